@@ -1,0 +1,351 @@
+"""Typed, validated render configuration: YAML in, one frozen ``Config`` out.
+
+Every number of a recipe stands in its YAML; the classes below hold no defaults, so that a recipe can be read
+in one place. ``extends:`` names another YAML (relative to the one that says it) whose values are kept where the
+variant is silent. Units: metres, radians, watts; see each field.
+"""
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bl30k_gen.errors import UserError
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
+
+
+class Section(BaseModel):
+    """A group of keys: unknown ones are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError(f"{list(interval)} must be [smallest, largest]")
+    return interval
+
+
+class Range(BaseModel):
+    """A closed interval, written ``[smallest, largest]`` in YAML."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    low: float
+    high: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_pair(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            if len(value) != 2:
+                raise ValueError("must be [smallest, largest]")
+            return {"low": value[0], "high": value[1]}
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Range":
+        _ordered((self.low, self.high))
+        return self
+
+
+class Video(Section):
+    frames: Count
+    width: Annotated[int, Field(ge=16, le=8192)]  # pixels
+    height: Annotated[int, Field(ge=16, le=8192)]  # pixels
+
+
+class Motion(Section):
+    degree: Annotated[int, Field(ge=1, le=8)]  # of the polynomials; they pass through degree + 1 control points
+    location_speed: NonNegative  # metres a frame: standard deviation of a step, before it limits the move
+    rotation_speed: NonNegative  # radians a frame, standard deviation, per axis
+    scale_change: Range  # factor over the whole video; a step draws from its degree-th root
+    static: Literal["drift", "hold"]  # what a curve does between equal control points
+    static_enter: Share  # chance that a moving path turns static, at the start and after each move
+    static_stay: Share  # chance that a static path goes on being so
+
+
+class Frustum(Section):
+    """Where objects live: between two depths, as wide as seen from the apex."""
+
+    near: float  # depth y, metres
+    far: float
+    apex: float  # depth y at which the frustum has no width
+    half_width: Positive  # |x| and |z| at ``near``
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Frustum":
+        if not self.apex < self.near < self.far:
+            raise ValueError("needs apex < near < far")
+        return self
+
+
+class Objects(Section):
+    count: tuple[Count, Count]  # fewest and most a video
+    frustum: Frustum
+    scale: Range  # at the start, per axis, of a model with a unit diagonal
+    clearance: NonNegative  # metres between two paths below which the later one is redrawn
+    clearance_tries: Whole  # redraws before it is kept as it is, and recorded
+    retexture_mapped: Share  # chance of a new texture for a model that has its own
+    retexture_unmapped: Share  # the same for one that has none
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Objects":
+        _ordered(self.count)
+        if self.count[1] > 254:
+            raise ValueError("count: a mask has ids for 254 objects at most")
+        if self.scale.low <= 0:
+            raise ValueError("scale: must be above 0")
+        return self
+
+
+class Block(Section):
+    """An axis-aligned box, metres."""
+
+    x: Range
+    y: Range
+    z: Range
+
+
+class Camera(Section):
+    field_of_view: Range  # radians, horizontal
+    location: Block
+    target: Block  # what the camera looks at
+    speed: NonNegative  # metres a frame, as ``motion.location_speed``
+
+
+class Lights(Section):
+    count: tuple[Count, Count]
+    radius: Positive  # metres, of the sphere on which they sit
+    power: Range  # watts
+    colour_floor: Share  # least value of a channel before the division by the largest
+
+
+class Backdrop(Section):
+    distance: float  # depth y of the plane, metres
+    size: Positive  # edge of the square plane, metres; used by ``fit: plane``
+    strength: Range  # of its emission
+    fit: Literal["plane", "cover"]  # stretch the image over the plane, or fill every view, aspect kept
+
+
+class Bounces(Section):
+    total: Whole
+    minimum: Whole
+    diffuse: Whole
+    glossy: Whole
+    transmission: Whole
+    volume: Whole
+
+
+class Render(Section):
+    """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
+
+    engine: Literal["cycles", "eevee"]
+    samples: Count
+    adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
+    adaptive_minimum: Whole  # samples before a pixel may be done
+    sampling_pattern: Literal["sobol", "blue_noise"]
+    bounces: Bounces
+    backdrop_as_light: bool  # sample the backdrop as a light source, too
+    denoiser: Literal["none", "openimagedenoise"]
+    denoise_prefilter: Literal["none", "fast", "accurate"]
+    denoise_quality: Literal["fast", "balanced", "high"]
+    view_transform: Literal["Filmic", "AgX", "Standard"]
+    alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
+
+
+class Image(Section):
+    """How an RGB frame is stored."""
+
+    quality: Annotated[int, Field(ge=1, le=100)]  # JPEG
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"]
+
+
+class Check(Section):
+    """What the predicted masks may differ by before a video is refused; see ``scene/raster.py``."""
+
+    grid: Annotated[int, Field(ge=16)]  # cells along the width
+    slack: NonNegative  # share of an object's predicted boundary cells that may be wrong
+    floor: Whole  # wrong cells that are always forgiven
+
+
+class Dataset(Section):
+    val_share: Share  # of the videos; they draw from models and backgrounds of their own
+    videos_per_segment: Annotated[int, Field(ge=1, le=100_000)]  # a name is a segment's letter and five digits
+
+
+class Assets(Section):
+    """Where things come from: ``builtin`` or folders, one or several."""
+
+    models: list[str] = Field(min_length=1)
+    textures: list[str] = Field(min_length=1)
+    backgrounds: list[str] = Field(min_length=1)
+    max_faces: Count  # a model with more is refused
+    max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
+    max_megapixels: Positive  # larger pictures are refused before they are decoded
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
+        return value
+
+
+class Runtime(Section):
+    """How the work is done; nothing here changes what a video is."""
+
+    device: Device
+    videos_per_child: Count  # before the Blender process is replaced by a fresh one
+    child_memory_gb: Positive  # above which it is replaced after the video in hand
+    frame_timeout: Positive  # seconds without a sign of life before it is killed
+
+
+class Config(Section):
+    seed: int
+    video: Video
+    motion: Motion
+    objects: Objects
+    camera: Camera
+    lights: Lights
+    backdrop: Backdrop
+    render: Render
+    image: Image
+    check: Check
+    dataset: Dataset
+    assets: Assets
+    runtime: Runtime
+
+    def identity(self) -> dict[str, Any]:
+        """What a video depends on, as ``{dotted key: value}``: everything but ``runtime``."""
+        return flatten(self.model_dump(mode="json", exclude={"runtime"}))
+
+    def digest(self) -> str:
+        """SHA-256 of ``identity()``; equal digests mean the same dataset (given the same assets)."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, loadable again."""
+        plain = self.model_dump(mode="json")
+        return yaml.safe_dump(_ranges_to_pairs(plain), sort_keys=False, default_flow_style=None, width=100)
+
+
+def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+    """Read a YAML, follow ``extends:``, apply ``key=value`` overrides, validate.
+
+    Raises:
+        UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
+            range.
+    """
+    values = _read_with_extends(Path(path), ())
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, str(path)) from None
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys, ranges as pairs."""
+    flat: dict[str, Any] = {}
+    for key, value in _ranges_to_pairs(values).items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """``{dotted key: (our value, their value)}`` where two flat mappings differ; a missing value is None."""
+    keys = sorted(ours.keys() | theirs.keys())
+    return {k: (ours.get(k), theirs.get(k)) for k in keys if ours.get(k) != theirs.get(k)}
+
+
+def _ranges_to_pairs(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"low", "high"}:
+            return [value["low"], value["high"]]
+        return {k: _ranges_to_pairs(v) for k, v in value.items()}
+    return value
+
+
+def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"config {path} does not exist", "give --config one of render_configs/*.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"config {path} cannot be read", str(error)) from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise UserError(f"config {path}{line} is not YAML", str(getattr(error, "problem", error))) from None
+    if not isinstance(values, dict):
+        raise UserError(f"config {path} holds no keys", "start from render_configs/bl30k.yaml")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    base_path = (path.parent / str(base)).resolve()
+    if base_path in seen or base_path == path.resolve():
+        raise UserError(f"config {path} extends itself through {base}", "remove one `extends:`")
+    return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override} has no '='", "write --set video.frames=24")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
+    *sections, leaf = key.split(".")
+    node = values
+    for section in sections:
+        inner = node.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"--set {key}: {section} is a value, not a section", "see `generate.py config show`")
+        node = inner
+    node[leaf] = value
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            keys += _known_keys(inner, f"{prefix}{name}.")
+    return keys
+
+
+def _explain(error: ValidationError, source: str) -> UserError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _known_keys(Config), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "see `generate.py config show` for the known keys"
+        return UserError(f"config {source}: unknown key {key}", hint)
+    if first["type"] == "missing":
+        return UserError(f"config {source}: key {key} is missing", "add it, or `extends:` a recipe that has it")
+    message = first["msg"].removeprefix("Value error, ")
+    return UserError(f"config {source}: {key} = {first['input']!r}", message[0].lower() + message[1:])

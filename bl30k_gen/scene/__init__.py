@@ -1,0 +1,1 @@
+"""What happens in a video: pure NumPy, without Blender."""

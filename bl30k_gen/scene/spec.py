@@ -1,0 +1,118 @@
+"""SceneSpec: one video, completely described, as JSON.
+
+It exists before and without Blender: it can be planned, read, edited, compared and replayed. Metres, radians,
+watts; Blender's axes (x right, y into the picture, z up).
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from bl30k_gen.config import Image, Positive, Render, Section, Video, Whole
+from bl30k_gen.errors import UserError
+
+SCHEMA_VERSION = 1
+
+Vec3 = tuple[float, float, float]
+ControlPoints = Annotated[tuple[Vec3, ...], Field(min_length=2, max_length=9)]
+
+
+class AssetRef(Section):
+    """A model, texture or background: its name in the catalogue, where its bytes are, what they hash to."""
+
+    id: str
+    path: str  # ``builtin:...``, or a file's path as the configuration gives its folder
+    sha256: str
+
+
+class ObjectSpec(Section):
+    """One moving object. ``location``, ``rotation`` (XYZ Euler) and ``scale`` are control points of its curves."""
+
+    id: Annotated[int, Field(ge=1, le=254)]  # pixel value in the masks
+    model: AssetRef
+    texture: AssetRef | None  # None: the model's own materials
+    location: ControlPoints
+    rotation: ControlPoints
+    scale: ControlPoints
+    clearance_failed: bool  # it comes nearer to an earlier object than the configuration wishes
+
+    @model_validator(mode="after")
+    def _same_length(self) -> "ObjectSpec":
+        if not len(self.location) == len(self.rotation) == len(self.scale):
+            raise ValueError("location, rotation and scale need equally many control points")
+        return self
+
+
+class CameraSpec(Section):
+    field_of_view: Annotated[float, Field(gt=0, lt=3.14)]  # horizontal
+    location: ControlPoints
+    target: ControlPoints
+
+
+class LightSpec(Section):
+    location: Vec3
+    power: Positive
+    colour: Vec3  # linear RGB, largest channel 1
+
+
+class BackdropSpec(Section):
+    """An emissive rectangle that faces the camera (normal -y), showing an image."""
+
+    image: AssetRef
+    centre: Vec3
+    width: Positive
+    height: Positive
+    strength: Positive
+
+
+class SceneSpec(Section):
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    index: Whole
+    seed: int
+    split: Literal["train", "val"]
+    video: Video
+    static: Literal["drift", "hold"]  # see ``scene/trajectory.py``
+    camera: CameraSpec
+    objects: tuple[ObjectSpec, ...]
+    lights: tuple[LightSpec, ...]
+    backdrop: BackdropSpec
+    render: Render
+    image: Image
+
+    @model_validator(mode="after")
+    def _distinct_ids(self) -> "SceneSpec":
+        ids = [o.id for o in self.objects]
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"object ids {ids} are not distinct")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    def dumps(self) -> str:
+        """Text that is equal for equal specs."""
+        return json.dumps(self.to_json(), indent=1) + "\n"
+
+
+def parse_spec(values: dict[str, Any], source: str) -> SceneSpec:
+    """Validate a decoded SceneSpec. Raises UserError naming ``source`` and the first wrong key."""
+    try:
+        return SceneSpec.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the scene"
+        raise UserError(f"scene {source}: {key}", first["msg"].removeprefix("Value error, ")) from None
+
+
+def read_spec(path: str | Path) -> SceneSpec:
+    """Read a SceneSpec file. Raises UserError if it is missing, no JSON or not valid."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"scene {path} does not exist", "write scenes with `generate.py plan`") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"scene {path} cannot be read", str(error)) from None
+    return parse_spec(values, str(path))
