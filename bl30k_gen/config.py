@@ -126,8 +126,10 @@ class Camera(Section):
 class Lights(Section):
     count: tuple[Count, Count]
     radius: Positive  # metres, of the sphere on which they sit
+    size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
     colour_floor: Share  # least value of a channel before the division by the largest
+    ambient: NonNegative  # grey light from everywhere
 
 
 class Backdrop(Section):
@@ -183,15 +185,21 @@ class Dataset(Section):
     videos_per_segment: Annotated[int, Field(ge=1, le=100_000)]  # a name is a segment's letter and five digits
 
 
+class Limits(Section):
+    """Beyond these an asset is refused (or a picture scaled down)."""
+
+    max_faces: Count
+    max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
+    max_megapixels: Positive  # larger pictures are refused before they are decoded
+
+
 class Assets(Section):
     """Where things come from: ``builtin`` or folders, one or several."""
 
     models: list[str] = Field(min_length=1)
     textures: list[str] = Field(min_length=1)
     backgrounds: list[str] = Field(min_length=1)
-    max_faces: Count  # a model with more is refused
-    max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
-    max_megapixels: Positive  # larger pictures are refused before they are decoded
+    limits: Limits
 
     @model_validator(mode="before")
     @classmethod

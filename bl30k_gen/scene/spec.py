@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.config import Image, Positive, Render, Section, Video, Whole
+from bl30k_gen.config import Image, Limits, NonNegative, Positive, Render, Section, Video, Whole
 from bl30k_gen.errors import UserError
 
 SCHEMA_VERSION = 1
@@ -54,6 +54,7 @@ class CameraSpec(Section):
 class LightSpec(Section):
     location: Vec3
     power: Positive
+    radius: NonNegative
     colour: Vec3  # linear RGB, largest channel 1
 
 
@@ -78,9 +79,11 @@ class SceneSpec(Section):
     camera: CameraSpec
     objects: tuple[ObjectSpec, ...]
     lights: tuple[LightSpec, ...]
+    ambient: NonNegative
     backdrop: BackdropSpec
     render: Render
     image: Image
+    limits: Limits
 
     @model_validator(mode="after")
     def _distinct_ids(self) -> "SceneSpec":

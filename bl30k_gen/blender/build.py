@@ -1,0 +1,238 @@
+"""SceneSpec -> animated Blender scenes: one for the picture, one for the masks.
+
+Both scenes hold the same meshes and the same animation; they differ in materials, lights and renderer settings,
+so that switching between the passes changes nothing in either.
+"""
+
+import bpy
+import numpy as np
+
+from bl30k_gen.blender import runtime
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
+from bl30k_gen.library.uv import box_projection
+from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
+from bl30k_gen.scene.trajectory import camera_poses, curve
+
+bproc = runtime.load_blenderproc()
+
+SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
+SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
+MASK_SCENE = "masks"
+
+
+def build(spec: SceneSpec) -> None:
+    """Replace whatever Blender holds by the scenes of ``spec``.
+
+    Raises:
+        UserError: an asset is missing, has changed since the scene was planned, or is refused.
+    """
+    bproc.clean_up(clean_up_camera=True)
+    picture = bpy.context.scene
+    masks = bpy.data.scenes.new(MASK_SCENE)
+    for scene in (picture, masks):
+        scene.frame_start, scene.frame_end = 0, spec.video.frames - 1
+        scene.render.resolution_x, scene.render.resolution_y = spec.video.width, spec.video.height
+        scene.render.resolution_percentage = 100
+    _add_camera(spec)
+    masks.collection.objects.link(picture.camera)
+    masks.camera = picture.camera
+    masks.world = bpy.data.worlds.new("nothing")
+    masks.world.color = (0, 0, 0)
+    _add_lights(spec)
+    _add_backdrop(spec, masks)
+    for described in spec.objects:
+        _add_object(described, spec, masks)
+
+
+def load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
+    """The asset, if it is still the one that the scene was planned with."""
+    try:
+        asset = load_asset(reference.path, kind, spec.limits)
+    except AssetRefused as refusal:
+        raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
+    if asset.sha256 != reference.sha256:
+        raise UserError(
+            f"{kind} {reference.id} ({reference.path}) has changed since scene {spec.name} was planned",
+            "restore the file, or plan the scene again",
+        )
+    return asset
+
+
+def _add_camera(spec: SceneSpec) -> None:
+    bproc.camera.set_intrinsics_from_blender_params(
+        lens=spec.camera.field_of_view,
+        image_width=spec.video.width,
+        image_height=spec.video.height,
+        lens_unit="FOV",
+    )
+    for frame, pose in enumerate(camera_poses(spec.camera, spec.video.frames, spec.static)):
+        bproc.camera.add_camera_pose(pose, frame=frame)
+
+
+def _add_lights(spec: SceneSpec) -> None:
+    bproc.renderer.set_world_background([spec.ambient] * 3)
+    for described in spec.lights:
+        light = bproc.types.Light("POINT")
+        light.set_location(described.location)
+        light.set_energy(described.power)
+        light.set_color(described.colour)
+        light.set_radius(described.radius)
+
+
+def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
+    backdrop = spec.backdrop
+    plane = bproc.object.create_primitive("PLANE", size=1)
+    plane.set_name("backdrop")
+    plane.set_location(backdrop.centre)
+    plane.set_rotation_euler([np.pi / 2, 0, 0])
+    plane.set_scale([backdrop.width, backdrop.height, 1])
+    image = _image("backdrop", load(backdrop.image, "background", spec).pixels)
+    material, tree, output = _bare_material("backdrop")
+    texture = _texture_node(tree, image, extension="EXTEND")
+    emission = tree.nodes.new("ShaderNodeEmission")
+    emission.inputs["Strength"].default_value = backdrop.strength
+    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    material.cycles.emission_sampling = "AUTO" if spec.render.backdrop_as_light else "NONE"
+    plane.blender_obj.data.materials.append(material)
+    _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
+
+
+def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> None:
+    model = load(described.model, "model", spec)
+    shared = None
+    if described.texture is not None:
+        shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
+    entity = _mesh(f"object {described.id}", model)
+    clip = spec.render.alpha == "clip"
+    mask_materials = []
+    for number, part in enumerate(model.parts):
+        image = shared
+        if image is None and part.texture is not None:
+            image = _image(f"object {described.id} part {number}", part.texture)
+        cut_out = image if clip and shared is None and _has_alpha(part) else None
+        entity.blender_obj.data.materials.append(_surface(part, image, shared is not None, cut_out is not None))
+        mask_materials.append(_mask_material(described.id, cut_out))
+    locations, rotations, scales = (
+        curve(points, spec.video.frames, spec.static)
+        for points in (described.location, described.rotation, described.scale)
+    )
+    for frame in range(spec.video.frames):
+        entity.set_location(locations[frame], frame=frame)
+        entity.set_rotation_euler(rotations[frame], frame=frame)
+        entity.set_scale(scales[frame], frame=frame)
+    _add_to_masks(entity.blender_obj, masks, mask_materials)
+
+
+def _mesh(name: str, model: Model) -> "bproc.types.MeshObject":
+    """One Blender object for all parts of a model, a material slot for each."""
+    entity = bproc.object.create_with_empty_mesh(name)
+    mesh = entity.get_mesh()
+    faces = np.concatenate([part.faces for part in model.parts])
+    mesh.vertices.add(len(model.vertices))
+    mesh.vertices.foreach_set("co", model.vertices.ravel())
+    mesh.loops.add(faces.size)
+    mesh.loops.foreach_set("vertex_index", faces.ravel())
+    mesh.polygons.add(len(faces))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    slots = np.repeat(np.arange(len(model.parts), dtype=np.int32), [len(part.faces) for part in model.parts])
+    mesh.polygons.foreach_set("material_index", slots)
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), dtype=bool))
+    mesh.update(calc_edges=True)
+    mesh.set_sharp_from_angle(angle=SHARP_EDGE)
+    if len(faces) < SMART_PROJECTION_BELOW and all(part.uv is None for part in model.parts):
+        entity.add_uv_mapping("smart")
+    else:
+        uv = [box_projection(model.vertices, p.faces) if p.uv is None else p.uv for p in model.parts]
+        mesh.uv_layers.new(name="uv").data.foreach_set("uv", np.concatenate(uv).astype(np.float32).ravel())
+    return entity
+
+
+def _surface(part: Part, image: bpy.types.Image | None, retextured: bool, clip: bool) -> bpy.types.Material:
+    material = bproc.material.create("surface")
+    shader = material.get_the_one_node_with_type("BsdfPrincipled")
+    shader.inputs["Roughness"].default_value = part.roughness
+    shader.inputs["Metallic"].default_value = 0.0 if retextured else part.metallic
+    if image is None:
+        shader.inputs["Base Color"].default_value = (*part.colour, 1)
+        return material.blender_obj
+    tree = material.blender_obj.node_tree
+    texture = _texture_node(tree, image)
+    colour = texture.outputs["Color"]
+    if not retextured and part.colour != (1.0, 1.0, 1.0):
+        tint = tree.nodes.new("ShaderNodeMix")
+        tint.data_type, tint.blend_type = "RGBA", "MULTIPLY"
+        tint.inputs["Factor"].default_value = 1.0
+        tint.inputs["B"].default_value = (*part.colour, 1)
+        tree.links.new(colour, tint.inputs["A"])
+        colour = tint.outputs["Result"]
+    tree.links.new(colour, shader.inputs["Base Color"])
+    if clip:
+        tree.links.new(_opaque_where(tree, texture), shader.inputs["Alpha"])
+    return material.blender_obj
+
+
+def _mask_material(object_id: int, cut_out: bpy.types.Image | None) -> bpy.types.Material:
+    """Emits the object's id in 255ths; with ``cut_out``, invisible where that image is transparent."""
+    material, tree, output = _bare_material(f"mask {object_id}")
+    emission = tree.nodes.new("ShaderNodeEmission")
+    emission.inputs["Color"].default_value = (*[object_id / 255] * 3, 1)
+    surface = emission.outputs["Emission"]
+    if cut_out is not None:
+        mix = tree.nodes.new("ShaderNodeMixShader")
+        see_through = tree.nodes.new("ShaderNodeBsdfTransparent")
+        tree.links.new(_opaque_where(tree, _texture_node(tree, cut_out)), mix.inputs["Fac"])
+        tree.links.new(see_through.outputs["BSDF"], mix.inputs[1])
+        tree.links.new(surface, mix.inputs[2])
+        surface = mix.outputs["Shader"]
+    tree.links.new(surface, output.inputs["Surface"])
+    material.cycles.emission_sampling = "NONE"
+    return material
+
+
+def _add_to_masks(entity: bpy.types.Object, masks: bpy.types.Scene, materials: list[bpy.types.Material]) -> None:
+    """Show ``entity`` in the mask scene, too: same mesh, same animation, materials of its own."""
+    twin = entity.copy()
+    masks.collection.objects.link(twin)
+    for slot, material in zip(twin.material_slots, materials, strict=True):
+        slot.link = "OBJECT"
+        slot.material = material
+
+
+def _has_alpha(part: Part) -> bool:
+    return part.texture is not None and part.texture.shape[2] == 4 and bool((part.texture[..., 3] < 128).any())
+
+
+def _bare_material(name: str) -> tuple[bpy.types.Material, bpy.types.NodeTree, bpy.types.Node]:
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    material.node_tree.nodes.clear()
+    return material, material.node_tree, material.node_tree.nodes.new("ShaderNodeOutputMaterial")
+
+
+def _texture_node(tree: bpy.types.NodeTree, image: bpy.types.Image, extension: str = "REPEAT") -> bpy.types.Node:
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image = image
+    node.extension = extension
+    return node
+
+
+def _opaque_where(tree: bpy.types.NodeTree, texture: bpy.types.Node) -> bpy.types.NodeSocket:
+    """1 where the texture's alpha is above one half, else 0, so that picture and mask have the same edge."""
+    threshold = tree.nodes.new("ShaderNodeMath")
+    threshold.operation = "GREATER_THAN"
+    threshold.inputs[1].default_value = 0.5
+    tree.links.new(texture.outputs["Alpha"], threshold.inputs[0])
+    return threshold.outputs["Value"]
+
+
+def _image(name: str, pixels: np.ndarray) -> bpy.types.Image:
+    """(H, W, 3 or 4) uint8 sRGB, top row first -> a Blender image that lives in memory."""
+    height, width, channels = pixels.shape
+    image = bpy.data.images.new(name, width, height, alpha=channels == 4)
+    values = np.ones((height, width, 4), dtype=np.float32)
+    values[..., :channels] = pixels[::-1].astype(np.float32) / 255
+    image.pixels.foreach_set(values.ravel())
+    image.update()
+    return image

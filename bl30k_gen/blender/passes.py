@@ -1,0 +1,110 @@
+"""The RGB pass and the segmentation pass: one still each, per frame.
+
+A pixel of a mask is the id of the one surface that the ray through the pixel's centre meets first. There is one
+sample, a filter of no width, no denoising and no colour management, so no value between two ids can appear.
+"""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+from PIL import Image as PillowImage
+
+from bl30k_gen.blender import runtime
+from bl30k_gen.blender.build import MASK_SCENE
+from bl30k_gen.scene.spec import SceneSpec
+
+bproc = runtime.load_blenderproc()
+
+PREFILTERS = {"none": "NONE", "fast": "FAST", "accurate": "ACCURATE"}
+QUALITIES = {"fast": "FAST", "balanced": "BALANCED", "high": "HIGH"}
+PATTERNS = {"sobol": "TABULATED_SOBOL", "blue_noise": "BLUE_NOISE"}
+PIXEL_CENTRE = 0.01  # filter width in pixels; Cycles takes no smaller one
+
+
+def set_up(spec: SceneSpec, threads: int) -> None:
+    """Configure the renderer of both scenes that ``build`` made."""
+    picture, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
+    _set_up_picture(spec, picture)
+    _set_up_masks(masks)
+    for scene in (picture, masks):
+        scene.render.threads_mode = "FIXED" if threads else "AUTO"
+        scene.render.threads = threads or 1
+        scene.render.image_settings.file_format = "PNG"
+        scene.render.image_settings.color_mode = "RGB"
+        scene.render.image_settings.color_depth = "8"
+        scene.render.image_settings.compression = 0
+        scene.render.use_file_extension = False
+        scene.render.use_persistent_data = True
+        scene.render.dither_intensity = 0.0
+        scene.render.film_transparent = False
+        scene.cycles.device = picture.cycles.device
+
+
+def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
+    settings = spec.render
+    scene.use_nodes = False
+    scene.view_settings.view_transform = settings.view_transform
+    if settings.engine == "eevee":
+        scene.render.engine = "BLENDER_EEVEE_NEXT"
+        scene.eevee.taa_render_samples = settings.samples
+        return
+    scene.render.engine = "CYCLES"
+    bounces = settings.bounces
+    bproc.renderer.set_max_amount_of_samples(settings.samples)
+    bproc.renderer.set_noise_threshold(settings.adaptive_threshold)
+    bproc.renderer.toggle_light_tree(True)
+    bproc.renderer.set_light_bounces(
+        diffuse_bounces=bounces.diffuse,
+        glossy_bounces=bounces.glossy,
+        ao_bounces_render=0,
+        max_bounces=bounces.total,
+        transmission_bounces=bounces.transmission,
+        volume_bounces=bounces.volume,
+    )
+    cycles = scene.cycles
+    cycles.min_light_bounces = bounces.minimum
+    cycles.adaptive_min_samples = settings.adaptive_minimum
+    cycles.sampling_pattern = PATTERNS[settings.sampling_pattern]
+    cycles.seed = spec.seed & 0x7FFFFFFF
+    cycles.use_animated_seed = True  # noise that stands still would be learned as texture
+    cycles.use_denoising = settings.denoiser != "none"
+    if cycles.use_denoising:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+        cycles.denoising_prefilter = PREFILTERS[settings.denoise_prefilter]
+        cycles.denoising_quality = QUALITIES[settings.denoise_quality]
+
+
+def _set_up_masks(scene: bpy.types.Scene) -> None:
+    scene.render.engine = "CYCLES"
+    scene.view_settings.view_transform = "Raw"
+    cycles = scene.cycles
+    cycles.samples = 1
+    cycles.use_adaptive_sampling = False
+    cycles.use_denoising = False
+    cycles.max_bounces = 0
+    cycles.pixel_filter_type = "BOX"
+    cycles.filter_width = PIXEL_CENTRE
+
+
+def render_rgb(frame: int, scratch: Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB of one frame."""
+    return _still(bpy.context.scene, frame, scratch)
+
+
+def render_mask(frame: int, scratch: Path) -> np.ndarray:
+    """(H, W) uint8 object ids of one frame."""
+    return _still(bpy.data.scenes[MASK_SCENE], frame, scratch)[..., 0]
+
+
+def _still(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
+    """Render ``scene`` at ``frame`` through a file in ``scratch``: Blender gives its pixels to files alone."""
+    path = scratch / "still.png"
+    scene.frame_set(frame)
+    scene.render.filepath = str(path)
+    bpy.ops.render.render(write_still=True, scene=scene.name)
+    with PillowImage.open(path) as image:
+        pixels = np.asarray(image)
+    path.unlink()
+    return pixels

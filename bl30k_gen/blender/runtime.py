@@ -1,0 +1,129 @@
+"""BlenderProc 2.8.0 on the bpy wheel, and the choice of the device.
+
+As released, BlenderProc wants to be started by ``blenderproc run``: outside it refuses to be imported, inside it
+installs packages into Blender's Python with pip, takes site-packages off ``sys.path``, and ``init()`` sets a user
+interface language that the wheel was built without. ``load_blenderproc`` gets around exactly these four.
+"""
+
+import os
+import sys
+import tempfile
+import types
+from dataclasses import asdict, dataclass
+from importlib.machinery import PathFinder
+
+from bl30k_gen.errors import UserError
+
+GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a child says of itself when it is ready."""
+
+    device: str  # cpu, cuda, optix, hip, oneapi, metal
+    device_name: str
+    threads: int
+    bpy: str
+    blenderproc: str
+
+    def to_json(self) -> dict[str, str | int]:
+        return asdict(self)
+
+
+def load_blenderproc() -> types.ModuleType:
+    """Import BlenderProc into a plain Python with the bpy wheel; idempotent.
+
+    Raises:
+        UserError: bpy or BlenderProc is not installed, or a shared library that bpy needs is missing.
+    """
+    if "blenderproc" in sys.modules:
+        return sys.modules["blenderproc"]
+    try:
+        import bpy  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed", "install it with: pip install '.[render]'") from None
+    except ImportError as error:
+        raise UserError(f"bpy cannot start: {error}", "install what it needs: sh slurm/system_libraries.sh") from None
+    found = PathFinder.find_spec("blenderproc")
+    if found is None:
+        raise UserError("blenderproc is not installed", "install it with: pip install '.[render]'")
+
+    # SetupUtility is imported through a bare package first, because the real one calls setup() on import.
+    bare = types.ModuleType("blenderproc")
+    bare.__path__ = list(found.submodule_search_locations)
+    sys.modules["blenderproc"] = bare
+    from blenderproc.python.utility.SetupUtility import SetupUtility
+
+    python_path = list(sys.path)
+
+    def setup(*_: object, **__: object) -> list[str]:
+        sys.path[:] = python_path  # the package has just taken site-packages off it
+        SetupUtility.setup_utility_paths(tempfile.gettempdir())
+        return sys.argv
+
+    SetupUtility.setup = staticmethod(setup)
+    del sys.modules["blenderproc"]
+    os.environ["INSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT"] = "1"
+    import blenderproc
+
+    _initialise()
+    return blenderproc
+
+
+def _initialise() -> None:
+    """What ``blenderproc.init()`` does, without the line about the language."""
+    import bpy
+    from blenderproc.python.renderer import RendererUtility
+    from blenderproc.python.utility.GlobalStorage import GlobalStorage
+    from blenderproc.python.utility.Initializer import _Initializer, clean_up
+
+    clean_up(clean_up_camera=True)
+    bpy.context.scene.render.engine = "CYCLES"
+    RendererUtility.set_render_devices(use_only_cpu=True)
+    _Initializer.set_default_parameters()
+    GlobalStorage.add("bproc_init_complete", True)
+
+
+def start(device: str, threads: int) -> Started:
+    """Load everything and choose the device: ``auto`` or one of ``Device``; ``threads`` 0 means all.
+
+    Raises:
+        UserError: the device that was asked for is not there. There is no silent fall-back.
+    """
+    load_blenderproc()
+    import blenderproc
+    import bpy
+    from blenderproc.python.renderer import RendererUtility
+
+    preferences = bpy.context.preferences.addons["cycles"].preferences
+    present = _gpus(preferences)
+    if device == "auto":
+        device = next((kind.lower() for kind in GPU_KINDS if kind in present), "cpu")
+    if device == "cpu":
+        RendererUtility.set_render_devices(use_only_cpu=True)
+        name = "CPU"
+    elif device.upper() in present:
+        RendererUtility.set_render_devices(desired_gpu_device_type=device.upper())
+        # Cycles lists the processor under every kind; rendering on both makes results depend on the load.
+        for entry in preferences.devices:
+            entry.use = entry.type == device.upper()
+        name = ", ".join(present[device.upper()])
+    else:
+        there = ", ".join(["cpu", *(kind.lower() for kind in present)])
+        raise UserError(f"device {device} is not available here (found: {there})", "set runtime.device=auto or cpu")
+    RendererUtility.set_cpu_threads(threads)
+    return Started(device, name, threads or os.cpu_count() or 1, bpy.app.version_string, blenderproc.__version__)
+
+
+def _gpus(preferences: object) -> dict[str, list[str]]:
+    """``{kind: names}`` of the accelerators Cycles can use, best kind first."""
+    present: dict[str, list[str]] = {}
+    for kind in GPU_KINDS:
+        try:
+            names = [d.name for d in preferences.get_devices_for_type(kind) if d.type == kind]
+        except (TypeError, ValueError):  # this build of Blender does not know the kind
+            continue
+        if names:
+            present[kind] = names
+    return present
