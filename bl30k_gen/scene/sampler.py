@@ -1,0 +1,373 @@
+"""(config, catalogue, seed, index) -> SceneSpec: the recipe of a video.
+
+Every draw has a stream of its own, named after what it decides, so a video never depends on another one, and a
+draw that is added shifts no other. ``docs/scene.md`` states the recipe in words.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bl30k_gen.config import Block, Config, Frustum, Motion, Range
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.load import AssetRefused, Model, Picture
+from bl30k_gen.scene.spec import SCHEMA_VERSION, CameraSpec, SceneSpec, parse_spec
+from bl30k_gen.scene.trajectory import camera_poses, clearance, curve, intrinsics
+from bl30k_gen.seeding import rng
+
+if TYPE_CHECKING:
+    from bl30k_gen.library.catalogue import Asset, Catalogue
+
+Split = Literal["train", "val"]
+Load = Callable[["Asset"], Model | Picture]  # raises AssetRefused
+
+DIGITS = 6  # decimals of every number in a spec: micrometres; hides the last bits, in which machines may differ
+VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the picture, for the pixel filter
+LEAST_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
+
+
+@dataclass(frozen=True)
+class SampledScene:
+    spec: SceneSpec
+    refusals: tuple[tuple[str, str], ...]  # (asset id, reason) for every asset that this video had to replace
+
+
+# --- Names and splits -------------------------------------------------------------------------------------------
+
+
+def split_of(index: int, val_share: float) -> Split:
+    """The split of a video. Of the first n videos, floor(n * val_share) belong to ``val``, evenly spread."""
+    return "val" if _val_before(index + 1, val_share) > _val_before(index, val_share) else "train"
+
+
+def rank_in_split(index: int, val_share: float) -> int:
+    """How many earlier videos belong to the same split."""
+    val = _val_before(index, val_share)
+    return val if split_of(index, val_share) == "val" else index - val
+
+
+def _val_before(count: int, val_share: float) -> int:
+    return int(count * Fraction(repr(val_share)))  # the decimal that the user wrote: 10 * 0.3 is 3, not 2.99...
+
+
+def video_name(index: int, videos_per_segment: int) -> str:
+    """Segment letter and number in the segment, as published: ``a00000``.
+
+    Raises:
+        UserError: the index lies beyond segment z.
+    """
+    segment, number = divmod(index, videos_per_segment)
+    if not 0 <= segment < 26:
+        raise UserError(
+            f"video {index} has no name: segments of {videos_per_segment} end at {26 * videos_per_segment - 1}",
+            "raise dataset.videos_per_segment",
+        )
+    return f"{chr(ord('a') + segment)}{number:05d}"
+
+
+def video_index(name: str, videos_per_segment: int) -> int:
+    """The inverse of ``video_name``. Raises UserError if no video has this name."""
+    letter, digits = name[:1], name[1:]
+    valid = "a" <= letter <= "z" and len(digits) == 5 and digits.isascii() and digits.isdigit()
+    if not valid or int(digits) >= videos_per_segment:
+        raise UserError(
+            f"{name!r} is no video's name",
+            f"a name is a letter a-z and five digits from 00000 to {videos_per_segment - 1:05d}",
+        )
+    return (ord(letter) - ord("a")) * videos_per_segment + int(digits)
+
+
+# --- Assets -----------------------------------------------------------------------------------------------------
+
+
+def split_assets(
+    assets: "tuple[Asset, ...]", kind: str, val_share: float, seed: int, split: Split
+) -> "tuple[Asset, ...]":
+    """The assets from which one split draws: no other split has them.
+
+    A seeded shuffle gives ``val`` its share, rounded, but at least one asset, and leaves ``train`` at least one.
+    A single asset serves both splits: there is nothing to divide.
+    """
+    if val_share == 0 or val_share == 1 or len(assets) < 2:
+        return assets
+    of_val = min(max(round(len(assets) * Fraction(repr(val_share))), 1), len(assets) - 1)
+    order = rng(seed, kind, "split").permutation(len(assets))
+    chosen = order[:of_val] if split == "val" else order[of_val:]
+    return tuple(assets[i] for i in sorted(chosen))
+
+
+class _Drawer:
+    """Draws assets of one kind for one split by slot; keeps what it had to replace."""
+
+    def __init__(self, assets: "tuple[Asset, ...]", kind: str, key: tuple[int, str, str], load: Load):
+        if not assets:
+            raise UserError(f"assets.{kind} holds nothing", "name a folder that has some, or `builtin`")
+        self.assets, self.kind, self.key, self.load = assets, kind, key, load
+        self.refusals: list[tuple[str, str]] = []
+
+    def draw(self, slot: int) -> tuple[dict[str, str], Model | Picture]:
+        """The slot's asset: as an AssetRef's fields, and loaded.
+
+        Slot s takes place s of an endless list that repeats the assets, shuffled anew each time, so all are used
+        equally often. If it is refused, the slot's own shuffle of all assets says which ones come next.
+
+        Raises:
+            UserError: every asset is refused.
+        """
+        count, reasons = len(self.assets), []
+        epoch, place = divmod(slot, count)
+        first = int(_shuffle(*self.key, "epoch", epoch, count)[place])
+        for position in _candidates(first, self.key, slot, count):
+            asset = self.assets[position]
+            try:
+                loaded = self.load(asset)
+            except AssetRefused as refused:
+                reasons.append((asset.id, refused.reason))
+                continue
+            self.refusals += reasons
+            return {"id": asset.id, "path": str(asset.path), "sha256": loaded.sha256}, loaded
+        some = "; ".join(f"{asset_id}: {reason}" for asset_id, reason in reasons[:3])
+        raise UserError(f"assets.{self.kind}: all {count} are refused ({some})", "see `generate.py assets check`")
+
+
+def _candidates(first: int, key: tuple[int, str, str], slot: int, count: int) -> Iterator[int]:
+    yield first
+    yield from (int(i) for i in rng(*key, "fallback", slot).permutation(count) if i != first)
+
+
+@lru_cache(maxsize=16)
+def _shuffle(seed: int, kind: str, split: str, purpose: str, number: int, count: int) -> np.ndarray:
+    return rng(seed, kind, split, purpose, number).permutation(count)
+
+
+# --- Paths ------------------------------------------------------------------------------------------------------
+
+
+def location_in_frustum(generator: np.random.Generator, frustum: Frustum) -> np.ndarray:
+    """(3,) x, y, z: the depth y uniform, then x and z uniform over the width that the frustum has there."""
+    depth = generator.uniform(frustum.near, frustum.far)
+    half_width = frustum.half_width * (depth - frustum.apex) / (frustum.near - frustum.apex)
+    x, z = generator.uniform(-half_width, half_width, size=2)
+    return np.array([x, depth, z])
+
+
+def static_moves(generator: np.random.Generator, motion: Motion) -> list[bool]:
+    """For each move of a path whether it stays where it is: a Markov chain."""
+    static, moves = generator.random() < motion.static_enter, []
+    for _ in range(motion.degree):
+        moves.append(bool(static))
+        static = generator.random() < (motion.static_stay if static else motion.static_enter)
+    return moves
+
+
+def move_toward(generator: np.random.Generator, last: np.ndarray, goal: np.ndarray, deviation: float) -> np.ndarray:
+    """From ``last`` toward ``goal``, per axis at most by |Normal(0, deviation)|, in both directions."""
+    limit = np.abs(generator.normal(0.0, deviation, size=last.shape))
+    return last + np.clip(goal - last, -limit, limit)
+
+
+def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.ndarray]:
+    """Control points of ``location``, ``rotation`` and ``scale``, each (degree + 1, 3), at rest together."""
+    motion = config.motion
+    frames_a_move = config.video.frames / motion.degree
+    factors = np.array([motion.scale_change.low, motion.scale_change.high]) ** (1 / motion.degree)
+    location = [location_in_frustum(generator, config.objects.frustum)]
+    rotation = [generator.uniform(0.0, 2 * np.pi, size=3)]
+    scale = [generator.uniform(config.objects.scale.low, config.objects.scale.high, size=3)]
+    for static in static_moves(generator, motion):
+        goal = location_in_frustum(generator, config.objects.frustum)
+        next_location = move_toward(generator, location[-1], goal, motion.location_speed * frames_a_move)
+        turn = generator.normal(0.0, motion.rotation_speed * frames_a_move, size=3)
+        factor = generator.uniform(*factors, size=3)
+        location.append(location[-1] if static else next_location)
+        rotation.append(rotation[-1] if static else rotation[-1] + turn)
+        scale.append(scale[-1] if static else scale[-1] * factor)
+    return {"location": _rounded(location), "rotation": _rounded(rotation), "scale": _rounded(scale)}
+
+
+def _rounded(values: Any) -> np.ndarray:
+    return np.round(np.asarray(values, dtype=np.float64), DIGITS)
+
+
+def _uniform(generator: np.random.Generator, interval: Range) -> float:
+    return round(float(generator.uniform(interval.low, interval.high)), DIGITS)
+
+
+# --- The parts of a scene ---------------------------------------------------------------------------------------
+
+
+def sample_objects(config: Config, seed: int, index: int, models: _Drawer, textures: _Drawer) -> list[dict[str, Any]]:
+    """The fields of every ObjectSpec of a video."""
+    recipe = config.objects
+    slot = rank_in_split(index, config.dataset.val_share) * recipe.count[1]
+    texture_slot = index * recipe.count[1]
+    placed: list[np.ndarray] = []
+    objects = []
+    for k in range(int(rng(seed, "video", index, "objects").integers(*recipe.count, endpoint=True))):
+        model_ref, model = models.draw(slot + k)
+        chance = recipe.retexture_mapped if model.has_texture else recipe.retexture_unmapped
+        retextured = rng(seed, "video", index, "object", k, "texture").random() < chance
+        path, places, failed = _clear_path(config, seed, index, k, placed)
+        placed.append(places)
+        objects.append(
+            {
+                "id": k + 1,
+                "model": model_ref,
+                "texture": textures.draw(texture_slot + k)[0] if retextured else None,
+                **{name: points.tolist() for name, points in path.items()},
+                "clearance_failed": failed,
+            }
+        )
+    return objects
+
+
+def _clear_path(
+    config: Config, seed: int, index: int, k: int, placed: list[np.ndarray]
+) -> tuple[dict[str, np.ndarray], np.ndarray, bool]:
+    """Draw paths until one keeps clear of those ``placed``, or tries run out: (path, its (frames, 3), failed).
+
+    A path whose scale curve overshoots towards zero is never taken.
+
+    Raises:
+        UserError: no try has a usable scale.
+    """
+    frames, static = config.video.frames, config.motion.static
+    kept = None
+    for attempt in range(config.objects.clearance_tries + 1):
+        path = object_path(rng(seed, "video", index, "object", k, "path", attempt), config)
+        if np.any(curve(path["scale"], frames, static).min(axis=0) < LEAST_SCALE * path["scale"].min(axis=0)):
+            continue
+        places = curve(path["location"], frames, static)
+        kept = path, places
+        if all(clearance(places, other) >= config.objects.clearance for other in placed):
+            return path, places, False
+    if kept is None:
+        raise UserError(
+            f"video {index}, object {k + 1}: its scale falls to zero between control points in every try",
+            "narrow motion.scale_change",
+        )
+    return *kept, True
+
+
+def sample_camera(config: Config, seed: int, index: int) -> dict[str, Any]:
+    """The fields of CameraSpec: location and target move in blocks, and are at rest together."""
+    generator = rng(seed, "video", index, "camera")
+    recipe, motion = config.camera, config.motion
+    deviation = recipe.speed * config.video.frames / motion.degree
+    field_of_view = _uniform(generator, recipe.field_of_view)
+    location, target = [_in_block(generator, recipe.location)], [_in_block(generator, recipe.target)]
+    for static in static_moves(generator, motion):
+        for points, block in (location, recipe.location), (target, recipe.target):
+            moved = move_toward(generator, points[-1], _in_block(generator, block), deviation)
+            points.append(points[-1] if static else moved)
+    return {
+        "field_of_view": field_of_view,
+        "location": _rounded(location).tolist(),
+        "target": _rounded(target).tolist(),
+    }
+
+
+def _in_block(generator: np.random.Generator, block: Block) -> np.ndarray:
+    return np.array([generator.uniform(axis.low, axis.high) for axis in (block.x, block.y, block.z)])
+
+
+def sample_lights(config: Config, seed: int, index: int) -> list[dict[str, Any]]:
+    """The fields of every LightSpec: uniform by area on a sphere around the origin."""
+    recipe = config.lights
+    lights = []
+    for k in range(int(rng(seed, "video", index, "lights").integers(*recipe.count, endpoint=True))):
+        generator = rng(seed, "video", index, "light", k)
+        direction = generator.normal(size=3)
+        colour = generator.uniform(recipe.colour_floor, 1.0, size=3)
+        lights.append(
+            {
+                "location": _rounded(recipe.radius * direction / np.linalg.norm(direction)).tolist(),
+                "power": _uniform(generator, recipe.power),
+                "colour": _rounded(colour / colour.max()).tolist(),
+            }
+        )
+    return lights
+
+
+def sample_backdrop(config: Config, seed: int, index: int, camera: CameraSpec, image: Picture) -> dict[str, Any]:
+    """The fields of BackdropSpec but ``image``."""
+    recipe = config.backdrop
+    if recipe.fit == "plane":
+        centre, width, height = (0.0, recipe.distance, 0.0), recipe.size, recipe.size
+    else:
+        centre, width, height = _cover(config, camera, image.pixels.shape[1] / image.pixels.shape[0])
+    strength = _uniform(rng(seed, "video", index, "backdrop"), recipe.strength)
+    return {"centre": centre, "width": width, "height": height, "strength": strength}
+
+
+def _cover(config: Config, camera: CameraSpec, aspect: float) -> tuple[tuple[float, float, float], float, float]:
+    """Centre, width and height of the smallest rectangle of this aspect that fills every view of the camera."""
+    video, distance = config.video, config.backdrop.distance
+    poses = camera_poses(camera, video.frames, config.motion.static)
+    k = intrinsics(camera.field_of_view, video.width, video.height)
+    right = (0.5 * video.width + VIEW_MARGIN) / k[0, 0]
+    up = (0.5 * video.height + VIEW_MARGIN) / k[1, 1]
+    corners = np.array([[x, y, -1.0] for x in (-right, right) for y in (-up, up)])
+    rays = np.einsum("fij,cj->fci", poses[:, :3, :3], corners)
+    eyes = poses[:, None, :3, 3]
+    reach = distance - eyes[..., 1]
+    if np.any(reach <= 0) or np.any(rays[..., 1] <= 1e-6):
+        raise UserError(
+            "backdrop.fit: cover needs a camera that sees the plane y = backdrop.distance in all of its picture",
+            "use backdrop.fit: plane, or move camera.location and camera.target",
+        )
+    hits = eyes + rays * (reach / rays[..., 1])[..., None]
+    low, high = hits[..., [0, 2]].min(axis=(0, 1)), hits[..., [0, 2]].max(axis=(0, 1))
+    x, z = (round(float(v), DIGITS) for v in (low + high) / 2)
+    width, height = high - low
+    width = max(width, height * aspect)
+    return (x, distance, z), round(float(width), DIGITS), round(float(width / aspect), DIGITS)
+
+
+def sample_scene(
+    config: Config, catalogue: "Catalogue", load: Load, index: int, seed: int | None = None
+) -> SampledScene:
+    """Describe video ``index``. A pure function of its arguments (``seed``: None means ``config.seed``).
+
+    Args:
+        load: gives an asset's Model or Picture, or raises AssetRefused; asked for what this video needs only.
+
+    Raises:
+        UserError: a kind of asset has nothing usable, or the configuration leads to no valid scene.
+    """
+    seed = config.seed if seed is None else seed
+    share = config.dataset.val_share
+    split = split_of(index, share)
+
+    def drawer(kind: str, assets: "tuple[Asset, ...]", name: str) -> _Drawer:
+        return _Drawer(assets, kind, (seed, kind, name), load)
+
+    models = drawer("models", split_assets(catalogue.models, "models", share, seed, split), split)
+    textures = drawer("textures", catalogue.textures, "all")
+    backgrounds = drawer("backgrounds", split_assets(catalogue.backgrounds, "backgrounds", share, seed, split), split)
+
+    objects = sample_objects(config, seed, index, models, textures)
+    camera = sample_camera(config, seed, index)
+    image_ref, image = backgrounds.draw(rank_in_split(index, share))
+    backdrop = sample_backdrop(config, seed, index, CameraSpec.model_validate(camera), image)
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": video_name(index, config.dataset.videos_per_segment),
+        "index": index,
+        "seed": seed,
+        "split": split,
+        "video": config.video,
+        "static": config.motion.static,
+        "camera": camera,
+        "objects": objects,
+        "lights": sample_lights(config, seed, index),
+        "backdrop": {"image": image_ref, **backdrop},
+        "render": config.render,
+        "image": config.image,
+    }
+    spec = parse_spec(values, f"of video {index}")
+    return SampledScene(spec, (*models.refusals, *textures.refusals, *backgrounds.refusals))

@@ -1,0 +1,132 @@
+"""Curves through control points, and the poses of objects and camera on every frame.
+
+Blender's axes (x right, y into the picture, z up), metres and radians. A frame's time is its number divided by
+that of the last frame, so the first and the last control point are the first and the last frame.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.scene.spec import CameraSpec, ObjectSpec, Vec3
+
+NEAR_CLIP = 0.1  # metres in front of the camera before which nothing is seen
+
+Static = Literal["drift", "hold"]
+
+
+def curve(points: Sequence[Vec3] | np.ndarray, frames: int, static: Static) -> np.ndarray:
+    """Values on every frame of the curve through equally spaced control points.
+
+    ``drift`` is the one polynomial of degree ``len(points) - 1`` through all points. It may leave a value that
+    two neighbouring points share and come back to it. ``hold`` stays there: between the held stretches runs a
+    polynomial through the points of each move, and it starts and stops smoothly.
+
+    Args:
+        points: (P, D), at times 0, 1/(P-1), ..., 1.
+        frames: number of frames, spread evenly over the times 0 to 1; a single frame is at time 0.
+
+    Returns:
+        (frames, D) float64.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    moves = len(points) - 1
+    times = np.linspace(0.0, moves, frames)  # in moves from the first point
+    if static == "drift":
+        return _polynomial(points, times)
+    held = (points[1:] == points[:-1]).all(axis=1)
+    rests = np.concatenate([[False], held, [False]])  # whether there is a rest before and after each move
+    move = np.minimum(times.astype(int), moves - 1)
+    eased = move + _ease(times - move, rests[move], rests[move + 2])
+    values = points[move]
+    for first, last in _runs(held):
+        if not held[first]:
+            here = (first <= move) & (move <= last)
+            values[here] = _polynomial(points[first : last + 2], eased[here] - first)
+    return values
+
+
+def object_poses(spec: ObjectSpec, frames: int, static: Static) -> np.ndarray:
+    """Object-to-world matrices T @ R @ S, (frames, 4, 4) float64; R = Rz @ Ry @ Rx, Blender's ``XYZ`` order."""
+    poses = np.zeros((frames, 4, 4))
+    poses[:, :3, :3] = _euler(curve(spec.rotation, frames, static)) * curve(spec.scale, frames, static)[:, None, :]
+    poses[:, :3, 3] = curve(spec.location, frames, static)
+    poses[:, 3, 3] = 1
+    return poses
+
+
+def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
+    """Camera-to-world matrices of a camera that looks at its target without roll, (frames, 4, 4) float64.
+
+    The camera is Blender's: it looks along its -z, its y is up in the picture.
+
+    Raises:
+        UserError: on some frame the target is at the camera, or straight above or below it.
+    """
+    location = curve(spec.location, frames, static)
+    back = location - curve(spec.target, frames, static)
+    right = np.stack([-back[:, 1], back[:, 0], np.zeros(frames)], axis=1)  # up x back
+    flat = np.linalg.norm(right, axis=1) < 1e-9
+    if flat.any():
+        raise UserError(
+            f"camera on frame {int(flat.argmax())}: its target is at it, or straight above or below",
+            "move camera.target apart from camera.location",
+        )
+    back /= np.linalg.norm(back, axis=1, keepdims=True)
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    poses = np.zeros((frames, 4, 4))
+    poses[:, :3] = np.stack([right, np.cross(back, right), back, location], axis=2)
+    poses[:, 3, 3] = 1
+    return poses
+
+
+def intrinsics(field_of_view: float, width: int, height: int) -> np.ndarray:
+    """Pinhole camera matrix K, (3, 3) float64, in pixels: square pixels, their centres at +0.5.
+
+    The field of view is horizontal. K expects x right, y down, z forward, that is Blender's camera space with y
+    and z turned round.
+    """
+    focal = 0.5 * width / np.tan(0.5 * field_of_view)
+    return np.array([[focal, 0, 0.5 * width], [0, focal, 0.5 * height], [0, 0, 1]])
+
+
+def clearance(a: np.ndarray, b: np.ndarray) -> float:
+    """Smallest distance over time between two paths, each (frames, 3)."""
+    return float(np.linalg.norm(a - b, axis=1).min())
+
+
+def _polynomial(points: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The polynomial through ``points`` at 0, 1, 2, ..., in Lagrange's form: exact at the points."""
+    nodes = np.arange(len(points))
+    values = np.zeros((len(times), points.shape[1]))
+    for node, point in zip(nodes, points, strict=True):
+        others = nodes[nodes != node]
+        weight = np.prod((times[:, None] - others) / (node - others), axis=1)
+        values += weight[:, None] * point
+    return values
+
+
+def _ease(time: np.ndarray, from_rest: np.ndarray, to_rest: np.ndarray) -> np.ndarray:
+    """Time within a move, 0 to 1, as a cubic of speed 0 at an end that adjoins a rest, and of speed 1 elsewhere."""
+    start, end = np.where(from_rest, 0, 1), np.where(to_rest, 0, 1)
+    return time**2 * (3 - 2 * time) + time * (1 - time) * ((1 - time) * start - time * end)
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """First and last index of every stretch of equal flags."""
+    edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
+    starts = [0, *edges.tolist()]
+    return list(zip(starts, [*(e - 1 for e in starts[1:]), len(flags) - 1], strict=True))
+
+
+def _euler(angles: np.ndarray) -> np.ndarray:
+    """(N, 3) angles about x, y, z to (N, 3, 3) rotations Rz @ Ry @ Rx."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles).T, np.sin(angles).T
+    rows = [
+        [cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx],
+        [sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx],
+        [-sy, cy * sx, cy * cx],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
