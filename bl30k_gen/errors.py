@@ -1,4 +1,4 @@
-"""The one exception for mistakes that the user can mend."""
+"""The exceptions for what the user can mend."""
 
 
 class UserError(Exception):
@@ -15,3 +15,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}"
+
+
+class DiskFull(UserError):
+    """There is no space (or quota) left. Nothing else will work either, so whoever works in a loop stops."""

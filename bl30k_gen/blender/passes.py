@@ -80,6 +80,7 @@ def _set_up_masks(scene: bpy.types.Scene) -> None:
     scene.render.engine = "CYCLES"
     scene.view_settings.view_transform = "Raw"
     cycles = scene.cycles
+    cycles.device = bpy.context.scene.cycles.device
     cycles.samples = 1
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = False

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import DiskFull, UserError
 
 TEMPORARY_SUFFIX = ".part"  # of files that are still being written; a reader ignores them
 
@@ -27,7 +27,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     Missing parent folders are created.
 
     Raises:
-        UserError: the disk (or quota) is full, or the folder may not be written. Nothing is left behind.
+        DiskFull: the disk (or quota) is full. Nothing is left behind.
+        UserError: the folder may not be written.
     """
     path = Path(path)
     if isinstance(data, str):
@@ -66,7 +67,7 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
     except OSError as error:
         folder = Path(path).parent
         if error.errno in _FULL:
-            raise UserError(
+            raise DiskFull(
                 f"no space left in {folder} for {Path(path).name}",
                 "free some space (or quota) there and run the same command again; what is finished is kept",
             ) from error

@@ -287,6 +287,7 @@ def sample_lights(config: Config, seed: int, index: int) -> list[dict[str, Any]]
             {
                 "location": _rounded(recipe.radius * direction / np.linalg.norm(direction)).tolist(),
                 "power": _uniform(generator, recipe.power),
+                "radius": recipe.size,
                 "colour": _rounded(colour / colour.max()).tolist(),
             }
         )
@@ -365,9 +366,11 @@ def sample_scene(
         "camera": camera,
         "objects": objects,
         "lights": sample_lights(config, seed, index),
+        "ambient": config.lights.ambient,
         "backdrop": {"image": image_ref, **backdrop},
         "render": config.render,
         "image": config.image,
+        "limits": config.assets.limits,
     }
     spec = parse_spec(values, f"of video {index}")
     return SampledScene(spec, (*models.refusals, *textures.refusals, *backgrounds.refusals))

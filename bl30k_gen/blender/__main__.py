@@ -1,0 +1,146 @@
+"""The child process: ``python -m bl30k_gen.blender``.
+
+Reads the path of one SceneSpec file a line on standard input and renders that video's frames beside the file, as
+``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
+one JSON object a line on standard output (everything else that Blender prints goes to standard error):
+
+    {"event": "ready", "device": ..., "device_name": ..., "threads": ..., "bpy": ..., "blenderproc": ...}
+    {"event": "built", "name": ..., "seconds": ...}
+    {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
+    {"event": "done", "name": ...}       all frames are on disk
+    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "disk_full": false}
+    {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
+
+It ends at the end of its input, after SIGTERM, and when its parent dies.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from bl30k_gen.dataset.files import encode_jpeg, write_atomically
+from bl30k_gen.dataset.layout import MASK, RGB, frame_name
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.scene.spec import SceneSpec, read_spec
+
+PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    """Renders the scenes it is given, until it is told to stop."""
+
+    def __init__(self, events: TextIO, threads: int, scratch: Path):
+        self.events = events
+        self.threads = threads
+        self.scratch = scratch
+        self.stopping = False
+
+    def stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def say(self, event: str, **values: object) -> None:
+        self.events.write(json.dumps({"event": event, **values}) + "\n")
+        self.events.flush()
+
+    def render(self, path: Path) -> None:
+        name = path.stem
+        try:
+            spec = read_spec(path)
+            name = spec.name
+            self._render_frames(spec, path.parent)
+        except UserError as error:
+            self.fail(name, error)
+        except Exception as error:  # the next scene may well be fine
+            traceback.print_exc()
+            self.fail(name, UserError(f"{type(error).__name__}: {error}", "see the video's log"))
+
+    def fail(self, name: str | None, error: UserError) -> None:
+        full = isinstance(error, DiskFull)
+        self.say("failed", name=name, what=error.what, remedy=error.remedy, disk_full=full)
+
+    def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
+        missing = [f for f in range(spec.video.frames) if not _complete(folder, f)]
+        if missing:
+            from bl30k_gen.blender import build, passes
+
+            begin = time.perf_counter()
+            build.build(spec)
+            passes.set_up(spec, self.threads)
+            self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
+        for frame in missing:
+            if self.stopping:
+                self.say("stopped", name=spec.name)
+                return
+            begin = time.perf_counter()
+            mask = passes.render_mask(frame, self.scratch)
+            masked = time.perf_counter()
+            rgb = passes.render_rgb(frame, self.scratch)
+            drawn = time.perf_counter()
+            write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask))
+            jpeg = encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
+            write_atomically(folder / RGB / frame_name(RGB, frame), jpeg)
+            self.say(
+                "frame",
+                name=spec.name,
+                frame=frame,
+                mask_seconds=round(masked - begin, 4),
+                rgb_seconds=round(drawn - masked, 4),
+                total_seconds=round(time.perf_counter() - begin, 4),
+            )
+        self.say("done", name=spec.name)
+
+
+def _complete(folder: Path, frame: int) -> bool:
+    return all((folder / kind / frame_name(kind, frame)).exists() for kind in (MASK, RGB))
+
+
+def _claim_stdout() -> TextIO:
+    """Keep standard output for events; whatever Blender prints goes to standard error."""
+    events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return events
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bl30k_gen.blender")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="0: all")
+    parser.add_argument("--scratch", type=Path, required=True, help="a folder on a fast disk, removed by the caller")
+    arguments = parser.parse_args()
+    events = _claim_stdout()
+    _die_with_parent()
+    child = Child(events, arguments.threads, arguments.scratch)
+    signal.signal(signal.SIGTERM, child.stop)
+    try:
+        from bl30k_gen.blender import runtime
+
+        child.say("ready", **runtime.start(arguments.device, arguments.threads).to_json())
+        for line in sys.stdin:
+            if child.stopping:
+                break
+            child.render(Path(line.rstrip("\n")))
+        return 0
+    except UserError as error:
+        child.fail(None, error)
+        return 2
+    except BrokenPipeError:  # nobody listens any more
+        return 1
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the wheel's own shutdown can crash after all work is done

@@ -1,0 +1,1 @@
+"""Who renders what, on which machine."""
