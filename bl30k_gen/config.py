@@ -192,6 +192,16 @@ class Limits(Section):
     max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
     max_megapixels: Positive  # larger pictures are refused before they are decoded
 
+    @property
+    def mesh_bytes(self) -> int:
+        """A mesh file with more is not read: 1 KiB a face, and room for textures inside a GLB."""
+        return self.max_faces * 1024 + (64 << 20)
+
+    @property
+    def image_bytes(self) -> int:
+        """An image file with more is not read: no encoding needs more than this for the allowed pixels."""
+        return int(self.max_megapixels * 8e6) + (1 << 20)
+
 
 class Assets(Section):
     """Where things come from: ``builtin`` or folders, one or several."""

@@ -4,47 +4,49 @@ Whether an asset is refused depends on its bytes (and the limits in the configur
 that loads it comes to the same answer. Blender never opens a file from outside: it is given these arrays.
 """
 
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
+from bl30k_gen.config import Limits
+from bl30k_gen.library import procedural
+from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
+from bl30k_gen.library.mesh import finish
+from bl30k_gen.library.obj import read_obj
+from bl30k_gen.library.picture import decode, fit
+from bl30k_gen.library.source import Source
 
+__all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_asset"]
 
-@dataclass(frozen=True)
-class Picture:
-    """A decoded image: (H, W, 3) or (H, W, 4) uint8 sRGB, top row first."""
-
-    pixels: np.ndarray
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """Faces of a model that share one material."""
-
-    faces: np.ndarray  # (F, 3) int32, indices into the model's vertices
-    uv: np.ndarray | None  # (F, 3, 2) float32 per corner, v upwards; None where the file has none that is usable
-    colour: tuple[float, float, float]  # linear RGB base colour; multiplies ``texture``
-    texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
-    roughness: float
-    metallic: float
+READERS = {".obj": read_obj}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A mesh, centred on its bounding box, with a unit diagonal, z up and its front towards -y."""
+def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
+    """Load a model, or the picture of a texture or background, completely.
 
-    vertices: np.ndarray  # (V, 3) float32, equal positions merged
-    parts: tuple[Part, ...]
-    sha256: str
+    ``path`` is a file's or ``builtin:<kind>/<family>/<variant>``, ``kind`` is ``model``, ``texture`` or
+    ``background``. Pictures are RGB; a model's own textures keep their alpha.
 
-    @property
-    def has_texture(self) -> bool:
-        return any(part.texture is not None for part in self.parts)
+    Raises:
+        AssetRefused: it cannot be used; see docs/assets.md for the reasons.
+    """
+    if path.startswith("builtin:"):
+        return _builtin(path, kind, limits)
+    if kind != "model":
+        source = Source(path, limits.image_bytes)
+        pixels = decode(source.data, "the image", source, limits, keep_alpha=False)
+        return Picture(pixels, source.sha256())
+    reader = READERS.get(Path(path).suffix.lower())
+    if reader is None:
+        raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
+    source = Source(path, limits.mesh_bytes)
+    raw = reader(source, limits)
+    return finish(raw, source.sha256(), limits, source.refuse)
 
 
-class AssetRefused(Exception):
-    """An asset cannot be used; says why in one line."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
+def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
+    try:
+        made, sha256 = procedural.make(path, kind)
+    except KeyError:
+        raise AssetRefused(f"{path}: is no built-in {kind}") from None
+    if kind == "model":
+        return finish(made, sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
+    return Picture(fit(made, limits), sha256)

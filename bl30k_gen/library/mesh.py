@@ -1,0 +1,137 @@
+"""From what a file says to a ``Model``: checks, merging, clean-up, size and place. The same for every format."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import AssetRefused, Model, Part
+
+NEUTRAL = (0.8, 0.8, 0.8)  # base colour where a file names none
+SMALLEST_AREA = 1e-12  # of a triangle, in a model with a unit diagonal; float32 positions tell no smaller one
+
+
+@dataclass(frozen=True)
+class Material:
+    colour: tuple[float, float, float] = NEUTRAL  # linear
+    texture: np.ndarray | None = None
+    roughness: float = 0.5
+    metallic: float = 0.0
+
+
+@dataclass(frozen=True)
+class RawPart:
+    faces: np.ndarray  # (F, 3) int, indices into ``RawMesh.vertices``, not yet checked
+    uv: np.ndarray | None  # (F, 3, 2) float, v upwards
+    material: Material
+
+
+@dataclass(frozen=True)
+class RawMesh:
+    vertices: np.ndarray  # (V, 3) float64, in the file's own axes and units
+    parts: list[RawPart]
+    y_up: bool
+
+
+def finish(raw: RawMesh, sha256: str, limits: Limits, refuse: Callable[[str], AssetRefused]) -> Model:
+    """Check a mesh and bring it to the common form: see ``Model``.
+
+    Faces without area, and vertices without a face, are dropped first.
+
+    Raises AssetRefused: no faces, too many, an index or coordinate that is not valid, no extent.
+    """
+    parts = [part for part in raw.parts if len(part.faces)]
+    count = sum(len(part.faces) for part in parts)
+    if not count:
+        raise refuse("has no faces")
+    if count > limits.max_faces:
+        raise refuse(f"has {count} faces, more than assets.max_faces = {limits.max_faces}")
+    faces = np.concatenate([part.faces for part in parts]).astype(np.int64)
+    if faces.min() < 0 or faces.max() >= len(raw.vertices):
+        raise refuse(f"a face names vertex {faces.max()} of {len(raw.vertices)}")
+    if not np.isfinite(raw.vertices).all():
+        raise refuse("has a vertex whose coordinates are not finite numbers")
+
+    vertices = _normalise(raw, np.unique(faces), refuse)
+    vertices, merged = np.unique(vertices, axis=0, return_inverse=True)
+    faces = merged.reshape(-1)[faces]
+    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * SMALLEST_AREA
+    if not keep.any():
+        raise refuse("has no face with an area")
+
+    used, compact = np.unique(faces[keep], return_inverse=True)
+    renumbered = np.zeros_like(faces)
+    renumbered[keep] = compact.reshape(-1, 3)
+    finished, start = [], 0
+    for part in parts:
+        of_part = slice(start, start + len(part.faces))
+        start = of_part.stop
+        if keep[of_part].any():
+            uv = _usable_uv(part.uv, keep[of_part])
+            finished.append(_part(renumbered[of_part][keep[of_part]], uv, part.material))
+    return Model(vertices[used], tuple(finished), sha256)
+
+
+def by_material(vertices: np.ndarray, parts: list[RawPart], y_up: bool) -> RawMesh:
+    """A mesh whose parts with the same material are one part; it has UVs where all of them do."""
+    groups: dict[int, list[RawPart]] = {}
+    for part in parts:
+        groups.setdefault(id(part.material), []).append(part)
+    joined = []
+    for same in groups.values():
+        mapped = all(part.uv is not None for part in same)
+        uv = np.concatenate([part.uv for part in same]) if mapped else None
+        joined.append(replace(same[0], faces=np.concatenate([part.faces for part in same]), uv=uv))
+    return RawMesh(vertices, joined, y_up)
+
+
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB values in 0..1 as linear light."""
+    srgb = np.asarray(srgb, dtype=np.float64)
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def average_colour(linear_colours: np.ndarray) -> tuple[float, float, float]:
+    """Mean of (N, 3) vertex colours, without those that are not finite; neutral if none is left."""
+    good = linear_colours[np.isfinite(linear_colours).all(axis=1)]
+    return tuple(float(c) for c in good.mean(axis=0).clip(0, 1)) if len(good) else NEUTRAL
+
+
+def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefused]) -> np.ndarray:
+    """(V, 3) float32: z up, the used vertices centred and with a unit diagonal."""
+    low, high = raw.vertices[used].min(axis=0), raw.vertices[used].max(axis=0)
+    largest = (high / 2 - low / 2).max() * 2
+    if not np.isfinite(largest) or largest < 1e-30:
+        raise refuse(f"has an extent of {largest:g}, which cannot be scaled to one")
+    # Dividing before squaring keeps very large and very small models from over- and underflowing.
+    diagonal = np.linalg.norm((high - low) / largest)
+    centred = (raw.vertices - (low + (high - low) / 2)) / largest / diagonal
+    if raw.y_up:
+        centred = centred[:, [0, 2, 1]] * (1, -1, 1)
+    return centred.astype(np.float32) + np.float32(0)  # adding 0 makes -0 equal 0
+
+
+def _usable_uv(uv: np.ndarray | None, keep: np.ndarray) -> np.ndarray | None:
+    if uv is None:
+        return None
+    uv = uv[keep].astype(np.float32)
+    flat = uv.reshape(-1, 2)
+    return uv if np.isfinite(flat).all() and (flat != flat[0]).any() else None
+
+
+def _part(faces: np.ndarray, uv: np.ndarray | None, material: Material) -> Part:
+    colour = np.nan_to_num(np.asarray(material.colour, dtype=np.float64), nan=NEUTRAL[0]).clip(0, 1)
+    return Part(
+        faces=faces.astype(np.int32),
+        uv=uv,
+        colour=tuple(float(channel) for channel in colour),
+        texture=material.texture,
+        roughness=_unit(material.roughness, Material.roughness),
+        metallic=_unit(material.metallic, Material.metallic),
+    )
+
+
+def _unit(value: float, default: float) -> float:
+    return float(min(max(value, 0.0), 1.0)) if np.isfinite(value) else default

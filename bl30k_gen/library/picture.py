@@ -1,0 +1,56 @@
+"""Decodes images with Pillow: every row of them, or not at all."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import AssetRefused
+from bl30k_gen.library.source import Source
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TGA")
+
+
+def decode(data: bytes, name: str, source: Source, limits: Limits, keep_alpha: bool) -> np.ndarray:
+    """Pixels of an encoded image, upright and scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8.
+
+    Raises AssetRefused: no image, cut off, broken, or with more pixels than the limit.
+    """
+    if not data:
+        raise source.refuse(f"{name} is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow's own, fixed, pixel limit
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if width * height > limits.max_megapixels * 1e6:
+            raise source.refuse(
+                f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.max_megapixels = "
+                f"{limits.max_megapixels:g}"
+            )
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
+            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        image = image.convert("RGBA" if keep_alpha and image.has_transparency_data else "RGB")
+        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+            image = image.convert("RGB")
+        return fit(np.array(image), limits)
+    except AssetRefused:
+        raise
+    except Image.UnidentifiedImageError:
+        raise source.refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
+    except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
+        raise source.refuse(f"{name} cannot be decoded ({error})") from None
+
+
+def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:
+    """Scale (H, W, C) pixels down to ``max_image_side``, aspect kept; smaller ones are left as they are."""
+    height, width = pixels.shape[:2]
+    excess = max(height, width) / limits.max_image_side
+    if excess <= 1:
+        return pixels
+    size = (max(1, round(width / excess)), max(1, round(height / excess)))
+    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
