@@ -1,0 +1,79 @@
+"""The one way of dividing work: a list of video indices, and slices of it.
+
+Slices are even, disjoint and complete, and what is rendered never depends on how many there are.
+"""
+
+import os
+from pathlib import Path
+
+from bl30k_gen.errors import UserError
+
+
+def indices_from(count: int | None, index: int | None, file: Path | None) -> list[int]:
+    """The videos a command asks for: ``--count N`` (the first N), ``--index I``, or ``--indices FILE``.
+
+    Raises:
+        UserError: none or several are given, or the file does not hold one index a line.
+    """
+    asked = {"--count": count, "--index": index, "--indices": file}
+    given = [flag for flag, value in asked.items() if value is not None]
+    if len(given) != 1:
+        raise UserError(
+            "which videos? " + (f"{' and '.join(given)} exclude each other" if given else "nothing is asked for"),
+            "give one of --count N, --index I, --indices FILE",
+        )
+    if count is not None:
+        return list(range(_not_negative("--count", count)))
+    if index is not None:
+        return [_not_negative("--index", index)]
+    return read_indices(file)
+
+
+def read_indices(file: Path) -> list[int]:
+    """Indices in a text file, one a line; empty lines do not count, repeated ones count once."""
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--indices {file} cannot be read", str(error)) from None
+    indices = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.strip().isdecimal():
+            raise UserError(f"--indices {file}, line {number}: {line.strip()!r}", "write one video index a line")
+        if line.strip():
+            indices.append(int(line))
+    return sorted(set(indices))
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    """``I/N`` with 0 <= I < N, or ``slurm`` for the place of this task in its job array, as (I, N).
+
+    Raises:
+        UserError
+    """
+    remedy = "write --shard I/N with 0 <= I < N, or --shard slurm inside a job array"
+    try:
+        if shard == "slurm":
+            first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", 0))
+            step = int(os.environ.get("SLURM_ARRAY_TASK_STEP", 1))
+            part = (int(os.environ["SLURM_ARRAY_TASK_ID"]) - first) // step
+            parts = int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+        else:
+            part, parts = (int(number) for number in shard.split("/"))
+    except KeyError as error:
+        raise UserError(f"--shard slurm: {error.args[0]} is not set", remedy) from None
+    except ValueError:
+        raise UserError(f"--shard {shard}", remedy) from None
+    if not 0 <= part < parts:
+        raise UserError(f"--shard {shard}: part {part} of {parts}", remedy)
+    return part, parts
+
+
+def take_shard(indices: list[int], part: int, parts: int) -> list[int]:
+    """Every ``parts``-th index from the ``part``-th on: slices differ in length by one at most."""
+    return indices[part::parts]
+
+
+def _not_negative(flag: str, value: int) -> int:
+    if value < 0:
+        raise UserError(f"{flag} {value}", "give a number that is not negative")
+    return value
