@@ -21,6 +21,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
+DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 
 
@@ -245,7 +246,11 @@ class Config(Section):
 
     def identity(self) -> dict[str, Any]:
         """What a video depends on, as ``{dotted key: value}``: everything but ``runtime``."""
-        return flatten(self.model_dump(mode="json", exclude={"runtime"}))
+        return {key: value for key, value in self.flat().items() if not key.startswith("runtime.")}
+
+    def flat(self) -> dict[str, Any]:
+        """All of it, as ``{dotted key: value}``."""
+        return flatten(self.model_dump(mode="json"))
 
     def digest(self) -> str:
         """SHA-256 of ``identity()``; equal digests mean the same dataset (given the same assets)."""
@@ -271,6 +276,26 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
         return Config.model_validate(values)
     except ValidationError as error:
         raise _explain(error, str(path)) from None
+
+
+def draft_of(config: Config) -> Config:
+    """The same videos for a first look: few small frames along the same paths, with few samples."""
+    frames = min(config.video.frames, DRAFT_FRAMES)
+    scale = min(1.0, DRAFT_WIDTH / config.video.width)
+    slower = config.video.frames / frames  # speeds are per frame, and there are fewer frames to get as far in
+    motion, camera, render = config.motion, config.camera, config.render
+    width, height = (round(side * scale) for side in (config.video.width, config.video.height))
+    small = {"frames": frames, "width": width, "height": height}
+    speeds = {k: getattr(motion, k) * slower for k in ("location_speed", "rotation_speed")}
+    rough = {"samples": min(render.samples, DRAFT_SAMPLES), "denoise_prefilter": "none", "backdrop_as_light": False}
+    return config.model_copy(
+        update={
+            "video": config.video.model_copy(update=small),
+            "motion": motion.model_copy(update=speeds),
+            "camera": camera.model_copy(update={"speed": camera.speed * slower}),
+            "render": render.model_copy(update=rough),
+        }
+    )
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

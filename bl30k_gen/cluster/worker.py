@@ -290,7 +290,7 @@ def examine(spec: SceneSpec, config: Config, layout: Layout) -> tuple[list[str],
     for frame in range(spec.video.frames):
         mask = read_values(layout.staged_mask(spec.name, frame))
         areas[frame] = np.bincount(mask.ravel(), minlength=256)[ids]
-        problems += raster.compare(mask, spec, models, frame, config.check)
+        problems += (f"frame {frame}: {line}" for line in raster.compare(mask, spec, models, frame, config.check))
     return problems, areas
 
 

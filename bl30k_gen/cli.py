@@ -1,0 +1,222 @@
+"""The dataset builder's commands. Each does its work in another module; here are words and exit codes.
+
+Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can mend, 143 stopped by
+SIGTERM (the same command goes on).
+"""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bl30k_gen.config import Config, difference, draft_of, load_config
+from bl30k_gen.errors import UserError
+
+STOPPED = 143
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+config_app = typer.Typer(no_args_is_help=True, help="Show configurations and how they differ.")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
+Out = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+CountOption = Annotated[int | None, typer.Option("--count", help="The first N videos.")]
+IndexOption = Annotated[int | None, typer.Option("--index", help="One video.")]
+IndicesOption = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
+Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
+Threads = Annotated[int, typer.Option("--threads-per-worker", min=0, help="Render threads of each worker; 0: all.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
+
+
+def main() -> None:
+    """Run the command line: mistakes become one line on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def doctor(
+    out: Annotated[Path, typer.Option("--out", help="Where datasets will be written.")] = Path("out"),
+    device: Device = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Check this machine: Python, Blender, devices, disk, and the time of a test frame."""
+    from bl30k_gen.cluster import doctor
+
+    checks = doctor.examine(device or "auto", threads, out)
+    print(json.dumps([vars(c) for c in checks], indent=1) if as_json else doctor.table(checks))
+    raise typer.Exit(0 if all(c.ok for c in checks) else 1)
+
+
+@app.command()
+def plan(
+    out: Out,
+    config: ConfigFile = None,
+    count: CountOption = None,
+    index: IndexOption = None,
+    indices: IndicesOption = None,
+    overrides: Overrides = None,
+    draft: Draft = False,
+) -> None:
+    """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
+    from bl30k_gen.cluster import dataset, worklist
+    from bl30k_gen.dataset.files import write_atomically
+    from bl30k_gen.dataset.layout import Layout
+
+    settings = _config(config, out, overrides, draft)
+    wanted = worklist.indices_from(count, index, indices)
+    describe = dataset.sampler(settings, _catalogue(settings))
+    for name in _names(settings, wanted):
+        write_atomically(out / dataset.SCENES / f"{name}.json", describe(name).spec.dumps())
+    write_atomically(Layout(out).config, settings.to_yaml())
+    print(f"{len(wanted)} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
+
+
+@app.command()
+def render(
+    out: Out,
+    config: ConfigFile = None,
+    count: CountOption = None,
+    index: IndexOption = None,
+    indices: IndicesOption = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="A folder that `plan` wrote.")] = None,
+    shard: Annotated[str | None, typer.Option("--shard", help="I/N: the I-th of N slices; or slurm.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many unfinished videos.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side.")] = 1,
+    threads: Threads = 0,
+    device: Device = None,
+    draft: Draft = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
+    from bl30k_gen.cluster import dataset, progress, worklist
+    from bl30k_gen.cluster.worker import Execution, Supervisor
+    from bl30k_gen.dataset.layout import Layout, write_image_sets
+
+    layout = Layout(out)
+    if plan is not None:
+        settings = _config(config, plan, overrides, draft=False)
+        names, describe = dataset.planned(plan)
+        if (count, index, indices) != (None, None, None):
+            raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
+        assets = {"digest": "plan"}
+    else:
+        settings = _config(config, out, overrides, draft)
+        wanted = worklist.indices_from(count, index, indices)
+        if shard is not None:
+            wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
+        catalogue = _catalogue(settings)
+        names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
+        assets = dataset.identity(catalogue)
+    dataset.open_for_writing(layout, settings, assets)
+    if limit is not None:
+        names = [name for name in names if not layout.is_published(name)][:limit]
+    bar = progress.Progress(len(names), settings.video.frames)
+    execution = Execution(device or settings.runtime.device, threads, workers)
+    supervisor = Supervisor(settings, layout, describe, execution, bar)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    try:
+        summary = supervisor.run(names)
+    finally:
+        bar.close()
+        write_image_sets(layout)
+    dataset.write_card(layout, settings)
+    print(json.dumps(vars(summary), indent=1) if as_json else "\n".join(progress.summary_lines(summary, str(out))))
+    if summary.stopped:
+        raise typer.Exit(STOPPED)
+    raise typer.Exit(1 if summary.set_aside else 0)
+
+
+@app.command()
+def preview(
+    dataset: Dataset,
+    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Names; the first ones.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures; DATASET/preview.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Videos on the sheet when none are named.")] = 8,
+    columns: Annotated[int, typer.Option(min=1, help="Frames of each.")] = 6,
+) -> None:
+    """Write a contact sheet (PNG) and an animation (WebP) with the masks drawn over the frames."""
+    from bl30k_gen.dataset import preview
+
+    for path in preview.write(dataset, videos, out or dataset / "preview", rows, columns):
+        print(path)
+
+
+@app.command()
+def info(dataset: Dataset, as_json: Json = False) -> None:
+    """What a dataset holds."""
+    from bl30k_gen.dataset.info import describe
+
+    facts = describe(dataset)
+    print(json.dumps(facts, indent=1) if as_json else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+
+
+@app.command()
+def replay(
+    dataset: Dataset,
+    video: Annotated[str, typer.Argument(help="Its name.")],
+    device: Device = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Render a published video again from its own metadata, and report how many pixels differ."""
+    from bl30k_gen.cluster.replay import replay
+
+    result = replay(dataset, video, device, threads)
+    print(json.dumps(vars(result), indent=1) if as_json else result.sentence())
+    raise typer.Exit(0 if result.same else 1)
+
+
+@config_app.command("show")
+def config_show(
+    config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")],
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Print the resolved configuration: what it extends and all overrides applied."""
+    settings = load_config(config, overrides or [])
+    print(json.dumps(settings.model_dump(mode="json"), indent=1) if as_json else settings.to_yaml().rstrip())
+
+
+@config_app.command("diff")
+def config_diff(
+    one: Annotated[Path, typer.Argument(help="A YAML.")],
+    other: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Json = False,
+) -> None:
+    """Print the keys in which two configurations differ."""
+    left, right = (load_config(path) for path in (one, other))
+    changes: dict[str, Any] = difference(left.flat(), right.flat())
+    lines = [f"{key}: {old} -> {new}" for key, (old, new) in changes.items()]
+    print(json.dumps(changes, indent=1) if as_json else "\n".join(lines) or "no difference")
+
+
+def _config(config: Path | None, folder: Path, overrides: list[str] | None, draft: bool) -> Config:
+    from bl30k_gen.cluster.dataset import config_of
+
+    settings = config_of(config, folder, overrides or [])
+    return draft_of(settings) if draft else settings
+
+
+def _catalogue(config: Config) -> Any:
+    from bl30k_gen.library.catalogue import open_catalogue
+
+    return open_catalogue(config.assets)
+
+
+def _names(config: Config, indices: list[int]) -> list[str]:
+    from bl30k_gen.scene.sampler import video_name
+
+    return [video_name(index, config.dataset.videos_per_segment) for index in indices]

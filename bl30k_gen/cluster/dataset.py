@@ -1,0 +1,96 @@
+"""Opening a dataset for rendering: the same configuration and the same assets as before, or none of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bl30k_gen.cluster.worker import cached_asset
+from bl30k_gen.config import Config, difference, load_config
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue import Catalogue
+from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
+from bl30k_gen.scene.spec import read_spec
+
+SCENES = "scenes"
+
+
+def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
+    """The configuration that a command names, or the one that lies in ``folder``.
+
+    Raises:
+        UserError
+    """
+    if config is None and not Layout(folder).config.exists():
+        raise UserError(f"{folder} holds no config.yaml yet", "give --config, e.g. render_configs/demo.yaml")
+    return load_config(config or Layout(folder).config, overrides)
+
+
+def open_for_writing(layout: Layout, config: Config, assets: dict[str, object]) -> None:
+    """Begin a dataset, or make sure that an existing one is being continued.
+
+    Args:
+        assets: ``identity`` of the catalogue that videos draw from.
+
+    Raises:
+        UserError: a key of the configuration, or the set of assets, is not what the dataset was begun with.
+    """
+    record = layout.root / "catalogue.json"
+    if layout.config.exists():
+        begun = load_config(layout.config)
+        for key, (new, old) in difference(config.identity(), begun.identity()).items():
+            raise UserError(
+                f"{layout.root} was begun with {key} = {old}, not {new}",
+                "give the same configuration, or another --out",
+            )
+    if record.exists():
+        before = json.loads(record.read_text(encoding="utf-8"))
+        if before["digest"] != assets["digest"]:
+            raise UserError(
+                f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
+                "restore the asset folders, or give another --out",
+            )
+    if not layout.config.exists():
+        write_atomically(record, json.dumps(assets, indent=1) + "\n")
+        write_atomically(layout.config, config.to_yaml())
+
+
+def _counts(assets: dict[str, object]) -> str:
+    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest") or "a plan"
+
+
+def identity(catalogue: Catalogue) -> dict[str, object]:
+    """What a dataset records of its assets, so that it is never continued with others."""
+    counts = {f"{kind}s": len(catalogue.of(kind)) for kind in ("model", "texture", "background")}
+    return {"digest": catalogue.digest(), **counts}
+
+
+def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:
+    """A video's name -> its scene, sampled."""
+    limits = config.assets.limits
+
+    def describe(name: str) -> SampledScene:
+        index = video_index(name, config.dataset.videos_per_segment)
+        return sample_scene(config, catalogue, lambda asset: cached_asset(asset.path, asset.kind, limits), index)
+
+    return describe
+
+
+def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
+    """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
+
+    Raises:
+        UserError: there are none.
+    """
+    names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
+    if not names:
+        raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
+
+    def describe(name: str) -> SampledScene:
+        spec = read_spec(folder / SCENES / f"{name}.json")
+        if spec.name != name:
+            raise UserError(f"{folder / SCENES / name}.json describes video {spec.name}", "name the file as the video")
+        return SampledScene(spec, ())
+
+    return names, describe
