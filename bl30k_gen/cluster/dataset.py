@@ -90,7 +90,7 @@ def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
     def describe(name: str) -> SampledScene:
         spec = read_spec(folder / SCENES / f"{name}.json")
         if spec.name != name:
-            raise UserError(f"{folder / SCENES / name}.json describes video {spec.name}", "name the file as the video")
+            raise UserError(f"{folder / SCENES / name}.json is of video {spec.name}", "name the file as the video")
         return SampledScene(spec, ())
 
     return names, describe

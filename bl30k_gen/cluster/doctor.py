@@ -46,7 +46,7 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
         return [*checks, Check("blender", False, error.what, error.remedy)]
     except ChildDied as death:
         last = death.log[-1] if death.log else "it printed nothing"
-        return [*checks, Check("blender", False, f"{death.reason}: {last}", "run `python -c 'import bpy'` to see more")]
+        return [*checks, Check("blender", False, f"{death.reason}: {last}", "try: python -c 'import bpy'")]
     ready = child.ready
     checks.append(Check("blender", True, f"bpy {ready['bpy']}, BlenderProc {ready['blenderproc']}"))
     checks.append(Check("device", True, f"{ready['device']} ({ready['device_name']}), {ready['threads']} threads"))
