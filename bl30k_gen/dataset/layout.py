@@ -119,7 +119,8 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
     """
     text = dumps(metadata)
     begun = _has_text(layout.staged_metadata(name), text)
-    if not begun and not _has_text(layout.metadata(name), text):
+    done = _has_text(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
+    if not begun and not done:
         for folder in FRAME_FOLDERS:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
         files.write_atomically(layout.staged_metadata(name), text)

@@ -1,0 +1,194 @@
+"""Videos with masks, read alike from a folder, tar shards or HDF5 shards.
+
+Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS: anything with ``JPEGImages`` and
+``Annotations``, directly or one level down (``JPEGImages/480p``).
+"""
+
+import functools
+import json
+import logging
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from bl30k_gen.dataset import masks, shards
+from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB
+from bl30k_gen.dataset.trees import FolderTree, ShardTree
+from bl30k_gen.errors import UserError
+
+_RGB_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_MASK_SUFFIXES = (".png",)
+_RESOLUTION = "480p"  # the one that is taken of several
+
+log = logging.getLogger(__name__)
+
+
+def open_dataset(path: str | Path) -> "VideoStore":
+    """Open a dataset: a folder, one tar or HDF5 shard, or a folder of shards.
+
+    Raises:
+        UserError: nothing of the kind is there.
+    """
+    path = Path(path)
+    if path.is_file():
+        if path.suffix not in shards.SUFFIXES:
+            raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
+        return VideoStore(path, ShardTree([path]))
+    if not path.is_dir():
+        raise UserError(f"dataset {path} does not exist", "check the path")
+    if (path / RGB).is_dir():
+        return VideoStore(path, FolderTree(path))
+    if found := sorted(p for p in path.iterdir() if p.suffix in shards.SUFFIXES):
+        return VideoStore(path, ShardTree(found))
+    inner = sorted(p.parent for p in path.glob(f"*/{RGB}"))
+    if len(inner) == 1:
+        return VideoStore(inner[0], FolderTree(inner[0]))
+    if inner:
+        raise UserError(f"{path} holds several datasets", f"give one of {', '.join(map(str, inner))}")
+    raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
+
+
+class VideoStore:
+    """The videos of a dataset. Copies itself into forked and spawned processes.
+
+    Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
+    """
+
+    def __init__(self, path: Path, tree: FolderTree | ShardTree):
+        self.path = path
+        self.tree = tree
+        self._rgb = _with_resolution(tree, RGB)
+        self._mask = _with_resolution(tree, MASK)
+        self._white: dict[str, masks.White] = {}
+        if METADATA in tree.folders(""):
+            self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
+        else:
+            self.videos = tree.folders(self._rgb)
+
+    def frames(self, name: str) -> list[str]:
+        """Names of a video's frames, without suffix, in order."""
+        return list(self._files(name)[0])
+
+    def mask_frames(self, name: str) -> list[int]:
+        """Numbers (positions in ``frames``) of the frames that have a mask."""
+        rgb, mask = self._files(name)
+        return [i for i, frame in enumerate(rgb) if frame in mask]
+
+    def rgb_bytes(self, name: str, i: int) -> bytes:
+        """The encoded RGB frame number ``i``, as stored."""
+        return self.tree.read(self.rgb_path(name, i))
+
+    def mask_bytes(self, name: str, i: int) -> bytes:
+        """The encoded mask of frame number ``i``, as stored."""
+        return self.tree.read(self.mask_path(name, i))
+
+    def read_rgb(self, name: str, i: int) -> np.ndarray:
+        """(H, W, 3) uint8 sRGB. Raises UserError naming a file that is missing or damaged."""
+        return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i))
+
+    def read_mask(self, name: str, i: int) -> masks.MaskFrame:
+        """The mask of frame number ``i`` by the mask rule, white as the whole video means it.
+
+        Raises UserError naming a file that is missing or damaged.
+        """
+        values = masks.read_values(self.mask_bytes(name, i), self.path / self.mask_path(name, i))
+        return masks.apply_rule(values, self.white(name) if masks.is_undecided(values) else "void")
+
+    def white(self, name: str) -> masks.White:
+        """What 255 means in this video's masks, see ``masks.white_meaning``; said once a dataset if an object."""
+        if name not in self._white:
+            numbers = self.mask_frames(name)
+            self._white[name] = masks.white_meaning(self.mask_bytes(name, i) for i in numbers)
+            if self._white[name] == "object" and list(self._white.values()).count("object") == 1:
+                log.warning("%s: masks of %s hold 0 and 255 alone; read as one object with id 1", self.path, name)
+        return self._white[name]
+
+    def metadata(self, name: str) -> dict[str, Any] | None:
+        """The video's metadata; None where the dataset has none. Raises UserError where it is damaged."""
+        path = f"{METADATA}/{name}.json"
+        if not self.tree.exists(path):
+            return None
+        try:
+            return json.loads(self.tree.read(path))
+        except ValueError as error:
+            raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+
+    def image_set(self, split: str) -> list[str]:
+        """Names of the videos in ``ImageSets/<split>.txt``; ``2017/train`` names one list among several.
+
+        Lines may be video names, or paths of frames as DAVIS-2016 has them. Raises UserError if there is no such
+        list or it names a video that is not there.
+        """
+        path = self._image_set_path(split)
+        names: dict[str, None] = {}
+        for line in self.tree.read(path).decode().splitlines():
+            if words := line.split():
+                names[PurePosixPath(words[0]).parent.name or words[0]] = None
+        if unknown := sorted(names.keys() - set(self.videos)):
+            raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
+        return list(names)
+
+    def rgb_path(self, name: str, i: int) -> str:
+        rgb, _ = self._files(name)
+        return f"{self._rgb}/{name}/{list(rgb.values())[i]}"
+
+    def mask_path(self, name: str, i: int) -> str:
+        rgb, mask = self._files(name)
+        frame = list(rgb)[i]
+        if frame not in mask:
+            raise UserError(f"{self.path / self._mask / name}: frame {frame} has no mask", "see mask_frames")
+        return f"{self._mask}/{name}/{mask[frame]}"
+
+    def members(self, name: str) -> dict[str, int]:
+        """Every file that belongs to a video, with its bytes: ``{path in the dataset: size}``."""
+        folders = [f"{self._rgb}/{name}", f"{self._mask}/{name}"]
+        paths = [f"{folder}/{file}" for folder in folders for file in self.tree.files(folder)]
+        if self.tree.exists(f"{METADATA}/{name}.json"):
+            paths.append(f"{METADATA}/{name}.json")
+        return {path: self.tree.size(path) for path in paths}
+
+    def _image_set_path(self, split: str) -> str:
+        found = []
+        folders = [IMAGE_SETS]
+        for folder in folders:
+            folders += [f"{folder}/{inner}" for inner in self.tree.folders(folder)]
+            found += [f"{folder}/{file}" for file in self.tree.files(folder) if file.endswith(".txt")]
+        if f"{IMAGE_SETS}/{split}.txt" in found:
+            return f"{IMAGE_SETS}/{split}.txt"
+        fitting = [path for path in found if path.endswith(f"/{split}.txt")]
+        known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in fitting or found)
+        if len(fitting) == 1:
+            return fitting[0]
+        problem = "several lists" if fitting else "no list"
+        raise UserError(f"{self.path / IMAGE_SETS} has {problem} {split}", f"there are: {known or 'none'}")
+
+    def _files(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
+        rgb, mask = _listing(self.tree, f"{self._rgb}/{name}", f"{self._mask}/{name}")
+        if not rgb:
+            raise UserError(f"{self.path / self._rgb / name} holds no frames", "restore the video or leave it out")
+        return rgb, mask
+
+
+@functools.lru_cache(maxsize=64)  # a sampler reads several frames of a video in a row
+def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
+    """File names of the frames and of the masks in two folders, by their stem."""
+    return _by_stem(tree.files(rgb), _RGB_SUFFIXES), _by_stem(tree.files(mask), _MASK_SUFFIXES)
+
+
+def _by_stem(names: list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
+    split = (PurePosixPath(name) for name in names)
+    return {path.stem: path.name for path in split if path.suffix.lower() in suffixes}
+
+
+def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:
+    """``JPEGImages``, or ``JPEGImages/480p`` where the videos lie one level down."""
+    folders = tree.folders(kind)
+    if _RESOLUTION in folders:
+        return f"{kind}/{_RESOLUTION}"
+    if folders and tree.folders(f"{kind}/{folders[0]}"):
+        if len(folders) > 1:
+            raise UserError(f"{kind} holds several resolutions", f"name one of them {_RESOLUTION}")
+        return f"{kind}/{folders[0]}"
+    return kind

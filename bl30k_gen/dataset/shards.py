@@ -1,0 +1,124 @@
+"""Where each file lies inside a tar or HDF5 shard: an index of byte ranges.
+
+Both kinds store every JPEG and PNG as one uninterrupted run of bytes, so that once the index is known a frame is
+one positioned read of the shard itself: no tar or HDF5 library is involved any more, and processes may share it.
+The index is kept beside the shard (``<shard>.index.json``) where that folder can be written.
+"""
+
+import contextlib
+import hashlib
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.errors import UserError
+
+SUFFIXES = (".tar", ".h5", ".hdf5")
+_END = 1 << 16  # bytes at either end of a shard by which its index knows it
+_AGAIN = "copy or download it again"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one folder inside a shard, sorted by name, with the byte ranges of their contents."""
+
+    names: tuple[str, ...]
+    offsets: np.ndarray  # (N,) int64
+    sizes: np.ndarray  # (N,) int64
+
+
+def index_shard(shard: Path) -> dict[str, Folder]:
+    """Folders of a shard by their path there ("" is its root), from its saved index or by scanning it.
+
+    Raises:
+        UserError: the shard is missing, compressed, cut off or damaged.
+    """
+    index = index_path(shard)
+    try:
+        identity = _identity(shard)
+    except OSError as error:
+        raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        saved = json.loads(index.read_text(encoding="utf-8"))
+        if saved["shard"] == identity:
+            return _folders(saved["folders"])
+    scanned: dict[str, list[tuple[str, int, int]]] = {}
+    for path, offset, size in _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard):
+        folder, _, name = path.rpartition("/")
+        scanned.setdefault(folder, []).append((name, offset, size))
+    # A tar may hold a path twice; the later one counts, as it does when unpacking.
+    columns = {
+        folder: [list(column) for column in zip(*sorted({row[0]: row for row in rows}.values()), strict=True)]
+        for folder, rows in sorted(scanned.items())
+    }
+    with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
+        write_atomically(index, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
+    return _folders(columns)
+
+
+def index_path(shard: Path) -> Path:
+    return shard.with_name(shard.name + ".index.json")
+
+
+def _folders(columns: dict[str, list[list]]) -> dict[str, Folder]:
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of videos have the same frame names
+    folders = {}
+    for folder, (names, offsets, sizes) in columns.items():
+        key = tuple(names)
+        key = shared.setdefault(key, key)
+        folders[folder] = Folder(key, np.array(offsets, np.int64), np.array(sizes, np.int64))
+    return folders
+
+
+def _identity(shard: Path) -> dict[str, int | str]:
+    """Changes when a shard is replaced, cut off or grown; survives copying."""
+    size = shard.stat().st_size
+    with open(shard, "rb") as file:
+        ends = file.read(_END)
+        file.seek(max(0, size - _END))
+        ends += file.read(_END)
+    return {"bytes": size, "ends": hashlib.sha256(ends).hexdigest()}
+
+
+def _scan_tar(shard: Path) -> list[tuple[str, int, int]]:
+    rows = []
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            while (entry := archive.next()) is not None:
+                archive.members = []  # the archive would remember every header
+                if entry.isreg() and not entry.issparse():
+                    rows.append((entry.name.removeprefix("./"), entry.offset_data, entry.size))
+            end = archive.offset
+    except (tarfile.TarError, EOFError) as error:
+        remedy = f"decompress it if it is compressed, else {_AGAIN}"
+        raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
+    with open(shard, "rb") as file:
+        file.seek(end)
+        # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _AGAIN)
+    return rows
+
+
+def _scan_hdf5(shard: Path) -> list[tuple[str, int, int]]:
+    import h5py
+
+    rows = []
+
+    def visit(path: str, node: object) -> None:
+        if isinstance(node, h5py.Dataset):
+            offset = node.id.get_offset()
+            if node.size and offset is None:
+                raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")
+            rows.append((path, offset or 0, node.size * node.dtype.itemsize))
+
+    try:
+        with h5py.File(shard, "r") as file:
+            file.visititems(visit)
+    except OSError as error:
+        raise UserError(f"shard {shard} is cut off or no HDF5 file ({error})", _AGAIN) from None
+    return rows

@@ -1,0 +1,146 @@
+"""Read-only trees of files, paths relative to a dataset's root: a folder on disk, or shards seen as one folder."""
+
+import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bl30k_gen.dataset.files import TEMPORARY_SUFFIX
+from bl30k_gen.dataset.layout import MASK, METADATA, RGB
+from bl30k_gen.dataset.shards import index_shard
+from bl30k_gen.errors import UserError
+
+
+class FolderTree:
+    """A folder on disk."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def folders(self, path: str) -> list[str]:
+        """Sorted names of the folders in a folder; none where it does not exist."""
+        return sorted(entry.name for entry in self._scan(path) if entry.is_dir())
+
+    def files(self, path: str) -> list[str]:
+        """Sorted names of the files in a folder; none where it does not exist."""
+        return sorted(e.name for e in self._scan(path) if e.is_file() and not e.name.endswith(TEMPORARY_SUFFIX))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return (self.root / path).is_file()
+
+    def size(self, path: str) -> int:
+        """Bytes of a file."""
+        return (self.root / path).stat().st_size
+
+    def read(self, path: str) -> bytes:
+        """Contents of a file. Raises UserError naming a file that cannot be read."""
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.root / path} cannot be read", str(error.strerror)) from None
+
+    def _scan(self, path: str) -> list[os.DirEntry]:
+        try:
+            with os.scandir(self.root / path) as entries:
+                return [entry for entry in entries if not entry.name.startswith(".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+class ShardTree:
+    """Tar or HDF5 shards seen as one folder.
+
+    What comes before ``JPEGImages``, ``Annotations`` or ``Metadata`` in the paths of a shard is left out. Safe in
+    forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
+    """
+
+    def __init__(self, shards: Sequence[Path]):
+        self.shards = [Path(shard) for shard in shards]
+        self._descriptors: dict[int, int] = {}
+        pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
+        for number, shard in enumerate(self.shards):
+            index = index_shard(shard)
+            prefix = _prefix_before_frames(index)
+            for path, folder in index.items():
+                inside = (path + "/").removeprefix(prefix).rstrip("/")
+                pieces.setdefault(inside, []).append((number, folder.names, folder.offsets, folder.sizes))
+        self._index = {path: self._merged(path, parts) for path, parts in pieces.items()}
+        self._children: dict[str, set[str]] = {}
+        for path in self._index:
+            while path:
+                path, _, name = path.rpartition("/")
+                self._children.setdefault(path, set()).add(name)
+
+    def folders(self, path: str) -> list[str]:
+        return sorted(self._children.get(path, ()))
+
+    def files(self, path: str) -> list[str]:
+        return list(self._index[path][0]) if path in self._index else []
+
+    def exists(self, path: str) -> bool:
+        return self._position(path) is not None
+
+    def size(self, path: str) -> int:
+        return self._row(path)[2]
+
+    def read(self, path: str) -> bytes:
+        """Contents of a file. Raises UserError naming a file that is not there or is cut off."""
+        shard, offset, size = self._row(path)
+        try:
+            if shard not in self._descriptors:
+                self._descriptors[shard] = os.open(self.shards[shard], os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(self._descriptors[shard], size, offset)
+        except OSError as error:
+            raise UserError(f"shard {self.shards[shard]} cannot be read", str(error.strerror)) from None
+        if len(data) != size:
+            raise UserError(f"shard {self.shards[shard]} is cut off in {path}", "copy or download it again")
+        return data
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_descriptors": {}}
+
+    def __del__(self):
+        for descriptor in getattr(self, "_descriptors", {}).values():
+            os.close(descriptor)
+
+    def _position(self, path: str) -> int | None:
+        folder, _, name = path.rpartition("/")
+        names = self._index[folder][0] if folder in self._index else ()
+        position = bisect_left(names, name)
+        return position if position < len(names) and names[position] == name else None
+
+    def _row(self, path: str) -> tuple[int, int, int]:
+        """Shard number, offset and size of a file."""
+        position = self._position(path)
+        if position is None:
+            raise UserError(f"{path} is not in {self.shards[0]}", "pass every shard of the dataset")
+        _, shards, offsets, sizes = self._index[path.rpartition("/")[0]]
+        return int(shards[position]), int(offsets[position]), int(sizes[position])
+
+    def _merged(self, path: str, parts: list) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
+        """Names, shard numbers, offsets and sizes of a folder that several shards may share."""
+        if len(parts) == 1:
+            shard, names, offsets, sizes = parts[0]
+            return names, np.full(len(names), shard, np.int32), offsets, sizes
+        rows: dict[str, tuple[int, int, int]] = {}
+        for shard, names, offsets, sizes in parts:
+            for row in zip(names, offsets.tolist(), sizes.tolist(), strict=True):
+                if row[0] in rows and path.split("/")[0] in (RGB, MASK, METADATA):
+                    both = f"{self.shards[rows[row[0]][0]]} and {self.shards[shard]}"
+                    raise UserError(f"{path}/{row[0]} is in both {both}", "leave one of them out")
+                rows.setdefault(row[0], (shard, *row[1:]))
+        ordered = sorted(rows)
+        columns = np.array([rows[name] for name in ordered], np.int64).T
+        return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
+
+
+def _prefix_before_frames(paths: dict) -> str:
+    for path in sorted(paths, key=len):
+        parts = path.split("/")
+        for kind in (RGB, MASK, METADATA):
+            if kind in parts:
+                return "".join(f"{part}/" for part in parts[: parts.index(kind)])
+    return ""

@@ -1,0 +1,103 @@
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bl30k_gen.dataset import files
+from bl30k_gen.errors import UserError
+
+
+def test_modules_import_fast_and_without_heavy_packages():
+    modules = "files masks layout metadata shards trees reader verify preview card pack".split()
+    code = (
+        "import sys, time; start = time.perf_counter()\n"
+        + "".join(f"import bl30k_gen.dataset.{m}\n" for m in modules)
+        + "print(time.perf_counter() - start)\n"
+        "print(sorted({'pydantic', 'scipy', 'h5py', 'torch', 'bpy', 'yaml'} & set(sys.modules)))"
+    )
+    seconds, heavy = min(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n", 1)
+        for _ in range(3)
+    )
+    assert heavy.strip() == "[]"
+    assert float(seconds) < 0.3
+
+
+def test_write_replaces_whole_files_and_makes_folders(tmp_path):
+    path = tmp_path / "a/b/c.txt"
+    files.write_atomically(path, "Grüße")
+    files.write_atomically(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert [p.name for p in path.parent.iterdir()] == ["c.txt"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_interrupted_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, step):
+    path = tmp_path / "c.txt"
+    files.write_atomically(path, "old")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, step, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["c.txt"]
+
+
+def test_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", small], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this system does not let us mount a tmpfs")
+    try:
+        files.write_atomically(small / "first.bin", bytes(700_000))
+        with pytest.raises(UserError, match=f"no space left in {small}.*second.bin"):
+            files.write_atomically(small / "second.bin", bytes(700_000))
+        assert [p.name for p in small.iterdir()] == ["first.bin"]
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(UserError, match="data cannot be a folder"):
+        files.write_atomically(tmp_path / "data/x.txt", "")
+
+
+def test_digests(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.sha256(path) == files.sha256_bytes(b"abc") == known
+
+
+@pytest.mark.parametrize(("subsampling", "number"), [("4:4:4", 0), ("4:2:2", 1), ("4:2:0", 2)])
+def test_jpeg_is_deterministic_faithful_and_subsampled_as_asked(subsampling, number):
+    from PIL import JpegImagePlugin
+
+    y, x = np.mgrid[:64, :96]
+    rgb = np.stack([x * 2, y * 3, x + y], -1).astype(np.uint8)
+    data = files.encode_jpeg(rgb, 98, subsampling)
+    assert data == files.encode_jpeg(rgb, 98, subsampling)
+    assert JpegImagePlugin.get_sampling(Image.open(io.BytesIO(data))) == number
+    assert np.abs(files.decode_rgb(data, "x").astype(int) - rgb).mean() < 1.5
+
+
+def test_jpeg_refuses_other_arrays():
+    with pytest.raises(ValueError, match="uint8"):
+        files.encode_jpeg(np.zeros((4, 4, 3), np.float32), 98, "4:4:4")
+
+
+def test_damaged_picture_is_named():
+    data = files.encode_jpeg(np.zeros((64, 96, 3), np.uint8), 98, "4:4:4")
+    with pytest.raises(UserError, match="here.jpg is damaged"):
+        files.decode_rgb(data[: len(data) // 2], "here.jpg")
