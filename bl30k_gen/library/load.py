@@ -40,11 +40,3 @@ class Model:
     @property
     def has_texture(self) -> bool:
         return any(part.texture is not None for part in self.parts)
-
-
-class AssetRefused(Exception):
-    """An asset cannot be used; says why in one line."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason

@@ -1,0 +1,71 @@
+"""What the loader returns, and what it may refuse: plain types without behaviour."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bl30k_gen.config import Assets
+
+
+class AssetRefused(Exception):
+    """An asset cannot be used. ``reason`` is one line that names the file and what is wrong with it."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large an asset may be, from ``assets.*`` of the configuration."""
+
+    max_faces: int  # triangles
+    max_image_side: int  # pixels; larger pictures are scaled down
+    max_megapixels: float  # larger pictures are refused before they are decoded
+
+    @classmethod
+    def of(cls, assets: Assets) -> "Limits":
+        return cls(assets.max_faces, assets.max_image_side, assets.max_megapixels)
+
+    @property
+    def mesh_bytes(self) -> int:
+        """A mesh file with more is not read: 1 KiB a face, and room for textures inside a GLB."""
+        return self.max_faces * 1024 + (64 << 20)
+
+    @property
+    def image_bytes(self) -> int:
+        """An image file with more is not read: no encoding needs more than this for the allowed pixels."""
+        return int(self.max_megapixels * 8e6) + (1 << 20)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image: (H, W, 3) or (H, W, 4) uint8 sRGB, top row first."""
+
+    pixels: np.ndarray
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Faces of a model that share one material."""
+
+    faces: np.ndarray  # (F, 3) int32, indices into the model's vertices
+    uv: np.ndarray | None  # (F, 3, 2) float32 per corner, v upwards; None where the file has none that is usable
+    colour: tuple[float, float, float]  # linear RGB base colour; multiplies ``texture``
+    texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
+    roughness: float
+    metallic: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A mesh, centred on its bounding box, with a unit diagonal, z up and its front towards -y."""
+
+    vertices: np.ndarray  # (V, 3) float32, equal positions merged
+    parts: tuple[Part, ...]
+    sha256: str
+
+    @property
+    def has_texture(self) -> bool:
+        return any(part.texture is not None for part in self.parts)
