@@ -176,7 +176,7 @@ class Image(Section):
 class Check(Section):
     """What the predicted masks may differ by before a video is refused; see ``scene/raster.py``."""
 
-    grid: Annotated[int, Field(ge=16)]  # cells along the width
+    grid: Annotated[int, Field(ge=16)]  # cells along the width; one pixel of each is looked at
     slack: NonNegative  # share of an object's predicted boundary cells that may be wrong
     floor: Whole  # wrong cells that are always forgiven
 

@@ -1,7 +1,7 @@
 """Where each object must be seen: a small z-buffer over a SceneSpec, with no part of Blender.
 
 It samples as a ray tracer with one ray a pixel does: a pixel belongs to the nearest triangle that covers its
-centre, seen from either side. At every pixel it is an independent check of the segmentation pass; at every eighth
+centre, seen from either side. At every pixel it is an independent check of the segmentation pass; at one in a few
 it is cheap enough to check each frame of a dataset before it is published (``compare``).
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from bl30k_gen.config import Check
-from bl30k_gen.library.load import Model
+from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.spec import BackdropSpec, SceneSpec
 from bl30k_gen.scene.trajectory import NEAR_CLIP, camera_poses, intrinsics, object_poses
 
@@ -65,12 +65,12 @@ def compare(
 ) -> list[str]:
     """What is wrong with a rendered mask, one line an object; an empty list if nothing is.
 
-    The prediction is made at the centres of some of the mask's own pixels, ``check.grid`` along the width, so both
-    are samples of one function at the same points. They can differ by rounding only, at an edge that passes
-    through a pixel's very centre. An object may therefore be wrong at ``check.slack`` of its boundary cells (those
-    with a neighbour on the other side of its predicted outline), plus at ``check.floor`` cells; any more means that
-    something else was drawn. With ``render.alpha: clip`` a surface may have holes, so only cells where no surface
-    is predicted count: there an object must not be seen.
+    The picture is divided into cells, ``check.grid`` along the width, and one pixel of each is looked at. The
+    prediction is made at that pixel's centre, so both masks are samples of one function at the same points: they
+    can differ by rounding only, where an edge passes through a pixel's very centre. An object may be wrong in a
+    share ``check.slack`` of its boundary cells (those with a neighbour on the other side of its predicted outline)
+    plus ``check.floor`` cells; any more means that something else was drawn. With ``render.alpha: clip`` a surface
+    may have holes, so only cells where no surface is predicted count: no object must be seen there.
 
     Args:
         rendered: (H, W) ids of the frame.

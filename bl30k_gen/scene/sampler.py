@@ -14,7 +14,7 @@ import numpy as np
 
 from bl30k_gen.config import Block, Config, Frustum, Motion, Range
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.load import AssetRefused, Model, Picture
+from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.scene.spec import SCHEMA_VERSION, CameraSpec, SceneSpec, parse_spec
 from bl30k_gen.scene.trajectory import camera_poses, clearance, curve, intrinsics
 from bl30k_gen.seeding import rng
@@ -130,7 +130,7 @@ class _Drawer:
                 continue
             self.refusals += reasons
             return {"id": asset.id, "path": str(asset.path), "sha256": loaded.sha256}, loaded
-        some = "; ".join(f"{asset_id}: {reason}" for asset_id, reason in reasons[:3])
+        some = "; ".join(reason for _, reason in reasons[:3])
         raise UserError(f"assets.{self.kind}: all {count} are refused ({some})", "see `generate.py assets check`")
 
 

@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.library.load import Model, Part, Picture
+from bl30k_gen.library.asset import Model, Part, Picture
 from bl30k_gen.scene.sampler import sample_scene
 from bl30k_gen.scene.spec import SceneSpec
 
