@@ -9,14 +9,22 @@ from pathlib import Path
 from bl30k_gen.config import Limits
 from bl30k_gen.library import procedural
 from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
+from bl30k_gen.library.gltf import read_gltf
 from bl30k_gen.library.mesh import finish
 from bl30k_gen.library.obj import read_obj
 from bl30k_gen.library.picture import decode, fit
+from bl30k_gen.library.ply_stl import read_ply_or_stl
 from bl30k_gen.library.source import Source
 
 __all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_asset"]
 
-READERS = {".obj": read_obj}
+READERS = {
+    ".obj": read_obj,
+    ".ply": read_ply_or_stl,
+    ".stl": read_ply_or_stl,
+    ".glb": read_gltf,
+    ".gltf": read_gltf,
+}
 
 
 def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
