@@ -102,7 +102,8 @@ def render_mask(frame: int, scratch: Path) -> np.ndarray:
 def _still(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
     """Render ``scene`` at ``frame`` through a file in ``scratch``: Blender gives its pixels to files alone."""
     path = scratch / "still.png"
-    scene.frame_set(frame)
+    for each in bpy.data.scenes:  # Blender animates what it renders by the frame of the first scene
+        each.frame_set(frame)
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True, scene=scene.name)
     with PillowImage.open(path) as image:

@@ -187,13 +187,13 @@ class _Worker:
     def _render(self, spec: SceneSpec, log: "VideoLog") -> bool:
         """Whether the video is published now; False if the run was stopped before."""
         scene_file = stage(self.layout, spec)
-        failures = 0
+        crashes = mismatches = 0
         while True:
             try:
                 finished, progress = False, False
                 for event in self._events(scene_file, log):
                     if event["event"] == "frame":
-                        failures, progress = 0, True
+                        progress = True
                         self.supervisor.summary.frames += 1
                     elif event["event"] == "failed":
                         raise DiskFull(event["what"], event["remedy"]) if event["disk_full"] else Failed(
@@ -208,16 +208,16 @@ class _Worker:
                     log.write({"event": "published"})
                     return True
                 discard_frames(self.layout, spec.name)
+                mismatches += 1
                 reason, details = "the masks do not show what the scene says", problems[:20]
             except ChildDied as death:
                 self.close()
+                crashes = 1 if progress else crashes + 1
                 reason, details = death.reason, death.log
-                failures = 0 if progress else failures
-            failures += 1
-            log.write({"event": "failure", "reason": reason, "details": details, "attempt": failures})
+            log.write({"event": "failure", "reason": reason, "details": details})
             if self.supervisor._stopping.is_set():
                 return False
-            if failures >= ATTEMPTS:
+            if ATTEMPTS in (crashes, mismatches):
                 raise Failed(f"{reason} ({details[-1].strip()})" if details else reason)
 
     def _events(self, scene_file: Path, log: "VideoLog") -> Iterator[Event]:
