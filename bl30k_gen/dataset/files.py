@@ -55,7 +55,19 @@ def replace(source: Path, target: Path) -> None:
     """Rename a file or folder on one file system, and make the new name survive a power cut."""
     os.replace(source, target)
     for folder in {target.parent, source.parent}:
-        _sync_folder(folder)
+        sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Have a file's contents, or a folder's names, written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -116,14 +128,3 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
-            raise
-    finally:
-        os.close(descriptor)
