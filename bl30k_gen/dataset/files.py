@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import secrets
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from PIL import Image
 from bl30k_gen.errors import UserError
 
 TEMPORARY_SUFFIX = ".part"  # of files that are still being written; a reader ignores them
+
+# What decoding a damaged picture may raise.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -126,5 +131,5 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None
