@@ -16,8 +16,6 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 
-TEMPORARY_SUFFIX = ".part"  # of files that are still being written; a reader ignores them
-
 # What decoding a damaged picture may raise.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
@@ -52,8 +50,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other writer uses."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    """A hidden name beside ``path`` that no other writer uses; readers pass over it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def replace(source: Path, target: Path) -> None:

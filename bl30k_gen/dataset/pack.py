@@ -101,9 +101,8 @@ def pack(
     shards = []
     for segment, names in _segments(store.videos).items():
         path = out / f"{prefix}{segment and '_'}{segment}{SUFFIX[kind]}"
-        wanted = _root_files(store) | {p: size for name in names for p, size in store.members(name).items()}
-        if not (path.exists() and _contents(path) == wanted):
-            write_shard(path, kind, ((member, store.tree.read(member)) for member in wanted))
+        if not (path.exists() and _contents(path) == dict(_members(store, names))):
+            write_shard(path, kind, ((member, store.tree.read(member)) for member, _ in _members(store, names)))
         index_shard(path)
         shards.append(path)
         progress(path.name)
@@ -120,7 +119,7 @@ def pack(
 def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda name: None) -> int:
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
-    A video appears whole. Members with absolute paths or ``..`` and links are refused before anything is written.
+    A video appears whole (after a power cut, `verify` tells whether the disk kept it). Members with absolute paths or ``..`` and links are refused before anything is written.
 
     Args:
         progress: called with each video's name when it is there.
@@ -178,6 +177,13 @@ def _segments(names: list[str]) -> dict[str, list[str]]:
     for name, match in zip(names, matches, strict=True):
         segments.setdefault(match[1], []).append(name)
     return segments
+
+
+def _members(store: VideoStore, names: list[str]) -> Iterator[tuple[str, int]]:
+    """Paths and sizes of what goes into a shard, in their order there."""
+    yield from _root_files(store).items()
+    for name in names:
+        yield from store.members(name).items()
 
 
 def _root_files(store: VideoStore) -> dict[str, int]:
