@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import secrets
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from PIL import Image
 
 from bl30k_gen.errors import DiskFull, UserError
 
-TEMPORARY_SUFFIX = ".part"  # of files that are still being written; a reader ignores them
+# What decoding a damaged picture may raise.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -48,15 +51,27 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other writer uses."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    """A hidden name beside ``path`` that no other writer uses; readers pass over it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def replace(source: Path, target: Path) -> None:
     """Rename a file or folder on one file system, and make the new name survive a power cut."""
     os.replace(source, target)
     for folder in {target.parent, source.parent}:
-        _sync_folder(folder)
+        sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Have a file's contents, or a folder's names, written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -115,16 +130,5 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
-            raise
-    finally:
-        os.close(descriptor)

@@ -163,12 +163,14 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
 
     Returns:
         The sorted names of each split.
+
+    Raises:
+        UserError: the metadata of a new video is damaged, or the disk is full.
     """
     known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in layout.published():
-        split = known.get(name) or json.loads(layout.metadata(name).read_text(encoding="utf-8"))["split"]
-        splits[split].append(name)
+        splits[known.get(name) or _split(layout.metadata(name))].append(name)
     for split, names in splits.items():
         text = "".join(f"{name}\n" for name in names)
         path = layout.image_set(split)
@@ -183,6 +185,16 @@ def read_image_set(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").split()
     except FileNotFoundError:
         return []
+
+
+def _split(path: Path) -> str:
+    try:
+        split = json.loads(path.read_text(encoding="utf-8"))["split"]
+    except (ValueError, KeyError, TypeError):
+        split = None
+    if split not in SPLITS:
+        raise UserError(f"{path} names no split", "it is damaged: run `generate.py verify --repair`")
+    return split
 
 
 def _frames_listed(metadata: Mapping[str, Any], folder: str, name: str) -> set[str]:

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.errors import UserError
 
 WHITE = 255
@@ -135,7 +136,7 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()
             mode, pixels = image.mode, np.array(image)
-    except (OSError, SyntaxError, ValueError) as error:
+    except PICTURE_ERRORS as error:
         raise UserError(f"mask {name} is damaged or no PNG ({error})", _REMEDY) from None
     if mode in ("RGB", "RGBA"):
         return _ids_of_colours(pixels, name)

@@ -118,8 +118,9 @@ class VideoStore:
     def image_set(self, split: str) -> list[str]:
         """Names of the videos in ``ImageSets/<split>.txt``; ``2017/train`` names one list among several.
 
-        Lines may be video names, or paths of frames as DAVIS-2016 has them. Raises UserError if there is no such
-        list or it names a video that is not there.
+        Lines may be video names, or paths of frames as DAVIS-2016 has them. Shards may be a part of the dataset, so
+        that names which are not there are left out, saying so. Raises UserError if there is no such list, or a
+        folder lacks a video that it names.
         """
         path = self._image_set_path(split)
         names: dict[str, None] = {}
@@ -127,8 +128,10 @@ class VideoStore:
             if words := line.split():
                 names[PurePosixPath(words[0]).parent.name or words[0]] = None
         if unknown := sorted(names.keys() - set(self.videos)):
-            raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
-        return list(names)
+            if isinstance(self.tree, FolderTree):
+                raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
+            log.warning("%s: %d of %d videos of list %s are not here", self.path, len(unknown), len(names), split)
+        return [name for name in names if name not in set(unknown)]
 
     def rgb_path(self, name: str, i: int) -> str:
         rgb, _ = self._files(name)

@@ -45,10 +45,12 @@ def index_shard(shard: Path) -> dict[str, Folder]:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         saved = json.loads(index.read_text(encoding="utf-8"))
         if saved["shard"] == identity:
-            return _folders(saved["folders"])
+            return _folders(saved["folders"], shard, identity["bytes"])
     scanned: dict[str, list[tuple[str, int, int]]] = {}
     for path, offset, size in _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard):
-        folder, _, name = path.rpartition("/")
+        folder, slash, name = path.rpartition("/")
+        if slash and not folder:
+            raise UserError(f"shard {shard}: {path} is an absolute path", "do not trust it")
         scanned.setdefault(folder, []).append((name, offset, size))
     # A tar may hold a path twice; the later one counts, as it does when unpacking.
     columns = {
@@ -57,21 +59,30 @@ def index_shard(shard: Path) -> dict[str, Folder]:
     }
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
         write_atomically(index, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
-    return _folders(columns)
+    return _folders(columns, shard, identity["bytes"])
 
 
 def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".index.json")
 
 
-def _folders(columns: dict[str, list[list]]) -> dict[str, Folder]:
+def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str, Folder]:
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of videos have the same frame names
     folders = {}
-    for folder, (names, offsets, sizes) in columns.items():
+    for path, (names, offsets, sizes) in columns.items():
+        if not all(_is_plain(part) for part in (*path.split("/"), *names) if part or path):
+            raise UserError(f"shard {shard}: a path in {path or 'its root'} leads outside", "do not trust it")
         key = tuple(names)
-        key = shared.setdefault(key, key)
-        folders[folder] = Folder(key, np.array(offsets, np.int64), np.array(sizes, np.int64))
+        folder = Folder(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
+        inside = (folder.offsets >= 0) & (folder.sizes >= 0) & (folder.offsets + folder.sizes <= end)
+        if not inside.all():
+            raise UserError(f"shard {shard} is cut off in {path}", _AGAIN)
+        folders[path] = folder
     return folders
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and not set(part) & set("/\\\0")
 
 
 def _identity(shard: Path) -> dict[str, int | str]:
@@ -92,6 +103,8 @@ def _scan_tar(shard: Path) -> list[tuple[str, int, int]]:
                 archive.members = []  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
                     rows.append((entry.name.removeprefix("./"), entry.offset_data, entry.size))
+                elif not entry.isdir():
+                    raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
             end = archive.offset
     except (tarfile.TarError, EOFError) as error:
         remedy = f"decompress it if it is compressed, else {_AGAIN}"

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.dataset.files import TEMPORARY_SUFFIX
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.shards import index_shard
 from bl30k_gen.errors import UserError
 
 
 class FolderTree:
-    """A folder on disk."""
+    """A folder on disk. Hidden files are left out: they are still being written."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -25,7 +24,7 @@ class FolderTree:
 
     def files(self, path: str) -> list[str]:
         """Sorted names of the files in a folder; none where it does not exist."""
-        return sorted(e.name for e in self._scan(path) if e.is_file() and not e.name.endswith(TEMPORARY_SUFFIX))
+        return sorted(entry.name for entry in self._scan(path) if entry.is_file())
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file."""

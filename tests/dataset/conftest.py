@@ -1,6 +1,7 @@
 """Small synthetic datasets: coloured ellipses that move over a gradient, published as rendering publishes them."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,15 @@ def make_dataset(root: Path, config, videos: int = 3) -> layout.Layout:
     return places
 
 
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory, config) -> layout.Layout:
+    return make_dataset(tmp_path_factory.mktemp("pristine"), config)
+
+
 @pytest.fixture
-def dataset(tmp_path, config) -> layout.Layout:
-    """Three published videos: a00000 and a00001 (train), a00002 (val)."""
-    return make_dataset(tmp_path / "data", config)
+def dataset(tmp_path, pristine) -> layout.Layout:
+    """Three published videos, to be changed at will: a00000 and a00001 (train), a00002 (val)."""
+    return layout.Layout(shutil.copytree(pristine.root, tmp_path / "data"))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bl30k_gen.errors import UserError
 
 
 def test_modules_import_fast_and_without_heavy_packages():
-    modules = "files masks layout metadata shards trees reader verify preview card pack".split()
+    modules = "files masks layout metadata shards trees reader verify preview info card pack".split()
     code = (
         "import sys, time; start = time.perf_counter()\n"
         + "".join(f"import bl30k_gen.dataset.{m}\n" for m in modules)

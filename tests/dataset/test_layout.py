@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -61,16 +62,17 @@ def kill_at(monkeypatch, step):
 @pytest.mark.parametrize("again", ["publish", "finish"])
 @pytest.mark.parametrize("replacing", [False, True])
 def test_killed_anywhere_publishing_is_finished_by_the_next_run(tmp_path, staged, monkeypatch, again, replacing):
-    reference = layout.Layout(tmp_path / "reference")
-    layout.publish(reference, "a00000", staged(reference, 0))
+    template, reference = layout.Layout(tmp_path / "template"), layout.Layout(tmp_path / "reference")
+    described = staged(template, 0)
+    shutil.copytree(template.root, reference.root)
+    layout.publish(reference, "a00000", described)
+    if replacing:
+        layout.publish(template, "a00000", described | {"versions": {"bpy": "4.1.0"}})
+        template.rgb("a00000", 0).write_bytes(b"old")
+        staged(template, 0)
     killed = 0
     for step in range(1, 50):
-        places = layout.Layout(tmp_path / str(step))
-        if replacing:
-            old = staged(places, 0)
-            layout.publish(places, "a00000", old | {"versions": {"bpy": "4.1.0"}})
-            places.rgb("a00000", 0).write_bytes(b"old")
-        described = staged(places, 0)
+        places = layout.Layout(shutil.copytree(template.root, tmp_path / str(step)))
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             try:
@@ -82,12 +84,10 @@ def test_killed_anywhere_publishing_is_finished_by_the_next_run(tmp_path, staged
             text = places.metadata("a00000").read_text()
             if text == metadata.dumps(described):  # then every frame is there already
                 assert set(described["files"]) <= set(tree(places.root))
-        if again == "publish":
+        if again == "finish" and step > 1:  # before its first step nothing was begun
+            assert layout.finish_publishing(places, "a00000")
+        else:
             layout.publish(places, "a00000", described)
-        elif not layout.finish_publishing(places, "a00000") or not places.metadata("a00000").exists():
-            layout.publish(places, "a00000", described)  # killed before it had begun
-        if replacing and again == "finish" and step == 1:
-            layout.publish(places, "a00000", staged(places, 0))
         assert tree(places.root) == tree(reference.root), step
         assert not places.staging("a00000").exists()
     assert killed >= 4
@@ -119,10 +119,17 @@ def test_image_sets_follow_what_is_published(dataset, staged, monkeypatch):
     layout.unpublish(dataset, "a00000")
     layout.publish(dataset, "a00003", staged(dataset, 3))
     parsed = []
-    monkeypatch.setattr(layout.json, "loads", lambda text: parsed.append(1) or json.JSONDecoder().decode(text))
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(1) or json.JSONDecoder().decode(text))
     assert layout.write_image_sets(dataset) == {"train": ["a00001", "a00003"], "val": ["a00002"]}
     assert len(parsed) == 1  # only the new video was looked up
     assert dataset.image_set("train").read_text() == "a00001\na00003\n"
+
+
+def test_damaged_metadata_is_named_when_lists_are_written(dataset):
+    dataset.image_set("train").unlink()
+    dataset.metadata("a00001").write_text("{")
+    with pytest.raises(UserError, match="a00001.json names no split"):
+        layout.write_image_sets(dataset)
 
 
 def test_metadata_is_deterministic_and_sealed(tmp_path, staged):

@@ -1,0 +1,207 @@
+"""Pack a dataset into a few large shards, tar or HDF5, and unpack them again; byte for byte the same files.
+
+A shard holds the videos of one segment (names that share their letters) under the paths that they have in the
+folder, and a copy of the dataset's small files (lists, card, configuration), so that it is of use alone. In HDF5
+each file is a one-dimensional uint8 array at that path. Packing the same files again gives the same bytes.
+"""
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import FRAME_FOLDERS, IMAGE_SETS, METADATA, Layout, finish_publishing
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.shards import SUFFIXES, index_shard
+from bl30k_gen.errors import UserError
+
+Kind = Literal["tar", "hdf5"]
+SUFFIX: dict[Kind, str] = {"tar": ".tar", "hdf5": ".h5"}
+CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
+_SEGMENT = re.compile(r"([A-Za-z]+)\d+")
+
+
+class TarWriter:
+    """Writes a tar whose bytes depend on nothing but the members and their order."""
+
+    def __init__(self, path: Path):
+        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
+
+    def add(self, path: str, data: bytes) -> None:
+        entry = tarfile.TarInfo(path)  # owner, group and time stay 0
+        entry.size = len(data)
+        self._tar.addfile(entry, io.BytesIO(data))
+
+    def close(self) -> None:
+        self._tar.close()
+
+
+class Hdf5Writer:
+    """Writes each file as a contiguous uint8 array, so that it can also be read without HDF5."""
+
+    def __init__(self, path: Path):
+        import h5py
+
+        self._file = h5py.File(path, "w", libver="latest")
+
+    def add(self, path: str, data: bytes) -> None:
+        self._file.create_dataset(path, data=np.frombuffer(data, np.uint8))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+WRITERS: dict[Kind, Callable[[Path], TarWriter | Hdf5Writer]] = {"tar": TarWriter, "hdf5": Hdf5Writer}
+
+
+def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]]) -> None:
+    """Write a shard that appears complete or not at all.
+
+    Raises:
+        UserError: the disk is full, or the folder may not be written.
+    """
+    with files.clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = files.temporary_name(path)
+        try:
+            writer = WRITERS[kind](temporary)
+            try:
+                for name, data in members:
+                    writer.add(name, data)
+            finally:
+                writer.close()
+            files.sync(temporary)
+            files.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def pack(
+    store: VideoStore,
+    out: Path,
+    kind: Kind,
+    prefix: str = "BL30K",
+    progress: Callable[[str], None] = lambda name: None,
+) -> list[Path]:
+    """Write ``<prefix>_<segment>`` shards with their MD5 and SHA-256 lists; finished shards are kept.
+
+    Args:
+        progress: called with each shard's name when it is finished.
+
+    Raises:
+        UserError: the disk is full, or a file cannot be read.
+    """
+    shards = []
+    for segment, names in _segments(store.videos).items():
+        path = out / f"{prefix}{segment and '_'}{segment}{SUFFIX[kind]}"
+        if not (path.exists() and _contents(path) == dict(_members(store, names))):
+            write_shard(path, kind, ((member, store.tree.read(member)) for member, _ in _members(store, names)))
+        index_shard(path)
+        shards.append(path)
+        progress(path.name)
+    sums: dict[str, list[str]] = {algorithm: [] for algorithm in CHECKSUMS}
+    for path in shards:
+        for algorithm in CHECKSUMS:
+            with open(path, "rb") as file:
+                sums[algorithm].append(f"{hashlib.file_digest(file, algorithm).hexdigest()}  {path.name}\n")
+    for algorithm, name in CHECKSUMS.items():
+        files.write_atomically(out / name, "".join(sums[algorithm]))
+    return shards
+
+
+def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda name: None) -> int:
+    """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
+
+    A video appears whole (after a power cut, `verify` tells whether the disk kept it). Members with absolute paths or ``..`` and links are refused before anything is written.
+
+    Args:
+        progress: called with each video's name when it is there.
+
+    Returns:
+        The number of videos unpacked.
+
+    Raises:
+        UserError: a shard is damaged or unsafe, or the disk is full.
+    """
+    store, layout, unpacked = open_dataset(source), Layout(root), 0
+    for name in store.videos:
+        members = store.members(name)
+        if not _is_unpacked(layout, name, members):
+            with files.clear_disk_errors(layout.staging(name)):
+                _unpack_video(store, layout, name, members)
+            unpacked += 1
+        progress(name)
+    for path in _root_files(store):
+        files.write_atomically(layout.root / path, store.tree.read(path))
+    return unpacked
+
+
+def _unpack_video(store: VideoStore, layout: Layout, name: str, members: dict[str, int]) -> None:
+    for path in members:
+        folder, file = path.split("/")[0], path.rpartition("/")[2]
+        if folder == METADATA:
+            continue
+        target = layout.staging(name) / folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(store.tree.read(path))
+    metadata = f"{METADATA}/{name}.json"
+    if metadata in members:
+        files.write_atomically(layout.staged_metadata(name), store.tree.read(metadata))
+        finish_publishing(layout, name)
+        return
+    for folder in FRAME_FOLDERS:
+        (layout.root / folder).mkdir(parents=True, exist_ok=True)
+        files.replace(layout.staging(name) / folder, layout.root / folder / name)
+    layout.staging(name).rmdir()
+
+
+def _is_unpacked(layout: Layout, name: str, members: dict[str, int]) -> bool:
+    if f"{METADATA}/{name}.json" in members:
+        return finish_publishing(layout, name)
+    return all((layout.root / folder / name).exists() for folder in FRAME_FOLDERS)
+
+
+def _segments(names: list[str]) -> dict[str, list[str]]:
+    """Names by the letters that they begin with; all in one segment if a name is not letters and digits."""
+    matches = [_SEGMENT.fullmatch(name) for name in names]
+    if not all(matches):
+        return {"": names}
+    segments: dict[str, list[str]] = {}
+    for name, match in zip(names, matches, strict=True):
+        segments.setdefault(match[1], []).append(name)
+    return segments
+
+
+def _members(store: VideoStore, names: list[str]) -> Iterator[tuple[str, int]]:
+    """Paths and sizes of what goes into a shard, in their order there."""
+    yield from _root_files(store).items()
+    for name in names:
+        yield from store.members(name).items()
+
+
+def _root_files(store: VideoStore) -> dict[str, int]:
+    """The dataset's small files: what lies in its root, and its lists."""
+    tree = store.tree
+    names = [n for n in tree.files("") if not n.endswith(SUFFIXES)]
+    names += [f"{IMAGE_SETS}/{n}" for n in tree.files(IMAGE_SETS)]
+    return {name: tree.size(name) for name in names}
+
+
+def _contents(path: Path) -> dict[str, int]:
+    """Paths and sizes of a shard's members; nothing where it is damaged."""
+    try:
+        index = index_shard(path)
+    except UserError:
+        return {}
+    return {
+        f"{folder}/{name}" if folder else name: size
+        for folder, found in index.items()
+        for name, size in zip(found.names, found.sizes.tolist(), strict=True)
+    }

@@ -1,0 +1,134 @@
+"""Pictures to look at: contact sheets, and animations with the masks laid over the frames."""
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.masks import MaskFrame, palette
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.errors import UserError
+
+_TINT = 0.35  # opacity of an object's colour
+_VIDEOS = 12  # of a sheet, unless they are named
+_GAP = 4  # pixels between tiles
+_CAPTION = 16  # pixels
+_PAPER, _INK, _VOID = (255, 255, 255), (40, 40, 40), (255, 255, 255)
+
+
+def overlay(rgb: np.ndarray, mask: MaskFrame) -> np.ndarray:
+    """(H, W, 3) uint8: objects tinted and outlined in their palette colours at full brightness, void in white."""
+    colours = palette()[mask.ids.astype(np.uint8)].astype(np.float32)
+    colours *= 255 / np.maximum(colours.max(-1, keepdims=True), 1)
+    marked = mask.ids > 0
+    if mask.void is not None:
+        colours[mask.void] = _VOID
+        marked = marked | mask.void
+    opacity = np.where(marked, _TINT, 0.0).astype(np.float32)
+    opacity[_outline(mask.ids)] = 1.0
+    mixed = rgb * (1 - opacity[..., None]) + colours * opacity[..., None]
+    return mixed.round().astype(np.uint8)
+
+
+def contact_sheet(
+    store: VideoStore, names: Sequence[str] | None = None, columns: int = 6, tile_width: int = 240
+) -> Image.Image:
+    """A row of evenly spaced frames for each video, and below it the same frames with their masks.
+
+    Args:
+        names: the videos; if None, up to 12 that are evenly spaced.
+        columns: frames of each video.
+        tile_width: pixels; the height follows from the video.
+
+    Raises:
+        UserError: there is no video, or a file is missing or damaged.
+    """
+    if names is None:
+        chosen = np.linspace(0, len(store.videos) - 1, min(_VIDEOS, len(store.videos)))
+        names = [store.videos[i] for i in chosen.round().astype(int)]
+    if not names:
+        raise UserError(f"{store.path} has no finished video", "render some, or wait for the first")
+    rows = [_video_rows(store, name, columns, tile_width) for name in names]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), _PAPER)
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return sheet
+
+
+def animation(
+    store: VideoStore,
+    name: str,
+    path: str | Path,
+    masks: bool = True,
+    width: int = 480,
+    frames_per_second: float = 16,
+) -> None:
+    """Write a video as an endless animated WebP, with its masks laid over it or without.
+
+    Raises:
+        UserError: ``path`` does not end in .webp, a file is missing or damaged, or the disk is full.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".webp":
+        raise UserError(f"{path} is no animated WebP", "end its name in .webp")
+    frames = (Image.fromarray(frame) for frame in _frames(store, name, masks, width))
+    buffer = io.BytesIO()
+    first = next(frames)
+    first.save(
+        buffer, "WEBP", save_all=True, append_images=frames, duration=round(1000 / frames_per_second), loop=0,
+        quality=80,
+    )  # fmt: skip
+    write_atomically(path, buffer.getvalue())
+
+
+def _frames(store: VideoStore, name: str, masks: bool, width: int) -> Iterator[np.ndarray]:
+    masked = set(store.mask_frames(name)) if masks else set()
+    for i in range(len(store.frames(name))):
+        rgb, mask = _scaled(store, name, i, width, i in masked)
+        yield rgb if mask is None else overlay(rgb, mask)
+
+
+def _video_rows(store: VideoStore, name: str, columns: int, tile_width: int) -> Image.Image:
+    """Caption, frames, frames with masks."""
+    frames, masked = store.frames(name), set(store.mask_frames(name))
+    chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int).tolist()
+    tiles = [_scaled(store, name, i, tile_width, i in masked) for i in chosen]
+    height = max(rgb.shape[0] for rgb, _ in tiles)
+    picture = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, _CAPTION + 2 * (height + _GAP) + _GAP), _PAPER)
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    for column, (i, (rgb, mask)) in enumerate(zip(chosen, tiles, strict=True)):
+        left = column * (tile_width + _GAP)
+        caption = f"{name}   {frames[i]}" if column == 0 else frames[i]
+        draw.text((left + 1, 1), caption, fill=_INK, font=font)
+        picture.paste(Image.fromarray(rgb), (left, _CAPTION))
+        if mask is not None:
+            picture.paste(Image.fromarray(overlay(rgb, mask)), (left, _CAPTION + height + _GAP))
+    return picture
+
+
+def _scaled(store: VideoStore, name: str, i: int, width: int, masked: bool) -> tuple[np.ndarray, MaskFrame | None]:
+    """A frame and its mask at ``width``."""
+    rgb = Image.fromarray(store.read_rgb(name, i))
+    size = (width, max(1, round(rgb.height * width / rgb.width)))
+    pixels = np.asarray(rgb.resize(size, Image.Resampling.LANCZOS))
+    if not masked:
+        return pixels, None
+    mask = store.read_mask(name, i)
+    y = (np.arange(size[1]) + 0.5) * mask.ids.shape[0] // size[1]
+    x = (np.arange(size[0]) + 0.5) * mask.ids.shape[1] // size[0]
+    nearest = np.ix_(y.astype(int), x.astype(int))
+    return pixels, MaskFrame(mask.ids[nearest], None if mask.void is None else mask.void[nearest], mask.kind)
+
+
+def _outline(ids: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of objects beside a pixel of something else."""
+    padded = np.pad(ids, 1, mode="edge")
+    beside = itertools.product((0, 1, 2), (0, 1, 2))
+    differs = [padded[y : y + ids.shape[0], x : x + ids.shape[1]] != ids for y, x in beside]
+    return np.any(differs, axis=0) & (ids > 0)

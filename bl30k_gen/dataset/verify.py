@@ -1,0 +1,276 @@
+"""Check a dataset, as a folder or as shards, against what its metadata records.
+
+Plain: every file is there with its recorded size and SHA-256, nothing is there beside them, and the metadata is
+whole and of this dataset's configuration. Deep: every picture is decoded, too; size, palette, object ids and
+areas must be what the metadata says, whatever the checksums say.
+"""
+
+import io
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from bl30k_gen.dataset import masks
+from bl30k_gen.dataset.files import PICTURE_ERRORS, sha256_bytes
+from bl30k_gen.dataset.layout import FRAME_FOLDERS, MASK, METADATA, RGB, SPLITS, frame_name
+from bl30k_gen.dataset.metadata import digest
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.errors import UserError
+
+Kind = Literal[
+    "metadata",  # unreadable, changed, or not of this video
+    "config",  # made with another configuration than the dataset's
+    "missing",  # a frame that should be there
+    "extra",  # a file that should not be there
+    "size",  # other bytes than recorded: truncated or replaced
+    "checksum",  # as many bytes as recorded, but others
+    "unpublished",  # frames without metadata
+    "image set",  # ImageSets/ does not list what is there
+    "picture",  # cannot be decoded (deep)
+    "resolution",  # width or height are not the video's (deep)
+    "palette",  # no 8-bit palette PNG with the DAVIS palette (deep)
+    "ids",  # pixels that are no object of the scene (deep)
+    "area",  # an object covers another number of pixels than recorded (deep)
+]
+
+
+class Problem(NamedTuple):
+    video: str  # "" where it is the dataset's
+    kind: Kind
+    detail: str
+
+
+@dataclass
+class Report:
+    """What was checked and what is wrong with it."""
+
+    deep: bool
+    videos: int = 0
+    files: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def bad_videos(self) -> list[str]:
+        """Names of the videos that have to be rendered again."""
+        return sorted({problem.video for problem in self.problems if problem.video})
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"ok": self.ok, "problems": [problem._asdict() for problem in self.problems]}
+
+    def table(self, most: int = 50) -> str:
+        """A line for each problem (the first ``most``) and a summary."""
+        rows = [f"{p.video or '(dataset)':<12} {p.kind:<11} {p.detail}" for p in self.problems[:most]]
+        if len(self.problems) > most:
+            rows.append(f"... and {len(self.problems) - most} more")
+        how = "deep" if self.deep else "plain"
+        counts = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in self.problems).most_common())
+        verdict = f"{len(self.bad_videos())} bad videos: {counts}" if self.problems else "all is well"
+        rows.append(f"{self.videos} videos, {self.files} files, {self.bytes / 1e6:.1f} MB checked ({how}): {verdict}")
+        return "\n".join(rows)
+
+
+def verify(
+    root: str | Path,
+    deep: bool = False,
+    names: Iterable[str] | None = None,
+    workers: int = 1,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Report:
+    """Check a dataset.
+
+    Args:
+        names: only these videos, and not the dataset's own files.
+        workers: processes.
+        progress: called with each video's name when it has been checked.
+
+    Raises:
+        UserError: there is no dataset, it has no metadata to check against, its configuration cannot be read, or a
+            shard is cut off.
+    """
+    store = open_dataset(root)
+    if METADATA not in store.tree.folders(""):
+        raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
+    report = Report(deep)
+    videos = list(names) if names is not None else store.videos
+    expected = _config_digest(store)
+    for name, checked in _run(store, videos, expected, deep, workers):
+        report.videos += 1
+        report.files += checked.files
+        report.bytes += checked.bytes
+        report.problems += checked.problems
+        progress(name)
+    if names is None:
+        report.problems += _dataset_problems(store)
+    return report
+
+
+@dataclass
+class _Checked:
+    files: int
+    bytes: int
+    problems: list[Problem]
+
+
+def _run(
+    store: VideoStore, videos: list[str], expected: str | None, deep: bool, workers: int
+) -> Iterator[tuple[str, _Checked]]:
+    if workers <= 1:
+        for name in videos:
+            yield name, _check_video(store, name, expected, deep)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _set_store, (store,)) as pool:
+        rest = ([expected] * len(videos), [deep] * len(videos))
+        yield from zip(videos, pool.map(_check_in_worker, videos, *rest, chunksize=4), strict=True)
+
+
+_store: VideoStore  # of a worker process
+
+
+def _set_store(store: VideoStore) -> None:
+    global _store
+    _store = store
+
+
+def _check_in_worker(name: str, expected: str | None, deep: bool) -> _Checked:
+    return _check_video(_store, name, expected, deep)
+
+
+def _check_video(store: VideoStore, name: str, expected: str | None, deep: bool) -> _Checked:
+    problems: list[Problem] = []
+
+    def report(kind: Kind, detail: str) -> None:
+        problems.append(Problem(name, kind, detail))
+
+    try:
+        metadata = store.metadata(name)
+    except UserError as error:
+        metadata = None
+        report("metadata", error.what)
+    if metadata is None:
+        if not problems:
+            report("metadata", "the video has none")
+        return _Checked(0, 0, problems)
+    try:
+        for detail in _metadata_faults(metadata, name):
+            report("metadata", detail)
+        if expected is not None and metadata["config_digest"] != expected:
+            report("config", "made with another configuration than config.yaml")
+        present = store.members(name)
+        present.pop(f"{METADATA}/{name}.json")
+        recorded = metadata["files"]
+        for path in sorted(present.keys() - recorded.keys()):
+            report("extra", path)
+        for path in sorted(recorded):
+            if path not in present:
+                report("missing", path)
+                continue
+            data = store.tree.read(path)
+            if len(data) != recorded[path]["bytes"]:
+                report("size", f"{path} has {len(data)} bytes, not {recorded[path]['bytes']}")
+            elif sha256_bytes(data) != recorded[path]["sha256"]:
+                report("checksum", path)
+            if deep:
+                for kind, detail in _picture_faults(path, data, metadata):
+                    report(kind, f"{path} {detail}")
+    except UserError as error:
+        report("missing", str(error))
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        report("metadata", f"is not as expected ({type(error).__name__}: {error})")
+        return _Checked(0, 0, problems)
+    return _Checked(len(present), sum(present.values()), problems)
+
+
+def _metadata_faults(metadata: dict[str, Any], name: str) -> Iterator[str]:
+    scene = metadata["scene"]
+    if not metadata["name"] == scene["name"] == name:
+        yield f"is that of {metadata['name']}"
+    if digest(metadata) != metadata["digest"]:
+        yield "was changed after it was written"
+    if [described["id"] for described in metadata["objects"]] != [described["id"] for described in scene["objects"]]:
+        yield "describes other objects than its scene"
+    frames = scene["video"]["frames"]
+    if any(len(o["visible_area"]) != frames or len(o["poses"]) != frames for o in metadata["objects"]):
+        yield f"does not describe every object in each of {frames} frames"
+    expected = {f"{folder}/{name}/{frame_name(folder, i)}" for folder in FRAME_FOLDERS for i in range(frames)}
+    if metadata["files"].keys() != expected:
+        yield f"does not list the files of {frames} frames"
+
+
+def _picture_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
+    folder, _, file = path.split("/")
+    scene = metadata["scene"]
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",) if folder == RGB else ("PNG",)) as image:
+            image.load()
+    except PICTURE_ERRORS as error:
+        yield "picture", f"cannot be decoded ({error})"
+        return
+    size = (scene["video"]["width"], scene["video"]["height"])
+    if image.size != size:
+        yield "resolution", f"is {image.size[0]}x{image.size[1]}, not {size[0]}x{size[1]}"
+    if folder == RGB and image.mode != "RGB":
+        yield "picture", f"has mode {image.mode}, not RGB"
+    if folder == MASK:
+        yield from _mask_faults(image, int(Path(file).stem), metadata["objects"])
+
+
+def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) -> Iterator[tuple[Kind, str]]:
+    if image.mode != "P" or image.getpalette() != masks.palette().ravel().tolist():
+        yield "palette", f"has mode {image.mode} and not the DAVIS palette"
+        if image.mode not in ("P", "L"):
+            return
+    areas = np.bincount(np.asarray(image).ravel(), minlength=256)
+    known = {0} | {described["id"] for described in objects}
+    if unknown := sorted(set(np.flatnonzero(areas).tolist()) - known):
+        yield "ids", f"has ids {unknown}, which the scene has not"
+    for described in objects:
+        area, recorded = int(areas[described["id"]]), described["visible_area"][frame]
+        if area != recorded:
+            yield "area", f"shows object {described['id']} on {area} pixels, not {recorded}"
+
+
+def _config_digest(store: VideoStore) -> str | None:
+    """Digest of the dataset's ``config.yaml``; None where it has none. Raises UserError where it is not valid."""
+    if not store.tree.exists("config.yaml"):
+        return None
+    import yaml
+
+    from bl30k_gen.config import Config
+
+    try:
+        return Config.model_validate(yaml.safe_load(store.tree.read("config.yaml"))).digest()
+    except (yaml.YAMLError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{store.path / 'config.yaml'} is not valid ({first})", "restore the file") from None
+
+
+def _dataset_problems(store: VideoStore) -> Iterator[Problem]:
+    published = set(store.videos)
+    for folder in FRAME_FOLDERS:
+        for name in store.tree.folders(folder):
+            if name not in published:
+                yield Problem("", "unpublished", f"{folder}/{name} has no metadata")
+        for file in store.tree.files(folder):
+            yield Problem("", "extra", f"{folder}/{file}")
+    listed: list[str] = []
+    for split in SPLITS:
+        try:
+            listed += store.image_set(split)
+        except UserError as error:
+            yield Problem("", "image set", str(error))
+    for name in sorted(published - set(listed)):
+        yield Problem("", "image set", f"{name} is in no list")
+    for name, count in Counter(listed).items():
+        if count > 1:
+            yield Problem("", "image set", f"{name} is listed {count} times")
