@@ -105,21 +105,18 @@ def render(
     from bl30k_gen.dataset.layout import Layout, write_image_sets
 
     layout = Layout(out)
+    settings = _config(config, plan or out, overrides, draft)
+    catalogue = _catalogue(settings)
     if plan is not None:
-        settings = _config(config, plan, overrides, draft=False)
         names, describe = dataset.planned(plan)
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
-        assets = {"digest": "plan"}
     else:
-        settings = _config(config, out, overrides, draft)
         wanted = worklist.indices_from(count, index, indices)
         if shard is not None:
             wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
-        catalogue = _catalogue(settings)
         names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
-        assets = dataset.identity(catalogue)
-    dataset.open_for_writing(layout, settings, assets)
+    dataset.open_for_writing(layout, settings, catalogue)
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
     bar = progress.Progress(len(names), settings.video.frames)
@@ -132,7 +129,6 @@ def render(
     finally:
         bar.close()
         write_image_sets(layout)
-    dataset.write_card(layout, settings)
     print(json.dumps(vars(summary), indent=1) if as_json else "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)
@@ -142,25 +138,75 @@ def render(
 @app.command()
 def preview(
     dataset: Dataset,
-    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO...", help="Names; the first ones.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the pictures; DATASET/preview.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Videos on the sheet when none are named.")] = 8,
-    columns: Annotated[int, typer.Option(min=1, help="Frames of each.")] = 6,
+    videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("out/preview"),
+    columns: Annotated[int, typer.Option(min=1, help="Frames of each video on the sheet.")] = 6,
 ) -> None:
-    """Write a contact sheet (PNG) and an animation (WebP) with the masks drawn over the frames."""
+    """Write a contact sheet (PNG) and an animation of the first video (WebP), masks drawn over the frames."""
     from bl30k_gen.dataset import preview
+    from bl30k_gen.dataset.reader import open_dataset
 
-    for path in preview.write(dataset, videos, out or dataset / "preview", rows, columns):
+    for path in preview.write(open_dataset(dataset), videos or None, out, columns):
         print(path)
 
 
 @app.command()
 def info(dataset: Dataset, as_json: Json = False) -> None:
     """What a dataset holds."""
-    from bl30k_gen.dataset.info import describe
+    from bl30k_gen.dataset.info import summarise
+    from bl30k_gen.dataset.reader import open_dataset
 
-    facts = describe(dataset)
+    facts = summarise(open_dataset(dataset))
     print(json.dumps(facts, indent=1) if as_json else "\n".join(f"{key}: {value}" for key, value in facts.items()))
+
+
+@app.command()
+def verify(
+    dataset: Dataset,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Check a dataset against its metadata: files, checksums, and with --deep every pixel."""
+    from tqdm import tqdm
+
+    from bl30k_gen.dataset.verify import verify
+
+    with tqdm(unit="video", disable=as_json) as bar:
+        report = verify(dataset, deep, workers=workers, progress=lambda _: bar.update())
+    print(json.dumps(report.to_json(), indent=1) if as_json else report.table())
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+def pack(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
+    to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
+) -> None:
+    """Pack a dataset into one shard a segment, with MD5 and SHA-256 lists."""
+    from bl30k_gen.dataset.pack import SUFFIX, pack
+    from bl30k_gen.dataset.reader import open_dataset
+
+    if to not in SUFFIX:
+        raise UserError(f"--to {to}", f"give one of {', '.join(SUFFIX)}")
+    for path in pack(open_dataset(dataset), out, to, progress=print):
+        print(path)
+
+
+@app.command()
+def unpack(
+    source: Annotated[Path, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, or a folder of them.")],
+    out: Out,
+) -> None:
+    """Unpack shards into a dataset's folder; videos that are there are left alone."""
+    from tqdm import tqdm
+
+    from bl30k_gen.dataset.pack import unpack
+
+    with tqdm(unit="video") as bar:
+        count = unpack(source, out, progress=lambda _: bar.update())
+    print(f"{count} videos unpacked into {out}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, difference, load_config
+from bl30k_gen.dataset.card import dataset_card
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
@@ -14,6 +15,7 @@ from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import read_spec
 
 SCENES = "scenes"
+KINDS = ("model", "texture", "background")
 
 
 def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
@@ -27,16 +29,14 @@ def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config
     return load_config(config or Layout(folder).config, overrides)
 
 
-def open_for_writing(layout: Layout, config: Config, assets: dict[str, object]) -> None:
+def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> None:
     """Begin a dataset, or make sure that an existing one is being continued.
-
-    Args:
-        assets: ``identity`` of the catalogue that videos draw from.
 
     Raises:
         UserError: a key of the configuration, or the set of assets, is not what the dataset was begun with.
     """
     record = layout.root / "catalogue.json"
+    assets = _identity(catalogue)
     if layout.config.exists():
         begun = load_config(layout.config)
         for key, (new, old) in difference(config.identity(), begun.identity()).items():
@@ -52,18 +52,29 @@ def open_for_writing(layout: Layout, config: Config, assets: dict[str, object]) 
                 "restore the asset folders, or give another --out",
             )
     if not layout.config.exists():
+        write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
         write_atomically(record, json.dumps(assets, indent=1) + "\n")
         write_atomically(layout.config, config.to_yaml())
 
 
 def _counts(assets: dict[str, object]) -> str:
-    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest") or "a plan"
+    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest")
 
 
-def identity(catalogue: Catalogue) -> dict[str, object]:
+def _identity(catalogue: Catalogue) -> dict[str, object]:
     """What a dataset records of its assets, so that it is never continued with others."""
-    counts = {f"{kind}s": len(catalogue.of(kind)) for kind in ("model", "texture", "background")}
+    counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
     return {"digest": catalogue.digest(), **counts}
+
+
+def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
+    """(source, licences) of every folder that assets come from, for the dataset's card."""
+    assets = config.assets
+    found = {}
+    for root in dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds]):
+        of_root = (a for kind in KINDS for a in catalogue.of(kind) if a.path.startswith(root))
+        found["the built-in library" if root == "builtin" else root] = ", ".join(sorted({a.licence for a in of_root}))
+    return list(found.items())
 
 
 def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:

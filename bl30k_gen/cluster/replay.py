@@ -9,7 +9,9 @@ import numpy as np
 from bl30k_gen.cluster.child import BlenderChild
 from bl30k_gen.cluster.worker import stage
 from bl30k_gen.config import load_config
+from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.spec import parse_spec
@@ -53,12 +55,12 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
                     raise UserError(event["what"], event["remedy"])
         finally:
             child.close()
-        redone = open_dataset(again.staging(video))
         for frame in range(spec.video.frames):
-            masks += int((published.read_values(video, frame) != redone.read_values(video, frame)).sum())
-            difference = np.abs(
-                published.read_rgb(video, frame).astype(np.int16) - redone.read_rgb(video, frame).astype(np.int16)
-            )
+            mask = read_values(again.staged_mask(video, frame))
+            masks += int((published.read_mask(video, frame).ids != mask).sum())
+            path = again.staged_rgb(video, frame)
+            rgb = decode_rgb(path.read_bytes(), path)
+            difference = np.abs(published.read_rgb(video, frame).astype(np.int16) - rgb.astype(np.int16))
             pixels += int(difference.any(axis=2).sum())
             largest = max(largest, int(difference.max()))
     return Replay(video, spec.video.frames, masks, pixels, largest)

@@ -29,7 +29,7 @@ from bl30k_gen.library.load import Model, Picture, load_asset
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import SampledScene
 from bl30k_gen.scene.spec import SceneSpec
-from bl30k_gen.scene.trajectory import camera_poses, intrinsics, object_poses
+from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 
 ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
 
@@ -242,7 +242,7 @@ class _Worker:
             versions={"bl30k": project_version(), **{k: self.child.ready[k] for k in ("bpy", "blenderproc")}},
             visible_area=areas,
             intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
-            extrinsics=np.linalg.inv(camera_poses(spec.camera, frames, spec.static)),
+            extrinsics=extrinsics(spec.camera, frames, spec.static),
             poses=np.array([object_poses(described, frames, spec.static) for described in spec.objects]),
             files=describe_staged(self.layout, spec.name, frames),
         )

@@ -1,4 +1,4 @@
-"""``DATASET.md``: what a dataset holds, each field with its type, shape and unit, for people who have only the files."""
+"""``DATASET.md``: what a dataset holds, each field with its type, shape and unit, for people with only the files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,12 +42,15 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("scene.lights[].location", "float (3,)", "metres", "of a point light"),
     ("scene.lights[].power", "float", "watts", ""),
     ("scene.lights[].colour", "float (3,)", "", "linear RGB, largest channel 1"),
+    ("scene.lights[].radius", "float", "metres", "of the lamp itself"),
+    ("scene.ambient", "float", "", "grey light from everywhere"),
     ("scene.backdrop.image", "{id, path, sha256}", "", "the picture behind the objects"),
     ("scene.backdrop.centre", "float (3,)", "metres", "of the plane that shows it"),
     ("scene.backdrop.width", "float", "metres", ""),
     ("scene.backdrop.height", "float", "metres", ""),
     ("scene.backdrop.strength", "float", "", "of its emission"),
     ("scene.render", "{str: value}", "", "how a frame was drawn; the keys of `render` in `config.yaml`"),
+    ("scene.limits", "{str: number}", "", "how large an asset may be; the keys of `assets.limits` in `config.yaml`"),
     ("scene.image", "{str: value}", "", "how a frame is stored; the keys of `image` in `config.yaml`"),
 )
 

@@ -119,7 +119,8 @@ def pack(
 def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda name: None) -> int:
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
-    A video appears whole (after a power cut, `verify` tells whether the disk kept it). Members with absolute paths or ``..`` and links are refused before anything is written.
+    A video appears whole (after a power cut, `verify` tells whether the disk kept it). Members with absolute paths
+    or ``..`` and links are refused before anything is written.
 
     Args:
         progress: called with each video's name when it is there.

@@ -87,6 +87,26 @@ def animation(
     write_atomically(path, buffer.getvalue())
 
 
+def write(store: VideoStore, names: Sequence[str] | None, folder: Path, columns: int = 6) -> list[Path]:
+    """Write a contact sheet and an animation of its first video into ``folder``.
+
+    Args:
+        names: the videos of the sheet; if None, up to 12 that are evenly spaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: as ``contact_sheet``.
+    """
+    sheet, moving = folder / "contact_sheet.png", folder / "animation.webp"
+    buffer = io.BytesIO()
+    contact_sheet(store, names, columns).save(buffer, "PNG")
+    write_atomically(sheet, buffer.getvalue())
+    animation(store, names[0] if names else store.videos[0], moving)
+    return [sheet, moving]
+
+
 def _frames(store: VideoStore, name: str, masks: bool, width: int) -> Iterator[np.ndarray]:
     masked = set(store.mask_frames(name)) if masks else set()
     for i in range(len(store.frames(name))):

@@ -12,7 +12,7 @@ import numpy as np
 from bl30k_gen.config import Check
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.spec import BackdropSpec, SceneSpec
-from bl30k_gen.scene.trajectory import NEAR_CLIP, camera_poses, intrinsics, object_poses
+from bl30k_gen.scene.trajectory import NEAR_CLIP, extrinsics, intrinsics, object_poses
 
 BATCH = 1 << 22  # samples worked on at a time; bounds the memory
 
@@ -35,8 +35,7 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
     k = intrinsics(spec.camera.field_of_view, video.width, video.height)
     k[:2, 2] -= offset + 0.5  # pixel centres become whole numbers
     k[:2] /= step
-    flip = np.diag([1.0, -1.0, -1.0, 1.0])  # Blender's camera to x right, y down, z forward
-    to_camera = flip @ np.linalg.inv(camera_poses(spec.camera, video.frames, spec.static)[frame])
+    to_camera = extrinsics(spec.camera, video.frames, spec.static)[frame]
 
     nearest = np.zeros(shape[0] * shape[1])  # inverse depths
     ids = np.zeros(shape[0] * shape[1], dtype=np.uint8)

@@ -82,11 +82,16 @@ def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     return poses
 
 
+def extrinsics(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
+    """World-to-camera matrices for ``intrinsics``: x right, y down, z forward; (frames, 4, 4) float64."""
+    turned = np.diag([1.0, -1.0, -1.0, 1.0])
+    return turned @ np.linalg.inv(camera_poses(spec, frames, static))
+
+
 def intrinsics(field_of_view: float, width: int, height: int) -> np.ndarray:
     """Pinhole camera matrix K, (3, 3) float64, in pixels: square pixels, their centres at +0.5.
 
-    The field of view is horizontal. K expects x right, y down, z forward, that is Blender's camera space with y
-    and z turned round.
+    The field of view is horizontal. K expects x right, y down, z forward, as ``extrinsics`` gives it.
     """
     focal = 0.5 * width / np.tan(0.5 * field_of_view)
     return np.array([[focal, 0, 0.5 * width], [0, focal, 0.5 * height], [0, 0, 1]])
