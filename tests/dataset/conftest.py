@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,19 @@ def pristine(tmp_path_factory, config) -> layout.Layout:
 def dataset(tmp_path, pristine) -> layout.Layout:
     """Three published videos, to be changed at will: a00000 and a00001 (train), a00002 (val)."""
     return layout.Layout(shutil.copytree(pristine.root, tmp_path / "data"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("this system does not let us mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
