@@ -1,4 +1,4 @@
-"""``DATASET.md``: what a dataset holds, each field with its type, shape and unit, for people with only the files."""
+"""``DATASET.md``: what a dataset holds, with type, shape and unit of each field; for people who have only files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -139,7 +139,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
             layout.metadata(name).parent.mkdir(parents=True, exist_ok=True)
             layout.metadata(name).unlink(missing_ok=True)
             for folder in FRAME_FOLDERS:
-                _move_folder(layout.staging(name) / folder, layout.root / folder / name)
+                move_folder(layout.staging(name) / folder, layout.root / folder / name)
             files.replace(staged, layout.metadata(name))
     if not layout.is_published(name):
         return False
@@ -179,6 +179,16 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
     return splits
 
 
+def move_folder(source: Path, target: Path) -> None:
+    """Move a folder that may have been moved already, over what an unpublished video may have left there."""
+    if not source.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    files.replace(source, target)
+
+
 def read_image_set(path: Path) -> list[str]:
     """Names in a list, one a line; a list that does not exist is empty."""
     try:
@@ -213,13 +223,3 @@ def _keep_only(folder: Path, wanted: set[str]) -> None:
         raise UserError(f"{folder / missing[0]} is missing", "render the video again")
     for leftover in present - wanted:
         (folder / leftover).unlink()
-
-
-def _move_folder(source: Path, target: Path) -> None:
-    """Move a folder that may have been moved already, over what an unpublished video may have left there."""
-    if not source.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        shutil.rmtree(target)
-    files.replace(source, target)

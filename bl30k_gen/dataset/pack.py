@@ -8,6 +8,7 @@ each file is a one-dimensional uint8 array at that path. Packing the same files 
 import hashlib
 import io
 import re
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Literal
 import numpy as np
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import FRAME_FOLDERS, IMAGE_SETS, METADATA, Layout, finish_publishing
+from bl30k_gen.dataset.layout import FRAME_FOLDERS, METADATA, Layout, finish_publishing, move_folder
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
+from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
 
 Kind = Literal["tar", "hdf5"]
@@ -37,6 +39,7 @@ class TarWriter:
         entry = tarfile.TarInfo(path)  # owner, group and time stay 0
         entry.size = len(data)
         self._tar.addfile(entry, io.BytesIO(data))
+        self._tar.members = []  # it would remember every header
 
     def close(self) -> None:
         self._tar.close()
@@ -48,13 +51,39 @@ class Hdf5Writer:
     def __init__(self, path: Path):
         import h5py
 
-        self._file = h5py.File(path, "w", libver="latest")
+        self._disk = _Disk(path)
+        self._file = h5py.File(self._disk, "w", libver="latest")
 
     def add(self, path: str, data: bytes) -> None:
         self._file.create_dataset(path, data=np.frombuffer(data, np.uint8))
+        self._disk.raise_failure()
 
     def close(self) -> None:
         self._file.close()
+        self._disk.close()
+        self._disk.raise_failure()
+
+
+class _Disk(io.FileIO):
+    """A file that keeps a failed write to itself until it is asked: the HDF5 library crashes on a full disk."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+")
+        self._failure: OSError | None = None
+
+    def write(self, data: memoryview) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while written < len(view) and self._failure is None:
+                written += super().write(view[written:])
+        except OSError as error:
+            self._failure = error
+        return len(view)
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
 
 WRITERS: dict[Kind, Callable[[Path], TarWriter | Hdf5Writer]] = {"tar": TarWriter, "hdf5": Hdf5Writer}
@@ -101,25 +130,22 @@ def pack(
     shards = []
     for segment, names in _segments(store.videos).items():
         path = out / f"{prefix}{segment and '_'}{segment}{SUFFIX[kind]}"
-        if not (path.exists() and _contents(path) == dict(_members(store, names))):
+        if not _is_packed(store, names, path):
             write_shard(path, kind, ((member, store.tree.read(member)) for member, _ in _members(store, names)))
         index_shard(path)
         shards.append(path)
         progress(path.name)
-    sums: dict[str, list[str]] = {algorithm: [] for algorithm in CHECKSUMS}
-    for path in shards:
-        for algorithm in CHECKSUMS:
-            with open(path, "rb") as file:
-                sums[algorithm].append(f"{hashlib.file_digest(file, algorithm).hexdigest()}  {path.name}\n")
+    digests = {path.name: _digests(path) for path in shards}
     for algorithm, name in CHECKSUMS.items():
-        files.write_atomically(out / name, "".join(sums[algorithm]))
+        lines = (f"{found[algorithm]}  {shard}\n" for shard, found in digests.items())
+        files.write_atomically(out / name, "".join(lines))
     return shards
 
 
 def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda name: None) -> int:
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
-    A video appears whole (after a power cut, `verify` tells whether the disk kept it). Members with absolute paths
+    A video appears whole; after a power cut, `verify` tells what the disk has not kept. Members with absolute paths
     or ``..`` and links are refused before anything is written.
 
     Args:
@@ -145,28 +171,30 @@ def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda na
 
 
 def _unpack_video(store: VideoStore, layout: Layout, name: str, members: dict[str, int]) -> None:
-    for path in members:
-        folder, file = path.split("/")[0], path.rpartition("/")[2]
-        if folder == METADATA:
-            continue
-        target = layout.staging(name) / folder / file
+    shutil.rmtree(layout.staging(name), ignore_errors=True)
+    metadata = f"{METADATA}/{name}.json"
+    for path in members.keys() - {metadata}:
+        kind, file = path.split("/")[0], path.rpartition("/")[2]
+        target = layout.staging(name) / kind / file
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(store.tree.read(path))
-    metadata = f"{METADATA}/{name}.json"
     if metadata in members:
         files.write_atomically(layout.staged_metadata(name), store.tree.read(metadata))
         finish_publishing(layout, name)
         return
-    for folder in FRAME_FOLDERS:
-        (layout.root / folder).mkdir(parents=True, exist_ok=True)
-        files.replace(layout.staging(name) / folder, layout.root / folder / name)
+    for folder in _frame_folders(members):
+        move_folder(layout.staging(name) / folder.split("/")[0], layout.root / folder)
     layout.staging(name).rmdir()
 
 
 def _is_unpacked(layout: Layout, name: str, members: dict[str, int]) -> bool:
     if f"{METADATA}/{name}.json" in members:
         return finish_publishing(layout, name)
-    return all((layout.root / folder / name).exists() for folder in FRAME_FOLDERS)
+    return all((layout.root / folder).exists() for folder in _frame_folders(members))
+
+
+def _frame_folders(members: dict[str, int]) -> list[str]:
+    return sorted({path.rpartition("/")[0] for path in members})
 
 
 def _segments(names: list[str]) -> dict[str, list[str]]:
@@ -189,20 +217,33 @@ def _members(store: VideoStore, names: list[str]) -> Iterator[tuple[str, int]]:
 
 def _root_files(store: VideoStore) -> dict[str, int]:
     """The dataset's small files: what lies in its root, and its lists."""
-    tree = store.tree
-    names = [n for n in tree.files("") if not n.endswith(SUFFIXES)]
-    names += [f"{IMAGE_SETS}/{n}" for n in tree.files(IMAGE_SETS)]
-    return {name: tree.size(name) for name in names}
+    names = [n for n in store.tree.files("") if not n.endswith(SUFFIXES)] + store.image_set_paths()
+    return {name: store.tree.size(name) for name in names}
 
 
-def _contents(path: Path) -> dict[str, int]:
-    """Paths and sizes of a shard's members; nothing where it is damaged."""
+def _is_packed(store: VideoStore, names: list[str], path: Path) -> bool:
+    """Whether a shard holds just these videos: the same paths, sizes, small files, and metadata with its digests."""
+    if not path.exists():
+        return False
     try:
-        index = index_shard(path)
-    except UserError:
-        return {}
-    return {
-        f"{folder}/{name}" if folder else name: size
-        for folder, found in index.items()
-        for name, size in zip(found.names, found.sizes.tolist(), strict=True)
+        tree = ShardTree([path])
+    except UserError:  # cut off or damaged
+        return False
+    wanted = dict(_members(store, names))
+    present = {
+        f"{folder}/{file}" if folder else file: size
+        for folder, found in index_shard(path).items()
+        for file, size in zip(found.names, found.sizes.tolist(), strict=True)
     }
+    telling = (member for member in wanted if member.split("/")[0] not in FRAME_FOLDERS)
+    return present == wanted and all(tree.read(member) == store.tree.read(member) for member in telling)
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """Hexadecimal digest by algorithm, from one pass over the file."""
+    hashes = {algorithm: hashlib.new(algorithm) for algorithm in CHECKSUMS}
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            for running in hashes.values():
+                running.update(block)
+    return {algorithm: running.hexdigest() for algorithm, running in hashes.items()}

@@ -152,12 +152,16 @@ class VideoStore:
             paths.append(f"{METADATA}/{name}.json")
         return {path: self.tree.size(path) for path in paths}
 
-    def _image_set_path(self, split: str) -> str:
-        found = []
-        folders = [IMAGE_SETS]
+    def image_set_paths(self) -> list[str]:
+        """Paths of all lists in ``ImageSets``, at any depth."""
+        found, folders = [], [IMAGE_SETS]
         for folder in folders:
             folders += [f"{folder}/{inner}" for inner in self.tree.folders(folder)]
             found += [f"{folder}/{file}" for file in self.tree.files(folder) if file.endswith(".txt")]
+        return found
+
+    def _image_set_path(self, split: str) -> str:
+        found = self.image_set_paths()
         if f"{IMAGE_SETS}/{split}.txt" in found:
             return f"{IMAGE_SETS}/{split}.txt"
         fitting = [path for path in found if path.endswith(f"/{split}.txt")]

@@ -2,7 +2,7 @@
 
 import os
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ class FolderTree:
 class ShardTree:
     """Tar or HDF5 shards seen as one folder.
 
-    What comes before ``JPEGImages``, ``Annotations`` or ``Metadata`` in the paths of a shard is left out. Safe in
+    What comes before ``JPEGImages`` in the paths of a shard is left out. Safe in
     forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
     """
 
@@ -62,7 +62,7 @@ class ShardTree:
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
             index = index_shard(shard)
-            prefix = _prefix_before_frames(index)
+            prefix = _prefix_before_frames(index, shard)
             for path, folder in index.items():
                 inside = (path + "/").removeprefix(prefix).rstrip("/")
                 pieces.setdefault(inside, []).append((number, folder.names, folder.offsets, folder.sizes))
@@ -136,10 +136,12 @@ class ShardTree:
         return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
 
 
-def _prefix_before_frames(paths: dict) -> str:
-    for path in sorted(paths, key=len):
+def _prefix_before_frames(folders: Iterable[str], shard: Path) -> str:
+    prefixes = set()
+    for path in folders:
         parts = path.split("/")
-        for kind in (RGB, MASK, METADATA):
-            if kind in parts:
-                return "".join(f"{part}/" for part in parts[: parts.index(kind)])
-    return ""
+        if RGB in parts:
+            prefixes.add("".join(f"{part}/" for part in parts[: parts.index(RGB)]))
+    if len(prefixes) > 1:
+        raise UserError(f"shard {shard} holds several datasets: {', '.join(sorted(prefixes))}", "unpack it with tar")
+    return prefixes.pop() if prefixes else ""

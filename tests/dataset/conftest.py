@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -66,10 +67,12 @@ def scene(config, index: int) -> dict:
         "static": "drift",
         "camera": {"field_of_view": 0.75, "location": still, "target": still},
         "objects": [{"id": i, **thing, "clearance_failed": False} for i in (1, 2, 3)],
-        "lights": [{"location": [0.0, 0.0, 11.0], "power": 1000.0, "colour": [1.0, 0.5, 0.5]}],
+        "lights": [{"location": [0.0, 0.0, 11.0], "power": 1000.0, "radius": 0.0, "colour": [1.0, 0.5, 0.5]}],
+        "ambient": 0.05,
         "backdrop": {"image": asset, "centre": [0.0, 12.0, 0.0], "width": 40.0, "height": 40.0, "strength": 0.5},
         "render": resolved["render"],
         "image": resolved["image"],
+        "limits": resolved["assets"]["limits"],
     }
     return parse_spec(values, "test").to_json()
 
@@ -114,6 +117,19 @@ def pristine(tmp_path_factory, config) -> layout.Layout:
 def dataset(tmp_path, pristine) -> layout.Layout:
     """Three published videos, to be changed at will: a00000 and a00001 (train), a00002 (val)."""
     return layout.Layout(shutil.copytree(pristine.root, tmp_path / "data"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("this system does not let us mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture

@@ -57,6 +57,57 @@ def test_packing_keeps_finished_shards_and_redoes_changed_ones(dataset, tmp_path
     assert shard.stat().st_size == first.st_size
 
 
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_a_video_that_was_rendered_again_is_packed_again(dataset, tmp_path, kind):
+    (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
+    path = dataset.metadata("a00001")
+    path.write_text(path.read_text().replace("4.2.0", "4.2.1"))  # the same size
+    pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
+    assert open_dataset(shard).metadata("a00001")["versions"] == {"bpy": "4.2.1"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_a_full_disk_is_one_clear_line_and_leaves_no_shard(small_disk, kind):
+    def members():
+        for i in range(40):
+            yield f"JPEGImages/a/{i:05d}.jpg", bytes(60_000)
+
+    with pytest.raises(UserError, match=f"no space left in {small_disk} for x.shard"):
+        pack.write_shard(small_disk / "x.shard", kind, members())
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_other_datasets_survive_the_round_trip_too(tmp_path, monkeypatch, step):
+    for path in ("JPEGImages/480p/bear/00000.jpg", "Annotations/480p/bear/00000.png", "ImageSets/2017/val.txt"):
+        (tmp_path / "davis" / path).parent.mkdir(parents=True)
+        (tmp_path / "davis" / path).write_text("bear")
+    (shard,) = pack.pack(open_dataset(tmp_path / "davis"), tmp_path / "s", "tar")
+    assert open_dataset(shard).image_set("2017/val") == ["bear"]
+    seen, original = [0], os.replace
+
+    def killed(*args):
+        seen[0] += 1
+        if seen[0] == step:
+            raise KeyboardInterrupt
+        original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pack.unpack(tmp_path / "s", tmp_path / "again")
+    pack.unpack(tmp_path / "s", tmp_path / "again")
+    assert tree(tmp_path / "again") == tree(tmp_path / "davis")
+
+
+def test_a_tar_of_several_datasets_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("train/JPEGImages/a/00000.jpg"))
+        archive.addfile(tarfile.TarInfo("valid/JPEGImages/b/00000.jpg"))
+    with pytest.raises(UserError, match="several datasets: train/, valid/"):
+        open_dataset(tmp_path / "x.tar")
+
+
 def test_hdf5_is_a_plain_tree_of_byte_arrays(dataset, tmp_path):
     import h5py
 
