@@ -23,8 +23,11 @@ class Form:
         return Form(self.vertices + (x, y, z), self.faces, self.uv)
 
     def scaled(self, x: float, y: float, z: float) -> "Form":
-        return Form(self.vertices * (x, y, z), self.faces if x * y * z > 0 else self.faces[:, ::-1],
-                    self.uv if x * y * z > 0 else self.uv[:, ::-1])
+        return Form(
+            self.vertices * (x, y, z),
+            self.faces if x * y * z > 0 else self.faces[:, ::-1],
+            self.uv if x * y * z > 0 else self.uv[:, ::-1],
+        )
 
     def turned(self, axis: str, angle: float) -> "Form":
         """Rotated about an axis through the origin, radians."""
@@ -82,7 +85,8 @@ def lathe(profile: np.ndarray, segments: int = 40) -> Form:
     angle[-1] = 0  # the seam's positions are exactly equal
     radius, height = np.asarray(profile, dtype=np.float64).T
     points = np.stack(
-        [np.outer(np.cos(angle), radius), np.outer(np.sin(angle), radius), np.tile(height, (segments + 1, 1))], axis=-1
+        [np.outer(np.cos(angle), radius), np.outer(np.sin(angle), radius), np.tile(height, (segments + 1, 1))],
+        axis=-1,
     )
     return surface(points)
 
@@ -184,7 +188,9 @@ def extrude(outline: np.ndarray, depth: float, bevel: float = 0.0) -> Form:
     corner = normal + np.roll(normal, 1, axis=0)
     corner /= np.maximum((corner * corner).sum(axis=1, keepdims=True) / 2, 0.5)
     half, n = depth / 2, len(outline)
-    levels = [(-half, bevel), (-half + bevel, 0), (half - bevel, 0), (half, bevel)] if bevel else [(-half, 0), (half, 0)]
+    levels = (
+        [(-half, bevel), (-half + bevel, 0), (half - bevel, 0), (half, bevel)] if bevel else [(-half, 0), (half, 0)]
+    )
     rings = []
     for y, inset in levels:
         ring = outline - corner * inset

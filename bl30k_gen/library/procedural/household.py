@@ -44,9 +44,7 @@ def _shell(outside: np.ndarray, wall: float) -> Form:
 def vase(random: Random) -> RawMesh:
     foot, belly, neck, lip = random.uniform((0.18, 0.35, 0.10, 0.14), (0.32, 0.62, 0.2, 0.4))
     at, height = random.uniform(0.3, 0.65), random.uniform(1.2, 1.8)
-    profile = smooth(
-        [(foot, 0), (foot * 1.05, 0.05), (belly, height * at), (neck, height * 0.86), (lip, height)], 44
-    )
+    profile = smooth([(foot, 0), (foot * 1.05, 0.05), (belly, height * at), (neck, height * 0.86), (lip, height)], 44)
     work = Sculpture()
     work.add(either(random, *GLAZES, chance=0.75), _shell(profile, 0.03))
     ring = lathe([(0, -0.02), (foot + 0.05, -0.02), (foot + 0.05, 0.05), (foot, 0.08)])
@@ -65,8 +63,14 @@ def mug(random: Random) -> RawMesh:
     work.add(either(random, *GLAZES, "camouflage", chance=0.7), _shell(profile, 0.05))
     reach = random.uniform(0.28, 0.42)
     path = smooth(
-        [(radius - 0.02, 0, height * 0.82), (radius + reach, 0, height * 0.78), (radius + reach * 0.9, 0, height * 0.35),
-         (radius - 0.02, 0, height * 0.2)], 28)
+        [
+            (radius - 0.02, 0, height * 0.82),
+            (radius + reach, 0, height * 0.78),
+            (radius + reach * 0.9, 0, height * 0.35),
+            (radius - 0.02, 0, height * 0.2),
+        ],
+        28,
+    )
     work.add(paint(random), tube(path, 0.06).turned("z", random.uniform(-0.6, 0.2)))
     work.add(rgb("3a2114", 0.2), cylinder(radius - 0.05, 0.02).moved(z=height * 0.86))
     return work.mesh()
@@ -91,11 +95,22 @@ def bottle(random: Random) -> RawMesh:
     radius, height, neck = random.uniform(0.24, 0.36), random.uniform(1.3, 1.8), random.uniform(0.08, 0.12)
     shoulder = random.uniform(0.5, 0.68) * height
     profile = smooth(
-        [(radius * 0.9, 0), (radius, 0.06), (radius, shoulder * 0.5), (radius, shoulder), (neck * 1.3, shoulder * 1.3),
-         (neck, height * 0.93), (neck, height)], 50)
+        [
+            (radius * 0.9, 0),
+            (radius, 0.06),
+            (radius, shoulder * 0.5),
+            (radius, shoulder),
+            (neck * 1.3, shoulder * 1.3),
+            (neck, height * 0.93),
+            (neck, height),
+        ],
+        50,
+    )
     work = Sculpture()
-    work.add(rgb(("1f4d2e", "5a2d14", "27476b", "7a1f2a", "c9d6d2")[random.integers(5)], 0.1),
-             lathe(np.concatenate([[(0, 0)], profile, [(0, height)]])))
+    work.add(
+        rgb(("1f4d2e", "5a2d14", "27476b", "7a1f2a", "c9d6d2")[random.integers(5)], 0.1),
+        lathe(np.concatenate([[(0, 0)], profile, [(0, height)]])),
+    )
     label = lathe([(radius + 0.006, shoulder * 0.2), (radius + 0.006, shoulder * random.uniform(0.7, 0.9))])
     work.add(textured(random, "tiles", "stripes", "tartan", "camouflage", "terrazzo"), label)
     work.add(gold() if random.uniform() < 0.5 else rgb("8a6a45"), cylinder(neck * 1.2, 0.14).moved(z=height - 0.04))
@@ -110,10 +125,19 @@ def teapot(random: Random) -> RawMesh:
     glaze = either(random, *GLAZES, "camouflage", chance=0.75)
     work = Sculpture()
     work.add(glaze, lathe(np.concatenate([[(0, 0)], body, [(0, top)]])))
-    spout = smooth([(width * 0.8, 0, 0.28 * squash), (width + 0.25, 0, 0.42 * squash), (width + 0.42, 0, top * 1.02)], 24)
+    spout = smooth(
+        [(width * 0.8, 0, 0.28 * squash), (width + 0.25, 0, 0.42 * squash), (width + 0.42, 0, top * 1.02)], 24
+    )
     work.add(glaze, tube(spout, np.linspace(0.15, 0.06, 24)))
-    handle = smooth([(-width * 0.62, 0, top * 0.9), (-width - 0.32, 0, top * 0.95), (-width - 0.35, 0, top * 0.5),
-                     (-width * 0.9, 0, top * 0.32)], 28)
+    handle = smooth(
+        [
+            (-width * 0.62, 0, top * 0.9),
+            (-width - 0.32, 0, top * 0.95),
+            (-width - 0.35, 0, top * 0.5),
+            (-width * 0.9, 0, top * 0.32),
+        ],
+        28,
+    )
     accent = paint(random)
     work.add(accent, tube(handle, 0.06))
     work.add(accent, lathe(smooth([(0.31, top - 0.02), (0.27, top + 0.06), (0.05, top + 0.12)], 14)))
@@ -134,12 +158,18 @@ def chair(random: Random) -> RawMesh:
             top = np.array([x * (width / 2 - 0.07), y * (depth / 2 - 0.07), height + 0.04])
             foot = top * (1 + splay, 1 + splay, 0)
             work.add(wood, tube(np.linspace(foot, top, 6), np.linspace(0.035, 0.055, 6), 10))
-        post = [(x * (width / 2 - 0.06), depth / 2 - 0.05, height), (x * (width / 2 - 0.06), depth / 2 + 0.12, height + back)]
+        post = [
+            (x * (width / 2 - 0.06), depth / 2 - 0.05, height),
+            (x * (width / 2 - 0.06), depth / 2 + 0.12, height + back),
+        ]
         work.add(wood, tube(np.linspace(*post, 6), 0.05, 10))
     style = random.integers(3)
     if style == 0:
         for level in np.linspace(0.35, 0.95, 4):
-            work.add(wood, box(width - 0.1, 0.05, 0.13).moved(y=depth / 2 - 0.05 + 0.17 * level, z=height + back * level - 0.07))
+            work.add(
+                wood,
+                box(width - 0.1, 0.05, 0.13).moved(y=depth / 2 - 0.05 + 0.17 * level, z=height + back * level - 0.07),
+            )
     elif style == 1:
         for x in np.linspace(-0.5, 0.5, 6)[1:-1]:
             slat = [(x * width, depth / 2 - 0.03, height + 0.05), (x * width, depth / 2 + 0.11, height + back * 0.9)]
@@ -156,7 +186,10 @@ def chair(random: Random) -> RawMesh:
 
 
 def table(random: Random) -> RawMesh:
-    wood, top = either(random, "planks", "metal", chance=0.7), textured(random, "planks", "marble", "tiles", "terrazzo")
+    wood, top = (
+        either(random, "planks", "metal", chance=0.7),
+        textured(random, "planks", "marble", "tiles", "terrazzo"),
+    )
     length, width, height = random.uniform((1.2, 0.75, 0.6), (1.8, 1.1, 0.95))
     work = Sculpture()
     if random.uniform() < 0.45:  # round, on a pedestal
@@ -201,7 +234,9 @@ def lamp(random: Random) -> RawMesh:
     work = Sculpture()
     waves = random.integers(1, 5)
     t = np.linspace(0, 1, 40)
-    stem = np.stack([0.10 + 0.09 * np.sin(np.pi * t) * (1 + 0.5 * np.sin(2 * np.pi * waves * t)), 0.06 + t * height], axis=1)
+    stem = np.stack(
+        [0.10 + 0.09 * np.sin(np.pi * t) * (1 + 0.5 * np.sin(2 * np.pi * waves * t)), 0.06 + t * height], axis=1
+    )
     work.add(either(random, *GLAZES, "metal", chance=0.7), lathe(stem))
     work.add(gold(), cylinder(0.3, 0.07), cylinder(0.03, 0.3).moved(z=height))
     shade = [(low, height), (high, height + 0.55), (high - 0.02, height + 0.55), (low - 0.02, height), (low, height)]
@@ -224,7 +259,10 @@ def umbrella(random: Random) -> RawMesh:
     work = Sculpture()
     work.add(textured(random, "stripes", "tartan", "camouflage", "weave"), canopy)
     work.add(paint(random), below)
-    hook = smooth([(0, 0, 1.6), (0, 0, 0.9), (0, 0, 0.15), (0.03, 0, 0.02), (0.12, 0, -0.06), (0.21, 0, 0.02), (0.22, 0, 0.1)], 50)
+    hook = smooth(
+        [(0, 0, 1.6), (0, 0, 0.9), (0, 0, 0.15), (0.03, 0, 0.02), (0.12, 0, -0.06), (0.21, 0, 0.02), (0.22, 0, 0.1)],
+        50,
+    )
     work.add(steel(), tube(hook[:26], 0.022, 10))
     work.add(textured(random, "planks", "leather"), tube(hook[25:], 0.04, 12))
     return work.mesh()
@@ -238,12 +276,21 @@ def guitar(random: Random) -> RawMesh:
     work = Sculpture()
     work.add(textured(random, "planks", "camouflage", "marble", roughness=0.25), extrude(outline, 0.22, 0.02))
     work.add(black(), cylinder(0.13, 0.01).turned("x", np.pi / 2).moved(y=-0.105, z=0.78))
-    work.add(gold(), lathe([(0.13, 0), (0.15, 0.006), (0.15, 0.012), (0.13, 0.012)]).turned("x", np.pi / 2).moved(y=-0.105, z=0.78))
-    work.add(rgb("4a2d1c"), box(0.09, 0.05, 1.3, 0.01).moved(y=-0.12, z=0.92), box(0.28, 0.04, 0.06).moved(y=-0.12, z=0.3))
+    work.add(
+        gold(),
+        lathe([(0.13, 0), (0.15, 0.006), (0.15, 0.012), (0.13, 0.012)])
+        .turned("x", np.pi / 2)
+        .moved(y=-0.105, z=0.78),
+    )
+    work.add(
+        rgb("4a2d1c"), box(0.09, 0.05, 1.3, 0.01).moved(y=-0.12, z=0.92), box(0.28, 0.04, 0.06).moved(y=-0.12, z=0.3)
+    )
     head = extrude([(-0.06, 2.2), (0.06, 2.2), (0.11, 2.34), (0.09, 2.58), (-0.09, 2.58), (-0.11, 2.34)], 0.05, 0.01)
     work.add(rgb("2d1a10"), head.moved(y=-0.1))
     for string in np.linspace(-0.03, 0.03, 6):
-        work.add(steel(), tube(np.array([(string, -0.155, 0.33), (string, -0.15, 1.3), (string, -0.14, 2.4)]), 0.004, 4))
+        work.add(
+            steel(), tube(np.array([(string, -0.155, 0.33), (string, -0.15, 1.3), (string, -0.14, 2.4)]), 0.004, 4)
+        )
     for z in (2.35, 2.43, 2.51):
         work.add(cream(), *(sphere(0.03, 10).moved(x, -0.1, z) for x in (-0.14, 0.14)))
     return work.mesh()
@@ -254,9 +301,14 @@ def book(random: Random) -> RawMesh:
     for _ in range(int(random.integers(3, 7))):
         width, depth, thick = random.uniform((0.7, 0.9, 0.1), (0.95, 1.25, 0.26))
         cover = either(random, "leather", "tartan", "marble", "stripes", "weave", chance=0.5)
-        angle, pages = random.normal(0, 0.22), box(width - 0.06, depth - 0.08, thick - 0.06, 0.004).moved(x=0.01, z=0.03)
+        angle, pages = (
+            random.normal(0, 0.22),
+            box(width - 0.06, depth - 0.08, thick - 0.06, 0.004).moved(x=0.01, z=0.03),
+        )
         boards = (box(width, depth, 0.03, 0.008), box(width, depth, 0.03, 0.008).moved(z=thick - 0.03))
-        spine = tube(np.array([(-width / 2, -depth / 2, thick / 2), (-width / 2, depth / 2, thick / 2)]), thick / 2, 16)
+        spine = tube(
+            np.array([(-width / 2, -depth / 2, thick / 2), (-width / 2, depth / 2, thick / 2)]), thick / 2, 16
+        )
         work.add(cover, *(form.turned("z", angle).moved(z=z) for form in (*boards, spine)))
         work.add(cream(), pages.turned("z", angle).moved(z=z))
         z += thick

@@ -1,4 +1,4 @@
-"""Shapes from outside: vehicles, buildings, plants, things from the sea, toys. Front towards -y."""
+"""Vehicles and a house. Front towards -y."""
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from bl30k_gen.library.procedural.forms import (
 from bl30k_gen.library.procedural.materials import (
     Random,
     black,
-    cream,
     either,
     glass,
     gold,
@@ -34,8 +33,21 @@ def _wheel(radius: float, width: float) -> tuple[Form, Form]:
     """(tyre, rim), the axle along x."""
     r, w = radius, width / 2
     tyre = lathe([(r * 0.6, -w), (r * 0.9, -w), (r, -w * 0.7), (r, w * 0.7), (r * 0.9, w), (r * 0.6, w)], 32)
-    rim = lathe([(0, -w * 0.9), (r * 0.16, -w * 0.9), (r * 0.2, -w * 0.5), (r * 0.55, -w * 0.6), (r * 0.62, -w), (r * 0.62, w),
-                 (r * 0.55, w * 0.6), (r * 0.2, w * 0.5), (r * 0.16, w * 0.9), (0, w * 0.9)], 24)
+    rim = lathe(
+        [
+            (0, -w * 0.9),
+            (r * 0.16, -w * 0.9),
+            (r * 0.2, -w * 0.5),
+            (r * 0.55, -w * 0.6),
+            (r * 0.62, -w),
+            (r * 0.62, w),
+            (r * 0.55, w * 0.6),
+            (r * 0.2, w * 0.5),
+            (r * 0.16, w * 0.9),
+            (0, w * 0.9),
+        ],
+        24,
+    )
     return tyre.turned("y", np.pi / 2), rim.turned("y", np.pi / 2)
 
 
@@ -43,32 +55,64 @@ def car(random: Random) -> RawMesh:
     length, width, roof = random.uniform(2.0, 2.5), random.uniform(0.85, 1.0), random.uniform(0.72, 1.0)
     nose, front, back = random.uniform((0.38, 0.30, 0.1), (0.48, 0.42, 0.32))
     h = length / 2
-    side = smooth([(-h, 0.24), (-h, nose), (-h * front - 0.25, nose + 0.12), (-h * front + 0.18, roof), (h * back, roof),
-                   (h * back + 0.42, nose + 0.14), (h, nose + 0.06), (h, 0.24)], 40)
-    cabin = [(-h * front - 0.16, nose + 0.13), (-h * front + 0.17, roof - 0.06), (h * back, roof - 0.06), (h * back + 0.33, nose + 0.15)]
+    side = smooth(
+        [
+            (-h, 0.24),
+            (-h, nose),
+            (-h * front - 0.25, nose + 0.12),
+            (-h * front + 0.18, roof),
+            (h * back, roof),
+            (h * back + 0.42, nose + 0.14),
+            (h, nose + 0.06),
+            (h, 0.24),
+        ],
+        40,
+    )
+    cabin = [
+        (-h * front - 0.16, nose + 0.13),
+        (-h * front + 0.17, roof - 0.06),
+        (h * back, roof - 0.06),
+        (h * back + 0.33, nose + 0.15),
+    ]
     body = either(random, "stripes", "camouflage", "rust", "metal", chance=0.6)
     work = Sculpture()
     work.add(body, extrude(side, width, 0.06).turned("z", np.pi / 2))
     work.add(glass(), extrude(cabin, width + 0.012, 0.01).turned("z", np.pi / 2))
-    screen = [(-width * 0.42, 0, 0), (width * 0.42, 0, 0), (width * 0.36, 0.30, 0.9 * (roof - nose - 0.18)),
-              (-width * 0.36, 0.30, 0.9 * (roof - nose - 0.18))]
+    screen = [
+        (-width * 0.42, 0, 0),
+        (width * 0.42, 0, 0),
+        (width * 0.36, 0.30, 0.9 * (roof - nose - 0.18)),
+        (-width * 0.36, 0.30, 0.9 * (roof - nose - 0.18)),
+    ]
     pane = np.array(screen)
-    work.add(glass(), hull(np.concatenate([pane, pane + (0, 0.02, 0.02), pane + (0, 0.06, -0.01)])).moved(
-        y=-h * front - 0.21, z=nose + 0.15))
+    work.add(
+        glass(),
+        hull(np.concatenate([pane, pane + (0, 0.02, 0.02), pane + (0, 0.06, -0.01)])).moved(
+            y=-h * front - 0.21, z=nose + 0.15
+        ),
+    )
     for x in (-1, 1):
         for y in (-h * 0.62, h * 0.6):
             tyre, rim = _wheel(0.24, 0.18)
             work.add(black(), tyre.moved(x * (width / 2 - 0.04), y, 0.22))
             work.add(steel(), rim.moved(x * (width / 2 - 0.04), y, 0.22))
-        work.add(rgb("fff6d6", 0.2), sphere(0.07, 16).scaled(1.3, 0.5, 1).moved(x * width * 0.33, -h - 0.0, nose - 0.06))
+        work.add(
+            rgb("fff6d6", 0.2), sphere(0.07, 16).scaled(1.3, 0.5, 1).moved(x * width * 0.33, -h - 0.0, nose - 0.06)
+        )
         work.add(rgb("b3201c", 0.3), box(0.18, 0.04, 0.09).moved(x * width * 0.33, h - 0.01, nose - 0.06))
-    work.add(steel(), box(width * 0.96, 0.08, 0.09).moved(y=-h - 0.01, z=0.24), box(width * 0.96, 0.08, 0.09).moved(y=h, z=0.24))
+    work.add(
+        steel(),
+        box(width * 0.96, 0.08, 0.09).moved(y=-h - 0.01, z=0.24),
+        box(width * 0.96, 0.08, 0.09).moved(y=h, z=0.24),
+    )
     return work.mesh()
 
 
 def airplane(random: Random) -> RawMesh:
     length, radius, span = random.uniform((2.0, 0.17, 1.0), (2.6, 0.26, 1.4))
-    profile = smooth([(0.005, 0), (radius * 0.8, 0.2), (radius, 0.7), (radius * 0.9, length * 0.6), (0.06, length)], 44)
+    profile = smooth(
+        [(0.005, 0), (radius * 0.8, 0.2), (radius, 0.7), (radius * 0.9, length * 0.6), (0.06, length)], 44
+    )
     work = Sculpture()
     skin = either(random, "stripes", "metal", "camouflage", "rust", chance=0.8)
     work.add(skin, lathe(profile).turned("x", -np.pi / 2))
@@ -79,7 +123,9 @@ def airplane(random: Random) -> RawMesh:
     for outline, thick in ((wing, 0.06), (tail, 0.04)):
         half = extrude(np.array(outline), thick, thick * 0.3).turned("x", -np.pi / 2)
         work.add(accent, half, half.scaled(-1, 1, 1))
-    fin = extrude(np.array([(length * 0.8, 0.03), (length * 0.95, 0.5), (length * 1.02, 0.5), (length, 0.03)]), 0.04, 0.01)
+    fin = extrude(
+        np.array([(length * 0.8, 0.03), (length * 0.95, 0.5), (length * 1.02, 0.5), (length, 0.03)]), 0.04, 0.01
+    )
     work.add(accent, fin.turned("z", np.pi / 2))
     work.add(glass(), sphere(1, 24).scaled(radius * 0.62, 0.26, radius * 0.6).moved(y=0.45, z=radius * 0.62))
     for x in (-1, 1):
@@ -105,7 +151,16 @@ def rocket(random: Random) -> RawMesh:
     work.add(accent, lathe(nose))
     work.add(black(), lathe([(0, 0.05), (radius * 0.6, 0.0), (radius * 0.5, 0.16), (radius * 0.8, 0.2)]))
     out = random.uniform(0.3, 0.55)
-    fin = smooth([(radius * 0.6, 0.75), (radius + out * 0.6, 0.4), (radius + out, -0.12), (radius + out * 0.5, 0.1), (radius * 0.6, 0.2)], 24)
+    fin = smooth(
+        [
+            (radius * 0.6, 0.75),
+            (radius + out * 0.6, 0.4),
+            (radius + out, -0.12),
+            (radius + out * 0.5, 0.1),
+            (radius * 0.6, 0.2),
+        ],
+        24,
+    )
     for k in range(fins):
         work.add(accent, extrude(fin, 0.05, 0.012).turned("z", 2 * np.pi * k / fins + np.pi / 6))
     for z in np.linspace(0.42, 0.66, int(random.integers(1, 4))):
@@ -174,168 +229,4 @@ def house(random: Random) -> RawMesh:
     work.add(paint(random), box(0.24, 0.03, 0.42).moved(x=-width / 4, y=-depth / 2 - 0.01))
     work.add(textured(random, "bricks"), box(0.16, 0.16, 0.55).moved(w * 0.45, depth * 0.2, height + ridge * 0.4))
     work.add(textured(random, "pebbles"), box(width + 0.3, depth + 0.3, 0.06).moved(z=-0.05))
-    return work.mesh()
-
-
-def tree(random: Random) -> RawMesh:
-    work = Sculpture()
-    trunk, height = textured(random, "bark"), random.uniform(0.7, 1.1)
-    bend = random.uniform(-0.15, 0.15, 2)
-    stem = smooth([(0, 0, 0), (bend[0] / 2, bend[1] / 2, height / 2), (bend[0], bend[1], height * 1.15)], 16)
-    work.add(trunk, tube(stem, np.linspace(0.13, 0.05, 16) + 0.08 * np.exp(-np.linspace(0, 9, 16))))
-    if random.uniform() < 0.4:  # a conifer
-        green = rgb(("2f5233", "3d6b45", "4b6a4f")[random.integers(3)], 0.8)
-        levels = int(random.integers(4, 7))
-        for k in range(levels):
-            radius, z = 0.62 * (1 - 0.75 * k / levels), height * 0.45 + k * 0.30
-            angle = np.linspace(0, 2 * np.pi, 49)
-            angle[-1] = 0
-            edge = (1 + 0.12 * np.cos(angle * 12 + k))[:, None]
-            t = np.array([0, 0.35, 0.7, 1.0])
-            r = radius * t * edge
-            z_of = z + 0.5 - 0.5 * t**1.2 - 0.06 * (edge - 1) * t * 4
-            points = np.stack([r * np.cos(angle)[:, None], r * np.sin(angle)[:, None], z_of + 0 * r], axis=-1)
-            under = np.stack([points[:, -1], np.broadcast_to((0, 0, z + 0.1), points[:, -1].shape)], axis=1)
-            work.add(green, surface(points[:, ::-1]), surface(under[:, ::-1]))
-        return work.mesh()
-    crown = textured(random, "camouflage") if random.uniform() < 0.15 else rgb(
-        ("4f7a35", "6b8e3a", "3f6b3a", "b5642c", "c78f2f", "d98fa5")[random.integers(6)], 0.85)
-    for _ in range(int(random.integers(9, 15))):
-        direction = random.normal(0, 1, 3)
-        centre = direction / np.linalg.norm(direction) * 0.36 * (1.1, 1.1, 0.8) + (*bend, height * 1.35)
-        work.add(crown, _lump(random, random.uniform(0.22, 0.36), 0.16).moved(*centre))
-    for _ in range(4):
-        angle = random.uniform(0, 2 * np.pi)
-        tip = np.array([0.4 * np.cos(angle), 0.4 * np.sin(angle), height * 1.25])
-        work.add(trunk, tube(np.linspace(stem[9], tip, 6), np.linspace(0.05, 0.02, 6), 8))
-    return work.mesh()
-
-
-def _lump(random: Random, radius: float, roughness: float, segments: int = 24) -> Form:
-    """A sphere with bumps."""
-    form = sphere(1, segments)
-    waves = random.normal(0, 1, (6, 3)) * 3.2
-    bumps = np.sin(form.vertices @ waves.T + random.uniform(0, 6, 6)).mean(axis=1)
-    return Form(form.vertices * (radius * (1 + roughness * 1.8 * bumps))[:, None], form.faces, form.uv * radius * 2)
-
-
-def cactus(random: Random) -> RawMesh:
-    ribs = int(random.integers(9, 15))
-
-    def limb(path: np.ndarray, radius: float) -> Form:
-        t = np.linspace(0, 1, len(path))
-        return tube(path, radius * np.sqrt(np.clip(1 - (2 * np.clip(t - 0.5, 0, 1)) ** 6, 0.02, 1)), ribs * 4)
-
-    work = Sculpture()
-    green = rgb(("5b8a4a", "4b7a5a", "7a9a55", "3f6f4a")[random.integers(4)], 0.75)
-    height = random.uniform(1.0, 1.5)
-    limbs = [limb(smooth([(0, 0, 0), (0, 0, height / 2), (0, 0, height)], 40), 0.2)]
-    for side in range(int(random.integers(1, 4))):
-        start, out, up = random.uniform((0.35, 0.34, 0.35), (0.6, 0.5, 0.65))
-        path = smooth([(0, 0, start * height), (out * 0.8, 0, start * height + 0.02), (out, 0, start * height + 0.2),
-                       (out, 0, start * height + up)], 36)
-        limbs.append(limb(path, 0.12).turned("z", side * 2.3 + random.uniform(-0.4, 0.4)))
-    work.add(green, *(_ribbed(form, ribs * 4) for form in limbs))
-    work.add(rgb("e0628a", 0.6), _lump(random, 0.09, 0.3, 16).moved(z=height))
-    pot = lathe([(0, -0.42), (0.27, -0.42), (0.36, 0.0), (0.4, 0.0), (0.4, 0.08), (0.34, 0.08), (0.33, 0.0), (0, 0.0)])
-    work.add(textured(random, "terrazzo", "tiles", "rust", "stripes"), pot)
-    work.add(textured(random, "pebbles"), cylinder(0.34, 0.02))
-    return work.mesh()
-
-
-def _ribbed(form: Form, sides: int) -> Form:
-    """A tube whose every fourth line of vertices lies deeper."""
-    grid = form.vertices.reshape(sides + 1, -1, 3)
-    centre = grid[:-1].mean(axis=0)
-    depth = 1 - 0.16 * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sides + 1) / 4))[:, None, None]
-    return Form((centre + (grid - centre) * depth).reshape(-1, 3), form.faces, form.uv)
-
-
-def mushroom(random: Random) -> RawMesh:
-    work = Sculpture()
-    cap_paint = rgb(("b52a20", "c9772f", "7a4f33", "8a5aa0", "d9b45a")[random.integers(5)], 0.35)
-    for size, x, y in ((1.0, 0, 0), (random.uniform(0.45, 0.7), 0.5, -0.2), (random.uniform(0.3, 0.5), -0.45, -0.15)):
-        height, radius, rise = random.uniform((0.6, 0.42, 0.25), (1.0, 0.62, 0.55))
-        stem = smooth([(0.17, 0), (0.11, height * 0.5), (0.12, height)], 20)
-        cap = smooth([(0.1, height - 0.02), (radius, height - 0.06), (radius * 0.8, height + rise * 0.6), (0, height + rise)], 28)
-        cap[:, 0] = np.maximum(cap[:, 0], 0)
-        work.add(cream(), lathe(np.concatenate([[(0, 0)], stem])).scaled(size, size, size).moved(x, y))
-        work.add(cap_paint, lathe(cap).scaled(size, size, size).moved(x, y))
-        upper = cap[10:-2]
-        for _ in range(16):
-            r, z = upper[random.integers(len(upper))]
-            angle = random.uniform(0, 2 * np.pi)
-            spot = sphere(random.uniform(0.03, 0.07), 12).scaled(1, 1, 0.6)
-            work.add(cream(), spot.moved(r * np.cos(angle), r * np.sin(angle), z).scaled(size, size, size).moved(x, y))
-    return work.mesh()
-
-
-def shell(random: Random) -> RawMesh:
-    turns, growth = random.uniform(3.2, 5), random.uniform(0.16, 0.24)
-    lift, flat = random.uniform(0.6, 2.0), random.uniform(0.8, 1.1)
-    t = np.linspace(0, turns * 2 * np.pi, 150)[:, None]
-    size = np.exp(growth * (t - t.max()))
-    a = np.linspace(0, 2 * np.pi, 21)[None]
-    a = np.where(a == a[0, -1], 0, a)
-    ridge = 1 + random.uniform(0, 0.12) * np.cos(t * int(random.integers(6, 14)))
-    repeats = (turns * 2.0, 1.0)
-
-    def wall(width: float) -> np.ndarray:
-        across, up = size * (1 + width * np.cos(a) * ridge), size * (width * flat * np.sin(a) * ridge - lift)
-        return np.stack([across * np.cos(t), across * np.sin(t), up], axis=-1)
-
-    work = Sculpture()
-    skin = textured(random, "stripes", "marble", "camouflage", "terrazzo", "weave", roughness=0.3)
-    work.add(skin, surface(wall(0.62), repeats))
-    work.add(rgb("f3d9c4", 0.25), surface(wall(0.59)[:, ::-1], repeats))
-    return work.mesh()
-
-
-def coral(random: Random) -> RawMesh:
-    work = Sculpture()
-    skin = rgb(("d9593f", "e08fa0", "c9a13f", "8f4fa5", "e8c7a5", "3f8f8a")[random.integers(6)], 0.7)
-    forks = int(random.integers(2, 4))
-
-    def grow(start: np.ndarray, direction: np.ndarray, length: float, radius: float, level: int) -> None:
-        end = start + direction * length
-        middle = (start + end) / 2 + random.normal(0, 0.05 * length, 3)
-        work.add(skin, tube(smooth([tuple(start), tuple(middle), tuple(end)], 8), np.linspace(radius, radius * 0.75, 8), 9))
-        if level == 0:
-            work.add(skin, sphere(radius * 1.05, 10).moved(*end))
-            return
-        for _ in range(forks):
-            branch = direction + random.normal(0, 0.55, 3) + (0, 0, 0.15)
-            branch[2] = max(branch[2], 0.12)
-            grow(end, branch / np.linalg.norm(branch), length * random.uniform(0.62, 0.85), radius * 0.75, level - 1)
-
-    for angle in random.uniform(0, 2 * np.pi, 3):
-        lean = np.array([0.5 * np.cos(angle), 0.5 * np.sin(angle), 1.0])
-        grow(np.zeros(3), lean / np.linalg.norm(lean), 0.5, 0.11, 4 if forks == 2 else 3)
-    work.add(textured(random, "pebbles", "marble"), _lump(random, 0.4, 0.2).scaled(1.1, 1.1, 0.4))
-    return work.mesh()
-
-
-def starfish(random: Random) -> RawMesh:
-    arms, depth = int(random.choice([5, 5, 6, 7, 9])), random.uniform(0.45, 0.68)
-    angle = np.linspace(0, 2 * np.pi, arms * 16 + 1)
-    angle[-1] = 0
-    reach = (1 - depth) + depth * (0.5 + 0.5 * np.cos(angle * arms)) ** random.uniform(1.2, 2.4)
-    latitude = np.linspace(-np.pi / 2, np.pi / 2, 25)
-    out = np.cos(latitude)[None] * reach[:, None]
-    out[:, [0, -1]] = 0
-    height = np.sin(latitude)[None] * (0.10 + 0.12 * (1 - out))
-    height = np.where(height < 0, height * 0.35, height) + 0.012 * np.cos(out * 34) * np.sin(latitude).clip(0)[None]
-    curl = 0.18 * out**2 * random.uniform(-1, 1)
-    points = np.stack([out * np.cos(angle)[:, None], out * np.sin(angle)[:, None], height + curl], axis=-1)
-    form = surface(points)
-    work = Sculpture()
-    flat = Form(form.vertices, form.faces, form.vertices[form.faces][..., :2])  # seen from above
-    work.add(textured(random, "terrazzo", "pebbles", "leather", "rust", "camouflage", roughness=0.7),
-             flat.turned("x", np.pi / 2))
-    for k in range(arms):
-        for r in np.linspace(0.2, 0.85, 6):
-            a = 2 * np.pi * k / arms
-            z = np.interp(r, np.sort(out[k * 16]), np.sort(height[k * 16])) if r > 1 else 0.10 + 0.12 * (1 - r)
-            bead = sphere(0.045 * (1.2 - r), 10).moved(r * np.cos(a), r * np.sin(a), z * np.sqrt(1 - (r * 0.98) ** 2))
-            work.add(cream(), bead.turned("x", np.pi / 2))
     return work.mesh()

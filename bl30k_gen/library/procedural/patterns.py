@@ -6,6 +6,7 @@ Images are (H, W, 3) float sRGB in 0..1 and masks (H, W) in 0..1, until ``to_pix
 import colorsys
 
 import numpy as np
+from scipy import fft
 from scipy.spatial import cKDTree
 
 Colour = tuple[float, float, float] | np.ndarray
@@ -16,19 +17,19 @@ def fractal(
 ) -> np.ndarray:
     """Smooth random hills, mean 0 and standard deviation 1, whose amplitude falls as frequency ** -slope.
 
-    ``stretch`` draws them out along (y, x).
+    They are float32. ``stretch`` draws them out along (y, x).
     """
-    spectrum = np.fft.rfft2(random.standard_normal(shape))
-    fy = np.fft.fftfreq(shape[0])[:, None] * shape[0] * stretch[0]
-    fx = np.fft.rfftfreq(shape[1])[None] * shape[1] * stretch[1]
-    frequency = np.hypot(fy, fx)
-    frequency[0, 0] = np.inf  # no constant part
-    hills = np.fft.irfft2(spectrum * np.maximum(frequency, 1) ** -slope, s=shape)
+    spectrum = fft.rfft2(random.standard_normal(shape, dtype=np.float32))
+    fy = fft.fftfreq(shape[0], 1 / (shape[0] * stretch[0]))[:, None].astype(np.float32)
+    fx = fft.rfftfreq(shape[1], 1 / (shape[1] * stretch[1]))[None].astype(np.float32)
+    square = np.maximum(fy * fy + fx * fx, 1)
+    square[0, 0] = np.inf  # no constant part
+    hills = fft.irfft2(spectrum * square ** (-slope / 2), s=shape)
     return hills / hills.std()
 
 
 def cells(random: np.random.Generator, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Voronoi cells of a square that tiles: (cell number, distance to its seed, distance to the border), in pixels."""
+    """Voronoi cells of a square that tiles: (cell number, distance to its seed and to the border in pixels)."""
     side = int(np.ceil(np.sqrt(count)))
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
     seeds = (grid + random.uniform(0.05, 0.95, grid.shape)) * (size / side) % size

@@ -72,9 +72,10 @@ def bricks(random: Random, size: int = SIZE) -> np.ndarray:
     column = np.floor(across).astype(int) % columns
     rough = fractal(random, (size, size), 0.9)
     wobble = 0.015 * fractal(random, (size, size), 1.5)
-    distance = np.minimum(
-        (0.5 - np.abs(across % 1 - 0.5)) / columns, (0.5 - np.abs(y * rows % 1 - 0.5)) / rows
-    ) + wobble / rows
+    distance = (
+        np.minimum((0.5 - np.abs(across % 1 - 0.5)) / columns, (0.5 - np.abs(y * rows % 1 - 0.5)) / rows)
+        + wobble / rows
+    )
     brick = smoothstep(0.004, 0.010, distance)
     base = _pick(random, "a24a35", "8c3f31", "b56a48", "c9b79a", "7d7f84", "6d4637", "d4cfc6")
     tones = np.array([jitter(random, base, 0.16) for _ in range(rows * columns)])
@@ -93,7 +94,9 @@ def weave(random: Random, size: int = SIZE) -> np.ndarray:
     round_y, round_x = np.sin(np.pi * (y * threads % 1)), np.sin(np.pi * (x * threads % 1))
     height = np.where(over, round_y * (0.55 + 0.45 * round_x), round_x * (0.55 + 0.45 * round_y))
     hue = random.uniform()
-    palette = np.array([hsv(hue + d, random.uniform(0.3, 0.75), random.uniform(0.3, 0.9)) for d in (0, 0.06, 0.5, 0.12)])
+    palette = np.array(
+        [hsv(hue + d, random.uniform(0.3, 0.75), random.uniform(0.3, 0.9)) for d in (0, 0.06, 0.5, 0.12)]
+    )
     band = int(random.choice([4, 8, 16]))
     warp = palette[random.integers(0, 4, threads // band)].repeat(band, axis=0)[:threads]
     weft = palette[random.integers(0, 4, threads // band)].repeat(band, axis=0)[:threads]
@@ -238,7 +241,9 @@ def terrazzo(random: Random, size: int = SIZE) -> np.ndarray:
     """Chips of coloured stone in a polished ground."""
     ground = _pick(random, "e9e4da", "cfd4d4", "3b3f45", "e3c9b4", "b7c4b1")
     hue = random.uniform()
-    chips = [hsv(hue + random.uniform(-0.15, 0.6), random.uniform(0.1, 0.6), random.uniform(0.3, 0.95)) for _ in range(5)]
+    chips = [
+        hsv(hue + random.uniform(-0.15, 0.6), random.uniform(0.1, 0.6), random.uniform(0.3, 0.95)) for _ in range(5)
+    ]
     image = np.broadcast_to(ground, (size, size, 3)) * (1 + 0.02 * fractal(random, (size, size), 0.8))[..., None]
     for count, gap in ((900, 3.5), (220, 5.5)):
         cell, _, border = cells(random, size, count)

@@ -4,7 +4,18 @@ import numpy as np
 
 from bl30k_gen.library.mesh import RawMesh
 from bl30k_gen.library.procedural.forms import Form, Sculpture, box, cylinder, extrude, lathe, smooth, sphere, tube
-from bl30k_gen.library.procedural.materials import Random, black, cream, either, glass, gold, paint, rgb, steel, textured
+from bl30k_gen.library.procedural.materials import (
+    Random,
+    black,
+    cream,
+    either,
+    glass,
+    gold,
+    paint,
+    rgb,
+    steel,
+    textured,
+)
 
 
 def gear(random: Random) -> RawMesh:
@@ -104,7 +115,12 @@ def chess(random: Random) -> RawMesh:
         work.add(material, lathe(smooth([(0.12, z), (0.21, z + 0.15), (0.13, z + 0.36), (0, z + 0.46)], 20).clip(0)))
         work.add(gold(), sphere(0.06, 16).moved(z=z + 0.5))
     elif piece == 2:
-        work.add(material, lathe([(0, z), (0.2, z), (0.27, z + 0.2), (0.27, z + 0.3), (0.2, z + 0.3), (0.19, z + 0.18), (0, z + 0.18)]))
+        work.add(
+            material,
+            lathe(
+                [(0, z), (0.2, z), (0.27, z + 0.2), (0.27, z + 0.3), (0.2, z + 0.3), (0.19, z + 0.18), (0, z + 0.18)]
+            ),
+        )
         merlon = box(0.12, 0.09, 0.14, 0.015).moved(y=-0.235, z=z + 0.28)
         work.add(material, *(merlon.turned("z", k * np.pi / 3) for k in range(6)))
     else:
@@ -122,7 +138,9 @@ def drum(random: Random) -> RawMesh:
     work = Sculpture()
     shell = lathe([(radius, 0), (radius * random.uniform(0.9, 1.08), height / 2), (radius, height)], 48)
     work.add(textured(random, "stripes", "camouflage", "tiles", "planks", "tartan", roughness=0.3), shell)
-    hoop = lathe([(radius, -0.05), (radius + 0.06, -0.05), (radius + 0.06, 0.07), (radius, 0.07), (radius, -0.05)], 48)
+    hoop = lathe(
+        [(radius, -0.05), (radius + 0.06, -0.05), (radius + 0.06, 0.07), (radius, 0.07), (radius, -0.05)], 48
+    )
     work.add(paint(random), hoop, hoop.moved(z=height - 0.02))
     work.add(cream(), cylinder(radius, 0.02).moved(z=height), cylinder(radius, 0.02).moved(z=-0.02))
     count = int(random.integers(6, 11))
@@ -144,18 +162,37 @@ def trophy(random: Random) -> RawMesh:
     work = Sculpture()
     metal, lip = (gold(), steel(), rgb("b87444", 0.35, 0.6))[random.integers(3)], random.uniform(0.38, 0.55)
     height = random.uniform(0.75, 1.0)
-    outside = [(0.3, 0.3), (0.26, 0.36), (0.07, 0.45), (0.06, 0.6), (0.12, 0.66), (lip * 0.8, 0.6 + height * 0.5), (lip, 0.6 + height)]
+    outside = [
+        (0.3, 0.3),
+        (0.26, 0.36),
+        (0.07, 0.45),
+        (0.06, 0.6),
+        (0.12, 0.66),
+        (lip * 0.8, 0.6 + height * 0.5),
+        (lip, 0.6 + height),
+    ]
     curve = smooth(outside, 40)
     inside = curve[::-1][:14] - (0.03, 0)
     work.add(metal, lathe(np.concatenate([[(0, 0.3)], curve, inside, [(0, inside[-1, 1])]])))
     work.add(textured(random, "marble", "planks", "terrazzo", roughness=0.2), box(0.8, 0.8, 0.3, 0.03))
     work.add(gold(), box(0.5, 0.03, 0.16, 0.01).moved(y=-0.4, z=0.07))
     top = 0.6 + height
-    ear = smooth([(lip * 0.94, 0, top - 0.06), (lip + 0.24, 0, top - 0.02), (lip + 0.26, 0, top - 0.32), (lip * 0.66, 0, top - 0.52)], 26)
+    ear = smooth(
+        [
+            (lip * 0.94, 0, top - 0.06),
+            (lip + 0.24, 0, top - 0.02),
+            (lip + 0.26, 0, top - 0.32),
+            (lip * 0.66, 0, top - 0.52),
+        ],
+        26,
+    )
     handle = tube(ear, 0.035, 12)
     work.add(metal, handle, handle.turned("z", np.pi))
     band = np.interp(0.6 + height * 0.6, curve[:, 1], curve[:, 0])
-    work.add(either(random, "tartan", "stripes"), lathe([(band + 0.012, 0.6 + height * 0.56), (band + 0.03, 0.6 + height * 0.66)]))
+    work.add(
+        either(random, "tartan", "stripes"),
+        lathe([(band + 0.012, 0.6 + height * 0.56), (band + 0.03, 0.6 + height * 0.66)]),
+    )
     return work.mesh()
 
 
@@ -178,7 +215,11 @@ def train(random: Random) -> RawMesh:
     work.add(body, box(0.86, 0.75, 0.07, 0.03).moved(y=cab + 0.05, z=1.28))
     funnel = [(0, 0), (0.1, 0), (0.08, 0.2), (0.09, 0.3), (0.17, 0.42), (0.16, 0.46), (0.1, 0.44), (0, 0.36)]
     work.add(black(), lathe(funnel).moved(y=-length * 0.4, z=0.33 + 2 * radius))
-    work.add(gold(), sphere(0.13, 20).moved(y=-0.05, z=0.36 + 2 * radius), sphere(0.1, 18).moved(y=0.28, z=0.36 + 2 * radius))
+    work.add(
+        gold(),
+        sphere(0.13, 20).moved(y=-0.05, z=0.36 + 2 * radius),
+        sphere(0.1, 18).moved(y=0.28, z=0.36 + 2 * radius),
+    )
     work.add(rgb("fff3c4", 0.2), sphere(0.1, 18).moved(y=-length / 2 - 0.13, z=0.36 + radius * 1.3))
     for x in (-1, 1):
         for y, r in ((-length * 0.45, 0.18), (-length * 0.12, 0.18), (cab - 0.05, 0.3)):
@@ -210,7 +251,9 @@ def die(random: Random) -> RawMesh:
             [("z", 0), ("z", np.pi / 2), ("z", np.pi), ("z", -np.pi / 2), ("x", np.pi / 2), ("x", -np.pi / 2)]
         ):
             for u, v in spots[(first + face) % 6]:
-                spot: Form = sphere(size * 0.09, 14).scaled(1, 0.25, 1).moved(u * size * 0.26, -size / 2, v * size * 0.26)
+                spot: Form = (
+                    sphere(size * 0.09, 14).scaled(1, 0.25, 1).moved(u * size * 0.26, -size / 2, v * size * 0.26)
+                )
                 work.add(dot, spot.turned(axis, angle).moved(z=size / 2).turned("z", turn).moved(z=z))
         z += size
     return work.mesh()
