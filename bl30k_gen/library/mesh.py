@@ -54,8 +54,8 @@ def finish(raw: RawMesh, sha256: str, limits: Limits, refuse: Callable[[str], As
         raise refuse("has a vertex whose coordinates are not finite numbers")
 
     vertices = _normalise(raw, np.unique(faces), refuse)
-    vertices, merged = np.unique(vertices, axis=0, return_inverse=True)
-    faces = merged.reshape(-1)[faces]
+    vertices, merged = _merge_equal(vertices)
+    faces = merged[faces]
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * SMALLEST_AREA
     if not keep.any():
@@ -111,6 +111,16 @@ def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefu
     if raw.y_up:
         centred = centred[:, [0, 2, 1]] * (1, -1, 1)
     return centred.astype(np.float32) + np.float32(0)  # adding 0 makes -0 equal 0
+
+
+def _merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different rows of (V, 3), sorted, and for each old row the number of its new one."""
+    order = np.lexsort(vertices.T)
+    ordered = vertices[order]
+    is_new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    number = np.empty(len(vertices), dtype=np.int64)
+    number[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], number
 
 
 def _usable_uv(uv: np.ndarray | None, keep: np.ndarray) -> np.ndarray | None:

@@ -137,9 +137,7 @@ def _uv_of(group: _Group, table: np.ndarray, source: Source) -> np.ndarray | Non
     return table[indices].reshape(-1, 3, 2)
 
 
-def _material(
-    materials: dict[str, Material], name: str, faces: np.ndarray, colours: np.ndarray | None
-) -> Material:
+def _material(materials: dict[str, Material], name: str, faces: np.ndarray, colours: np.ndarray | None) -> Material:
     if name in materials:
         return materials[name]
     return Material() if colours is None else Material(average_colour(colours[np.unique(faces)]))

@@ -1,12 +1,10 @@
-"""Background families."""
+"""The background families: functions of a random stream that paint a (768, 1024, 3) uint8 image."""
 
-import numpy as np
+from bl30k_gen.library.procedural import landscapes, towns
 
+_FAMILIES = (
+    *(landscapes.desert, landscapes.forest, landscapes.meadow, landscapes.mountains, landscapes.sea),
+    *(towns.city, towns.market, towns.room, towns.shelf, towns.street),
+)
 
-def sky(random: np.random.Generator) -> np.ndarray:
-    mix = np.linspace(0, 1, 768)[:, None, None]
-    one, two = random.uniform(0, 255, (2, 3))
-    return np.broadcast_to(one * mix + two * (1 - mix), (768, 1024, 3)).astype(np.uint8)
-
-
-BACKGROUNDS = {"sky": sky}
+BACKGROUNDS = {family.__name__: family for family in _FAMILIES}

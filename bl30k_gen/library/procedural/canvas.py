@@ -1,0 +1,68 @@
+"""What every background needs: its size, skies, skylines, perspective sampling, a camera's blemishes."""
+
+import numpy as np
+from scipy import ndimage
+
+from bl30k_gen.library.procedural.patterns import Colour, fractal, mix, ramp, smoothstep, to_pixels
+
+HEIGHT, WIDTH = 768, 1024
+Random = np.random.Generator
+
+# From the zenith to the horizon, sRGB.
+SKIES = (
+    [(0.20, 0.42, 0.72), (0.45, 0.66, 0.88), (0.82, 0.90, 0.95)],  # noon
+    [(0.10, 0.12, 0.30), (0.45, 0.28, 0.45), (0.95, 0.52, 0.32), (1.0, 0.80, 0.50)],  # sunset
+    [(0.05, 0.07, 0.20), (0.14, 0.20, 0.42), (0.45, 0.45, 0.62), (0.85, 0.62, 0.55)],  # dusk
+    [(0.48, 0.56, 0.66), (0.66, 0.72, 0.78), (0.84, 0.86, 0.86)],  # overcast
+    [(0.30, 0.50, 0.72), (0.72, 0.74, 0.76), (0.98, 0.84, 0.64)],  # morning
+)
+
+
+def grid() -> tuple[np.ndarray, np.ndarray]:
+    """Row (0 at the top) and column coordinates in units of the height."""
+    return (np.mgrid[:HEIGHT, :WIDTH] / HEIGHT).astype(np.float32)
+
+
+def sky(random: Random, colours: list[Colour], horizon: float, cover: float = 0.5) -> np.ndarray:
+    """A sky above row ``horizon``, with clouds seen in perspective and lit from one side; ``cover`` 0..1."""
+    y, _ = grid()
+    up = np.clip(1 - y / horizon, 0, 1)
+    image = ramp(1 - up, colours)
+    warm = np.asarray(colours[-1])
+    hills = fractal(random, (HEIGHT, WIDTH), 1.5, (1, 2.2))
+    # Rows near the horizon show the clouds further away, so they lie closer together.
+    rows = np.clip(HEIGHT * 0.98 * (1 - 1 / (1 + 2.4 * up)) / (1 - 1 / 3.4), 0, HEIGHT - 1)
+    hills = ndimage.map_coordinates(hills, [rows, np.broadcast_to(np.arange(WIDTH), rows.shape)], order=1)
+    lit = hills - ndimage.shift(hills, (10, 6), order=0, mode="nearest")
+    body = smoothstep(0.9 - 1.6 * cover, 2.2 - 1.6 * cover, hills) * smoothstep(0, 0.12, up)
+    white = np.clip(0.55 * warm + 0.45, 0, 1)
+    tone = np.clip(0.62 + 0.35 * lit, 0, 1)
+    return mix(image, mix(np.asarray(colours[len(colours) // 2]) * 0.75 + 0.1, white, tone), 0.9 * body)
+
+
+def ridge(random: Random, rough: float) -> np.ndarray:
+    """A random line over the columns, mean 0 and standard deviation 1; smaller ``rough`` is smoother."""
+    return fractal(random, (1, WIDTH), 2.1 - rough)[0]
+
+
+def finish(random: Random, image: np.ndarray, blur: float = 0.0) -> np.ndarray:
+    """What a camera adds: a little unsharpness, darker corners, grain."""
+    if blur:
+        image = ndimage.gaussian_filter(image, (blur, blur, 0))
+    y, x = grid()
+    corner = 1 - 0.22 * ((y - 0.5) ** 2 + (x - WIDTH / HEIGHT / 2) ** 2)
+    grain = 0.012 * random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
+    return to_pixels(image * corner[..., None] + grain)
+
+
+def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """A tiling texture at coordinates in repeats, the nearest texel."""
+    size = len(texture)
+    return texture[(v * size).astype(int) % size, (u * size).astype(int) % size]
+
+
+def shrunk(texture: np.ndarray, times: int) -> np.ndarray:
+    """A texture of which more repeats fit into the same square, averaged."""
+    size = len(texture) // times
+    small = texture[: size * times, : size * times].reshape(size, times, size, times, 3).mean(axis=(1, 3))
+    return np.tile(small, (times, times, 1))

@@ -1,0 +1,82 @@
+"""What textures and backgrounds are painted with: noise, cells, relief, colour. All noise tiles.
+
+Images are (H, W, 3) float sRGB in 0..1 and masks (H, W) in 0..1, until ``to_pixels``.
+"""
+
+import colorsys
+
+import numpy as np
+from scipy import fft
+from scipy.spatial import cKDTree
+
+Colour = tuple[float, float, float] | np.ndarray
+
+
+def fractal(
+    random: np.random.Generator, shape: tuple[int, int], slope: float = 1.6, stretch: tuple[float, float] = (1, 1)
+) -> np.ndarray:
+    """Smooth random hills, mean 0 and standard deviation 1, whose amplitude falls as frequency ** -slope.
+
+    They are float32. ``stretch`` draws them out along (y, x).
+    """
+    spectrum = fft.rfft2(random.standard_normal(shape, dtype=np.float32))
+    fy = fft.fftfreq(shape[0], 1 / (shape[0] * stretch[0]))[:, None].astype(np.float32)
+    fx = fft.rfftfreq(shape[1], 1 / (shape[1] * stretch[1]))[None].astype(np.float32)
+    square = np.maximum(fy * fy + fx * fx, 1)
+    square[0, 0] = np.inf  # no constant part
+    hills = fft.irfft2(spectrum * square ** (-slope / 2), s=shape)
+    return hills / hills.std()
+
+
+def cells(random: np.random.Generator, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voronoi cells of a square that tiles: (cell number, distance to its seed and to the border in pixels)."""
+    side = int(np.ceil(np.sqrt(count)))
+    grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
+    seeds = (grid + random.uniform(0.05, 0.95, grid.shape)) * (size / side) % size
+    y, x = np.mgrid[:size, :size]
+    distance, cell = cKDTree(seeds, boxsize=size).query(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5, k=2)
+    nearest, second = distance.reshape(size, size, 2).transpose(2, 0, 1)
+    return cell.reshape(size, size, 2)[..., 0], nearest, (second - nearest) / 2
+
+
+def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, smooth between; falling if ``high < low``."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def unit(hills: np.ndarray) -> np.ndarray:
+    """Values with mean 0 and standard deviation 1 as 0..1."""
+    return np.clip(0.5 + 0.2 * hills, 0, 1)
+
+
+def relief(height: np.ndarray, strength: float) -> np.ndarray:
+    """(H, W, 1) factor about 1: how light from the upper left falls on a height field given in pixels."""
+    slope = (np.roll(height, 1, 0) - np.roll(height, -1, 0)) + (np.roll(height, 1, 1) - np.roll(height, -1, 1))
+    return np.clip(1 - strength * slope, 0.35, 1.7)[..., None]
+
+
+def mix(one: Colour, other: Colour, share: np.ndarray) -> np.ndarray:
+    """From ``one`` (share 0) to ``other`` (share 1); colours or images, with a mask (H, W)."""
+    share = np.asarray(share)[..., None]
+    return np.asarray(one) * (1 - share) + np.asarray(other) * share
+
+
+def ramp(value: np.ndarray, colours: list[Colour]) -> np.ndarray:
+    """Colours in equal steps over the values 0..1, (H, W) -> (H, W, 3)."""
+    stops = np.linspace(0, 1, len(colours))
+    table = np.asarray(colours, dtype=np.float64)
+    return np.stack([np.interp(value, stops, table[:, channel]) for channel in range(3)], axis=-1)
+
+
+def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
+    return np.array(colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0), 1)))
+
+
+def jitter(random: np.random.Generator, colour: Colour, amount: float) -> np.ndarray:
+    """A colour near another: its brightness, and a little of its hue."""
+    return np.clip(np.asarray(colour) * (1 + random.normal(0, amount)) + random.normal(0, amount / 10, 3), 0, 1)
+
+
+def to_pixels(image: np.ndarray) -> np.ndarray:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
