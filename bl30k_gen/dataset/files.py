@@ -1,0 +1,129 @@
+"""Files that appear complete or not at all, their digests, and the encoding of RGB frames."""
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bl30k_gen.errors import UserError
+
+TEMPORARY_SUFFIX = ".part"  # of files that are still being written; a reader ignores them
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+
+
+def write_atomically(path: str | Path, data: bytes | str) -> None:
+    """Write a file so that it is seen complete or not at all, also after a crash; text is stored as UTF-8.
+
+    Missing parent folders are created.
+
+    Raises:
+        UserError: the disk (or quota) is full, or the folder may not be written. Nothing is left behind.
+    """
+    path = Path(path)
+    if isinstance(data, str):
+        data = data.encode()
+    with clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(path)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside ``path`` that no other writer uses."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file or folder on one file system, and make the new name survive a power cut."""
+    os.replace(source, target)
+    for folder in {target.parent, source.parent}:
+        _sync_folder(folder)
+
+
+@contextlib.contextmanager
+def clear_disk_errors(path: str | Path) -> Iterator[None]:
+    """Turn "disk full" and "permission denied" met while writing ``path`` into a UserError that names its folder."""
+    try:
+        yield
+    except OSError as error:
+        folder = Path(path).parent
+        if error.errno in _FULL:
+            raise UserError(
+                f"no space left in {folder} for {Path(path).name}",
+                "free some space (or quota) there and run the same command again; what is finished is kept",
+            ) from error
+        if error.errno in _FORBIDDEN:
+            raise UserError(f"{folder} may not be written", "mend its permissions or choose another") from error
+        if error.errno in _NO_FOLDER:
+            raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
+        raise
+
+
+def sha256(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
+    """JPEG bytes of an (H, W, 3) uint8 sRGB picture; equal pixels give equal bytes.
+
+    Args:
+        quality: 1 to 100.
+        subsampling: of the chroma: "4:4:4", "4:2:2" or "4:2:0".
+
+    Raises:
+        ValueError: wrong shape or type.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"an RGB frame is (H, W, 3) uint8, not {rgb.shape} {rgb.dtype}")
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    return buffer.getvalue()
+
+
+def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
+    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP picture.
+
+    Raises:
+        UserError: naming ``source`` where the bytes are damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
