@@ -36,7 +36,7 @@ def boundary(mask: np.ndarray) -> np.ndarray:
     right, the last column only down, and the last pixel is never on the boundary.
     """
     edge = np.zeros(mask.shape, bool)
-    edge[:, :-1] = mask[:, :-1] != mask[:, 1:]
+    np.not_equal(mask[:, :-1], mask[:, 1:], out=edge[:, :-1])
     edge[:-1] |= mask[:-1] != mask[1:]
     edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
     return edge
@@ -44,11 +44,12 @@ def boundary(mask: np.ndarray) -> np.ndarray:
 
 def jaccard(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
     """J of two binary masks (H, W): intersection over union outside ``void``; two empty masks score 1."""
-    union, shared = (truth != 0) | (prediction != 0), (truth != 0) & (prediction != 0)
+    truth, prediction = truth.astype(bool, copy=False), prediction.astype(bool, copy=False)
     if void is not None:
-        union, shared = union & ~void, shared & ~void
-    pixels = np.count_nonzero(union)
-    return np.count_nonzero(shared) / pixels if pixels else 1.0
+        truth, prediction = truth & ~void, prediction & ~void
+    shared = np.count_nonzero(truth & prediction)
+    union = np.count_nonzero(truth) + np.count_nonzero(prediction) - shared
+    return shared / union if union else 1.0
 
 
 def boundary_f(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
@@ -78,7 +79,7 @@ def score_frame(
         box = _box(is_true | is_predicted)
         if box is None:
             continue
-        is_true, is_predicted = is_true[box], is_predicted[box]
+        is_true, is_predicted = is_true[box].copy(), is_predicted[box].copy()  # whole rows are faster than slices
         if void is not None:
             is_true, is_predicted = is_true & ~void[box], is_predicted & ~void[box]
         scores[row] = jaccard(is_true, is_predicted), _match(boundary(is_true), boundary(is_predicted), radius)
