@@ -4,8 +4,8 @@
 
 Both read the same PNGs. The straightforward one works frame by frame on whole images, as the formulas are written:
 boundary maps by comparing shifted copies, dilation by a disk with SciPy, scikit-image and, where it is installed,
-OpenCV, precision and recall by counting. All take turns, frame by frame, in one run, so that the machine's mood is the
-same for all. Their scores must agree to the last bit.
+OpenCV, precision and recall by counting. They take turns, frame by frame, in one run, so that all meet the machine
+equally busy. Their scores must agree to the last bit.
 """
 
 import argparse
