@@ -64,6 +64,13 @@ def test_errors_too_thin_for_the_pen_are_left_alone():
     assert len(Robot().correct("v", truth, np.zeros_like(truth), [1], 0).frames[0]) == 1
 
 
+def test_the_pen_gets_finer_until_it_fits():
+    truth = np.zeros((1, 60, 320), np.uint8)
+    truth[0, 30:36, 10:310] = 1  # 1800 pixels, 6 wide: the first radius, 3.2, is too much, the second, 2.9, is not
+    pixels = drawn(Robot().correct("v", truth, np.zeros_like(truth), [1], 0), (60, 320))
+    assert (pixels == 1).sum() > 280 and (truth[0][pixels == 1] == 1).all()
+
+
 def test_a_whole_frame_of_error_is_drawn_on():
     truth = np.ones((1, 40, 60), np.uint8)
     pixels = drawn(Robot().correct("v", truth, np.zeros_like(truth), [1], 0), (40, 60))

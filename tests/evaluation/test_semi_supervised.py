@@ -181,9 +181,20 @@ def test_bad_input_is_one_clear_line(tmp_path, truth, predictions, save_png, wri
         read_list(tmp_path / "val.txt")
 
 
-def test_davis_2016_lists_name_videos_by_their_first_word(tmp_path):
-    (tmp_path / "val.txt").write_text("walk\nstand extra\n\nwalk\n")
+def test_lists_name_videos_or_as_davis_2016_their_images(tmp_path):
+    (tmp_path / "val.txt").write_text("walk\nstand\n\n")
     assert read_list(tmp_path / "val.txt") == ["walk", "stand"]
+    frames = [f"480p/{video}/0000{t}" for video in ("walk", "stand") for t in (0, 1)]
+    pairs = [f"/JPEGImages/{frame}.jpg /Annotations/{frame}.png" for frame in frames]
+    (tmp_path / "2016.txt").write_text("\n".join(pairs))
+    assert read_list(tmp_path / "2016.txt") == ["walk", "stand"]
+
+
+def test_frames_come_in_the_order_of_their_numbers(tmp_path, write_video, squares):
+    for folder in ("truth", "predictions"):
+        write_video(tmp_path / folder / "v", squares, [str(number) for number in range(5, 13)])
+    results = score_folders(tmp_path / "truth", tmp_path / "predictions", "davis17", **QUIET)
+    assert results.left_out == {"v": ("5", "12")}
 
 
 def test_report_files_agree(tmp_path, truth, predictions):

@@ -15,7 +15,7 @@ def plot_reports(reports: Mapping[str, Report], out: str | Path, metric: str = "
     for label, report in reports.items():
         times, values = report.curve(metric)
         axes.plot(times, values, marker="o", markersize=3, label=f"{label}: AUC {report.auc(metric):.1f}")
-    _save(figure, axes, out)
+    _save(figure, out)
 
 
 def plot_study(study: Study, out: str | Path) -> None:
@@ -25,20 +25,20 @@ def plot_study(study: Study, out: str | Path) -> None:
         curve = study.curve(method)
         (line,) = axes.plot(curve.seconds, curve.mean, label=f"{method}: AUC {study.auc(method):.1f}")
         axes.fill_between(curve.seconds, curve.lower, curve.upper, color=line.get_color(), alpha=0.2, linewidth=0)
-    _save(figure, axes, out)
+    _save(figure, out)
 
 
 def _axes(x: str, y: str, until: float):
     from matplotlib.figure import Figure  # here, as importing it takes long and most commands draw nothing
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel=x, ylabel=y, xlim=(0, until), ylim=(0, 100))
+    axes = figure.add_subplot(xlabel=x, ylabel=y, xlim=(0, until), ylim=(0, 102))
     axes.grid(alpha=0.3)
     return figure, axes
 
 
-def _save(figure, axes, out: str | Path) -> None:
-    axes.legend(loc="lower right", frameon=False)
+def _save(figure, out: str | Path) -> None:
+    figure.legend(loc="outside upper left", frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(out).suffix.lstrip(".") or "png", dpi=150)
     write_atomically(out, buffer.getvalue())

@@ -153,12 +153,13 @@ def score_baselines(
 
 
 def read_list(path: str | Path) -> list[str]:
-    """The video names of a subset list, one a line (the first word, as DAVIS-2016 lists hold image paths too)."""
+    """The video names of a subset list: one a line, or by the image paths that DAVIS-2016 lists."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"list of videos {path} cannot be read", str(error)) from None
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+    words = [line.split()[0] for line in lines if line.strip()]
+    return list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in words))
 
 
 def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, int], str]:

@@ -78,7 +78,7 @@ class Study:
         return Curve(grid, values.mean(axis=0), lower, median, upper)
 
     def auc(self, method: str) -> float:
-        """The area under IoU against user time up to the horizon, over the horizon, mean of the sessions; per cent."""
+        """Area under IoU against user time up to the horizon, over the horizon, mean of the sessions; per cent."""
         return float(np.mean([_area(session, self.horizon) for session in self.of(method)]))
 
     def increments(self, method: str) -> list[tuple[float, int]]:
