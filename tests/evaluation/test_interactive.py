@@ -185,6 +185,8 @@ def test_void_is_not_scored(squares):
 def test_masks_of_the_wrong_shape_are_a_mistake_of_the_system(squares):
     with pytest.raises(ValueError, match="masks of walk are"):
         run(squares, lambda task: squares[:, :-1])
+    with pytest.raises(ValueError, match=r"candidates \[8\] are no frames of walk"):
+        run(squares, lambda task: Submission(squares, [8]))
 
 
 def test_report_csv(tmp_path, squares):

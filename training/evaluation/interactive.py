@@ -156,6 +156,8 @@ class InteractiveBenchmark:
                 break
             if self._is_last_on_frame(number):
                 candidates = set(submission.candidates or range(len(masks)))
+                if not candidates <= set(range(len(masks))):
+                    raise ValueError(f"candidates {sorted(candidates)} are no frames of {sample.sequence}")
             else:
                 candidates = {scribbles.annotated_frame}
             frame = worst_frame(scores, candidates - annotated or candidates)
@@ -288,7 +290,8 @@ def read_samples(
     for name in find_videos(Path(annotations), videos):
         video = MaskVideo(Path(annotations) / name)
         masks = [video.read(frame) for frame in video.names]
-        truth = np.stack([mask.ids for mask in masks]).astype(np.int16 if masks[0].ids.itemsize == 1 else np.int32)
+        truth = np.stack([mask.ids for mask in masks])
+        truth = truth.astype(np.int16 if truth.dtype == np.uint8 else np.int32)  # for -1
         for ids, mask in zip(truth, masks, strict=True):
             if mask.void is not None:
                 ids[mask.void] = -1

@@ -125,20 +125,23 @@ def _within(points: np.ndarray, radius: int) -> np.ndarray:
     """Pixels at most ``radius`` from a point of the map: a dilation by a disk.
 
     A disk is a stack of centred runs, so the map is widened along the rows one pixel at a time, and each width is
-    copied to the rows above and below whose run in the disk has that width.
+    copied to the rows above and below whose run in the disk has that width. The rows lie end to end with a gap that
+    no shift crosses, so that every shift is one contiguous pass.
     """
     height, width = points.shape
-    wide = np.zeros((height, width + 2 * radius), bool)
-    wide[:, radius : radius + width] = points
-    run = points.copy()
-    out = np.zeros((height + 2 * radius, width), bool)
+    stride = width + radius
+    size = height * stride
+    flat = np.zeros(size + 2 * radius, bool)
+    flat[radius : radius + size].reshape(height, stride)[:, :width] = points
+    run = flat[radius : radius + size].copy()
+    out = np.zeros(size + 2 * radius * stride, bool)
     reach = [isqrt(radius * radius - dy * dy) for dy in range(radius + 1)]
     for half in range(radius + 1):
         if half:
-            run |= wide[:, radius - half : radius - half + width]
-            run |= wide[:, radius + half : radius + half + width]
-        for dy in range(radius + 1):
-            if reach[dy] == half:
-                out[radius + dy : radius + dy + height] |= run
-                out[radius - dy : radius - dy + height] |= run
-    return out[radius : radius + height]
+            run |= flat[radius - half : radius - half + size]
+            run |= flat[radius + half : radius + half + size]
+        for dy in range(-radius, radius + 1):
+            if reach[abs(dy)] == half:
+                start = (radius + dy) * stride
+                out[start : start + size] |= run
+    return out[radius * stride : radius * stride + size].reshape(height, stride)[:, :width]
