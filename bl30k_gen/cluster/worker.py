@@ -84,9 +84,9 @@ class Supervisor:
         self.summary = Summary()
         self._on_event = on_event
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self._error: BaseException | None = None
-        self._children: set[BlenderChild] = set()
+        self.children: set[BlenderChild] = set()
 
     def run(self, names: list[str]) -> Summary:
         """Render all; returns when they are done, set aside, or ``stop`` was called.
@@ -106,15 +106,15 @@ class Supervisor:
             while thread.is_alive():
                 thread.join(0.2)  # lets the main thread see signals
         self.summary.seconds = time.monotonic() - begin
-        self.summary.stopped = self._stopping.is_set()
+        self.summary.stopped = self.stopping.is_set()
         if self._error is not None:
             raise self._error
         return self.summary
 
     def stop(self) -> None:
         """Finish the frames in hand, keep them, and return from ``run``. Safe in a signal handler."""
-        self._stopping.set()
-        for child in list(self._children):
+        self.stopping.set()
+        for child in list(self.children):
             child.stop()
 
     def say(self, event: Event) -> None:
@@ -124,7 +124,7 @@ class Supervisor:
     def _work(self, queue: Iterator[str]) -> None:
         worker = _Worker(self)
         try:
-            while not self._stopping.is_set():
+            while not self.stopping.is_set():
                 with self._lock:
                     name = next(queue, None)
                 if name is None:
@@ -139,14 +139,14 @@ class Supervisor:
     def start_child(self) -> BlenderChild:
         execution = self.execution
         child = BlenderChild(execution.device, execution.threads, self.config.runtime.frame_timeout)
-        self._children.add(child)
-        if self._stopping.is_set():  # stop() may have come between the start and the line above
+        self.children.add(child)
+        if self.stopping.is_set():  # stop() may have come between the start and the line above
             child.stop()
         self.say(child.ready)
         return child
 
     def end_child(self, child: BlenderChild) -> None:
-        self._children.discard(child)
+        self.children.discard(child)
         child.close()
 
 
@@ -215,7 +215,7 @@ class _Worker:
                 crashes = 1 if progress else crashes + 1
                 reason, details = death.reason, death.log
             log.write({"event": "failure", "reason": reason, "details": details})
-            if self.supervisor._stopping.is_set():
+            if self.supervisor.stopping.is_set():
                 return False
             if ATTEMPTS in (crashes, mismatches):
                 raise Failed(f"{reason} ({details[-1].strip()})" if details else reason)

@@ -1,0 +1,1 @@
+"""The scores, protocols, tables and figures by which a segmentation is judged."""

@@ -1,0 +1,105 @@
+"""Logs of interactive sessions: what the user and the program did, and when.
+
+A log is a file of JSON lines. The first names the session; each other one is an event that is over:
+
+    {"user": "u1", "video": "camel", "method": "mivos"}
+    {"event": "interact", "start": 0.0, "end": 4.5, "frame": 12}
+    {"event": "compute", "start": 4.5, "end": 6.0, "round": 1, "iou": 0.81}
+
+Times are seconds since the session began. ``iou`` is the mean J of the masks after that computation, a fraction, in
+sessions on an annotated video. Other keys are kept and not interpreted.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from bl30k_gen.dataset.files import clear_disk_errors
+from bl30k_gen.errors import UserError
+
+#: What costs the user's time: drawing, looking for a frame to correct, thinking.
+USER_EVENTS = ("interact", "search", "pause")
+EVENTS = (*USER_EVENTS, "compute")
+
+
+@dataclass(frozen=True)
+class Event:
+    """``kind`` is one of ``EVENTS``; times in seconds; ``about`` holds the event's other keys."""
+
+    kind: str
+    start: float
+    end: float
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Session:
+    """The events of one session in the order of time; they do not overlap."""
+
+    user: str
+    video: str
+    method: str
+    events: tuple[Event, ...]
+
+
+class SessionLog:
+    """Writes the log of a running session, an event at a time, so that a crash loses only the event it fell in.
+
+        log = SessionLog("u1.jsonl", user="u1", video="camel", method="mivos")
+        with log.event("compute", round=1) as about:
+            masks = propagate()
+        ...
+
+    What is put into ``about`` inside the block is logged too.
+    """
+
+    def __init__(
+        self, path: str | Path, user: str, video: str, method: str, clock: Callable[[], float] = perf_counter
+    ):
+        self.path = Path(path)
+        self.clock = clock
+        with clear_disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps({"user": user, "video": video, "method": method}) + "\n")
+        self.began = clock()
+
+    @contextmanager
+    def event(self, kind: str, **about: Any) -> Iterator[dict[str, Any]]:
+        """Time a block of code as an event of ``kind``; raises ValueError for an unknown kind."""
+        if kind not in EVENTS:
+            raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
+        start = self.clock() - self.began
+        yield about
+        line = {"event": kind, "start": start, "end": self.clock() - self.began} | about
+        with clear_disk_errors(self.path), open(self.path, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_session(path: str | Path) -> Session:
+    """Read a log; raises UserError if it is missing, damaged, or its events overlap."""
+    path = Path(path)
+    try:
+        head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        events = []
+        for line in lines:
+            kind, start, end = line.pop("event"), float(line.pop("start")), float(line.pop("end"))
+            if kind not in EVENTS:
+                raise ValueError(f"unknown event {kind}")
+            if not 0 <= start <= end:
+                raise ValueError(f"{kind} lasts from {start} to {end}")
+            if "iou" in line and not 0 <= line["iou"] <= 1:
+                raise ValueError(f"an iou of {line['iou']}")
+            events.append(Event(kind, start, end, line))
+        events.sort(key=lambda event: (event.start, event.end))
+        for earlier, later in zip(events, events[1:], strict=False):
+            if later.start < earlier.end:
+                raise ValueError(f"{later.kind} at {later.start} s begins before {earlier.kind} ends")
+        return Session(str(head["user"]), str(head["video"]), str(head["method"]), tuple(events))
+    except OSError as error:
+        raise UserError(f"log {path} cannot be read", str(error.strerror)) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no session log ({error})", "give the JSON lines that a session wrote") from None
