@@ -227,6 +227,7 @@ class Runtime(Section):
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
     child_memory_gb: Positive  # above which it is replaced after the video in hand
     frame_timeout: Positive  # seconds without a sign of life before it is killed
+    lease_timeout: Positive  # seconds without a sign of life before another worker takes over its video
 
 
 class Config(Section):

@@ -58,6 +58,8 @@ def summary_lines(summary: Summary, out: str) -> list[str]:
     if summary.set_aside:
         lines.append(f"{len(summary.set_aside)} videos set aside (see their logs; the same command tries again):")
         lines += [f"  {name}: {reason}" for name, reason in sorted(summary.set_aside.items())]
+    if summary.elsewhere:
+        lines.append(f"{len(summary.elsewhere)} videos are being rendered by other workers")
     if summary.stopped:
         lines.append("stopped; the same command goes on")
     return lines
