@@ -26,7 +26,7 @@ class Source:
 
     def exists(self, name: str, base: str = "") -> bool:
         """Whether a file that the asset refers to is there. Raises AssetRefused as ``read`` does."""
-        return self._locate(name, base).exists()
+        return os.path.exists(self._locate(name, base))
 
     def read(self, name: str, max_bytes: int, base: str = "") -> bytes:
         """The bytes of a file that the asset refers to by ``name``, relative to the asset's file (and ``base``).
