@@ -68,7 +68,9 @@ class Source:
             raise self.refuse("does not exist" if path == self._main else f"{name} is missing") from None
         except (OSError, ValueError) as error:
             raise self.refuse(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        self._digest.update(len(data).to_bytes(8, "little") + data)
+        if path != self._main:  # so that an asset of one file has the digest that sha256sum prints
+            self._digest.update(len(data).to_bytes(8, "little"))
+        self._digest.update(data)
         return data
 
 

@@ -1,6 +1,8 @@
 """The same mesh comes out of every format, in the common form: unit diagonal, centred, z up, front towards -y."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -244,6 +246,8 @@ def test_digest_covers_every_file(wedge, tmp_path, limits):
     [library] = tmp_path.glob("*.mtl")
     library.write_text(library.read_text() + "\n# changed\n")
     assert len({first, second, load_asset(path, "model", limits).sha256}) == 3
+    alone = write(wedge, tmp_path, "stl")
+    assert load_asset(alone, "model", limits).sha256 == hashlib.sha256(Path(alone).read_bytes()).hexdigest()
 
 
 # --- images ------------------------------------------------------------

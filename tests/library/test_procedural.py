@@ -66,9 +66,14 @@ def test_textures(family, limits):
 
 @pytest.mark.parametrize("family", BACKGROUNDS)
 def test_backgrounds(family, limits):
-    first, second = (load_asset(path, "background", limits).pixels for path in variants("background", family, 2))
-    assert first.shape == second.shape == (768, 1024, 3)
-    assert first.std() > 15
+    pixels = load_asset(f"builtin:background/{family}/00", "background", limits).pixels
+    assert pixels.shape == (768, 1024, 3) and pixels.dtype == np.uint8
+    assert pixels.std() > 15
+    assert 30 < pixels.mean() < 225  # neither black nor white
+
+
+def test_variants_of_a_background_differ(limits):
+    first, second = (load_asset(path, "background", limits).pixels for path in variants("background", "sea", 2))
     assert np.abs(first.astype(int) - second).mean() > 8
 
 
