@@ -133,19 +133,19 @@ def test_a_draft_is_the_same_video_in_small(generate, tmp_path):
     assert draft["objects"][0] == full["objects"][0]
 
 
+DEMO = ["--config", "render_configs/demo.yaml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["render", "--out", "OUT", "--count", 1], "holds no config.yaml yet: give --config"),
         (["render", "--out", "OUT", "--config", "none.yaml", "--count", 1], "config none.yaml does not exist"),
-        (["config", "show", "--config", "render_configs/demo.yaml", "--set", "video.frmes=3"], "did you mean video.frames?"),
-        (["config", "show", "--config", "render_configs/demo.yaml", "--set", "video.frames=0"], "video.frames = 0"),
-        (["plan", "--config", "render_configs/demo.yaml", "--out", "OUT"], "nothing is asked for"),
-        (["plan", "--config", "render_configs/demo.yaml", "--out", "OUT", "--count", -1], "--count -1"),
-        (
-            ["plan", "--config", "render_configs/demo.yaml", "--out", "OUT", "--count", 1, "--set", "assets.models=no"],
-            "assets.models",
-        ),
+        (["config", "show", *DEMO, "--set", "video.frmes=3"], "did you mean video.frames?"),
+        (["config", "show", *DEMO, "--set", "video.frames=0"], "video.frames = 0"),
+        (["plan", *DEMO, "--out", "OUT"], "nothing is asked for"),
+        (["plan", *DEMO, "--out", "OUT", "--count", -1], "--count -1"),
+        (["plan", *DEMO, "--out", "OUT", "--count", 1, "--set", "assets.models=no"], "assets.models"),
         (["render", "--plan", "OUT", "--out", "OUT"], "holds no config.yaml yet"),
         (["info", "OUT"], "does not exist"),
         (["replay", "OUT", "a00000"], "does not exist"),
