@@ -91,7 +91,7 @@ def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
 
 
 def read_weights(file: str | Path) -> dict:
-    """The dictionary in a ``.pth`` file, read without executing anything. Raises ValueError when it cannot be read."""
+    """The dictionary in a ``.pth`` file, read without executing anything. Raises ValueError if it cannot be."""
     if not Path(file).is_file():
         raise ValueError(f"{file}: no such file")
     try:
@@ -106,7 +106,7 @@ def read_weights(file: str | Path) -> dict:
 def widen_stem(weight: Tensor, in_channels: int, generator: torch.Generator | None = None) -> Tensor:
     """Append orthogonal input channels to a stem weight (out, in, 7, 7) until it has ``in_channels``.
 
-    This is how a network of single objects becomes one of several (4 -> 5 channels), and ImageNet's 3 channels 4 or 5.
+    So a network of single objects becomes one of several (4 -> 5 channels), and ImageNet's 3 channels become 4 or 5.
     """
     extra = in_channels - weight.shape[1]
     if extra < 0:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone import read_weights, widen_stem
+from models.clicks import ClickConfig, ClickNetwork
 from models.fusion import Fusion, FusionConfig
 from models.propagation import PropagationConfig
 from models.rde import RDE, RDEConfig
@@ -28,6 +29,7 @@ NETWORKS = {
     "rde": (RDE, RDEConfig),
     "fusion": (Fusion, FusionConfig),
     "s2m": (S2M, S2MConfig),
+    "clicks": (ClickNetwork, ClickConfig),
 }
 
 # Prefixes of our keys and of the published ones; the first that fits counts, in either direction.
@@ -160,7 +162,10 @@ def load(path: str | Path, network: str | None = None, **changes) -> nn.Module:
 
 def to_published(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights under their published keys. Raises ValueError for a network of no published form."""
-    table = PUBLISHED[name_of(network)]
+    name = name_of(network)
+    if name not in PUBLISHED:
+        raise ValueError(f"network {name} has no published form; save it in our own")
+    table = PUBLISHED[name]
     return {_rename(key, table, 0): value for key, value in network.state_dict().items()}
 
 

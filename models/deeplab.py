@@ -17,7 +17,8 @@ class DilatedResNet50(nn.Module):
         resnet = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, False, True])
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
+        self.layer1, self.layer2 = resnet.layer1, resnet.layer2
+        self.layer3, self.layer4 = resnet.layer3, resnet.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         low = self.layer1(self.maxpool(torch.relu(self.bn1(self.conv1(x)))))
@@ -58,7 +59,6 @@ class DeepLabV3Plus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, 1, H, W)."""
-
         return self.classify(self.features(x), x.shape[-2:])
 
     def classify(self, features: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,7 @@
 """Memory policies: what stays in memory and what is merged, beside the networks.
 
-All have the same three verbs: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` is the Entry to
-read. Which segmented frames are worth adding (every fifth, by index or by distance) is the engine's choice.
+All have the same three verbs: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` is the Entry
+to read. Which segmented frames are worth adding (every fifth, by index or by distance) is the engine's choice.
 """
 
 from models.propagation import Entry

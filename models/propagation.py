@@ -82,7 +82,7 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_dim, out_dim, 3, padding=1)
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """x: (B*O, C, h, w). ``shared`` (B, S, h, w) stands for the last S of ``in_dim`` channels, equal for all objects."""
+        """x (B*O, C, h, w); ``shared`` (B, S, h, w) stands for the last S channels, equal for all objects."""
         skip = x if self.downsample is None else convolve(self.downsample, x, shared)
         y = convolve(self.conv1, torch.relu(x), None if shared is None else torch.relu(shared))
         return self.conv2(torch.relu(y)) + skip

@@ -41,7 +41,8 @@ class Golden:
 
     def soft(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
         """(1, O, H, W)"""
-        return torch.from_numpy(np.stack([self.recipe.soft_mask(name, height, width, o) for o in range(objects)])[None])
+        masks = [self.recipe.soft_mask(name, height, width, o) for o in range(objects)]
+        return torch.from_numpy(np.stack(masks)[None])
 
     def hard(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
         return (self.soft(name, objects, height, width) > 0.5).float()

@@ -6,6 +6,7 @@ from models.memory import Reading
 from models.policy import GrowingMemory, RecurrentMemory
 from models.propagation import Entry
 
+
 @pytest.fixture(scope="module")
 def gold(golden):
     return golden("rde_eval")
