@@ -11,7 +11,14 @@ import torch
 
 from models import checkpoint
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These networks are too small to gain from threads, and the machine may be shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Golden:
@@ -30,8 +37,11 @@ class Golden:
         """A published state dict of the recipe's weights, for a list of keys and shapes."""
         self.recipe.GAIN.clear()
         self.recipe.GAIN.update(self.gain if gain is None else gain)
-        shapes = json.loads((self._folder / f"{keys}_keys.json").read_text())
-        return {key: torch.from_numpy(self.recipe.weight_for(key, shape)) for key, shape in shapes}
+        return {key: torch.from_numpy(self.recipe.weight_for(key, shape)) for key, shape in self.shapes(keys)}
+
+    def shapes(self, keys: str) -> list:
+        """[[key, shape], ...] of a published state dict."""
+        return json.loads((self._folder / f"{keys}_keys.json").read_text())
 
     def network(self, keys: str, gain: dict | None = None, **changes) -> torch.nn.Module:
         return checkpoint.from_published(self.weights(keys, gain), **changes).eval()
@@ -73,3 +83,17 @@ def golden():
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     return lambda name: Golden(folder, recipe, name)
+
+
+SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
+
+
+@pytest.fixture
+def small():
+    """small(name, **config) -> a network that is quick on a CPU, with weights that depend on nothing else."""
+
+    def make(name: str, **config) -> torch.nn.Module:
+        torch.manual_seed(0)
+        return checkpoint.build(name, SMALL | config).eval()
+
+    return make
