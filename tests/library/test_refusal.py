@@ -85,7 +85,7 @@ def test_odd_but_sound_assets_load(shared, limits, name):
 def test_bad_obj(tmp_path, text, reason):
     file = tmp_path / "bad.obj"
     file.write_text(text)
-    assert reason in refusal(file, Limits(10, 64, 1))
+    assert reason in refusal(file, Limits(max_faces=10, max_image_side=64, max_megapixels=1))
 
 
 def test_unknown_format_and_missing_file(tmp_path, limits):
@@ -101,9 +101,9 @@ def test_huge_file_is_not_read(tmp_path):
     file = tmp_path / "huge.obj"
     with open(file, "wb") as stream:
         stream.truncate(1 << 40)  # sparse
-    assert "more than" in refusal(file, Limits(10, 64, 1))
+    assert "more than" in refusal(file, Limits(max_faces=10, max_image_side=64, max_megapixels=1))
     os.rename(file, tmp_path / "huge.png")
-    assert "more than" in refusal(tmp_path / "huge.png", Limits(10, 64, 1), "texture")
+    assert "more than" in refusal(tmp_path / "huge.png", Limits(max_faces=10, max_image_side=64, max_megapixels=1), "texture")
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "glb", "gltf"])
@@ -270,7 +270,7 @@ def test_cut_off_glb(tmp_path, limits):
 
 def test_instances_count_towards_the_limit(tmp_path):
     (tmp_path / "a.gltf").write_text(json.dumps(gltf(nodes=[{"mesh": 0}] * 11)))
-    assert "max_faces" in refusal(tmp_path / "a.gltf", Limits(10, 64, 1))
+    assert "max_faces" in refusal(tmp_path / "a.gltf", Limits(max_faces=10, max_image_side=64, max_megapixels=1))
 
 
 # --- PLY and images ----------------------------------------------------------------------------------------------
