@@ -14,6 +14,8 @@ from PIL import Image
 
 from bl30k_gen.library.load import AssetRefused, Limits, Model, load_asset
 
+SMALL = Limits(max_faces=10, max_image_side=64, max_megapixels=1)
+
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 
 HOSTILE = {
@@ -85,7 +87,7 @@ def test_odd_but_sound_assets_load(shared, limits, name):
 def test_bad_obj(tmp_path, text, reason):
     file = tmp_path / "bad.obj"
     file.write_text(text)
-    assert reason in refusal(file, Limits(max_faces=10, max_image_side=64, max_megapixels=1))
+    assert reason in refusal(file, SMALL)
 
 
 def test_unknown_format_and_missing_file(tmp_path, limits):
@@ -101,9 +103,9 @@ def test_huge_file_is_not_read(tmp_path):
     file = tmp_path / "huge.obj"
     with open(file, "wb") as stream:
         stream.truncate(1 << 40)  # sparse
-    assert "more than" in refusal(file, Limits(max_faces=10, max_image_side=64, max_megapixels=1))
+    assert "more than" in refusal(file, SMALL)
     os.rename(file, tmp_path / "huge.png")
-    assert "more than" in refusal(tmp_path / "huge.png", Limits(max_faces=10, max_image_side=64, max_megapixels=1), "texture")
+    assert "more than" in refusal(tmp_path / "huge.png", SMALL, "texture")
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "glb", "gltf"])
@@ -270,7 +272,7 @@ def test_cut_off_glb(tmp_path, limits):
 
 def test_instances_count_towards_the_limit(tmp_path):
     (tmp_path / "a.gltf").write_text(json.dumps(gltf(nodes=[{"mesh": 0}] * 11)))
-    assert "max_faces" in refusal(tmp_path / "a.gltf", Limits(max_faces=10, max_image_side=64, max_megapixels=1))
+    assert "max_faces" in refusal(tmp_path / "a.gltf", SMALL)
 
 
 # --- PLY and images ----------------------------------------------------------------------------------------------
