@@ -56,7 +56,7 @@ class _Reader:
     def mesh(self) -> RawMesh:
         positions, parts, total, faces_so_far = [], [], 0, 0
         for mesh, transform in self._instances():
-            for primitive in self.tree["meshes"][mesh]["primitives"]:
+            for primitive in self.tree["meshes"][_natural(mesh)]["primitives"]:
                 if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
                     continue
                 points, part = self._primitive(primitive)
@@ -92,7 +92,7 @@ class _Reader:
         nodes = self.tree.get("nodes", [])
         scenes = self.tree.get("scenes")
         if scenes:
-            roots = scenes[self.tree.get("scene", 0)].get("nodes", [])
+            roots = scenes[_natural(self.tree.get("scene", 0))].get("nodes", [])
         else:
             children = {child for node in nodes for child in node.get("children", [])}
             roots = [index for index in range(len(nodes)) if index not in children]

@@ -6,6 +6,8 @@ that loads it comes to the same answer. Blender never opens a file from outside:
 
 from pathlib import Path
 
+import numpy as np
+
 from bl30k_gen.config import Limits
 from bl30k_gen.library import procedural
 from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
@@ -46,8 +48,9 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
     if reader is None:
         raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
     source = Source(path, limits.mesh_bytes)
-    raw = reader(source, limits)
-    return finish(raw, source.sha256(), limits, source.refuse)
+    with np.errstate(all="ignore"):  # coordinates that are no numbers, or overflow, are refused at the end
+        raw = reader(source, limits)
+        return finish(raw, source.sha256(), limits, source.refuse)
 
 
 def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:

@@ -9,6 +9,7 @@ import numpy as np
 from bl30k_gen.config import Limits
 from bl30k_gen.library.mesh import Material, RawMesh, RawPart, average_colour, linear
 from bl30k_gen.library.picture import decode
+from bl30k_gen.library.polygon import split
 from bl30k_gen.library.source import Source
 
 MTL_BYTES = 16 << 20
@@ -16,8 +17,9 @@ MTL_BYTES = 16 << 20
 
 @dataclass
 class _Group:
-    """The triangles of one material, as the file's own 0-based indices; -1 where a corner has no UV."""
+    """The polygons of one material, as the file's own 0-based indices; -1 where a corner has no UV."""
 
+    sizes: list[int] = field(default_factory=list)
     corners: list[int] = field(default_factory=list)
     uvs: list[int] = field(default_factory=list)
 
@@ -51,22 +53,17 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
                 raise source.refuse(f"line {number}: {line[:40].decode('ascii', 'replace')!r} is no face") from None
         elif keyword == b"usemtl":
             current = groups.setdefault(_argument(line), _Group())
-        elif keyword == b"mtllib":
+        elif keyword == b"mtllib" and len(words) > 1:
             libraries[_argument(line)] = None
 
     positions, colours = _positions(vertices, source)
     uv_table = _numbers(uvs, "vt", source)
-    materials = {}
+    materials: dict[str, Material] = {}
     for library in libraries:
-        if source.exists(library):
-            materials.update(_read_mtl(source, library, limits))
-    parts = []
-    for name, group in groups.items():
-        faces = np.array(group.corners, dtype=np.int64).reshape(-1, 3)
-        if faces.size and not 0 <= faces.min() <= faces.max() < len(positions):
-            wrong = faces.max() if faces.min() >= 0 else faces.min()
-            raise source.refuse(f"a face names vertex {wrong + 1}, but the file has {len(positions)}")
-        parts.append(RawPart(faces, _uv_of(group, uv_table, source), _material(materials, name, faces, colours)))
+        for name in [library] if source.exists(library) else library.split():
+            if source.exists(name):
+                materials.update(_read_mtl(source, name, limits))
+    parts = [_part(name, group, positions, colours, uv_table, materials, source) for name, group in groups.items()]
     return RawMesh(positions, parts, y_up=True)
 
 
@@ -80,11 +77,11 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _argument(line: bytes) -> str:
-    return line.decode("utf-8", "replace").strip().partition(" ")[2].strip()
+    return " ".join(line.decode("utf-8", "replace").split(None, 1)[1:]).strip()
 
 
 def _add_face(group: _Group, words: list[bytes], vertex_count: int, uv_count: int) -> None:
-    """Add a polygon as a fan of triangles. Raises ValueError for a word that is no corner."""
+    """Add a polygon; one with fewer than three corners has no area and is left out. Raises ValueError."""
     corners, uvs = [], []
     for word in words:
         if word.startswith(b"#"):
@@ -93,9 +90,10 @@ def _add_face(group: _Group, words: list[bytes], vertex_count: int, uv_count: in
         uv = rest.partition(b"/")[0]
         corners.append(_index(vertex, vertex_count))
         uvs.append(_index(uv, uv_count) if uv else -1)
-    for second in range(1, len(corners) - 1):
-        group.corners += (corners[0], corners[second], corners[second + 1])
-        group.uvs += (uvs[0], uvs[second], uvs[second + 1])
+    if len(corners) >= 3:
+        group.sizes.append(len(corners))
+        group.corners += corners
+        group.uvs += uvs
 
 
 def _index(word: bytes, count: int) -> int:
@@ -128,19 +126,26 @@ def _numbers(rows: list[list[bytes]], keyword: str, source: Source) -> np.ndarra
         raise source.refuse(f"has a {keyword!r} line that is not made of numbers") from None
 
 
-def _uv_of(group: _Group, table: np.ndarray, source: Source) -> np.ndarray | None:
-    indices = np.array(group.uvs, dtype=np.int64)
-    if not indices.size or indices.min() < 0:
-        return None
-    if indices.max() >= len(table):
-        raise source.refuse(f"a face names texture coordinate {indices.max() + 1}, but the file has {len(table)}")
-    return table[indices].reshape(-1, 3, 2)
-
-
-def _material(materials: dict[str, Material], name: str, faces: np.ndarray, colours: np.ndarray | None) -> Material:
-    if name in materials:
-        return materials[name]
-    return Material() if colours is None else Material(average_colour(colours[np.unique(faces)]))
+def _part(
+    name: str,
+    group: _Group,
+    positions: np.ndarray,
+    colours: np.ndarray | None,
+    uv_table: np.ndarray,
+    materials: dict[str, Material],
+    source: Source,
+) -> RawPart:
+    """A material's polygons as triangles. Raises AssetRefused for an index beyond the end of its table."""
+    corners, uvs = np.array(group.corners, dtype=np.int64), np.array(group.uvs, dtype=np.int64)
+    for what, indices, table in (("vertex", corners, positions), ("texture coordinate", uvs, uv_table)):
+        if indices.size and indices.max() >= len(table):
+            raise source.refuse(f"a face names {what} {indices.max() + 1}, but the file has {len(table)}")
+    triangles = split(np.array(group.sizes, dtype=np.int64), positions[corners])
+    material = materials.get(name)
+    if material is None:
+        material = Material() if colours is None else Material(average_colour(colours[np.unique(corners)]))
+    mapped = uvs.size > 0 and uvs.min() >= 0
+    return RawPart(corners[triangles], uv_table[uvs[triangles]] if mapped else None, material)
 
 
 def _read_mtl(source: Source, library: str, limits: Limits) -> dict[str, Material]:

@@ -24,7 +24,7 @@ def read_ply_or_stl(source: Source, limits: Limits) -> RawMesh:
         uv = None if uv is None or not len(faces) else np.asarray(uv, np.float64)[faces]
         colour = None
         if mesh.visual.kind in ("vertex", "face"):
-            colour = average_colour(linear(np.asarray(mesh.visual.to_color().vertex_colors)[:, :3] / 255))
+            colour = average_colour(linear(np.asarray(mesh.visual.vertex_colors)[:, :3] / 255))
     except Exception as error:  # trimesh's readers raise all kinds, and what failed here is always the file
         raise source.refuse(f"is no {suffix.upper()} that can be read ({error or type(error).__name__})") from None
     if texture_name:

@@ -2,6 +2,41 @@
 
 import numpy as np
 
+LARGEST = 64  # corners of a concave polygon that is cut with care; the cost grows with their cube
+
+
+def split(sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Cut many polygons into (T, 3) triangles, as positions in ``points``.
+
+    ``points``: (C, 3), the corners of one polygon after the other; ``sizes``: (P,) how many each has, 3 or more.
+    Convex polygons become fans.
+    """
+    starts = np.cumsum(sizes) - sizes
+    triangles = [np.empty((0, 3), dtype=np.int64)]
+    for size in np.unique(sizes):
+        corners = starts[sizes == size][:, None] + np.arange(size)
+        if size > 3:
+            reflex = _reflex(points[corners])
+            if size == 4:  # a fan from the one reflex corner stays inside
+                turn = (reflex.argmax(axis=1)[:, None] + np.arange(4)) % 4
+                corners = np.take_along_axis(corners, turn, axis=1)
+            elif size <= LARGEST:
+                concave = reflex.any(axis=1)
+                triangles += [polygon[triangulate(points[polygon])] for polygon in corners[concave]]
+                corners = corners[~concave]
+        for second in range(1, size - 1):
+            triangles.append(corners[:, [0, second, second + 1]])
+    return np.concatenate(triangles)
+
+
+def _reflex(polygons: np.ndarray) -> np.ndarray:
+    """(P, N) whether a corner of (P, N, 3) polygons turns against the polygon's own sense."""
+    after = np.roll(polygons, -1, axis=1)
+    centre = polygons.mean(axis=1, keepdims=True)
+    normal = np.cross(polygons - centre, after - centre).sum(axis=1, keepdims=True)
+    turn = (np.cross(polygons - np.roll(polygons, 1, axis=1), after - polygons) * normal).sum(axis=2)
+    return turn < -1e-9 * np.abs(turn).max(axis=1, keepdims=True)
+
 
 def triangulate(points: np.ndarray) -> np.ndarray:
     """Cut a simple polygon, (N, 2) or (N, 3) and about flat, into (N - 2, 3) triangles of the same winding.

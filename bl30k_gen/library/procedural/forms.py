@@ -12,6 +12,8 @@ from scipy.spatial import ConvexHull
 from bl30k_gen.library.mesh import Material, RawMesh, RawPart, by_material
 from bl30k_gen.library.polygon import triangulate
 
+THIN = 0.25  # length around a tube below which nobody sees a seam
+
 
 @dataclass(frozen=True)
 class Form:
@@ -59,7 +61,8 @@ class Sculpture:
 def surface(points: np.ndarray, repeats: tuple[float, float] | None = None) -> Form:
     """A grid of (M, N, 3) points as triangles. A texture repeats once a unit of length, or as often as told.
 
-    A grid whose first and last rows (or columns) coincide is closed; it gets a whole number of repeats that way.
+    A grid whose first and last rows (or columns) coincide is closed; unless it is thin, it gets a whole number of
+    repeats that way.
     """
     rows, columns = points.shape[:2]
     fractions, counts = [], []
@@ -67,7 +70,7 @@ def surface(points: np.ndarray, repeats: tuple[float, float] | None = None) -> F
         steps = np.linalg.norm(np.diff(points, axis=axis), axis=2).mean(axis=1 - axis)
         lengths = np.concatenate([[0], np.cumsum(steps)])
         total = max(lengths[-1], 1e-9)
-        closed = np.allclose(np.take(points, 0, axis), np.take(points, -1, axis), atol=1e-9)
+        closed = total > THIN and np.allclose(np.take(points, 0, axis), np.take(points, -1, axis), atol=1e-9)
         counts.append(repeats[axis] if repeats else max(1.0, np.round(total)) if closed else total)
         fractions.append(lengths / total)
     u, v = np.meshgrid(fractions[0] * counts[0], fractions[1] * counts[1], indexing="ij")

@@ -26,7 +26,9 @@ def mountains(random: Random) -> np.ndarray:
         crest = horizon - (0.24 - 0.20 * near) - (0.085 - 0.05 * near) * ridge(random, 0.55 - 0.35 * near)
         depth = y - crest[None]
         folds = fractal(random, (HEIGHT, WIDTH), 1.5 - 0.35 * near, (0.8, 1.3))
-        light = np.clip(0.62 + 0.22 * (folds - np.roll(folds, 5, axis=1)) * 6 / (1 + layer), 0.25, 1.25)
+        cliffs = 1.3 * (1 - near) ** 2 * (folds - np.roll(folds, 5, axis=1))
+        woods = 0.14 * fractal(random, (HEIGHT, WIDTH), 0.5, (0.7, 1)) + 0.12 * fractal(random, (HEIGHT, WIDTH), 2.0)
+        light = np.clip(0.72 + cliffs + (0.25 + 0.75 * near) * woods, 0.25, 1.3)
         ground = mix(rock, wood, smoothstep(0.35, 0.75, near + 0.10 * folds))
         if near < 0.55:
             snow = smoothstep(snow_line + 0.05, snow_line - 0.05, depth + 0.035 * folds) * (1 - near)
@@ -167,9 +169,9 @@ def desert(random: Random) -> np.ndarray:
 def forest(random: Random) -> np.ndarray:
     """Trunks behind each other in mist, light from above, a floor of leaves."""
     y, x = grid()
-    season = random.uniform(0.10, 0.36)
-    mist = hsv(season + 0.04, 0.14, random.uniform(0.7, 0.92))
-    leaf = hsv(season, 0.6, random.uniform(0.4, 0.6))
+    season = random.uniform(0.10, 0.29)
+    mist = hsv(season + 0.02, 0.10, random.uniform(0.7, 0.92))
+    leaf = hsv(season, random.uniform(0.42, 0.6), random.uniform(0.35, 0.55))
     glow = np.exp(-(((x - random.uniform(0.2, 1.1)) / 0.5) ** 2 + ((y - 0.28) / 0.4) ** 2))
     crowns = fractal(random, (HEIGHT, WIDTH), 1.05)
     image = mix(mist * 0.75, np.minimum(mist * 1.15, 1), np.clip(glow + 0.08 * crowns, 0, 1))

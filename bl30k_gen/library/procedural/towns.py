@@ -209,8 +209,8 @@ def street(random: Random) -> np.ndarray:
     image = np.where(frame[..., None], 0.85 * plain[(plot + 17) % 80] + 0.12, image)
     image = np.where((window & ~cross)[..., None], glass, image)
     shop = (level < 0.88) & (level > 0.08) & (np.abs(inside % 3 - 1.5) < 1.2)
-    wares = np.array([hsv(random.uniform(), random.uniform(0.2, 0.6), random.uniform(0.2, 0.7)) for _ in range(997)])
-    slot = np.floor(inside / 0.35).astype(int) + 13 * np.floor(level * 6).astype(int) + 101 * plot
+    wares = np.array([hsv(random.uniform(), random.uniform(0.1, 0.5), random.uniform(0.05, 0.5)) for _ in range(997)])
+    slot = np.floor(inside / 0.2).astype(int) + 53 * np.floor(level * 6).astype(int) + 401 * plot
     goods = wares[slot % 997] * (0.35 + 0.65 * (np.abs(level * 6 % 1 - 0.45) < 0.3))[..., None]
     inner = np.array([1.0, 0.85, 0.6]) * np.clip(0.3 + 0.7 * level, 0, 1)[..., None]
     goods = goods * 0.6 + inner * (0.4 if night else 0.15)

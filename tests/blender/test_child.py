@@ -1,0 +1,97 @@
+"""The child process: BlenderProc on the wheel, devices, memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bl30k_gen.cluster.child import BlenderChild
+from bl30k_gen.errors import UserError
+
+pytestmark = pytest.mark.xdist_group("render")
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ADAPTER = """
+import os, sys
+before = list(sys.path)
+from bl30k_gen.blender import runtime
+started = runtime.start("cpu", 1)
+import bpy, blenderproc, numpy
+assert set(before) <= set(sys.path), "site-packages stays on the path"
+assert started.blenderproc == "2.8.0" and started.bpy.startswith("4.2")
+assert started.device == "cpu" and started.threads == 1
+assert bpy.context.scene.render.engine == "CYCLES"
+sys.stdout.write("fine")
+sys.stdout.flush()
+os._exit(0)
+"""
+
+CROSS_CHECK = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from bl30k_gen.blender import runtime
+runtime.start("cpu", 1)
+import blenderproc as bproc
+import bpy
+from bl30k_gen.blender import build, passes
+from bl30k_gen.scene.spec import read_spec
+scratch = Path(sys.argv[2])
+spec = read_spec(sys.argv[1])
+build.build(spec)
+passes.set_up(spec, 1)
+ours = np.stack([passes.render_mask(frame, scratch) for frame in range(spec.video.frames)])
+bpy.context.scene.render.use_file_extension = True
+for entity in bproc.object.get_all_mesh_objects():
+    number = entity.get_name().split()[-1]
+    entity.set_cp("category_id", int(number) if number.isdigit() else 0)
+theirs = bproc.renderer.render_segmap(output_dir=str(scratch), temp_dir=str(scratch), map_by="class")
+np.savez(scratch / "both.npz", ours=ours, theirs=np.stack(theirs["class_segmaps"]))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+def run(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+def test_blenderproc_runs_on_the_wheel_and_leaves_python_alone():
+    done = run(ADAPTER)
+    assert done.stdout.endswith("fine"), done.stderr
+
+
+def test_a_device_that_is_not_there_is_an_error():
+    with pytest.raises(UserError, match="device metal is not available here"):
+        BlenderChild("metal", 1, timeout=60.0)
+
+
+def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
+    import numpy as np
+
+    (tmp_path / "scene.json").write_text(sample(1).dumps())
+    done = run(CROSS_CHECK, tmp_path / "scene.json", tmp_path)
+    assert (tmp_path / "both.npz").exists(), done.stderr[-3000:]
+    both = np.load(tmp_path / "both.npz")
+    assert both["ours"].max() >= 3
+    assert (both["ours"] == both["theirs"]).mean() > 0.995  # theirs samples anywhere in a pixel
+
+
+def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path):
+    from bl30k_gen.cluster.worker import stage
+    from bl30k_gen.dataset.layout import Layout
+
+    child = BlenderChild("cpu", 1, timeout=120.0)
+    try:
+        spec = sample(2, "video={frames: 60, width: 256, height: 160}", "render.samples=1", "render.denoiser=none")
+        memory = [
+            child.memory_gb() for event in child.render(stage(Layout(tmp_path), spec)) if event["event"] == "frame"
+        ]
+    finally:
+        child.close()
+    one_frame = 256 * 160 * 4 * 4 / 2**30  # as Blender holds it
+    assert len(memory) == 60
+    assert memory[-1] - memory[9] < 20 * one_frame, "fifty more frames take less than twenty frames of memory"

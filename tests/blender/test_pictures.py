@@ -1,0 +1,115 @@
+"""Masks are exact, and show what the pictures show."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from bl30k_gen.cluster.worker import cached_asset
+from bl30k_gen.library.load import load_asset
+from bl30k_gen.scene import raster
+
+pytestmark = pytest.mark.xdist_group("render")
+
+
+def predicted(spec, frame):
+    models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+    return raster.predict(spec, models, frame)
+
+
+def near_edges(ids):
+    """Pixels with another id among their eight neighbours."""
+    square = np.ones((3, 3), bool)
+    inside = [binary_erosion(ids == number, square, border_value=True) for number in np.unique(ids)]
+    return ~np.any(inside, axis=0)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_masks_of_real_meshes_agree_with_the_rasteriser(shared, sample, draw, index):
+    folders = [f"assets.models={shared / 'data/shapenet_layout'}", f"assets.backgrounds={shared / 'data/photos'}"]
+    spec = sample(index, *folders)
+    _, masks = draw(spec)
+    for frame, mask in enumerate(masks):
+        expected = predicted(spec, frame)
+        certain = ~near_edges(expected)
+        assert certain.mean() > 0.8
+        assert (mask == expected)[certain].mean() >= 0.999
+        assert (mask == expected).mean() >= 0.999
+
+
+def test_masks_hold_exactly_the_ids_of_the_scene(sample, draw):
+    spec = sample(3)
+    _, masks = draw(spec)
+    assert set(np.unique(masks)) == {0, *(thing.id for thing in spec.objects)}
+
+
+def test_an_object_of_many_parts_has_one_id_and_moves_as_one(sample, draw):
+    spec = sample(4, "objects.count=[3, 3]")
+    many = max(spec.objects, key=lambda thing: len(cached_asset(thing.model.path, "model", spec.limits).parts))
+    assert len(cached_asset(many.model.path, "model", spec.limits).parts) > 1
+    alone = spec.model_copy(update={"objects": (many.model_copy(update={"id": 9}),)})
+    _, masks = draw(alone)
+    for frame, mask in enumerate(masks):
+        assert set(np.unique(mask)) <= {0, 9}
+        assert (mask == predicted(alone, frame)).mean() >= 0.999
+
+
+def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
+    """Found by drawing the scene with one object and without it."""
+    spec = sample(5, "render.samples=16", "render.denoiser=none", "lights.ambient=1.0", "image.quality=100")
+    largest = max(spec.objects, key=lambda thing: (predicted(spec, 0) == thing.id).sum())
+    alone = spec.model_copy(update={"objects": (largest,)})
+    with_it, masks = draw(alone)
+    without, _ = draw(spec.model_copy(update={"objects": ()}))
+    for frame, mask in enumerate(masks):
+        changed = np.abs(with_it[frame].astype(int) - without[frame]).max(axis=2) > 12
+        inside = mask > 0
+        assert inside.sum() > 500
+        assert not (changed & ~binary_dilation(inside, iterations=2)).any(), "nothing changes outside of the object"
+        assert changed[binary_erosion(inside, iterations=2)].mean() > 0.95, "nearly everything changes inside of it"
+
+
+@pytest.fixture
+def window(tmp_path, sample):
+    """A scene with a square sheet before the camera, whose texture is transparent in its middle half."""
+    texture = np.full((64, 64, 4), 255, np.uint8)
+    texture[16:48, 16:48, 3] = 0
+    Image.fromarray(texture).save(tmp_path / "sheet.png")
+    (tmp_path / "sheet.mtl").write_text("newmtl sheet\nKd 1 1 1\nmap_Kd sheet.png\n")
+    (tmp_path / "sheet.obj").write_text(
+        "mtllib sheet.mtl\nusemtl sheet\nv -1 -1 0\nv 1 -1 0\nv 1 1 0\nv -1 1 0\n"
+        "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf 1/1 2/2 3/3 4/4\n"
+    )
+
+    def make(alpha):
+        spec = sample(6, f"render.alpha={alpha}", "objects.count=[1, 1]")
+        path = str(tmp_path / "sheet.obj")
+        digest = load_asset(path, "model", spec.limits).sha256
+        still = {"location": [(0.0, 0.0, 0.0)] * 5, "rotation": [(0.0, 0.0, 0.0)] * 5, "scale": [(3.0, 3.0, 3.0)] * 5}
+        sheet = {"model": {"id": "sheet", "path": path, "sha256": digest}, "texture": None, "id": 1, **still}
+        camera = {"field_of_view": 0.8, "location": [(0.0, -6.0, 0.0)] * 5, "target": [(0.0, 3.0, 0.0)] * 5}
+        changed = spec.to_json() | {"camera": camera}
+        changed["objects"] = [{**changed["objects"][0], **sheet}]
+        return type(spec).model_validate(changed)
+
+    return make
+
+
+def test_transparency_cuts_holes_only_when_asked_to(window, draw):
+    _, (opaque, _) = draw(window("opaque"))
+    rgb, (clipped, _) = draw(window("clip"))
+    height, width = opaque.shape
+    assert opaque[height // 2, width // 2] == 1 and clipped[height // 2, width // 2] == 0
+    assert (clipped > 0).sum() / (opaque > 0).sum() == pytest.approx(0.75, abs=0.02)
+    backdrop, _ = draw(window("clip").model_copy(update={"objects": ()}))
+    hole = binary_erosion((opaque > 0) & (clipped == 0), iterations=3)
+    assert np.abs(rgb[0].astype(int) - backdrop[0])[hole].mean() < 6, "the backdrop is seen through the hole"
+
+
+def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
+    spec = sample(7).to_json()
+    spec["objects"][0]["model"]["sha256"] = "0" * 64
+    (tmp_path / "scene.json").write_text(type(sample(7)).model_validate(spec).dumps())
+    (event,) = child.render(tmp_path / "scene.json")
+    assert event["event"] == "failed" and "has changed since" in event["what"]
+    assert not (tmp_path / "JPEGImages").exists()

@@ -1,0 +1,165 @@
+"""The dataset builder's journey on the command line, and the mistakes on its way."""
+
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from bl30k_gen.dataset.reader import open_dataset
+
+pytestmark = pytest.mark.xdist_group("render")
+
+
+@pytest.fixture
+def dataset(rendered, tmp_path):
+    """A copy of the rendered dataset that may be changed."""
+    return shutil.copytree(rendered, tmp_path / "copy")
+
+
+def test_a_dataset_has_bl30ks_layout(rendered):
+    store = open_dataset(rendered)
+    assert store.videos == ["a00000", "a00001", "a00002"]
+    assert store.image_set("train") == ["a00000", "a00001"] and store.image_set("val") == ["a00002"]
+    assert store.frames("a00000") == [f"{frame:05d}" for frame in range(6)]
+    for frame in range(6):
+        mask = Image.open(rendered / "Annotations/a00000" / f"{frame:05d}.png")
+        picture = Image.open(rendered / "JPEGImages/a00000" / f"{frame:05d}.jpg")
+        assert mask.mode == "P" and mask.size == picture.size == (128, 80)
+        assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    assert {path.name for path in rendered.iterdir()} >= {"config.yaml", "DATASET.md", "Logs", "Metadata"}
+    assert not list(rendered.glob(".staging/*"))
+
+
+def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate):
+    before = {path: path.read_bytes() for path in (dataset / "Metadata").iterdir()}
+    said = generate("render", "--out", dataset, "--count", 4, "--limit", 1).stdout
+    assert "1 videos rendered" in said
+    assert open_dataset(dataset).videos == ["a00000", "a00001", "a00002", "a00003"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_finished_videos_are_left_alone(dataset, generate):
+    answer = json.loads(generate("render", "--out", dataset, "--count", 3, "--json").stdout)
+    assert answer["already"] == ["a00000", "a00001", "a00002"] and answer["frames"] == 0
+
+
+def test_another_configuration_is_refused_by_the_key(dataset, generate, tiny):
+    said = generate("render", *tiny, "--set", "lights.radius=12", "--out", dataset, "--count", 3, code=2).stderr
+    assert said.count("\n") == 1 and "lights.radius = 11.0, not 12.0" in said
+
+
+def test_other_assets_are_refused(dataset, generate, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "photos/one.png")
+    record = json.loads((dataset / "catalogue.json").read_text())
+    (dataset / "catalogue.json").write_text(json.dumps(record | {"models": 7, "digest": "0"}))
+    said = generate("render", "--out", dataset, "--count", 4, code=2).stderr
+    assert "was begun with other assets" in said and "7 models" in said
+
+
+def test_scenes_may_be_planned_edited_and_rendered(generate, tiny, rendered, tmp_path):
+    generate("plan", *tiny, "--out", tmp_path / "plan", "--index", 1)
+    path = tmp_path / "plan/scenes/a00001.json"
+    scene = json.loads(path.read_text())
+    assert scene == open_dataset(rendered).metadata("a00001")["scene"]
+    scene["objects"] = scene["objects"][:1]
+    scene["video"]["frames"] = 2
+    path.write_text(json.dumps(scene))
+    generate("render", "--plan", tmp_path / "plan", "--out", tmp_path / "out")
+    store = open_dataset(tmp_path / "out")
+    assert store.metadata("a00001")["scene"] == scene
+    assert len(store.frames("a00001")) == 2
+
+
+def test_a_mistake_in_an_edited_scene_names_the_key(generate, tiny, tmp_path):
+    generate("plan", *tiny, "--out", tmp_path / "plan", "--index", 1)
+    path = tmp_path / "plan/scenes/a00001.json"
+    scene = json.loads(path.read_text())
+    scene["objects"][0]["scale"][2] = [1.0, 2.0]
+    path.write_text(json.dumps(scene))
+    said = generate("render", "--plan", tmp_path / "plan", "--out", tmp_path / "out", code=2).stderr
+    assert "objects.0.scale.2" in said
+
+
+def test_replay_renders_the_same_pixels(rendered, generate):
+    answer = json.loads(generate("replay", rendered, "a00002", "--threads-per-worker", 1, "--json").stdout)
+    assert answer["frames"] == 6
+    assert answer["mask_pixels_different"] == answer["rgb_pixels_different"] == 0
+
+
+def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
+    """And replaces nothing in the slots of others."""
+    models = tmp_path / "models"
+    models.mkdir()
+    square = "v 0 0 0\nv 1 0 0\nv 1 0.5 1\nv 0 1 0.2\nf 1 2 3 4\nf 1 2 4\nf 2 3 4\n"
+    for number in range(4):
+        (models / f"{number}.obj").write_text(square.replace("0.5", f"0.{number + 2}"))
+    flags = [*tiny, "--set", f"assets.models={models}", "--set", "video={frames: 1, width: 64, height: 48}"]
+    generate("render", *flags, "--out", tmp_path / "sound", "--count", 2)
+    (models / "2.obj").write_text("v 0 0 0\nf 1 2 9\n")
+    said = generate("render", *flags, "--out", tmp_path / "damaged", "--count", 2).stdout
+    assert "1 assets were refused" in said and "2.obj" in said
+    sound, damaged = open_dataset(tmp_path / "sound"), open_dataset(tmp_path / "damaged")
+    for name in sound.videos:
+        before, after = (store.metadata(name)["scene"] for store in (sound, damaged))
+        used = [thing["model"]["id"] for thing in before["objects"]]
+        for old, new in zip(before["objects"], after["objects"], strict=True):
+            if old["model"]["id"].endswith("2.obj"):
+                assert new["model"]["id"] != old["model"]["id"] and new["location"] == old["location"]
+            else:
+                assert new == old
+        if not any(model.endswith("2.obj") for model in used):
+            assert sound.rgb_bytes(name, 0) == damaged.rgb_bytes(name, 0)
+
+
+def test_pictures_and_facts(rendered, generate, tmp_path):
+    generate("preview", rendered, "--out", tmp_path)
+    assert Image.open(tmp_path / "contact_sheet.png").width > 800
+    assert Image.open(tmp_path / "animation.webp").n_frames == 6
+    facts = json.loads(generate("info", rendered, "--json").stdout)
+    assert (facts["videos"], facts["frames"], facts["size"]) == (3, 18, [128, 80])
+    assert "all is well" in generate("verify", rendered, "--deep").stdout
+
+
+def test_a_draft_is_the_same_video_in_small(generate, tmp_path):
+    recipe = ["--config", "render_configs/bl30k.yaml", "--index", "0"]
+    generate("plan", *recipe, "--out", tmp_path / "full")
+    generate("plan", *recipe, "--draft", "--out", tmp_path / "draft")
+    full, draft = (json.loads((tmp_path / kind / "scenes/a00000.json").read_text()) for kind in ("full", "draft"))
+    assert draft["video"] == {"frames": 8, "width": 256, "height": 171}
+    assert [thing["model"] for thing in draft["objects"]] == [thing["model"] for thing in full["objects"]]
+    assert draft["camera"] == full["camera"] and draft["backdrop"] == full["backdrop"]
+    assert draft["objects"][0] == full["objects"][0]
+
+
+DEMO = ["--config", "render_configs/demo.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["render", "--out", "OUT", "--count", 1], "holds no config.yaml yet: give --config"),
+        (["render", "--out", "OUT", "--config", "none.yaml", "--count", 1], "config none.yaml does not exist"),
+        (["config", "show", *DEMO, "--set", "video.frmes=3"], "did you mean video.frames?"),
+        (["config", "show", *DEMO, "--set", "video.frames=0"], "video.frames = 0"),
+        (["plan", *DEMO, "--out", "OUT"], "nothing is asked for"),
+        (["plan", *DEMO, "--out", "OUT", "--count", -1], "--count -1"),
+        (["plan", *DEMO, "--out", "OUT", "--count", 1, "--set", "assets.models=no"], "assets.models"),
+        (["render", "--plan", "OUT", "--out", "OUT"], "holds no config.yaml yet"),
+        (["info", "OUT"], "does not exist"),
+        (["replay", "OUT", "a00000"], "does not exist"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(generate, tmp_path, arguments, said):
+    out = tmp_path / "out"
+    done = generate(*(str(out) if argument == "OUT" else argument for argument in arguments), code=2)
+    assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not out.exists(), "nothing is left behind"
+
+
+def test_configurations_differ_where_they_should(generate):
+    answer = json.loads(
+        generate("config", "diff", "render_configs/bl30k.yaml", "render_configs/bl30k_fast.yaml", "--json").stdout
+    )
+    assert answer and all(key.startswith("render.") for key in answer), "fast changes how, never what"
