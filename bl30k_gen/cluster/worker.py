@@ -264,8 +264,8 @@ class _Worker:
                             f"{event['what']}: {event['remedy']}"
                         )
                     finished = event["event"] == "done"
-                if not finished:
-                    return False
+                if not finished:  # the child alone was told to stop, or all of us were
+                    raise ChildDied("Blender was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, self.layout)
                 if not problems:
                     metadata = self._metadata(spec, areas)

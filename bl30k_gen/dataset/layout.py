@@ -178,8 +178,8 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
     """Bring ``ImageSets/train.txt`` and ``val.txt`` up to date with what is published.
 
     A video's split stands in its metadata and never changes, so a name that is already listed is not looked up
-    again: a call costs one listing and one JSON for each new video. Call it once at the end of a run; when several
-    runs end at once the last writer may miss a name, which the next call adds.
+    again: a call costs two listings and one JSON for each new video. Call it once at the end of a run. Several
+    runs may end at once: whoever has written looks again, so the last writer misses nothing.
 
     Returns:
         The sorted names of each split.
@@ -187,15 +187,19 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
     Raises:
         UserError: the metadata of a new video is damaged, or the disk is full.
     """
-    known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
-    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name in layout.published():
-        splits[known.get(name) or _split(layout.metadata(name))].append(name)
-    for split, names in splits.items():
-        text = "".join(f"{name}\n" for name in names)
-        path = layout.image_set(split)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            files.write_atomically(path, text)
+    written = True
+    while written:
+        written = False
+        known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
+        splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+        for name in layout.published():
+            splits[known.get(name) or _split(layout.metadata(name))].append(name)
+        for split, names in splits.items():
+            text = "".join(f"{name}\n" for name in names)
+            path = layout.image_set(split)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                files.write_atomically(path, text)
+                written = True
     return splits
 
 
