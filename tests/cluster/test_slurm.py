@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def without_queue(monkeypatch, answers):
     """Let ``answers`` speak for Slurm's commands."""
-    monkeypatch.setattr(slurm, "_ask", lambda command, *arguments: answers[command])
+    monkeypatch.setattr(slurm, "_ask", lambda command, *arguments, **options: answers[command])
 
 
 @pytest.mark.parametrize("videos, per_task, largest", [(30000, 20, 1001), (7, 3, 2), (1, 50, 1001), (1001, 1, 500)])
@@ -77,7 +77,7 @@ def test_threads_come_from_the_allotment(monkeypatch):
 
 
 def test_a_dry_run_needs_no_slurm_and_writes_nothing(generate, tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
+    monkeypatch.delenv("SLURM_CONF", raising=False)
     shown = generate("submit", *tiny, "--out", tmp_path / "d", "--count", 50, "--dry-run").stdout
     assert "#SBATCH --array=0-2\n" in shown
     assert not (tmp_path / "d").exists()
@@ -98,7 +98,7 @@ def test_videos_of_waiting_tasks_are_under_way(monkeypatch, tmp_path):
 
 # On a real Slurm.
 
-SLOW = ["--set", "video={frames: 4, width: 96, height: 64}", "--set", "render.samples=1024"]
+SLOW = ["--set", "video={frames: 4, width: 96, height: 64}", "--set", "render.samples=512"]
 REAL = ["--slurm-set", "cpus=1", "--slurm-set", "memory=1G", "--slurm-set", "stop_before=10"]
 
 
