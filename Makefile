@@ -8,7 +8,7 @@ DEMO_VIDEOS ?= 8
 
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint constraints.txt
 SYSTEM_LIBRARIES := sh bl30k_gen/blender/system_libraries.sh $(BIN)/python
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
 WORKERS := $(shell echo $$(($(PROCESSORS) < 4 ? $(PROCESSORS) : 4)))
@@ -50,6 +50,6 @@ demo: $(VENV)/.render
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Campaigns: long runs that `make test` leaves out.

@@ -1,19 +1,20 @@
-"""What tests of all rooms share: the shared data, what may be skipped, and how tests are spread over processes.
+"""What tests of all rooms share: the shared data, what may be skipped, and what is made once.
 
 A test may be skipped for two reasons only, which its message begins with: ``shared data absent`` or ``GPU absent``.
 With ``CI=true`` in the environment any other skip fails.
 
-``pytest -n N --dist loadgroup`` gives all tests of one file to one process, so that what a file's tests share is made
-once. All tests that ask for one of the fixtures in ``ONE_PROCESS`` go to one process, too, whatever their file.
+``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
+once. What the tests of several files share and is slow to make, such as a rendered dataset, is made by ``once``.
 """
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 EXCUSES = ("shared data absent", "GPU absent")
-ONE_PROCESS = {"rendered"}  # fixtures that take minutes
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +32,27 @@ def davis(shared) -> Path:
     return shared / "data/davis"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            slow = ONE_PROCESS.intersection(item.fixturenames)
-            item.add_marker(pytest.mark.xdist_group(min(slow) if slow else item.path.stem))
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """``once(name, make) -> Path``: a folder that ``make(folder)`` fills once for all test processes.
+
+    A process that comes while another is making it waits. Tests do not change what is in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # what the processes of one run share
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder, unfinished = base / name, base / f"{name}.part"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                unfinished.mkdir(exist_ok=True)
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made
 
 
 @pytest.hookimpl(wrapper=True)
