@@ -50,7 +50,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing the shared libraries that Blender needs:" $packages
 apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $packages >/dev/null
 lacking=$(missing)
 if [ -n "$lacking" ]; then
     echo "error: Blender still lacks shared libraries; install the packages that hold:" $lacking >&2
