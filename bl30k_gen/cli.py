@@ -12,6 +12,21 @@ from typing import Annotated, Any
 
 import typer
 
+from bl30k_gen import cli_cluster
+from bl30k_gen.cli_options import (
+    ConfigFile,
+    CountOption,
+    Dataset,
+    Device,
+    Draft,
+    IndexOption,
+    IndicesOption,
+    Json,
+    Out,
+    Overrides,
+    Scratch,
+    Threads,
+)
 from bl30k_gen.config import Config, difference, draft_of, load_config
 from bl30k_gen.errors import UserError
 
@@ -20,18 +35,7 @@ STOPPED = 143
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Show configurations and how they differ.")
 app.add_typer(config_app, name="config")
-
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
-Out = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
-CountOption = Annotated[int | None, typer.Option("--count", help="The first N videos.")]
-IndexOption = Annotated[int | None, typer.Option("--index", help="One video.")]
-IndicesOption = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
-Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
-Threads = Annotated[int, typer.Option("--threads-per-worker", min=0, help="Render threads of each worker; 0: all.")]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
+app.add_typer(cli_cluster.app)
 
 
 def main() -> None:
@@ -95,12 +99,13 @@ def render(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side.")] = 1,
     threads: Threads = 0,
     device: Device = None,
+    scratch: Scratch = None,
     draft: Draft = False,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
-    from bl30k_gen.cluster import dataset, progress, worklist
+    from bl30k_gen.cluster import dataset, progress, slurm, worklist
     from bl30k_gen.cluster.worker import Execution, Supervisor
     from bl30k_gen.dataset.layout import Layout, write_image_sets
 
@@ -120,7 +125,8 @@ def render(
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
     bar = progress.Progress(len(names), settings.video.frames)
-    execution = Execution(device or settings.runtime.device, threads, workers)
+    threads = threads or slurm.allotted_threads(workers)
+    execution = Execution(device or settings.runtime.device, threads, workers, scratch)
     supervisor = Supervisor(settings, layout, describe, execution, bar)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

@@ -8,8 +8,9 @@ variant is silent. Units: metres, radians, watts; see each field.
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,6 +30,9 @@ class Section(BaseModel):
     """A group of keys: unknown ones are refused, values cannot change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
@@ -227,6 +231,7 @@ class Runtime(Section):
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
     child_memory_gb: Positive  # above which it is replaced after the video in hand
     frame_timeout: Positive  # seconds without a sign of life before it is killed
+    lease_timeout: Positive  # seconds without a sign of life before another worker takes over its video
 
 
 class Config(Section):
@@ -262,7 +267,12 @@ class Config(Section):
         return yaml.safe_dump(_ranges_to_pairs(plain), sort_keys=False, default_flow_style=None, width=100)
 
 
-def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a recipe; see ``load_section``."""
+    return load_section(Config, path, overrides)
+
+
+def load_section(kind: type[AnySection], path: str | Path, overrides: Sequence[str] = ()) -> AnySection:
     """Read a YAML, follow ``extends:``, apply ``key=value`` overrides, validate.
 
     Raises:
@@ -273,9 +283,9 @@ def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     for override in overrides:
         _apply_override(values, override)
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, str(path)) from None
+        raise _explain(error, str(path), kind) from None
 
 
 def draft_of(config: Config) -> Config:
@@ -381,12 +391,12 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     return keys
 
 
-def _explain(error: ValidationError, source: str) -> UserError:
+def _explain(error: ValidationError, source: str, kind: type[Section]) -> UserError:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _known_keys(Config), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "see `generate.py config show` for the known keys"
+        near = difflib.get_close_matches(key, _known_keys(kind), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(kind.model_fields)
         return UserError(f"config {source}: unknown key {key}", hint)
     if first["type"] == "missing":
         return UserError(f"config {source}: key {key} is missing", "add it, or `extends:` a recipe that has it")

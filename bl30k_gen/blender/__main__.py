@@ -67,6 +67,8 @@ class Child:
         self.say("failed", name=name, what=error.what, remedy=error.remedy, disk_full=full)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
+        for kind in (MASK, RGB):
+            (folder / kind).mkdir(exist_ok=True)
         missing = [f for f in range(spec.video.frames) if not _complete(folder, f)]
         if missing:
             from bl30k_gen.blender import build, passes
@@ -84,9 +86,10 @@ class Child:
             masked = time.perf_counter()
             rgb = passes.render_rgb(frame, self.scratch)
             drawn = time.perf_counter()
-            write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask))
+            # Folders are not created again: they are gone when somebody else has taken over the video.
+            write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)
             jpeg = encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
-            write_atomically(folder / RGB / frame_name(RGB, frame), jpeg)
+            write_atomically(folder / RGB / frame_name(RGB, frame), jpeg, parents=False)
             self.say(
                 "frame",
                 name=spec.name,

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bl30k_gen.cluster import process
+from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
 
 Event = dict[str, Any]
@@ -24,6 +26,7 @@ Event = dict[str, Any]
 LOG_LINES = 40  # of Blender's own output that are kept of a child that died
 START_TIMEOUT = 300.0  # seconds; a cold network file system can take minutes to give out 900 MB of Blender
 EXIT_TIMEOUT = 10.0
+SCRATCH = "bl30k-scratch-"  # how names of scratch folders begin
 
 
 class ChildDied(Exception):
@@ -35,23 +38,47 @@ class ChildDied(Exception):
         self.log = log
 
 
+def scratch_root(scratch: Path | None) -> Path:
+    """Where temporary folders of children lie."""
+    memory = Path("/dev/shm")
+    return scratch or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))
+
+
+def new_scratch(scratch: Path | None) -> Path:
+    """A temporary folder, named after this process; those of dead processes are removed."""
+    root = scratch_root(scratch)
+    remove_dead_scratch(root)
+    folder = root / f"{SCRATCH}{process.new_name()}"
+    with clear_disk_errors(folder):
+        folder.mkdir(parents=True)
+    return folder
+
+
+def remove_dead_scratch(root: Path) -> list[Path]:
+    """Remove what children left whose supervisor was killed, here on this machine; return what was removed."""
+    dead = [path for path in root.glob(f"{SCRATCH}*") if process.surely_dead(path.name.removeprefix(SCRATCH))]
+    for path in dead:
+        shutil.rmtree(path, ignore_errors=True)
+    return dead
+
+
 class BlenderChild:
     """A running ``python -m bl30k_gen.blender``.
 
     Args:
         device, threads: as in ``blender.runtime.start``.
         timeout: seconds without an event after which the child counts as hung.
+        scratch: where its temporary folder shall be; None: in memory where possible.
 
     Raises:
         UserError: Blender cannot start here, or the device is not there.
         ChildDied: it crashed while starting.
     """
 
-    def __init__(self, device: str, threads: int, timeout: float):
+    def __init__(self, device: str, threads: int, timeout: float, scratch: Path | None = None):
         self.timeout = timeout
         self.videos = 0
-        memory = "/dev/shm"
-        self.scratch = Path(tempfile.mkdtemp(prefix="bl30k-", dir=memory if os.access(memory, os.W_OK) else None))
+        self.scratch = new_scratch(scratch)
         self._log = self.scratch / "blender.log"
         self._pending = b""
         command = [sys.executable, "-m", "bl30k_gen.blender", "--device", device, "--threads", str(threads)]

@@ -1,11 +1,14 @@
 """What a person sees while videos are rendered."""
 
 import statistics
+import sys
 
 from tqdm import tqdm
 
 from bl30k_gen.cluster.child import Event
 from bl30k_gen.cluster.worker import Summary
+
+LOG_SECONDS = 60.0  # between two bars where nobody watches, as in a job's log
 
 
 class Progress:
@@ -17,7 +20,8 @@ class Progress:
 
     def __init__(self, videos: int, frames: int):
         self.frames = frames
-        self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True)
+        often = 0.1 if sys.stderr.isatty() else LOG_SECONDS
+        self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=often)
         self.timed = False
         self.in_hand: dict[str, int] = {}
 
@@ -25,7 +29,7 @@ class Progress:
         name = event.get("name")
         match event["event"]:
             case "ready":
-                self.bar.write(f"device {event['device']} ({event['device_name']}), {event['threads']} threads")
+                self._say(f"device {event['device']} ({event['device_name']}), {event['threads']} threads")
             case "built":
                 self.bar.set_description(name)
             case "frame":
@@ -33,14 +37,17 @@ class Progress:
                 self.bar.update()
                 if not self.timed:
                     self.timed = True
-                    self.bar.write(f"first frame: {event['total_seconds']:.2f} s")
+                    self._say(f"first frame: {event['total_seconds']:.2f} s")
             case "published":
                 self.bar.update(self.frames - self.in_hand.pop(name, 0))
             case "already":
                 self.bar.update(self.frames)
             case "set_aside":
                 self.bar.update(self.frames - self.in_hand.pop(name, 0))
-                self.bar.write(f"{name} set aside: {event['reason']}")
+                self._say(f"{name} set aside: {event['reason']}")
+
+    def _say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr)  # standard output is for the result
 
     def close(self) -> None:
         self.bar.close()
@@ -58,6 +65,8 @@ def summary_lines(summary: Summary, out: str) -> list[str]:
     if summary.set_aside:
         lines.append(f"{len(summary.set_aside)} videos set aside (see their logs; the same command tries again):")
         lines += [f"  {name}: {reason}" for name, reason in sorted(summary.set_aside.items())]
+    if summary.elsewhere:
+        lines.append(f"{len(summary.elsewhere)} videos are being rendered by other workers")
     if summary.stopped:
         lines.append("stopped; the same command goes on")
     return lines

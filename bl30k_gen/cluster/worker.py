@@ -2,15 +2,17 @@
 
 A child that crashes or hangs loses the frame in hand and nothing else: a fresh one goes on at the first missing
 frame. A video that fails twice without getting further is set aside with its reason, and the others go on.
+
+Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
 """
 
 import json
-import os
-import socket
+import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,13 +20,16 @@ from typing import Any
 
 import numpy as np
 
+from bl30k_gen.cluster import process
 from bl30k_gen.cluster.child import BlenderChild, ChildDied, Event
+from bl30k_gen.cluster.journal import EventLog, run_log
+from bl30k_gen.cluster.lease import Lease, LeaseLost, Leases
 from bl30k_gen.config import Config, Limits
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout, describe_staged, finish_publishing, publish
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.metadata import build_metadata
-from bl30k_gen.errors import DiskFull
+from bl30k_gen.errors import DiskFull, UserError
 from bl30k_gen.library.load import Model, Picture, load_asset
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import SampledScene
@@ -32,6 +37,7 @@ from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 
 ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
+LOOK_AGAIN = 0.5  # seconds between two looks at a video that somebody else has
 
 Describe = Callable[[str], SampledScene]
 
@@ -43,6 +49,7 @@ class Execution:
     device: str
     threads: int  # a worker; 0: all
     workers: int
+    scratch: Path | None = None  # for temporary files; None: memory
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Summary:
 
     rendered: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)  # other workers are at it
     set_aside: dict[str, str] = field(default_factory=dict)  # name: reason
     refusals: dict[str, str] = field(default_factory=dict)  # asset id: reason
     frames: int = 0
@@ -79,17 +87,21 @@ class Supervisor:
         execution: Execution,
         on_event: Callable[[Event], None],
     ):
-        self.config, self.layout, self.describe, self.execution = config, layout, describe, execution
+        self.config, self.describe, self.execution = config, describe, execution
+        self.layout = replace(layout, owner=process.new_name())
+        self.leases = Leases(self.layout, config.runtime.lease_timeout)
+        self.journal = run_log(self.layout)
         self.config_digest = config.digest()
         self.summary = Summary()
         self._on_event = on_event
         self._lock = threading.Lock()
+        self._postponed: deque[str] = deque()
         self.stopping = threading.Event()
         self._error: BaseException | None = None
         self.children: set[BlenderChild] = set()
 
     def run(self, names: list[str]) -> Summary:
-        """Render all; returns when they are done, set aside, or ``stop`` was called.
+        """Render all; returns when they are done, set aside, made by another worker, or ``stop`` was called.
 
         Raises:
             UserError: something that concerns every video, such as a full disk. What is finished is kept.
@@ -100,11 +112,12 @@ class Supervisor:
             threading.Thread(target=self._work, args=(queue,), name=f"worker-{n}")
             for n in range(max(1, min(self.execution.workers, len(names))))
         ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # lets the main thread see signals
+        with self.leases:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)  # lets the main thread see signals
         self.summary.seconds = time.monotonic() - begin
         self.summary.stopped = self.stopping.is_set()
         if self._error is not None:
@@ -127,21 +140,38 @@ class Supervisor:
             while not self.stopping.is_set():
                 with self._lock:
                     name = next(queue, None)
-                if name is None:
+                if name is not None:
+                    if not worker.video(name):
+                        self._postponed.append(name)
+                elif not self._postponed or not self._try_again(worker):
                     return
-                worker.video(name)
         except BaseException as error:
             self._error = self._error or error
             self.stop()
         finally:
             worker.close()
 
+    def _try_again(self, worker: "_Worker") -> bool:
+        """Look at a video that somebody else had: wait for his end or for a sign of life. False if none is left."""
+        self.stopping.wait(LOOK_AGAIN)
+        try:
+            name = self._postponed.popleft()
+        except IndexError:  # another thread has it
+            return False
+        if not worker.video(name):
+            alive = self.leases.seen_alive(name)
+            (self.summary.elsewhere if alive else self._postponed).append(name)
+        return True
+
     def start_child(self) -> BlenderChild:
         execution = self.execution
-        child = BlenderChild(execution.device, execution.threads, self.config.runtime.frame_timeout)
+        child = BlenderChild(
+            execution.device, execution.threads, self.config.runtime.frame_timeout, execution.scratch
+        )
         self.children.add(child)
         if self.stopping.is_set():  # stop() may have come between the start and the line above
             child.stop()
+        self.journal.write(child.ready)
         self.say(child.ready)
         return child
 
@@ -163,28 +193,59 @@ class _Worker:
             self.supervisor.end_child(self.child)
             self.child = None
 
-    def video(self, name: str) -> None:
-        """Bring one video to its end, whatever that is."""
+    def video(self, name: str) -> bool:
+        """Bring one video to its end, whatever that is. False if somebody else has it."""
+        leases = self.supervisor.leases
+        if self.layout.is_published(name) and not self.layout.staging(name).parent.exists():
+            self._already(name)
+            return True
+        lease = leases.take(name)
+        if lease is None:
+            return False
+        try:
+            if finish_publishing(self.layout, name):
+                self._already(name)
+            else:
+                self._make(name, lease)
+        except (LeaseLost, OSError, UserError):
+            if lease.held():
+                raise
+            if self.child is not None:  # it may be in the middle of that video
+                self.child.kill()
+                self.close()
+            return False
+        finally:
+            leases.release(lease)
+        return True
+
+    def _already(self, name: str) -> None:
+        self.supervisor.summary.already.append(name)
+        self.supervisor.say({"event": "already", "name": name})
+
+    def _make(self, name: str, lease: Lease) -> None:
         summary = self.supervisor.summary
-        if finish_publishing(self.layout, name):
-            summary.already.append(name)
-            self.supervisor.say({"event": "already", "name": name})
-            return
         scene = self.supervisor.describe(name)
         summary.refusals.update(scene.refusals)
-        log = VideoLog(self.layout.log(name))
+        log = EventLog(self.layout.log(name))
+        begin, self.frame_seconds = time.monotonic(), []
         try:
-            if self._render(scene.spec, log):
-                summary.rendered.append(name)
-                self.supervisor.say({"event": "published", "name": name})
-                _set_aside_note(self.layout, name).unlink(missing_ok=True)
+            if not self._render(scene.spec, log, lease):
+                return
+            end = {"event": "published", "name": name}
+            summary.rendered.append(name)
+            _set_aside_note(self.layout, name).unlink(missing_ok=True)
         except Failed as failure:
-            log.write({"event": "set_aside", "reason": str(failure)})
+            lease.require()
+            end = {"event": "set_aside", "name": name, "reason": str(failure)}
             files.write_atomically(_set_aside_note(self.layout, name), json.dumps({"reason": str(failure)}) + "\n")
             summary.set_aside[name] = str(failure)
-            self.supervisor.say({"event": "set_aside", "name": name, "reason": str(failure)})
+        log.write(end)
+        median = round(statistics.median(self.frame_seconds), 4) if self.frame_seconds else None
+        spent = {"seconds": round(time.monotonic() - begin, 3), "frames": len(self.frame_seconds)}
+        self.supervisor.journal.write({**end, **spent, "frame_seconds": median})
+        self.supervisor.say(end)
 
-    def _render(self, spec: SceneSpec, log: "VideoLog") -> bool:
+    def _render(self, spec: SceneSpec, log: EventLog, lease: Lease) -> bool:
         """Whether the video is published now; False if the run was stopped before."""
         scene_file = stage(self.layout, spec)
         crashes = mismatches = 0
@@ -192,20 +253,24 @@ class _Worker:
             try:
                 finished, progress = False, False
                 for event in self._events(scene_file, log):
+                    if lease.lost:
+                        raise LeaseLost
                     if event["event"] == "frame":
                         progress = True
                         self.supervisor.summary.frames += 1
+                        self.frame_seconds.append(event["total_seconds"])
                     elif event["event"] == "failed":
                         raise DiskFull(event["what"], event["remedy"]) if event["disk_full"] else Failed(
                             f"{event['what']}: {event['remedy']}"
                         )
                     finished = event["event"] == "done"
-                if not finished:
-                    return False
+                if not finished:  # the child alone was told to stop, or all of us were
+                    raise ChildDied("Blender was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, self.layout)
                 if not problems:
-                    publish(self.layout, spec.name, self._metadata(spec, areas))
-                    log.write({"event": "published"})
+                    metadata = self._metadata(spec, areas)
+                    lease.require()
+                    publish(self.layout, spec.name, metadata)
                     return True
                 discard_frames(self.layout, spec.name)
                 mismatches += 1
@@ -214,13 +279,14 @@ class _Worker:
                 self.close()
                 crashes = 1 if progress else crashes + 1
                 reason, details = death.reason, death.log
+            lease.require()
             log.write({"event": "failure", "reason": reason, "details": details})
             if self.supervisor.stopping.is_set():
                 return False
             if ATTEMPTS in (crashes, mismatches):
                 raise Failed(f"{reason} ({details[-1].strip()})" if details else reason)
 
-    def _events(self, scene_file: Path, log: "VideoLog") -> Iterator[Event]:
+    def _events(self, scene_file: Path, log: EventLog) -> Iterator[Event]:
         runtime = self.supervisor.config.runtime
         if self.child is not None and (
             self.child.videos >= runtime.videos_per_child or self.child.memory_gb() > runtime.child_memory_gb
@@ -248,26 +314,14 @@ class _Worker:
         )
 
 
-class VideoLog:
-    """``Logs/<video>.jsonl``: what happened, when and where."""
-
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-
-    def write(self, event: Event) -> None:
-        entry = {"time": time.time(), "host": socket.gethostname(), "pid": os.getpid(), **event}
-        with files.clear_disk_errors(self.path), open(self.path, "a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
-
-
 def stage(layout: Layout, spec: SceneSpec) -> Path:
     """Put the scene where the child reads it; frames of another scene of this name are discarded."""
     path = layout.staged_scene(spec.name)
     text = spec.dumps()
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         discard_frames(layout, spec.name)
-        files.write_atomically(path, text)
+        # A folder with an owner is a lease: it was there, and if it is not any more it must not come back.
+        files.write_atomically(path, text, parents=not layout.owner)
     return path
 
 

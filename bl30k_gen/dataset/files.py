@@ -24,12 +24,14 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
-def write_atomically(path: str | Path, data: bytes | str) -> None:
+def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) -> None:
     """Write a file so that it is seen complete or not at all, also after a crash; text is stored as UTF-8.
 
-    Missing parent folders are created.
+    Args:
+        parents: create missing folders.
 
     Raises:
+        FileNotFoundError: there is no such folder, and ``parents`` is False.
         DiskFull: the disk (or quota) is full. Nothing is left behind.
         UserError: the folder may not be written.
     """
@@ -37,7 +39,8 @@ def write_atomically(path: str | Path, data: bytes | str) -> None:
     if isinstance(data, str):
         data = data.encode()
     with clear_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_name(path)
         try:
             with open(temporary, "xb") as file:

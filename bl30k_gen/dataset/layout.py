@@ -2,7 +2,7 @@
 
     JPEGImages/<video>/00000.jpg    Annotations/<video>/00000.png    Metadata/<video>.json
     ImageSets/{train,val}.txt       Logs/<video>.jsonl               config.yaml   DATASET.md
-    .staging/<video>/               a video in the making
+    .staging/<video>/<owner>/       a video in the making; there is at most one owner, see cluster/lease.py
 
 A video is published when ``Metadata/<video>.json`` exists: it comes last, by rename. Whatever has no metadata is
 not part of the dataset.
@@ -33,9 +33,13 @@ def frame_name(folder: str, frame: int) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of a dataset that lies in the folder ``root``."""
+    """The places of a dataset that lies in the folder ``root``.
+
+    ``owner`` is whose staging folders these are: of several workers on one dataset each has a name of its own.
+    """
 
     root: Path
+    owner: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
@@ -65,7 +69,7 @@ class Layout:
 
     def staging(self, name: str) -> Path:
         """Folder of a video in the making."""
-        return self.root / ".staging" / name
+        return self.root / ".staging" / name / self.owner
 
     def staged_scene(self, name: str) -> Path:
         return self.staging(name) / "scene.json"
@@ -123,12 +127,15 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
     if not begun and not done:
         for folder in FRAME_FOLDERS:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
-        files.write_atomically(layout.staged_metadata(name), text)
+        files.write_atomically(layout.staged_metadata(name), text, parents=False)
     finish_publishing(layout, name)
 
 
 def finish_publishing(layout: Layout, name: str) -> bool:
     """Go on where ``publish`` was interrupted; to be called before a video is rendered.
+
+    Every step is a rename out of or into the staging folder, so none succeeds for an owner who has lost it; it ends
+    with FileNotFoundError then.
 
     Returns:
         Whether the video is published now. If not, it has yet to be rendered (some of its frames may be staged).
@@ -137,14 +144,27 @@ def finish_publishing(layout: Layout, name: str) -> bool:
     if staged.exists():
         with files.clear_disk_errors(layout.metadata(name)):
             layout.metadata(name).parent.mkdir(parents=True, exist_ok=True)
-            layout.metadata(name).unlink(missing_ok=True)
+            replaced = layout.staging(name) / "replaced"
+            _move_away(layout.metadata(name), replaced)
             for folder in FRAME_FOLDERS:
-                move_folder(layout.staging(name) / folder, layout.root / folder / name)
+                source, target = layout.staging(name) / folder, layout.root / folder / name
+                if source.exists():  # or else it was moved already
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    _move_away(target, replaced)
+                    files.replace(source, target)
             files.replace(staged, layout.metadata(name))
     if not layout.is_published(name):
         return False
-    shutil.rmtree(layout.staging(name), ignore_errors=True)
+    discard_staging(layout, name)
     return True
+
+
+def discard_staging(layout: Layout, name: str) -> None:
+    """Remove what is staged of a video, at one stroke for whoever looks."""
+    discarded = layout.root / ".staging" / f".{name}.{layout.owner}.discarded"
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(layout.staging(name), discarded)
+    shutil.rmtree(discarded, ignore_errors=True)
 
 
 def unpublish(layout: Layout, name: str) -> None:
@@ -158,8 +178,8 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
     """Bring ``ImageSets/train.txt`` and ``val.txt`` up to date with what is published.
 
     A video's split stands in its metadata and never changes, so a name that is already listed is not looked up
-    again: a call costs one listing and one JSON for each new video. Call it once at the end of a run; when several
-    runs end at once the last writer may miss a name, which the next call adds.
+    again: a call costs two listings and one JSON for each new video. Call it once at the end of a run. Several
+    runs may end at once: whoever has written looks again, so the last writer misses nothing.
 
     Returns:
         The sorted names of each split.
@@ -167,15 +187,19 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
     Raises:
         UserError: the metadata of a new video is damaged, or the disk is full.
     """
-    known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
-    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name in layout.published():
-        splits[known.get(name) or _split(layout.metadata(name))].append(name)
-    for split, names in splits.items():
-        text = "".join(f"{name}\n" for name in names)
-        path = layout.image_set(split)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            files.write_atomically(path, text)
+    written = True
+    while written:
+        written = False
+        known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
+        splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+        for name in layout.published():
+            splits[known.get(name) or _split(layout.metadata(name))].append(name)
+        for split, names in splits.items():
+            text = "".join(f"{name}\n" for name in names)
+            path = layout.image_set(split)
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
+                files.write_atomically(path, text)
+                written = True
     return splits
 
 
@@ -210,6 +234,15 @@ def _split(path: Path) -> str:
 def _frames_listed(metadata: Mapping[str, Any], folder: str, name: str) -> set[str]:
     prefix = f"{folder}/{name}/"
     return {path.removeprefix(prefix) for path in metadata["files"] if path.startswith(prefix)}
+
+
+def _move_away(path: Path, replaced: Path) -> None:
+    """Take an earlier version out of the dataset, by a rename into our staging folder."""
+    if replaced.is_dir():
+        shutil.rmtree(replaced)
+    replaced.unlink(missing_ok=True)
+    if path.exists():
+        files.replace(path, replaced)
 
 
 def _has_text(path: Path, text: str) -> bool:

@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 
+from bl30k_gen.cluster.lease import FREE
 from bl30k_gen.cluster.worker import examine, set_aside, stage
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
@@ -53,7 +54,7 @@ def test_a_stopped_run_goes_on_at_its_first_missing_frame(rendered, supervise, c
     summary = supervisor.run(["a00000", "a00001"])
     assert summary.stopped and not summary.rendered
     assert not (tmp_path / "JPEGImages").exists(), "an unfinished video is nowhere to be seen"
-    kept = sorted(path.name for path in Layout(tmp_path).staged_mask("a00000", 0).parent.iterdir())
+    kept = sorted(path.name for path in Layout(tmp_path, FREE).staged_mask("a00000", 0).parent.iterdir())
     assert kept[:4] == ["00000.png", "00001.png", "00002.png", "00003.png"]
 
     seen = []

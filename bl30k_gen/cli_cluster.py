@@ -1,0 +1,119 @@
+"""Commands for a build on a cluster: submit, status, resubmit, prune."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bl30k_gen.cli_options import (
+    ConfigFile,
+    CountOption,
+    Dataset,
+    Draft,
+    IndicesOption,
+    Json,
+    Out,
+    Overrides,
+    Scratch,
+)
+
+app = typer.Typer()
+
+SlurmFile = Annotated[Path | None, typer.Option("--slurm", help="Settings; default: slurm/cpu.yaml.")]
+SlurmOverrides = Annotated[
+    list[str] | None, typer.Option("--slurm-set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
+]
+PerTask = Annotated[int | None, typer.Option("--videos-per-task", min=1, help="As --slurm-set videos_per_task=K.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the scripts; write and submit nothing.")]
+
+
+@app.command()
+def submit(
+    out: Out,
+    config: ConfigFile = None,
+    count: CountOption = None,
+    indices: IndicesOption = None,
+    slurm: SlurmFile = None,
+    slurm_overrides: SlurmOverrides = None,
+    videos_per_task: PerTask = None,
+    dry_run: DryRun = False,
+    draft: Draft = False,
+    overrides: Overrides = None,
+) -> None:
+    """Render on a Slurm cluster: write job arrays and submit them."""
+    from bl30k_gen.cluster import dataset, worklist
+    from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.config import draft_of
+    from bl30k_gen.dataset.layout import Layout
+    from bl30k_gen.library.catalogue import open_catalogue
+
+    wanted = worklist.indices_from(count, None, indices)
+    settings = load_settings(slurm, _changes(slurm_overrides, videos_per_task))
+    recipe = dataset.config_of(config, out, overrides or [])
+    recipe = draft_of(recipe) if draft else recipe
+    submissions = Submissions(out)
+    if dry_run:
+        print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
+        return
+    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
+    jobs = submissions.submit(settings, wanted, recipe.runtime.device)
+    print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
+
+
+@app.command()
+def status(dataset: Dataset, count: CountOption = None, as_json: Json = False) -> None:
+    """How far a dataset is: done, running, failed, frames/s, time left, slow nodes."""
+    from bl30k_gen.cluster.status import status
+
+    found = status(dataset, count)
+    print(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
+
+
+@app.command()
+def resubmit(
+    dataset: Dataset,
+    count: CountOption = None,
+    slurm: SlurmFile = None,
+    slurm_overrides: SlurmOverrides = None,
+    videos_per_task: PerTask = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Submit exactly what is missing, failed videos included, with the settings of the last time or others."""
+    from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.status import open_existing
+    from bl30k_gen.scene.sampler import video_name
+
+    layout, config = open_existing(dataset)
+    submissions = Submissions(dataset)
+    wanted = submissions.wanted() if count is None else range(count)
+    done, under_way = set(layout.published()), submissions.under_way()
+    segment = config.dataset.videos_per_segment
+    missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]
+    settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))
+    if not missing:
+        print(f"nothing to submit: {len(done)} of {len(wanted)} videos are done, {len(under_way)} in Slurm's queue")
+    elif dry_run:
+        print("\n".join(submissions.preview(settings, missing, config.runtime.device)))
+    else:
+        jobs = submissions.submit(settings, missing, config.runtime.device)
+        print(f"{len(missing)} missing videos submitted as job {', '.join(jobs)}")
+
+
+@app.command()
+def prune(dataset: Dataset, scratch: Scratch = None, as_json: Json = False) -> None:
+    """Clear up after workers that are gone: leases, logs of finished videos, leftovers, this machine's scratch."""
+    from bl30k_gen.cluster.prune import prune
+    from bl30k_gen.cluster.status import open_existing
+
+    pruned = prune(*open_existing(dataset), scratch)
+    if as_json:
+        print(json.dumps(vars(pruned), indent=1))
+        return
+    print(f"{len(pruned.leases)} stale leases freed {' '.join(pruned.leases)}".rstrip())
+    print(f"{pruned.logs} logs, {pruned.leftovers} leftovers, {pruned.scratch} scratch folders removed")
+
+
+def _changes(overrides: list[str] | None, videos_per_task: int | None) -> list[str]:
+    per_task = [] if videos_per_task is None else [f"videos_per_task={videos_per_task}"]
+    return [*(overrides or []), *per_task]

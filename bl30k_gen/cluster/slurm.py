@@ -1,0 +1,247 @@
+"""Slurm: job arrays whose tasks render slices of a list of videos.
+
+Everything about a submission lies in ``<dataset>/Slurm/<number>/``: the settings, for each array a script, the list
+of its videos and the job id, and the tasks' output. Nothing is asked of Slurm that these files can tell.
+"""
+
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field
+
+from bl30k_gen.cluster.worklist import read_indices, take_shard
+from bl30k_gen.config import Count, Device, Section, Whole, load_section
+from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
+from bl30k_gen.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ROOT / "slurm"
+JOB_NAME = "bl30k"
+USUAL_ARRAY = 1001  # Slurm's own MaxArraySize, for scripts that are written where there is no Slurm
+
+Word = Annotated[str, Field(pattern=r"^[\w.,:@%/+=-]+$")]
+NodePath = Annotated[str, Field(pattern=r"^[\w./${}-]+$")]  # may name variables of the node, such as $TMPDIR
+Directive = Annotated[str, Field(pattern=r"^--[a-z][^\n\r]*$")]
+
+
+class Settings(Section):
+    """How a build runs on a cluster; the keys are explained in ``slurm/cpu.yaml``."""
+
+    partition: Word | None
+    account: Word | None
+    gres: Word | None
+    cpus: Count
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]?$")]
+    time: Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")]
+    stop_before: Annotated[int, Field(ge=0, le=65535)]
+    at_once: Whole
+    videos_per_task: Count
+    workers: Count
+    scratch: NodePath | None
+    kernel_cache: NodePath
+    directives: list[Directive]
+    command: list[str] | None
+
+
+@dataclass(frozen=True)
+class Array:
+    """A job array: its videos, and into how many tasks they are divided."""
+
+    indices: list[int]
+    tasks: int
+
+
+def divide(indices: list[int], videos_per_task: int, largest: int) -> list[Array]:
+    """Cut a list of videos into arrays of at most ``largest`` tasks, as even as can be."""
+    tasks = math.ceil(len(indices) / videos_per_task)
+    arrays = math.ceil(tasks / largest)
+    slices = (take_shard(indices, part, arrays) for part in range(arrays))
+    return [Array(part, math.ceil(len(part) / videos_per_task)) for part in slices]
+
+
+def script(settings: Settings, array: Array, out: Path, folder: Path, number: int, device: Device) -> str:
+    """The sbatch script of an array.
+
+    Args:
+        out: the dataset.
+        folder: of the submission.
+        number: the array's, in the submission.
+    """
+    limit = f"%{settings.at_once}" if settings.at_once else ""
+    directives = {
+        "job-name": JOB_NAME,
+        "array": f"0-{array.tasks - 1}{limit}",
+        "partition": settings.partition,
+        "account": settings.account,
+        "nodes": 1,
+        "ntasks": 1,
+        "cpus-per-task": settings.cpus,
+        "mem": settings.memory,
+        "time": settings.time,
+        "gres": settings.gres,
+        "output": folder / "%A_%a.log",
+        "open-mode": "append",
+        "signal": f"B:USR1@{settings.stop_before}",
+    }
+    lines = [f"#SBATCH --{key}={value}" for key, value in directives.items() if value is not None]
+    lines += ["#SBATCH --requeue", *(f"#SBATCH {directive}" for directive in settings.directives)]
+    cache = settings.kernel_cache
+    lines += ["", "# Compiled GPU kernels stay on the node."]
+    lines += [f'export CUDA_CACHE_PATH="{cache}/cuda" OPTIX_CACHE_PATH="{cache}/optix" CUDA_CACHE_MAXSIZE=4294967296']
+    command = settings.command or [sys.executable, str(ROOT / "generate.py")]
+    flags = ["render", "--out", out, "--indices", folder / f"array-{number}.indices", "--shard", "slurm"]
+    flags += ["--workers", settings.workers, "--device", _task_device(settings, device)]
+    words = shlex.join(map(str, ["bash", ROOT / "slurm" / "task.sh", *command, *flags]))
+    scratch = f' --scratch "{settings.scratch}"' if settings.scratch else ""
+    return "\n".join(["#!/bin/bash", *lines, "", f"exec {words}{scratch}", ""])
+
+
+def _task_device(settings: Settings, device: Device) -> Device:
+    """Without a GPU of its own a task leaves the node's GPUs to others."""
+    return "cpu" if device == "auto" and settings.gres is None else device
+
+
+class Submissions:
+    """What was submitted for the dataset in ``out``."""
+
+    def __init__(self, out: Path):
+        self.out = out.absolute()
+        self.folder = self.out / "Slurm"
+
+    def numbers(self) -> list[str]:
+        names = os.listdir(self.folder) if self.folder.exists() else []
+        return sorted(name for name in names if name.isdecimal())
+
+    def wanted(self) -> list[int]:
+        """Indices of all videos that were ever asked for."""
+        asked: set[int] = set()
+        for number in self.numbers():
+            for path in (self.folder / number).glob("array-*.indices"):
+                asked.update(read_indices(path))
+        return sorted(asked)
+
+    def settings_file(self) -> Path | None:
+        """The settings of the latest submission."""
+        numbers = self.numbers()
+        return self.folder / numbers[-1] / "settings.yaml" if numbers else None
+
+    def tasks(self) -> dict[str, int]:
+        """``{state: tasks}`` of those that Slurm still has, e.g. RUNNING or PENDING."""
+        ours = {job for _, _, job in self._jobs()}
+        states: dict[str, int] = {}
+        for job, _, state in _queue():
+            if job in ours:
+                states[state] = states.get(state, 0) + 1
+        return states
+
+    def under_way(self) -> set[int]:
+        """Indices of the videos of all tasks that Slurm still has."""
+        arrays = {job: (folder, number) for folder, number, job in self._jobs()}
+        indices: set[int] = set()
+        for job, task, _ in _queue():
+            if job in arrays:
+                folder, number = arrays[job]
+                part, parts = int(task), _array_tasks(folder / f"array-{number}.sh")
+                indices.update(take_shard(read_indices(folder / f"array-{number}.indices"), part, parts))
+        return indices
+
+    def submit(self, settings: Settings, indices: list[int], device: Device) -> list[str]:
+        """Write the scripts and hand them to Slurm; return the job ids.
+
+        Raises:
+            UserError: Slurm is not here, or refuses; what it has taken before is recorded and runs.
+        """
+        arrays = divide(indices, settings.videos_per_task, max_array_size())
+        folder = self._new_folder()
+        write_atomically(folder / "settings.yaml", yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+        for number, array in enumerate(arrays):
+            text = "".join(f"{index}\n" for index in array.indices)
+            write_atomically(folder / f"array-{number}.indices", text)
+            write_atomically(folder / f"array-{number}.sh", script(settings, array, self.out, folder, number, device))
+        jobs = []
+        for number in range(len(arrays)):
+            answer = _ask("sbatch", "--parsable", str(folder / f"array-{number}.sh"))
+            jobs.append(answer.strip().split(";")[0])
+            write_atomically(folder / f"array-{number}.job", jobs[-1] + "\n")
+        return jobs
+
+    def preview(self, settings: Settings, indices: list[int], device: Device) -> list[str]:
+        """The scripts that ``submit`` would hand over; nothing is written."""
+        try:
+            largest = max_array_size()
+        except UserError:
+            largest = USUAL_ARRAY
+        folder = self.folder / self._next_number()
+        arrays = divide(indices, settings.videos_per_task, largest)
+        return [script(settings, array, self.out, folder, n, device) for n, array in enumerate(arrays)]
+
+    def _next_number(self) -> str:
+        return f"{int((self.numbers() or ['0'])[-1]) + 1:03d}"
+
+    def _new_folder(self) -> Path:
+        with clear_disk_errors(self.folder / "new"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            while True:
+                folder = self.folder / self._next_number()
+                try:
+                    folder.mkdir()
+                    return folder
+                except FileExistsError:  # somebody else submits, too
+                    continue
+
+    def _jobs(self) -> list[tuple[Path, int, str]]:
+        """(folder, array's number, job id) of everything that was handed to Slurm."""
+        found = []
+        for number in self.numbers():
+            for path in sorted((self.folder / number).glob("array-*.job")):
+                found.append((path.parent, int(path.stem.removeprefix("array-")), path.read_text().strip()))
+        return found
+
+
+def max_array_size() -> int:
+    """How many tasks an array may have on this cluster. Raises UserError where there is no Slurm."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    return int(found[1]) if found else USUAL_ARRAY
+
+
+def allotted_threads(workers: int) -> int:
+    """Render threads of each worker from Slurm's allotment; 0, which is all, outside of Slurm."""
+    cpus = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return max(1, int(cpus) // workers) if cpus.isdecimal() else 0
+
+
+def _array_tasks(path: Path) -> int:
+    return int(re.search(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)[1]) + 1
+
+
+def _queue() -> list[tuple[str, str, str]]:
+    """(array's job id, task, state) of every task of this project that Slurm still has."""
+    lines = _ask("squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F %K %T").splitlines()
+    return [tuple(line.split()) for line in lines if len(line.split()) == 3]
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    except FileNotFoundError:
+        raise UserError(f"{command[0]} is not installed", "run this where Slurm is; --dry-run needs none") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{command[0]} does not answer", "is the cluster up? Try again later") from None
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        remedy = "change the settings (--slurm-set), then `generate.py resubmit`"
+        raise UserError(f"{command[0]}: {lines[-1]}", remedy if command[0] == "sbatch" else "is the cluster up?")
+    return done.stdout
+
+
+def load_settings(path: Path | None, overrides: list[str]) -> Settings:
+    """Read settings; ``None`` names ``slurm/cpu.yaml``. Raises UserError."""
+    return load_section(Settings, path or SETTINGS / "cpu.yaml", overrides)

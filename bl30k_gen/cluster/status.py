@@ -1,0 +1,132 @@
+"""How far a dataset is: from a few listings and the journals of the runs, never from its frames.
+
+The cost is O(videos) lines to read and O(videos in the making) files to look at.
+"""
+
+import os
+import statistics
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.cluster import process
+from bl30k_gen.cluster.journal import run_entries
+from bl30k_gen.cluster.lease import FREE, HEARTBEAT, holders
+from bl30k_gen.cluster.slurm import Submissions
+from bl30k_gen.cluster.worker import set_aside
+from bl30k_gen.config import Config, load_config
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.errors import UserError
+from bl30k_gen.scene.sampler import video_name
+
+RECENT = 3600.0  # seconds over which the speed is taken
+SLOW = 2.0  # times the median of the nodes
+
+
+@dataclass(frozen=True)
+class Status:
+    wanted: int
+    done: int
+    running: list[str]
+    interrupted: list[str]  # begun by a worker of which there is no sign of life
+    failed: dict[str, str]  # set aside: {video: reason}
+    pending: int  # nobody has them, frames of some may be there already
+    frames_per_second: float  # of all nodes together, in the last hour of work
+    seconds_left: float | None  # at this speed; None: unknown
+    slow_nodes: dict[str, float]  # {node: its seconds a frame, as a multiple of the nodes' median}
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        share = self.done / self.wanted if self.wanted else 0.0
+        lines = [
+            f"{self.done} of {self.wanted} videos done ({share:.1%}), {len(self.running)} running, "
+            f"{len(self.failed)} failed, {len(self.interrupted)} interrupted, {self.pending} pending"
+        ]
+        if self.frames_per_second:
+            left = "" if self.seconds_left is None else f", {_duration(self.seconds_left)} left at this speed"
+            lines.append(f"{self.frames_per_second:.2f} frames/s{left}")
+        for reason, count in Counter(self.failed.values()).most_common():
+            first = next(name for name in self.failed if self.failed[name] == reason)
+            lines.append(f"failed: {count} x {reason} (e.g. {first})")
+        for node, factor in self.slow_nodes.items():
+            lines.append(f"slow: {node} takes {factor:.1f} times the median of the nodes")
+        return lines
+
+
+def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]:
+    """All videos that the dataset shall have: the first ``count``, or those that were submitted, or those begun."""
+    indices = list(range(count)) if count is not None else Submissions(layout.root).wanted()
+    if indices:
+        return [video_name(index, config.dataset.videos_per_segment) for index in indices]
+    return sorted({*layout.published(), *holders(layout), *set_aside(layout)})
+
+
+def open_existing(root: Path) -> tuple[Layout, Config]:
+    """Raises UserError where no dataset was begun."""
+    layout = Layout(root)
+    if not layout.config.exists():
+        raise UserError(f"{root} holds no config.yaml", "no dataset was begun there; give its folder")
+    return layout, load_config(layout.config)
+
+
+def status(root: Path, count: int | None = None) -> Status:
+    """Raises UserError where there is no dataset."""
+    layout, config = open_existing(root)
+    wanted = wanted_names(layout, config, count)
+    done = set(layout.published()).intersection(wanted)
+    failed = {name: reason for name, reason in set_aside(layout).items() if name not in done}
+    held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
+    running = [name for name, lease in held.items() if _lives(lease, config.runtime.lease_timeout)]
+    interrupted = sorted(held.keys() - set(running))
+    pending = len(wanted) - len(done | failed.keys() | held.keys())
+    speed, slow = _speeds(layout)
+    frames = (len(wanted) - len(done) - len(failed)) * config.video.frames
+    return Status(
+        wanted=len(wanted),
+        done=len(done),
+        running=running,
+        interrupted=interrupted,
+        failed={name: reason for name, reason in failed.items() if name not in running},
+        pending=pending,
+        frames_per_second=speed,
+        seconds_left=frames / speed if speed and frames else None,
+        slow_nodes=slow,
+    )
+
+
+def _lives(lease: Path, timeout: float) -> bool:
+    """A guess for people, which trusts the clocks; workers judge leases by their own clock alone."""
+    if process.surely_dead(lease.name):
+        return False
+    try:
+        return time.time() - os.stat(lease / HEARTBEAT).st_mtime < timeout
+    except OSError:
+        return False
+
+
+def _speeds(layout: Layout) -> tuple[float, dict[str, float]]:
+    """Frames/s in the last hour of work, and the slow nodes."""
+    entries = sorted(run_entries(layout), key=lambda entry: entry["time"])
+    if not entries:
+        return 0.0, {}
+    end = entries[-1]["time"]
+    begin = max(entries[0]["time"], end - RECENT)
+    videos = [entry for entry in entries if entry.get("frames")]
+    frames = sum(entry["frames"] for entry in videos if entry["time"] >= begin)
+    of_node: dict[str, list[float]] = {}
+    for entry in videos:
+        of_node.setdefault(entry["host"], []).append(entry["frame_seconds"])
+    medians = {node: statistics.median(seconds) for node, seconds in sorted(of_node.items())}
+    typical = statistics.median(medians.values()) if medians else 0.0
+    slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
+    return (frames / (end - begin) if end > begin else 0.0), slow
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    days, hours = minutes // 1440, minutes // 60 % 24
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min"
