@@ -1,0 +1,137 @@
+"""ResNet encoders cut at stride 16, with extra input channels for masks."""
+
+import urllib.error
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+STRIDE = 16
+"""Images are encoded at this stride; their sides must be multiples of it."""
+
+CHANNELS = {"resnet18": (256, 128, 64), "resnet50": (1024, 512, 256)}
+"""Channels of (f16, f8, f4) by backbone."""
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Images are RGB in [0, 1], minus MEAN, divided by STD, in every network here."""
+
+
+class ResNetEncoder(nn.Module):
+    """torchvision's ResNet up to layer3.
+
+    Args:
+        backbone: "resnet18" or "resnet50".
+        in_channels: 3 for an image, more for an image with masks.
+        bias: give every convolution a bias, as the published mask encoders do (zero at the start).
+    """
+
+    def __init__(self, backbone: str = "resnet50", in_channels: int = 3, bias: bool = False):
+        super().__init__()
+        if backbone not in CHANNELS:
+            raise ValueError(f"backbone {backbone!r} is unknown: choose one of {', '.join(CHANNELS)}")
+        self.backbone = backbone
+        resnet = torchvision.models.get_model(backbone, weights=None)
+        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
+        self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
+        if bias:
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.bias = nn.Parameter(torch.zeros(module.out_channels))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, in_channels, H, W) -> f16, f8, f4 at strides 16, 8 and 4, channels as in ``CHANNELS``."""
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        f4 = self.layer1(x)
+        f8 = self.layer2(f4)
+        return self.layer3(f8), f8, f4
+
+    @torch.no_grad()
+    def load_imagenet(self, source: str | Path) -> None:
+        """Start from ImageNet weights; ``source`` as in ``imagenet_weights``.
+
+        Extra input channels of the stem get orthogonal weights; biases that ImageNet's ResNet lacks stay zero.
+        """
+        weights = imagenet_weights(self.backbone, source)
+        own = self.state_dict()
+        for key, value in own.items():
+            if key.endswith(".bias") and key not in weights:
+                weights[key] = torch.zeros_like(value)
+            given = weights.get(key)
+            if given is None or (given.shape != value.shape and key != "conv1.weight"):
+                raise ValueError(f"{source}: {key} does not fit, so this is not torchvision's {self.backbone}")
+        weights["conv1.weight"] = widen_stem(weights["conv1.weight"], own["conv1.weight"].shape[1])
+        self.load_state_dict({key: weights[key] for key in own})
+
+
+def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
+    """The state dict of torchvision's ImageNet ResNet, the first version, which all published networks began from.
+
+    source: "torchvision" (its cache, else a download), a weights file, or a folder that holds torchvision's files.
+    Raises ValueError when the weights cannot be had, naming the file and where to put it.
+    """
+    entry = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
+    name = Path(entry.url).name
+    if str(source) == "torchvision":
+        place = Path(torch.hub.get_dir()) / "checkpoints" / name
+        try:
+            return dict(entry.get_state_dict(progress=False, check_hash=True, weights_only=True))
+        except (urllib.error.URLError, OSError, RuntimeError) as error:
+            raise ValueError(
+                f"ImageNet weights of {backbone} cannot be downloaded ({error}): put {name} at {place}, "
+                "name a local copy of it, or train with --no-pretrained"
+            ) from error
+    file = Path(source) / name if Path(source).is_dir() else Path(source)
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; put torchvision's {name} there, or train with --no-pretrained")
+    return read_weights(file)
+
+
+def read_weights(file: str | Path) -> dict:
+    """The dictionary in a ``.pth`` file, read without executing anything. Raises ValueError when it cannot be read."""
+    if not Path(file).is_file():
+        raise ValueError(f"{file}: no such file")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and archive errors have no common base
+        raise ValueError(f"{file}: not a readable weights file ({type(error).__name__}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: holds a {type(content).__name__}, not a dictionary of weights")
+    return dict(content)
+
+
+def widen_stem(weight: Tensor, in_channels: int, generator: torch.Generator | None = None) -> Tensor:
+    """Append orthogonal input channels to a stem weight (out, in, 7, 7) until it has ``in_channels``.
+
+    This is how a network of single objects becomes one of several (4 -> 5 channels), and ImageNet's 3 channels 4 or 5.
+    """
+    extra = in_channels - weight.shape[1]
+    if extra < 0:
+        raise ValueError(f"a stem with {weight.shape[1]} input channels cannot become one with {in_channels}")
+    if extra == 0:
+        return weight
+    added = weight.new_empty(weight.shape[0], extra, *weight.shape[2:])
+    return torch.cat([weight, nn.init.orthogonal_(added, generator=generator)], dim=1)
+
+
+def fold_batchnorm(network: nn.Module) -> nn.Module:
+    """Fold every frozen batch norm of the ResNet encoders into the convolution before it, in place, for inference.
+
+    The outputs stay the same up to float32 rounding; the state dict does not, so save the network before folding.
+    Other networks may be passed too: a batch norm is folded when it is named ``bn<i>`` next to ``conv<i>``, or
+    directly follows a convolution in a Sequential.
+    """
+    for module in network.modules():
+        children = dict(module.named_children())
+        names = list(children)
+        pairs = [(f"conv{name[2:]}", name) for name in names if name.startswith("bn")]
+        if isinstance(module, nn.Sequential):
+            pairs += list(zip(names, names[1:], strict=False))
+        for conv, norm in pairs:
+            if isinstance(children.get(conv), nn.Conv2d) and isinstance(children[norm], nn.BatchNorm2d):
+                setattr(module, conv, fuse_conv_bn_eval(children[conv].eval(), children[norm].eval()))
+                setattr(module, norm, nn.Identity())
+    return network

@@ -1,0 +1,47 @@
+"""S2M, scribbles to a mask (MiVOS, section 3.1): DeepLabV3+ that sees the image, the mask so far and two scribble maps."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.deeplab import DeepLabV3Plus
+
+
+@dataclass(frozen=True)
+class S2MConfig:
+    """Widths of the ASPP with the head, and of the projected layer1 features. The defaults are the published ones."""
+
+    dim: int = 256
+    low_dim: int = 48
+
+
+class S2M(DeepLabV3Plus):
+    """One object at a time; several objects go through hard soft-aggregation afterwards.
+
+    The published network trains with its batch norms in training mode, unlike every other network here.
+    """
+
+    def __init__(self, config: S2MConfig | None = None):
+        config = config or S2MConfig()
+        super().__init__(6, config.dim, config.low_dim)
+        self.config = config
+        nn.init.orthogonal_(self.head[3].weight)
+        nn.init.zeros_(self.head[3].bias)
+
+    def segment(self, image: Tensor, mask: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Logits (B, O, H, W).
+
+        Args:
+            image: (B, 3, H, W), normalised; H and W multiples of 16.
+            mask, positive, negative: (B, O, H, W) of 0 and 1: the mask so far, and scribbles inside and outside.
+        """
+        if not mask.shape == positive.shape == negative.shape or mask.shape[-2:] != image.shape[-2:]:
+            raise ValueError(
+                f"mask {tuple(mask.shape)} and scribbles {tuple(positive.shape)}, {tuple(negative.shape)} "
+                f"do not fit images {tuple(image.shape)}: expected (B, O, H, W)"
+            )
+        objects = mask.shape[1]
+        images = image.unsqueeze(1).expand(-1, objects, -1, -1, -1)
+        channels = torch.cat([images, torch.stack([mask, positive, negative], dim=2)], dim=2)
+        return self(channels.flatten(0, 1)).view(mask.shape)

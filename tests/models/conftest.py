@@ -1,0 +1,74 @@
+"""Golden numbers of the published networks, for deterministic weights and inputs (see the shared folder's README)."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import checkpoint
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+class Golden:
+    """One golden file: its numbers, and networks filled by the published key names."""
+
+    def __init__(self, folder: Path, recipe, name: str):
+        self.recipe, self._folder = recipe, folder
+        self.numbers = np.load(folder / f"{name}.npz")
+        self.gain = json.loads(str(self.numbers["gain"]))
+        self.meta = json.loads(str(self.numbers["meta"]))
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self.numbers[key]
+
+    def weights(self, keys: str, gain: dict | None = None) -> dict[str, torch.Tensor]:
+        """A published state dict of the recipe's weights, for a list of keys and shapes."""
+        self.recipe.GAIN.clear()
+        self.recipe.GAIN.update(self.gain if gain is None else gain)
+        shapes = json.loads((self._folder / f"{keys}_keys.json").read_text())
+        return {key: torch.from_numpy(self.recipe.weight_for(key, shape)) for key, shape in shapes}
+
+    def network(self, keys: str, gain: dict | None = None, **changes) -> torch.nn.Module:
+        return checkpoint.from_published(self.weights(keys, gain), **changes).eval()
+
+    def image(self, name: str, height: int = 96, width: int = 160) -> torch.Tensor:
+        return torch.from_numpy(self.recipe.image(name, height, width))
+
+    def soft(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
+        """(1, O, H, W)"""
+        return torch.from_numpy(np.stack([self.recipe.soft_mask(name, height, width, o) for o in range(objects)])[None])
+
+    def hard(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
+        return (self.soft(name, objects, height, width) > 0.5).float()
+
+    def check(self, key: str, got: torch.Tensor, atol: float = 1e-4, rtol: float = 1e-5) -> None:
+        """Compare with the numbers under ``key``, sub-sampling ``got`` if they were."""
+        expected = self.numbers[key]
+        got = got.detach().numpy()
+        if expected.shape != got.shape:
+            got = self.recipe.sub(got, expected_size(got.size, expected.size))
+        np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol, err_msg=key)
+
+
+def expected_size(size: int, kept: int) -> int:
+    """The n for which the recipe's sub-sampling of ``size`` numbers leaves ``kept``."""
+    step = next(step for step in range(1, size + 1) if -(-size // step) == kept)
+    return -(-size // step)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """golden(name) -> Golden; skips where the shared data are absent."""
+    shared = Path(os.environ.get("BL30K_SHARED", Path(__file__).parents[3] / "shared"))
+    folder = shared / "golden"
+    if not (folder / "recipe.py").is_file():
+        pytest.skip(f"no golden numbers at {folder}; set BL30K_SHARED")
+    spec = importlib.util.spec_from_file_location("golden_recipe", folder / "recipe.py")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    return lambda name: Golden(folder, recipe, name)
