@@ -6,7 +6,7 @@ Batches are totals over all processes.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -204,6 +204,7 @@ def load_stage(
     overrides: Iterable[str] = (),
     data: Iterable[str] = (),
     preset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Stage:
     """A stage by its name, or from a YAML file of one's own.
 
@@ -212,15 +213,18 @@ def load_stage(
         data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
             name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
         preset: name of a file in ``presets/``, or its path, applied before the overrides.
+        changes: of a recipe, by dotted key; applied before the preset.
 
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is wrong.
     """
-    path = _find(name, STAGES, "stage", stage_names())
+    path = find(name, STAGES, "stage", stage_names())
     values = _read_with_extends(path, ())
+    for key, value in (changes or {}).items():
+        _set(values, key, value)
     if preset is not None:
         known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        values = _merge(values, _read_with_extends(_find(preset, PRESETS, "preset", known), ()))
+        values = _merge(values, _read_with_extends(find(preset, PRESETS, "preset", known), ()))
     for override in overrides:
         _apply_override(values, override)
     _place_data(values, list(data))
@@ -260,7 +264,8 @@ def _is_identity(key: str) -> bool:
     return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith(".path"))
 
 
-def _find(name: str, folder: Path, what: str, known: list[str]) -> Path:
+def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
+    """A YAML of the project by its name, or the user's own by its path. Raises UserError with the nearest name."""
     if name in known:
         return folder / f"{name}.yaml"
     if Path(name).suffix in (".yaml", ".yml"):
@@ -299,6 +304,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
     if isinstance(value, str):
         value = _number(value)
+    _set(values, key, value)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
     *sections, leaf = key.split(".")
     node = values
     for section in sections:

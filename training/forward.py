@@ -83,7 +83,7 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
 
     The whole memory also reads the even frames, as the teacher of the recurrent embedding (unbiased guidance), and
     writes the masks that go into memory. The first frame's value from its perturbed mask is held to the value from
-    its true mask (mask consistency). A network without recurrence, RDE's first stage, reads all from the whole memory.
+    its true mask (mask consistency). Without recurrence, in RDE's first stage, all is read from the whole memory.
     """
     queries = encode_queries(network, batch)
     first = network.encode_memory(batch.images[:, 0], queries[0], batch.given)

@@ -47,4 +47,4 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """
     student = student.float().log_softmax(2)
     teacher = teacher.float().softmax(2)
-    return F.kl_div(student, teacher, reduction="mean") * student.shape[1]
+    return F.kl_div(student, teacher, reduction="none").mean() * student.shape[1]

@@ -43,8 +43,9 @@ class Images:
         self.source, self.augmentation = source, augmentation
         self.frames, self.size = frames, size
         root = Path(source.path)
-        pairs = find_pairs(root)
-        self.pairs = [pair for pair in pairs if rank_of(str(pair.image.relative_to(root))) < source.share]
+        named = {str(pair.image.relative_to(root)): pair for pair in find_pairs(root)}
+        self.names = [name for name in named if rank_of(name) < source.share]
+        self.pairs = [named[name] for name in self.names]
         if not self.pairs:
             raise UserError(f"{source.path} has no images to train on", "raise its share")
 

@@ -1,5 +1,7 @@
 """Sources by weight, in a fixed order: sample number n of a run is the same on any number of workers and GPUs."""
 
+import hashlib
+import signal
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -80,9 +82,13 @@ class Mixture(Dataset):
         return joined[rng(self.seed, "order", epoch).permutation(len(joined))]
 
     def describe(self) -> dict[str, dict[str, float | str]]:
-        """What each source holds, for people."""
-        rows = zip(self.names, self.sources, self._counts(), strict=True)
-        return {name: {"path": s.source.path, "items": len(s), "samples_per_epoch": n} for name, s, n in rows}
+        """What each source holds; the digest is of the names of its items."""
+        rows = {}
+        for name, source, count in zip(self.names, self.sources, self._counts(), strict=True):
+            digest = hashlib.sha256("\n".join(source.names).encode()).hexdigest()
+            path = str(source.source.path)
+            rows[name] = {"path": path, "items": len(source), "samples_per_epoch": count, "digest": digest}
+        return rows
 
     def _counts(self) -> list[int]:
         return [max(1, round(w * len(s))) for w, s in zip(self.weights, self.sources, strict=True)]
@@ -145,7 +151,14 @@ def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = Fals
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_signals_to_the_trainer,
     )
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; workers go on until the trainer has saved and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _open(name: str, source, stage: Stage) -> Images | Videos:
