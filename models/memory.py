@@ -37,7 +37,7 @@ class Reading:
 
     top_k: int | None = None
     sigma: float | None = None
-    budget: int = 256 * 2**20
+    budget: int = 64 * 2**20
 
     def __post_init__(self):
         if self.top_k is not None and self.top_k < 1:
