@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bl30k_gen.blender import runtime
-from bl30k_gen.blender.build import MASK_SCENE
+from bl30k_gen.blender.build import BACKDROP, MASK_SCENE
 from bl30k_gen.scene.spec import SceneSpec
 
 bproc = runtime.load_blenderproc()
@@ -62,6 +62,8 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
         transmission_bounces=bounces.transmission,
         volume_bounces=bounces.volume,
     )
+    backdrop = bpy.data.materials[BACKDROP]
+    backdrop.cycles.emission_sampling = "AUTO" if settings.backdrop_as_light else "NONE"
     cycles = scene.cycles
     cycles.min_light_bounces = bounces.minimum
     cycles.adaptive_min_samples = settings.adaptive_minimum
