@@ -49,22 +49,23 @@ class ResNetEncoder(nn.Module):
         f8 = self.layer2(f4)
         return self.layer3(f8), f8, f4
 
-    @torch.no_grad()
-    def load_imagenet(self, source: str | Path) -> None:
-        """Start from ImageNet weights; ``source`` as in ``imagenet_weights``.
 
-        Extra input channels of the stem get orthogonal weights; biases that ImageNet's ResNet lacks stay zero.
-        """
-        weights = imagenet_weights(self.backbone, source)
-        own = self.state_dict()
-        for key, value in own.items():
-            if key.endswith(".bias") and key not in weights:
-                weights[key] = torch.zeros_like(value)
-            given = weights.get(key)
-            if given is None or (given.shape != value.shape and key != "conv1.weight"):
-                raise ValueError(f"{source}: {key} does not fit, so this is not torchvision's {self.backbone}")
-        weights["conv1.weight"] = widen_stem(weights["conv1.weight"], own["conv1.weight"].shape[1])
-        self.load_state_dict({key: weights[key] for key in own})
+@torch.no_grad()
+def load_imagenet(encoder: nn.Module, backbone: str, source: str | Path) -> None:
+    """Start an encoder with torchvision's names from ImageNet weights; ``source`` as in ``imagenet_weights``.
+
+    Extra input channels of the stem get orthogonal weights; biases that ImageNet's ResNet lacks stay zero.
+    """
+    weights = imagenet_weights(backbone, source)
+    own = encoder.state_dict()
+    for key, value in own.items():
+        if key.endswith(".bias") and key not in weights:
+            weights[key] = torch.zeros_like(value)
+        given = weights.get(key)
+        if given is None or (given.shape != value.shape and key != "conv1.weight"):
+            raise ValueError(f"{source}: {key} does not fit, so this is not torchvision's {backbone}")
+    weights["conv1.weight"] = widen_stem(weights["conv1.weight"], own["conv1.weight"].shape[1])
+    encoder.load_state_dict({key: weights[key] for key in own})
 
 
 def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:

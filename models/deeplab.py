@@ -1,12 +1,14 @@
 """DeepLabV3+ (Chen et al., 2018) with a ResNet-50 at output stride 16, for scribbles and clicks."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from models.backbone import STRIDE
+from models.backbone import STRIDE, load_imagenet
 
 
 class DilatedResNet50(nn.Module):
@@ -48,6 +50,10 @@ class DeepLabV3Plus(nn.Module):
             nn.ReLU(),
             nn.Conv2d(dim, 1, 1),
         )
+
+    def load_imagenet(self, source: str | Path) -> None:
+        """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
+        load_imagenet(self.backbone, "resnet50", source)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, low_dim + dim, H/4, W/4): layer1 features first, then the ASPP's."""

@@ -23,7 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KMN_SIGMA = 7.0
-"""Width of the Gaussian in KMN's paper, in positions at stride 16; the MiVOS evaluations use 5.6."""
+"""Width of the Gaussian in KMN's paper, in positions at stride 16."""
+EVALUATION_SIGMA = 5.6
+"""The width in the kernelised evaluations of Mask-Propagation and MiVOS."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Reading:
 
     top_k: int | None = None
     sigma: float | None = None
-    budget: int = 256 * 2**20
+    budget: int = 64 * 2**20
 
     def __post_init__(self):
         if self.top_k is not None and self.top_k < 1:
@@ -64,7 +66,6 @@ def read_memory(
     Returns: (B, O, Cv, h, w).
     """
     _check(memory_key, query_key, memory_value)
-    batch, objects, channels = memory_value.shape[:3]
     values = _positions(memory_value)
     readouts = []
     for scores in _score_chunks(memory_key, query_key, similarity, reading):

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone import CHANNELS, STRIDE, ResNetEncoder
+from models.backbone import CHANNELS, STRIDE, ResNetEncoder, load_imagenet
 from models.memory import SOFTMAX, Reading, read_memory
 
 
@@ -46,6 +46,8 @@ class Entry(NamedTuple):
     @staticmethod
     def cat(entries: list["Entry"]) -> "Entry":
         """Join entries along time. The channels lie last in storage, the layout that reading is fastest with."""
+        if not entries:
+            raise ValueError("memory is empty: a labelled frame must enter it before it is read")
 
         def join(tensors: list[Tensor]) -> Tensor:
             return torch.cat([tensor.movedim(2, -1) for tensor in tensors], dim=2).movedim(-1, 2)
@@ -191,7 +193,7 @@ class PropagationNetwork(nn.Module, ABC):
         """Start the encoders from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
         for module in self.modules():
             if isinstance(module, ResNetEncoder):
-                module.load_imagenet(source)
+                load_imagenet(module, module.backbone, source)
 
     def memory_input(self, image: Tensor, masks: Tensor) -> Tensor:
         """Images with mask channels, one per object: (B*O, 5 or 4, H, W) of RGB, mask, sum of the other masks.

@@ -8,8 +8,6 @@ from PIL import Image
 
 from bl30k_gen.dataset.reader import open_dataset
 
-pytestmark = pytest.mark.xdist_group("render")
-
 
 @pytest.fixture
 def dataset(rendered, tmp_path):

@@ -1,1 +1,1 @@
-"""Teaches the networks and judges them."""
+"""Teaches the networks and judges them: data, losses, trainer, stages."""

@@ -19,6 +19,7 @@ bproc = runtime.load_blenderproc()
 SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
 SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
 MASK_SCENE = "masks"
+BACKDROP = "backdrop"  # name of its material
 
 
 def build(spec: SceneSpec) -> None:
@@ -88,13 +89,12 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
     image = _image("backdrop", load(backdrop.image, "background", spec).pixels)
-    material, tree, output = _bare_material("backdrop")
+    material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
     emission.inputs["Strength"].default_value = backdrop.strength
     tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
     tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
-    material.cycles.emission_sampling = "AUTO" if spec.render.backdrop_as_light else "NONE"
     plane.blender_obj.data.materials.append(material)
     _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bl30k_gen.blender import runtime
-from bl30k_gen.blender.build import MASK_SCENE
+from bl30k_gen.blender.build import BACKDROP, MASK_SCENE
 from bl30k_gen.scene.spec import SceneSpec
 
 bproc = runtime.load_blenderproc()
@@ -62,14 +62,17 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
         transmission_bounces=bounces.transmission,
         volume_bounces=bounces.volume,
     )
+    backdrop = bpy.data.materials[BACKDROP]
+    backdrop.cycles.emission_sampling = "FRONT_BACK" if settings.backdrop_as_light else "NONE"
     cycles = scene.cycles
     cycles.min_light_bounces = bounces.minimum
     cycles.adaptive_min_samples = settings.adaptive_minimum
     cycles.sampling_pattern = PATTERNS[settings.sampling_pattern]
     cycles.seed = spec.seed & 0x7FFFFFFF
     cycles.use_animated_seed = True  # noise that stands still would be learned as texture
-    cycles.use_denoising = settings.denoiser != "none"
-    if cycles.use_denoising:
+    denoise = settings.denoiser != "none"
+    cycles.use_denoising = scene.view_layers[0].cycles.use_denoising = denoise  # BlenderProc turns both off
+    if denoise:
         cycles.denoiser = "OPENIMAGEDENOISE"
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter = PREFILTERS[settings.denoise_prefilter]

@@ -11,9 +11,11 @@ import tempfile
 import types
 from dataclasses import asdict, dataclass
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 from bl30k_gen.errors import UserError
 
+SYSTEM_LIBRARIES = Path(__file__).with_name("system_libraries.sh")
 GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 
 
@@ -42,12 +44,13 @@ def load_blenderproc() -> types.ModuleType:
     try:
         import bpy  # noqa: F401
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed", "install it with: pip install '.[render]'") from None
+        raise UserError(f"{error.name} is not installed", _how_to_install()) from None
     except ImportError as error:
-        raise UserError(f"bpy cannot start: {error}", "install what it needs: sh slurm/system_libraries.sh") from None
+        remedy = f"install what it needs: sh {SYSTEM_LIBRARIES} {sys.executable}"
+        raise UserError(f"bpy cannot start: {error}", remedy) from None
     found = PathFinder.find_spec("blenderproc")
     if found is None:
-        raise UserError("blenderproc is not installed", "install it with: pip install '.[render]'")
+        raise UserError("blenderproc is not installed", _how_to_install())
 
     # SetupUtility is imported through a bare package first, because the real one calls setup() on import.
     bare = types.ModuleType("blenderproc")
@@ -69,6 +72,12 @@ def load_blenderproc() -> types.ModuleType:
 
     _initialise()
     return blenderproc
+
+
+def _how_to_install() -> str:
+    if sys.version_info[:2] != (3, 11):
+        return "run this with Python 3.11: Blender's wheel exists for no other"
+    return "install it with: pip install -c constraints.txt -e '.[render]'"
 
 
 def _initialise() -> None:

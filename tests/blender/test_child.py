@@ -9,8 +9,6 @@ import pytest
 from bl30k_gen.cluster.child import BlenderChild
 from bl30k_gen.errors import UserError
 
-pytestmark = pytest.mark.xdist_group("render")
-
 ROOT = Path(__file__).resolve().parents[2]
 
 ADAPTER = """

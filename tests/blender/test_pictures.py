@@ -9,8 +9,6 @@ from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.library.load import load_asset
 from bl30k_gen.scene import raster
 
-pytestmark = pytest.mark.xdist_group("render")
-
 
 def predicted(spec, frame):
     models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}

@@ -14,8 +14,6 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
 from bl30k_gen.scene.spec import parse_spec
 
-pytestmark = pytest.mark.xdist_group("render")
-
 
 def at(event, kind, name=None, frame=None):
     return event["event"] == kind and event.get("name") in (name, None) and event.get("frame") in (frame, None)

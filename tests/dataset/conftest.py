@@ -18,14 +18,6 @@ CONFIG = ["video.frames=8", "video.width=96", "video.height=64"]
 
 
 @pytest.fixture(scope="session")
-def davis() -> Path:
-    shared = Path(os.environ.get("BL30K_SHARED", ROOT.parent / "shared"))
-    if not (shared / "data/davis").is_dir():
-        pytest.skip("the shared DAVIS videos are not here")
-    return shared / "data/davis"
-
-
-@pytest.fixture(scope="session")
 def config():
     return load_config(ROOT / "render_configs/bl30k.yaml", CONFIG)
 

@@ -1,7 +1,5 @@
 import io
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,22 +7,6 @@ from PIL import Image
 
 from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
-
-
-def test_modules_import_fast_and_without_heavy_packages():
-    modules = "files masks layout metadata shards trees reader verify preview info card pack".split()
-    code = (
-        "import sys, time; start = time.perf_counter()\n"
-        + "".join(f"import bl30k_gen.dataset.{m}\n" for m in modules)
-        + "print(time.perf_counter() - start)\n"
-        "print(sorted({'pydantic', 'scipy', 'h5py', 'torch', 'bpy', 'yaml'} & set(sys.modules)))"
-    )
-    seconds, heavy = min(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split("\n", 1)
-        for _ in range(3)
-    )
-    assert heavy.strip() == "[]"
-    assert float(seconds) < 0.3
 
 
 def test_write_replaces_whole_files_and_makes_folders(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torchvision
 
-from models.backbone import ResNetEncoder, widen_stem
+from models.backbone import ResNetEncoder, load_imagenet, widen_stem
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -28,18 +28,18 @@ def test_imagenet_from_a_local_file_or_folder(tmp_path):
     torch.save(resnet.state_dict(), file)
     for source in (file, tmp_path):
         encoder = ResNetEncoder("resnet18", in_channels=5, bias=True)
-        encoder.load_imagenet(source)
+        load_imagenet(encoder, "resnet18", source)
         torch.testing.assert_close(encoder.conv1.weight[:, :3], resnet.conv1.weight)
         assert encoder.conv1.weight[:, 3:].abs().sum() > 0
         assert all((m.bias == 0).all() for m in encoder.modules() if isinstance(m, torch.nn.Conv2d))
         torch.testing.assert_close(encoder.layer3[1].conv2.weight, resnet.layer3[1].conv2.weight)
     with pytest.raises(ValueError, match="not torchvision's resnet50"):
-        ResNetEncoder("resnet50").load_imagenet(file)
+        load_imagenet(ResNetEncoder("resnet50"), "resnet50", file)
 
 
 def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"resnet50-0676ba61.pth there, or train with --no-pretrained"):
-        ResNetEncoder("resnet50").load_imagenet(tmp_path / "none.pth")
+        load_imagenet(ResNetEncoder("resnet50"), "resnet50", tmp_path / "none.pth")
 
     def offline(*args, **kwargs):
         raise OSError("no route to host")
@@ -47,11 +47,11 @@ def test_missing_weights_name_the_file_and_the_place(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"no route.*put resnet18-f37072fd.pth at {tmp_path}.*--no-pretrained"):
-        ResNetEncoder("resnet18").load_imagenet("torchvision")
+        load_imagenet(ResNetEncoder("resnet18"), "resnet18", "torchvision")
     broken = tmp_path / "broken.pth"
     broken.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match="broken.pth: not a readable weights file"):
-        ResNetEncoder("resnet18").load_imagenet(broken)
+        load_imagenet(ResNetEncoder("resnet18"), "resnet18", broken)
 
 
 def test_widened_stem_keeps_the_old_channels_and_adds_orthogonal_ones():

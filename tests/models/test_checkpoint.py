@@ -15,23 +15,33 @@ PUBLISHED = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "name", "config"), PUBLISHED)
-def test_published_files_are_read_and_written_back_exactly(golden, tmp_path, keys, name, config):
-    shapes = golden("aggregate").shapes(keys)
+def random_weights(golden, keys):
+    """A published state dict with numbers of its own in every entry."""
     generator = torch.Generator().manual_seed(0)
-    weights = {
-        key: torch.zeros((), dtype=torch.long) if key.endswith("tracked") else torch.randn(shape, generator=generator)
-        for key, shape in shapes
+    return {
+        key: torch.tensor(7) if key.endswith("tracked") else torch.randn(shape, generator=generator)
+        for key, shape in golden("aggregate").shapes(keys)
     }
-    torch.save(weights, tmp_path / "published.pth")
+
+
+@pytest.mark.parametrize(("keys", "name", "config"), PUBLISHED)
+def test_published_weights_are_read_and_written_back_exactly(golden, keys, name, config):
+    weights = random_weights(golden, keys)
     # RDE's first stage has STCN's keys, so it must be named.
-    network = checkpoint.load(tmp_path / "published.pth", "rde" if keys == "rde_so" else None)
+    network = checkpoint.from_published(weights, "rde" if keys == "rde_so" else None)
     assert checkpoint.name_of(network) == name
     assert {key: getattr(network.config, key) for key in config} == config
-    checkpoint.export(network, tmp_path / "again.pth")
-    again = torch.load(tmp_path / "again.pth", weights_only=True)
+    again = checkpoint.to_published(network)
     assert again.keys() == weights.keys()
     assert all(torch.equal(again[key], weights[key]) for key in weights)
+
+
+def test_published_files_are_read_and_written_back(golden, tmp_path):
+    weights = random_weights(golden, "mivos_fusion")
+    torch.save(weights, tmp_path / "fusion.pth")
+    checkpoint.export(checkpoint.load(tmp_path / "fusion.pth"), tmp_path / "again.pth")
+    again = torch.load(tmp_path / "again.pth", weights_only=True)
+    assert again.keys() == weights.keys() and all(torch.equal(again[key], weights[key]) for key in weights)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,24 @@ def test_single_object_weights_become_a_network_of_several(small, tmp_path):
         checkpoint.fill(first, wide.state_dict())
 
 
+def test_s2m_starts_from_a_network_of_images(tmp_path):
+    network = checkpoint.build("s2m", {"dim": 16})
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    given = {key: value.clone() for key, value in checkpoint.to_published(network).items()}
+    given["backbone.conv1.weight"] = torch.randn(64, 3, 7, 7)
+    given["classifier.classifier.3.weight"] = torch.randn(21, 16, 1, 1)
+    given["classifier.classifier.3.bias"] = torch.randn(21)
+    given["classifier.aspp.project.0.weight"] += 1
+    torch.save({"model_state": given}, tmp_path / "voc.pth")
+    checkpoint.start_s2m(network, tmp_path / "voc.pth")
+    assert torch.equal(network.backbone.conv1.weight[:, :3], given["backbone.conv1.weight"])
+    assert torch.equal(network.aspp.project[0].weight, given["classifier.aspp.project.0.weight"])
+    assert torch.equal(network.head[3].weight, before["head.3.weight"])
+    torch.save({"a": torch.zeros(1)}, tmp_path / "voc.pth")
+    with pytest.raises(ValueError, match="voc.pth: not a DeepLabV3"):
+        checkpoint.start_s2m(network, tmp_path / "voc.pth")
+
+
 def test_rde_continues_from_its_first_stage(small):
     first, second = small("rde", update="none", multi_object=False), small("rde")
     sam = {key: value.clone() for key, value in second.state_dict().items() if key.startswith("sam_")}
@@ -104,7 +132,7 @@ def test_wrong_files_are_refused_in_one_line(small, tmp_path):
     refuse(content | {"version": 99}, "version 99")
     refuse(content | {"network": "xmem"}, "'xmem' is unknown")
     refuse(content | {"config": {"depth": 3}}, "no configuration key depth")
-    refuse({key: content[key] for key in ("format", "version")}, "network")
+    refuse({key: content[key] for key in ("format", "version")}, "lacks network, config, weights")
     refuse({"a": torch.zeros(1), "b": torch.zeros(1)}, "first keys are a, b")
     refuse([1, 2], "holds a list")
     (tmp_path / "bad.pth").write_bytes(b"junk")

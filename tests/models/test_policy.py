@@ -82,6 +82,12 @@ def test_a_thousand_frames_with_rde_hold_constant_memory(small):
     assert prob.isfinite().all()
 
 
+@pytest.mark.parametrize("policy", [GrowingMemory(), BoundedMemory(), RecurrentMemory(None)])
+def test_reading_before_any_label_is_refused(policy):
+    with pytest.raises(ValueError, match="memory is empty"):
+        policy.memory()
+
+
 def test_bad_options_are_refused(small):
     with pytest.raises(ValueError, match="capacity"):
         BoundedMemory(0)

@@ -1,6 +1,5 @@
 """A small catalogue, hand-made and real meshes, and scenes made of them."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from bl30k_gen.scene.sampler import sample_scene
 from bl30k_gen.scene.spec import SceneSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("BL30K_SHARED", ROOT.parent / "shared"))
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,9 @@ def a_scene(index: int, *overrides: str, models: int = 12) -> SceneSpec:
 
 
 @pytest.fixture(scope="session")
-def real_models() -> dict[str, Model]:
+def real_models(shared) -> dict[str, Model]:
     """Meshes of people's making, named as the assets of ``fake_catalogue``; each material is a part."""
-    files = sorted((SHARED / "data/shapenet_layout").glob("*/*/models/model_normalized.obj"))
-    if not files:
-        pytest.skip(f"no meshes in {SHARED}/data/shapenet_layout")
+    files = sorted((shared / "data/shapenet_layout").glob("*/*/models/model_normalized.obj"))
     models = {}
     for file in files:
         loaded = trimesh.load(file, process=False, skip_materials=True)

@@ -1,0 +1,55 @@
+# make demo   renders a small dataset of built-in assets and shows it
+# make test   checks the code and runs all tests
+#
+# Both make the environment in .venv/ first, where it is missing or older than what it is made from.
+
+PYTHON ?= python3.11
+DEMO_VIDEOS ?= 8
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint constraints.txt
+SYSTEM_LIBRARIES := sh bl30k_gen/blender/system_libraries.sh $(BIN)/python
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS := $(shell echo $$(($(PROCESSORS) < 4 ? $(PROCESSORS) : 4)))
+
+IS_RIGHT := 'import ensurepip, sys, venv; print(sys.version_info[:2] == (3, 11) or "")'
+NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no other version) and $(PYTHON) is not that: \
+ apt-get install python3.11 python3.11-venv, or conda create -n bl30k python=3.11, or uv python install 3.11; then \
+ make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
+
+.NOTPARALLEL:
+.PHONY: help demo test
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+# One Python for everything here: Blender's wheel exists for 3.11 alone.
+$(VENV)/.created:
+	$(if $(shell $(PYTHON) -c $(IS_RIGHT) 2>/dev/null),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing Blender and what else rendering needs (about 1.5 GB) ..."
+	$(INSTALL) --editable '.[render]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
+	$(INSTALL) --editable '.[render,train,dev]'
+	@touch $@ $(VENV)/.render
+
+demo: $(VENV)/.render
+	@$(SYSTEM_LIBRARIES)
+	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
+	 --workers $(WORKERS) --threads-per-worker 1
+	@echo "The dataset is in out/demo. Look at:"
+	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
+
+test: $(VENV)/.test
+	@$(SYSTEM_LIBRARIES)
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+# Campaigns: long runs that `make test` leaves out.

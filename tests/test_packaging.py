@@ -1,0 +1,166 @@
+"""What is installed and what imports what: the declared packages, their pins, and the rules between rooms."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OURS = {"bl30k_gen", "models", "training"}
+
+# What a package may not import, with all that is in it.
+FORBIDDEN = {
+    "bl30k_gen": {"torch", "torchvision", "models", "training"},
+    "bl30k_gen.scene": {"bl30k_gen.blender"},
+    "bl30k_gen.dataset": {"bl30k_gen.blender"},
+    "bl30k_gen.library": {"bl30k_gen.blender"},
+    "bl30k_gen.blender": {"bl30k_gen.cluster"},
+}
+BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
+TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding")
+MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {canonical(re.match(r"[\w.-]+", requirement)[0]) for requirement in requirements}
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return dict((canonical(n), v) for n, v in (line.split("==") for line in lines if line and line[0] != "#"))
+
+
+DECLARED = {"base": names_of(PROJECT["dependencies"])} | {
+    extra: names_of(requirements) for extra, requirements in PROJECT["optional-dependencies"].items()
+}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Every module of ours by its dotted name."""
+    files = [f for package in sorted(OURS) for f in sorted((ROOT / package).rglob("*.py"))]
+    dotted = {f: ".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for f in files}
+    return {name: ast.parse(f.read_text(encoding="utf-8")) for f, name in dotted.items()}
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """What a module imports anywhere in it; ``from a import b`` counts as ``a.b``."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def offences(module: str, tree: ast.Module) -> set[str]:
+    used = imports(tree)
+    forbidden = set().union(*(names for package, names in FORBIDDEN.items() if within(module, package)))
+    if not within(module, "bl30k_gen.blender"):
+        forbidden |= BLENDER
+    found = {u for u in used if any(within(u, name) for name in forbidden)}
+    outside = {u for u in used if u.split(".")[0] not in sys.stdlib_module_names}
+    if within(module, "models"):
+        found |= {u for u in outside if u.split(".")[0] not in MODELS_MAY_USE}
+    if within(module, "training"):
+        ours = {u for u in outside if within(u, "bl30k_gen")}
+        found |= {u for u in ours if not any(within(u, room) for room in TRAINING_MAY_USE)}
+    return found
+
+
+def test_rooms_import_only_what_they_may():
+    assert {name: bad for name, tree in modules().items() if (bad := offences(name, tree))} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("bl30k_gen.cli", "def f():\n    import torch.nn"),
+        ("bl30k_gen.config", "from training import trainer"),
+        ("bl30k_gen.scene.spec", "from bl30k_gen import blender"),
+        ("bl30k_gen.library.load", "import bpy"),
+        ("bl30k_gen.blender.build", "from bl30k_gen.cluster.worker import stage"),
+        ("models.stm", "import scipy"),
+        ("models.stm", "from bl30k_gen.errors import UserError"),
+        ("training.trainer", "from bl30k_gen.config import load_config"),
+    ],
+)
+def test_the_search_finds_it(module, source):
+    assert offences(module, ast.parse(source))
+
+
+def test_what_is_imported_is_declared():
+    """bl30k_gen runs on the base packages, its Blender child with [render], models and training with [train]."""
+    distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
+    undeclared = set()
+    for module, tree in modules().items():
+        allowed = DECLARED["base"] | (DECLARED["render"] if within(module, "bl30k_gen.blender") else set())
+        if not within(module, "bl30k_gen"):
+            allowed |= DECLARED["train"]
+        for top in {name.split(".")[0] for name in imports(tree)} - sys.stdlib_module_names - OURS - {"mathutils"}:
+            if not distributions.get(top, {canonical(top)}) & allowed:
+                undeclared.add(f"{module} imports {top}")
+    assert undeclared == set()
+
+
+def test_every_declared_package_is_pinned_within_its_range():
+    pinned = pins()
+    for requirement in map(Requirement, sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])):
+        assert requirement.specifier.contains(pinned[canonical(requirement.name)]), requirement
+
+
+def test_the_tests_run_on_the_pinned_versions():
+    differences = {}
+    for name, pinned in pins().items():
+        try:
+            installed = version(name).split("+")[0]
+        except PackageNotFoundError:
+            continue
+        if installed != pinned:
+            differences[name] = f"{installed} is installed, {pinned} is pinned"
+    assert differences == {}
+
+
+def test_the_base_needs_neither_blender_nor_torch():
+    assert not DECLARED["base"] & {"bpy", "blenderproc", "torch", "torchvision"}
+    assert PROJECT["requires-python"] == ">=3.11,<3.14"
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_reading_a_dataset_costs_little():
+    """All of ``bl30k_gen.dataset`` in under 0.3 s (of processor time: others may be busy here, too)."""
+    names = [name for name in modules() if within(name, "bl30k_gen.dataset")]
+    code = (
+        "import importlib, sys, time; start = time.process_time()\n"
+        f"for name in {names}: importlib.import_module(name)\n"
+        "print(time.process_time() - start)\n"
+        "print(*sorted({'bpy', 'h5py', 'pydantic', 'scipy', 'torch', 'yaml'} & set(sys.modules)))"
+    )
+    seconds, heavy = zip(*(run(code).split("\n")[:2] for _ in range(3)), strict=True)
+    assert set(heavy) == {""}
+    assert min(map(float, seconds)) < 0.3
+
+
+def test_the_commands_start_without_blender_and_torch():
+    code = "import sys, bl30k_gen.cli\nprint(*sorted({'bpy', 'blenderproc', 'h5py', 'torch'} & set(sys.modules)))"
+    assert run(code).strip() == ""

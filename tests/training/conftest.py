@@ -1,0 +1,71 @@
+"""Small synthetic datasets: coloured ellipses that move over a gradient, in BL30K's layout and as still images."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bl30k_gen.dataset import files, masks
+from training.config import load_stage
+
+torch.set_num_threads(1)
+
+FRAMES, WIDTH, HEIGHT = 12, 120, 88
+COLOURS = np.array([[0, 0, 0], [220, 60, 50], [60, 190, 80], [70, 90, 230]], np.uint8)
+
+
+def ellipses(video: int, frame: int) -> np.ndarray:
+    """(H, W) uint8: objects 1 to 3, the later ones in front."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    ids = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for number in (1, 2, 3):
+        cx = 14 + 26 * number + (frame - 6) * (2 - number) * (1 + video % 3) * 0.7
+        cy = 24 + 10 * number - (frame - 6) * (number - 2) * 1.5
+        ids[((x - cx) / (15 + video % 4)) ** 2 + ((y - cy) / 11) ** 2 < 1] = number
+    return ids
+
+
+def picture(ids: np.ndarray, video: int) -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    rgb = np.stack([x * 2, y * 2, 40 + 30 * (video % 5) + 0 * x], -1).astype(np.uint8)
+    rgb[ids > 0] = np.roll(COLOURS[1:], video, 0)[ids[ids > 0] - 1]
+    return rgb
+
+
+def make_videos(root: Path, count: int = 6) -> Path:
+    names = [f"a{video:05d}" for video in range(count)]
+    for video, name in enumerate(names):
+        for frame in range(FRAMES):
+            ids = ellipses(video, frame)
+            jpeg = files.encode_jpeg(picture(ids, video), 92, "4:4:4")
+            files.write_atomically(root / f"JPEGImages/{name}/{frame:05d}.jpg", jpeg)
+            files.write_atomically(root / f"Annotations/{name}/{frame:05d}.png", masks.encode_mask(ids))
+    files.write_atomically(root / "ImageSets/train.txt", "".join(f"{name}\n" for name in names))
+    return root
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory) -> Path:
+    return make_videos(tmp_path_factory.mktemp("videos"))
+
+
+@pytest.fixture(name="make_videos", scope="session")
+def _make_videos():
+    """make_videos(root, count) -> root: a dataset of ``count`` videos, to be changed at will."""
+    return make_videos
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    path = Path(os.environ.get("BL30K_SHARED", Path(__file__).parents[3] / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"the shared data are not at {path}; set BL30K_SHARED")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(videos):
+    """tiny(name, *overrides) -> Stage: the small preset on the synthetic videos."""
+    return lambda name, *overrides: load_stage(name, overrides, [str(videos)], preset="tiny")

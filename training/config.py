@@ -1,0 +1,383 @@
+"""Typed, validated training stages: YAML in, one frozen ``Stage`` out.
+
+Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``;
+the classes below hold no defaults. ``presets/`` holds changes that fit any stage, e.g. for a first try without a GPU.
+Batches are totals over all processes.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bl30k_gen.errors import UserError
+
+ROOT = Path(__file__).parent
+STAGES, PRESETS = ROOT / "stages", ROOT / "presets"
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Interval = tuple[float, float]  # smallest, largest
+
+
+class Section(BaseModel):
+    """A group of keys: unknown ones are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _intervals_in_order(self) -> "Section":
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if Interval in (field.annotation, *get_args(field.annotation)) and value and value[0] > value[1]:
+                raise ValueError(f"{name} {list(value)} must be [smallest, largest]")
+        return self
+
+
+class Jitter(Section):
+    """Colour changes: each factor is uniform in 1 +- its value; hue in turns; grey is a chance."""
+
+    brightness: Share
+    contrast: Share
+    saturation: Share
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    grey: Share
+
+
+class SequenceChange(Section):
+    """What is drawn once for all frames of a sample."""
+
+    flip: Share  # chance of a horizontal flip
+    scale: Interval | None  # of still images, before they are cropped
+    crop_ratio: Interval | None  # width / height of a video's crop
+    jitter: Jitter
+
+
+class FrameChange(Section):
+    """What is drawn for each frame of a sample."""
+
+    rotation: NonNegative  # degrees, either way
+    shear: NonNegative  # degrees, either way
+    scale: Interval
+    jitter: Jitter
+
+
+class Warp(Section):
+    """Thin-plate spline warp of a frame, for still images."""
+
+    chance: Share
+    points: Annotated[int, Field(ge=4)]  # control points
+    deviation: NonNegative  # standard deviation of their moves, as a share of the side
+
+
+class Augmentation(Section):
+    sequence: SequenceChange
+    frame: FrameChange
+    warp: Warp | None
+    first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
+
+
+class VideoSource(Section):
+    kind: Literal["videos"]
+    path: str | None  # of the dataset; `--data` fills it in
+    weight: NonNegative  # copies in an epoch; 0 leaves the source out
+    split: str | None  # list in ImageSets/; null takes every video
+    names: str | None  # file with video names, one a line, to take only these
+    share: Share  # of the videos, chosen by their names
+    annotated_every: Count  # distance of two annotated frames; distances of the curriculum are divided by it
+    label_filter: Literal["none", "small"]  # "small" is BL30K's: objects that are hardly seen are no targets
+    crop_scale: Interval  # area of the crop as a share of the picture
+
+
+class ImageSource(Section):
+    kind: Literal["images"]
+    path: str | None
+    weight: NonNegative
+    share: Share
+
+
+Source = Annotated[VideoSource | ImageSource, Field(discriminator="kind")]
+
+
+class Curriculum(Section):
+    """Largest distance of two sampled frames: the next value after each share of the epochs."""
+
+    distances: list[Count] = Field(min_length=1)
+    at: list[Share]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Curriculum":
+        if len(self.at) != len(self.distances) - 1 or sorted(self.at) != self.at:
+            raise ValueError("at: one growing share fewer than distances")
+        return self
+
+
+class Loss(Section):
+    warm_up: tuple[Whole, Whole]  # iterations between which the kept share falls from 1
+    kept: Annotated[float, Field(gt=0, le=1)]  # share of the hardest pixels after the warm-up
+    frame_weights: list[Positive]  # of the predicted frames, in order
+    guidance: NonNegative  # RDE: unbiased guidance of the recurrent memory
+    consistency: NonNegative  # RDE: mask consistency of the first frame
+
+
+class Optimiser(Section):
+    """Adam with steps of decay."""
+
+    learning_rate: Positive
+    weight_decay: NonNegative
+    decay_at: list[Count]  # iterations
+    decay: Annotated[float, Field(gt=0, le=1)]
+    warm_up: Whole  # iterations of linear growth from zero
+    clip: Positive | None  # largest norm of the gradient
+
+
+class Runtime(Section):
+    """How the work is done; nothing here changes what is learned, but for rounding."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"]  # auto: bf16 on a GPU that has it, else fp32
+    batch_per_step: Count  # samples a process takes at once; the rest is accumulated
+    workers: Whole  # loader processes per training process
+    log_every: Count  # iterations
+    picture_every: Count
+    save_every: Count
+    keep: Count  # checkpoints; older ones are removed
+    bad_steps: Count  # steps in a row without a finite gradient before the run stops
+    corrupt_files: Whole  # damaged files that are passed over before the run stops
+
+
+class Stage(Section):
+    network: Literal["stm", "stcn", "rde"]
+    model: dict[str, Any]  # configuration of the network, see models/
+    imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
+    objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
+    frames: Annotated[int, Field(ge=3)]  # in a sample
+    size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
+    seed: int
+    iterations: Count
+    batch: Count  # samples an iteration, over all processes
+    data: dict[str, Source]
+    curriculum: Curriculum | None
+    augmentation: Augmentation
+    loss: Loss
+    optimiser: Optimiser
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Stage":
+        if len(self.loss.frame_weights) != self.frames - 1:
+            raise ValueError(f"loss.frame_weights needs {self.frames - 1} values for {self.frames} frames")
+        if any(source.kind == "videos" for source in self.data.values()):
+            if self.curriculum is None or self.augmentation.sequence.crop_ratio is None:
+                raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
+        if any(source.kind == "images" for source in self.data.values()):
+            if self.augmentation.sequence.scale is None or self.objects != 1:
+                raise ValueError("images need augmentation.sequence.scale, and objects 1")
+        return self
+
+    @property
+    def sources(self) -> dict[str, VideoSource | ImageSource]:
+        """The sources that are not left out."""
+        return {name: source for name, source in self.data.items() if source.weight > 0}
+
+    def to_yaml(self) -> str:
+        """The resolved stage, loadable again."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
+
+    def identity(self) -> dict[str, Any]:
+        """What a run depends on, as ``{dotted key: value}``: everything but ``runtime`` and where the data lie."""
+        return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
+
+
+def stage_names() -> list[str]:
+    """Names of the stages that come with the project, e.g. ``stcn/static``."""
+    return sorted(str(path.relative_to(STAGES).with_suffix("")) for path in STAGES.glob("*/*.yaml"))
+
+
+def load_stage(
+    name: str,
+    overrides: Iterable[str] = (),
+    data: Iterable[str] = (),
+    preset: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Stage:
+    """A stage by its name, or from a YAML file of one's own.
+
+    Args:
+        overrides: ``key=value`` each, with dots: ``optimiser.learning_rate=1e-4``.
+        data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
+            name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
+        preset: name of a file in ``presets/``, or its path, applied before the overrides.
+        changes: of a recipe, by dotted key; applied before the preset.
+
+    Raises:
+        UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is wrong.
+    """
+    path = find(name, STAGES, "stage", stage_names())
+    values = _read_with_extends(path, ())
+    for key, value in (changes or {}).items():
+        _set(values, key, value)
+    if preset is not None:
+        known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
+        values = _merge(values, _read_with_extends(find(preset, PRESETS, "preset", known), ()))
+    for override in overrides:
+        _apply_override(values, override)
+    _place_data(values, list(data))
+    try:
+        return Stage.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, name, values) from None
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds. Raises UserError naming the file and what is wrong."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read", str(getattr(error, "strerror", None) or error)) from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise UserError(f"{path}{line} is not YAML", str(getattr(error, "problem", error))) from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no keys", "see `train.py list` for stages to start from")
+    return values
+
+
+def _is_identity(key: str) -> bool:
+    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith(".path"))
+
+
+def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
+    """A YAML of the project by its name, or the user's own by its path. Raises UserError with the nearest name."""
+    if name in known:
+        return folder / f"{name}.yaml"
+    if Path(name).suffix in (".yaml", ".yml"):
+        return Path(name)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}, or give a YAML file"
+    raise UserError(f"{what} {name} does not exist", hint)
+
+
+def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    values = read_yaml(path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    base_path = (path.parent / str(base)).resolve()
+    if base_path in (*seen, path.resolve()):
+        raise UserError(f"{path} extends itself through {base}", "remove one `extends:`")
+    return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {override} has no '='", "write --set iterations=1000")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
+    if isinstance(value, str):
+        value = _number(value)
+    _set(values, key, value)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *sections, leaf = key.split(".")
+    node = values
+    for section in sections:
+        inner = node.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UserError(f"--set {key}: {section} is a value, not a section", "see `train.py run STAGE --dry-run`")
+        node = inner
+    node[leaf] = value
+
+
+def _number(text: str) -> float | str:
+    """YAML 1.1 reads ``1e-4`` as text; people mean a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _place_data(values: dict[str, Any], places: list[str]) -> None:
+    """Fill in ``data.<source>.path`` from what ``--data`` says."""
+    sources = {k: v for k, v in (values.get("data") or {}).items() if isinstance(v, dict) and v.get("weight") != 0}
+    for place in places:
+        name, equals, path = place.partition("=")
+        if equals and name in sources:
+            sources[name]["path"] = path
+        elif equals and name.isidentifier():
+            raise UserError(f"--data {place}: there is no source {name}", f"sources are {', '.join(sources)}")
+        elif any((Path(place) / name).is_dir() for name in sources):
+            for name, source in sources.items():
+                source["path"] = str(Path(place) / name)
+        elif sources:
+            first = next(iter(sources.values()))
+            name = Path(place).resolve().stem.replace(".", "_")
+            values["data"] = {name: first | {"path": place, "weight": 1}}
+
+
+def _known_keys(values: dict[str, Any], model: Any = Stage, prefix: str = "") -> list[str]:
+    """Every key that may be set, with its section; sources by the names that this stage gives them."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        for inner in _sections_of(field.annotation):
+            keys += _known_keys(values, inner, f"{prefix}{name}.")
+    if model is Stage:
+        for source in values.get("data") or {}:
+            for kind in (VideoSource, ImageSource):
+                keys += _known_keys(values, kind, f"data.{source}.")
+    return keys
+
+
+def _sections_of(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    if get_origin(annotation) in (Union, type(int | None)):
+        return [inner for part in get_args(annotation) for inner in _sections_of(part)]
+    return []
+
+
+def _explain(error: ValidationError, source: str, values: dict[str, Any]) -> UserError:
+    first = error.errors(include_url=False)[0]
+    parts = [str(part) for part in first["loc"]]
+    if parts[:1] == ["data"]:  # the discriminator is part of the place
+        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images"))]
+    key = ".".join(parts)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _known_keys(values), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else "see `train.py run STAGE --dry-run` for the known keys"
+        return UserError(f"stage {source}: unknown key {key}", hint)
+    if first["type"] == "missing":
+        return UserError(f"stage {source}: key {key} is missing", "add it, or `extends:` a stage that has it")
+    message = first["msg"].removeprefix("Value error, ")
+    at = f": {key} = {first['input']!r}" if key else ""
+    return UserError(f"stage {source}{at}", message[0].lower() + message[1:])

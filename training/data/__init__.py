@@ -1,0 +1,1 @@
+"""Training samples: still images and videos in, tensors out."""

@@ -1,0 +1,170 @@
+"""Sources by weight, in a fixed order: sample number n of a run is the same on any number of workers and GPUs."""
+
+import hashlib
+import signal
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.seeding import rng
+from training.config import Curriculum, Stage
+from training.data.images import Images
+from training.data.sample import Batch, Sample
+from training.data.videos import TooShort, Videos
+
+REPLACEMENTS = 20
+"""Other items that are tried in the place of a damaged one."""
+
+
+class Draw(NamedTuple):
+    """One sample to be made: its place in the order, the item, and the largest distance of two frames."""
+
+    epoch: int
+    number: int  # in the epoch
+    source: int
+    item: int
+    distance: int
+
+
+class Mixture(Dataset):
+    """The sources of a stage as one dataset, indexed by ``Draw``.
+
+    All randomness of a sample comes from the stage's seed, the epoch and the number in the epoch. A damaged file is
+    passed over: another item takes its place, and the sample names the file in ``skipped``.
+    """
+
+    def __init__(self, stage: Stage):
+        self.seed = stage.seed
+        self.names = list(stage.sources)
+        self.weights = [source.weight for source in stage.sources.values()]
+        self.sources = [_open(name, source, stage) for name, source in stage.sources.items()]
+        if not self.sources:
+            raise UserError("the stage has no data", "give a source a weight above 0")
+
+    def __getitem__(self, draw: Draw) -> Sample:
+        source, item = self.sources[draw.source], draw.item
+        skipped: list[str] = []
+        for attempt in range(REPLACEMENTS):
+            stream = rng(self.seed, "sample", draw.epoch, draw.number, attempt)
+            try:
+                sample = source.draw(item, stream, draw.distance)
+            except TooShort as error:
+                reason = UserError(str(error), "a sample needs three")
+            except UserError as error:
+                skipped.append(str(error))
+                reason = error
+            else:
+                return replace(sample, skipped=tuple(skipped))
+            item = int(stream.integers(len(source)))
+        raise reason
+
+    def epoch_length(self) -> int:
+        """Samples in an epoch."""
+        return sum(self._counts())
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(epoch_length, 2): source and item of each sample of an epoch, shuffled.
+
+        A weight of 2.5 takes every item twice, and a random half of them once more.
+        """
+        rows = []
+        for number, (source, count) in enumerate(zip(self.sources, self._counts(), strict=True)):
+            copies, rest = divmod(count, len(source))
+            some = rng(self.seed, "copies", epoch, number).permutation(len(source))[:rest]
+            items = np.concatenate([np.tile(np.arange(len(source)), copies), some])
+            rows.append(np.stack([np.full(count, number), items], 1))
+        joined = np.concatenate(rows)
+        return joined[rng(self.seed, "order", epoch).permutation(len(joined))]
+
+    def describe(self) -> dict[str, dict[str, float | str]]:
+        """What each source holds; the digest is of the names of its items."""
+        rows = {}
+        for name, source, count in zip(self.names, self.sources, self._counts(), strict=True):
+            digest = hashlib.sha256("\n".join(source.names).encode()).hexdigest()
+            path = str(source.source.path)
+            rows[name] = {"path": path, "items": len(source), "samples_per_epoch": count, "digest": digest}
+        return rows
+
+    def _counts(self) -> list[int]:
+        return [max(1, round(w * len(s))) for w, s in zip(self.weights, self.sources, strict=True)]
+
+
+class Order:
+    """The endless order of a run's samples, one list of ``Draw`` for each step of a process.
+
+    Iteration i takes the samples i * batch to (i + 1) * batch of the run, whatever the number of processes; each
+    process takes an equal part of them, in steps of at most ``batch_per_step``. The curriculum's distance goes with
+    each draw, so that it changes at an epoch's first sample, without new workers.
+    """
+
+    def __init__(self, mixture: Mixture, stage: Stage, first: int = 0, rank: int = 0, world: int = 1):
+        if stage.batch % world:
+            raise UserError(f"batch {stage.batch} cannot be shared by {world} processes", "choose a multiple")
+        self.mixture, self.stage, self.first, self.rank = mixture, stage, first, rank
+        self.share = stage.batch // world
+        self.step = max(
+            n for n in range(1, self.share + 1) if self.share % n == 0 and n <= stage.runtime.batch_per_step
+        )
+        self.epochs = -(-stage.iterations * stage.batch // mixture.epoch_length())
+        self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    @property
+    def steps(self) -> int:
+        """Steps of a process in an iteration."""
+        return self.share // self.step
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for iteration in range(self.first, self.stage.iterations):
+            start = iteration * self.stage.batch + self.rank * self.share
+            for offset in range(0, self.share, self.step):
+                yield [self.draw(start + offset + i) for i in range(self.step)]
+
+    def draw(self, position: int) -> Draw:
+        """Sample number ``position`` of the run."""
+        epoch, number = divmod(position, self.mixture.epoch_length())
+        if epoch not in self._orders:
+            self._orders[epoch] = self.mixture.order(epoch)
+            while len(self._orders) > 2:
+                self._orders.popitem(last=False)
+        source, item = self._orders[epoch][number].tolist()
+        return Draw(epoch, number, source, item, largest_distance(self.stage.curriculum, epoch, self.epochs))
+
+
+def largest_distance(curriculum: Curriculum | None, epoch: int, epochs: int) -> int:
+    """The curriculum's value in an epoch: the next one after each share of all epochs."""
+    if curriculum is None:
+        return 1
+    return curriculum.distances[sum(epoch >= share * epochs for share in curriculum.at)]
+
+
+def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = False) -> DataLoader:
+    """Batches in the order's steps, ``Batch`` of bytes."""
+    return DataLoader(
+        mixture,
+        batch_sampler=order,
+        collate_fn=Batch.collate,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_signals_to_the_trainer,
+    )
+
+
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; workers go on until the trainer has saved and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _open(name: str, source, stage: Stage) -> Images | Videos:
+    if source.path is None:
+        remedy = f"give --data {name}=PATH, or leave it out: --set data.{name}.weight=0"
+        raise UserError(f"source {name} has no path", remedy)
+    if source.kind == "images":
+        return Images(source, stage.augmentation, stage.frames, stage.size)
+    return Videos(source, stage.augmentation, stage.frames, stage.objects, stage.size)

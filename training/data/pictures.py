@@ -1,0 +1,210 @@
+"""Pictures in: decoding at the size that is needed, crops, affine changes, thin-plate warps, colours.
+
+One set of parameters is drawn per sequence (and one per frame) and applied to the image and to its masks alike.
+Coordinates are continuous: pixel (x, y) covers [x, x + 1) x [y, y + 1).
+"""
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageStat
+
+from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.errors import UserError
+from training.config import FrameChange, Jitter, Warp
+
+FILL = (124, 116, 104)
+"""ImageNet's mean colour, for what lies outside a picture."""
+
+_GREY = np.array([0.299, 0.587, 0.114])
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+ColourStep = tuple[str, float]
+
+
+def open_picture(data: bytes, source: str | Path) -> Image.Image:
+    """A JPEG, PNG or WebP whose header is read and whose pixels are not. Raises UserError if it is damaged."""
+    try:
+        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+    except PICTURE_ERRORS as error:
+        raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
+
+
+def crop_and_resize(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:
+    """The crop ``box`` of an opened picture as RGB of ``size`` (width, height), bicubic.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where that still has the pixels needed.
+
+    Raises:
+        UserError: naming ``source`` where the bytes are damaged.
+    """
+    width, height = picture.size
+    try:
+        if picture.format == "JPEG":
+            wanted = (size[0] * width / (box[2] - box[0]), size[1] * height / (box[3] - box[1]))
+            picture.draft("RGB", (math.ceil(wanted[0]), math.ceil(wanted[1])))
+        rgb = picture.convert("RGB")
+    except PICTURE_ERRORS as error:
+        raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
+    sx, sy = rgb.width / width, rgb.height / height
+    inside = (box[0] * sx, box[1] * sy, min(box[2] * sx, rgb.width), min(box[3] * sy, rgb.height))
+    return rgb.resize(size, Image.Resampling.BICUBIC, box=inside)
+
+
+def draw_crop(
+    rng: np.random.Generator, width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Box:
+    """A random crop by area (share of the picture) and by the logarithm of width / height.
+
+    Where ten draws do not fit into the picture, it is the largest centred crop within ``ratio``.
+    """
+    for _ in range(10):
+        area = rng.uniform(*scale) * width * height
+        aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+            return (left, top, left + w, top + h)
+    w = min(width, round(height * ratio[1]))
+    h = min(height, round(width / ratio[0]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return (left, top, left + w, top + h)
+
+
+def draw_affine(rng: np.random.Generator, change: FrameChange) -> np.ndarray:
+    """(2, 2): a random rotation, shear and scale, from output offsets to input offsets around the centre."""
+    angle = math.radians(rng.uniform(-change.rotation, change.rotation))
+    shear = math.tan(math.radians(rng.uniform(-change.shear, change.shear)))
+    scale = rng.uniform(*change.scale)
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.linalg.inv(scale * rotation @ np.array([[1, shear], [0, 1]]))
+
+
+def affine(
+    picture: Image.Image,
+    matrix: np.ndarray,
+    size: tuple[int, int],
+    centre_out: tuple[float, float],
+    resample: Image.Resampling,
+) -> Image.Image:
+    """Output of ``size`` (width, height) whose point ``centre_out`` shows the picture's centre.
+
+    ``matrix`` (2, 2) takes offsets from there to offsets in the picture. Outside is ``FILL``, or 0 for masks.
+    """
+    centre = np.array([picture.width / 2, picture.height / 2])
+    shift = centre - matrix @ np.array(centre_out)
+    data = (*matrix[0], shift[0], *matrix[1], shift[1])
+    fill = FILL if picture.mode == "RGB" else 0
+    return picture.transform(size, Image.Transform.AFFINE, data, resample=resample, fillcolor=fill)
+
+
+def draw_jitter(rng: np.random.Generator, jitter: Jitter) -> list[ColourStep]:
+    """Colour steps in random order, grey last."""
+    names = ("brightness", "contrast", "saturation")
+    steps = [(name, rng.uniform(1 - getattr(jitter, name), 1 + getattr(jitter, name))) for name in names]
+    steps.append(("hue", rng.uniform(-jitter.hue, jitter.hue)))
+    steps = [steps[i] for i in rng.permutation(len(steps))]
+    if rng.random() < jitter.grey:
+        steps.append(("grey", 0.0))
+    return [step for step in steps if step != ("hue", 0.0)]
+
+
+def recolour(picture: Image.Image, steps: list[ColourStep]) -> Image.Image:
+    """Apply colour steps to an RGB picture.
+
+    All but hue are affine in RGB, so that runs of them are one 3x4 matrix and one pass over the pixels.
+    """
+    matrix = np.eye(3, 4)
+    mean = None
+    for name, factor in steps:
+        if name == "hue":
+            picture = _shift_hue(_apply(picture, matrix), factor)
+            matrix, mean = np.eye(3, 4), None
+            continue
+        if name == "brightness":
+            matrix = matrix * factor
+        elif name == "contrast":
+            mean = np.array(ImageStat.Stat(picture).mean) if mean is None else mean
+            grey = _GREY @ (matrix[:, :3] @ mean + matrix[:, 3])
+            matrix = matrix * factor
+            matrix[:, 3] += (1 - factor) * grey
+        else:
+            keep = factor if name == "saturation" else 0.0
+            matrix = (keep * np.eye(3) + (1 - keep) * np.tile(_GREY, (3, 1))) @ matrix
+    return _apply(picture, matrix)
+
+
+def _apply(picture: Image.Image, matrix: np.ndarray) -> Image.Image:
+    if np.array_equal(matrix, np.eye(3, 4)):
+        return picture
+    return picture.convert("RGB", tuple(matrix.ravel()))
+
+
+def _shift_hue(picture: Image.Image, turns: float) -> Image.Image:
+    hue, saturation, value = picture.convert("HSV").split()
+    shift = round(turns * 255)
+    hue = hue.point([(i + shift) % 256 for i in range(256)])
+    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+
+@dataclass(frozen=True)
+class ThinPlate:
+    """A thin-plate spline warp of the unit square: control points and how far each is moved, both (N, 2) as x, y."""
+
+    points: np.ndarray
+    moves: np.ndarray
+
+    @staticmethod
+    def draw(rng: np.random.Generator, warp: Warp) -> "ThinPlate":
+        return ThinPlate(rng.uniform(size=(warp.points, 2)), rng.normal(0, warp.deviation, (warp.points, 2)))
+
+    def displacement(self, xy: np.ndarray) -> np.ndarray:
+        """(M, 2) moves at the points ``xy`` (M, 2): interpolates the control points with least bending."""
+        n = len(self.points)
+        system = np.zeros((n + 3, n + 3))
+        system[:n, :n] = _bending(self.points, self.points)
+        system[:n, n] = system[n, :n] = 1
+        system[:n, n + 1 :] = self.points
+        system[n + 1 :, :n] = self.points.T
+        right = np.concatenate([self.moves, np.zeros((3, 2))])
+        weights = np.linalg.lstsq(system, right, rcond=None)[0]
+        return _bending(xy, self.points) @ weights[:n] + weights[n] + xy @ weights[n + 1 :]
+
+    def grid(self, size: int, step: int = 8) -> torch.Tensor:
+        """(1, size, size, 2): where each output pixel looks, for ``grid_sample``; solved every ``step`` pixels.
+
+        The warp is smooth, so that the pixels between are interpolated.
+        """
+        coarse = size // step + 1
+        x, y = np.meshgrid(*2 * [np.linspace(0, 1, coarse)])
+        where = np.stack([x.ravel(), y.ravel()], 1)
+        moves = torch.from_numpy(self.displacement(where)).float().view(1, coarse, coarse, 2).movedim(-1, 1)
+        corners = F.interpolate(moves, (size + 1, size + 1), mode="bilinear", align_corners=True)
+        moves = F.avg_pool2d(corners, 2, stride=1).movedim(1, -1)
+        centre = (torch.arange(size) + 0.5) / size
+        plain = torch.stack(torch.meshgrid(centre, centre, indexing="xy"), -1)[None]
+        return (plain + moves) * 2 - 1
+
+
+def _bending(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    square = ((a[:, None] - b[None]) ** 2).sum(-1)
+    return 0.5 * square * np.log(square + 1e-12)
+
+
+def warp_frame(image: torch.Tensor, mask: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image (3, H, W) bilinear and its masks (O, H, W) nearest, both uint8, at the places of ``grid``."""
+    fill = torch.tensor(FILL, dtype=torch.float32).view(3, 1, 1)
+    moved = F.grid_sample((image.float() - fill)[None], grid, mode="bilinear", align_corners=False)[0] + fill
+    masks = F.grid_sample(mask.float()[None], grid, mode="nearest", align_corners=False)[0]
+    return moved.round().clamp(0, 255).to(torch.uint8), masks.to(torch.uint8)
+
+
+def to_tensor(picture: Image.Image) -> torch.Tensor:
+    """(3, H, W) uint8 of an RGB picture, (H, W) of a mask."""
+    array = torch.from_numpy(np.array(picture))
+    return array.movedim(-1, 0).contiguous() if array.ndim == 3 else array

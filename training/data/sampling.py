@@ -1,0 +1,61 @@
+"""Which frames of a video make a sample, and which of its objects."""
+
+import hashlib
+
+import numpy as np
+
+TRIES = 5
+"""Draws of frames before a sample without an object is taken."""
+
+SMALL, TINY, GROWN = 30 * 30, 10 * 10, 20 * 20
+"""Areas of BL30K's label filter, in pixels of a crop of 384 x 384."""
+
+
+def draw_frames(rng: np.random.Generator, length: int, count: int, distance: int) -> list[int]:
+    """Positions of ``count`` frames (3, or 5 for RDE) of a video, forwards or backwards.
+
+    Each frame comes 1 to ``distance`` + 1 after the one before; the ends are clipped as the published code clips
+    them, so that near the end of a short video a frame may be drawn twice.
+    """
+    jump = min(length, distance)
+    starts = length - jump + 1 if count == 3 else max(jump // 2 + 1, length - count * jump + 1)
+    frames = [min(int(rng.integers(starts)), length - 1)]
+    for number in range(1, count):
+        following = frames[-1] + 1 + int(rng.integers(jump + 1))
+        frames.append(min(following, length - jump // number, length - 1))
+    return frames[::-1] if rng.random() < 0.5 else frames
+
+
+def candidates(ids: np.ndarray, void: np.ndarray, label_filter: str, size: int = 384) -> list[int]:
+    """Objects of the first frame that may be a target.
+
+    "small" is BL30K's filter, because rendered objects may be a few pixels behind another one: kept are labels of
+    more than 30 x 30 pixels in the first frame, and those that are small (10 x 10 to 30 x 30) and stay under 20 x 20.
+
+    Args:
+        ids: (T, H, W), 0 is background.
+        void: (T, H, W) bool; no object.
+        size: side of the crop, with which the filter's areas grow.
+    """
+    unit = (size / 384) ** 2
+    labels, areas = np.unique(ids[0][~void[0]], return_counts=True)
+    kept = []
+    for label, area in zip(labels.tolist(), areas.tolist(), strict=True):
+        if label == 0:
+            continue
+        if label_filter == "small" and area <= SMALL * unit:
+            later = (ids[1:] == label).sum((1, 2)).max()
+            if area <= TINY * unit or later >= GROWN * unit:
+                continue
+        kept.append(label)
+    return kept
+
+
+def draw_objects(rng: np.random.Generator, labels: list[int], count: int) -> list[int]:
+    """Up to ``count`` different labels, in random order."""
+    return [int(label) for label in rng.permutation(labels)[:count]]
+
+
+def rank_of(name: str) -> float:
+    """A number in [0, 1) that is a function of the name alone, to take a share of a dataset by."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48

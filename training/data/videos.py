@@ -1,0 +1,194 @@
+"""Samples from annotated videos: DAVIS, YouTube-VOS, BL30K and any folder or shards in their layout."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.errors import UserError
+from training.config import Augmentation, VideoSource
+from training.data import pictures, sampling
+from training.data.perturb import perturb
+from training.data.sample import Sample
+
+log = logging.getLogger(__name__)
+
+_VOID = 255
+
+
+class TooShort(Exception):
+    """A video has fewer than three annotated frames; another one is drawn instead."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What happens to every frame of a sample: the crop ``box`` of a picture of ``size``, then a flip, both to
+    ``out`` x ``out`` pixels, then the frame's own affine change around the centre."""
+
+    size: tuple[int, int]
+    box: pictures.Box
+    flip: bool
+    matrices: list[np.ndarray]
+    out: int
+
+    def apply_to_mask(self, mask: Image.Image, t: int) -> np.ndarray:
+        """(out, out) uint8 ids, nearest neighbour."""
+        mask = mask.resize((self.out, self.out), Image.Resampling.NEAREST, box=self.box)
+        return np.asarray(self._finish(mask, t, Image.Resampling.NEAREST))
+
+    def apply_to_image(
+        self, picture: Image.Image, t: int, steps: list[pictures.ColourStep], source: str | Path
+    ) -> Image.Image:
+        """An (out, out) RGB picture, bicubic, with its colours changed."""
+        picture = pictures.crop_and_resize(picture, self.box, (self.out, self.out), source)
+        return self._finish(pictures.recolour(picture, steps), t, Image.Resampling.BICUBIC)
+
+    def _finish(self, picture: Image.Image, t: int, resample: Image.Resampling) -> Image.Image:
+        if self.flip:
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        centre = (self.out / 2, self.out / 2)
+        return pictures.affine(picture, self.matrices[t], (self.out, self.out), centre, resample)
+
+
+class Videos:
+    """Samples of one annotated video each: ``videos.draw(i, rng, distance)`` is a sample of video ``i``.
+
+    The sampling recipe: frames within the curriculum's distance; a random object of the first sampled frame is the
+    target and a random other one the second object, the rest is background. Up to five draws of frames are made
+    until the first one shows an object; then the sample is taken as it is.
+
+    Augmentation: a flip, a crop and a colour change are drawn once per sample, a small affine and colour change for
+    each frame. Masks are cropped first, so that images are decoded only once the frames are chosen.
+    """
+
+    def __init__(self, source: VideoSource, augmentation: Augmentation, frames: int, objects: int, size: int):
+        self.source, self.augmentation = source, augmentation
+        self.frames, self.objects, self.size = frames, objects, size
+        self.store = open_dataset(source.path)
+        self.names = choose_videos(self.store, source)
+        if not self.names:
+            raise UserError(f"dataset {source.path} has no videos to train on", "check split, names and share")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def draw(self, index: int, rng: np.random.Generator, distance: int) -> Sample:
+        """A sample. Raises UserError naming a damaged file, and TooShort."""
+        name = self.names[index]
+        annotated = self.store.mask_frames(name)
+        if len(annotated) < 3:
+            raise TooShort(f"{self.source.path}: {name} has {len(annotated)} annotated frames")
+        distance = max(1, distance // self.source.annotated_every)
+        for _ in range(sampling.TRIES):
+            frames = [annotated[i] for i in sampling.draw_frames(rng, len(annotated), self.frames, distance)]
+            geometry = self._draw_geometry(rng, name, frames)
+            ids, void = self._read_masks(name, frames, geometry)
+            labels = sampling.candidates(ids, void, self.source.label_filter, self.size)
+            if labels:
+                break
+        targets = sampling.draw_objects(rng, labels, self.objects)
+        masks = np.zeros((self.frames, self.objects, self.size, self.size), bool)
+        for number, label in enumerate(targets):
+            masks[:, number] = ids == label
+        given = masks[0]
+        if self.augmentation.first_mask_iou is not None:
+            given = np.stack([perturb(mask, rng.uniform(*self.augmentation.first_mask_iou), rng) for mask in given])
+        return Sample(
+            images=self._read_images(rng, name, frames, geometry),
+            masks=torch.from_numpy(masks.astype(np.uint8) * 255),
+            void=torch.from_numpy(void),
+            present=torch.arange(self.objects) < max(1, len(targets)),
+            given=torch.from_numpy(given.astype(np.uint8) * 255),
+            name=f"{name} {' '.join(self.store.frames(name)[i] for i in frames)}",
+        )
+
+    def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "Geometry":
+        change = self.augmentation.sequence
+        picture = self._open(name, frames[0])
+        return Geometry(
+            size=picture.size,
+            box=pictures.draw_crop(rng, *picture.size, self.source.crop_scale, change.crop_ratio),
+            flip=bool(rng.random() < change.flip),
+            matrices=[pictures.draw_affine(rng, self.augmentation.frame) for _ in frames],
+            out=self.size,
+        )
+
+    def _read_masks(self, name: str, frames: list[int], geometry: "Geometry") -> tuple[np.ndarray, np.ndarray]:
+        """ids (T, H, W) int and void (T, H, W) bool, cropped and changed."""
+        read = [self.store.read_mask(name, i) for i in frames]
+        for i, mask in zip(frames, read, strict=True):
+            if mask.ids.shape != geometry.size[::-1]:
+                raise UserError(
+                    f"{self.store.path / self.store.mask_path(name, i)} is {mask.ids.shape[::-1]} pixels, "
+                    f"its video {geometry.size}",
+                    "restore it, or leave the video out",
+                )
+        values = _in_one_byte([mask.ids for mask in read], f"{self.source.path}: {name}")
+        changed = []
+        for t, mask in enumerate(read):
+            if mask.void is not None:
+                values[t] = np.where(mask.void, np.uint8(_VOID), values[t])
+            changed.append(geometry.apply_to_mask(Image.fromarray(values[t]), t))
+        values = np.stack(changed)
+        return values * (values != _VOID), values == _VOID
+
+    def _read_images(
+        self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
+    ) -> torch.Tensor:
+        together = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
+        images = []
+        for t, i in enumerate(frames):
+            steps = together + pictures.draw_jitter(rng, self.augmentation.frame.jitter)
+            picture = self._open(name, i)
+            if picture.size != geometry.size:
+                raise UserError(
+                    f"{self.store.path / self.store.rgb_path(name, i)} is {picture.size} pixels, "
+                    f"its video {geometry.size}",
+                    "restore it, or leave the video out",
+                )
+            source = self.store.path / self.store.rgb_path(name, i)
+            images.append(pictures.to_tensor(geometry.apply_to_image(picture, t, steps, source)))
+        return torch.stack(images)
+
+    def _open(self, name: str, i: int) -> Image.Image:
+        return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+
+
+def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
+    """Names of the videos that a source takes, sorted.
+
+    A dataset without any ``ImageSets`` (the published BL30K) has no splits, so that all its videos count. Whether a
+    video is in the share depends on its name alone: a larger share holds the smaller one.
+
+    Raises:
+        UserError: a list is missing, or names a video that is not there.
+    """
+    names = store.videos
+    if source.split is not None:
+        if IMAGE_SETS in store.tree.folders(""):
+            names = store.image_set(source.split)
+        else:
+            log.warning("%s has no lists of splits; all its videos are used", store.path)
+    if source.names is not None:
+        if not Path(source.names).is_file():
+            raise UserError(f"list {source.names} does not exist", "give a text file with a video name a line")
+        wanted = read_image_set(Path(source.names))
+        if unknown := sorted(set(wanted) - set(names)):
+            raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "mend the list")
+        names = wanted
+    return sorted(name for name in names if sampling.rank_of(name) < source.share)
+
+
+def _in_one_byte(ids: list[np.ndarray], name: str) -> list[np.ndarray]:
+    """The same objects with ids below 255: 16-bit ids are numbered anew."""
+    if all(frame.dtype == np.uint8 for frame in ids):
+        return ids
+    labels = np.unique(np.append(np.stack(ids), 0))
+    if len(labels) > _VOID:
+        raise UserError(f"{name} has more than 254 objects", "leave the video out")
+    return [np.searchsorted(labels, frame).astype(np.uint8) for frame in ids]

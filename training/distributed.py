@@ -1,0 +1,73 @@
+"""One process or several: who this one is, and what they agree upon."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from bl30k_gen.errors import UserError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """rank of ``world`` processes, which trains on ``device``. One process needs no ``torchrun``."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values / self.world
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        if self.world == 1:
+            return flag
+        return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
+
+    def wait(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def processes(device: str = "auto") -> Iterator[Processes]:
+    """Join the others if ``torchrun`` has started us, and leave them at the end.
+
+    Args:
+        device: auto, cpu or cuda; auto takes the GPU if there is one.
+
+    Raises:
+        UserError: CUDA is asked for and not there.
+    """
+    rank, world, local = (
+        int(os.environ.get(name, d)) for name, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)]
+    )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU", "check the driver, or train with --device cpu")
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {device} is unknown", "choose auto, cpu or cuda")
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    chosen = torch.device("cuda", local) if on_gpu else torch.device("cpu")
+    if on_gpu:
+        torch.cuda.set_device(chosen)
+    if world == 1:
+        yield Processes(0, 1, chosen)
+        return
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Processes(rank, world, chosen)
+    finally:
+        dist.destroy_process_group()

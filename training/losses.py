@@ -1,0 +1,50 @@
+"""Losses of propagation: bootstrapped cross-entropy, and the Kullback-Leibler terms of RDE."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def kept_share(iteration: int, warm_up: tuple[int, int], kept: float) -> float:
+    """Share of the hardest pixels that count: 1 before the warm-up, falling linearly to ``kept`` at its end."""
+    start, end = warm_up
+    if iteration < start:
+        return 1.0
+    if iteration > end or start == end:
+        return kept
+    return kept + (1 - kept) * (end - iteration) / (end - start)
+
+
+def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, present: Tensor, share: float) -> Tensor:
+    """Mean cross-entropy of the hardest pixels of each sample (Wu et al., 2016).
+
+    Args:
+        logits: (B, 1 + O, H, W), aggregated, background first.
+        labels: (B, H, W), 0 for background, o for object o, -1 for pixels that do not count.
+        present: (B, O) bool; an absent object takes no part in the softmax.
+        share: of the pixels that count, see ``kept_share``.
+
+    Returns: (B,); 0 for a sample without any pixel that counts.
+    """
+    background = torch.ones_like(present[:, :1])
+    absent = ~torch.cat([background, present], dim=1)
+    logits = logits.float().masked_fill(absent[:, :, None, None], -torch.inf)
+    pixels = F.cross_entropy(logits, labels, ignore_index=-1, reduction="none").flatten(1)
+    losses = []
+    for loss, count in zip(pixels, (labels >= 0).flatten(1).sum(1).tolist(), strict=True):
+        if share < 1:
+            losses.append(loss.topk(max(1, int(count * share)), sorted=False).values.mean())
+        else:
+            losses.append(loss.sum() / max(1, count))
+    return torch.stack(losses)
+
+
+def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher || student) of the distributions over the channels, as RDE's code takes it.
+
+    Both are (B, O, C, ...). The mean is over all elements, channels included, of an object, and the objects add up.
+    The teacher is not detached: the gradient goes both ways.
+    """
+    student = student.float().log_softmax(2)
+    teacher = teacher.float().softmax(2)
+    return F.kl_div(student, teacher, reduction="none").mean() * student.shape[1]

@@ -1,0 +1,167 @@
+"""The folder of a run: what was asked for, what happened, and where to go on.
+
+config.yaml         the stage with every number
+environment.json    versions, code state, devices, data, command line of the latest start
+log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
+tensorboard/        the same as curves, and pictures
+checkpoints/        the newest training states; the run goes on from the last
+network.pt          the trained network, at the end
+network.md          its card
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
+from bl30k_gen.errors import UserError
+from training.config import Stage, flatten, read_yaml
+
+FORMAT, VERSION = "bl30k-training", 1
+_ROOT = Path(__file__).parents[1]
+
+
+class RunFolder:
+    def __init__(self, root: Path):
+        self.root = root
+        self.config = root / "config.yaml"
+        self.environment = root / "environment.json"
+        self.log = root / "log.jsonl"
+        self.tensorboard = root / "tensorboard"
+        self.checkpoints = root / "checkpoints"
+        self.network = root / "network.pt"
+        self.card = root / "network.md"
+
+    def claim(self, stage: Stage) -> None:
+        """Write the configuration, or see that it is the one of the run to go on with.
+
+        Raises:
+            UserError: the folder holds a run with other numbers, naming the first that differs.
+        """
+        if self.config.exists():
+            theirs = Stage.model_validate(read_yaml(self.config)).identity()
+            ours = stage.identity()
+            for key in sorted(ours.keys() | theirs.keys()):
+                if ours.get(key) != theirs.get(key):
+                    raise UserError(
+                        f"{self.root} holds a run with {key} = {theirs.get(key)}, not {ours.get(key)}",
+                        "go on with the same numbers, or choose another --out",
+                    )
+        write_atomically(self.config, stage.to_yaml())
+
+    def states(self) -> list[Path]:
+        """Training states, oldest first."""
+        return sorted(p for p in self.checkpoints.glob("*.pt") if not p.name.startswith("."))
+
+    def save(self, state: dict[str, Any], keep: int) -> Path:
+        """Write a training state, whole or not at all, and remove all but the newest ``keep``."""
+        path = self.checkpoints / f"{state['iteration']:09d}.pt"
+        with clear_disk_errors(path):
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_name(path)
+            try:
+                torch.save({"format": FORMAT, "version": VERSION, **state}, temporary)
+                os.replace(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        for old in self.states()[:-keep]:
+            old.unlink()
+        return path
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest training state; None before the first."""
+        states = self.states()
+        return read_state(states[-1]) if states else None
+
+    def record(self, values: dict[str, Any]) -> None:
+        """Append one record to the log."""
+        with clear_disk_errors(self.log), open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def forget_after(self, iteration: int) -> None:
+        """Drop the log's records of iterations that will be run again."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["iteration"] <= iteration:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):  # cut off when the machine went down
+                continue
+        write_atomically(self.log, "".join(kept))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log's records, events included."""
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A training state. Nothing in it is executed. Raises UserError if it is none, or damaged."""
+    remedy = "remove it, and the run goes on from the one before"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and archive errors have no common base
+        raise UserError(f"{path} is no readable training state ({type(error).__name__})", remedy) from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("version") != VERSION:
+        raise UserError(f"{path} is no training state of this version", remedy)
+    return state
+
+
+def describe_environment(device: torch.device, world: int, data: dict[str, Any]) -> dict[str, Any]:
+    """What a result may depend on beside the configuration."""
+    packages = ("torch", "torchvision", "numpy", "pillow", "scipy", "pydantic")
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in packages},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "processes": world,
+        "code": code_state(),
+        "data": data,
+    }
+
+
+def code_state() -> dict[str, Any]:
+    """The commit of the working copy and whether it has changes; empty outside a working copy."""
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(_ROOT), *args], capture_output=True, text=True, check=True, timeout=20
+            ).stdout
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
+
+
+def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> None:
+    """Say in ``network.md`` how ``network.pt`` was made."""
+    code = environment["code"].get("commit", "unknown") + (
+        " with changes" if environment["code"].get("changed") else ""
+    )
+    lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
+    lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
+    for name, source in environment["data"].items():
+        lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
+    record = next((record for record in reversed(folder.records()) if "loss" in record), {})
+    losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
+    lines += [f"- last record: {losses}", "", "```yaml"]
+    lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
+    write_atomically(folder.card, "\n".join([*lines, "```", ""]))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

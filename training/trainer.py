@@ -1,0 +1,330 @@
+"""The training loop: one process or several, whole states, the same curve after an interruption."""
+
+import contextlib
+import json
+import math
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.errors import UserError
+from models import checkpoint
+from models.backbone import read_weights
+from models.propagation import PropagationNetwork
+from training import pictures
+from training.config import Optimiser, Stage
+from training.data.mixture import Mixture, Order, loader
+from training.data.sample import Batch
+from training.distributed import Processes
+from training.forward import TrainingStep
+from training.losses import kept_share
+from training.run_folder import FORMAT, RunFolder, describe_environment, read_state, write_card
+
+
+class Stopped(Exception):
+    """A signal asked the run to end. It is saved, and the same command goes on."""
+
+
+def build_network(stage: Stage, start: Path | None) -> PropagationNetwork:
+    """The stage's network: from another network's weights, else with encoders from ImageNet as the stage says.
+
+    Args:
+        start: a network file (ours or a published one), a training state, or the folder of a finished run. Weights
+            of single objects are widened for several; RDE's recurrence may be missing in them.
+
+    Raises:
+        UserError: the weights cannot be read or do not fit.
+    """
+    torch.manual_seed(stage.seed)
+    try:
+        network = checkpoint.build(stage.network, {**stage.model, "multi_object": stage.objects > 1})
+        if start is not None:
+            checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
+        elif stage.imagenet != "none":
+            network.load_imagenet(stage.imagenet)
+    except (ValueError, TypeError) as error:
+        remedy = (
+            f"give --from weights of {stage.network}" if start is not None else "see model and imagenet in the stage"
+        )
+        raise UserError(str(error), remedy) from None
+    return network
+
+
+def _weights(start: Path, network: str) -> dict[str, torch.Tensor]:
+    if start.is_dir():
+        start = RunFolder(start).network
+    if read_weights(start).get("format") == FORMAT:
+        return read_state(start)["network"]
+    return checkpoint.load(start, network).state_dict()
+
+
+def freeze_batchnorm(network: nn.Module) -> nn.Module:
+    """Train with the batch norms' stored means and variances; their weights and biases still learn.
+
+    The published networks keep everything in evaluation mode for this, because batches are small.
+    """
+    for module in network.train().modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return network
+
+
+def learning_rate(optimiser: Optimiser, iteration: int) -> float:
+    """Linear growth, then steps of decay."""
+    grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
+    return optimiser.learning_rate * grown * optimiser.decay ** sum(iteration >= at for at in optimiser.decay_at)
+
+
+class Trainer:
+    """One run of a stage in a folder. ``run()`` goes on from the newest state in it.
+
+    The sample order, the learning rate and the kept share are functions of the iteration alone, so that a state needs
+    no more than the iteration to find them again.
+    """
+
+    def __init__(self, stage: Stage, out: Path, processes: Processes, start: Path | None = None):
+        self.stage, self.processes, self.device = stage, processes, processes.device
+        self.folder = RunFolder(Path(out))
+        self.mixture = Mixture(stage)
+        if processes.leads:
+            self.folder.claim(stage)
+        processes.wait()
+        state = self.folder.latest()
+        self.network = build_network(stage, start if state is None else None).to(self.device)
+        freeze_batchnorm(self.network)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
+        self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
+        self.autocast, half = choose_precision(stage.runtime.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.iteration, self.bad_steps = 0, 0
+        self.window = Window()
+        self.corrupt: list[str] = []
+        self.stopping = False
+        if state is not None:
+            self._restore(state)
+        self.step = TrainingStep(self.network, stage.loss)
+        if processes.world > 1:
+            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
+
+    def run(self) -> None:
+        """Train to the last iteration, then write the network and its card.
+
+        Raises:
+            Stopped: SIGTERM or SIGINT came; the state is saved.
+            UserError: too many steps in a row had no finite gradient, or too many files are damaged.
+        """
+        stage, leads = self.stage, self.processes.leads
+        if self.folder.network.exists() and self.iteration >= stage.iterations:
+            if leads:
+                print(f"{self.folder.root} is finished; its network is {self.folder.network}")
+            return
+        environment = describe_environment(self.device, self.processes.world, self.mixture.describe())
+        writer = None
+        if leads:
+            write_atomically(
+                self.folder.environment, json.dumps(environment | {"from_iteration": self.iteration}, indent=1)
+            )
+            self.folder.forget_after(self.iteration)
+            writer = open_writer(self.folder.tensorboard, self.iteration)
+        order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
+        batches = iter(loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda"))
+        bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
+        with self._signals(), contextlib.closing(bar):
+            while self.iteration < stage.iterations:
+                shown = self._iterate(batches, order.steps)
+                bar.update()
+                if self.iteration % stage.runtime.log_every == 0 or self.iteration == stage.iterations:
+                    self._log(writer, bar)
+                if writer is not None and self.iteration % stage.runtime.picture_every == 0:
+                    writer.add_image("samples", pictures.show(*shown), self.iteration, dataformats="HWC")
+                stop = self.processes.any(self.stopping)
+                if stop or self.iteration % stage.runtime.save_every == 0 or self.iteration == stage.iterations:
+                    self._save()
+                if stop:
+                    raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
+        if leads:
+            writer.close()
+            checkpoint.save(self.network, self.folder.network)
+            write_card(self.folder, stage, environment)
+        self.processes.wait()
+
+    def _iterate(self, batches: Iterator[Batch], steps: int) -> tuple[Batch, torch.Tensor]:
+        """One iteration: ``steps`` batches, one step of the optimiser."""
+        stage, began = self.stage, time.perf_counter()
+        rate = learning_rate(stage.optimiser, self.iteration)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        share = kept_share(self.iteration, stage.loss.warm_up, stage.loss.kept)
+        self.optimiser.zero_grad(set_to_none=True)
+        waited, values = 0.0, Window()
+        for number in range(steps):
+            before = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - before
+            self._pass_over(batch.skipped)
+            batch = batch.to(self.device)
+            last = number == steps - 1
+            with contextlib.nullcontext() if last or self.processes.world == 1 else self.step.no_sync():
+                with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+                    total, parts, masks = self.step(batch, share)
+                self.scaler.scale(total / steps).backward()
+            values.add({"loss": total.detach(), **parts})
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.parameters, stage.optimiser.clip or math.inf).item()
+        if self._take_step(norm):
+            self.window.add(values.means(), {"gradient": norm})
+        self.iteration += 1
+        self.window.add({"seconds": time.perf_counter() - began, "waiting": waited})
+        return batch, masks
+
+    def _take_step(self, norm: float) -> bool:
+        """Step if the gradient is finite; processes see the same one, so that they agree."""
+        finite = math.isfinite(norm)
+        if finite:
+            self.scaler.step(self.optimiser)
+            self.bad_steps = 0
+        else:
+            self.bad_steps += 1
+            self._event({"event": "bad step", "in_a_row": self.bad_steps})
+            if self.bad_steps > self.stage.runtime.bad_steps:
+                raise UserError(
+                    f"{self.bad_steps} steps in a row up to iteration {self.iteration} had no finite gradient",
+                    "lower optimiser.learning_rate, or set runtime.precision=fp32; the last saved state is sound",
+                )
+        self.scaler.update()
+        return finite
+
+    def _pass_over(self, skipped: list[str]) -> None:
+        for text in skipped:
+            if text not in self.corrupt:
+                self.corrupt.append(text)
+                self._event({"event": "damaged file", "text": text})
+                warnings.warn(f"passed over: {text}", stacklevel=2)
+        if len(self.corrupt) > self.stage.runtime.corrupt_files:
+            raise UserError(
+                f"{len(self.corrupt)} files are damaged, the last: {self.corrupt[-1]}",
+                "restore the data (log.jsonl names all), or raise runtime.corrupt_files",
+            )
+
+    def _event(self, values: dict[str, Any]) -> None:
+        if self.processes.leads:
+            self.folder.record({"iteration": self.iteration + 1, **values})
+
+    def _log(self, writer, bar: tqdm) -> None:
+        values = self.window.close(self.processes)
+        if not self.processes.leads:
+            return
+        rate = learning_rate(self.stage.optimiser, self.iteration - 1)
+        epoch = (self.iteration * self.stage.batch - 1) // self.mixture.epoch_length()
+        record = {"iteration": self.iteration, "epoch": epoch, "learning_rate": rate, **values}
+        self.folder.record(record)
+        for key, value in record.items():
+            if key != "iteration":
+                writer.add_scalar(key, value, self.iteration)
+        loss = values.get("loss", math.nan)
+        bar.set_postfix(loss=f"{loss:.4f}")
+        if bar.disable:
+            seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
+            print(f"{self.iteration}/{self.stage.iterations} loss {loss:.4f} {seconds}", flush=True)
+
+    def _save(self) -> None:
+        if self.processes.leads:
+            state = {
+                "iteration": self.iteration,
+                "position": self.iteration * self.stage.batch,
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "random": random_state(self.device),
+                "window": self.window.state(),
+                "bad_steps": self.bad_steps,
+                "corrupt": self.corrupt,
+            }
+            self.folder.save(state, self.stage.runtime.keep)
+        self.processes.wait()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
+        self.window = Window(**state["window"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM (a batch system's warning) and SIGINT end the run after the iteration in hand."""
+
+        def stop(number, frame):
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Window:
+    """Means since the last record. Summed on the device; read once a record."""
+
+    def __init__(self, sums: dict[str, float] | None = None, counts: dict[str, int] | None = None):
+        self.sums: dict[str, Any] = dict(sums or {})
+        self.counts = dict(counts or {})
+
+    def add(self, *groups: dict[str, Any]) -> None:
+        for values in groups:
+            for key, value in values.items():
+                self.sums[key] = self.sums.get(key, 0.0) + value
+                self.counts[key] = self.counts.get(key, 0) + 1
+
+    def state(self) -> dict[str, dict]:
+        return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
+
+    def means(self) -> dict[str, Any]:
+        return {key: total / self.counts[key] for key, total in self.sums.items()}
+
+    def close(self, processes: Processes) -> dict[str, float]:
+        """The means over all processes, and a new beginning."""
+        means = torch.tensor([float(mean) for mean in self.means().values()], dtype=torch.float64)
+        values = dict(zip(self.sums, processes.mean(means.to(processes.device)).tolist(), strict=True))
+        self.sums, self.counts = {}, {}
+        return values
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
+    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
+    if name == "fp16" and device.type != "cuda":
+        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
+    if name == "auto":
+        name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def open_writer(folder: Path, iteration: int):
+    """A TensorBoard writer that drops what was written after ``iteration``."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("tensorboard is not installed", "pip install tensorboard") from None
+    return SummaryWriter(str(folder), purge_step=iteration + 1)
