@@ -61,7 +61,8 @@ class Result:
         kinds = Counter(event.kind for event in self.events)
         lines = [f"{kinds[kind]:>4}  {kind}" for kind in KINDS]
         again = self.frames_rendered - self.frames_needed
-        lines.append(f"{len(self.events)} events in {self.rounds} builds of {self.frames_needed} frames, {again} twice")
+        built = f"{self.rounds} builds of {self.frames_needed} frames in all, {again} of them rendered twice"
+        lines.append(f"{len(self.events)} events in {built}")
         return "\n".join([*lines, *(f"FAULT: {fault}" for fault in self.faults)])
 
 

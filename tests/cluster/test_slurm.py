@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -153,7 +154,8 @@ def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, ge
     ask("scancel", "--signal=USR1", "--batch", f"{arrays[0]}_0")  # what comes before the time limit
     wait_for(lambda: "stopped" in {entry["event"] for entry in entries(out, "a00000")}, "the end of its time")
     wait_for(lambda: any(len(frames(out, name)) in (1, 2) for name in ("a00001", "a00002")), "another task")
-    ask("sbatch", "--partition=urgent", "--mem=100M", f"--cpus-per-task={os.cpu_count()}", "--wrap=sleep 1")
+    whole_node = ["--mem=100M", f"--cpus-per-task={os.cpu_count()}"]
+    ask("sbatch", "--partition=urgent", *whole_node, "--output=/dev/null", "--wrap=sleep 1")
     wait_for(lambda: ask("squeue", "--noheader") == "", "an empty queue")
 
     status = json.loads(generate("status", out, "--json").stdout)
@@ -170,6 +172,13 @@ def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, ge
     apart = tmp_path / "apart"
     generate("render", *tiny, *SLOW, "--out", apart, "--index", 0, "--threads-per-worker", 1)
     assert content(apart) == {path: data for path, data in content(out).items() if "a00000" in path}
+
+    unpublish(Layout(out), "a00001")
+    plain = {"OUT": str(out), "COUNT": "3", "CONFIG": str(out / "config.yaml"), "PYTHON": sys.executable}
+    flags = ["--array=0-1", "--cpus-per-task=1", "--mem=1G", "--output=/dev/null", "--wait"]
+    job = ["sbatch", *flags, "slurm/render.sbatch"]
+    subprocess.run(job, env=os.environ | plain, cwd=ROOT, check=True, timeout=150)
+    assert Layout(out).is_published("a00001")
 
     unpublish(Layout(out), "a00001")
     assert "1 missing videos submitted" in generate("resubmit", out, "--slurm-set", "directives=[--hold]").stdout
