@@ -85,7 +85,10 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
         """x (B*O, C, h, w); ``shared`` (B, S, h, w) stands for the last S channels, equal for all objects."""
-        skip = x if self.downsample is None else convolve(self.downsample, x, shared)
+        if self.downsample is not None:
+            skip = convolve(self.downsample, x, shared)
+        else:
+            skip = x if shared is None else join(x, shared)
         y = convolve(self.conv1, torch.relu(x), None if shared is None else torch.relu(shared))
         return self.conv2(torch.relu(y)) + skip
 
@@ -96,10 +99,15 @@ def convolve(conv: nn.Conv2d, x: Tensor, shared: Tensor | None = None) -> Tensor
         return conv(x)
     objects = x.shape[0] // shared.shape[0]
     if objects == 1:
-        return conv(torch.cat([x, shared], dim=1))
+        return conv(join(x, shared))
     own, common = conv.weight.split([x.shape[1], shared.shape[1]], dim=1)
     y = F.conv2d(x, own, padding=conv.padding)
     return y + per_object(F.conv2d(shared, common, conv.bias, padding=conv.padding), objects)
+
+
+def join(x: Tensor, shared: Tensor) -> Tensor:
+    """Channels of x (B*O, C, h, w), then those of ``shared`` (B, S, h, w)."""
+    return torch.cat([x, per_object(shared, x.shape[0] // shared.shape[0])], dim=1)
 
 
 def per_object(x: Tensor, objects: int) -> Tensor:

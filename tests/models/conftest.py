@@ -1,5 +1,6 @@
 """Golden numbers of the published networks, for deterministic weights and inputs (see the shared folder's README)."""
 
+import copy
 import importlib.util
 import json
 import os
@@ -88,12 +89,16 @@ def golden():
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small():
-    """small(name, **config) -> a network that is quick on a CPU, with weights that depend on nothing else."""
+    """small(name, **config) -> a network that is quick on a CPU, always with the same weights."""
+    built = {}
 
     def make(name: str, **config) -> torch.nn.Module:
-        torch.manual_seed(0)
-        return checkpoint.build(name, SMALL | config).eval()
+        key = name, tuple(sorted(config.items()))
+        if key not in built:
+            torch.manual_seed(0)
+            built[key] = checkpoint.build(name, SMALL | config).eval()
+        return copy.deepcopy(built[key])
 
     return make

@@ -123,6 +123,15 @@ def test_bfloat16_probabilities_within_three_percent(small, name):
     assert (half - exact).abs().max() <= 0.03
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("config", [{"value_dim": 16}, {"value_dim": 512, "decoder_dim": 8}])
+@torch.no_grad()
+def test_any_widths_fit_together(small, name, config):
+    network = small(name, **config)
+    (first, masks), (second, _) = sample(1, 3, seed=1), sample(seed=2)
+    assert segment(network, first, masks, second).shape == (1, 3, 64, 96)
+
+
 @torch.no_grad()
 def test_compiles_into_one_graph(small):
     network = small("stm")
