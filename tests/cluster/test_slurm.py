@@ -130,7 +130,9 @@ def ask(*command: str) -> str:
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 150.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s\n" + ask("squeue")
+        if time.monotonic() > deadline:
+            log = Path(os.environ["SLURM_CONF"]).with_name("slurmctld.log").read_text()
+            pytest.fail(f"{what}: not within {seconds:.0f} s\n{ask('sinfo')}{ask('squeue')}{log[-3000:]}")
         time.sleep(0.1)
 
 
