@@ -123,7 +123,7 @@ class Leases:
                 won = _rename(holder, mine)
             else:
                 return None
-        if not won:
+        if not won and not mine.exists():  # over NFS a rename may be done and yet reported as failed
             return None
         lease = Lease(mine)
         lease.beat()

@@ -208,7 +208,7 @@ class Submissions:
 
 def max_array_size() -> int:
     """How many tasks an array may have on this cluster. Raises UserError where there is no Slurm."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config"), re.MULTILINE)
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config", timeout=20.0), re.MULTILINE)
     return int(found[1]) if found else USUAL_ARRAY
 
 
@@ -228,9 +228,9 @@ def _queue() -> list[tuple[str, str, str]]:
     return [tuple(line.split()) for line in lines if len(line.split()) == 3]
 
 
-def _ask(*command: str) -> str:
+def _ask(*command: str, timeout: float = 300.0) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed", "run this where Slurm is; --dry-run needs none") from None
     except subprocess.TimeoutExpired:

@@ -264,8 +264,10 @@ class _Worker:
                             f"{event['what']}: {event['remedy']}"
                         )
                     finished = event["event"] == "done"
-                if not finished:  # the child alone was told to stop, or all of us were
-                    raise ChildDied("Blender was told to stop", [])
+                if not finished:
+                    if self.supervisor.stopping.is_set():
+                        return False
+                    raise ChildDied("Blender alone was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, self.layout)
                 if not problems:
                     metadata = self._metadata(spec, areas)

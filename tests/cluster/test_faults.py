@@ -1,0 +1,14 @@
+"""A slice of the fault campaign (``benchmarks/faults.py``); the whole of it is ``make campaign-faults``."""
+
+import pytest
+
+from benchmarks.faults import Campaign
+
+TINIER = ["--set", "video={frames: 4, width: 64, height: 48}"]
+
+
+@pytest.mark.xdist_group("slurm")  # the two heaviest rooms one after the other
+def test_ten_random_faults_change_nothing(tiny, tmp_path):
+    result = Campaign(events=10, seed=3, videos=3, recipe=[*tiny, *TINIER], folder=tmp_path).run(print)
+    assert len(result.events) == 10 and result.rounds >= 1
+    assert result.faults == []

@@ -1,0 +1,121 @@
+"""How far a dataset is, and clearing up, on synthetic datasets of which only the bookkeeping exists."""
+
+import json
+import os
+import sys
+import time
+
+import pytest
+
+from bl30k_gen.cluster import child, process
+from bl30k_gen.cluster.lease import FREE, HEARTBEAT, Leases
+from bl30k_gen.cluster.prune import prune
+from bl30k_gen.cluster.status import status
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.errors import UserError
+from bl30k_gen.scene.sampler import video_name
+
+ELSEWHERE = "othernode.17.4711.0000abcd.{}"
+
+
+def a_name_of_the_dead():
+    _, pid, _, place, _ = process.new_name().split(".")
+    return f"here.{pid}.1.{place}.00000000"  # this process did not start then
+
+
+def build(root, config: Config, videos: int, nodes: int = 4):
+    """A build in the middle: 70 % done, a few running, interrupted and failed; one node is three times as slow."""
+    layout, now = Layout(root), time.time()
+    names = [video_name(index, config.dataset.videos_per_segment) for index in range(videos)]
+    for folder in ("Metadata", "Logs/runs", "Slurm/001", ".staging"):
+        (root / folder).mkdir(parents=True)
+    layout.config.write_text(config.to_yaml())
+    (root / "Slurm/001/array-0.indices").write_text("".join(f"{index}\n" for index in range(videos)))
+    done = names[: videos * 7 // 10]
+    for name in done:
+        layout.metadata(name).write_text("{}")
+    for number in range(nodes):
+        with open(root / f"Logs/runs/node{number}.jsonl", "w") as journal:
+            journal.write(json.dumps({"event": "ready", "time": now - 1000.0, "host": f"node{number}"}) + "\n")
+            for place, name in enumerate(done[number::nodes]):
+                seconds = 3.0 if number == 3 else 1.0
+                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds}
+                when = now - 1000.0 + 1000.0 * place / len(done[number::nodes])
+                journal.write(json.dumps({**line, "time": when, "host": f"node{number}"}) + "\n")
+            journal.write('{"event": "publ')  # the line that a killed run was writing
+    rest = names[len(done) :]
+    owners = [ELSEWHERE.format(0), ELSEWHERE.format(1), a_name_of_the_dead(), FREE]
+    for name, owner in zip(rest, owners, strict=False):
+        (root / ".staging" / name / owner).mkdir(parents=True)
+        (root / ".staging" / name / owner / HEARTBEAT).write_text("1")
+    os.utime(root / ".staging" / rest[1] / owners[1] / HEARTBEAT, (now - 9999.0, now - 9999.0))
+    for name in rest[4:7]:
+        (root / f"Logs/{name}.failed.json").write_text(json.dumps({"reason": "Blender was ended by SIGSEGV"}))
+    return layout, rest
+
+
+def test_a_build_in_the_middle(tmp_path, config):
+    _, rest = build(tmp_path, config, 100)
+    found = status(tmp_path)
+    assert (found.wanted, found.done, found.pending) == (100, 70, 24)
+    assert found.running == [rest[0]] and found.interrupted == [rest[1], rest[2]]
+    assert found.failed == dict.fromkeys(rest[4:7], "Blender was ended by SIGSEGV")
+    assert found.frames_per_second == pytest.approx(70 * 6 / 1000, rel=0.1)
+    assert found.seconds_left == pytest.approx(27 * 6 / found.frames_per_second)
+    assert found.slow_nodes == {"node3": 3.0}
+    text = "\n".join(found.lines())
+    assert "70 of 100 videos done (70.0%), 1 running, 3 failed, 2 interrupted, 24 pending" in text
+    assert "3 x Blender was ended by SIGSEGV" in text and "slow: node3 takes 3.0 times" in text
+    assert status(tmp_path, count=10).wanted == 10
+
+
+def test_no_dataset(tmp_path):
+    with pytest.raises(UserError, match="no dataset was begun there"):
+        status(tmp_path)
+
+
+def test_the_number_of_files_opened_does_not_grow_with_the_videos(tmp_path, config):
+    opened, counting = [], [False]
+
+    def audit(event, arguments):
+        if counting[0] and event in ("open", "os.listdir", "os.scandir"):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(audit)
+    counts = []
+    for videos in (100, 1000):
+        build(tmp_path / str(videos), config, videos)
+        opened.clear()
+        counting[0] = True
+        assert status(tmp_path / str(videos)).wanted == videos
+        counting[0] = False
+        counts.append(len(opened))
+        assert not any("JPEGImages" in path or "Annotations" in path for path in opened)
+    assert counts[0] == counts[1] < 60
+
+
+def test_prune_frees_what_is_stale_and_leaves_the_living(tmp_path, config, monkeypatch):
+    quick = config.model_copy(update={"runtime": config.runtime.model_copy(update={"lease_timeout": 0.6})})
+    layout, rest = build(tmp_path, config, 20)
+    published = layout.published()[0]
+    for name in (published, rest[0]):
+        layout.log(name).write_text("{}\n")
+    part = tmp_path / "ImageSets/.train.txt.0a1b.part"
+    part.parent.mkdir()
+    for path in (part, tmp_path / "Logs/.recent.part"):
+        path.write_text("half")
+    os.utime(part, (0.0, 0.0))
+    scratch = tmp_path / "scratch"
+    for name in (a_name_of_the_dead(), process.new_name(), "unrelated"):
+        (scratch / f"{child.SCRATCH}{name}").mkdir(parents=True)
+
+    with Leases(Layout(tmp_path, process.new_name()), timeout=0.6) as living:
+        lease = living.take(rest[7 if len(rest) > 7 else -1])
+        pruned = prune(layout, quick, scratch)
+        assert lease.held()
+    assert pruned.leases == sorted(rest[:3])
+    assert all((tmp_path / ".staging" / name / FREE / HEARTBEAT).exists() for name in rest[:4])
+    assert (pruned.logs, pruned.leftovers, pruned.scratch) == (1, 1, 1)
+    assert not layout.log(published).exists() and layout.log(rest[0]).exists() and not part.exists()
+    assert len(list(scratch.iterdir())) == 2
