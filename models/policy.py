@@ -46,7 +46,7 @@ class GrowingMemory:
         return 2 * sum(x.numel() * x.element_size() for entry in entries for x in entry)
 
     def thin(self) -> bool:
-        """Drop every other permanent frame but the labelled ones; the newest stays. False if there is none to drop."""
+        """Drop every other permanent frame, the newest and the labelled ones stay. False if there is none to drop."""
         before = len(self._kept)
         self._kept = self._kept[::-2][::-1]
         self._joined = None

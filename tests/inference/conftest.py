@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-_spec = importlib.util.spec_from_file_location("golden_fixtures", Path(__file__).parents[1] / "models" / "conftest.py")
+_path = Path(__file__).parents[1] / "models" / "conftest.py"
+_spec = importlib.util.spec_from_file_location("golden_fixtures", _path)
 _models = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_models)
 golden, small, one_thread = _models.golden, _models.small, _models.one_thread

@@ -18,8 +18,8 @@ MEMORIES = ("growing", "bounded", *RecurrentMemory.MODES)
 class Options:
     """Everything about a run that is not the network.
 
-    memory: "growing" (STM, STCN), "bounded" (a dense recent and a sparse distant past, ``capacity`` frames), or a mode
-        of RDE's recurrent memory.
+    memory: "growing" (STM, STCN), "bounded" (a dense recent and a sparse distant past, ``capacity`` frames), or a
+        mode of RDE's recurrent memory.
     memory_every: a frame goes into memory when it lies this many frames after the last one that did.
     previous: the previous frame is in memory too, as a guest.
     reading: top-k, kernel.
@@ -70,6 +70,12 @@ def published_options(network: PropagationNetwork, **changes) -> Options:
     if options.memory in RecurrentMemory.MODES and not isinstance(network, RDE):
         raise ValueError(f"memory {options.memory} merges frames, which only RDE can: choose growing or bounded")
     return options
+
+
+def autocast(options: Options, device: torch.device) -> torch.autocast:
+    """A block in the options' precision."""
+    dtype = PRECISIONS[options.precision]
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def new_memory(network: PropagationNetwork, options: Options) -> GrowingMemory | RecurrentMemory:

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.aggregate import aggregate
 from models.policy import GrowingMemory, RecurrentMemory
 from models.propagation import Entry, PropagationNetwork, Query
-from training.inference.options import PRECISIONS, Options, new_memory
+from training.inference.options import Options, autocast, new_memory
 
 
 @dataclass
@@ -24,9 +24,9 @@ class Cohort:
 
 
 class Tracker:
-    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it if it is time to.
+    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it when it is time to.
 
-    Tensors may hold a batch of mirrored versions; objects lie along the second dimension, in the order of ``objects``.
+    Tensors may hold a batch of mirrored versions. Objects lie along the second dimension, in the order of ``objects``.
     """
 
     def __init__(self, network: PropagationNetwork, options: Options, say: Callable[[str], None] = print):
@@ -42,17 +42,17 @@ class Tracker:
 
     def encode(self, image: Tensor) -> Query:
         """image (B, 3, h, w)"""
-        with self._precision(image):
+        with autocast(self.options, image.device):
             return self.network.encode_query(image)
 
     def memorise(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
         """masks (B, O, h, w)"""
-        with self._precision(image):
+        with autocast(self.options, image.device):
             return self.network.encode_memory(image, query, masks)
 
     def segment(self, query: Query) -> Tensor:
         """Probabilities (B, 1 + O, h, w), background first."""
-        with self._precision(query.key):
+        with autocast(self.options, query.key.device):
             readouts = [
                 self.network.read(cohort.memory.memory(), query, self.options.reading) for cohort in self.cohorts
             ]
@@ -110,10 +110,6 @@ class Tracker:
             self.memory_every *= 2
             budget = f"{self.options.memory_budget / 2**20:.0f} MiB"
             self.say(f"memory budget of {budget} reached: memory_every is {self.memory_every} from here on")
-
-    def _precision(self, like: Tensor) -> torch.autocast:
-        dtype = PRECISIONS[self.options.precision]
-        return torch.autocast(like.device.type, dtype, enabled=dtype != torch.float32)
 
 
 def _rows(entry: Entry, start: int, end: int) -> Entry:
