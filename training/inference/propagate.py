@@ -1,13 +1,14 @@
 """Propagation of masks through a video: the one engine of all networks and memory policies.
 
-    for frame in propagate(network, frames, {0: first_mask}):
-        frame.labels()  # (H, W) uint8 object ids
+    for result in propagate(network, enumerate(frames), {0: first_mask}):
+        result.labels()  # (H, W) uint8 object ids
 
 Frames stream through: whatever the length of the video, only its memory stays, and that within a budget.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 
 from bl30k_gen.errors import UserError
 from models.aggregate import aggregate
-from models.propagation import PropagationNetwork
+from models.propagation import PropagationNetwork, Query
+from training.evaluation.folders import object_ids
 from training.inference.options import Options, published_options
 from training.inference.tracker import Tracker
 from training.inference.view import View, label_map, normalise, one_hot, working_size
@@ -23,11 +25,15 @@ from training.inference.view import View, label_map, normalise, one_hot, working
 
 @dataclass(frozen=True)
 class Segmented:
-    """A frame's result. prob: (1 + O, H, W) at the original size, background first; ``objects`` are the O ids."""
+    """A frame's result.
 
-    index: int
+    prob: (1 + O, H, W) at the size of the frame, background first; ``objects`` are the O ids. seconds: of the work.
+    """
+
+    number: int
     prob: Tensor
     objects: tuple[int, ...]
+    seconds: float
 
     def labels(self) -> np.ndarray:
         """(H, W) uint8 object ids."""
@@ -36,18 +42,18 @@ class Segmented:
 
 def propagate(
     network: PropagationNetwork,
-    frames: Iterable[np.ndarray],
+    frames: Iterable[tuple[int, np.ndarray]],
     given: Mapping[int, np.ndarray],
     options: Options | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[Segmented]:
-    """Segment frames (H, W, 3) uint8, one after the other; give them in reverse order to go backward.
+    """Segment frames one after the other.
 
     Args:
         network: in evaluation mode; its device is used.
-        given: {position in ``frames``: (H, W) object ids}, 0 where nothing is given. An object is followed from the
-            first frame that has it. There its mask overrides what was segmented, and so it does where it is given
-            again.
+        frames: (number, (H, W, 3) uint8) in the order of the way; falling numbers go backward.
+        given: {number: (H, W) object ids}, 0 where nothing is given. An object is followed from the first frame that
+            gives it. Where a mask is given it overrides what was segmented, also when it is given again.
         options: how its paper evaluates the network, if None.
 
     Raises:
@@ -55,12 +61,15 @@ def propagate(
     """
     propagator = Propagator(network, options, say)
     device = next(network.parameters()).device
-    for index, frame in enumerate(frames):
+    for number, frame in frames:
+        start = perf_counter()
         try:
-            prob = propagator.step(normalise(frame, device), _masks(given.get(index), device))
+            prob = propagator.step(normalise(frame, device), _masks(given.get(number), device))
         except ValueError as error:
-            raise UserError(f"frame {index}: {error}", "frames and masks of a video have one size") from None
-        yield Segmented(index, prob, propagator.objects)
+            raise UserError(f"frame {number}: {error}", "frames and masks of a video have one size") from None
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        yield Segmented(number, prob, propagator.objects, perf_counter() - start)
 
 
 class Propagator:
@@ -135,7 +144,7 @@ class Propagator:
         """A batch of one to one of two, the second mirrored, where ``flip`` asks for it."""
         return torch.cat([x, x.flip(-1)]) if self.options.flip else x
 
-    def _segment(self, tracker: Tracker, query) -> Tensor:
+    def _segment(self, tracker: Tracker, query: Query) -> Tensor:
         """(1, 1 + O, h, w)"""
         prob = tracker.segment(query)
         return (prob[:1] + prob[1:].flip(-1)) / 2 if self.options.flip else prob
@@ -155,7 +164,7 @@ class Propagator:
 
 def _masks(ids: np.ndarray | None, device: torch.device) -> dict[int, Tensor]:
     """The masks of a label map's objects."""
-    objects = [] if ids is None else [int(label) for label in np.unique(ids) if label]
+    objects = [] if ids is None else sorted(object_ids(ids))
     if objects and objects[-1] > 254:
         raise UserError(f"a mask has the id {objects[-1]}", "ids of objects go from 1 to 254")
     return dict(zip(objects, one_hot(ids, objects, device), strict=True)) if objects else {}

@@ -9,9 +9,10 @@ Every change makes a new state and leaves the old one as it was, so undoing is g
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -29,36 +30,12 @@ from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference import interaction
+from training.inference.cache import EncodedFrames
 from training.inference.local_control import Box, check_box, stitch
 from training.inference.options import Options, autocast, published_options
-from training.inference.store import EncodedFrames, pack, unpack
+from training.inference.state import Draft, State, pack, read_state, unpack, write_state
 from training.inference.tracker import Tracker
 from training.inference.view import View, label_map, normalise, one_hot, working_size
-
-@dataclass(frozen=True)
-class Draft:
-    """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks."""
-
-    frame: int
-    kind: Literal["scribble", "click", "brush", "mask"]
-    box: Box | None
-    base: np.ndarray
-    marks: tuple = ()
-
-
-@dataclass(frozen=True)
-class State:
-    """Everything that ``undo`` restores. Probabilities of a frame are (O, h, w) uint16, at the padded working size.
-
-    probs: of every frame. interacted: the frames that were propagated from, the last one last. corrected: masks of
-    frames that were interacted with and not propagated yet.
-    """
-
-    probs: tuple[np.ndarray, ...]
-    interacted: tuple[int, ...] = ()
-    corrected: Mapping[int, np.ndarray] = field(default_factory=dict)
-    draft: Draft | None = None
-    rounds: int = 0
 
 
 class InteractiveSession:
@@ -281,6 +258,15 @@ class InteractiveSession:
             return False
         self.state = self._history.pop()
         return True
+
+    def save(self, path: str | Path) -> None:
+        """Write the masks and what was interacted with to an ``.npz`` file; the way there (undo) is not kept."""
+        write_state(path, self.state, self.objects, self.size)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a saved session of this video. Raises UserError if it is another's, or damaged."""
+        self.state = read_state(path, self.objects, self.size, self.state)
+        self._history.clear()
 
     def search(self, frame: int) -> None:
         """Tell the log that the user has been looking for this frame."""

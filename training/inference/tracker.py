@@ -24,9 +24,9 @@ class Cohort:
 
 
 class Tracker:
-    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it when it is time to.
+    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it when it is time.
 
-    Tensors may hold a batch of mirrored versions. Objects lie along the second dimension, in the order of ``objects``.
+    Tensors may hold a batch of mirrored frames. Objects lie along the second dimension, in the order of ``objects``.
     """
 
     def __init__(self, network: PropagationNetwork, options: Options, say: Callable[[str], None] = print):

@@ -1,30 +1,15 @@
-"""What a session keeps of its frames: probabilities in half the space of floats, and what the network saw."""
+"""Frames with what the network sees in them, so that each is encoded once a video."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from models.propagation import Query
 
-STEPS = 65535
-"""Probabilities are whole numbers of this fraction, exact to 1e-5."""
-
-
-def pack(prob: Tensor) -> np.ndarray:
-    """Probabilities as uint16."""
-    return (prob.clamp(0, 1) * STEPS).round().to(torch.int32).cpu().numpy().astype(np.uint16)
-
-
-def unpack(packed: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """float32 probabilities."""
-    return torch.from_numpy(packed.astype(np.int32)).to(device).float() / STEPS
-
 
 class EncodedFrames:
-    """Frames with what the network sees in them, encoded once as long as those used last fit into a number of bytes."""
+    """``encoded[t]`` is frame ``t`` with its query. Those used last are kept, as many as fit into ``limit`` bytes."""
 
     def __init__(self, encode: Callable[[int], tuple[Tensor, Query]], limit: int):
         self._encode, self._limit = encode, limit
