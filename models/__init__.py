@@ -1,1 +1,4 @@
-"""The networks: propagation (STM, STCN, RDE), fusion, scribbles and clicks to masks. Imports only torch and torchvision."""
+"""The networks: propagation (STM, STCN, RDE), fusion, scribbles and clicks to masks.
+
+Imports only torch, torchvision and numpy; bad input raises ValueError.
+"""

@@ -17,7 +17,7 @@ def object_logits(prob: Tensor, dim: int = 1, background: str = "product") -> Te
     """Logits of background and objects, with gradients.
 
     Args:
-        prob: probabilities of O objects along ``dim``, any shape otherwise, e.g. (B, O, H, W). An absent object has 0.
+        prob: probabilities of O objects along ``dim``, e.g. (B, O, H, W). An absent object has 0.
         background: "product" of the objects' complements, or "half" for a fixed 0.5 (clicks, brushes, local crops).
 
     Returns: the shape of ``prob`` with O + 1 along ``dim``, background first.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backbone import read_weights, widen_stem
+from models.clicks import ClickConfig, ClickNetwork
 from models.fusion import Fusion, FusionConfig
 from models.propagation import PropagationConfig
 from models.rde import RDE, RDEConfig
@@ -28,6 +29,7 @@ NETWORKS = {
     "rde": (RDE, RDEConfig),
     "fusion": (Fusion, FusionConfig),
     "s2m": (S2M, S2MConfig),
+    "clicks": (ClickNetwork, ClickConfig),
 }
 
 # Prefixes of our keys and of the published ones; the first that fits counts, in either direction.
@@ -111,7 +113,11 @@ def build(name: str, config: dict | None = None) -> nn.Module:
 
 
 def name_of(network: nn.Module) -> str:
-    return next(name for name, (kind, _) in NETWORKS.items() if type(network) is kind)
+    """The name under which ``build`` makes this kind of network."""
+    for name, (kind, _) in NETWORKS.items():
+        if type(network) is kind:
+            return name
+    raise ValueError(f"{type(network).__name__} is not a network of checkpoints: {', '.join(NETWORKS)}")
 
 
 def save(network: nn.Module, path: str | Path) -> None:
@@ -145,6 +151,9 @@ def load(path: str | Path, network: str | None = None, **changes) -> nn.Module:
     content = read_weights(path)
     try:
         if content.get("format") == FORMAT:
+            lacking = [key for key in ("version", "network", "config", "weights") if key not in content]
+            if lacking:
+                raise ValueError(f"lacks {', '.join(lacking)}; the file is not whole")
             if content["version"] != VERSION:
                 raise ValueError(f"version {content['version']}, but this code reads version {VERSION}")
             if network not in (None, content["network"]):
@@ -153,14 +162,17 @@ def load(path: str | Path, network: str | None = None, **changes) -> nn.Module:
             fill(built, content["weights"])
         else:
             built = from_published(content, network, **changes)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from error
     return built
 
 
 def to_published(network: nn.Module) -> dict[str, Tensor]:
     """The network's weights under their published keys. Raises ValueError for a network of no published form."""
-    table = PUBLISHED[name_of(network)]
+    name = name_of(network)
+    if name not in PUBLISHED:
+        raise ValueError(f"network {name} has no published form; save it in our own")
+    table = PUBLISHED[name]
     return {_rename(key, table, 0): value for key, value in network.state_dict().items()}
 
 
@@ -226,6 +238,25 @@ def fill(network: nn.Module, weights: dict[str, Tensor], fresh: tuple[str, ...] 
     if problems:
         raise ValueError(f"weights do not fit the network {name_of(network)}: {'; '.join(problems)}")
     network.load_state_dict(weights)
+
+
+def start_s2m(network: S2M, path: str | Path) -> None:
+    """Start S2M from a DeepLabV3+ for VOC with ResNet-50 at output stride 16, whose keys the published S2M shares.
+
+    Its stem gets three more orthogonal channels. The classifier of one class is S2M's own.
+    """
+    content = read_weights(path)
+    weights = {_rename(key, _S2M, 1): value for key, value in content.get("model_state", content).items()}
+    stem = weights.get("backbone.conv1.weight")
+    if stem is None or stem.shape[1] != 3:
+        raise ValueError(f"{path}: not a DeepLabV3+ of images, backbone.conv1.weight should have 3 input channels")
+    weights["backbone.conv1.weight"] = widen_stem(stem, 6)
+    for key in ("head.3.weight", "head.3.bias"):
+        weights.pop(key, None)
+    try:
+        fill(network, weights, fresh=("head.3.",))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _rename(key: str, table: list[tuple[str, str]], source: int) -> str:

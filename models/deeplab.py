@@ -1,12 +1,14 @@
 """DeepLabV3+ (Chen et al., 2018) with a ResNet-50 at output stride 16, for scribbles and clicks."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from models.backbone import STRIDE
+from models.backbone import STRIDE, load_imagenet
 
 
 class DilatedResNet50(nn.Module):
@@ -17,7 +19,8 @@ class DilatedResNet50(nn.Module):
         resnet = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, False, True])
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = resnet.layer1, resnet.layer2, resnet.layer3, resnet.layer4
+        self.layer1, self.layer2 = resnet.layer1, resnet.layer2
+        self.layer3, self.layer4 = resnet.layer3, resnet.layer4
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         low = self.layer1(self.maxpool(torch.relu(self.bn1(self.conv1(x)))))
@@ -48,6 +51,10 @@ class DeepLabV3Plus(nn.Module):
             nn.Conv2d(dim, 1, 1),
         )
 
+    def load_imagenet(self, source: str | Path) -> None:
+        """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
+        load_imagenet(self.backbone, "resnet50", source)
+
     def features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, low_dim + dim, H/4, W/4): layer1 features first, then the ASPP's."""
         if x.shape[-2] % STRIDE or x.shape[-1] % STRIDE:
@@ -58,7 +65,6 @@ class DeepLabV3Plus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, 1, H, W)."""
-
         return self.classify(self.features(x), x.shape[-2:])
 
     def classify(self, features: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,7 @@
 """Fusion of an older and a newer propagation (MiVOS, section 3.3, equations 4-6).
 
-After each interaction the new propagation meets the result of earlier rounds. Which one to trust at a frame is decided
-per object by a small network, or, as baselines, by the network without the differences or by linear blending.
+After each interaction the new propagation meets the result of earlier rounds. A small network decides per object and
+pixel which one to trust; the baselines are the network without the differences, and linear blending.
 
 Distances are (n_c, n_r) = (|t_c - t|, |t_r - t|) / |t_c - t_r| for the frame t between the just interacted frame t_r
 and the earlier interacted frame t_c that bounds the propagation.

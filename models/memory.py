@@ -23,7 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 KMN_SIGMA = 7.0
-"""Width of the Gaussian in KMN's paper, in positions at stride 16; the MiVOS evaluations use 5.6."""
+"""Width of the Gaussian in KMN's paper, in positions at stride 16."""
+EVALUATION_SIGMA = 5.6
+"""The width in the kernelised evaluations of Mask-Propagation and MiVOS."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Reading:
 
     top_k: int | None = None
     sigma: float | None = None
-    budget: int = 256 * 2**20
+    budget: int = 64 * 2**20
 
     def __post_init__(self):
         if self.top_k is not None and self.top_k < 1:
@@ -64,15 +66,15 @@ def read_memory(
     Returns: (B, O, Cv, h, w).
     """
     _check(memory_key, query_key, memory_value)
-    batch, objects, channels = memory_value.shape[:3]
-    values = _positions(memory_value)
     readouts = []
-    for scores in _score_chunks(memory_key, query_key, similarity, reading):
-        if reading.top_k is None or reading.top_k >= scores.shape[-1]:
-            readouts.append(torch.matmul(scores.softmax(-1).to(values.dtype), values))
-        else:
-            best, index = scores.topk(reading.top_k, dim=-1, sorted=False)
-            readouts.append(_gather_sum(best.softmax(-1).to(values.dtype), index, values))
+    with _full_precision(memory_key):
+        values = _positions(memory_value)
+        for scores in _score_chunks(memory_key, query_key, similarity, reading):
+            if reading.top_k is None or reading.top_k >= scores.shape[-1]:
+                readouts.append(torch.matmul(scores.softmax(-1).to(values.dtype), values))
+            else:
+                best, index = scores.topk(reading.top_k, dim=-1, sorted=False)
+                readouts.append(_gather_sum(best.softmax(-1).to(values.dtype), index, values))
     readout = torch.cat(readouts, dim=2) if len(readouts) > 1 else readouts[0]
     return readout.unflatten(2, query_key.shape[-2:]).movedim(-1, 2)
 
@@ -81,13 +83,19 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: str = "dot", rea
     """The weights that ``read_memory`` gives to each memory position: (B, O or 1, T*h*w, h*w), columns sum to one."""
     _check(memory_key, query_key)
     columns = []
-    for scores in _score_chunks(memory_key, query_key, similarity, reading):
-        if reading.top_k is None or reading.top_k >= scores.shape[-1]:
-            columns.append(scores.softmax(-1))
-        else:
-            best, index = scores.topk(reading.top_k, dim=-1, sorted=False)
-            columns.append(torch.zeros_like(scores).scatter(-1, index, best.softmax(-1)))
+    with _full_precision(memory_key):
+        for scores in _score_chunks(memory_key, query_key, similarity, reading):
+            if reading.top_k is None or reading.top_k >= scores.shape[-1]:
+                columns.append(scores.softmax(-1))
+            else:
+                best, index = scores.topk(reading.top_k, dim=-1, sorted=False)
+                columns.append(torch.zeros_like(scores).scatter(-1, index, best.softmax(-1)))
     return torch.cat(columns, dim=2).mT
+
+
+def _full_precision(x: Tensor) -> torch.autocast:
+    """No autocast: rounded affinities would move their exponentials by percents, and they are cheap."""
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def _check(memory_key: Tensor, query_key: Tensor, memory_value: Tensor | None = None) -> None:
@@ -114,27 +122,25 @@ def _positions(x: Tensor) -> Tensor:
 
 def _score_chunks(memory_key: Tensor, query_key: Tensor, similarity: str, reading: Reading) -> Iterator[Tensor]:
     """Affinities before the softmax, (B, O or 1, chunk of h*w, T*h*w), chunk after chunk."""
-    # Reduced precision would move the exponentials by percents, and this product is a small part of the frame.
-    with torch.autocast(memory_key.device.type, enabled=False):
-        dtype = torch.promote_types(torch.promote_types(memory_key.dtype, query_key.dtype), torch.float32)
-        keys = _positions(memory_key).to(dtype)
-        queries = query_key.to(dtype).flatten(2).mT.unsqueeze(1)
-        scale = 1 / math.sqrt(keys.shape[-1])
-        if similarity == "dot":
-            queries = queries * scale
-        elif similarity == "l2":
-            keys = torch.cat([keys, keys.square().sum(-1, keepdim=True)], dim=-1)
-            queries = torch.cat([queries * (2 * scale), torch.full_like(queries[..., :1], -scale)], dim=-1)
-        else:
-            raise ValueError(f"similarity {similarity!r} is unknown: choose dot or l2")
-        # A chunk holds its affinities and their exponentials.
-        row = 2 * keys.shape[0] * keys.shape[1] * keys.shape[2] * keys.element_size()
-        size = max(1, reading.budget // row)
-        if reading.sigma is not None:
-            best = _best_query(keys, queries, size)
-            keys, queries = _add_kernel(keys, queries, best, query_key.shape[-1], reading.sigma)
-        for chunk in queries.split(size, dim=2):
-            yield torch.matmul(chunk, keys.mT)
+    dtype = torch.promote_types(torch.promote_types(memory_key.dtype, query_key.dtype), torch.float32)
+    keys = _positions(memory_key).to(dtype)
+    queries = query_key.to(dtype).flatten(2).mT.unsqueeze(1)
+    scale = 1 / math.sqrt(keys.shape[-1])
+    if similarity == "dot":
+        queries = queries * scale
+    elif similarity == "l2":
+        keys = torch.cat([keys, keys.square().sum(-1, keepdim=True)], dim=-1)
+        queries = torch.cat([queries * (2 * scale), torch.full_like(queries[..., :1], -scale)], dim=-1)
+    else:
+        raise ValueError(f"similarity {similarity!r} is unknown: choose dot or l2")
+    # A chunk holds its affinities and their exponentials.
+    row = 2 * keys.shape[0] * keys.shape[1] * keys.shape[2] * keys.element_size()
+    size = max(1, reading.budget // row)
+    if reading.sigma is not None:
+        best = _best_query(keys, queries, size)
+        keys, queries = _add_kernel(keys, queries, best, query_key.shape[-1], reading.sigma)
+    for chunk in queries.split(size, dim=2):
+        yield torch.matmul(chunk, keys.mT)
 
 
 @torch.no_grad()

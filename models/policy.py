@@ -1,7 +1,7 @@
 """Memory policies: what stays in memory and what is merged, beside the networks.
 
-All have the same three verbs: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` is the Entry to
-read. Which segmented frames are worth adding (every fifth, by index or by distance) is the engine's choice.
+All have the same three verbs: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` is the Entry
+to read. Which segmented frames are worth adding (every fifth, by index or by distance) is the engine's choice.
 """
 
 from models.propagation import Entry
@@ -99,6 +99,8 @@ class RecurrentMemory:
 
     def add(self, entry: Entry, permanent: bool = True) -> None:
         """Merge a segmented frame into the embedding; a guest is ignored."""
+        if not self._parts:
+            raise ValueError("memory is empty: a labelled frame must enter it first")
         if not permanent:
             return
         if "recurrent" in self.MODES[self.mode][1]:
@@ -110,5 +112,5 @@ class RecurrentMemory:
         """The parts as one entry, joined once per change."""
         if self._joined is None:
             parts = self.MODES[self.mode]["latest" in self._parts]
-            self._joined = Entry.cat([self._parts[part] for part in parts])
+            self._joined = Entry.cat([self._parts[part] for part in parts] if self._parts else [])
         return self._joined

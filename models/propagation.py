@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone import CHANNELS, STRIDE, ResNetEncoder
+from models.backbone import CHANNELS, STRIDE, ResNetEncoder, load_imagenet
 from models.memory import SOFTMAX, Reading, read_memory
 
 
@@ -46,6 +46,8 @@ class Entry(NamedTuple):
     @staticmethod
     def cat(entries: list["Entry"]) -> "Entry":
         """Join entries along time. The channels lie last in storage, the layout that reading is fastest with."""
+        if not entries:
+            raise ValueError("memory is empty: a labelled frame must enter it before it is read")
 
         def join(tensors: list[Tensor]) -> Tensor:
             return torch.cat([tensor.movedim(2, -1) for tensor in tensors], dim=2).movedim(-1, 2)
@@ -82,8 +84,11 @@ class ResBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_dim, out_dim, 3, padding=1)
 
     def forward(self, x: Tensor, shared: Tensor | None = None) -> Tensor:
-        """x: (B*O, C, h, w). ``shared`` (B, S, h, w) stands for the last S of ``in_dim`` channels, equal for all objects."""
-        skip = x if self.downsample is None else convolve(self.downsample, x, shared)
+        """x (B*O, C, h, w); ``shared`` (B, S, h, w) stands for the last S channels, equal for all objects."""
+        if self.downsample is not None:
+            skip = convolve(self.downsample, x, shared)
+        else:
+            skip = x if shared is None else join(x, shared)
         y = convolve(self.conv1, torch.relu(x), None if shared is None else torch.relu(shared))
         return self.conv2(torch.relu(y)) + skip
 
@@ -94,10 +99,15 @@ def convolve(conv: nn.Conv2d, x: Tensor, shared: Tensor | None = None) -> Tensor
         return conv(x)
     objects = x.shape[0] // shared.shape[0]
     if objects == 1:
-        return conv(torch.cat([x, shared], dim=1))
+        return conv(join(x, shared))
     own, common = conv.weight.split([x.shape[1], shared.shape[1]], dim=1)
     y = F.conv2d(x, own, padding=conv.padding)
     return y + per_object(F.conv2d(shared, common, conv.bias, padding=conv.padding), objects)
+
+
+def join(x: Tensor, shared: Tensor) -> Tensor:
+    """Channels of x (B*O, C, h, w), then those of ``shared`` (B, S, h, w)."""
+    return torch.cat([x, per_object(shared, x.shape[0] // shared.shape[0])], dim=1)
 
 
 def per_object(x: Tensor, objects: int) -> Tensor:
@@ -191,7 +201,7 @@ class PropagationNetwork(nn.Module, ABC):
         """Start the encoders from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
         for module in self.modules():
             if isinstance(module, ResNetEncoder):
-                module.load_imagenet(source)
+                load_imagenet(module, module.backbone, source)
 
     def memory_input(self, image: Tensor, masks: Tensor) -> Tensor:
         """Images with mask channels, one per object: (B*O, 5 or 4, H, W) of RGB, mask, sum of the other masks.

@@ -81,7 +81,7 @@ class ResidualSE(nn.Module):
 
 
 class ASPP3D(nn.Module):
-    """SAM's enhancing: four parallel convolutions with growing spatial dilation, joined; no bias. Time never mixes."""
+    """SAM's enhancing: four parallel convolutions of growing spatial dilation, joined. Time does not mix."""
 
     def __init__(self, dim: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""S2M, scribbles to a mask (MiVOS, section 3.1): DeepLabV3+ that sees the image, the mask so far and two scribble maps."""
+"""S2M, scribbles to a mask (MiVOS, section 3.1): DeepLabV3+ on image, mask so far and scribbles."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,6 @@
 """Golden numbers of the published networks, for deterministic weights and inputs (see the shared folder's README)."""
 
+import copy
 import importlib.util
 import json
 import os
@@ -11,7 +12,14 @@ import torch
 
 from models import checkpoint
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """These networks are too small to gain from threads, and the machine may be shared."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 class Golden:
@@ -30,8 +38,11 @@ class Golden:
         """A published state dict of the recipe's weights, for a list of keys and shapes."""
         self.recipe.GAIN.clear()
         self.recipe.GAIN.update(self.gain if gain is None else gain)
-        shapes = json.loads((self._folder / f"{keys}_keys.json").read_text())
-        return {key: torch.from_numpy(self.recipe.weight_for(key, shape)) for key, shape in shapes}
+        return {key: torch.from_numpy(self.recipe.weight_for(key, shape)) for key, shape in self.shapes(keys)}
+
+    def shapes(self, keys: str) -> list:
+        """[[key, shape], ...] of a published state dict."""
+        return json.loads((self._folder / f"{keys}_keys.json").read_text())
 
     def network(self, keys: str, gain: dict | None = None, **changes) -> torch.nn.Module:
         return checkpoint.from_published(self.weights(keys, gain), **changes).eval()
@@ -41,7 +52,8 @@ class Golden:
 
     def soft(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
         """(1, O, H, W)"""
-        return torch.from_numpy(np.stack([self.recipe.soft_mask(name, height, width, o) for o in range(objects)])[None])
+        masks = [self.recipe.soft_mask(name, height, width, o) for o in range(objects)]
+        return torch.from_numpy(np.stack(masks)[None])
 
     def hard(self, name: str, objects: int, height: int = 96, width: int = 160) -> torch.Tensor:
         return (self.soft(name, objects, height, width) > 0.5).float()
@@ -72,3 +84,21 @@ def golden():
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     return lambda name: Golden(folder, recipe, name)
+
+
+SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
+
+
+@pytest.fixture(scope="session")
+def small():
+    """small(name, **config) -> a network that is quick on a CPU, always with the same weights."""
+    built = {}
+
+    def make(name: str, **config) -> torch.nn.Module:
+        key = name, tuple(sorted(config.items()))
+        if key not in built:
+            torch.manual_seed(0)
+            built[key] = checkpoint.build(name, SMALL | config).eval()
+        return copy.deepcopy(built[key])
+
+    return make

@@ -69,13 +69,15 @@ def test_the_order_of_memory_frames_does_not_matter(reading):
     key, value, query = random_memory()
     order = [2, 0, 1]
     expected = read_memory(key, value, query, "dot", reading)
-    torch.testing.assert_close(read_memory(key[:, :, :, order], value[:, :, :, order], query, "dot", reading), expected)
+    permuted = read_memory(key[:, :, :, order], value[:, :, :, order], query, "dot", reading)
+    torch.testing.assert_close(permuted, expected)
 
 
 @pytest.mark.parametrize("top_k", [72, 1000])
 def test_keeping_all_positions_is_the_softmax(top_k):
     key, value, query = random_memory()
-    torch.testing.assert_close(read_memory(key, value, query, "l2", Reading(top_k)), read_memory(key, value, query, "l2"))
+    softmax = read_memory(key, value, query, "l2")
+    torch.testing.assert_close(read_memory(key, value, query, "l2", Reading(top_k)), softmax)
 
 
 @pytest.mark.parametrize("top_k", [None, 5])
@@ -86,9 +88,8 @@ def test_chunks_do_not_change_the_readout(top_k, sigma):
     for budget in (1, 10_000, 40_000):
         chunked = read_memory(key, value, query, "l2", Reading(top_k, sigma, budget))
         torch.testing.assert_close(chunked, whole)
-        torch.testing.assert_close(
-            affinity(key, query, "l2", Reading(top_k, sigma, budget)), affinity(key, query, "l2", Reading(top_k, sigma))
-        )
+        weights = affinity(key, query, "l2", Reading(top_k, sigma, budget))
+        torch.testing.assert_close(weights, affinity(key, query, "l2", Reading(top_k, sigma)))
 
 
 class Largest(TorchDispatchMode):
