@@ -11,7 +11,7 @@ from models.rde import RDE
 class GrowingMemory:
     """STM's and STCN's memory: every permanent frame, and one guest, usually the previous frame.
 
-    The guest leaves at the next ``add``, permanent or not.
+    The guest leaves as soon as any other frame comes in.
     """
 
     def __init__(self):
@@ -23,6 +23,7 @@ class GrowingMemory:
     def start(self, entry: Entry) -> None:
         """Keep labelled frames, one or several in one entry, for good."""
         self._labelled.append(entry)
+        self._guest = []
         self._joined = None
 
     def add(self, entry: Entry, permanent: bool = True) -> None:
@@ -37,6 +38,19 @@ class GrowingMemory:
         if self._joined is None:
             self._joined = Entry.cat(self._labelled + self._kept + self._guest)
         return self._joined
+
+    @property
+    def nbytes(self) -> int:
+        """What the frames take in bytes, once in entries and once joined."""
+        entries = self._labelled + self._kept + self._guest
+        return 2 * sum(x.numel() * x.element_size() for entry in entries for x in entry)
+
+    def thin(self) -> bool:
+        """Drop every other permanent frame, the newest and the labelled ones stay. False if there is none to drop."""
+        before = len(self._kept)
+        self._kept = self._kept[::-2][::-1]
+        self._joined = None
+        return len(self._kept) < before
 
 
 class BoundedMemory(GrowingMemory):
@@ -55,7 +69,7 @@ class BoundedMemory(GrowingMemory):
     def add(self, entry: Entry, permanent: bool = True) -> None:
         super().add(entry, permanent)
         if len(self._kept) > self.capacity:
-            self._kept = self._kept[::-2][::-1]
+            self.thin()
 
 
 class RecurrentMemory:

@@ -1,7 +1,7 @@
 """Typed, validated training stages: YAML in, one frozen ``Stage`` out.
 
-Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``;
-the classes below hold no defaults. ``presets/`` holds changes that fit any stage, e.g. for a first try without a GPU.
+Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``
+(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that fit any stage, e.g. for a first try without a GPU.
 Batches are totals over all processes.
 """
 
@@ -124,6 +124,12 @@ class Loss(Section):
     frame_weights: list[Positive]  # of the predicted frames, in order
     guidance: NonNegative  # RDE: unbiased guidance of the recurrent memory
     consistency: NonNegative  # RDE: mask consistency of the first frame
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Loss":
+        if self.warm_up[0] > self.warm_up[1]:
+            raise ValueError(f"warm_up {list(self.warm_up)} must be [start, end]")
+        return self
 
 
 class Optimiser(Section):
@@ -280,7 +286,7 @@ def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     base = values.pop("extends", None)
     if base is None:
         return values
-    base_path = (path.parent / str(base)).resolve()
+    base_path = STAGES / f"{base}.yaml" if base in stage_names() else (path.parent / str(base)).resolve()
     if base_path in (*seen, path.resolve()):
         raise UserError(f"{path} extends itself through {base}", "remove one `extends:`")
     return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)

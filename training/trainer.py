@@ -198,7 +198,7 @@ class Trainer:
             self._event({"event": "bad step", "in_a_row": self.bad_steps})
             if self.bad_steps > self.stage.runtime.bad_steps:
                 raise UserError(
-                    f"{self.bad_steps} steps in a row up to iteration {self.iteration} had no finite gradient",
+                    f"{self.bad_steps} steps in a row up to iteration {self.iteration + 1} had no finite gradient",
                     "lower optimiser.learning_rate, or set runtime.precision=fp32; the last saved state is sound",
                 )
         self.scaler.update()

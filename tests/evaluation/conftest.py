@@ -1,20 +1,8 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask
-
-
-@pytest.fixture
-def davis():
-    """The folder of twelve DAVIS-2016 videos."""
-    root = Path(os.environ.get("BL30K_SHARED", Path(__file__).resolve().parents[3] / "shared")) / "data" / "davis"
-    if not root.is_dir():
-        pytest.skip(f"needs the real videos in {root}")
-    return root
 
 
 @pytest.fixture

@@ -127,7 +127,6 @@ def test_unknown_events_are_not_logged(tmp_path):
 
 
 def test_figures(tmp_path, study):
-    pytest.importorskip("matplotlib")
     from PIL import Image
 
     from training.evaluation.interactive import Interaction, Report

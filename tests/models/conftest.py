@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +73,9 @@ def expected_size(size: int, kept: int) -> int:
 
 
 @pytest.fixture(scope="session")
-def golden():
+def golden(shared):
     """golden(name) -> Golden; skips where the shared data are absent."""
-    shared = Path(os.environ.get("BL30K_SHARED", Path(__file__).parents[3] / "shared"))
     folder = shared / "golden"
-    if not (folder / "recipe.py").is_file():
-        pytest.skip(f"no golden numbers at {folder}; set BL30K_SHARED")
     spec = importlib.util.spec_from_file_location("golden_recipe", folder / "recipe.py")
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)

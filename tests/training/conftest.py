@@ -1,6 +1,5 @@
 """Small synthetic datasets: coloured ellipses that move over a gradient, in BL30K's layout and as still images."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +54,6 @@ def videos(tmp_path_factory) -> Path:
 def _make_videos():
     """make_videos(root, count) -> root: a dataset of ``count`` videos, to be changed at will."""
     return make_videos
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    path = Path(os.environ.get("BL30K_SHARED", Path(__file__).parents[3] / "shared"))
-    if not path.is_dir():
-        pytest.skip(f"the shared data are not at {path}; set BL30K_SHARED")
-    return path
 
 
 @pytest.fixture(scope="session")

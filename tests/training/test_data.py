@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import functional
 
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.pack import pack
@@ -131,7 +132,6 @@ def test_a_jpeg_is_decoded_small_where_that_is_enough(tmp_path):
 
 
 def test_colour_steps_are_torchvisions():
-    functional = pytest.importorskip("torchvision.transforms.functional")
     image = Image.fromarray(rng(0, "c").integers(60, 180, (40, 50, 3)).astype(np.uint8))
     steps = [("contrast", 0.9), ("brightness", 1.1), ("saturation", 0.8)]
     expected = image

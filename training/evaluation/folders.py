@@ -22,7 +22,7 @@ class MaskVideo:
     def __init__(self, folder: Path, merged: bool = False):
         self.folder = folder
         self.merged = merged
-        self.names = [path.stem for path in sorted(folder.glob("*.png"), key=_frame_order)]
+        self.names = [path.stem for path in sorted(folder.glob("*.png"), key=frame_order)]
         if not self.names:
             raise UserError(f"{folder} has no masks", "a video is a folder of PNGs, one for each frame")
 
@@ -85,6 +85,6 @@ def find_videos(root: Path, subset: Iterable[str] | None = None) -> list[str]:
     return subset
 
 
-def _frame_order(path: Path) -> tuple[int, str]:
+def frame_order(path: Path) -> tuple[int, str]:
     """Numbered frames by their number, whether padded with zeros or not."""
     return (int(path.stem) if path.stem.isdecimal() else -1, path.stem)

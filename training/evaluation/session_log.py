@@ -53,6 +53,7 @@ class SessionLog:
         with log.event("compute", round=1) as about:
             masks = propagate()
         ...
+        log.since_last("interact", frame=12)
 
     What is put into ``about`` inside the block is logged too.
     """
@@ -65,16 +66,26 @@ class SessionLog:
         with clear_disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps({"user": user, "video": video, "method": method}) + "\n")
-        self.began = clock()
+        self.began = self._ended = clock()
 
     @contextmanager
     def event(self, kind: str, **about: Any) -> Iterator[dict[str, Any]]:
         """Time a block of code as an event of ``kind``; raises ValueError for an unknown kind."""
         if kind not in EVENTS:
             raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
-        start = self.clock() - self.began
+        start = self.clock()
         yield about
-        line = {"event": kind, "start": start, "end": self.clock() - self.began} | about
+        self._write(kind, start, about)
+
+    def since_last(self, kind: str, **about: Any) -> None:
+        """Log the time since the last event (or the beginning) as an event of ``kind``."""
+        if kind not in EVENTS:
+            raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
+        self._write(kind, self._ended, about)
+
+    def _write(self, kind: str, start: float, about: dict[str, Any]) -> None:
+        self._ended = self.clock()
+        line = {"event": kind, "start": start - self.began, "end": self._ended - self.began} | about
         with clear_disk_errors(self.path), open(self.path, "a") as file:
             file.write(json.dumps(line) + "\n")
 

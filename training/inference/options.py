@@ -1,0 +1,87 @@
+"""How a propagation network is run: what it remembers, how it reads, at what size and precision."""
+
+from dataclasses import dataclass, field, fields
+
+import torch
+
+from models.memory import Reading
+from models.policy import BoundedMemory, GrowingMemory, RecurrentMemory
+from models.propagation import PropagationNetwork
+from models.rde import RDE
+from models.stm import STM
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MEMORIES = ("growing", "bounded", *RecurrentMemory.MODES)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything about a run that is not the network.
+
+    memory: "growing" (STM, STCN), "bounded" (a dense recent and a sparse distant past, ``capacity`` frames), or a
+        mode of RDE's recurrent memory.
+    memory_every: a frame goes into memory when it lies this many frames after the last one that did.
+    previous: the previous frame is in memory too, as a guest.
+    reading: top-k, kernel.
+    memory_budget: bytes. Where a growing memory would pass them, every other frame is dropped and ``memory_every``
+        doubled, and this is said.
+    precision: a key of ``PRECISIONS`` for encoding and decoding; affinities and probabilities are always float32.
+    short_side: frames are resized to this short side; None keeps their size.
+    scales, flip: probabilities are averaged over these sizes (factors of the above) and over mirrored frames.
+    """
+
+    memory: str = "growing"
+    memory_every: int = 5
+    previous: bool = False
+    reading: Reading = field(default_factory=Reading)
+    capacity: int = 20
+    memory_budget: int = 2 * 2**30
+    precision: str = "float32"
+    short_side: int | None = None
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    def __post_init__(self):
+        if self.memory not in MEMORIES:
+            raise ValueError(f"memory {self.memory!r} is unknown: choose one of {', '.join(MEMORIES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} is unknown: choose one of {', '.join(PRECISIONS)}")
+        if self.memory_every < 1:
+            raise ValueError(f"memory_every is {self.memory_every}: it must be at least 1")
+        if self.short_side is not None and self.short_side < 16:
+            raise ValueError(f"short_side is {self.short_side}: it must be at least 16 pixels")
+        if not self.scales or min(self.scales) <= 0:
+            raise ValueError(f"scales are {self.scales}: give at least one, and positive ones")
+
+
+def published_options(network: PropagationNetwork, **changes) -> Options:
+    """How the network's paper evaluates it on DAVIS, with ``changes``.
+
+    STM, as MiVOS and Mask-Propagation run it: every 5th frame and the previous one. STCN: every 5th alone. RDE: every
+    3rd, merged into the recurrent embedding. Raises ValueError for an unknown or unusable option.
+    """
+    unknown = set(changes) - {entry.name for entry in fields(Options)}
+    if unknown:
+        raise ValueError(f"option {', '.join(sorted(unknown))} is unknown")
+    own: dict = {"reading": network.evaluation, "previous": isinstance(network, STM)}
+    if isinstance(network, RDE) and network.config.update != "none":
+        own |= {"memory": "two-frames-compress", "memory_every": 3}
+    options = Options(**(own | changes))
+    if options.memory in RecurrentMemory.MODES and not isinstance(network, RDE):
+        raise ValueError(f"memory {options.memory} merges frames, which only RDE can: choose growing or bounded")
+    return options
+
+
+def autocast(options: Options, device: torch.device) -> torch.autocast:
+    """A block in the options' precision."""
+    dtype = PRECISIONS[options.precision]
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def new_memory(network: PropagationNetwork, options: Options) -> GrowingMemory | RecurrentMemory:
+    """An empty memory of the kind that the options name."""
+    if options.memory == "growing":
+        return GrowingMemory()
+    if options.memory == "bounded":
+        return BoundedMemory(options.capacity)
+    return RecurrentMemory(network, options.memory)

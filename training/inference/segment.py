@@ -1,0 +1,116 @@
+"""One's own video, from first masks to a folder of palette masks."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import UserError
+from models.propagation import PropagationNetwork
+from training.inference.load import PROPAGATION, load_network
+from training.inference.options import Options, published_options
+from training.inference.propagate import Segmented, propagate
+from training.inference.video import FrameFolder, open_video, read_given
+
+
+@dataclass
+class Speed:
+    """Frames and the seconds that they took, without reading and writing files."""
+
+    frames: int = 0
+    seconds: float = 0.0
+
+    def add(self, result: Segmented) -> None:
+        self.frames += 1
+        self.seconds += result.seconds
+
+    def __str__(self) -> str:
+        return f"{self.frames} frames, {self.frames / self.seconds:.1f} a second" if self.seconds else "0 frames"
+
+
+def segment(
+    checkpoint: str | Path,
+    video: str | Path,
+    masks: str | Path,
+    out: str | Path,
+    direction: Literal["forward", "backward", "both"] = "forward",
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+    **options,
+) -> Speed:
+    """Segment a video: ``train.py segment``.
+
+    Args:
+        checkpoint: of a propagation network.
+        video: a folder of pictures or a video file.
+        masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
+        out: folder for one palette PNG for each frame, at the size of the frames.
+        direction: "both" goes forward and backward from the first given mask. Backward needs a folder of pictures.
+        options: fields of ``Options`` that differ from the network's own.
+
+    Raises:
+        UserError: a file is missing, damaged or does not fit, or an option is unknown.
+    """
+    frames = open_video(video)
+    names = frames.names if isinstance(frames, FrameFolder) else None
+    given = read_given(masks, names)
+    network = load_network(checkpoint, *PROPAGATION, device=device)
+    speed = Speed()
+    for result in segment_frames(network, frames, given, checked_options(network, **options), direction, say):
+        speed.add(result)
+        name = names[result.number] if names else f"{result.number:05d}"
+        write_atomically(Path(out) / f"{name}.png", encode_mask(result.labels()))
+    say(f"{out}: {speed}")
+    return speed
+
+
+def segment_frames(
+    network: PropagationNetwork,
+    frames: Iterable[np.ndarray] | Sequence[np.ndarray],
+    given: Mapping[int, np.ndarray],
+    options: Options | None = None,
+    direction: Literal["forward", "backward", "both"] = "forward",
+    say: Callable[[str], None] = print,
+) -> Iterator[Segmented]:
+    """Every frame's result, in the order of the work.
+
+    Forward begins at the first frame, backward at the last one. "both" goes forward from the first given mask, then
+    backward from it. Raises UserError for masks beyond the end, and for a stream that cannot be followed backward.
+    """
+    if not isinstance(frames, Sequence):
+        if direction != "forward":
+            raise UserError("a stream of frames cannot be followed backward", "extract its frames into a folder")
+        number = -1
+        for result in propagate(network, enumerate(frames), given, options, say):
+            number = result.number
+            yield result
+        _check_end(given, number + 1)
+        return
+    _check_end(given, len(frames))
+    first, end = min(given, default=0), len(frames)
+    ways = {
+        "forward": [(range(end), given)],
+        "backward": [(range(end - 1, -1, -1), given)],
+        "both": [(range(first, end), given), (range(first, -1, -1), {first: given.get(first)})],
+    }
+    for done, (way, masks) in enumerate(ways[direction]):
+        results = propagate(network, ((t, frames[t]) for t in way), masks, options, say)
+        yield from islice(results, done, None)  # the second way begins with a frame that the first had
+
+
+def _check_end(given: Mapping[int, np.ndarray], count: int) -> None:
+    if given and max(given) >= count:
+        raise UserError(f"a mask is for frame {max(given)}, but the video has {count}", "count frames from 0")
+
+
+def checked_options(network: PropagationNetwork, **changes) -> Options:
+    """``published_options`` for a user: what does not fit is a UserError."""
+    try:
+        return published_options(network, **changes)
+    except (ValueError, TypeError) as error:
+        raise UserError("an option does not fit", str(error)) from None

@@ -1,0 +1,118 @@
+"""Objects followed through the frames of one view, in one direction: when they are remembered, and in how much space.
+
+Objects that appeared in the same frame form a cohort with a memory of its own, since memories differ in length. A
+labelled frame enters the memory of every object that is followed (the rules of Mask-Propagation, STCN and RDE for
+YouTube-VOS; their DAVIS engines are the case of one cohort).
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from models.aggregate import aggregate
+from models.policy import GrowingMemory, RecurrentMemory
+from models.propagation import Entry, PropagationNetwork, Query
+from training.inference.options import Options, autocast, new_memory
+
+
+@dataclass
+class Cohort:
+    objects: tuple[int, ...]
+    memory: GrowingMemory | RecurrentMemory
+
+
+class Tracker:
+    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it when it is time.
+
+    Tensors may hold a batch of mirrored frames. Objects lie along the second dimension, in the order of ``objects``.
+    """
+
+    def __init__(self, network: PropagationNetwork, options: Options, say: Callable[[str], None] = print):
+        self.network, self.options, self.say = network, options, say
+        self.memory_every = options.memory_every
+        self.cohorts: list[Cohort] = []
+        self._since_memory = 0  # frames since the last permanent one
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of the objects that are followed."""
+        return tuple(label for cohort in self.cohorts for label in cohort.objects)
+
+    def encode(self, image: Tensor) -> Query:
+        """image (B, 3, h, w)"""
+        with autocast(self.options, image.device):
+            return self.network.encode_query(image)
+
+    def memorise(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
+        """masks (B, O, h, w)"""
+        with autocast(self.options, image.device):
+            return self.network.encode_memory(image, query, masks)
+
+    def segment(self, query: Query) -> Tensor:
+        """Probabilities (B, 1 + O, h, w), background first."""
+        with autocast(self.options, query.key.device):
+            readouts = [
+                self.network.read(cohort.memory.memory(), query, self.options.reading) for cohort in self.cohorts
+            ]
+            logits = self.network.decode(torch.cat(readouts, dim=1), query)
+        return aggregate(logits.float().sigmoid())
+
+    def trust(self, entry: Entry, objects: Sequence[int]) -> None:
+        """Begin to follow ``objects`` from labelled frames, which stay in memory for good."""
+        cohort = Cohort(tuple(objects), new_memory(self.network, self.options))
+        cohort.memory.start(entry)
+        self.cohorts.append(cohort)
+        self._since_memory = 0
+
+    def label(self, image: Tensor, query: Query, masks: Tensor, given: Collection[int]) -> None:
+        """Take in a frame with masks (B, O, h, w), some of them given by the user.
+
+        Rows of ``masks`` are ``objects`` and then the ids of ``given`` that are new. For an object whose mask was not
+        given, the frame is like any other memory frame.
+        """
+        entry = self.memorise(image, query, masks)
+        row = 0
+        for cohort in self.cohorts:
+            own = _rows(entry, row, row + len(cohort.objects))
+            row += len(cohort.objects)
+            if any(label in given for label in cohort.objects):
+                cohort.memory.start(own)
+            else:
+                cohort.memory.add(own)
+        new = [label for label in given if label not in self.objects]
+        if new:
+            self.trust(_rows(entry, row, row + len(new)), new)
+        self._since_memory = 0
+        self._keep_budget()
+
+    def remember(self, image: Tensor, query: Query, prob: Tensor) -> None:
+        """Take in a segmented frame, prob (B, 1 + O, h, w), if it is its turn, else perhaps as a guest."""
+        self._since_memory += 1
+        permanent = self._since_memory >= self.memory_every
+        if not permanent and not self.options.previous:
+            return
+        entry = self.memorise(image, query, prob[:, 1:])
+        row = 0
+        for cohort in self.cohorts:
+            cohort.memory.add(_rows(entry, row, row + len(cohort.objects)), permanent)
+            row += len(cohort.objects)
+        if permanent:
+            self._since_memory = 0
+            self._keep_budget()
+
+    def _keep_budget(self) -> None:
+        growing = [cohort.memory for cohort in self.cohorts if isinstance(cohort.memory, GrowingMemory)]
+        if sum(memory.nbytes for memory in growing) <= self.options.memory_budget:
+            return
+        if any([memory.thin() for memory in growing]):
+            self.memory_every *= 2
+            budget = f"{self.options.memory_budget / 2**20:.0f} MiB"
+            self.say(f"memory budget of {budget} reached: memory_every is {self.memory_every} from here on")
+
+
+def _rows(entry: Entry, start: int, end: int) -> Entry:
+    """The entry of some of the objects; a key that all objects share stays whole."""
+    key = entry.key if entry.key.shape[1] == 1 else entry.key[:, start:end]
+    return Entry(key, entry.value[:, start:end])
