@@ -77,8 +77,10 @@ up() {
 }
 
 down() {
-    scancel --quiet --state=PENDING --partition=main,urgent 2> /dev/null || true
-    scancel --quiet --partition=main,urgent 2> /dev/null || true
+    if running slurmctld; then
+        squeue --noheader --format=%A | sort --unique | xargs --no-run-if-empty scancel --quiet || true
+        for _ in $(seq 80); do [ -n "$(squeue --noheader)" ] || break; sleep 0.5; done
+    fi
     for program in slurmd slurmctld; do
         if running $program; then
             kill "$(cat "$FOLDER/$program.pid")"
