@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import apply_override, read_layers
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -279,9 +280,9 @@ def load_section(kind: type[AnySection], path: str | Path, overrides: Sequence[s
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
             range.
     """
-    values = _read_with_extends(Path(path), ())
+    values = read_layers(Path(path), "give --config one of render_configs/*.yaml")
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -331,54 +332,6 @@ def _ranges_to_pairs(value: Any) -> Any:
             return [value["low"], value["high"]]
         return {k: _ranges_to_pairs(v) for k, v in value.items()}
     return value
-
-
-def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"config {path} does not exist", "give --config one of render_configs/*.yaml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path} cannot be read", str(error)) from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"config {path}{line} is not YAML", str(getattr(error, "problem", error))) from None
-    if not isinstance(values, dict):
-        raise UserError(f"config {path} holds no keys", "start from render_configs/bl30k.yaml")
-    base = values.pop("extends", None)
-    if base is None:
-        return values
-    base_path = (path.parent / str(base)).resolve()
-    if base_path in seen or base_path == path.resolve():
-        raise UserError(f"config {path} extends itself through {base}", "remove one `extends:`")
-    return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override} has no '='", "write --set video.frames=24")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
-    *sections, leaf = key.split(".")
-    node = values
-    for section in sections:
-        inner = node.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {key}: {section} is a value, not a section", "see `generate.py config show`")
-        node = inner
-    node[leaf] = value
 
 
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
