@@ -13,7 +13,7 @@ export SLURM_CONF=$FOLDER/slurm.conf
 configure() {
     mkdir -p "$FOLDER/state" "$FOLDER/spool"
     local cpus memory host
-    cpus=$(nproc)
+    cpus=$(getconf _NPROCESSORS_ONLN)   # nproc would heed OMP_NUM_THREADS
     memory=$(awk '/^MemTotal/ { print int($2 / 1024 * 0.9) }' /proc/meminfo)
     host=$(hostname -s)
     cat > "$SLURM_CONF" <<CONF
