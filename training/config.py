@@ -1,7 +1,8 @@
 """Typed, validated training stages: YAML in, one frozen ``Stage`` out.
 
 Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``
-(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that fit any stage, e.g. for a first try without a GPU.
+(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that
+fit any stage, e.g. for a first try without a GPU.
 Batches are totals over all processes.
 """
 

@@ -11,7 +11,7 @@ import torch
 from models import checkpoint
 from training.config import load_stage
 from training.data.sample import Batch
-from training.forward import TrainingStep, masks_of, run
+from training.forward import TrainingStep, masks_of, overlap, run
 from training.losses import bootstrapped_cross_entropy, divergence, kept_share
 
 
@@ -60,6 +60,23 @@ def test_divergence_is_zero_for_equal_and_pulls_both_ways():
     assert divergence(a, a).abs() < 1e-7 and divergence(a, b) > 0
     divergence(a, b).backward()
     assert a.grad.abs().sum() > 0 and b.grad.abs().sum() > 0
+    sharp = torch.tensor([200.0, 0, -200]).view(1, 1, 3, 1, 1).requires_grad_()
+    divergence(sharp, sharp.flip(2)).backward()
+    assert torch.isfinite(sharp.grad).all()
+
+
+def test_overlap_counts_existing_objects_outside_void():
+    masks = torch.zeros(2, 2, 2, 4, 4)
+    masks[:, 1, 0, :2], masks[0, 1, 1, 2:] = 1, 1
+    void = torch.zeros(2, 2, 4, 4, dtype=torch.bool)
+    present = torch.tensor([[True, True], [True, False]])
+    batch = Batch(torch.zeros(2, 2, 3, 4, 4), masks, void, present, masks[:, 0])
+    assert overlap(masks[:, 1:], batch) == 1
+    half = masks[:, 1:].clone()
+    half[0, 0, 0, 1] = 0
+    assert overlap(half, batch) == pytest.approx((0.5 + 1 + 1) / 3)
+    void[0, 1, 1] = True
+    assert overlap(half, batch) == 1
 
 
 CASES = {
