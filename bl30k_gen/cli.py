@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bl30k_gen import cli_assets
 from bl30k_gen.config import Config, difference, draft_of, load_config
 from bl30k_gen.errors import UserError
 
@@ -20,6 +21,7 @@ STOPPED = 143
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 config_app = typer.Typer(no_args_is_help=True, help="Show configurations and how they differ.")
 app.add_typer(config_app, name="config")
+app.add_typer(cli_assets.app, name="assets")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
