@@ -46,6 +46,40 @@ def index_command(
         print(json.dumps(answer, indent=1))
 
 
+@app.command("check")
+def check_command(
+    folders: Folders = None,
+    config: ConfigFile = RECIPE,
+    overrides: Overrides = None,
+    workers: Workers = CORES,
+    seconds: Annotated[float, typer.Option(min=0.1, help="An asset that takes longer is refused.")] = 60.0,
+    memory_gb: Annotated[float, typer.Option(min=0.5, help="Nor may it need more than so many GiB.")] = 6.0,
+    again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
+    from bl30k_gen.library.inspector import Bounds, check
+
+    assets = load_config(config, overrides or []).assets
+    named = [str(folder) for folder in folders or []] or [*assets.models, *assets.textures, *assets.backgrounds]
+    answer = {}
+    for folder in dict.fromkeys(name for name in named if name != "builtin"):
+        bounds = Bounds(seconds, memory_gb)
+        findings = check(folder, assets.limits, bounds, workers, again, _bar("assets", as_json))
+        answer[folder] = vars(findings)
+        if not as_json:
+            for reason in findings.refused.values():
+                print(f"refused: {reason}")
+            for file, remarks in findings.remarks.items():
+                print(f"odd: {folder}/{file}: {'; '.join(remarks)}")
+            print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
+    if as_json:
+        print(json.dumps(answer, indent=1))
+    elif not answer:
+        print("only built-in assets: there is nothing to check")
+    raise typer.Exit(1 if any(findings["refused"] for findings in answer.values()) else 0)
+
+
 @app.command("list")
 def list_command(
     folders: Folders = None,

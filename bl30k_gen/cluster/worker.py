@@ -196,8 +196,10 @@ class _Worker:
                         progress = True
                         self.supervisor.summary.frames += 1
                     elif event["event"] == "failed":
-                        raise DiskFull(event["what"], event["remedy"]) if event["disk_full"] else Failed(
-                            f"{event['what']}: {event['remedy']}"
+                        raise (
+                            DiskFull(event["what"], event["remedy"])
+                            if event["disk_full"]
+                            else Failed(f"{event['what']}: {event['remedy']}")
                         )
                     finished = event["event"] == "done"
                 if not finished:
