@@ -1,8 +1,8 @@
 """Typed, validated render configuration: YAML in, one frozen ``Config`` out.
 
 Every number of a recipe stands in its YAML; the classes below hold no defaults, so that a recipe can be read
-in one place. ``extends:`` names another YAML (relative to the one that says it) whose values are kept where the
-variant is silent. Units: metres, radians, watts; see each field.
+in one place (the filters of assets alone may be absent). ``extends:`` names another YAML (relative to the one that
+says it) whose values are kept where the variant is silent. Units: metres, radians, watts; see each field.
 """
 
 import difflib
@@ -10,10 +10,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import apply_override, read_layers
@@ -209,13 +217,8 @@ class Limits(Section):
         return int(self.max_megapixels * 8e6) + (1 << 20)
 
 
-class Assets(Section):
-    """Where things come from: ``builtin`` or folders, one or several."""
-
-    models: list[str] = Field(min_length=1)
-    textures: list[str] = Field(min_length=1)
-    backgrounds: list[str] = Field(min_length=1)
-    limits: Limits
+class _Sources(Section):
+    """A section whose lists may be written as one value, and whose absent keys are not stored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +226,40 @@ class Assets(Section):
         if isinstance(value, dict):
             return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class Selection(_Sources):
+    """Which of the models there are a build draws from; a key that is absent asks for nothing."""
+
+    categories: list[str] | None = None  # these alone: folders' names, families, synsets or what those are called
+    hold_out: list[str] | None = None  # all but these
+    category_share: Range | None = None  # those whose place in 0..1 lies in it: [0, 0.8] and [0.8, 1] share none
+    include: list[str] | None = None  # these ids alone; * and ? as in file names
+    exclude: list[str] | None = None  # all but these
+    max_faces: Count | None = None  # by the folder's index; what nobody counted is an error
+
+    @model_validator(mode="before")
+    @classmethod
+    def _synsets_are_text(cls, value: Any) -> Any:
+        for key, names in value.items() if isinstance(value, dict) else ():
+            if key != "category_share" and isinstance(names, list) and any(isinstance(n, int) for n in names):
+                raise ValueError(f"{key}: write numbers in quotes, as in '02747177'")
+        return value
+
+
+class Assets(_Sources):
+    """Where things come from: ``builtin`` or folders, one or several."""
+
+    models: list[str] = Field(min_length=1)
+    textures: list[str] = Field(min_length=1)
+    backgrounds: list[str] = Field(min_length=1)
+    limits: Limits
+    select: Selection | None = None  # of the models
+    licences: list[str] | None = None  # of everything: these alone, such as cc0 or cc-by-4.0
 
 
 class Runtime(Section):
@@ -338,9 +375,9 @@ def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
-            keys += _known_keys(inner, f"{prefix}{name}.")
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                keys += _known_keys(inner, f"{prefix}{name}.")
     return keys
 
 
