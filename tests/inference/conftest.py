@@ -155,7 +155,15 @@ class CellNetwork(torch.nn.Module):
         return logits.repeat_interleave(CELL, -2).repeat_interleave(CELL, -1)
 
 
+class StrokeNetwork(torch.nn.Module):
+    """Scribble to mask: the positive strokes and the mask so far, without the negative ones. Keeps its input."""
+
+    def segment(self, image, mask, positive, negative):
+        self.seen = SimpleNamespace(image=image, mask=mask, positive=positive, negative=negative)
+        return (((mask + positive).clamp(0, 1) - negative).clamp(0, 1) - 0.5) * 20
+
+
 @pytest.fixture
 def cells():
     """A namespace of the above."""
-    return SimpleNamespace(network=CellNetwork, video=cell_video, mask=cell_mask)
+    return SimpleNamespace(network=CellNetwork, strokes=StrokeNetwork, video=cell_video, mask=cell_mask)

@@ -14,8 +14,9 @@ from models.s2m import S2M, S2MConfig
 from training.evaluation.session_log import read_session
 from training.inference import evaluate, script, segment
 from training.inference.evaluate import evaluate_interactive, evaluate_semi_supervised
-from training.inference.script import interact
+from training.inference.script import interact, read_script, run_script
 from training.inference.segment import segment_frames
+from training.inference.session import InteractiveSession
 
 
 @pytest.fixture
@@ -183,6 +184,21 @@ def test_a_scripted_session(dataset, oracle, tmp_path):
         assert (read_mask(tmp_path / "out" / path.name).ids == read_mask(path).ids).all()
     rounds = [event.about["iou"] for event in read_session(tmp_path / "log.jsonl").events if "iou" in event.about]
     assert rounds[0] == 1.0 > rounds[1]
+
+
+def test_a_script_of_strokes(cells, tmp_path):
+    session = InteractiveSession(cells.network(), cells.video(3), [1, 2], s2m=cells.strokes())
+    stroke = {"path": [[0.1, 0.5], [0.4, 0.5]], "object_id": 2, "start_time": 0, "end_time": 1}
+    scribbles = {"scribbles": [[], [stroke], []], "sequence": "cells", "annotated_frame": 1}
+    (tmp_path / "first.json").write_text(json.dumps(scribbles))
+    actions = [
+        {"do": "scribbles", "file": "first.json"},
+        {"do": "scribble", "frame": 1, "object": 1, "path": [[0.6, 0.5], [0.9, 0.5]]},
+        {"do": "undo"},
+    ]
+    (tmp_path / "plan.json").write_text(json.dumps({"objects": [1, 2], "actions": actions}))
+    run_script(session, read_script(tmp_path / "plan.json"), tmp_path)
+    assert set(np.unique(session.labels(1))) == {0, 2} and not session.labels(0).any()
 
 
 def test_scripts_with_mistakes_name_them(dataset, oracle, tmp_path):

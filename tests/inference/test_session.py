@@ -163,14 +163,6 @@ def test_a_file_of_another_session_is_refused(cells, tmp_path):
         session.load(file)
 
 
-class StrokeNetwork(torch.nn.Module):
-    """Scribble to mask: the positive strokes and the mask so far, without the negative ones. Keeps its input."""
-
-    def segment(self, image, mask, positive, negative):
-        self.seen = SimpleNamespace(image=image, mask=mask, positive=positive, negative=negative)
-        return (((mask + positive).clamp(0, 1) - negative).clamp(0, 1) - 0.5) * 20
-
-
 def row(y, x0, x1, size, label):
     """A horizontal stroke between two pixels."""
     return Stroke(np.array([[x0, y], [x1, y]]) / (size[1] - 1, size[0] - 1), label)
@@ -178,7 +170,7 @@ def row(y, x0, x1, size, label):
 
 def test_scribbles_of_several_objects_add_up_until_kept(cells):
     video, size = cells.video(4), (32, 64)
-    s2m = StrokeNetwork()
+    s2m = cells.strokes()
     session = InteractiveSession(cells.network(), video, [3, 5], s2m=s2m, options=EVERY)
     ids = session.scribble(1, [row(10, 20, 30, size, 3)])
     assert (ids[9:12, 19:32] == 3).all() and (ids > 0).sum() == 3 * 13, "strokes are three pixels wide"
@@ -196,7 +188,7 @@ def test_scribbles_of_several_objects_add_up_until_kept(cells):
 
 def test_local_control_changes_the_inside_of_its_box_only(cells):
     video, size = cells.video(2), (32, 64)
-    s2m = StrokeNetwork()
+    s2m = cells.strokes()
     session = InteractiveSession(cells.network(), video, [1, 2], s2m=s2m, options=EVERY)
     before = cells.mask(video, 0, {1: (0, 1, 4, 5)})
     session.set_mask(0, before)
