@@ -217,11 +217,11 @@ def _run_child(steps: list[dict[str, Any]], threads: int, work: Path) -> list[di
     work.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
     write_atomically(job, json.dumps({"threads": threads, "steps": steps, "answer": str(answer)}))
+    command = [sys.executable, __file__, "--child", str(job)]
     with open(log, "wb") as output:
-        command = [sys.executable, __file__, "--child", str(job)]
-        code = subprocess.run(command, stdout=output, stderr=output).returncode
+        ended = subprocess.run(command, stdout=output, stderr=output)
     if not answer.exists():
-        raise UserError(f"Blender ended early (exit code {code})", f"see {log}")
+        raise UserError(f"Blender ended early (exit code {ended.returncode})", f"see {log}")
     return json.loads(answer.read_text())
 
 
@@ -324,8 +324,8 @@ def _report(
         "",
         f"{_machine()}, {options.threads} threads; load average of the machine {loads}. "
         f"Videos {', '.join(spec.name for spec in specs)}, frames {', '.join(map(str, frames))}, "
-        f"{options.size[0]}x{options.size[1]}, each still {options.rounds} times, "
-        f"against {options.reference} samples without denoising. Smallest / median / largest over the frames.",
+        f"{options.size[0]}x{options.size[1]}, each still {options.rounds} times, against {options.reference} "
+        "samples without denoising. Smallest / median / largest over the frames.",
         "",
         f"`{BASELINE}` itself: {'; '.join(absolute)}.",
         "",

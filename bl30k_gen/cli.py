@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bl30k_gen import cli_cluster
+from bl30k_gen import cli_assets, cli_cluster
 from bl30k_gen.cli_options import (
     ConfigFile,
     CountOption,
@@ -36,6 +36,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 config_app = typer.Typer(no_args_is_help=True, help="Show configurations and how they differ.")
 app.add_typer(config_app, name="config")
 app.add_typer(cli_cluster.app)
+app.add_typer(cli_assets.app, name="assets")
 
 
 def main() -> None:

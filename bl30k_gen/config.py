@@ -1,8 +1,8 @@
 """Typed, validated render configuration: YAML in, one frozen ``Config`` out.
 
 Every number of a recipe stands in its YAML; the classes below hold no defaults, so that a recipe can be read
-in one place. ``extends:`` names another YAML (relative to the one that says it) whose values are kept where the
-variant is silent. Units: metres, radians, watts; see each field.
+in one place (the filters of assets alone may be absent). ``extends:`` names another YAML (relative to the one that
+says it) whose values are kept where the variant is silent. Units: metres, radians, watts; see each field.
 """
 
 import difflib
@@ -10,12 +10,21 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import apply_override, read_layers
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -208,13 +217,8 @@ class Limits(Section):
         return int(self.max_megapixels * 8e6) + (1 << 20)
 
 
-class Assets(Section):
-    """Where things come from: ``builtin`` or folders, one or several."""
-
-    models: list[str] = Field(min_length=1)
-    textures: list[str] = Field(min_length=1)
-    backgrounds: list[str] = Field(min_length=1)
-    limits: Limits
+class _Sources(Section):
+    """A section whose lists may be written as one value, and whose absent keys are not stored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -222,6 +226,40 @@ class Assets(Section):
         if isinstance(value, dict):
             return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class Selection(_Sources):
+    """Which of the models there are a build draws from; a key that is absent asks for nothing."""
+
+    categories: list[str] | None = None  # these alone: folders' names, families, synsets or what those are called
+    hold_out: list[str] | None = None  # all but these
+    category_share: Range | None = None  # those whose place in 0..1 lies in it: [0, 0.8] and [0.8, 1] share none
+    include: list[str] | None = None  # these ids alone; * and ? as in file names
+    exclude: list[str] | None = None  # all but these
+    max_faces: Count | None = None  # by the folder's index; what nobody counted is an error
+
+    @model_validator(mode="before")
+    @classmethod
+    def _synsets_are_text(cls, value: Any) -> Any:
+        for key, names in value.items() if isinstance(value, dict) else ():
+            if key != "category_share" and isinstance(names, list) and any(isinstance(n, int) for n in names):
+                raise ValueError(f"{key}: write numbers in quotes, as in '02747177'")
+        return value
+
+
+class Assets(_Sources):
+    """Where things come from: ``builtin`` or folders, one or several."""
+
+    models: list[str] = Field(min_length=1)
+    textures: list[str] = Field(min_length=1)
+    backgrounds: list[str] = Field(min_length=1)
+    limits: Limits
+    select: Selection | None = None  # of the models
+    licences: list[str] | None = None  # of everything: these alone, such as cc0 or cc-by-4.0
 
 
 class Runtime(Section):
@@ -279,9 +317,9 @@ def load_section(kind: type[AnySection], path: str | Path, overrides: Sequence[s
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
             range.
     """
-    values = _read_with_extends(Path(path), ())
+    values = read_layers(Path(path), "give --config one of render_configs/*.yaml")
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -333,61 +371,13 @@ def _ranges_to_pairs(value: Any) -> Any:
     return value
 
 
-def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"config {path} does not exist", "give --config one of render_configs/*.yaml") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config {path} cannot be read", str(error)) from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"config {path}{line} is not YAML", str(getattr(error, "problem", error))) from None
-    if not isinstance(values, dict):
-        raise UserError(f"config {path} holds no keys", "start from render_configs/bl30k.yaml")
-    base = values.pop("extends", None)
-    if base is None:
-        return values
-    base_path = (path.parent / str(base)).resolve()
-    if base_path in seen or base_path == path.resolve():
-        raise UserError(f"config {path} extends itself through {base}", "remove one `extends:`")
-    return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override} has no '='", "write --set video.frames=24")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
-    *sections, leaf = key.split(".")
-    node = values
-    for section in sections:
-        inner = node.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {key}: {section} is a value, not a section", "see `generate.py config show`")
-        node = inner
-    node[leaf] = value
-
-
 def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
         keys.append(prefix + name)
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Section):
-            keys += _known_keys(inner, f"{prefix}{name}.")
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                keys += _known_keys(inner, f"{prefix}{name}.")
     return keys
 
 

@@ -138,7 +138,7 @@ DEMO = ["--config", "render_configs/demo.yaml"]
     ("arguments", "said"),
     [
         (["render", "--out", "OUT", "--count", 1], "holds no config.yaml yet: give --config"),
-        (["render", "--out", "OUT", "--config", "none.yaml", "--count", 1], "config none.yaml does not exist"),
+        (["render", "--out", "OUT", "--config", "none.yaml", "--count", 1], "none.yaml does not exist"),
         (["config", "show", *DEMO, "--set", "video.frmes=3"], "did you mean video.frames?"),
         (["config", "show", *DEMO, "--set", "video.frames=0"], "video.frames = 0"),
         (["plan", *DEMO, "--out", "OUT"], "nothing is asked for"),

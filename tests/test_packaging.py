@@ -24,7 +24,7 @@ FORBIDDEN = {
     "bl30k_gen.blender": {"bl30k_gen.cluster"},
 }
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
-TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding")
+TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding", "bl30k_gen.settings")
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
 

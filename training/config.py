@@ -1,8 +1,8 @@
 """Typed, validated training stages: YAML in, one frozen ``Stage`` out.
 
 Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``
-(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that fit any stage, e.g. for a first try without a GPU.
-Batches are totals over all processes.
+(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that
+fit any stage, e.g. for a first try without a GPU. Batches are totals over all processes.
 """
 
 import difflib
@@ -14,9 +14,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import apply_override, merge, read_layers, set_key
 
 ROOT = Path(__file__).parent
 STAGES, PRESETS = ROOT / "stages", ROOT / "presets"
+START = "see `train.py list` for stages to start from"
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -225,14 +227,14 @@ def load_stage(
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is wrong.
     """
     path = find(name, STAGES, "stage", stage_names())
-    values = _read_with_extends(path, ())
+    values = read_layers(path, START, _locate)
     for key, value in (changes or {}).items():
-        _set(values, key, value)
+        set_key(values, key, value)
     if preset is not None:
         known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        values = _merge(values, _read_with_extends(find(preset, PRESETS, "preset", known), ()))
+        values = merge(values, read_layers(find(preset, PRESETS, "preset", known), START, _locate))
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     _place_data(values, list(data))
     try:
         return Stage.model_validate(values)
@@ -251,21 +253,6 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds. Raises UserError naming the file and what is wrong."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read", str(getattr(error, "strerror", None) or error)) from None
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{path}{line} is not YAML", str(getattr(error, "problem", error))) from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no keys", "see `train.py list` for stages to start from")
-    return values
-
-
 def _is_identity(key: str) -> bool:
     return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith(".path"))
 
@@ -281,55 +268,9 @@ def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
     raise UserError(f"{what} {name} does not exist", hint)
 
 
-def _read_with_extends(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    values = read_yaml(path)
-    base = values.pop("extends", None)
-    if base is None:
-        return values
-    base_path = STAGES / f"{base}.yaml" if base in stage_names() else (path.parent / str(base)).resolve()
-    if base_path in (*seen, path.resolve()):
-        raise UserError(f"{path} extends itself through {base}", "remove one `extends:`")
-    return _merge(_read_with_extends(base_path, (*seen, path.resolve())), values)
-
-
-def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise UserError(f"--set {override} has no '='", "write --set iterations=1000")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override} has a value that is not YAML", "quote it, or write [a, b]") from None
-    if isinstance(value, str):
-        value = _number(value)
-    _set(values, key, value)
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    *sections, leaf = key.split(".")
-    node = values
-    for section in sections:
-        inner = node.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise UserError(f"--set {key}: {section} is a value, not a section", "see `train.py run STAGE --dry-run`")
-        node = inner
-    node[leaf] = value
-
-
-def _number(text: str) -> float | str:
-    """YAML 1.1 reads ``1e-4`` as text; people mean a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+def _locate(folder: Path, base: str) -> Path:
+    """What ``extends`` names: a stage of the project, or a file beside the one that says it."""
+    return STAGES / f"{base}.yaml" if base in stage_names() else folder / base
 
 
 def _place_data(values: dict[str, Any], places: list[str]) -> None:

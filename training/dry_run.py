@@ -51,7 +51,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         hours = seconds * stage.batch * stage.iterations / 3600
         print(
             f"on {group.device}: {seconds:.2f} s and {memory:.1f} GiB for a step of one sample, "
-            f"{loading:.2f} s to load it in one worker; about {hours:.0f} hours on one such device"
+            f"{loading:.2f} s to load it in one worker; about {hours:.1f} hours on one such device"
         )
 
 

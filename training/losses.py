@@ -43,8 +43,8 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher || student) of the distributions over the channels, as RDE's code takes it.
 
     Both are (B, O, C, ...). The mean is over all elements, channels included, of an object, and the objects add up.
-    The teacher is not detached: the gradient goes both ways.
+    The teacher is not detached: the gradient goes both ways. It is taken as a logarithm, because the gradient of the
+    plain form is not a number where a probability rounds to zero.
     """
-    student = student.float().log_softmax(2)
-    teacher = teacher.float().softmax(2)
-    return F.kl_div(student, teacher, reduction="none").mean() * student.shape[1]
+    student, teacher = student.float().log_softmax(2), teacher.float().log_softmax(2)
+    return F.kl_div(student, teacher, reduction="none", log_target=True).mean() * student.shape[1]

@@ -2,12 +2,13 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.backbone import MEAN, STD
 from training.data.sample import Batch
 
-COLOURS = torch.tensor([[230, 60, 50], [60, 120, 230]], dtype=torch.float32) / 255
+COLOURS = torch.tensor([[255, 50, 40], [50, 220, 255]], dtype=torch.float32) / 255
 ROWS = 4
 
 
@@ -34,7 +35,9 @@ def _row(images: Tensor, masks: Tensor, void: Tensor) -> Tensor:
     """images (T, 3, H, W), masks (T, O, H, W), void (T, H, W) -> (3, H, T * W)."""
     images = images.clone()
     for number in range(masks.shape[1]):
-        weight = 0.5 * masks[:, number, None]
-        images = images * (1 - weight) + weight * COLOURS[number].view(1, 3, 1, 1)
+        mask = masks[:, number, None]
+        images = images + 0.4 * mask * (COLOURS[number].view(1, 3, 1, 1) - images)
+        border = (F.max_pool2d(mask, 3, 1, 1) > 0.5) & (mask < 0.5)
+        images = torch.where(border, COLOURS[number].view(1, 3, 1, 1), images)
     images = torch.where(void[:, None], torch.ones(()), images)
     return torch.cat(list(images), dim=-1)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from bl30k_gen.errors import UserError
-from training.config import ROOT, Section, Stage, find, load_stage, read_yaml
+from bl30k_gen.settings import read_yaml
+from training.config import ROOT, START, Section, Stage, find, load_stage
 
 RECIPES = ROOT / "recipes"
 
@@ -28,7 +29,7 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str) -> Recipe:
     """Raises UserError if there is no such recipe or it does not fit."""
     try:
-        return Recipe.model_validate(read_yaml(find(name, RECIPES, "recipe", recipe_names())))
+        return Recipe.model_validate(read_yaml(find(name, RECIPES, "recipe", recipe_names()), START))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -22,7 +22,8 @@ import torch
 
 from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
-from training.config import Stage, flatten, read_yaml
+from bl30k_gen.settings import read_yaml
+from training.config import START, Stage, flatten
 
 FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ class RunFolder:
             UserError: the folder holds a run with other numbers, naming the first that differs.
         """
         if self.config.exists():
-            theirs = Stage.model_validate(read_yaml(self.config)).identity()
+            theirs = Stage.model_validate(read_yaml(self.config, START)).identity()
             ours = stage.identity()
             for key in sorted(ours.keys() | theirs.keys()):
                 if ours.get(key) != theirs.get(key):

@@ -226,16 +226,19 @@ class Trainer:
             return
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
         epoch = (self.iteration * self.stage.batch - 1) // self.mixture.epoch_length()
-        record = {"iteration": self.iteration, "epoch": epoch, "learning_rate": rate, **values}
+        loss = self.stage.loss
+        share = kept_share(self.iteration - 1, loss.warm_up, loss.kept)
+        record = {"iteration": self.iteration, "epoch": epoch, "learning_rate": rate, "kept": share, **values}
         self.folder.record(record)
         for key, value in record.items():
             if key != "iteration":
                 writer.add_scalar(key, value, self.iteration)
-        loss = values.get("loss", math.nan)
-        bar.set_postfix(loss=f"{loss:.4f}")
+        shown = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
+        bar.set_postfix(shown)
         if bar.disable:
+            words = " ".join(f"{key} {value}" for key, value in shown.items())
             seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
-            print(f"{self.iteration}/{self.stage.iterations} loss {loss:.4f} {seconds}", flush=True)
+            print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
 
     def _save(self) -> None:
         if self.processes.leads:

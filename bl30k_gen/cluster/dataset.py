@@ -10,7 +10,8 @@ from bl30k_gen.dataset.card import dataset_card
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.catalogue import Catalogue
+from bl30k_gen.library.asset import AssetRefused, Model, Picture
+from bl30k_gen.library.catalogue import Asset, Catalogue
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import read_spec
 
@@ -83,7 +84,12 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
 
     def describe(name: str) -> SampledScene:
         index = video_index(name, config.dataset.videos_per_segment)
-        return sample_scene(config, catalogue, lambda asset: cached_asset(asset.path, asset.kind, limits), index)
+        return sample_scene(config, catalogue, load, index)
+
+    def load(asset: Asset) -> Model | Picture:
+        if asset.fatal:
+            raise AssetRefused(asset.fatal)
+        return cached_asset(asset.path, asset.kind, limits)
 
     return describe
 

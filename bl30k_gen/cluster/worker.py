@@ -260,8 +260,10 @@ class _Worker:
                         self.supervisor.summary.frames += 1
                         self.frame_seconds.append(event["total_seconds"])
                     elif event["event"] == "failed":
-                        raise DiskFull(event["what"], event["remedy"]) if event["disk_full"] else Failed(
-                            f"{event['what']}: {event['remedy']}"
+                        raise (
+                            DiskFull(event["what"], event["remedy"])
+                            if event["disk_full"]
+                            else Failed(f"{event['what']}: {event['remedy']}")
                         )
                     finished = event["event"] == "done"
                 if not finished:

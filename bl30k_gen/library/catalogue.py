@@ -6,16 +6,22 @@ An asset's id does not say where its folder lies, so the same assets give the sa
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import folder, procedural, shapenet
+from bl30k_gen.library import folder, index, procedural, shapenet
+from bl30k_gen.library.manifest import Manifest
+from bl30k_gen.library.measure import Shape
+from bl30k_gen.library.select import select_licences, select_models
 
 Kind = Literal["model", "texture", "background"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,18 @@ class Asset:
     kind: Kind
     path: str  # ``builtin:...``, or a file below its folder as the configuration writes that folder
     category: str  # a synset, a folder's name or a built-in family
-    licence: str  # an SPDX identifier or ``unknown``
+    licence: str  # an SPDX identifier, another name, or ``unknown``
+    author: str = ""
+    source: str = ""  # address of the page that describes it
+    title: str = ""
+    sha256: str = ""  # of its file, where the folder's manifest says so
+    row: index.Row | None = None  # where the folder has an index
+    fatal: str = ""  # why the loader must not even be tried, where a check found that
+
+    @property
+    def faces(self) -> int | None:
+        """Of a model, as its file has them; None where nobody counted."""
+        return self.row.size.faces if self.row is not None and isinstance(self.row.size, Shape) else None
 
 
 @dataclass(frozen=True)
@@ -69,19 +86,30 @@ class Catalogue:
 
 
 def open_catalogue(assets: Assets) -> Catalogue:
-    """List what the configuration points at. No asset is opened, so a large tree takes seconds.
+    """List what the configuration points at, and filter it as it asks. No asset is opened.
 
     Raises:
-        UserError: a folder is missing or holds nothing of its kind, or two assets have the same id.
+        UserError: a folder is missing or holds nothing of its kind, two assets have the same id, or a filter leaves
+            nothing.
     """
-    return Catalogue(
-        models=tuple(_gather("model", assets.models)),
-        textures=tuple(_gather("texture", assets.textures)),
-        backgrounds=tuple(_gather("background", assets.backgrounds)),
-    )
+    found = {kind: list(_gather(kind, getattr(assets, f"{kind}s"))) for kind in get_args(Kind)}
+    if assets.select is not None:
+        found["model"] = select_models(found["model"], assets.select, category_names(assets.models))
+    if assets.licences is not None:
+        found = {kind: select_licences(of_kind, kind, assets.licences) for kind, of_kind in found.items()}
+    return Catalogue(*(tuple(found[kind]) for kind in get_args(Kind)))
 
 
-def _gather(kind: Kind, sources: list[str]) -> Iterable[Asset]:
+def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
+    """What else the categories of models are called, the best name first."""
+    names: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        if source != "builtin":
+            names |= shapenet.category_names(source)
+    return names
+
+
+def _gather(kind: Kind, sources: list[str]) -> Iterator[Asset]:
     for source in sources:
         if source == "builtin":
             for family, variant in procedural.names(kind):
@@ -92,12 +120,40 @@ def _gather(kind: Kind, sources: list[str]) -> Iterable[Asset]:
         if not Path(source).is_dir():
             problem = "is not a folder" if Path(source).exists() else "does not exist"
             raise UserError(f"{key}: {source} {problem}", f"give an existing folder or `builtin` as {key}")
-        found = list(shapenet.models(source)) if kind == "model" else []
-        found = found or list(folder.files(source, folder.SUFFIXES[kind]))
+        found = list(folder_assets(kind, source))
         if not found:
             wanted = ", ".join(folder.SUFFIXES[kind])
             raise UserError(
                 f"{key}: {source} holds no {kind}", f"put files there that end in {wanted}, or use `builtin`"
             )
-        for entry in found:
-            yield Asset(entry.id, kind, entry.path, entry.category, "unknown")
+        yield from found
+
+
+def folder_assets(kind: Kind, source: str) -> Iterator[Asset]:
+    """What a folder holds of a kind, with what its manifest and its index say of each."""
+    stored = index.read(source)
+    current = stored is not None and index.is_current(source, stored)
+    if stored is not None and not current:
+        log.warning("the index of %s is out of date and not used: run `generate.py assets index %s`", source, source)
+    rows = stored.rows if stored else {}
+    manifest, prefix = Manifest(source), len(Path(source).as_posix()) + 1
+    for entry in _entries(kind, source, stored if current else None):
+        file = entry.path[prefix:]
+        row = rows.get(file)
+        credit, sha256 = manifest.of(file, row.credit if row else None)
+        dangerous = row is not None and row.health is not None and row.health.fatal
+        fatal = row.health.refused if dangerous and index.is_unchanged(source, row) else ""
+        yield Asset(
+            *(entry.id, kind, entry.path, entry.category),
+            *(credit.licence, credit.author, credit.source, credit.title),
+            *(sha256, row, fatal),
+        )
+
+
+def _entries(kind: Kind, source: str, stored: index.Index | None) -> list[folder.Entry]:
+    """The same with an index and without."""
+    if stored is not None and (kind == "model" or stored.layout == "folder"):
+        layout, names = index.LAYOUTS[stored.layout], folder.Names.of(source)
+        return [layout.entry(names, file) for file in stored.rows if file.lower().endswith(folder.SUFFIXES[kind])]
+    found = list(shapenet.models(source)) if kind == "model" else []
+    return found or list(folder.files(source, folder.SUFFIXES[kind]))

@@ -18,20 +18,46 @@ class Entry(NamedTuple):
     category: str
 
 
-def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[Entry]:
-    """Files below ``folder`` with one of the suffixes, sorted; hidden ones are left out.
+class Names(NamedTuple):
+    """How a folder appears in ids, and in paths."""
 
-    The id is the folder's own name and the file's place in it, the category the name of the folder that the file
-    is in. Linked folders are not followed, nor linked files whose target is outside ``folder``.
+    own: str
+    path: str
+
+    @classmethod
+    def of(cls, folder: str) -> "Names":
+        return cls(Path(folder).resolve().name, Path(folder).as_posix())
+
+
+def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[Entry]:
+    """Files below ``folder`` with one of the suffixes, sorted; see ``walk`` and ``entry``."""
+    names = Names.of(folder)
+    for parent, found in walk(Path(folder).resolve()):
+        yield from (entry(names, parent + name) for name in found if name.lower().endswith(suffixes))
+
+
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """(folder, names of the files in it) below ``root``, sorted; a folder is written as ``""`` or ``"a/b/"``.
+
+    Hidden names are left out. Linked folders are not followed, nor linked files whose target is outside ``root``.
     """
-    root = Path(folder).resolve()
     for parent, subfolders, names in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(parent, name)
-            if name.startswith(".") or file.suffix.lower() not in suffixes:
-                continue
-            if file.is_symlink() and not file.resolve().is_relative_to(root):
-                continue
-            relative = file.relative_to(root).as_posix()
-            yield Entry(f"{root.name}/{relative}", f"{Path(folder).as_posix()}/{relative}", file.parent.name)
+        relative = Path(parent).relative_to(root).as_posix()
+        visible = (name for name in sorted(names) if not name.startswith("."))
+        yield "" if relative == "." else f"{relative}/", [n for n in visible if _stays(root, parent, n)]
+
+
+def entry(names: Names, file: str) -> Entry:
+    """A file, given by its place in the folder, as an asset.
+
+    The id is the folder's own name and the file's place in it, the category the name of the folder that the file
+    is in.
+    """
+    id = f"{names.own}/{file}"
+    return Entry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])
+
+
+def _stays(root: Path, parent: str, name: str) -> bool:
+    path = os.path.join(parent, name)
+    return not os.path.islink(path) or Path(path).resolve().is_relative_to(root)

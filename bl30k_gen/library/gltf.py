@@ -30,12 +30,28 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
 
+# What is raised where something that the specification guarantees is not there.
+INVALID = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
 def read_gltf(source: Source, limits: Limits) -> RawMesh:
     """Read the default scene of a .glb or .gltf. Raises AssetRefused."""
     try:
         return _Reader(source, limits).mesh()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        # What the specification guarantees is not there; which key it was is as much as can be said.
+    except INVALID as error:  # which key it was is as much as can be said
+        raise source.refuse(f"is no valid glTF ({type(error).__name__}: {error})") from None
+
+
+def outline_gltf(source: Source, limits: Limits) -> tuple[int, int, np.ndarray, np.ndarray, bool, dict[str, Any]]:
+    """What the JSON of a .glb or .gltf says, without its buffers, which ``source.data`` need not hold.
+
+    Returns:
+        Vertices, triangles, (3,) lowest and (3,) highest coordinates in the file's units, whether a material has a
+        texture, and the entry ``asset``. Raises AssetRefused.
+    """
+    try:
+        return _Reader(source, limits).outline()
+    except INVALID as error:
         raise source.refuse(f"is no valid glTF ({type(error).__name__}: {error})") from None
 
 
@@ -69,6 +85,29 @@ class _Reader:
                 parts.append(RawPart(part.faces + total, part.uv, part.material))
                 total += len(points)
         return by_material(np.concatenate([np.empty((0, 3)), *positions]), parts, y_up=True)
+
+    def outline(self) -> tuple[int, int, np.ndarray, np.ndarray, bool, dict[str, Any]]:
+        vertices, faces, boxes = 0, 0, [np.empty((0, 3))]
+        for mesh, transform in self._instances():
+            for primitive in self.tree["meshes"][_natural(mesh)]["primitives"]:
+                mode = primitive.get("mode", TRIANGLES)
+                if mode not in (TRIANGLES, STRIP, FAN):
+                    continue
+                points = self.tree["accessors"][_natural(primitive["attributes"]["POSITION"])]
+                order = self.tree["accessors"][_natural(primitive["indices"])] if "indices" in primitive else points
+                vertices += _natural(points["count"])
+                faces += _natural(order["count"]) // 3 if mode == TRIANGLES else max(0, _natural(order["count"]) - 2)
+                ends = np.array([points["min"], points["max"]], dtype=np.float64).reshape(2, 3)
+                if points.get("normalized") and points["componentType"] != 5126:
+                    ends /= np.iinfo(TYPES[points["componentType"]]).max
+                corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(8, 3)
+                boxes.append(corners @ transform[:3, :3].T + transform[:3, 3])
+        box = np.concatenate(boxes)
+        if not len(box):
+            raise self.source.refuse("has no faces")
+        materials = self.tree.get("materials", [])
+        textured = any("baseColorTexture" in json.dumps(m) or "diffuseTexture" in json.dumps(m) for m in materials)
+        return vertices, faces, box.min(axis=0), box.max(axis=0), textured, self.tree["asset"]
 
     def _parse(self) -> tuple[dict[str, Any], bytes | None]:
         """The JSON tree, and the binary chunk of a GLB."""

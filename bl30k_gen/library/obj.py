@@ -13,6 +13,7 @@ from bl30k_gen.library.polygon import split
 from bl30k_gen.library.source import Source
 
 MTL_BYTES = 16 << 20
+LARGEST_INDEX = 2**62  # beyond which an array of indices could not hold it
 
 
 @dataclass
@@ -99,9 +100,9 @@ def _add_face(group: _Group, words: list[bytes], vertex_count: int, uv_count: in
 def _index(word: bytes, count: int) -> int:
     """0-based; negative words count back from the latest of ``count`` entries."""
     index = int(word)
-    if index > 0:
+    if 0 < index <= LARGEST_INDEX:
         return index - 1
-    if index == 0 or index < -count:
+    if index >= 0 or index < -count:
         raise ValueError(word)
     return count + index
 

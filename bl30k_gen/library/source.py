@@ -14,10 +14,16 @@ class Source:
 
     def __init__(self, path: str, max_bytes: int):
         """Read the main file. Raises AssetRefused if it is missing, too large or no regular file."""
-        self.name = path
-        self._main = Path(path)
-        self._digest = hashlib.sha256()
+        self._begin(path)
         self.data = self._read(self._main, self._main.name, max_bytes)
+
+    @classmethod
+    def unread(cls, path: str, data: bytes = b"") -> "Source":
+        """An asset whose own file is not read, or only begun (``data``): for the files that it refers to."""
+        source = cls.__new__(cls)
+        source._begin(path)
+        source.data = data
+        return source
 
     def refuse(self, reason: str) -> AssetRefused:
         """An exception to raise; the reason is made one printable line."""
@@ -40,6 +46,11 @@ class Source:
         """Digest of all files read so far, in the order in which they were."""
         return self._digest.hexdigest()
 
+    def _begin(self, path: str) -> None:
+        self.name = path
+        self._main = Path(path)
+        self._digest = hashlib.sha256()
+
     def _locate(self, name: str, base: str) -> Path:
         if not name or "\0" in name or "://" in name or PureWindowsPath(name).anchor:
             raise self.refuse(f"refers to {name!r}, which is no relative file name")
@@ -57,7 +68,7 @@ class Source:
 
     def _read(self, path: Path, name: str, max_bytes: int) -> bytes:
         try:
-            with open(path, "rb", opener=_without_waiting) as file:
+            with open(path, "rb", opener=without_waiting) as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise self.refuse(f"{name} is no regular file")
@@ -74,5 +85,6 @@ class Source:
         return data
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # a named pipe would block for ever
+def without_waiting(path: str, flags: int) -> int:
+    """For ``open(..., opener=)``: a named pipe would block for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)

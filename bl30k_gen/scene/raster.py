@@ -160,9 +160,7 @@ def _clipped(triangles: np.ndarray) -> np.ndarray:
     return np.concatenate([tips, *rests])
 
 
-def _scan(
-    points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _scan(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Scan lines of triangles whose (V, 3) points are (x, y, inverse depth); yields as ``_fragments``.
 
     A sample on an edge that two triangles share belongs to exactly one of them: the edge is cut with the row in

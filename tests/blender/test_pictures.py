@@ -110,4 +110,4 @@ def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
     (tmp_path / "scene.json").write_text(type(sample(7)).model_validate(spec).dumps())
     (event,) = child.render(tmp_path / "scene.json")
     assert event["event"] == "failed" and "has changed since" in event["what"]
-    assert not (tmp_path / "JPEGImages").exists()
+    assert not list(tmp_path.glob("*/*.jpg")) and not list(tmp_path.glob("*/*.png"))

@@ -36,12 +36,8 @@ def check_late_object(gold, network, compare, **options):
 
 
 @pytest.fixture(scope="module")
-def maskprop(golden):
-    gold = golden("maskprop_eval")
-    network = gold.network("maskprop_eval")
-    with torch.no_grad():
-        network.decoder.pred.bias += gold.meta["pred_bias_shift"]
-    return gold, network
+def maskprop(golden, stm):
+    return golden("maskprop_eval"), stm
 
 
 @pytest.mark.parametrize("objects", [1, 2])
@@ -60,12 +56,9 @@ def test_mask_propagation_with_a_late_object(maskprop, compare):
 
 
 @pytest.fixture(scope="module")
-def stcn(golden):
+def stcn(golden, encoded_once):
     gold = golden("stcn_eval")
-    network = gold.network("stcn_eval")
-    with torch.no_grad():
-        network.decoder.pred.bias += gold.meta["pred_bias_shift_core_only"]
-    return gold, network
+    return gold, encoded_once(gold.network("stcn_eval"), gold.meta["pred_bias_shift_core_only"])
 
 
 @pytest.mark.parametrize("objects", [1, 2])
@@ -81,16 +74,14 @@ def test_stcn_with_a_late_object(stcn, compare):
 
 
 @pytest.fixture(scope="module")
-def rde(golden):
+def rde(golden, encoded_once):
     gold = golden("rde_eval")
     weights = gold.weights("rde_eval")
     key, value = gold.meta["centre"]
     channels = range(weights[key].shape[0])
     weights[key][channels, channels, :, 1, 1] += value
     network = checkpoint.from_published(weights).eval()
-    with torch.no_grad():
-        network.decoder.pred.bias += gold.meta["pred_bias_shift_core_only"]
-    return gold, network
+    return gold, encoded_once(network, gold.meta["pred_bias_shift_core_only"])
 
 
 @pytest.mark.parametrize("objects", [1, 2])

@@ -13,11 +13,10 @@ SIZE = (90, 150)
 
 
 @pytest.fixture(scope="module")
-def mivos(golden):
-    gold = golden("mivos_core")
-    network, fusion = gold.network("mivos_prop"), gold.network("mivos_fusion")
+def mivos(golden, stm):
+    gold, network = golden("mivos_core"), stm
+    fusion = gold.network("mivos_fusion")
     with torch.no_grad():
-        network.decoder.pred.bias += gold.meta["pred_bias_shift"]
         fusion.pred.bias += gold.meta["fusion_final_bias_shift"]
     return gold, network, fusion, published_options(network, memory_every=2, reading=Reading(top_k=20))
 

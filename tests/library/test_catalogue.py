@@ -1,17 +1,20 @@
 import os
-from types import SimpleNamespace
 
 import pytest
 
+from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import Asset, Catalogue, open_catalogue
 
+LIMITS = {"max_faces": 200_000, "max_image_side": 2048, "max_megapixels": 50}
 
-def config(models="builtin", textures="builtin", backgrounds="builtin"):
+
+def config(models="builtin", textures="builtin", backgrounds="builtin", **filters):
     def as_list(value):
         return [str(value)] if not isinstance(value, list) else [str(item) for item in value]
 
-    return SimpleNamespace(models=as_list(models), textures=as_list(textures), backgrounds=as_list(backgrounds))
+    sources = {"models": as_list(models), "textures": as_list(textures), "backgrounds": as_list(backgrounds)}
+    return Assets(**sources, limits=LIMITS, **filters)
 
 
 def touch(folder, *names):

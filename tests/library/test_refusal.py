@@ -72,6 +72,7 @@ def test_odd_but_sound_assets_load(shared, limits, name):
         (TRIANGLE, "no faces"),
         (TRIANGLE + "f 1 2 4\n", "names vertex 4"),
         (TRIANGLE + "f 1 2 0\n", "line 4"),
+        (TRIANGLE + "f 1 2 99999999999999999999\n", "line 4"),
         (TRIANGLE + "f 1 2 -4\n", "line 4"),
         (TRIANGLE + "f 1 2 x\n", "line 4"),
         (TRIANGLE + "vt 0 0\nf 1/1 2/2 3/1\n", "texture coordinate 2"),

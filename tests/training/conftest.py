@@ -1,5 +1,8 @@
-"""Small synthetic datasets: coloured ellipses that move over a gradient, in BL30K's layout and as still images."""
+"""Small synthetic datasets (moving ellipses), and the golden numbers of the published networks."""
 
+import copy
+import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 from bl30k_gen.dataset import files, masks
+from models import checkpoint
 from training.config import load_stage
 
 torch.set_num_threads(1)
@@ -60,3 +64,46 @@ def _make_videos():
 def tiny(videos):
     """tiny(name, *overrides) -> Stage: the small preset on the synthetic videos."""
     return lambda name, *overrides: load_stage(name, overrides, [str(videos)], preset="tiny")
+
+
+@pytest.fixture(scope="session")
+def recipe(shared):
+    """The module that rebuilds weights and inputs of the golden numbers."""
+    spec = importlib.util.spec_from_file_location("golden_recipe", shared / "golden/recipe.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def published_weights(shared, recipe):
+    """published_weights(keys, gain) -> a published state dict, for a list of keys and shapes."""
+
+    def fill(keys: str, gain) -> dict[str, torch.Tensor]:
+        recipe.GAIN.clear()
+        recipe.GAIN.update(gain if isinstance(gain, dict) else json.loads(str(gain)))
+        shapes = json.loads((shared / f"golden/{keys}.json").read_text())
+        return {key: torch.from_numpy(recipe.weight_for(key, shape)) for key, shape in shapes}
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def check_gradients(recipe):
+    """check_gradients(network, gold, prefix): norms within 1e-3, single gradients within 3e-3 of the largest."""
+
+    def check(network: torch.nn.Module, gold, prefix: str) -> None:
+        shadow = copy.deepcopy(network)  # with gradients in the place of parameters, under their published names
+        for own, other in zip(network.parameters(), shadow.parameters(), strict=True):
+            other.data = torch.zeros_like(own) if own.grad is None else own.grad
+        gradients = checkpoint.to_published(shadow)
+        names = [key.removeprefix(f"{prefix}/grad/") for key in gold if key.startswith(f"{prefix}/grad/")]
+        assert len(names) >= 3
+        for name in names:
+            gradient = gradients[name].numpy()
+            norm, single = gold[f"{prefix}/grad/{name}"][0], gold[f"{prefix}/gradsub/{name}"]
+            np.testing.assert_allclose(np.linalg.norm(gradient), norm, rtol=1e-3, err_msg=name)
+            atol = 3e-3 * np.abs(single).max()
+            np.testing.assert_allclose(recipe.sub(gradient, 512), single, rtol=0, atol=atol, err_msg=name)
+
+    return check

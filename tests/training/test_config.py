@@ -33,7 +33,10 @@ def test_the_published_numbers():
         stage = load_stage(name)
         rate, decay_at = stage.optimiser.learning_rate, stage.optimiser.decay_at
         assert (stage.batch, stage.iterations, rate, decay_at) == row, name
-        assert (stage.objects, stage.frames) == (1 if "static" in name else 2, 5 if name[:3] == "rde" and "static" not in name else 3)
+        assert (stage.objects, stage.frames) == (
+            1 if "static" in name else 2,
+            5 if name[:3] == "rde" and "static" not in name else 3,
+        )
     direct = load_recipe("rde-static-vos").steps[1]
     stage = load_stage(direct.stage, changes=direct.set)
     assert (stage.batch, stage.iterations, stage.loss.warm_up) == (8, 150_000, (20_000, 70_000))
@@ -73,7 +76,7 @@ def test_unknown_names_have_near_ones(tmp_path):
         load_stage("stcn/statc")
     with pytest.raises(UserError, match="tiny"):
         load_stage("stcn/static", preset="tinny")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="does not exist"):
         load_stage(str(tmp_path / "none.yaml"))
 
 

@@ -108,7 +108,7 @@ def test_a_finished_run_is_left_alone(whole, short, capsys):
 
 
 def test_other_numbers_need_another_folder(whole, tiny):
-    with pytest.raises(UserError, match="optimiser.learning_rate = 0.001, not 0.1"):
+    with pytest.raises(UserError, match="optimiser.learning_rate = 0.0005, not 0.1"):
         train(tiny("stcn/bl30k", *SHORT, "optimiser.learning_rate=0.1"), whole.root)
     train(tiny("stcn/bl30k", *SHORT, "runtime.keep=5"), whole.root)
 
@@ -266,7 +266,13 @@ with processes("cpu") as group:
 def test_two_processes_are_one(videos, tmp_path):
     """After three iterations at the same batch, weights agree within 1e-4 of their largest value; those of two
     processes that take the same samples do not."""
-    overrides = ["iterations=3", "batch=4", "optimiser.learning_rate=1e-5", "runtime.save_every=3", "runtime.log_every=1"]
+    overrides = [
+        "iterations=3",
+        "batch=4",
+        "optimiser.learning_rate=1e-5",
+        "runtime.save_every=3",
+        "runtime.log_every=1",
+    ]
     alone = train(load_stage("stcn/bl30k", overrides, [str(videos)], "tiny"), tmp_path / "alone")
     (tmp_path / "two.py").write_text(DISTRIBUTED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

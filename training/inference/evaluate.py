@@ -22,6 +22,7 @@ from training.evaluation.interactive import (
     baselines,
     read_samples,
 )
+from training.evaluation.plots import plot_reports
 from training.evaluation.report import Table, write_report
 from training.evaluation.semi_supervised import PROTOCOLS, Protocol, Results, score_baselines, score_folders
 from training.inference.load import PROPAGATION, load_network
@@ -149,7 +150,7 @@ def evaluate_interactive(
 ) -> dict[str, Report]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
-    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.txt`` and ``.csv``.
+    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.txt``, ``.csv`` and ``.png``.
 
     Args:
         checkpoint: of the propagation network.
@@ -184,11 +185,12 @@ def evaluate_interactive(
     for row, system in systems.items():
         samples = read_samples(truth, scribbles, names)
         reports[row] = benchmark.run(samples, system, say if system is open_video else lambda text: None)
-        reports[row].write_csv(Path(out) / f"{row}.csv")
+        reports[row].write_csv(Path(out) / f"{row.replace(' ', '_')}.csv")
     table = interactive_table(reports)
     write_atomically(Path(out) / "interactive.txt", table.text())
     write_atomically(Path(out) / "interactive.csv", table.csv())
     say(table.text())
+    plot_reports(reports, Path(out) / "interactive.png")
     return reports
 
 

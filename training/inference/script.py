@@ -9,8 +9,7 @@
       {"do": "undo"},
       {"do": "save", "file": "session.npz"}]}
 
-Paths of strokes are (x, y) from 0 to 1. A box is (top, left, bottom, right) in pixels. Files are relative to the
-script.
+Paths of strokes are (x, y) from 0 to 1, boxes (top, left, bottom, right) in pixels, files relative to the script.
 """
 
 from collections.abc import Callable
@@ -160,7 +159,7 @@ def read_script(path: str | Path) -> Script:
 
 
 def run_script(session: InteractiveSession, script: Script, folder: Path) -> None:
-    """Do what the script says, files relative to ``folder``. Raises UserError naming an impossible action."""
+    """Do what the script says, files relative to ``folder``. Raises UserError naming an action that is impossible."""
     for number, action in enumerate(script.actions, 1):
         try:
             action.apply(session, folder)

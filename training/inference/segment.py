@@ -1,6 +1,6 @@
 """One's own video, from first masks to a folder of palette masks."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -82,7 +82,7 @@ def segment_frames(
     Forward begins at the first frame, backward at the last one. "both" goes forward from the first given mask, then
     backward from it. Raises UserError for masks beyond the end, and for a stream that cannot be followed backward.
     """
-    if not isinstance(frames, Sequence):
+    if not isinstance(frames, Sized):
         if direction != "forward":
             raise UserError("a stream of frames cannot be followed backward", "extract its frames into a folder")
         number = -1

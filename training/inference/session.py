@@ -382,11 +382,11 @@ class InteractiveSession:
             raise ValueError(f"there is no frame {frame}: the video has {len(self.frames)}, from 0")
         return frame
 
-    def _computing(self, frame: int, kind: str) -> AbstractContextManager:
+    def _computing(self, frame: int, tool: str) -> AbstractContextManager:
         """Log that the user has interacted and that we compute."""
         self._number(frame)
         if self.log:
-            self.log.since_last("interact", frame=frame, kind=kind)
+            self.log.since_last("interact", frame=frame, tool=tool)
         return self._event("compute", frame=frame)
 
     def _event(self, kind: str, **about) -> AbstractContextManager:

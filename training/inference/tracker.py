@@ -5,7 +5,7 @@ labelled frame enters the memory of every object that is followed (the rules of 
 YouTube-VOS; their DAVIS engines are the case of one cohort).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +62,8 @@ class Tracker:
     def trust(self, entry: Entry, objects: Sequence[int]) -> None:
         """Begin to follow ``objects`` from labelled frames, which stay in memory for good."""
         cohort = Cohort(tuple(objects), new_memory(self.network, self.options))
-        cohort.memory.start(entry)
+        with autocast(self.options, entry.key.device):
+            cohort.memory.start(entry)
         self.cohorts.append(cohort)
         self._since_memory = 0
 
@@ -73,17 +74,15 @@ class Tracker:
         given, the frame is like any other memory frame.
         """
         entry = self.memorise(image, query, masks)
-        row = 0
-        for cohort in self.cohorts:
-            own = _rows(entry, row, row + len(cohort.objects))
-            row += len(cohort.objects)
-            if any(label in given for label in cohort.objects):
-                cohort.memory.start(own)
-            else:
-                cohort.memory.add(own)
+        with autocast(self.options, image.device):
+            for cohort, own in self._shares(entry):
+                if any(label in given for label in cohort.objects):
+                    cohort.memory.start(own)
+                else:
+                    cohort.memory.add(own)
         new = [label for label in given if label not in self.objects]
         if new:
-            self.trust(_rows(entry, row, row + len(new)), new)
+            self.trust(_rows(entry, len(self.objects), len(self.objects) + len(new)), new)
         self._since_memory = 0
         self._keep_budget()
 
@@ -94,13 +93,19 @@ class Tracker:
         if not permanent and not self.options.previous:
             return
         entry = self.memorise(image, query, prob[:, 1:])
-        row = 0
-        for cohort in self.cohorts:
-            cohort.memory.add(_rows(entry, row, row + len(cohort.objects)), permanent)
-            row += len(cohort.objects)
+        with autocast(self.options, image.device):
+            for cohort, own in self._shares(entry):
+                cohort.memory.add(own, permanent)
         if permanent:
             self._since_memory = 0
             self._keep_budget()
+
+    def _shares(self, entry: Entry) -> Iterator[tuple[Cohort, Entry]]:
+        """Every cohort with its objects' part of an entry."""
+        row = 0
+        for cohort in self.cohorts:
+            yield cohort, _rows(entry, row, row + len(cohort.objects))
+            row += len(cohort.objects)
 
     def _keep_budget(self) -> None:
         growing = [cohort.memory for cohort in self.cohorts if isinstance(cohort.memory, GrowingMemory)]

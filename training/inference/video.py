@@ -52,48 +52,26 @@ class FrameFolder(Sequence):
 class VideoFile:
     """A video file, decoded frame by frame from its beginning each time it is iterated over.
 
-    Needs OpenCV, or imageio with a plugin that reads videos. ``names`` are numbers of five digits.
+    ``names`` are numbers of five digits.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 each. Raises UserError if nothing can decode the file."""
-        count = 0
-        for frame in self._decode():
-            count += 1
-            yield frame
-        if not count:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+        """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded."""
+        import cv2  # here, because nothing else needs it
 
-    def _decode(self) -> Iterator[np.ndarray]:
-        try:
-            import cv2
-        except ImportError:
-            yield from self._decode_with_imageio()
-            return
         capture = cv2.VideoCapture(str(self.path))
+        count = 0
         try:
-            while True:
-                found, frame = capture.read()
-                if not found:
-                    return
-                yield np.ascontiguousarray(frame[..., ::-1])
+            while (read := capture.read())[0]:
+                count += 1
+                yield np.ascontiguousarray(read[1][..., ::-1])
         finally:
             capture.release()
-
-    def _decode_with_imageio(self) -> Iterator[np.ndarray]:
-        remedy = "install opencv-python-headless or imageio[ffmpeg], or give a folder of pictures"
-        try:
-            import imageio.v3 as imageio
-        except ImportError:
-            raise UserError(f"nothing is installed that reads the video {self.path}", remedy) from None
-        try:
-            for frame in imageio.imiter(self.path):
-                yield np.asarray(frame)[..., :3]
-        except Exception as error:  # every plugin of imageio has exceptions of its own
-            raise UserError(f"video {self.path} cannot be read ({type(error).__name__})", remedy) from None
+        if not count:
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:

@@ -1,0 +1,130 @@
+"""`generate.py assets`: gather, index, check and list models and pictures, and credit those that a dataset uses."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bl30k_gen.config import Config, load_config
+from bl30k_gen.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, help="Gather, index, check, list and credit models and pictures.")
+
+CORES = os.cpu_count() or 1
+RECIPE = Path(__file__).resolve().parents[1] / "render_configs/bl30k.yaml"
+
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
+ConfigFile = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
+Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+
+
+@app.command("index")
+def index_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or pictures.")],
+    workers: Workers = CORES,
+    as_json: Json = False,
+) -> None:
+    """Measure what folders hold, so that a build never scans them again. Repeated, it reads only what changed."""
+    from bl30k_gen.library import index
+
+    answer = {}
+    for folder in folders:
+        found, changes = index.update(str(folder), workers, _bar("files", as_json))
+        unreadable = [row.file for row in found.rows.values() if row.size is None]
+        counts = {"files": len(found.rows), "added": len(changes.added), "changed": len(changes.changed)}
+        counts |= {"removed": len(changes.removed), "unreadable": len(unreadable)}
+        answer[str(folder)] = {"layout": found.layout, **counts}
+        if not as_json:
+            said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "files")
+            print(f"{folder}: {said} (`assets check {folder}` says why)" if unreadable else f"{folder}: {said}")
+    if as_json:
+        print(json.dumps(answer, indent=1))
+
+
+@app.command("check")
+def check_command(
+    folders: Folders = None,
+    config: ConfigFile = RECIPE,
+    overrides: Overrides = None,
+    workers: Workers = CORES,
+    seconds: Annotated[float, typer.Option(min=0.1, help="An asset that takes longer is refused.")] = 60.0,
+    memory_gb: Annotated[float, typer.Option(min=0.5, help="Nor may it need more than so many GiB.")] = 6.0,
+    again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
+    from bl30k_gen.library.inspector import Bounds, check
+
+    assets = load_config(config, overrides or []).assets
+    named = [str(folder) for folder in folders or []] or [*assets.models, *assets.textures, *assets.backgrounds]
+    answer = {}
+    for folder in dict.fromkeys(name for name in named if name != "builtin"):
+        bounds = Bounds(seconds, memory_gb)
+        findings = check(folder, assets.limits, bounds, workers, again, _bar("assets", as_json))
+        answer[folder] = vars(findings)
+        if not as_json:
+            for reason in findings.refused.values():
+                print(f"refused: {reason}")
+            for file, remarks in findings.remarks.items():
+                print(f"odd: {folder}/{file}: {'; '.join(remarks)}")
+            print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
+    if as_json:
+        print(json.dumps(answer, indent=1))
+    elif not answer:
+        print("only built-in assets: there is nothing to check")
+    raise typer.Exit(1 if any(findings["refused"] for findings in answer.values()) else 0)
+
+
+@app.command("list")
+def list_command(
+    folders: Folders = None,
+    config: ConfigFile = RECIPE,
+    overrides: Overrides = None,
+    category: Annotated[list[str] | None, typer.Option(help="Its assets, one by one; repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a build would draw from, category by category; with --category, asset by asset."""
+    from bl30k_gen.library import report
+    from bl30k_gen.library.catalogue import category_names
+
+    settings = load_config(config, overrides or [])
+    assets = _assets(settings, folders or [])
+    names = category_names([str(folder) for folder in folders or []] or settings.assets.models)
+    if category:
+        found, columns = report.one_by_one(assets, category, names), ["id", "licence", "faces", "width", "height"]
+        columns = [c for c in [*columns, "refused"] if any(entry.get(c) is not None for entry in found)]
+    else:
+        found, columns = report.by_category(assets, names), ["kind", "category", "name", "assets", "faces_median"]
+        columns += ["faces_most", "textured", "checked", "refused", "licences"]
+    print(json.dumps(found, indent=1) if as_json else report.table(found, columns))
+
+
+def _assets(config: Config, folders: list[Path]) -> list[Any]:
+    """What some folders hold, or everything that a configuration draws from."""
+    from bl30k_gen.library.catalogue import folder_assets, open_catalogue
+
+    if not folders:
+        catalogue = open_catalogue(config.assets)
+        return [*catalogue.models, *catalogue.textures, *catalogue.backgrounds]
+    found = []
+    for folder in folders:
+        held = list(folder_assets("model", str(folder))) or list(folder_assets("texture", str(folder)))
+        if not held:
+            raise UserError(f"{folder} holds no assets", "give a folder of models or pictures")
+        found += held
+    return found
+
+
+def _bar(unit: str, silent: bool) -> Any:
+    """Shows how far one is in an iterable of known length."""
+    from tqdm import tqdm
+
+    def show(items: Iterable[Any], total: int) -> Iterable[Any]:
+        return tqdm(items, total=total, unit=f" {unit}", disable=silent or not total)
+
+    return show

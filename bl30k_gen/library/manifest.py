@@ -1,0 +1,65 @@
+"""``manifest.jsonl`` in a folder of assets: whose each file is, and what may be done with it. One JSON object a line.
+
+``assets fetch`` writes one; for a collection of one's own it may be written by hand. Keys: ``file`` (its place in the
+folder, or ``*`` for all that have no line of their own), ``licence``, ``author``, ``source``, ``title``, ``sha256``;
+others are left alone.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.licence import UNKNOWN, Credit, one_line, spdx
+
+NAME = "manifest.jsonl"
+
+
+class Line(NamedTuple):
+    credit: Credit
+    sha256: str  # of the file when the line was written; empty where it does not say
+
+
+class Manifest:
+    """The lines of a folder's manifest; none where it has no manifest."""
+
+    def __init__(self, folder: str | Path):
+        """Raises UserError: a line is no JSON object."""
+        self._lines: dict[str, Line] = {}
+        for line in read_lines(folder):
+            credit = Credit(*(one_line(line.get(key)) for key in ("licence", "author", "source", "title")))
+            credit = Credit(spdx(credit.licence), credit.author, credit.source, credit.title)
+            self._lines[one_line(line.get("file"), 4096)] = Line(credit, one_line(line.get("sha256")))
+
+    def of(self, file: str, own: Credit | None = None) -> Line:
+        """Of a file: its line, else what the file says itself (``own``), else the line of all others."""
+        if file in self._lines:
+            return self._lines[file]
+        others = self._lines.get("*", Line(Credit(), ""))
+        return Line(own, "") if own is not None and own.licence != UNKNOWN else Line(others.credit, "")
+
+
+def read_lines(folder: str | Path) -> list[dict[str, Any]]:
+    """The manifest's objects. A last line without an end, from a writer that was killed, is left out.
+
+    Raises:
+        UserError: a line is no JSON object.
+    """
+    path = Path(folder) / NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read", str(error)) from None
+    found = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        if not line.strip() or not line.endswith("\n"):
+            continue
+        try:
+            found.append(json.loads(line))
+        except (ValueError, RecursionError):
+            found.append(None)
+        if not isinstance(found[-1], dict):
+            raise UserError(f"{path}, line {number} is no JSON object", "mend or delete the line")
+    return found

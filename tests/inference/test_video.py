@@ -1,0 +1,108 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import UserError
+from training.inference.video import FrameFolder, first_appearances, open_video, read_given
+
+
+def write_frames(folder, count, size=(24, 32), suffix="png", names=None):
+    folder.mkdir(exist_ok=True)
+    frames = []
+    for t in range(count):
+        frames.append(np.full((*size, 3), 10 * t, np.uint8))
+        Image.fromarray(frames[-1]).save(folder / f"{names[t] if names else t}.{suffix}")
+    return frames
+
+
+def write_mask(path, ids):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(encode_mask(np.asarray(ids, np.uint8)))
+
+
+def test_folders_are_read_in_the_order_of_numbers(tmp_path):
+    frames = write_frames(tmp_path / "v", 12)
+    video = open_video(tmp_path / "v")
+    assert video.names == [str(t) for t in range(12)]
+    assert all((frame == expected).all() for frame, expected in zip(video, frames, strict=True))
+
+
+def test_video_files_stream(tmp_path):
+    file = tmp_path / "v.avi"
+    frames = [np.full((32, 48, 3), (40 * t, 20, 200 - 40 * t), np.uint8) for t in range(5)]
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 5, (48, 32))
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    video = open_video(file)
+    for _ in range(2):
+        read = list(video)
+        assert len(read) == 5 and read[0].shape == (32, 48, 3)
+        assert all(np.abs(a.astype(int) - b).max() < 12 for a, b in zip(read, frames, strict=True))
+
+
+def test_bad_videos_are_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        open_video(tmp_path / "absent.mp4")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has no frames"):
+        open_video(tmp_path / "empty")
+    write_frames(tmp_path / "v", 2)
+    Image.new("RGB", (30, 24)).save(tmp_path / "v" / "2.png")
+    with pytest.raises(UserError, match="2.png is 30x24, others are 32x24"):
+        list(open_video(tmp_path / "v"))
+    (tmp_path / "v" / "2.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="2.png is damaged"):
+        FrameFolder(tmp_path / "v")[2]
+    write_frames(tmp_path / "v", 2, suffix="jpg")
+    with pytest.raises(UserError, match="frame 0 twice"):
+        open_video(tmp_path / "v")
+    (tmp_path / "v.mp4").write_bytes(b"no video")
+    with pytest.raises(UserError, match="v.mp4"):
+        list(open_video(tmp_path / "v.mp4"))
+
+
+def test_given_masks_are_matched_by_name_and_count_once_for_each_object(tmp_path):
+    a = np.zeros((4, 4), np.uint8)
+    a[0], a[1] = 1, 2
+    b = a.copy()
+    b[2] = 7
+    write_mask(tmp_path / "m" / "f010.png", a)
+    write_mask(tmp_path / "m" / "f012.png", b)
+    given = read_given(tmp_path / "m", ["f009", "f010", "f011", "f012"])
+    assert set(given) == {1, 3}
+    assert (given[1] == a).all() and (given[3] == np.where(b == 7, 7, 0)).all()
+    assert set(read_given(tmp_path / "m" / "f012.png", ["f009", "f010", "f011", "f012"])) == {3}
+    assert set(read_given(tmp_path / "m" / "f012.png", ["0", "1"])) == {0}, "any name for the first frame's"
+    write_mask(tmp_path / "n" / "00004.png", a)
+    assert set(read_given(tmp_path / "n")) == {4}, "frames of a video file are numbered"
+
+
+def test_masks_of_all_kinds(tmp_path):
+    ids = np.zeros((6, 6), np.uint16)
+    ids[2:4] = 3
+    Image.fromarray(ids).save(tmp_path / "16.png")
+    assert (read_given(tmp_path / "16.png")[0] == ids).all()
+    Image.fromarray((ids > 0).astype(np.uint8) * 255).save(tmp_path / "white.png")
+    assert (read_given(tmp_path / "white.png")[0] == (ids > 0)).all()
+
+
+def test_bad_masks_are_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_given(tmp_path / "absent.png")
+    (tmp_path / "m").mkdir()
+    with pytest.raises(UserError, match="has no masks"):
+        read_given(tmp_path / "m")
+    write_mask(tmp_path / "m" / "00007.png", np.zeros((4, 4)))
+    with pytest.raises(UserError, match="00007.png belongs to no frame: frames are called like f0"):
+        read_given(tmp_path / "m", ["f0", "f1"])
+    with pytest.raises(UserError, match="shows no object"):
+        read_given(tmp_path / "m")
+
+
+def test_first_appearances():
+    masks = [(0, np.array([[0, 1]])), (3, np.array([[1, 1]])), (5, np.array([[1, 2]]))]
+    given = first_appearances(masks)
+    assert {t: ids.tolist() for t, ids in given.items()} == {0: [[0, 1]], 5: [[0, 2]]}

@@ -1,0 +1,107 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bl30k_gen.errors import UserError
+from training.cli import app
+from training.run_folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+FEW = ["--preset", "tiny", "--device", "cpu", "--set", "iterations=2", "--set", "batch=1"]
+
+
+def call(*arguments) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def door(*arguments, **options) -> subprocess.Popen:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "train.py"), *(str(a) for a in arguments)]
+    return subprocess.Popen(
+        command, text=True, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **options
+    )
+
+
+def test_list_names_every_stage_and_recipe():
+    text = call("list")
+    assert "stcn/static" in text and "stcn-static-bl30k-vos" in text and "youtube" in text
+    answer = json.loads(call("list", "--json"))
+    assert len(answer["stages"]) == 9 and answer["stages"]["stm/vos"]["iterations"] == 150_000
+
+
+def test_dry_run_shows_numbers_data_and_a_picture(videos, tmp_path):
+    text = call("run", "rde/bl30k", "--data", videos, "--out", tmp_path, "--dry-run", *FEW)
+    assert "first_mask_iou: [0.85, 1.0]" in text and "6 items" in text and "hours" in text
+    assert Image.open(tmp_path / "samples.png").size == (5 * 64, 4 * 64)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_a_pipeline_goes_from_stage_to_stage(videos, tmp_path):
+    arguments = ["pipeline", "stcn-static-bl30k-vos", "--data", videos, "--out", tmp_path, *FEW]
+    call(*arguments)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0-stcn-static", "1-stcn-bl30k", "2-stcn-vos"]
+    assert all(RunFolder(path).network.exists() for path in tmp_path.iterdir())
+    assert call(*arguments).count("is finished") == 3
+    with pytest.raises(UserError, match="no stage has this source"):
+        call("pipeline", "stcn-static-vos", "--data", "nothing=/x", "--out", tmp_path, *FEW)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "stcn/bl30k"], "give --data bl30k=PATH"),
+        (["run", "stcn/bl30k", "--data", "/no/such/place"], "/no/such/place does not exist"),
+        (["run", "stcn/static", "--data", "/no/such/place"], "/no/such/place does not exist"),
+        (["run", "stcn/bl30k", "--from", "/no/file.pt"], "/no/file.pt: no such file"),
+        (["run", "stcn/bl3k"], "did you mean stcn/bl30k"),
+        (["pipeline", "stcn-static-voss"], "did you mean stcn-static-vos"),
+        (["run", "stcn/bl30k", "--device", "tpu"], "tpu is unknown"),
+    ],
+)
+def test_mistakes_are_named(arguments, words, videos, tmp_path):
+    data = ["--data", str(videos)] if {"--from", "--device"} & set(arguments) else []
+    few = [a for a in FEW if a not in ("--device", "cpu")] if "--device" in arguments else FEW
+    with pytest.raises(UserError, match=words):
+        call(*arguments, *data, "--out", tmp_path, *few)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_the_door_says_a_mistake_in_one_line():
+    process = door("run", "stcn/nothing")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
+
+
+def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
+    """With loader processes, as a batch system meets it; then it learns from its own renders in CI's time."""
+    arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
+    arguments += ["--set", "runtime.workers=1", "--set", "iterations=40", "--set", "runtime.log_every=1"]
+    process = door(*arguments)
+    log = tmp_path / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and "the same command goes on" in errors, errors
+    states = RunFolder(tmp_path).states()
+    assert len(states) == 1 and 1 <= int(states[0].stem) < 40
+    process = door(*arguments)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    records = RunFolder(tmp_path).records()
+    assert [r["iteration"] for r in records] == list(range(1, 41))
+    overlap = [r["iou"] for r in records]
+    assert sum(overlap[-10:]) > sum(overlap[:10]) + 1

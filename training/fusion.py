@@ -1,0 +1,92 @@
+"""How the fusion network is trained (MiVOS, sections 3.3 and 4.2)."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from models.aggregate import object_logits
+from models.backbone import MEAN, STD
+from models.fusion import Fusion, align
+from models.memory import affinity
+from models.propagation import PropagationNetwork
+from training.losses import bootstrapped_cross_entropy
+
+
+@dataclass(frozen=True)
+class FusionBatch:
+    """Two propagations of the same objects to one frame; the second one starts at the reference frame.
+
+    From the loader images are (B, 3, H, W) uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float,
+    images normalised and masks in [0, 1].
+
+    image, reference: (B, 3, H, W), the frame to be fused and the reference frame.
+    older, newer: (B, O, H, W) soft masks of the frame, propagated from another reference and from this one.
+    before, after: (B, O, H, W), the reference frame's masks as propagated from the other one, and the true ones.
+    true: (B, O, H, W), what is learned.
+    distance: (B, 2), of the frame to the other reference and to this one, as shares of the distance between the two.
+    present: (B, O) bool.
+    """
+
+    image: Tensor
+    reference: Tensor
+    older: Tensor
+    newer: Tensor
+    before: Tensor
+    after: Tensor
+    true: Tensor
+    distance: Tensor
+    present: Tensor
+    names: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    IMAGES = ("image", "reference")
+    MASKS = ("older", "newer", "before", "after", "true")
+
+    def pin_memory(self) -> "FusionBatch":
+        return self._map(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> "FusionBatch":
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
+        images = {name: (getattr(moved, name).float() / 255 - mean) / std for name in self.IMAGES}
+        return replace(moved, **images, **{name: getattr(moved, name).float() / 255 for name in self.MASKS})
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def _map(self, change) -> "FusionBatch":
+        names = (*self.IMAGES, *self.MASKS, "distance", "present")
+        return replace(self, **{name: change(getattr(self, name)) for name in names})
+
+
+class FusionStep(nn.Module):
+    """A fusion network with its loss. ``alignment`` is a frozen propagation network, whose keys align differences."""
+
+    def __init__(self, network: Fusion, alignment: PropagationNetwork | None):
+        super().__init__()
+        if network.config.difference_aware and alignment is None:
+            raise ValueError("a difference-aware fusion network needs a propagation network to align differences")
+        self.network = network
+        self.alignment = (
+            [alignment.eval().requires_grad_(False)] if alignment is not None else []
+        )  # not ours to train
+
+    def forward(self, batch: FusionBatch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """As ``TrainingStep``: loss, parts, masks (B, O, H, W)."""
+        difference = self.differences(batch) if self.network.config.difference_aware else None
+        fused = self.network(batch.image, batch.older, batch.newer, batch.distance, difference)
+        logits = object_logits(torch.sigmoid(fused.float()) * batch.present[:, :, None, None])
+        labels = torch.zeros(batch.true.shape[:1] + batch.true.shape[2:], dtype=torch.int64, device=fused.device)
+        for number in range(batch.true.shape[1], 0, -1):
+            labels[batch.true[:, number - 1] > 0.5] = number
+        loss = bootstrapped_cross_entropy(logits, labels, batch.present, share).mean()
+        return loss, {}, logits.detach().softmax(1)[:, 1:]
+
+    @torch.no_grad()
+    def differences(self, batch: FusionBatch) -> Tensor:
+        """(B, O, 2, H, W): what the reference's correction added and removed, carried to the frame."""
+        alignment = self.alignment[0]
+        memory = alignment.encode_memory(batch.reference, alignment.encode_query(batch.reference), batch.after)
+        weights = affinity(memory.key, alignment.encode_query(batch.image).key, alignment.similarity)
+        return align(weights, batch.before, batch.after)
