@@ -1,8 +1,8 @@
 """Time and picture quality of renderer settings, beside those of the published recipe.
 
     python benchmarks/render_quality.py --out docs/results/render_quality.md
-    python benchmarks/render_quality.py --quick --out /tmp/quick.md
-    python benchmarks/render_quality.py --try "bl30k_fast render.samples=32" --out /tmp/trial.md
+    python benchmarks/render_quality.py --quick --out quick.md
+    python benchmarks/render_quality.py --try "bl30k_fast render.samples=32" --out trial.md
 
 Renders a few frames of a few videos with every setting, through the project's own scene building and passes, in one
 Blender process of its own. The settings take turns in a shuffled order, and two stills in a row never show the
