@@ -79,7 +79,7 @@ class Warp(Section):
 
 class Augmentation(Section):
     sequence: SequenceChange
-    frame: FrameChange
+    frame: FrameChange | None
     warp: Warp | None
     first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
 
@@ -103,7 +103,15 @@ class ImageSource(Section):
     share: Share
 
 
-Source = Annotated[VideoSource | ImageSource, Field(discriminator="kind")]
+class FusionSource(Section):
+    kind: Literal["fusion"]
+    path: str | None  # of what `train.py make-fusion-data` has written
+    videos: str | None  # of the dataset it was made of, if that has moved
+    weight: NonNegative
+    share: Share
+
+
+Source = Annotated[VideoSource | ImageSource | FusionSource, Field(discriminator="kind")]
 
 
 class Curriculum(Section):
@@ -159,11 +167,12 @@ class Runtime(Section):
 
 
 class Stage(Section):
-    network: Literal["stm", "stcn", "rde"]
+    network: Literal["stm", "stcn", "rde", "fusion"]
     model: dict[str, Any]  # configuration of the network, see models/
     imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
     objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
-    frames: Annotated[int, Field(ge=3)]  # in a sample
+    alignment: str | None  # fusion: weights of the propagation network whose keys carry differences over
+    frames: Annotated[int, Field(ge=2)]  # in a sample; fusion's are the frame and the reference
     size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
     seed: int
     iterations: Count
@@ -179,16 +188,19 @@ class Stage(Section):
     def _fits(self) -> "Stage":
         if len(self.loss.frame_weights) != self.frames - 1:
             raise ValueError(f"loss.frame_weights needs {self.frames - 1} values for {self.frames} frames")
-        if any(source.kind == "videos" for source in self.data.values()):
-            if self.curriculum is None or self.augmentation.sequence.crop_ratio is None:
-                raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
-        if any(source.kind == "images" for source in self.data.values()):
-            if self.augmentation.sequence.scale is None or self.objects != 1:
-                raise ValueError("images need augmentation.sequence.scale, and objects 1")
+        kinds, change = {source.kind for source in self.data.values()}, self.augmentation
+        if ("fusion" in kinds) != (self.network == "fusion") or len(kinds) > 1 and "fusion" in kinds:
+            raise ValueError("sources of kind fusion train the network fusion, and only that")
+        if "fusion" not in kinds and (change.frame is None or self.frames < 3):
+            raise ValueError("samples need 3 frames and augmentation.frame")
+        if "videos" in kinds and (self.curriculum is None or change.sequence.crop_ratio is None):
+            raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
+        if "images" in kinds and (change.sequence.scale is None or self.objects != 1):
+            raise ValueError("images need augmentation.sequence.scale, and objects 1")
         return self
 
     @property
-    def sources(self) -> dict[str, VideoSource | ImageSource]:
+    def sources(self) -> dict[str, VideoSource | ImageSource | FusionSource]:
         """The sources that are not left out."""
         return {name: source for name, source in self.data.items() if source.weight > 0}
 
@@ -219,7 +231,8 @@ def load_stage(
         overrides: ``key=value`` each, with dots: ``optimiser.learning_rate=1e-4``.
         data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
             name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
-        preset: name of a file in ``presets/``, or its path, applied before the overrides.
+        preset: name of a file in ``presets/``, or its path, applied before the overrides. Its
+            ``networks`` holds changes for ``propagation`` or ``fusion`` alone.
         changes: of a recipe, by dotted key; applied before the preset.
 
     Raises:
@@ -231,7 +244,10 @@ def load_stage(
         _set(values, key, value)
     if preset is not None:
         known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        values = _merge(values, _read_with_extends(find(preset, PRESETS, "preset", known), ()))
+        changed = _read_with_extends(find(preset, PRESETS, "preset", known), ())
+        kinds = changed.pop("networks", {})
+        values = _merge(values, changed)
+        values = _merge(values, kinds.get("fusion" if values.get("network") == "fusion" else "propagation") or {})
     for override in overrides:
         _apply_override(values, override)
     _place_data(values, list(data))
@@ -268,7 +284,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _is_identity(key: str) -> bool:
-    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith(".path"))
+    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith((".path", ".videos")))
 
 
 def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
@@ -360,7 +376,7 @@ def _known_keys(values: dict[str, Any], model: Any = Stage, prefix: str = "") ->
             keys += _known_keys(values, inner, f"{prefix}{name}.")
     if model is Stage:
         for source in values.get("data") or {}:
-            for kind in (VideoSource, ImageSource):
+            for kind in (VideoSource, ImageSource, FusionSource):
                 keys += _known_keys(values, kind, f"data.{source}.")
     return keys
 
@@ -377,7 +393,7 @@ def _explain(error: ValidationError, source: str, values: dict[str, Any]) -> Use
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
     if parts[:1] == ["data"]:  # the discriminator is part of the place
-        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images"))]
+        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images", "fusion"))]
     key = ".".join(parts)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, _known_keys(values), n=1, cutoff=0.5)
