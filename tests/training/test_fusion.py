@@ -149,3 +149,27 @@ def test_pictures_show_what_is_fused(fusion_set):
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
     assert pictures.show(batch).shape == (2 * 64, 5 * 64, 3)
     assert pictures.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
+
+
+def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
+    pytest.importorskip("training.inference.propagate")
+    from training.fusion_data import make_fusion_data
+
+    def make(**changes):
+        return make_fusion_data(alignment, videos, tmp_path / "set", "train", **{"separation": 5, **changes})
+
+    assert make(shard=(0, 3)) == 2 and make(shard=(1, 3)) == 2
+    root = tmp_path / "set"
+    assert sorted(p.name for p in root.iterdir()) == ["a00000", "a00001", "a00003", "a00004", "fusion.json"]
+    assert sorted(p.name for p in (root / "a00000").iterdir()) == ["00000", "00005", "00010"]
+    assert sorted(p.name for p in (root / "a00000/00005").iterdir()) == ["00001", "00002", "00003"]
+    frames = sorted(int(p.stem) for p in (root / "a00000/00005/00001").iterdir())
+    assert frames == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    assert make(shard=(0, 3)) == 2
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    with pytest.raises(UserError, match="made with separation = 5, not 4"):
+        make(separation=4)
+    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny")
+    Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
+    assert RunFolder(tmp_path / "run").network.exists()
