@@ -231,8 +231,7 @@ def load_stage(
         overrides: ``key=value`` each, with dots: ``optimiser.learning_rate=1e-4``.
         data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
             name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
-        preset: name of a file in ``presets/``, or its path, applied before the overrides. Its
-            ``networks`` holds changes for ``propagation`` or ``fusion`` alone.
+        preset: name of a file in ``presets/``, or its path, applied before the overrides.
         changes: of a recipe, by dotted key; applied before the preset.
 
     Raises:
@@ -244,10 +243,7 @@ def load_stage(
         _set(values, key, value)
     if preset is not None:
         known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        changed = _read_with_extends(find(preset, PRESETS, "preset", known), ())
-        kinds = changed.pop("networks", {})
-        values = _merge(values, changed)
-        values = _merge(values, kinds.get("fusion" if values.get("network") == "fusion" else "propagation") or {})
+        values = _merge(values, _read_with_extends(find(preset, PRESETS, "preset", known), ()))
     for override in overrides:
         _apply_override(values, override)
     _place_data(values, list(data))

@@ -91,7 +91,7 @@ def alignment(tiny, tmp_path_factory):
 
 
 def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
-    stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny")
+    stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny-fusion")
     mixture, store = Mixture(stage), open_dataset(videos)
     batch = mixture.collate([mixture[Draw(0, n, 0, n % 2, 1)] for n in range(24)])
     assert batch.image.shape == (24, 3, 64, 64) and batch.older.shape == (24, 2, 64, 64)
@@ -121,7 +121,7 @@ def test_fusion_learns_and_its_controls_run(fusion_set, alignment, tmp_path):
             "optimiser.decay_at=[70]",
             *overrides,
         ]
-        stage = load_stage("fusion/bl30k", overrides, [str(fusion_set)], "tiny")
+        stage = load_stage("fusion/bl30k", overrides, [str(fusion_set)], "tiny-fusion")
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         Trainer(stage, out, Processes(0, 1, torch.device("cpu"))).run()
         assert checkpoint.load(RunFolder(out).network, "fusion").config.dim == 8
@@ -145,7 +145,7 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
 
 
 def test_pictures_show_what_is_fused(fusion_set):
-    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
+    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny-fusion"))
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
     assert pictures.show(batch).shape == (2 * 64, 5 * 64, 3)
     assert pictures.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
@@ -170,6 +170,6 @@ def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
     with pytest.raises(UserError, match="made with separation = 5, not 4"):
         make(separation=4)
-    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny")
+    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny-fusion")
     Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
     assert RunFolder(tmp_path / "run").network.exists()
