@@ -19,6 +19,7 @@ from training.data.fusion import PROVENANCE
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import published_options
 from training.inference.propagate import propagate
+from training.run_folder import network_file
 
 SMALLEST, MOST = 100, 5
 """Objects of a reference frame: those of more pixels than this, and the first so many of them."""
@@ -39,6 +40,7 @@ def make_fusion_data(
     """Write a fusion set. Videos that are there are left alone, so that the same command goes on.
 
     Args:
+        checkpoint: weights of a propagation network, or the folder of a finished run.
         split: list in ImageSets whose videos are taken; None takes all.
         separation: frames between two reference frames.
         reach: frames to propagate either way; None goes to the ends of the video.
@@ -52,17 +54,18 @@ def make_fusion_data(
     """
     store = open_dataset(dataset)
     names = (store.image_set(split) if split else store.videos)[shard[0] :: shard[1]]
+    checkpoint = network_file(checkpoint)
+    network = load_network(checkpoint, *PROPAGATION, device=device)
     record = {
         "dataset": str(Path(dataset).resolve()),
         "split": split,
-        "checkpoint": sha256(checkpoint) if Path(checkpoint).is_file() else None,
+        "checkpoint": sha256(checkpoint),
         "separation": separation,
         "reach": reach,
         "memory_every": memory_every,
         "smallest": SMALLEST,
         "objects": MOST,
     }
-    network = load_network(checkpoint, *PROPAGATION, device=device)
     _claim(out / PROVENANCE, record)
     options = published_options(network, memory_every=memory_every, previous=True)
     for name in names:

@@ -27,7 +27,7 @@ from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
-from training.run_folder import FORMAT, RunFolder, describe_environment, read_state, write_card
+from training.run_folder import FORMAT, RunFolder, describe_environment, network_file, read_state, write_card
 
 
 class Stopped(Exception):
@@ -40,7 +40,7 @@ def build_step(stage: Stage, network: nn.Module, device: torch.device) -> Traini
     if stage.network != "fusion":
         return TrainingStep(network, stage.loss)
     try:
-        alignment = checkpoint.load(stage.alignment).to(device) if stage.alignment is not None else None
+        alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
         return FusionStep(network, alignment)
     except ValueError as error:
         raise UserError(str(error), "give weights of STM: --set alignment=CHECKPOINT") from None
@@ -73,8 +73,7 @@ def build_network(stage: Stage, start: Path | None) -> nn.Module:
 
 
 def _weights(start: Path, network: str) -> dict[str, torch.Tensor]:
-    if start.is_dir():
-        start = RunFolder(start).network
+    start = network_file(start)
     if read_weights(start).get("format") == FORMAT:
         return read_state(start)["network"]
     return checkpoint.load(start, network).state_dict()

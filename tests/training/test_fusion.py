@@ -173,3 +173,4 @@ def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
     stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny-fusion")
     Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
     assert RunFolder(tmp_path / "run").network.exists()
+    assert json.loads((root / "fusion.json").read_text())["checkpoint"] == files.sha256(alignment)
