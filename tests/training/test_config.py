@@ -76,7 +76,7 @@ def test_unknown_names_have_near_ones(tmp_path):
         load_stage("stcn/statc")
     with pytest.raises(UserError, match="tiny"):
         load_stage("stcn/static", preset="tinny")
-    with pytest.raises(UserError, match="none.yaml"):
+    with pytest.raises(UserError, match="does not exist"):
         load_stage(str(tmp_path / "none.yaml"))
 
 
