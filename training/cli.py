@@ -105,6 +105,33 @@ def pipeline(
     _train(load_steps(load_recipe(recipe), changes, data or [], preset, folder), device, start)
 
 
+@app.command("make-fusion-data")
+def make_fusion_data(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights of a trained propagation network.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder or shards.")],
+    out: Annotated[Path, typer.Option("--out", help="The fusion set's folder.")],
+    split: Annotated[str | None, typer.Option("--split", help="A list in ImageSets; all videos by default.")] = None,
+    separation: Annotated[int, typer.Option("--separation", min=1, help="Frames between references.")] = 20,
+    reach: Annotated[
+        int | None, typer.Option("--range", min=1, help="Frames either way; else the whole video.")
+    ] = None,
+    memory_every: Annotated[int, typer.Option("--memory-every", min=1, help="Frames between memory frames.")] = 5,
+    shard: Annotated[
+        str, typer.Option("--shard", help="I/N: every N-th video, beginning with the I-th from 0.")
+    ] = "0/1",
+    device: Device = "auto",
+) -> None:
+    """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
+    from training.fusion_data import make_fusion_data
+
+    first, _, total = shard.partition("/")
+    if not (first.isdigit() and total.isdigit() and int(first) < int(total)):
+        raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
+    part = (int(first), int(total))
+    count = make_fusion_data(checkpoint, dataset, out, split, separation, reach, memory_every, part, device)
+    print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
+
+
 def _overrides(overrides: list[str] | None, no_pretrained: bool) -> list[str]:
     return [*(["imagenet=none"] if no_pretrained else []), *(overrides or [])]
 

@@ -80,7 +80,7 @@ class Warp(Section):
 
 class Augmentation(Section):
     sequence: SequenceChange
-    frame: FrameChange
+    frame: FrameChange | None
     warp: Warp | None
     first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
 
@@ -104,7 +104,15 @@ class ImageSource(Section):
     share: Share
 
 
-Source = Annotated[VideoSource | ImageSource, Field(discriminator="kind")]
+class FusionSource(Section):
+    kind: Literal["fusion"]
+    path: str | None  # of what `train.py make-fusion-data` has written
+    videos: str | None  # of the dataset it was made of, if that has moved
+    weight: NonNegative
+    share: Share
+
+
+Source = Annotated[VideoSource | ImageSource | FusionSource, Field(discriminator="kind")]
 
 
 class Curriculum(Section):
@@ -160,11 +168,12 @@ class Runtime(Section):
 
 
 class Stage(Section):
-    network: Literal["stm", "stcn", "rde"]
+    network: Literal["stm", "stcn", "rde", "fusion"]
     model: dict[str, Any]  # configuration of the network, see models/
     imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
     objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
-    frames: Annotated[int, Field(ge=3)]  # in a sample
+    alignment: str | None  # fusion: weights of the propagation network whose keys carry differences over
+    frames: Annotated[int, Field(ge=2)]  # in a sample; fusion's are the frame and the reference
     size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
     seed: int
     iterations: Count
@@ -180,16 +189,19 @@ class Stage(Section):
     def _fits(self) -> "Stage":
         if len(self.loss.frame_weights) != self.frames - 1:
             raise ValueError(f"loss.frame_weights needs {self.frames - 1} values for {self.frames} frames")
-        if any(source.kind == "videos" for source in self.data.values()):
-            if self.curriculum is None or self.augmentation.sequence.crop_ratio is None:
-                raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
-        if any(source.kind == "images" for source in self.data.values()):
-            if self.augmentation.sequence.scale is None or self.objects != 1:
-                raise ValueError("images need augmentation.sequence.scale, and objects 1")
+        kinds, change = {source.kind for source in self.data.values()}, self.augmentation
+        if ("fusion" in kinds) != (self.network == "fusion") or len(kinds) > 1 and "fusion" in kinds:
+            raise ValueError("sources of kind fusion train the network fusion, and only that")
+        if "fusion" not in kinds and (change.frame is None or self.frames < 3):
+            raise ValueError("samples need 3 frames and augmentation.frame")
+        if "videos" in kinds and (self.curriculum is None or change.sequence.crop_ratio is None):
+            raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
+        if "images" in kinds and (change.sequence.scale is None or self.objects != 1):
+            raise ValueError("images need augmentation.sequence.scale, and objects 1")
         return self
 
     @property
-    def sources(self) -> dict[str, VideoSource | ImageSource]:
+    def sources(self) -> dict[str, VideoSource | ImageSource | FusionSource]:
         """The sources that are not left out."""
         return {name: source for name, source in self.data.items() if source.weight > 0}
 
@@ -254,7 +266,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _is_identity(key: str) -> bool:
-    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith(".path"))
+    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith((".path", ".videos")))
 
 
 def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
@@ -300,7 +312,7 @@ def _known_keys(values: dict[str, Any], model: Any = Stage, prefix: str = "") ->
             keys += _known_keys(values, inner, f"{prefix}{name}.")
     if model is Stage:
         for source in values.get("data") or {}:
-            for kind in (VideoSource, ImageSource):
+            for kind in (VideoSource, ImageSource, FusionSource):
                 keys += _known_keys(values, kind, f"data.{source}.")
     return keys
 
@@ -317,7 +329,7 @@ def _explain(error: ValidationError, source: str, values: dict[str, Any]) -> Use
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
     if parts[:1] == ["data"]:  # the discriminator is part of the place
-        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images"))]
+        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images", "fusion"))]
     key = ".".join(parts)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, _known_keys(values), n=1, cutoff=0.5)

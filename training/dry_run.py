@@ -3,7 +3,6 @@
 import resource
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,8 +14,8 @@ from training.config import Stage
 from training.data.mixture import Mixture, Order
 from training.data.sample import Batch
 from training.distributed import processes
-from training.forward import TrainingStep
-from training.trainer import build_network, choose_precision, freeze_batchnorm
+from training.fusion import FusionBatch
+from training.trainer import build_network, build_step, choose_precision
 
 SHOWN = 4
 
@@ -37,7 +36,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
     )
     began = time.perf_counter()
-    samples = Batch.collate([mixture[order.draw(position)] for position in range(SHOWN)])
+    samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
     picture = out / "samples.png"
     with clear_disk_errors(picture):
@@ -55,13 +54,13 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         )
 
 
-def cost_of_a_sample(stage: Stage, samples: Batch, device: torch.device, start: Path | None) -> tuple[float, float]:
+def cost_of_a_sample(
+    stage: Stage, samples: Batch | FusionBatch, device: torch.device, start: Path | None
+) -> tuple[float, float]:
     """Seconds of a forward and backward pass of one sample, and the peak of memory in GiB."""
-    network = freeze_batchnorm(build_network(stage, start).to(device))
-    step = TrainingStep(network, stage.loss)
+    step = build_step(stage, build_network(stage, start), device)
     autocast, _ = choose_precision(stage.runtime.precision, device)
-    names = ("images", "masks", "void", "present", "given")
-    one = replace(samples, **{name: getattr(samples, name)[:1] for name in names}).to(device)
+    one = samples.first(1).to(device)
     seconds = 0.0
     for _ in range(2):  # the first one also prepares kernels and memory
         began = time.perf_counter()

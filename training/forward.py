@@ -11,7 +11,7 @@ from models.rde import RDE
 from models.stm import STM
 from training.config import Loss
 from training.data.sample import Batch
-from training.losses import bootstrapped_cross_entropy, divergence
+from training.losses import bootstrapped_cross_entropy, divergence, overlap
 
 
 @dataclass
@@ -40,7 +40,7 @@ class TrainingStep(nn.Module):
         outcome = run(self.network, batch)
         total, parts = self.judge(outcome, batch, share)
         masks = torch.stack([masks_of(logits.detach()) for logits in outcome.logits], dim=1)
-        parts["iou"] = overlap(masks, batch)
+        parts["iou"] = overlap(masks, batch.labels[:, 1:], batch.present)
         return total, {name: part.detach() for name, part in parts.items()}, masks
 
     def judge(self, outcome: Outcome, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -131,19 +131,6 @@ def decode(network: PropagationNetwork, readout: Tensor, query: Query, present: 
     """Aggregated logits of a readout; an absent object has probability 0."""
     prob = torch.sigmoid(network.decode(readout, query).float()) * present[:, :, None, None]
     return object_logits(prob)
-
-
-def overlap(masks: Tensor, batch: Batch) -> Tensor:
-    """Mean IoU of predicted masks (B, T - 1, O, H, W) over the objects that exist, void left out."""
-    labels = batch.labels[:, 1:]
-    winner = masks.argmax(2) + 1
-    winner = torch.where(masks.amax(2) > 1 - masks.sum(2), winner, 0)
-    values = []
-    for number in range(masks.shape[2]):
-        ours, true = (winner == number + 1) & (labels >= 0), labels == number + 1
-        union = (ours | true).sum((-2, -1))
-        values.append(torch.where(union > 0, (ours & true).sum((-2, -1)) / union.clamp(min=1), 1.0).mean(1))
-    return (torch.stack(values, 1) * batch.present).sum() / batch.present.sum()
 
 
 def masks_of(logits: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from models.backbone import MEAN, STD
 from models.fusion import Fusion, align
 from models.memory import affinity
 from models.propagation import PropagationNetwork
-from training.losses import bootstrapped_cross_entropy
+from training.losses import bootstrapped_cross_entropy, overlap
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,14 @@ class FusionBatch:
     IMAGES = ("image", "reference")
     MASKS = ("older", "newer", "before", "after", "true")
 
+    @staticmethod
+    def collate(samples: list["FusionBatch"]) -> "FusionBatch":
+        """Stack samples, which have the same fields without a batch dimension."""
+        tensors = (*FusionBatch.IMAGES, *FusionBatch.MASKS, "distance", "present")
+        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in tensors}
+        lists = {key: [text for sample in samples for text in getattr(sample, key)] for key in ("names", "skipped")}
+        return FusionBatch(**stacked, **lists)
+
     def pin_memory(self) -> "FusionBatch":
         return self._map(Tensor.pin_memory)
 
@@ -51,6 +59,9 @@ class FusionBatch:
         mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
         images = {name: (getattr(moved, name).float() / 255 - mean) / std for name in self.IMAGES}
         return replace(moved, **images, **{name: getattr(moved, name).float() / 255 for name in self.MASKS})
+
+    def first(self, count: int) -> "FusionBatch":
+        return self._map(lambda tensor: tensor[:count])
 
     def __len__(self) -> int:
         return len(self.image)
@@ -81,7 +92,8 @@ class FusionStep(nn.Module):
         for number in range(batch.true.shape[1], 0, -1):
             labels[batch.true[:, number - 1] > 0.5] = number
         loss = bootstrapped_cross_entropy(logits, labels, batch.present, share).mean()
-        return loss, {}, logits.detach().softmax(1)[:, 1:]
+        masks = logits.detach().softmax(1)[:, 1:]
+        return loss, {"iou": overlap(masks[:, None], labels[:, None], batch.present)}, masks
 
     @torch.no_grad()
     def differences(self, batch: FusionBatch) -> Tensor:

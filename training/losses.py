@@ -1,4 +1,4 @@
-"""Losses of propagation: bootstrapped cross-entropy, and the Kullback-Leibler terms of RDE."""
+"""Losses: bootstrapped cross-entropy, RDE's Kullback-Leibler terms; and the overlap that is logged beside them."""
 
 import torch
 import torch.nn.functional as F
@@ -48,3 +48,20 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """
     student, teacher = student.float().log_softmax(2), teacher.float().log_softmax(2)
     return F.kl_div(student, teacher, reduction="none", log_target=True).mean() * student.shape[1]
+
+
+def overlap(masks: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    """Mean IoU over the objects that exist.
+
+    Args:
+        masks: (B, T, O, H, W), aggregated; what is missing to 1 is background.
+        labels: (B, T, H, W) as for the loss; void is left out.
+        present: (B, O) bool.
+    """
+    winner = torch.where(masks.amax(2) > 1 - masks.sum(2), masks.argmax(2) + 1, 0)
+    values = []
+    for number in range(1, masks.shape[2] + 1):
+        ours, true = (winner == number) & (labels >= 0), labels == number
+        union = (ours | true).sum((-2, -1))
+        values.append(torch.where(union > 0, (ours & true).sum((-2, -1)) / union.clamp(min=1), 1.0).mean(1))
+    return (torch.stack(values, 1) * present).sum() / present.sum()

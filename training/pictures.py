@@ -7,28 +7,46 @@ from torch import Tensor
 
 from models.backbone import MEAN, STD
 from training.data.sample import Batch
+from training.fusion import FusionBatch
 
 COLOURS = torch.tensor([[255, 50, 40], [50, 220, 255]], dtype=torch.float32) / 255
 ROWS = 4
 
 
-def show(batch: Batch, predicted: Tensor | None = None, rows: int = ROWS) -> np.ndarray:
+def show(batch: Batch | FusionBatch, predicted: Tensor | None = None, rows: int = ROWS) -> np.ndarray:
     """(H, W, 3) uint8: the first samples of a batch with their masks.
 
-    The first frame shows the masks that the network is given. Below each row of true masks is one of ``predicted``
-    (B, T - 1, O, H, W), if there are any. Void is white.
+    Of videos: the first frame shows the masks that the network is given; below each row of true masks is one of
+    ``predicted`` (B, T - 1, O, H, W), if there are any. Void is white. Of fusion: the reference before and after its
+    correction, the frame as the older and the newer propagation have it, the truth, and what is ``predicted``.
     """
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
-    lines = []
-    for b in range(min(rows, len(batch))):
-        images = batch.images[b].cpu() * std + mean
-        true = batch.masks[b].cpu().clone()
-        true[0] = batch.given[b].cpu()
-        lines.append(_row(images, true, batch.void[b].cpu()))
-        if predicted is not None:
-            shown = torch.cat([true[:1], predicted[b].detach().float().cpu()])
-            lines.append(_row(images, shown, torch.zeros_like(batch.void[b].cpu())))
+    draw = _fusion_rows if isinstance(batch, FusionBatch) else _video_rows
+    lines = [line for b in range(min(rows, len(batch))) for line in draw(batch, predicted, b)]
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
+
+
+def _video_rows(batch: Batch, predicted: Tensor | None, b: int) -> list[Tensor]:
+    images, void = _plain(batch.images[b]), batch.void[b].cpu()
+    true = batch.masks[b].cpu().clone()
+    true[0] = batch.given[b].cpu()
+    lines = [_row(images, true, void)]
+    if predicted is not None:
+        lines.append(_row(images, torch.cat([true[:1], predicted[b].float().cpu()]), torch.zeros_like(void)))
+    return lines
+
+
+def _fusion_rows(batch: FusionBatch, predicted: Tensor | None, b: int) -> list[Tensor]:
+    masks = [batch.before[b], batch.after[b], batch.older[b], batch.newer[b], batch.true[b]]
+    masks += [predicted[b].float()] if predicted is not None else []
+    images = [batch.reference[b]] * 2 + [batch.image[b]] * (len(masks) - 2)
+    shown = torch.stack([mask.cpu() for mask in masks])
+    return [_row(_plain(torch.stack(images)), shown, torch.zeros_like(shown[:, 0], dtype=torch.bool))]
+
+
+def _plain(images: Tensor) -> Tensor:
+    """Normalised images in [0, 1] again, on the CPU."""
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
+    return images.cpu() * std + mean
 
 
 def _row(images: Tensor, masks: Tensor, void: Tensor) -> Tensor:

@@ -104,6 +104,11 @@ class RunFolder:
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
 
+def network_file(path: str | Path) -> Path:
+    """The weights that a path means: a file, or those of a finished run's folder."""
+    return RunFolder(Path(path)).network if Path(path).is_dir() else Path(path)
+
+
 def read_state(path: Path) -> dict[str, Any]:
     """A training state. Nothing in it is executed. Raises UserError if it is none, or damaged."""
     remedy = "remove it, and the run goes on from the one before"

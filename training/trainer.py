@@ -19,22 +19,34 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
-from models.propagation import PropagationNetwork
 from training import pictures
 from training.config import Optimiser, Stage
 from training.data.mixture import Mixture, Order, loader
 from training.data.sample import Batch
 from training.distributed import Processes
 from training.forward import TrainingStep
+from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
-from training.run_folder import FORMAT, RunFolder, describe_environment, read_state, write_card
+from training.run_folder import FORMAT, RunFolder, describe_environment, network_file, read_state, write_card
 
 
 class Stopped(Exception):
     """A signal asked the run to end. It is saved, and the same command goes on."""
 
 
-def build_network(stage: Stage, start: Path | None) -> PropagationNetwork:
+def build_step(stage: Stage, network: nn.Module, device: torch.device) -> TrainingStep | FusionStep:
+    """The network with its losses, on the device. Raises UserError if fusion's alignment network cannot be had."""
+    network = freeze_batchnorm(network.to(device))
+    if stage.network != "fusion":
+        return TrainingStep(network, stage.loss)
+    try:
+        alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
+        return FusionStep(network, alignment)
+    except ValueError as error:
+        raise UserError(str(error), "give weights of STM: --set alignment=CHECKPOINT") from None
+
+
+def build_network(stage: Stage, start: Path | None) -> nn.Module:
     """The stage's network: from another network's weights, else with encoders from ImageNet as the stage says.
 
     Args:
@@ -45,11 +57,12 @@ def build_network(stage: Stage, start: Path | None) -> PropagationNetwork:
         UserError: the weights cannot be read or do not fit.
     """
     torch.manual_seed(stage.seed)
+    model = stage.model if stage.network == "fusion" else {**stage.model, "multi_object": stage.objects > 1}
     try:
-        network = checkpoint.build(stage.network, {**stage.model, "multi_object": stage.objects > 1})
+        network = checkpoint.build(stage.network, model)
         if start is not None:
             checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
-        elif stage.imagenet != "none":
+        elif stage.imagenet != "none" and stage.network != "fusion":
             network.load_imagenet(stage.imagenet)
     except (ValueError, TypeError) as error:
         remedy = (
@@ -60,8 +73,7 @@ def build_network(stage: Stage, start: Path | None) -> PropagationNetwork:
 
 
 def _weights(start: Path, network: str) -> dict[str, torch.Tensor]:
-    if start.is_dir():
-        start = RunFolder(start).network
+    start = network_file(start)
     if read_weights(start).get("format") == FORMAT:
         return read_state(start)["network"]
     return checkpoint.load(start, network).state_dict()
@@ -99,8 +111,8 @@ class Trainer:
             self.folder.claim(stage)
         processes.wait()
         state = self.folder.latest()
-        self.network = build_network(stage, start if state is None else None).to(self.device)
-        freeze_batchnorm(self.network)
+        self.network = build_network(stage, start if state is None else None)
+        self.step = build_step(stage, self.network, self.device)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -112,7 +124,6 @@ class Trainer:
         self.stopping = False
         if state is not None:
             self._restore(state)
-        self.step = TrainingStep(self.network, stage.loss)
         if processes.world > 1:
             self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
 
@@ -158,7 +169,9 @@ class Trainer:
             write_card(self.folder, stage, environment)
         self.processes.wait()
 
-    def _iterate(self, batches: Iterator[Batch], steps: int) -> tuple[Batch, torch.Tensor]:
+    def _iterate(
+        self, batches: Iterator[Batch | FusionBatch], steps: int
+    ) -> tuple[Batch | FusionBatch, torch.Tensor]:
         """One iteration: ``steps`` batches, one step of the optimiser."""
         stage, began = self.stage, time.perf_counter()
         rate = learning_rate(stage.optimiser, self.iteration)

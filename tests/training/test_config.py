@@ -11,7 +11,7 @@ def test_every_stage_loads_and_reads_back(name):
     stage = load_stage(name)
     assert Stage.model_validate(yaml.safe_load(stage.to_yaml())) == stage
     assert stage.network == name.split("/")[0]
-    small = load_stage(name, preset="tiny")
+    small = load_stage(name, preset="tiny-fusion" if stage.network == "fusion" else "tiny")
     assert small.iterations < 100 and small.frames == stage.frames
 
 
@@ -28,15 +28,15 @@ def test_the_published_numbers():
         "rde/bl30k": (8, 500_000, 1e-5, [400_000]),
         "rde/vos": (16, 75_000, 2e-5, [62_500]),
     }
+    rows |= {"fusion/bl30k": (24, 30_000, 1e-4, [20_000]), "fusion/davis": (24, 10_000, 1e-4, [7_500])}
     assert sorted(rows) == stage_names()
     for name, row in rows.items():
         stage = load_stage(name)
         rate, decay_at = stage.optimiser.learning_rate, stage.optimiser.decay_at
         assert (stage.batch, stage.iterations, rate, decay_at) == row, name
-        assert (stage.objects, stage.frames) == (
-            1 if "static" in name else 2,
-            5 if name[:3] == "rde" and "static" not in name else 3,
-        )
+        frames = {"fusion": 2, "rde": 3 if "static" in name else 5}.get(stage.network, 3)
+        assert (stage.objects, stage.frames) == (1 if "static" in name else 2, frames)
+    assert load_stage("fusion/davis").loss.warm_up == (2_000, 5_000)
     direct = load_recipe("rde-static-vos").steps[1]
     stage = load_stage(direct.stage, changes=direct.set)
     assert (stage.batch, stage.iterations, stage.loss.warm_up) == (8, 150_000, (20_000, 70_000))

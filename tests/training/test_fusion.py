@@ -1,11 +1,23 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.fusion import Fusion, FusionConfig
+from training import pictures
+from training.config import load_stage
+from training.data.mixture import Draw, Mixture
+from training.distributed import Processes
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
+from training.run_folder import RunFolder
+from training.trainer import Trainer, build_network
 
 
 def test_fusion_is_trained_as_published(shared, recipe, published_weights, check_gradients):
@@ -51,3 +63,114 @@ def test_differences_need_an_alignment():
     with pytest.raises(ValueError, match="needs a propagation network"):
         FusionStep(Fusion(), None)
     FusionStep(Fusion(FusionConfig(difference_aware=False)), None)
+
+
+@pytest.fixture(scope="module")
+def fusion_set(videos, tmp_path_factory):
+    """References 0, 5 and 11 of two videos: masks that are shifted the farther they are from their reference."""
+    root = tmp_path_factory.mktemp("fusion")
+    files.write_atomically(root / "fusion.json", json.dumps({"dataset": str(videos)}))
+    store = open_dataset(videos)
+    for name in ("a00000", "a00002"):
+        for reference in (0, 5, 11):
+            for frame in range(12):
+                ids = np.roll(store.read_mask(name, frame).ids, 2 * (frame - reference), axis=1)
+                for label in (1, 2, 3) if reference else (1, 2):
+                    mask = Image.fromarray((ids == label).astype(np.uint8) * 250)
+                    path = root / f"{name}/{reference:05d}/{label:05d}/{frame:05d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    mask.save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def alignment(tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("stm") / "stm.pt"
+    checkpoint.save(build_network(tiny("stm/bl30k"), None), path)
+    return path
+
+
+def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
+    stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny-fusion")
+    mixture, store = Mixture(stage), open_dataset(videos)
+    batch = mixture.collate([mixture[Draw(0, n, 0, n % 2, 1)] for n in range(24)])
+    assert batch.image.shape == (24, 3, 64, 64) and batch.older.shape == (24, 2, 64, 64)
+    assert torch.equal(mixture[Draw(0, 3, 0, 1, 1)].older, batch.older[3])
+    for b, text in enumerate(batch.names):
+        name, frame, _, older, _, newer = text.split()
+        frame, older, newer = int(frame), int(older), int(newer)
+        assert older != newer and frame not in (older, newer)
+        expected = [abs(older - frame) / abs(older - newer), abs(newer - frame) / abs(older - newer)]
+        np.testing.assert_allclose(batch.distance[b], expected, rtol=1e-6)
+        assert batch.older[b].max() <= 250 and set(batch.true[b].unique().tolist()) <= {0, 255}
+        # The newer propagation was shifted by two pixels a frame from the truth.
+        shift = 2 * (frame - newer)
+        true, moved = batch.true[b, 0] > 0, batch.newer[b, 0] > 0
+        inner = slice(24, 40)
+        assert torch.equal(torch.roll(true, shift, 1)[:, inner], moved[:, inner]) or abs(shift) > 20
+    assert ((batch.older[:, 0].int() - batch.newer[:, 0].int()).abs() > 25).sum((1, 2)).min() >= 100
+    assert batch.present[:, 1].any() and store.videos
+
+
+def test_fusion_learns_and_its_controls_run(fusion_set, alignment, tmp_path):
+    def overlaps(*overrides):
+        overrides = [
+            "iterations=70",
+            "runtime.log_every=1",
+            "loss.warm_up=[70, 70]",
+            "optimiser.decay_at=[70]",
+            *overrides,
+        ]
+        stage = load_stage("fusion/bl30k", overrides, [str(fusion_set)], "tiny-fusion")
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        Trainer(stage, out, Processes(0, 1, torch.device("cpu"))).run()
+        assert checkpoint.load(RunFolder(out).network, "fusion").config.dim == 8
+        return [r["iou"] for r in RunFolder(out).records()]
+
+    aware = overlaps(f"alignment={alignment}")
+    assert sum(aware[-5:]) > sum(aware[:5]) + 1.5
+    assert len(overlaps("model.difference_aware=false", "iterations=2")) == 2
+    with pytest.raises(UserError, match="set alignment=CHECKPOINT"):
+        overlaps()
+
+
+def test_mistakes_are_named(fusion_set, videos, tmp_path):
+    with pytest.raises(UserError, match="is no fusion set"):
+        Mixture(load_stage("fusion/bl30k", data=[str(videos)]))
+    with pytest.raises(UserError, match="lacks video a00000"):
+        (tmp_path / "JPEGImages/other").mkdir(parents=True)
+        Mixture(load_stage("fusion/bl30k", [f"data.fusion.videos={tmp_path}"], [f"fusion={fusion_set}"]))
+    with pytest.raises(UserError, match="kind fusion train the network fusion"):
+        load_stage("fusion/bl30k", ["network=stm"])
+
+
+def test_pictures_show_what_is_fused(fusion_set):
+    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny-fusion"))
+    batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
+    assert pictures.show(batch).shape == (2 * 64, 5 * 64, 3)
+    assert pictures.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
+
+
+def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
+    pytest.importorskip("training.inference.propagate")
+    from training.fusion_data import make_fusion_data
+
+    def make(**changes):
+        return make_fusion_data(alignment, videos, tmp_path / "set", "train", **{"separation": 5, **changes})
+
+    assert make(shard=(0, 3)) == 2 and make(shard=(1, 3)) == 2
+    root = tmp_path / "set"
+    assert sorted(p.name for p in root.iterdir()) == ["a00000", "a00001", "a00003", "a00004", "fusion.json"]
+    assert sorted(p.name for p in (root / "a00000").iterdir()) == ["00000", "00005", "00010"]
+    assert sorted(p.name for p in (root / "a00000/00005").iterdir()) == ["00001", "00002", "00003"]
+    frames = sorted(int(p.stem) for p in (root / "a00000/00005/00001").iterdir())
+    assert frames == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    assert make(shard=(0, 3)) == 2
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    with pytest.raises(UserError, match="made with separation = 5, not 4"):
+        make(separation=4)
+    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny-fusion")
+    Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
+    assert RunFolder(tmp_path / "run").network.exists()
+    assert json.loads((root / "fusion.json").read_text())["checkpoint"] == files.sha256(alignment)

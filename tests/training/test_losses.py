@@ -7,8 +7,8 @@ import torch
 from models import checkpoint
 from training.config import load_stage
 from training.data.sample import Batch
-from training.forward import TrainingStep, masks_of, overlap, run
-from training.losses import bootstrapped_cross_entropy, divergence, kept_share
+from training.forward import TrainingStep, masks_of, run
+from training.losses import bootstrapped_cross_entropy, divergence, kept_share, overlap
 
 
 def test_the_kept_share_and_the_loss_are_the_published_ones(shared):
@@ -59,12 +59,12 @@ def test_overlap_counts_existing_objects_outside_void():
     void = torch.zeros(2, 2, 4, 4, dtype=torch.bool)
     present = torch.tensor([[True, True], [True, False]])
     batch = Batch(torch.zeros(2, 2, 3, 4, 4), masks, void, present, masks[:, 0])
-    assert overlap(masks[:, 1:], batch) == 1
-    half = masks[:, 1:].clone()
-    half[0, 0, 0, 1] = 0
-    assert overlap(half, batch) == pytest.approx((0.5 + 1 + 1) / 3)
+    assert overlap(masks, batch.labels, present) == 1
+    half = masks.clone()
+    half[0, 1, 0, 1] = 0
+    assert overlap(half[:, 1:], batch.labels[:, 1:], present) == pytest.approx((0.5 + 1 + 1) / 3)
     void[0, 1, 1] = True
-    assert overlap(half, batch) == 1
+    assert overlap(half, batch.labels, present) == 1
 
 
 CASES = {

@@ -13,9 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from training.config import Curriculum, Stage
+from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.sample import Batch, Sample
-from training.data.videos import TooShort, Videos
+from training.data.unusable import Unusable
+from training.data.videos import Videos
+from training.fusion import FusionBatch
 
 REPLACEMENTS = 20
 """Other items that are tried in the place of a damaged one."""
@@ -43,18 +46,19 @@ class Mixture(Dataset):
         self.names = list(stage.sources)
         self.weights = [source.weight for source in stage.sources.values()]
         self.sources = [_open(name, source, stage) for name, source in stage.sources.items()]
+        self.collate = FusionBatch.collate if stage.network == "fusion" else Batch.collate
         if not self.sources:
             raise UserError("the stage has no data", "give a source a weight above 0")
 
-    def __getitem__(self, draw: Draw) -> Sample:
+    def __getitem__(self, draw: Draw) -> Sample | FusionBatch:
         source, item = self.sources[draw.source], draw.item
         skipped: list[str] = []
         for attempt in range(REPLACEMENTS):
             stream = rng(self.seed, "sample", draw.epoch, draw.number, attempt)
             try:
                 sample = source.draw(item, stream, draw.distance)
-            except TooShort as error:
-                reason = UserError(str(error), "a sample needs three")
+            except Unusable as error:
+                reason = UserError(str(error), "leave the source out, or give it more")
             except UserError as error:
                 skipped.append(str(error))
                 reason = error
@@ -147,7 +151,7 @@ def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = Fals
     return DataLoader(
         mixture,
         batch_sampler=order,
-        collate_fn=Batch.collate,
+        collate_fn=mixture.collate,
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
@@ -161,10 +165,12 @@ def _leave_signals_to_the_trainer(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _open(name: str, source, stage: Stage) -> Images | Videos:
+def _open(name: str, source, stage: Stage) -> Images | Videos | FusionSet:
     if source.path is None:
         remedy = f"give --data {name}=PATH, or leave it out: --set data.{name}.weight=0"
         raise UserError(f"source {name} has no path", remedy)
+    if source.kind == "fusion":
+        return FusionSet(source, stage.augmentation, stage.size)
     if source.kind == "images":
         return Images(source, stage.augmentation, stage.frames, stage.size)
     return Videos(source, stage.augmentation, stage.frames, stage.objects, stage.size)

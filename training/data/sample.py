@@ -67,6 +67,9 @@ class Batch:
             given=moved.given.float() / 255,
         )
 
+    def first(self, count: int) -> "Batch":
+        return self._map(lambda tensor: tensor[:count])
+
     @property
     def labels(self) -> Tensor:
         inside = self.masks > 0.5

@@ -15,14 +15,11 @@ from training.config import Augmentation, VideoSource
 from training.data import pictures, sampling
 from training.data.perturb import perturb
 from training.data.sample import Sample
+from training.data.unusable import Unusable
 
 log = logging.getLogger(__name__)
 
 _VOID = 255
-
-
-class TooShort(Exception):
-    """A video has fewer than three annotated frames; another one is drawn instead."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,13 @@ class Videos:
         return len(self.names)
 
     def draw(self, index: int, rng: np.random.Generator, distance: int) -> Sample:
-        """A sample. Raises UserError naming a damaged file, and TooShort."""
+        """A sample. Raises UserError naming a damaged file, and Unusable."""
         name = self.names[index]
         annotated = self.store.mask_frames(name)
         if len(annotated) < 3:
-            raise TooShort(f"{self.source.path}: {name} has {len(annotated)} annotated frames")
+            raise Unusable(
+                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs three"
+            )
         distance = max(1, distance // self.source.annotated_every)
         for _ in range(sampling.TRIES):
             frames = [annotated[i] for i in sampling.draw_frames(rng, len(annotated), self.frames, distance)]

@@ -1,0 +1,179 @@
+"""Samples for fusion: two propagations of the same objects to one frame, from two reference frames.
+
+A fusion set is what ``train.py make-fusion-data`` writes:
+
+    fusion.json                             how it was made, and of which dataset
+    <video>/<reference>/<object>/<frame>.png    soft masks, 0 to 255, of a propagation from the reference's true masks
+
+References and frames are numbers of frames (positions in the video), objects are ids.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
+from training.config import Augmentation, FusionSource
+from training.data import pictures
+from training.data.sampling import rank_of
+from training.data.unusable import Unusable
+from training.fusion import FusionBatch
+
+PROVENANCE = "fusion.json"
+TRIES, SAME_VIDEO, STRICT = 20, 5, 15
+"""Draws before a sample is given up; of the first video; and with the demand that the propagations differ."""
+
+DIFFERENT, CHANGED = 100, 25
+"""So many pixels of the two propagations must differ by more than so much (of 255)."""
+
+
+class FusionSet:
+    """Samples of one frame each: ``fusion_set.draw(i, rng)`` is one of video ``i``.
+
+    A first reference, an object, a frame and a second reference are drawn; the second one must lie among the frames
+    that were propagated from the first. Frames need not lie between the references. Pairs of propagations that are
+    nearly equal are passed over at first. A second object is any other one that both references have.
+    """
+
+    def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
+        self.source, self.augmentation, self.size = source, augmentation, size
+        self.root = Path(source.path)
+        self.provenance = read_provenance(self.root)
+        self.store = open_dataset(source.videos or self.provenance["dataset"])
+        there = set(self.store.videos)
+        folders = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        if lost := [name for name in folders if name not in there]:
+            raise UserError(f"{self.store.path} lacks video {lost[0]} of fusion set {self.root}", "set data.*.videos")
+        self.names = [name for name in folders if rank_of(name) < source.share]
+        if not self.names:
+            raise UserError(f"fusion set {self.root} has no videos", "run `train.py make-fusion-data`")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> FusionBatch:
+        """A sample without batch dimension. Raises UserError naming a damaged file, and Unusable."""
+        name = self.names[index]
+        for attempt in range(TRIES):
+            if attempt >= SAME_VIDEO:
+                name = self.names[int(rng.integers(len(self)))]
+            chosen = self._choose(rng, name)
+            if chosen is None:
+                continue
+            sample = self._read(rng, name, *chosen)
+            apart = (sample.older[0].int() - sample.newer[0].int()).abs() > CHANGED
+            if attempt >= STRICT or apart.sum() >= DIFFERENT:
+                return sample
+        raise Unusable(f"{self.root}: no pair of propagations for {name} in {TRIES} draws")
+
+    def _choose(self, rng: np.random.Generator, name: str) -> tuple[int, int, int, list[int]] | None:
+        """First reference, second reference, frame, and one or two objects; None if a draw leads nowhere."""
+        references = _numbers(self.root / name)
+        if len(references) < 2:
+            return None
+        first = _one_of(rng, references)
+        target = _one_of(rng, _numbers(self.root / name / _folder(first)))
+        reached = self._frames(name, first, target)
+        seconds = [r for r in references if r != first and r in reached and target in self._objects(name, r)]
+        if not seconds:
+            return None
+        second = _one_of(rng, seconds)
+        frames = (reached & self._frames(name, second, target)) - {first, second}
+        if not frames:
+            return None
+        both = set(self._objects(name, first)) & set(self._objects(name, second)) - {target}
+        return first, second, _one_of(rng, sorted(frames)), [target, *([_one_of(rng, sorted(both))] if both else [])]
+
+    def _objects(self, name: str, reference: int) -> list[int]:
+        return _numbers(self.root / name / _folder(reference))
+
+    def _frames(self, name: str, reference: int, label: int) -> set[int]:
+        return set(_numbers(self.root / name / _folder(reference) / _folder(label)))
+
+    def _read(
+        self, rng: np.random.Generator, name: str, first: int, second: int, frame: int, objects: list[int]
+    ) -> FusionBatch:
+        image, reference = (self._image(name, number) for number in (frame, second))
+        width, height = image.size
+        left, top = (int(rng.integers(max(1, side - self.size + 1))) for side in (width, height))
+        box = (left, top, left + self.size, top + self.size)
+        flip = rng.random() < self.augmentation.sequence.flip
+        steps = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
+
+        def cut(picture: Image.Image) -> torch.Tensor:
+            """The crop; what lies outside the picture is mean colour or background."""
+            canvas = Image.new(picture.mode, (self.size, self.size), pictures.FILL if picture.mode == "RGB" else 0)
+            canvas.paste(picture.crop((*box[:2], min(box[2], width), min(box[3], height))))
+            return pictures.to_tensor(canvas.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else canvas)
+
+        def propagated(number: int, shown: int) -> torch.Tensor:
+            masks = [cut(self._propagated(name, number, label, shown, image.size)) for label in objects]
+            return self._stack(masks)
+
+        def true(number: int) -> torch.Tensor:
+            ids = self.store.read_mask(name, number).ids
+            return self._stack([cut(Image.fromarray((ids == label).astype(np.uint8) * 255)) for label in objects])
+
+        span = abs(first - second)
+        names = self.store.frames(name)
+        return FusionBatch(
+            image=cut(pictures.recolour(image, steps)),
+            reference=cut(pictures.recolour(reference, steps)),
+            older=propagated(first, frame),
+            newer=propagated(second, frame),
+            before=propagated(first, second),
+            after=true(second),
+            true=true(frame),
+            distance=torch.tensor([abs(first - frame) / span, abs(second - frame) / span]),
+            present=torch.arange(2) < len(objects),
+            names=[f"{name} {names[frame]} from {names[first]} and {names[second]}"],
+        )
+
+    def _stack(self, masks: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack([*masks, *(torch.zeros_like(masks[0]) for _ in range(2 - len(masks)))])
+
+    def _image(self, name: str, number: int) -> Image.Image:
+        source = self.store.path / self.store.rgb_path(name, number)
+        picture = pictures.open_picture(self.store.rgb_bytes(name, number), source)
+        return pictures.crop_and_resize(picture, (0, 0, *picture.size), picture.size, source)
+
+    def _propagated(self, name: str, reference: int, label: int, frame: int, size: tuple[int, int]) -> Image.Image:
+        path = self.root / name / _folder(reference) / _folder(label) / f"{frame:05d}.png"
+        try:
+            with Image.open(path, formats=("PNG",)) as file:
+                mask = file.convert("L")
+        except PICTURE_ERRORS as error:
+            raise UserError(f"{path} is damaged ({error})", "make this video's fusion data again") from None
+        if mask.size != size:
+            raise UserError(f"{path} is {mask.size} pixels, its frame {size}", "make the fusion data again")
+        return mask
+
+
+def read_provenance(root: Path) -> dict:
+    """What ``make-fusion-data`` wrote down. Raises UserError where there is no fusion set."""
+    try:
+        return json.loads((root / PROVENANCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(
+            f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md"
+        ) from None
+
+
+def _folder(number: int) -> str:
+    return f"{number:05d}"
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The numbers that the names of files and folders in a folder are, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.stem) for path in folder.iterdir() if path.stem.isdigit())
+
+
+def _one_of(rng: np.random.Generator, values: list[int]) -> int:
+    return values[int(rng.integers(len(values)))]
