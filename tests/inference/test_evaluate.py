@@ -120,7 +120,7 @@ def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_pat
     assert done[0].scores.mean() < 1.0, "only the third round propagates"
     table = (tmp_path / "out" / "interactive.txt").read_text()
     assert "AUC J&F" in table and "perfect" in table
-    assert (tmp_path / "out" / "perfect.csv").exists()
+    assert (tmp_path / "out" / "perfect.csv").exists() and (tmp_path / "out" / "interactive.png").exists()
 
 
 def test_interactive_benchmark_with_scribbles(dataset, weights, tmp_path):

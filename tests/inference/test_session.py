@@ -9,6 +9,7 @@ from bl30k_gen.errors import UserError
 from models.fusion import FusionConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
+from training.inference import interaction
 from training.inference import session as session_module
 from training.inference.options import Options, published_options
 from training.inference.session import InteractiveSession
@@ -217,7 +218,7 @@ def test_brush_paints_and_erases_pixels(cells):
 class FakeClicks:
     """A disk of radius 4 around every positive click, without those around negative ones."""
 
-    made = 0
+    made = added = 0
 
     def __init__(self, network, image):
         FakeClicks.made += 1
@@ -227,6 +228,7 @@ class FakeClicks:
         self.clicks.pop()
 
     def add(self, y, x, positive):
+        FakeClicks.added += 1
         self.clicks.append((y, x, positive))
         rows, columns = torch.meshgrid(*map(torch.arange, self.size), indexing="ij")
         prob = torch.zeros(self.size)
@@ -236,14 +238,15 @@ class FakeClicks:
 
 
 def test_clicks_of_several_objects(cells, monkeypatch):
-    monkeypatch.setattr(session_module, "ClickSession", FakeClicks)
-    FakeClicks.made = 0
+    monkeypatch.setattr(interaction, "ClickSession", FakeClicks)
+    FakeClicks.made = FakeClicks.added = 0
     video = cells.video(3)
     session = InteractiveSession(cells.network(), video, [1, 2], clicks=torch.nn.Identity(), options=EVERY)
     session.click(0, 1, 10, 10)
     session.click(0, 2, 10, 40)
     ids = session.click(0, 1, 10, 14, positive=False)
     assert ids[10, 8] == 1 and ids[10, 14] == 0 and ids[10, 40] == 2
+    assert FakeClicks.added == 3, "what was computed is not computed again"
     session.undo()
     assert session.labels(0)[10, 14] == 1
     again = session.click(0, 1, 20, 10)
@@ -338,6 +341,9 @@ def test_impossible_requests_are_refused(cells):
         ("no frame was corrected", session.propagate),
         ("frame 2 was not corrected", lambda: session.propagate(2)),
         ("frames are", lambda: session.set_mask(0, np.zeros((32, 60), np.uint8))),
+        ("outside of frames of 64x32", lambda: make(clicks=torch.nn.Identity()).click(0, 1, 40, 3)),
+        ("outside of box", lambda: make(clicks=torch.nn.Identity()).click(0, 1, 4, 3, box=(8, 8, 20, 20))),
+        ("the background has no clicks", lambda: make(clicks=torch.nn.Identity()).click(0, 0, 4, 3)),
         ("has no pixel", lambda: session.brush(0, 1, [(0, 0)], box=(40, 0, 50, 9))),
         ("no frames", lambda: InteractiveSession(cells.network(), [], [1])),
         ("objects are", lambda: InteractiveSession(cells.network(), video, [0, 1])),

@@ -3,7 +3,7 @@
 All take and return probabilities (O, H, W) of the objects, on the CPU or a GPU, at any size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from models.aggregate import aggregate
-from models.clicks import ClickSession
+from models.clicks import Click, ClickNetwork, ClickSession
 from models.s2m import S2M
 from training.evaluation.scribbles import NO_STROKE
 from training.inference.view import View
@@ -50,19 +50,33 @@ def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> 
     return aggregate(view.cut(logits).float().sigmoid(), hard=True, keep_background=False)[0]
 
 
-def click(session: ClickSession, prob: Tensor, row: int, clicks: Sequence[tuple[int, int, bool]]) -> Tensor:
-    """Masks whose row ``row`` is what all the clicks (y, x, positive) on that object make of it.
+class ObjectClicks:
+    """The clicks on one object of one image; what was computed for the first of them is used for more."""
 
-    ``session`` is the object's on this image; only clicks that it has not seen yet are computed.
-    """
-    while session.clicks != [tuple(c) for c in clicks[: len(session.clicks)]]:
-        session.undo()
-    if len(session.clicks) == len(clicks):
-        session.undo()  # the last one's answer is wanted again
-    for y, x, positive in clicks[len(session.clicks) :]:
-        answer = session.add(y, x, positive)
+    def __init__(self, network: ClickNetwork, image: Tensor):
+        """image: (3, H, W), normalised."""
+        self._session = ClickSession(network, image.unsqueeze(0))
+        self._answer: Tensor | None = None
+
+    def answer(self, clicks: Sequence[Click]) -> Tensor:
+        """Probability (H, W) of the object after all the clicks, of which there is at least one."""
+        session, clicks = self._session, list(clicks)
+        if session.clicks == clicks:
+            return self._answer
+        while session.clicks and session.clicks != clicks[: len(session.clicks)]:
+            session.undo()
+        if session.clicks == clicks:
+            session.undo()  # an earlier answer is wanted again
+        for y, x, positive in clicks[len(session.clicks) :]:
+            self._answer = session.add(y, x, positive)
+        return self._answer
+
+
+def click(prob: Tensor, answers: Mapping[int, Tensor]) -> Tensor:
+    """Masks with what clicks made of some objects: {row: (H, W) probability}."""
     objects = hard(prob)
-    objects[row] = answer
+    for row, answer in answers.items():
+        objects[row] = answer
     return aggregate(objects, dim=0, background="half", hard=True, keep_background=False)
 
 

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.aggregate import aggregate
-from models.clicks import ClickNetwork, ClickSession
+from models.clicks import Click, ClickNetwork
 from models.fusion import Fusion, align, blend
 from models.memory import affinity
 from models.propagation import Entry, PropagationNetwork, Query
@@ -95,7 +95,7 @@ class InteractiveSession:
         self._encoded = EncodedFrames(self._encode, cache)
         self._certain: dict[int, tuple[np.ndarray, Entry]] = {}
         self._labels: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._click_sessions: dict[tuple, ClickSession] = {}
+        self._clicks: dict[tuple, interaction.ObjectClicks] = {}
 
     # What there is to see
 
@@ -158,23 +158,26 @@ class InteractiveSession:
         row = self._row(label)
         if row is None:
             raise ValueError("click on an object, or negatively beside it; the background has no clicks")
-        if not (0 <= y < self.size[0] and 0 <= x < self.size[1]):
-            raise ValueError(f"click at row {y}, column {x} lies outside of frames of {self.size[1]}x{self.size[0]}")
+        top, left, bottom, right = box or (0, 0, *self.size)
+        if not (max(0, top) <= y < min(bottom, self.size[0]) and max(0, left) <= x < min(right, self.size[1])):
+            where = f"box {tuple(box)}" if box else f"frames of {self.size[1]}x{self.size[0]}"
+            raise ValueError(f"click at row {y}, column {x} lies outside of {where}")
         with self._computing(frame, "click"):
             draft = self._open(frame, "click", box)
-            top, left = (draft.box.top, draft.box.left) if draft.box else (0, 0)
-            place = y * self.view.working[0] // self.size[0] - top, x * self.view.working[1] // self.size[1] - left
-            draft = replace(draft, marks=(*draft.marks, (row, (*place, bool(positive)))))
+            corner = draft.box or (0, 0)
+            (height, width), (rows, columns) = self.size, self.view.working
+            mark = Click(y * rows // height - corner[0], x * columns // width - corner[1], bool(positive))
+            draft = replace(draft, marks=(*draft.marks, (row, mark)))
             image, prob = self._image_and_base(draft)
-            image, answer = _inside(draft.box, image, prob)
+            part, base = _inside(draft.box, image, prob)
+            answers = {}
             for row in dict.fromkeys(row for row, _ in draft.marks):
                 key = frame, draft.box, row
-                if key not in self._click_sessions:
-                    self._click_sessions = {k: v for k, v in self._click_sessions.items() if k[:2] == key[:2]}
-                    self._click_sessions[key] = ClickSession(self.clicks, image.unsqueeze(0))
-                own = [click for owner, click in draft.marks if owner == row]
-                answer = interaction.click(self._click_sessions[key], answer, row, own)
-            return self._correct(draft, prob, answer)
+                if key not in self._clicks:
+                    self._clicks = {k: v for k, v in self._clicks.items() if k[:2] == key[:2]}
+                    self._clicks[key] = interaction.ObjectClicks(self.clicks, part)
+                answers[row] = self._clicks[key].answer([mark for owner, mark in draft.marks if owner == row])
+            return self._correct(draft, prob, interaction.click(base, answers))
 
     def brush(
         self,
