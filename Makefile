@@ -1,5 +1,8 @@
 # make demo   renders a small dataset of built-in assets and shows it
 # make test   checks the code and runs all tests
+# make campaign-faults   hundreds of seeded faults over a small real dataset (an hour and more)
+# make campaign-masks    fifty videos through the check of masks
+# make campaign-fuzz     thousands of damaged assets through the loader
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -19,7 +22,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test
+.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -53,3 +56,8 @@ test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Campaigns: long runs that `make test` leaves out.
+campaign-faults: $(VENV)/.render
+	$(BIN)/python -m benchmarks.faults --events 200
+
+campaign-masks: $(VENV)/.render
+	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md
