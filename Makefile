@@ -61,3 +61,6 @@ campaign-faults: $(VENV)/.render
 
 campaign-masks: $(VENV)/.render
 	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md
+
+campaign-fuzz: $(VENV)/.render
+	$(BIN)/python benchmarks/fuzz_assets.py

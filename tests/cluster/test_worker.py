@@ -87,7 +87,7 @@ def test_a_hung_child_is_killed(supervise, tmp_path, config):
             os.kill(stopped[0], signal.SIGSTOP)
 
     supervisor = supervise(tmp_path, freeze)
-    patient = config.runtime.model_copy(update={"frame_timeout": 4.0})
+    patient = config.runtime.model_copy(update={"frame_timeout": 8.0})
     supervisor.config = config.model_copy(update={"runtime": patient})
     assert supervisor.run(["a00000"]).rendered == ["a00000"]
     assert "no sign of life" in (tmp_path / "Logs/a00000.jsonl").read_text()
