@@ -111,3 +111,15 @@ def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
     (event,) = child.render(tmp_path / "scene.json")
     assert event["event"] == "failed" and "has changed since" in event["what"]
     assert not list(tmp_path.glob("*/*.jpg")) and not list(tmp_path.glob("*/*.png"))
+
+
+def test_pictures_are_denoised_unless_told_otherwise(sample, draw):
+    """Two samples a pixel with denoising are nearer to sixty-four than two without."""
+    truth, masks = draw(sample(8, "render.denoiser=none", "render.samples=64", "render.adaptive_threshold=0"))
+    rough, _ = draw(sample(8, "render.denoiser=none"))
+    smooth, _ = draw(sample(8))
+
+    def error(rgb):
+        return ((rgb.astype(float) - truth) ** 2)[masks > 0].mean()
+
+    assert error(smooth) < 0.7 * error(rough)
