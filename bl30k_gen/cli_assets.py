@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,13 +15,65 @@ from bl30k_gen.errors import UserError
 app = typer.Typer(no_args_is_help=True, help="Gather, index, check, list and credit models and pictures.")
 
 CORES = os.cpu_count() or 1
-RECIPE = Path(__file__).resolve().parents[1] / "render_configs/bl30k.yaml"
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = ROOT / "render_configs/bl30k.yaml"
+KEYWORDS = ROOT / "assets"
 
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
 ConfigFile = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
 Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+
+
+@app.command("fetch")
+def fetch_command(
+    kind: Annotated[str, typer.Option("--kind", help="textures or backgrounds.")],
+    provider_name: Annotated[
+        str, typer.Option("--provider", help="openverse, commons, polyhaven, ambientcg or urls.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder to fill; a folder a keyword.")],
+    keywords: Annotated[Path | None, typer.Option(help="One a line. Default: assets/<kind>.txt.")] = None,
+    urls: Annotated[Path | None, typer.Option(help="For --provider urls: one address a line.")] = None,
+    per_keyword: Annotated[int, typer.Option(min=1, help="Pictures for each keyword.")] = 300,
+    side: Annotated[int, typer.Option(min=16, help="Pixels of the square pictures.")] = 512,
+    full: Annotated[Path | None, typer.Option(help="Keep the whole pictures, too, in this folder.")] = None,
+    require: Annotated[str | None, typer.Option(help="Licences, e.g. cc0,cc-by. Default: any.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Downloads side by side.")] = 4,
+    per_second: Annotated[float, typer.Option(min=0.01, max=20, help="Requests to one host.")] = 2.0,
+    contact: Annotated[str, typer.Option(help="Your e-mail or page, for the services you ask.")] = "",
+    base_url: Annotated[str | None, typer.Option(help="Another address of the provider.")] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Also addresses of your own network.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Gather pictures under open licences. Repeated, it goes on where it stopped."""
+    from tqdm import tqdm
+
+    from bl30k_gen.library.download import Client, Politeness
+    from bl30k_gen.library.gather import Wishes, gather, read_keywords
+    from bl30k_gen.library.licence import parse_requirement
+    from bl30k_gen.library.providers import provider
+
+    if kind not in ("textures", "backgrounds"):
+        raise UserError(f"--kind {kind}", "give textures or backgrounds")
+    licences = parse_requirement([require]) if require is not None else ()
+    service = provider(provider_name, base_url, urls, licences)
+    words = () if provider_name == "urls" else read_keywords(keywords or KEYWORDS / f"{kind}.txt")
+    wishes = Wishes(kind, words, per_keyword, side, licences, full)
+    politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
+    with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
+        done = gather(service, client, wishes, out, workers, bar.update)
+    if as_json:
+        print(json.dumps(vars(done), indent=1))
+    else:
+        for reason, count in done.refused.most_common():
+            print(f"refused {count}: {reason}")
+        for reason in done.failed:
+            print(f"failed: {reason}", file=sys.stderr)
+        print(f"{out}: {done.new} new pictures, {sum(done.kept.values())} in all")
+    raise typer.Exit(1 if done.failed else 0)
 
 
 @app.command("index")

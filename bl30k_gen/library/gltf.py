@@ -239,7 +239,7 @@ class _Reader:
             name = name if image["uri"].startswith("data:") else unquote(image["uri"])
         else:
             _, data = self._view_bytes(image["bufferView"])
-        return decode(data, name, self.source, self.limits, keep_alpha)
+        return decode(data, name, self.source.refuse, self.limits, keep_alpha)
 
     def _texture(self, info: dict[str, Any], keep_alpha: bool) -> np.ndarray:
         texture = self.tree["textures"][_natural(info["index"])]

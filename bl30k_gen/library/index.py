@@ -214,11 +214,11 @@ def _plain(row: Row) -> list[Any]:
 def _row(values: list[Any]) -> Row:
     file, size_bytes, mtime_ns, sha256, size, credit, health = values
     if size is not None:
-        size = Shape(size[0], size[1], _triple(size[2]), _triple(size[3]), size[4]) if len(size) == 5 else Size(*size)
+        if len(size) == 5:
+            vertices, faces, low, high, textured = size
+            size = Shape(vertices, faces, low and tuple(low), high and tuple(high), textured)
+        else:
+            size = Size(*size)
     if health is not None:
         health = Health(health[0], health[1], tuple(health[2]))
     return Row(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)
-
-
-def _triple(values: list[float] | None) -> tuple[float, float, float] | None:
-    return None if values is None else tuple(values)

@@ -42,7 +42,7 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
         return _builtin(path, kind, limits)
     if kind != "model":
         source = Source(path, limits.image_bytes)
-        pixels = decode(source.data, "the image", source, limits, keep_alpha=False)
+        pixels = decode(source.data, "the image", source.refuse, limits, keep_alpha=False)
         return Picture(pixels, source.sha256())
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:

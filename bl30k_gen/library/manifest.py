@@ -30,13 +30,13 @@ class Manifest:
             credit = Credit(*(one_line(line.get(key)) for key in ("licence", "author", "source", "title")))
             credit = Credit(spdx(credit.licence), credit.author, credit.source, credit.title)
             self._lines[one_line(line.get("file"), 4096)] = Line(credit, one_line(line.get("sha256")))
+        self._others = Line(self._lines["*"].credit if "*" in self._lines else Credit(), "")
 
     def of(self, file: str, own: Credit | None = None) -> Line:
         """Of a file: its line, else what the file says itself (``own``), else the line of all others."""
         if file in self._lines:
             return self._lines[file]
-        others = self._lines.get("*", Line(Credit(), ""))
-        return Line(own, "") if own is not None and own.licence != UNKNOWN else Line(others.credit, "")
+        return Line(own, "") if own is not None and own.licence != UNKNOWN else self._others
 
 
 def read_lines(folder: str | Path) -> list[dict[str, Any]]:

@@ -166,7 +166,7 @@ def _read_mtl(source: Source, library: str, limits: Limits) -> dict[str, Materia
             file = _map_name(words)
             if file not in textures:
                 data = source.read(file, limits.image_bytes, base=folder)
-                textures[file] = decode(data, file, source, limits, keep_alpha=True)
+                textures[file] = decode(data, file, source.refuse, limits, keep_alpha=True)
             materials[name] = replace(materials[name], texture=textures[file], colour=(1.0, 1.0, 1.0))
         elif keyword in _VALUES:
             try:

@@ -2,31 +2,33 @@
 
 import io
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from bl30k_gen.config import Limits
 from bl30k_gen.library.asset import AssetRefused
-from bl30k_gen.library.source import Source
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TGA")
 
 
-def decode(data: bytes, name: str, source: Source, limits: Limits, keep_alpha: bool) -> np.ndarray:
+def decode(
+    data: bytes, name: str, refuse: Callable[[str], AssetRefused], limits: Limits, keep_alpha: bool
+) -> np.ndarray:
     """Pixels of an encoded image, upright and scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8.
 
     Raises AssetRefused: no image, cut off, broken, or with more pixels than the limit.
     """
     if not data:
-        raise source.refuse(f"{name} is empty")
+        raise refuse(f"{name} is empty")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's own, fixed, pixel limit
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
-            raise source.refuse(
+            raise refuse(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
@@ -41,9 +43,9 @@ def decode(data: bytes, name: str, source: Source, limits: Limits, keep_alpha: b
     except AssetRefused:
         raise
     except Image.UnidentifiedImageError:
-        raise source.refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
+        raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
-        raise source.refuse(f"{name} cannot be decoded ({error})") from None
+        raise refuse(f"{name} cannot be decoded ({error})") from None
 
 
 def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:

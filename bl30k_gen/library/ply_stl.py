@@ -29,7 +29,7 @@ def read_ply_or_stl(source: Source, limits: Limits) -> RawMesh:
         raise source.refuse(f"is no {suffix.upper()} that can be read ({error or type(error).__name__})") from None
     if texture_name:
         data = source.read(texture_name, limits.image_bytes)
-        material = Material((1.0, 1.0, 1.0), decode(data, texture_name, source, limits, keep_alpha=True))
+        material = Material((1.0, 1.0, 1.0), decode(data, texture_name, source.refuse, limits, keep_alpha=True))
     else:
         material = Material(colour) if colour else Material()
     return RawMesh(vertices, [RawPart(faces, uv, material)], y_up=False)

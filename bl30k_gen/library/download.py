@@ -1,0 +1,304 @@
+"""A polite and suspicious HTTP client, for pictures from strangers.
+
+It spaces its requests to a host, waits as long as the host asks (``Retry-After``), and longer after each failure. It
+speaks http and https alone, refuses private addresses (of every host on the way, after name resolution), bodies that
+are larger than allowed, and transfers that take too long. It needs the clock, and decides nothing about any video.
+"""
+
+import email.utils
+import ipaddress
+import json
+import socket
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+USER_AGENT = "bl30k-generator/0.1 (image gathering for synthetic video datasets{contact})"
+AGAIN = {408, 425, 429, 500, 502, 503, 504}  # HTTP answers after which it may work later
+BLOCK = 1 << 16
+
+
+class FetchRefused(Exception):
+    """What was asked for is not to be had, now or later: one line with the reason."""
+
+
+class ServiceUnavailable(Exception):
+    """The host does not answer, or asks to be left alone for longer than one waits."""
+
+
+@dataclass(frozen=True)
+class Politeness:
+    """How to behave. Times in seconds."""
+
+    per_second: float = 2.0  # requests to one host
+    tries: int = 5
+    back_off: float = 1.0  # after the first failure; twice as long after each other
+    patience: float = 120.0  # the longest wait that is honoured
+    timeout: float = 20.0  # without a byte
+    deadline: float = 120.0  # for a whole transfer
+    allow_private: bool = False  # addresses of one's own network and machine
+    contact: str = ""  # an address at which a service can reach the user
+
+
+class Client:
+    """Safe to use from several threads; each has connections of its own."""
+
+    def __init__(self, politeness: Politeness):
+        self.politeness = politeness
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._free_at: dict[str, float] = defaultdict(float)  # by host, on the monotonic clock
+        self._sessions: list[requests.Session] = []
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self._sessions:
+            session.close()
+
+    def json(self, url: str, parameters: dict[str, Any] | None = None, most: int = 64 << 20) -> Any:
+        """A JSON answer.
+
+        Raises:
+            FetchRefused: it is no JSON, or the request is refused for good.
+            ServiceUnavailable
+        """
+        data, response = self.get(url, most, parameters)
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            kind = response.headers.get("Content-Type", "no type")
+            raise FetchRefused(f"{url}: the answer is no JSON ({kind})") from None
+
+    def get(self, url: str, most: int, parameters: dict[str, Any] | None = None) -> tuple[bytes, requests.Response]:
+        """The whole body, of ``most`` bytes at most.
+
+        Raises:
+            FetchRefused: a status such as 404, an address that is not allowed, too many bytes or redirects.
+            ServiceUnavailable: it failed ``tries`` times, or the host asks for too long a wait.
+        """
+        reason = ""
+        for attempt in range(self.politeness.tries):
+            if attempt:
+                self._postpone(url, self.politeness.back_off * 2 ** (attempt - 1))
+            self._wait(url)
+            try:
+                response, data = self._once(url, most, parameters)
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                reason = _said(error)
+                continue
+            except (requests.RequestException, ValueError) as error:  # a bad address or header, too many redirects
+                raise FetchRefused(f"{url}: {_said(error)}") from None
+            if response.status_code not in AGAIN:
+                if response.status_code >= 400:
+                    raise FetchRefused(f"{url}: HTTP {response.status_code} {response.reason}")
+                return data, response
+            reason = f"HTTP {response.status_code} {response.reason}"
+            self._postpone(url, _retry_after(response))
+        raise ServiceUnavailable(f"{url}: {reason or 'no answer'}, {self.politeness.tries} times")
+
+    def postpone(self, url: str, seconds: float) -> None:
+        """Leave a host alone for a while: for a service that says in its answer's body that it is busy."""
+        self._postpone(url, seconds)
+
+    def _once(self, url: str, most: int, parameters: dict[str, Any] | None) -> tuple[requests.Response, bytes]:
+        session = self._session()
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            session.drop_connections()
+
+        timer = threading.Timer(self.politeness.deadline, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            with session.get(
+                url,
+                params=parameters,
+                stream=True,
+                timeout=self.politeness.timeout,
+                proxies=get_environ_proxies(url),
+            ) as response:
+                body = b"" if response.status_code >= 400 else _body(url, response, most)
+            if late.is_set():  # a body of unknown length looks complete when its connection is dropped
+                raise requests.ConnectionError("dropped")
+            return response, body
+        except (requests.RequestException, OSError) as error:
+            if late.is_set():
+                raise FetchRefused(f"{url}: takes longer than {self.politeness.deadline:g} s") from None
+            if isinstance(error, requests.RequestException):
+                raise
+            raise requests.ConnectionError(str(error)) from None
+        finally:
+            timer.cancel()
+
+    def _session(self) -> "_Session":
+        if not hasattr(self._local, "session"):
+            self._local.session = _Session(self.politeness)
+            with self._lock:
+                self._sessions.append(self._local.session)
+        return self._local.session
+
+    def _wait(self, url: str) -> None:
+        host = urlsplit(url).netloc
+        with self._lock:
+            now = time.monotonic()
+            start = max(now, self._free_at[host])
+            if start - now > self.politeness.patience:
+                raise ServiceUnavailable(f"{host} asks to be left alone for {start - now:.0f} s")
+            self._free_at[host] = start + 1 / self.politeness.per_second
+        time.sleep(start - now)
+
+    def _postpone(self, url: str, seconds: float) -> None:
+        host = urlsplit(url).netloc
+        with self._lock:
+            self._free_at[host] = max(self._free_at[host], time.monotonic() + seconds)
+
+
+def _body(url: str, response: requests.Response, most: int) -> bytes:
+    """The body, whatever its length is said to be."""
+    said = response.headers.get("Content-Length", "")
+    if said.isascii() and said.isdigit() and int(said) > most:
+        raise FetchRefused(f"{url}: has {said} bytes, more than the {most} allowed")
+    pieces, total = [], 0
+    for piece in response.iter_content(BLOCK):
+        total += len(piece)
+        if total > most:
+            raise FetchRefused(f"{url}: has more than the {most} bytes allowed")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Seconds, from a number or a date; 0 where the answer does not say."""
+    said = response.headers.get("Retry-After", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _said(error: BaseException) -> str:
+    """The innermost reason of an exception, in a line."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    reason = getattr(error, "reason", None)
+    return " ".join(f"{reason if isinstance(reason, BaseException) else error}".split())[:200]
+
+
+# --- Connections that look where they lead ------------------------------------------------------------------------
+
+
+class _Session(requests.Session):
+    def __init__(self, politeness: Politeness):
+        super().__init__()
+        self.trust_env = False  # no passwords from ~/.netrc
+        self.max_redirects = 5
+        contact = f"; {politeness.contact}" if politeness.contact else ""
+        self.headers["User-Agent"] = USER_AGENT.format(contact=contact)
+        self.headers["Accept-Encoding"] = "identity"
+        self.cookies.set_policy(_NoCookies())
+        self._adapter = _Adapter(politeness.allow_private)
+        self.adapters.clear()  # no other scheme than these two
+        self.mount("http://", self._adapter)
+        self.mount("https://", self._adapter)
+
+    def drop_connections(self) -> None:
+        """From another thread: whatever is being waited for ends."""
+        for connection in list(self._adapter.sockets):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+class _NoCookies(requests.cookies.cookielib.DefaultCookiePolicy):
+    def set_ok(self, *_: object) -> bool:
+        return False
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(self, allow_private: bool):
+        self.allow_private = allow_private
+        self.sockets: WeakSet[socket.socket] = WeakSet()
+        super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = _pools(self)
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*arguments, **options)
+        manager.pool_classes_by_scheme = _pools(self)
+        return manager
+
+
+def _pools(adapter: _Adapter) -> dict[str, type]:
+    """Connection pools whose connections are refused to private addresses, and known to the adapter."""
+
+    def guarded(base: type) -> type:
+        class Connection(base):
+            def _new_conn(self) -> socket.socket:
+                if not adapter.allow_private:
+                    _refuse_private(self.host, self.port)
+                connection = super()._new_conn()
+                peer = connection.getpeername()[0]
+                if not adapter.allow_private and not _is_public(peer):  # the name led elsewhere the second time
+                    connection.close()
+                    raise FetchRefused(f"{self.host}: is at a private address, {peer}")
+                adapter.sockets.add(connection)
+                return connection
+
+            def connect(self) -> None:
+                super().connect()
+                adapter.sockets.add(self.sock)
+
+        return Connection
+
+    class Plain(HTTPConnectionPool):
+        ConnectionCls = guarded(HTTPConnection)
+
+    class Encrypted(HTTPSConnectionPool):
+        ConnectionCls = guarded(HTTPSConnection)
+
+    return {"http": Plain, "https": Encrypted}
+
+
+def _refuse_private(host: str, port: int) -> None:
+    """Raises FetchRefused if any address of a host is not on the open internet, OSError if it has none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise FetchRefused(f"{host[:80]}: is no host name") from None
+    for *_, address in found:
+        if not _is_public(address[0]):
+            raise FetchRefused(f"{host}: is at a private address, {address[0]}; --allow-private permits it")
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if ip.version == 6:
+        translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
+        inner = ip.ipv4_mapped or ip.sixtofour or translated
+        if inner is not None and not inner.is_global:
+            return False
+        if ip.ipv4_mapped:
+            return True
+    return ip.is_global and not ip.is_multicast
+
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
