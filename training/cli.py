@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.errors import UserError
+from training import cli_evaluation
 from training.config import Stage, load_stage, stage_names
 
 STOPPED = 143
 RUNS = Path("out/runs")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(cli_evaluation.app)
 
 Data = Annotated[
     list[str] | None,
