@@ -273,7 +273,7 @@ def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
     """A YAML of the project by its name, or the user's own by its path. Raises UserError with the nearest name."""
     if name in known:
         return folder / f"{name}.yaml"
-    if Path(name).suffix in (".yaml", ".yml"):
+    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
         return Path(name)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}, or give a YAML file"
