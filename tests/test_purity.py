@@ -7,12 +7,14 @@ import pytest
 
 ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library")]
 MODULES = sorted(module for room in ROOMS for module in room.rglob("*.py"))
+# Waits between requests and measures how long they take; decides nothing about any video.
+NEEDS_THE_CLOCK = {"library/download.py": {"time"}}
 BANNED_IMPORTS = {"random", "time", "uuid", "secrets", "datetime", "bpy", "blenderproc", "torch", "pickle"}
 ALLOWED_OF_NUMPY_RANDOM = {"Generator"}  # as a type; streams come from bl30k_gen.seeding
 
 
-def offences(source: str) -> list[str]:
-    found = []
+def offences(source: str, allowed: frozenset[str] | set[str] = frozenset()) -> list[str]:
+    found, banned = [], BANNED_IMPORTS - allowed
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -23,7 +25,7 @@ def offences(source: str) -> list[str]:
         else:
             names = []
         found += [
-            f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in BANNED_IMPORTS | {"urandom"}
+            f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in banned | {"urandom"}
         ]
         found += [f"line {node.lineno}: imports {n}" for n in names if n.startswith("numpy.random")]
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
@@ -42,7 +44,8 @@ def offences(source: str) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: f"{module.parent.name}/{module.name}")
 def test_module_is_a_function_of_its_arguments(module):
-    assert offences(module.read_text(encoding="utf-8")) == []
+    allowed = NEEDS_THE_CLOCK.get(f"{module.parent.name}/{module.name}", frozenset())
+    assert offences(module.read_text(encoding="utf-8"), allowed) == []
 
 
 def test_both_rooms_are_covered():

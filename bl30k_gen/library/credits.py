@@ -1,0 +1,136 @@
+"""Whose assets a dataset shows, and under which licences: from its metadata and the manifests of the folders."""
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.config import Assets
+from bl30k_gen.library import procedural
+from bl30k_gen.library.catalogue import Asset, folder_assets
+from bl30k_gen.library.licence import UNKNOWN, fits, licence_address
+
+KINDS = ("model", "texture", "background")
+COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Used:
+    """An asset of a dataset. ``licence`` is ``unknown`` where nobody says, or the file is another one today."""
+
+    kind: str
+    id: str
+    title: str
+    author: str
+    licence: str
+    source: str
+    sha256: str
+    videos: int
+
+    @property
+    def licence_url(self) -> str:
+        return licence_address(self.licence)
+
+
+def used_assets(scenes: Iterable[Mapping[str, Any]], assets: Assets) -> list[Used]:
+    """Every asset that scenes show, with whose it is; sorted by kind and id.
+
+    Args:
+        scenes: SceneSpecs as JSON.
+        assets: the folders that say whose they are; one that is gone is passed over with a warning.
+
+    Raises:
+        UserError: a folder's manifest is damaged.
+    """
+    found: dict[tuple[str, str], tuple[Mapping[str, str], int]] = {}
+    for scene in scenes:
+        for key, reference in {(kind, ref["id"]): ref for kind, ref in _references(scene)}.items():
+            found[key] = reference, found.get(key, (reference, 0))[1] + 1
+    known = _known(assets)
+    order = sorted(found, key=lambda key: (KINDS.index(key[0]), key[1]))
+    return [_used(kind, found[kind, id][0], found[kind, id][1], known.get((kind, id))) for kind, id in order]
+
+
+def unfit(used: Iterable[Used], wanted: tuple[str, ...]) -> list[Used]:
+    """Those whose licence is none of ``wanted``."""
+    return [asset for asset in used if not fits(asset.licence, wanted)]
+
+
+def _references(scene: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for thing in scene["objects"]:
+        yield "model", thing["model"]
+        if thing["texture"] is not None:
+            yield "texture", thing["texture"]
+    yield "background", scene["backdrop"]["image"]
+
+
+def _known(assets: Assets) -> dict[tuple[str, str], Asset]:
+    known = {}
+    for kind in KINDS:
+        for source in getattr(assets, f"{kind}s"):
+            if source == "builtin":
+                continue
+            if not Path(source).is_dir():
+                log.warning("%s does not exist: nobody says whose its %ss are", source, kind)
+                continue
+            known |= {(kind, asset.id): asset for asset in folder_assets(kind, source)}
+    return known
+
+
+def _used(kind: str, reference: Mapping[str, str], videos: int, asset: Asset | None) -> Used:
+    id, sha256 = reference["id"], reference["sha256"]
+    if reference["path"].startswith("builtin:"):
+        return Used(kind, id, "", "the built-in library", procedural.LICENCE, "", sha256, videos)
+    if asset is None or (kind != "model" and asset.sha256 not in ("", sha256)):
+        return Used(kind, id, "", "", UNKNOWN, "", sha256, videos)
+    return Used(kind, id, asset.title, asset.author, asset.licence, asset.source, sha256, videos)
+
+
+# --- As files -----------------------------------------------------------------------------------------------------
+
+
+def as_markdown(used: list[Used], name: str) -> str:
+    """A page to publish with a dataset."""
+    lines = [f"# Credits of {_escaped(name)}", "", f"{len(used)} assets.", ""]
+    for kind in KINDS:
+        members = [asset for asset in used if asset.kind == kind]
+        if members:
+            lines += [f"## {kind.capitalize()}s", "", "| Asset | Author | Licence | Videos |", "|---|---|---|---|"]
+            for asset in members:
+                title = _linked(asset.title or asset.id, asset.source)
+                shown = f"{title} (`{_code(asset.id)}`)" if asset.title else title
+                licence = _linked(asset.licence, asset.licence_url)
+                lines.append(f"| {shown} | {_escaped(asset.author) or 'unknown'} | {licence} | {asset.videos} |")
+            lines.append("")
+    return "\n".join(lines)
+
+
+def as_csv(used: list[Used]) -> str:
+    """One line an asset, with a header. A cell that a spreadsheet would compute is prefixed with an apostrophe."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for asset in used:
+        cells = (str(getattr(asset, column)) for column in COLUMNS)
+        writer.writerow(f"'{cell}" if cell[:1] in tuple("=+-@\t") and cell else cell for cell in cells)
+    return buffer.getvalue()
+
+
+def _linked(text: str, address: str) -> str:
+    safe = re.fullmatch(r"https?://[^\s<>()\[\]|\"`]+", address)
+    return f"[{_escaped(text)}]({address})" if safe else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    """Text from outside as Markdown that shows it and does nothing."""
+    return re.sub(r"([\\`*_\[\]|<>#&!])", r"\\\1", text)
+
+
+def _code(text: str) -> str:
+    return text.replace("`", "'").replace("|", "\\|")
