@@ -30,6 +30,7 @@ from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
 from training.inference.session import InteractiveSession
 from training.inference.video import first_appearances
+from training.run_folder import network_file
 
 
 def evaluate_semi_supervised(
@@ -68,7 +69,7 @@ def evaluate_semi_supervised(
     network = load_network(checkpoint, *PROPAGATION, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
-    run = {"checkpoint": sha256(checkpoint), "options": repr(settings), "protocol": protocol}
+    run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
     _claim(out / "run.json", run)
     speed = Speed()
     for name in names:

@@ -8,6 +8,7 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import prepare_for_inference
+from training.run_folder import network_file
 
 PROPAGATION = ("stm", "stcn", "rde")
 
@@ -16,6 +17,7 @@ def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Modu
     """The network of a checkpoint, ours or published, in evaluation mode and as fast as it can be.
 
     Args:
+        path: a file, or a finished run's folder.
         kinds: the names it may have, such as ``*PROPAGATION`` or "s2m".
         device: "auto" takes a GPU where there is one.
 
@@ -23,7 +25,7 @@ def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Modu
         UserError: the file cannot be read, holds another network, or there is no such device.
     """
     try:
-        network = checkpoint.load(path)
+        network = checkpoint.load(network_file(path))
     except ValueError as error:
         raise UserError(str(error), "give a checkpoint of train.py, or a published one") from None
     name = checkpoint.name_of(network)
