@@ -11,7 +11,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from bl30k_gen.config import Assets, Limits
+from bl30k_gen.cluster import dataset
+from bl30k_gen.cluster.worker import cached_asset
+from bl30k_gen.config import Assets, Limits, load_config
 from bl30k_gen.library import index
 from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.library.health import examine
@@ -154,6 +156,25 @@ def test_what_was_fatal_is_never_loaded_by_a_build(folder, monkeypatch):
     export(trimesh.creation.box(), folder / "sound.stl")
     models = open_catalogue(Assets(**sources, limits=LIMITS)).models
     assert [model.id for model in models if not model.fatal] == ["mine/sound.stl"], "it is another file now"
+
+
+def test_a_build_replaces_what_was_fatal(folder, monkeypatch):
+    """As it replaces everything that is refused, but without opening it."""
+    export(trimesh.creation.box(), folder / "box.stl")
+    for name in ("large.stl", "empty.obj", "bare.obj"):
+        (folder / name).unlink()
+    verdicts = {"sound.stl": index.Health("sound.stl: crashes the loader", True, ())}
+    fine = index.Health("", False, ())
+    monkeypatch.setattr(Inspector, "examine", lambda self, path, *_: verdicts.get(Path(path).name, fine))
+    check(str(folder), LIMITS, BOUNDS, workers=1)
+    config = load_config(ROOT / "render_configs/demo.yaml", [f"assets.models={folder}", "dataset.val_share=0"])
+    opened: list[str] = []
+    watched = lambda path, *rest: (opened.append(path), cached_asset(path, *rest))[1]  # noqa: E731
+    monkeypatch.setattr(dataset, "cached_asset", watched)
+    scene = dataset.sampler(config, open_catalogue(config.assets))("a00000")
+    assert {thing.model.id for thing in scene.spec.objects} == {"mine/box.stl"}
+    assert ("mine/sound.stl", "sound.stl: crashes the loader") in scene.refusals
+    assert not any(path.endswith("sound.stl") for path in opened)
 
 
 def test_the_command_says_what_is_wrong(folder, generate):
