@@ -63,4 +63,4 @@ campaign-masks: $(VENV)/.render
 	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md
 
 campaign-fuzz: $(VENV)/.render
-	$(BIN)/python benchmarks/fuzz_assets.py
+	$(BIN)/python benchmarks/fuzz_assets.py --count 4000 --results docs/results/fuzz_assets.md
