@@ -3,10 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,7 @@ def test_videos_of_waiting_tasks_are_under_way(monkeypatch, tmp_path):
 
 # On a real Slurm.
 
-SLOW = ["--set", "video={frames: 4, width: 96, height: 64}", "--set", "render.samples=256"]
+SLOW = ["--set", "video={frames: 8, width: 96, height: 64}", "--set", "render.samples=256"]
 REAL = ["--slurm-set", "cpus=1", "--slurm-set", "memory=1G", "--slurm-set", "stop_before=10"]
 
 
@@ -133,7 +135,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 150.0) -
         if time.monotonic() > deadline:
             log = Path(os.environ["SLURM_CONF"]).with_name("slurmctld.log").read_text()
             pytest.fail(f"{what}: not within {seconds:.0f} s\n{ask('sinfo')}{ask('squeue')}{log[-3000:]}")
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def entries(out: Path, video: str) -> list[dict]:
@@ -145,6 +147,41 @@ def frames(out: Path, video: str) -> list[int]:
     return [entry["frame"] for entry in entries(out, video) if entry["event"] == "frame"]
 
 
+@contextmanager
+def standing_still() -> Iterator[None]:
+    """Blender stands still in this cluster's tasks until one of them is told to end: none is done before that."""
+    stopped = [Path(f"/proc/{process}") for process in renderers()]
+    for folder in stopped:
+        os.kill(int(folder.name), signal.SIGSTOP)
+    try:
+        yield
+        wait_for(lambda: any(map(told_to_end, stopped)), "the signal to end")
+    finally:
+        for folder in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(int(folder.name), signal.SIGCONT)
+
+
+def renderers() -> list[int]:
+    mine, found = f"SLURM_CONF={os.environ['SLURM_CONF']}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            command, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+            if b"bl30k_gen.blender" in command and b"SLURM_JOB_ID=" in environment and mine in environment:
+                found.append(int(folder.name))
+    return found
+
+
+def told_to_end(folder: Path) -> bool:
+    """Whether a stopped process has a SIGTERM waiting, or has been woken or ended by another hand."""
+    try:
+        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
+    except OSError:
+        return True
+    waiting = int(status["ShdPnd"], 16) | int(status["SigPnd"], 16)
+    return not status["State"].startswith("T") or bool(waiting >> (signal.SIGTERM - 1) & 1)
+
+
 @pytest.mark.xdist_group("slurm")
 def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, generate, tmp_path):
     out = tmp_path / "built"
@@ -153,17 +190,19 @@ def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, ge
     assert len(arrays) == 2 and all(job in submitted for job in arrays)
 
     wait_for(lambda: frames(out, "a00000") != [], "the first frame")
-    ask("scancel", "--signal=USR1", "--batch", f"{arrays[0]}_0")  # what comes before the time limit
+    with standing_still():
+        ask("scancel", "--signal=USR1", "--batch", f"{arrays[0]}_0")  # what comes before the time limit
     wait_for(lambda: "stopped" in {entry["event"] for entry in entries(out, "a00000")}, "the end of its time")
-    wait_for(lambda: any(len(frames(out, name)) in (1, 2) for name in ("a00001", "a00002")), "another task")
-    whole_node = ["--mem=100M", f"--cpus-per-task={os.cpu_count()}"]
-    ask("sbatch", "--partition=urgent", *whole_node, "--output=/dev/null", "--wrap=sleep 1")
+    wait_for(lambda: any(0 < len(frames(out, name)) < 7 for name in ("a00001", "a00002")), "another task")
+    with standing_still():
+        whole_node = ["--mem=100M", f"--cpus-per-task={os.cpu_count()}"]
+        ask("sbatch", "--partition=urgent", *whole_node, "--output=/dev/null", "--wrap=sleep 1")
     wait_for(lambda: ask("squeue", "--noheader") == "", "an empty queue")
 
     status = json.loads(generate("status", out, "--json").stdout)
     assert (status["wanted"], status["done"], status["running"], status["failed"]) == (3, 3, [], {})
     for name in ("a00000", "a00001", "a00002"):
-        assert sorted(frames(out, name)) == [0, 1, 2, 3], "no frame is lost, and none is rendered twice"
+        assert sorted(frames(out, name)) == list(range(8)), "no frame is lost, and none is rendered twice"
     events = {name: {entry["event"] for entry in entries(out, name)} for name in ("a00000", "a00001", "a00002")}
     stops = [name for name, seen in events.items() if "stopped" in seen]
     assert "a00000" in stops and {"a00001", "a00002"} & set(stops), "one ran out of time, another was preempted"
