@@ -162,12 +162,20 @@ class Bounces(Section):
     volume: Whole
 
 
+class Bright(Section):
+    """From when on a scene is bright."""
+
+    lamps: Positive  # power of all together, watts
+    backdrop: Positive  # strength
+
+
 class Render(Section):
     """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
 
     engine: Literal["cycles", "eevee"]
     samples: Count
     adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
+    adaptive_bright: Bright | None  # scenes darker than this are rendered to less noise, in proportion
     adaptive_minimum: Whole  # samples before a pixel may be done
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces

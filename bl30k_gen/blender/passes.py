@@ -52,7 +52,7 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
     scene.render.engine = "CYCLES"
     bounces = settings.bounces
     bproc.renderer.set_max_amount_of_samples(settings.samples)
-    bproc.renderer.set_noise_threshold(settings.adaptive_threshold)
+    bproc.renderer.set_noise_threshold(spec.noise_threshold)
     bproc.renderer.toggle_light_tree(True)
     bproc.renderer.set_light_bounces(
         diffuse_bounces=bounces.diffuse,

@@ -53,7 +53,7 @@ class CameraSpec(Section):
 
 class LightSpec(Section):
     location: Vec3
-    power: Positive
+    power: Positive  # watts
     radius: NonNegative
     colour: Vec3  # linear RGB, largest channel 1
 
@@ -91,6 +91,15 @@ class SceneSpec(Section):
         if len(set(ids)) != len(ids):
             raise ValueError(f"object ids {ids} are not distinct")
         return self
+
+    @property
+    def noise_threshold(self) -> float:
+        """The level of noise at which a pixel is done; 0: never. Dark scenes show noise that bright ones hide."""
+        bright, threshold = self.render.adaptive_bright, self.render.adaptive_threshold
+        if bright is None:
+            return threshold
+        lamps = sum(light.power for light in self.lights)
+        return threshold * min(1.0, lamps / bright.lamps, self.backdrop.strength / bright.backdrop)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

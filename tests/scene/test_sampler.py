@@ -306,3 +306,17 @@ def test_every_shipped_recipe_samples(recipe):
     config = load_config(recipe)
     spec = sample_scene(config, fake_catalogue(), fake_load, 0).spec
     assert spec.video == config.video and len(spec.objects) >= config.objects.count[0]
+
+
+def test_dark_scenes_are_rendered_to_less_noise():
+    bright = ["render.adaptive_threshold=0.03", "render.adaptive_bright={lamps: 10000, backdrop: 0.5}"]
+
+    def threshold(lamps, strength):
+        spec = sample(0, *bright).spec
+        lights = tuple(spec.lights[0].model_copy(update={"power": power}) for power in lamps)
+        backdrop = spec.backdrop.model_copy(update={"strength": strength})
+        return spec.model_copy(update={"lights": lights, "backdrop": backdrop}).noise_threshold
+
+    assert threshold([4000.0, 6000.0], 0.5) == threshold([50000.0], 1.0) == 0.03
+    assert threshold([1000.0], 0.5) == pytest.approx(0.003) and threshold([5000.0], 0.1) == pytest.approx(0.006)
+    assert sample(0, bright[0]).spec.noise_threshold == 0.03, "the published recipe does not look at the light"
