@@ -3,7 +3,17 @@
 import numpy as np
 from scipy import ndimage
 
-from bl30k_gen.library.procedural.canvas import HEIGHT, SKIES, WIDTH, Random, finish, grid, ridge, sample, sky
+from bl30k_gen.library.procedural.backgrounds.canvas import (
+    HEIGHT,
+    SKIES,
+    WIDTH,
+    Random,
+    finish,
+    grid,
+    ridge,
+    sample,
+    sky,
+)
 from bl30k_gen.library.procedural.patterns import fractal, hsv, jitter, mix, smoothstep
 from bl30k_gen.library.procedural.textures import TEXTURES
 

@@ -3,10 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-from bl30k_gen.library.procedural.patterns import Colour, fractal, mix, ramp, smoothstep, to_pixels
+from bl30k_gen.library.procedural.patterns import Colour, Random, fractal, mix, ramp, smoothstep, to_pixels
 
 HEIGHT, WIDTH = 768, 1024
-Random = np.random.Generator
 
 # From the zenith to the horizon, sRGB.
 SKIES = (
