@@ -44,10 +44,8 @@ def ridge(random: Random, rough: float) -> np.ndarray:
     return fractal(random, (1, WIDTH), 2.1 - rough)[0]
 
 
-def finish(random: Random, image: np.ndarray, blur: float = 0.0) -> np.ndarray:
-    """What a camera adds: a little unsharpness, darker corners, grain."""
-    if blur:
-        image = ndimage.gaussian_filter(image, (blur, blur, 0))
+def finish(random: Random, image: np.ndarray) -> np.ndarray:
+    """What a camera adds: darker corners, grain."""
     y, x = grid()
     corner = 1 - 0.22 * ((y - 0.5) ** 2 + (x - WIDTH / HEIGHT / 2) ** 2)
     grain = 0.012 * random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)

@@ -1,6 +1,7 @@
 """Textures of walls, floors and machines."""
 
 import numpy as np
+from scipy import ndimage
 
 from bl30k_gen.library.procedural.patterns import (
     SIZE,
@@ -145,3 +146,111 @@ def tiles(random: Random, size: int = SIZE) -> np.ndarray:
     glaze = 1 + 0.04 * fractal(random, (size, size), 1.8) + 0.02 * fractal(random, (size, size), 0.7)
     image = mix(np.array([0.48, 0.46, 0.43]), image * glaze[..., None], body)
     return to_pixels(image * relief(body * 4, 0.08))
+
+
+def corrugated(random: Random, size: int = SIZE) -> np.ndarray:
+    """Sheets of corrugated iron, rust along the edges and under the screws."""
+    y, x = axes(size)
+    waves = int(random.choice([8, 10, 12]))
+    ridge = np.cos(2 * np.pi * x * waves)
+    base = (pick(random, "9aa3a8", "8c9298", "7d8a8f") if random.uniform() < 0.5
+            else hsv(random.uniform(), random.uniform(0.2, 0.6), random.uniform(0.35, 0.7)))  # fmt: skip
+    lap = np.exp(-(y % 0.5) / 0.05)
+    where = fractal(random, (size, size), 1.3, (2, 1)) + 1.1 * lap
+    rusty = smoothstep(0.9, 1.8, where)
+    screw = np.hypot((x * waves / 2 % 1 - 0.5) / waves * 2, (y * 4 % 1 - 0.5) / 4)
+    run = (
+        np.exp(-((np.abs((x * waves / 2) % 1 - 0.5) / 0.09) ** 2)) * np.clip(1 - (y * 4 - 0.5) % 1 * 1.6, 0, 1) * 0.5
+    )
+    iron = ramp(unit(fractal(random, (size, size), 1.0)), [(0.24, 0.12, 0.07), (0.50, 0.25, 0.11), (0.36, 0.2, 0.13)])
+    sheet = base * (1 + 0.05 * fractal(random, (size, size), 1.4, (9, 1)))[..., None]
+    image = mix(sheet, iron, np.clip(rusty + run * random.uniform(0, 1), 0, 1))
+    head = smoothstep(0.011, 0.008, screw)
+    light = 0.78 + 0.30 * np.sin(2 * np.pi * x * waves + 0.7) - 0.35 * np.exp(-(y % 0.5) / 0.008)
+    return to_pixels(mix(image * light[..., None], base * 0.55, head) * relief(1.5 * ridge + 2 * head, 0.03))
+
+
+def cork(random: Random, size: int = SIZE) -> np.ndarray:
+    """Pressed granules of cork."""
+    cell, _, border = cells(random, size, int(random.integers(1500, 3200)))
+    tones = np.array([jitter(random, pick(random, "c89b64", "b5854d", "d6b07c", "9a6a3c"), 0.10)
+                      for _ in range(cell.max() + 1)])  # fmt: skip
+    pores = smoothstep(1.7, 2.3, fractal(random, (size, size), 0.7))
+    image = tones[cell] * (0.78 + 0.22 * smoothstep(0.2, 2.0, border) - 0.4 * pores)[..., None]
+    return to_pixels(image * (1 + 0.05 * fractal(random, (size, size), 0.5))[..., None])
+
+
+def paper(random: Random, size: int = SIZE) -> np.ndarray:
+    """Crumpled wrapping paper: facets between creases."""
+    base = pick(random, "c8a878", "e8e2d4", "b99364", "d8d2c6", "a9b5a0")
+    height = np.zeros((size, size))
+    for count, tall in ((25, 11.0), (90, 5.0), (320, 2.2)):
+        cell, nearest, border = cells(random, size, count)
+        height += tall * random.normal(0, 1, cell.max() + 1)[cell] * np.clip(border / (border + nearest + 1), 0, 1)
+    height = ndimage.gaussian_filter(height, 1.4, mode="wrap")
+    fibre = 1 + 0.018 * fractal(random, (size, size), 0.4) + 0.03 * fractal(random, (size, size), 1.6)
+    return to_pixels(base * fibre[..., None] * relief(height, 0.18))
+
+
+def parquet(random: Random, size: int = SIZE) -> np.ndarray:
+    """Oak blocks in squares that turn from one to the next, waxed."""
+    y, x = axes(size)
+    squares, strips = int(random.choice([2, 4, 4])), int(random.integers(4, 7))
+    v, u = y * squares, x * squares
+    turned = (np.floor(v) + np.floor(u)).astype(int) % 2 == 1
+    across, along = np.where(turned, u, v), np.where(turned, v, u)
+    strip = np.floor(across % 1 * strips).astype(int)
+    number = (np.floor(v).astype(int) * squares + np.floor(u).astype(int)) * strips + strip
+    base = pick(random, "b98a55", "96683c", "d0a872", "7a5030", "c29a6b")
+    tones = np.array([jitter(random, base, 0.11) for _ in range(squares * squares * strips)])
+    grains = fractal(random, (size, size), 0.95, (1, 22)), fractal(random, (size, size), 0.95, (22, 1))
+    grain = np.where(turned, grains[1], grains[0])
+    edge = np.minimum(0.5 - np.abs(across * strips % 1 - 0.5), strips * (0.5 - np.abs(along % 1 - 0.5)))
+    gap = smoothstep(0.0, 0.05, edge)
+    wax = 1 + 0.05 * fractal(random, (size, size), 2.0)
+    image = tones[number] * (1 + 0.10 * grain)[..., None] * wax[..., None]
+    return to_pixels(image * (0.35 + 0.65 * gap)[..., None])
+
+
+def shingles(random: Random, size: int = SIZE) -> np.ndarray:
+    """Roof tiles with rounded ends, row over row, lichen on some."""
+    y, x = axes(size)
+    rows, columns = int(random.choice([6, 8, 10])), int(random.choice([6, 8]))
+    base = pick(random, "a5533a", "8c4430", "6b6f76", "7a6a5a", "b5764a", "55606a")
+    round_end = random.choice([0.0, 0.45])
+    image, height = np.zeros((size, size, 3)), np.zeros((size, size))
+    tones = np.array([jitter(random, base, 0.14) for _ in range(2 * rows * columns)])
+    rough = fractal(random, (size, size), 0.9)
+    for back in (1, 0):  # a row's ends hang over the row below it
+        down = y * rows + back
+        row = np.floor(down).astype(int)
+        across = x * columns + 0.5 * (row % 2)
+        column = np.floor(across).astype(int) % columns
+        side = 2 * np.abs(across % 1 - 0.5)
+        reach = 0.62 + round_end * (np.sqrt(np.clip(1 - side**2, 0, 1)) - 1) + 0.02 * rough
+        inside = (down % 1 < reach) if back == 0 else np.ones((size, size), bool)
+        at = down % 1 if back == 0 else down % 1 + 1
+        tile = tones[(row % rows) * columns + column] * (0.8 + 0.2 * at)[..., None]
+        tile = tile * (smoothstep(1.0, 0.955, side) * 0.6 + 0.4)[..., None]
+        shade = 1 if back == 0 else 1 - 0.6 * np.exp(-np.clip(y * rows % 1 - 0.55, 0, 1) / 0.12)
+        image = np.where(inside[..., None], tile * np.asarray(shade)[..., None], image)
+        height = np.where(inside, at * 4 + 3 * (1 - back), height)
+    lichen = smoothstep(1.3, 1.5, fractal(random, (size, size), 1.1)) * random.uniform(0, 0.8)
+    image = mix(image, np.array([0.66, 0.66, 0.50]), lichen)
+    return to_pixels(image * (1 + 0.06 * rough)[..., None] * relief(height, 0.045))
+
+
+def treadplate(random: Random, size: int = SIZE) -> np.ndarray:
+    """Steel plate with raised bars that cross, scuffed bright."""
+    y, x = axes(size)
+    count = int(random.choice([8, 10, 14]))
+    v, u = y * count % 1 - 0.5, x * count % 1 - 0.5
+    flip = (np.floor(y * count) + np.floor(x * count)).astype(int) % 2 == 1
+    along, across = np.where(flip, (u + v), (u - v)) / np.sqrt(2), np.where(flip, (u - v), (u + v)) / np.sqrt(2)
+    bar = np.clip(1 - (along / 0.46) ** 2 - (across / 0.13) ** 2, 0, 1) ** 0.5
+    base = pick(random, "8e9296", "75797d", "a3a7aa", "6a665f")
+    grain = 0.05 * fractal(random, (size, size), 0.4) + 0.05 * fractal(random, (size, size), 1.7)
+    dirt = 0.35 * unit(fractal(random, (size, size), 1.5)) * (1 - bar)
+    scratch = 0.12 * (np.abs(fractal(random, (size, size), 1.2, (1, 5))) < 0.02)
+    image = base * (1 + grain + 0.22 * bar + scratch - dirt)[..., None]
+    return to_pixels(image * relief(6 * bar, 0.10))
