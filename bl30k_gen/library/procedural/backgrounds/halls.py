@@ -40,8 +40,15 @@ def factory(random: Random) -> np.ndarray:
     for side in (-1, 1):
         stage.box(side * 1.55, end / 2, 0, (0.12, end, 0.004), YELLOW)
         for pipe in range(3):
-            stage.cylinder(side * (half - 0.35 - 0.25 * pipe), end / 2, high - 1.3 - 0.3 * (pipe % 2), 0.1, end,
-                           Paint(tone(random, 0.8, 0.6)), 1)  # fmt: skip
+            stage.cylinder(
+                side * (half - 0.35 - 0.25 * pipe),
+                end / 2,
+                high - 1.3 - 0.3 * (pipe % 2),
+                0.1,
+                end,
+                Paint(tone(random, 0.8, 0.6)),
+                1,
+            )
         for y in np.arange(3.5, end - 2, 3.4):
             x, paint = side * random.uniform(2.7, half - 1.3), Paint(tone(random, 0.7, 0.55))
             wide, deep, tall = random.uniform((1.1, 1.2, 1.0), (1.9, 2.2, 2.4))

@@ -31,7 +31,7 @@ def mountains(random: Random) -> np.ndarray:
     rock = (np.array([0.42, 0.38, 0.36]), np.array([0.50, 0.42, 0.34]), np.array([0.30, 0.34, 0.40]))[
         random.integers(3)
     ]
-    wood = hsv(random.uniform(0.22, 0.36), random.uniform(0.3, 0.5), random.uniform(0.34, 0.5))
+    wood = hsv(random.uniform(0.20, 0.34), random.uniform(0.22, 0.40), random.uniform(0.20, 0.34))
     layers = int(random.integers(4, 7))
     snow_line = random.uniform(0.05, 0.2)
     for layer in range(layers):
@@ -111,7 +111,7 @@ def meadow(random: Random) -> np.ndarray:
         near = layer / 4
         crest = horizon - 0.05 + 0.36 * near**1.5 - (0.03 + 0.025 * near) * ridge(random, -0.2)
         depth = y - crest[None]
-        field = hsv(random.uniform(0.12, 0.33), random.uniform(0.4, 0.65), random.uniform(0.42, 0.72))
+        field = hsv(random.uniform(0.13, 0.28), random.uniform(0.32, 0.52), random.uniform(0.34, 0.62))
         tufts = fractal(random, (HEIGHT, WIDTH), 0.55, (0.7, 1)) * (0.3 + near)
         furrow = np.sin((x * 1.0 + 0.6 * depth) / (0.004 + 0.01 * near)) * (random.uniform() < 0.4) * 0.06
         ground = field * np.clip(0.92 + 0.13 * tufts + furrow - 0.5 * depth, 0.2, 1.3)[..., None]

@@ -12,66 +12,48 @@ DAYS = (0, 0, 3, 3, 4)  # of SKIES
 DARK, STONE = Paint((0.10, 0.10, 0.11)), Paint((0.62, 0.60, 0.56))
 
 
-def daylight(stage: Stage, random: Random, which: int, horizon: float = 0.55) -> None:
-    """A sky, its light, and a sun unless the sky is overcast."""
-    colours = [np.array(c) for c in SKIES[which]]
-    stage.sky = sky(random, list(SKIES[which]), horizon, random.uniform(0.2, 0.8))
-    stage.sky_power = 1.5
-    stage.above = 0.25 + 0.55 * colours[1]
-    stage.below = np.array([0.28, 0.26, 0.22])
-    stage.haze = tuple(colours[-1] * 0.9), random.uniform(90, 260)
-    if which != 3:
-        warm = np.array([1.0, 0.92, 0.78]) if which == 0 else np.array([1.0, 0.72, 0.45])
-        low = random.uniform(0.6, 1.1) if which == 0 else 0.35
-        direction = np.array([random.choice([-1, 1]) * random.uniform(0.4, 1.0), random.uniform(-0.3, 0.9), -low])
-        stage.sun = direction, warm * (2.6 if which == 0 else 1.8)
+class _Houses:
+    """They share a few coats and awnings."""
 
+    def __init__(self, stage: Stage, random: Random, lit: float):
+        self.stage, self.random, self.lit = stage, random, lit
+        self.coats = [texture(random, "bricks", "plaster", "concrete", "drystone") for _ in range(3)]
+        self.awnings = [texture(random, "stripes") for _ in range(2)]
 
-def _facade(
-    stage: Stage, random: Random, side: int, x: float, y: float, deep: float, tall: float, lit: float
-) -> None:
-    """A house beside the street, its front at ``x``: storeys of windows, a shop with an awning, a cornice."""
-    coat = texture(random, "bricks", "bricks", "plaster", "concrete", "drystone")
-    wall = Paint(hsv(random.uniform(0.02, 0.16), random.uniform(0.05, 0.35), random.uniform(0.7, 1.0)), coat, 2.2)
-    stage.box(x + side * 4, y, 0, (8, deep, tall), wall)
-    stage.box(x + side * 3.9, y, tall - 0.3, (8.2, deep + 0.1, 0.35), STONE)
-    stage.box(x + side * 3.95, y, 3.0, (8, deep, 0.2), STONE)
-    shop = Paint(hsv(random.uniform(0.07, 0.14), 0.4, 0.9) if lit > 0.3 else (0.16, 0.18, 0.2), glow=2.5 * lit)
-    stage.box(x + side * 3.96, y, 0.5, (8, deep * 0.8, 2.0), shop)
-    stage.box(x - side * 0.02, y, 2.5, (0.12, deep * 0.84, 0.5), Paint(tone(random, 0.8, 0.6), glow=0.5 * lit))
-    if random.uniform() < 0.6:
-        stage.box(
-            x - side * 0.5,
-            y,
-            2.45,
-            (1.1, deep * 0.8, 0.12),
-            Paint(tone(random, 0.9, 0.7), texture(random, "stripes"), 1.2),
-        )
-    wide = deep / max(int(deep / 2.1), 1)
-    for z in np.arange(3.9, tall - 1.6, 2.9) if y < 50 else ():  # further away nobody sees them
-        for k in np.arange(-deep / 2 + wide / 2, deep / 2, wide):
-            on = random.uniform() < lit * 0.7
-            glass = Paint((1.0, 0.80, 0.5), glow=random.uniform(1, 3.5)) if on else Paint((0.12, 0.15, 0.19))
-            stage.box(x + side * 3.97, y + k, z, (8, wide * 0.45, 1.5), glass)
-            stage.box(x + side * 3.9, y + k, z - 0.12, (8.1, wide * 0.55, 0.1), STONE)
+    def facade(self, side: int, x: float, y: float, deep: float, tall: float) -> None:
+        """A house beside the street, its front at ``x``: storeys of windows, a shop with an awning, a cornice."""
+        stage, random, lit = self.stage, self.random, self.lit
+        coat = self.coats[random.integers(3)]
+        wall = Paint(hsv(random.uniform(0.02, 0.16), random.uniform(0.05, 0.35), random.uniform(0.7, 1.0)), coat, 2.2)
+        stage.box(x + side * 4, y, 0, (8, deep, tall), wall)
+        stage.box(x + side * 3.9, y, tall - 0.3, (8.2, deep + 0.1, 0.35), STONE)
+        stage.box(x + side * 3.95, y, 3.0, (8, deep, 0.2), STONE)
+        shop = Paint(hsv(random.uniform(0.07, 0.14), 0.4, 0.9) if lit > 0.3 else (0.16, 0.18, 0.2), glow=2.5 * lit)
+        stage.box(x + side * 3.96, y, 0.5, (8, deep * 0.8, 2.0), shop)
+        stage.box(x - side * 0.02, y, 2.5, (0.12, deep * 0.84, 0.5), Paint(tone(random, 0.8, 0.6), glow=0.5 * lit))
+        if random.uniform() < 0.6:
+            awning = Paint(tone(random, 0.9, 0.7), self.awnings[random.integers(2)], 1.2)
+            stage.box(x - side * 0.5, y, 2.45, (1.1, deep * 0.8, 0.12), awning)
+        wide = deep / max(int(deep / 2.1), 1)
+        for z in np.arange(3.9, tall - 1.6, 2.9) if y < 50 else ():  # further away nobody sees them
+            for k in np.arange(-deep / 2 + wide / 2, deep / 2, wide):
+                on = random.uniform() < lit * 0.7
+                glass = Paint((1.0, 0.80, 0.5), glow=random.uniform(1, 3.5)) if on else Paint((0.12, 0.15, 0.19))
+                stage.box(x + side * 3.97, y + k, z, (8, wide * 0.45, 1.5), glass)
+                stage.box(x + side * 3.9, y + k, z - 0.12, (8.1, wide * 0.55, 0.1), STONE)
 
 
 def _street(random: Random, stage: Stage, lit: float) -> float:
     """Road, pavements, houses, parked cars, lamp posts, trees, walkers; returns half the street's width."""
-    half = random.uniform(5.5, 7.5)
+    half, houses = random.uniform(5.5, 7.5), _Houses(stage, random, lit)
+    pavement = texture(random, "cobbles", "concrete")
     stage.box(0, 100, -0.25, (60, 260, 0.25), Paint((0.75, 0.75, 0.77), texture(random, "asphalt"), 2.0))
     for side in (-1, 1):
-        stage.box(
-            side * (half - 1.2),
-            60,
-            0,
-            (2.4, 130, 0.12),
-            Paint((0.75, 0.74, 0.72), texture(random, "cobbles", "concrete"), 1.5),
-        )
+        stage.box(side * (half - 1.2), 60, 0, (2.4, 130, 0.12), Paint((0.75, 0.74, 0.72), pavement, 1.5))
         y = 1.0
         while y < 75:
             deep = random.uniform(6, 12)
-            _facade(stage, random, side, side * half, y + deep / 2, deep, random.uniform(8, 17), lit)
+            houses.facade(side, side * half, y + deep / 2, deep, random.uniform(8, 17))
             y += deep
         for y in np.arange(5 + side, 60, 13):
             post = side * (half - 2.1)
@@ -95,7 +77,7 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
 def street(random: Random) -> np.ndarray:
     """A street by day: houses, shops, awnings, parked cars, trees and walkers."""
     stage = Stage(random, (random.uniform(-2.5, 2.5), 0, 1.7), random.uniform(-0.2, 0.2), 0.06)
-    daylight(stage, random, DAYS[random.integers(5)], 0.6)
+    props.daylight(stage, random, DAYS[random.integers(5)], 0.6)
     _street(random, stage, 0.0)
     return stage.photograph(random.uniform(3.5, 7))
 
@@ -125,14 +107,16 @@ def market(random: Random) -> np.ndarray:
         stage.sky, stage.sky_power = sky(random, list(SKIES[2]), 0.6, 0.5), 0.5
         stage.above, stage.below = np.array([0.13, 0.14, 0.22]), np.array([0.12, 0.09, 0.06])
     else:
-        daylight(stage, random, DAYS[random.integers(4)], 0.6)
+        props.daylight(stage, random, DAYS[random.integers(4)], 0.6)
     stage.box(0, 40, -0.2, (60, 120, 0.2), Paint((0.8, 0.78, 0.74), texture(random, "cobbles"), 1.6))
+    houses = _Houses(stage, random, 0.6 * evening)
+    cloths = [texture(random, "stripes", "weave") for _ in range(3)]
     for side in (-1, 1):
         for y in np.arange(8, 60, 9):
-            _facade(stage, random, side, side * 7.5, y, 9, random.uniform(7, 12), 0.6 * evening)
+            houses.facade(side, side * 7.5, y, 9, random.uniform(7, 12))
         for y in np.arange(3.0, 22, 2.9):
             x = side * random.uniform(2.7, 3.2)
-            cloth = Paint(tone(random, 1.0, 0.9), texture(random, "stripes", "weave"), 1.1)
+            cloth = Paint(tone(random, 1.0, 0.9), cloths[random.integers(3)], 1.1)
             stage.box(x, y, 2.15, (2.1, 2.5, 0.07), cloth)
             stage.box(x - side * 1.05, y, 1.93, (0.04, 2.5, 0.25), cloth)
             stage.box(x, y, 0.55, (1.3, 2.3, 0.2), Paint((0.55, 0.40, 0.25)))
@@ -164,7 +148,7 @@ def market(random: Random) -> np.ndarray:
 def park(random: Random) -> np.ndarray:
     """A path through lawns under trees, benches, lamp posts, bushes, a pond, walkers."""
     stage = Stage(random, (0, 0, 1.6), random.uniform(-0.2, 0.2), 0.06)
-    daylight(stage, random, DAYS[random.integers(5)], 0.55)
+    props.daylight(stage, random, DAYS[random.integers(5)], 0.55)
     autumn = random.uniform() < 0.3
     hues = (0.03, 0.14) if autumn else props.GREENS
     lawn = hsv(random.uniform(0.2, 0.28), 0.4, 0.9)

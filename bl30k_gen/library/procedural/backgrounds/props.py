@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.library.procedural.backgrounds.canvas import SKIES, sky
 from bl30k_gen.library.procedural.backgrounds.stage import Paint, Stage
 from bl30k_gen.library.procedural.patterns import Colour, Random, hsv
 from bl30k_gen.library.procedural.textures import TEXTURES
@@ -9,6 +10,21 @@ from bl30k_gen.library.procedural.textures import TEXTURES
 WARM, DAY, NEON = (1.0, 0.82, 0.58), (1.0, 0.98, 0.95), (0.88, 0.95, 1.0)
 GREENS = (0.16, 0.34)  # hues of foliage in summer
 WOODS = ((0.52, 0.36, 0.22), (0.36, 0.23, 0.14), (0.68, 0.52, 0.34), (0.24, 0.16, 0.11), (0.82, 0.76, 0.68))
+
+
+def daylight(stage: Stage, random: Random, which: int, horizon: float = 0.55) -> None:
+    """A sky, its light, and a sun unless the sky is overcast."""
+    colours = [np.array(c) for c in SKIES[which]]
+    stage.sky = sky(random, list(SKIES[which]), horizon, random.uniform(0.2, 0.8))
+    stage.sky_power = 1.5
+    stage.above = 0.25 + 0.55 * colours[1]
+    stage.below = np.array([0.28, 0.26, 0.22])
+    stage.haze = tuple(colours[-1] * 0.9), random.uniform(90, 260)
+    if which != 3:
+        warm = np.array([1.0, 0.92, 0.78]) if which == 0 else np.array([1.0, 0.72, 0.45])
+        low = random.uniform(0.6, 1.1) if which == 0 else 0.35
+        direction = np.array([random.choice([-1, 1]) * random.uniform(0.4, 1.0), random.uniform(-0.3, 0.9), -low])
+        stage.sun = direction, warm * (2.6 if which == 0 else 1.8)
 
 
 def tone(random: Random, saturation: float = 0.5, value: float = 0.6) -> np.ndarray:
@@ -158,8 +174,14 @@ def clutter(
             stage.cylinder(x + dx, y + dy, z, size * 0.4, size * 2.2, paint)
             stage.cylinder(x + dx, y + dy, z + size * 2.2, size * 0.15, size * 0.8, paint)
         elif kind == 1:
-            stage.box(x + dx, y + dy, z, (size * 1.6, size * 1.2, size * random.uniform(0.4, 2)), paint,
-                      random.uniform(0, 3))  # fmt: skip
+            stage.box(
+                x + dx,
+                y + dy,
+                z,
+                (size * 1.6, size * 1.2, size * random.uniform(0.4, 2)),
+                paint,
+                random.uniform(0, 3),
+            )
         elif kind == 2:
             stage.ball(x + dx, y + dy, z + size * 0.6, (size * 0.8, size * 0.8, size * 0.6), paint)
         else:

@@ -190,7 +190,9 @@ class Stage:
         self.haze: tuple[Colour, float] | None = None  # sRGB colour, metres after which 63 % is haze
         self.noise = fractal(random, (512, 512), 0.8)
 
-    def box(self, x: float, y: float, z: float, size: tuple[float, float, float], paint: Paint, yaw: float = 0):
+    def box(
+        self, x: float, y: float, z: float, size: tuple[float, float, float], paint: Paint, yaw: float = 0
+    ) -> None:
         """A box that stands on height ``z`` at x, y."""
         half = np.array(size) / 2
         self.solids.append(Solid("box", np.array([x, y, z + half[2]]), half, paint, yaw))
@@ -243,7 +245,7 @@ class Stage:
             depth, hit, normal = meet(solid, origin, rays)
             hit &= depth < view.depth[part]
             if solid.ragged:
-                noise = self._noise(part, solid)
+                noise = self._noise(*depth.shape, solid)
                 facing = -(normal * solid.local(rays)).sum(axis=0)
                 facing /= np.linalg.norm(normal, axis=0) * np.linalg.norm(rays, axis=0) + 1e-9
                 hit &= noise > 2.2 * solid.ragged - 2.6 * facing - 0.4
@@ -252,8 +254,9 @@ class Stage:
             view.depth[part][hit] = depth[hit]
             if not colours:
                 continue
-            point = solid.local(np.broadcast_to(origin, rays.shape)[:, hit] + rays[:, hit] * depth[hit]
-                                - solid.centre.reshape(3, 1))  # fmt: skip
+            point = solid.local(
+                np.broadcast_to(origin, rays.shape)[:, hit] + rays[:, hit] * depth[hit] - solid.centre.reshape(3, 1)
+            )
             normal = normal[:, hit]
             normal /= np.linalg.norm(normal, axis=0) + 1e-9
             colour = _coloured(solid.paint, point, normal)
@@ -263,9 +266,8 @@ class Stage:
             view.albedo[:, *part][:, hit] = colour
             view.light[:, *part][:, hit] = colour * solid.paint.glow
 
-    def _noise(self, part: tuple[slice, slice], solid: Solid) -> np.ndarray:
-        """A cutting of the noise, the same size as the part; which one depends on where the solid is."""
-        rows, columns = (len(range(*s.indices(n))) for s, n in zip(part, (ROWS, COLUMNS), strict=True))
+    def _noise(self, rows: int, columns: int, solid: Solid) -> np.ndarray:
+        """A cutting of the noise; which one depends on where the solid is."""
         at = (np.abs(solid.centre) * 7919).astype(int) % 97
         y, x = (np.arange(rows) + at[0]) % 512, (np.arange(columns) + at[1] * 3 + at[2]) % 512
         return self.noise[np.ix_(y, x)]
@@ -339,7 +341,9 @@ class Stage:
         for k in reversed(range(4)):
             here = (layer == k).astype(np.float32)
             if here.any():
-                *light, share = disc_blur(np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), LEAST_BLUR))
+                *light, share = disc_blur(
+                    np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), LEAST_BLUR)
+                )
                 share = np.clip(share, 0, 1)
                 result = np.stack(light) + result * (1 - share)
                 covered = share + covered * (1 - share)

@@ -68,7 +68,7 @@ def city(random: Random) -> np.ndarray:
     mirror = np.stack([ndimage.map_coordinates(streaks[..., c], [rows, columns], order=1) for c in range(3)], axis=-1)
     image = np.concatenate([image[:line], mirror * (0.72 + 0.10 * wave)[..., None] + 0.01])
     image[line - 3 : line + 2] *= 0.3
-    return finish(random, defocus(image, random.uniform(*BLUR), sparkle=3.0))
+    return finish(random, defocus(image, random.uniform(*BLUR), sparkle=1.2))
 
 
 CLOTH_HUES = (0.99, 0.02, 0.05, 0.08, 0.11, 0.13, 0.30, 0.40, 0.55, 0.60, 0.63, 0.92)  # of bookbinders
@@ -124,7 +124,9 @@ def shelf(random: Random) -> np.ndarray:
         upright = np.abs(x - post) < 0.012
         image = np.where(upright[..., None], sample(wood, y * 0.7, x * 0.5 + post) * 0.9, image)
     glow = np.exp(-(((x - random.uniform(0.2, 1.1)) / 0.7) ** 2 + ((y - 0.3) / 0.6) ** 2))
-    return finish(random, defocus(image * (0.65 + 0.5 * glow)[..., None] * np.array([1.0, 0.96, 0.88]), random.uniform(*BLUR)))
+    return finish(
+        random, defocus(image * (0.65 + 0.5 * glow)[..., None] * np.array([1.0, 0.96, 0.88]), random.uniform(*BLUR))
+    )
 
 
 def _paint_vessel(random: Random, image: np.ndarray, left: float, base: float, height: float) -> float:

@@ -21,22 +21,38 @@ def windmill(random: Random) -> RawMesh:
     work, high, low = f.Sculpture(), random.uniform(1.2, 1.6), random.uniform(0.42, 0.55)
     wall = m.textured(random, *WALLS, "shingles")
     work.add(wall, f.lathe([(0, 0), (low, 0), (low * 0.62, high), (0, high)], 28))
-    cap = f.smooth([(low * 0.7, high), (low * 0.68, high + 0.16), (low * 0.3, high + 0.36), (0, high + 0.42)], 18).clip(0)
+    cap = f.smooth(
+        [(low * 0.7, high), (low * 0.68, high + 0.16), (low * 0.3, high + 0.36), (0, high + 0.42)], 18
+    ).clip(0)
     roof = m.textured(random, "shingles", "thatch", "planks")
     work.add(roof, f.lathe(np.concatenate([[(0, high - 0.02), (low * 0.7, high - 0.02)], cap]), 28))
     hub = np.array([0, -low * 0.62 - 0.18, high + 0.1])
-    work.add(m.textured(random, "planks"), f.cylinder(0.06, 0.34, segments=14).turned("x", np.pi / 2).moved(0, hub[1] + 0.3, hub[2]))
+    work.add(
+        m.textured(random, "planks"),
+        f.cylinder(0.06, 0.34, segments=14).turned("x", np.pi / 2).moved(0, hub[1] + 0.3, hub[2]),
+    )
     reach, turn, cloth = random.uniform(0.95, 1.2), random.uniform(0, np.pi / 2), m.either(random, "weave", "stripes")
     wood = m.rgb("6b4a2f")
     for k in range(4):
-        parts = [(wood, f.box(0.05, 0.04, reach, 0.01)), (cloth, f.box(0.24, 0.015, reach * 0.76, 0.004).moved(0.13, 0, reach * 0.22))]
-        parts += [(wood, f.box(0.26, 0.025, 0.02, 0.004).moved(0.13, -0.012, reach * t)) for t in np.linspace(0.22, 0.97, 7)]
+        parts = [
+            (wood, f.box(0.05, 0.04, reach, 0.01)),
+            (cloth, f.box(0.24, 0.015, reach * 0.76, 0.004).moved(0.13, 0, reach * 0.22)),
+        ]
+        parts += [
+            (wood, f.box(0.26, 0.025, 0.02, 0.004).moved(0.13, -0.012, reach * t)) for t in np.linspace(0.22, 0.97, 7)
+        ]
         for material, form in parts:
             work.add(material, form.turned("y", turn + k * np.pi / 2).moved(*hub))
     work.add(m.rgb("6b3a24"), f.box(0.2, 0.06, 0.36).moved(0, -low + 0.02, 0))
     for turn, z in ((0.9, 0.35), (-0.9, 0.75), (0.1, 0.8)):
         _window(work, low * (1 - 0.38 * z / high), z * high, turn, 0.1)
-    work.add(m.textured(random, "planks"), f.lathe([(low * 0.8, 0.5 * high), (low * 1.15, 0.5 * high), (low * 1.15, 0.53 * high), (low * 0.8, 0.53 * high)], 28))
+    work.add(
+        m.textured(random, "planks"),
+        f.lathe(
+            [(low * 0.8, 0.5 * high), (low * 1.15, 0.5 * high), (low * 1.15, 0.53 * high), (low * 0.8, 0.53 * high)],
+            28,
+        ),
+    )
     return work.mesh()
 
 
@@ -58,13 +74,24 @@ def lighthouse(random: Random) -> RawMesh:
     rail[-1] = rail[0]
     work.add(m.steel(), f.tube(rail + (0, 0, high + 0.2), 0.014, 6, closed=True))
     work.add(m.rgb("ffe9a8", 0.1), f.cylinder(top * 0.7, 0.3).moved(z=high + 0.05))
-    work.add(m.black(), *(f.box(0.02, 0.02, 0.3, 0.004).moved(top * 0.72 * np.cos(a), top * 0.72 * np.sin(a), high + 0.05) for a in t[::4]))
+    work.add(
+        m.black(),
+        *(
+            f.box(0.02, 0.02, 0.3, 0.004).moved(top * 0.72 * np.cos(a), top * 0.72 * np.sin(a), high + 0.05)
+            for a in t[::4]
+        ),
+    )
     roof = f.smooth([(top * 0.95, high + 0.35), (top * 0.5, high + 0.5), (0, high + 0.62)], 12).clip(0)
-    work.add(colours[0], f.lathe(np.concatenate([[(0, high + 0.34)], roof]), 28), f.sphere(0.05, 14).moved(z=high + 0.66))
+    work.add(
+        colours[0], f.lathe(np.concatenate([[(0, high + 0.34)], roof]), 28), f.sphere(0.05, 14).moved(z=high + 0.66)
+    )
     for k in range(3):
         at = 0.25 + 0.25 * k
         _window(work, low + (top - low) * at, at * high, (k - 1) * 0.5, 0.08)
-    work.add(m.textured(random, "pebbles", "drystone", "granite"), f.lathe([(0, -0.22), (low * 2.1, -0.22), (low * 1.5, 0.02), (0, 0.02)], 14))
+    work.add(
+        m.textured(random, "pebbles", "drystone", "granite"),
+        f.lathe([(0, -0.22), (low * 2.1, -0.22), (low * 1.5, 0.02), (0, 0.02)], 14),
+    )
     return work.mesh()
 
 
@@ -79,15 +106,33 @@ def castle(random: Random) -> RawMesh:
             work.add(stone, f.box(0.08, 0.08, 0.1, 0.008).moved(x + dx, y + dy, z))
 
     for side in (-1, 1):
-        work.add(stone, f.box(2 * wide, 0.16, high, 0.01).moved(0, side * wide, 0), f.box(0.16, 2 * wide, high, 0.01).moved(side * wide))
+        work.add(
+            stone,
+            f.box(2 * wide, 0.16, high, 0.01).moved(0, side * wide, 0),
+            f.box(0.16, 2 * wide, high, 0.01).moved(side * wide),
+        )
         merlons(0, side * wide, high, 2 * wide - 2 * tower, "x")
         merlons(side * wide, 0, high, 2 * wide - 2 * tower, "y")
     for x in (-1, 1):
         for y in (-1, 1):
             tall = high + random.uniform(0.2, 0.5)
-            work.add(stone, f.lathe([(0, 0), (tower, 0), (tower, tall), (tower * 1.15, tall + 0.05), (tower * 1.15, tall + 0.14), (0, tall + 0.14)], 22)
-                     .moved(x * wide, y * wide))  # fmt: skip
-            cone = f.lathe([(0, tall + 0.13), (tower * 1.3, tall + 0.13), (0, tall + 0.14 + random.uniform(0.4, 0.7))], 22)
+            work.add(
+                stone,
+                f.lathe(
+                    [
+                        (0, 0),
+                        (tower, 0),
+                        (tower, tall),
+                        (tower * 1.15, tall + 0.05),
+                        (tower * 1.15, tall + 0.14),
+                        (0, tall + 0.14),
+                    ],
+                    22,
+                ).moved(x * wide, y * wide),
+            )
+            cone = f.lathe(
+                [(0, tall + 0.13), (tower * 1.3, tall + 0.13), (0, tall + 0.14 + random.uniform(0.4, 0.7))], 22
+            )
             work.add(roof, cone.moved(x * wide, y * wide))
     keep, tall = random.uniform(0.45, 0.6), high + random.uniform(0.4, 0.7)
     work.add(stone, f.box(keep, keep, tall, 0.01).moved(0, 0.15))
@@ -100,7 +145,10 @@ def castle(random: Random) -> RawMesh:
     flag = f.extrude([(0, 0), (0.36, -0.07), (0, -0.16)], 0.015).moved(0.01, 0.15, tall + 0.58)
     work.add(m.black(), pole)
     work.add(m.paint(random), flag)
-    work.add(m.textured(random, "grass", "gravel"), f.lathe([(0, -0.1), (wide * 2.0, -0.1), (wide * 1.75, 0.01), (0, 0.01)], 28))
+    work.add(
+        m.textured(random, "grass", "gravel"),
+        f.lathe([(0, -0.1), (wide * 2.0, -0.1), (wide * 1.75, 0.01), (0, 0.01)], 28),
+    )
     return work.mesh()
 
 
@@ -156,7 +204,10 @@ def bridge(random: Random) -> RawMesh:
     for y in (-0.27, 0.27):
         rail = np.concatenate([np.stack([x, crown], 1), np.stack([x, crown + 0.14], 1)[::-1]])
         work.add(stone, f.extrude(rail, 0.07, 0.01).moved(y=y))
-    work.add(m.textured(random, "cobbles", "gravel", "asphalt"), f.extrude(np.concatenate([np.stack([x, crown], 1), np.stack([x, crown + 0.02], 1)[::-1]]), 0.46))
+    work.add(
+        m.textured(random, "cobbles", "gravel", "asphalt"),
+        f.extrude(np.concatenate([np.stack([x, crown], 1), np.stack([x, crown + 0.02], 1)[::-1]]), 0.46),
+    )
     for k in range(2):
         post = np.array([-1, 1][k]) * long * 0.48
         work.add(m.black(), f.cylinder(0.025, 0.4, segments=10).moved(post, -0.27, high + 0.1))

@@ -55,8 +55,11 @@ def flower(random: Random) -> RawMesh:
         work.add(green, f.tube(stem, 0.028, 8))
         size, tilt = random.uniform(0.24, 0.36), random.uniform(0.6, 1.2)
         t = np.linspace(0, 1, 9)
-        petal = _leaf(np.stack([size * (0.3 + 0.9 * t), 0 * t, 0.1 * np.sin(np.pi * t)], 1),
-                      size * 0.3 * np.sin(np.pi * (0.1 + 0.85 * t)), 0.03)  # fmt: skip
+        petal = _leaf(
+            np.stack([size * (0.3 + 0.9 * t), 0 * t, 0.1 * np.sin(np.pi * t)], 1),
+            size * 0.3 * np.sin(np.pi * (0.1 + 0.85 * t)),
+            0.03,
+        )
         head = [(colour, petal.turned("z", 2 * np.pi * j / petals)) for j in range(petals)]
         head.append((heart, f.sphere(size * 0.42, 18).scaled(1, 1, 0.45).moved(z=0.03)))
         for material, form in head:
@@ -74,12 +77,12 @@ def pineapple(random: Random) -> RawMesh:
     t = np.linspace(-1, 1, 20)
     body = np.stack([wide * np.sqrt(np.clip(1 - np.abs(t) ** 2.6, 0, 1)), high * (t + 1) / 2], axis=1)
     work.add(skin, f.lathe(body, 28))
-    rows = 10
+    rows = 9
     for row in range(1, rows):  # its eyes lie on spirals
         s = 2 * row / rows - 1
         r = wide * np.sqrt(1 - abs(s) ** 2.6)
-        for k in range(12):
-            a = 2 * np.pi * (k + 0.5 * (row % 2)) / 12
+        for k in range(11):
+            a = 2 * np.pi * (k + 0.5 * (row % 2)) / 11
             knob = f.sphere(0.05, 6).scaled(1, 1, 0.9)
             work.add(skin, knob.moved(r * np.cos(a), r * np.sin(a), high * (s + 1) / 2))
     green = m.rgb(("4a7a45", "5f8a4f", "3f6b50")[random.integers(3)], 0.5)
@@ -87,7 +90,10 @@ def pineapple(random: Random) -> RawMesh:
         count, long = 9 - ring, random.uniform(0.35, 0.5) + 0.14 * ring
         for k in range(count):
             out = 0.5 - 0.13 * ring
-            path = f.smooth([(0.05, 0, high - 0.04), (0.12 + out * 0.3, 0, high + long * 0.5), (0.1 + out * 0.8, 0, high + long)], 10)
+            path = f.smooth(
+                [(0.05, 0, high - 0.04), (0.12 + out * 0.3, 0, high + long * 0.5), (0.1 + out * 0.8, 0, high + long)],
+                10,
+            )
             leaf = _leaf(path, 0.07 * np.linspace(1, 0.05, 10), 0.02)
             work.add(green, leaf.turned("z", 2 * np.pi * (k + 0.5 * ring) / count))
     return work.mesh()

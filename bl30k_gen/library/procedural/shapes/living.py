@@ -16,10 +16,16 @@ def bed(random: Random) -> RawMesh:
     wide, long, head = random.uniform(0.9, 1.6), random.uniform(1.8, 2.1), random.uniform(0.7, 1.15)
     work.add(wood, f.box(wide, long, 0.18).moved(z=0.22))
     for y, high in ((long / 2, head), (-long / 2, random.uniform(0.35, 0.6))):
-        board = f.smooth([(-wide / 2, 0.2), (-wide / 2, high), (0, high + 0.12), (wide / 2, high), (wide / 2, 0.2)], 24)
+        board = f.smooth(
+            [(-wide / 2, 0.2), (-wide / 2, high), (0, high + 0.12), (wide / 2, high), (wide / 2, 0.2)], 24
+        )
         work.add(wood, f.extrude(board, 0.07, 0.015).moved(y=y))
         for x in (-1, 1):
-            work.add(wood, f.cylinder(0.05, high + 0.08).moved(x * wide / 2, y), f.sphere(0.07, 14).moved(x * wide / 2, y, high + 0.12))
+            work.add(
+                wood,
+                f.cylinder(0.05, high + 0.08).moved(x * wide / 2, y),
+                f.sphere(0.07, 14).moved(x * wide / 2, y, high + 0.12),
+            )
     work.add(m.cream(), f.box(wide * 0.96, long * 0.95, 0.22, 0.06).moved(z=0.38))
     work.add(cloth, f.box(wide * 1.02, long * 0.68, 0.16, 0.06).moved(y=-long * 0.14, z=0.48))
     pillows = 1 if wide < 1.1 else 2
@@ -56,7 +62,9 @@ def dresser(random: Random) -> RawMesh:
     wide, deep, rows = random.uniform(0.8, 1.3), random.uniform(0.4, 0.55), int(random.integers(2, 6))
     columns, step = (1 if wide < 1 else 2), random.uniform(0.2, 0.3)
     high = rows * step
-    work.add(wood, f.box(wide, deep, high + 0.08).moved(z=0.18), f.box(wide + 0.1, deep + 0.1, 0.05).moved(z=high + 0.26))
+    work.add(
+        wood, f.box(wide, deep, high + 0.08).moved(z=0.18), f.box(wide + 0.1, deep + 0.1, 0.05).moved(z=high + 0.26)
+    )
     knob = m.gold() if random.random() < 0.5 else m.black()
     for row in range(rows):
         for column in range(columns):
@@ -77,7 +85,9 @@ def clock(random: Random) -> RawMesh:
     work, wood = f.Sculpture(), m.textured(random, *WOODS, roughness=0.3)
     high, wide = random.uniform(1.5, 1.9), random.uniform(0.38, 0.48)
     work.add(wood, f.box(wide * 1.25, 0.36, 0.4).moved(z=0.0), f.box(wide, 0.28, high - 0.75).moved(z=0.38))
-    work.add(wood, f.box(wide * 1.3, 0.36, 0.52).moved(z=high - 0.42), f.box(wide * 1.45, 0.42, 0.06).moved(z=high + 0.1))
+    work.add(
+        wood, f.box(wide * 1.3, 0.36, 0.52).moved(z=high - 0.42), f.box(wide * 1.45, 0.42, 0.06).moved(z=high + 0.1)
+    )
     arch = f.smooth([(-wide * 0.65, 0), (-wide * 0.3, 0.12), (0, 0.24), (wide * 0.3, 0.12), (wide * 0.65, 0)], 24)
     work.add(wood, f.extrude(arch, 0.3, 0.02).moved(z=high + 0.15))
     dial = f.cylinder(wide * 0.5, 0.03, bevel=0.01).turned("x", np.pi / 2).moved(y=-0.165, z=high - 0.15)
@@ -105,7 +115,11 @@ def bench(random: Random) -> RawMesh:
     for k in range(3):
         work.add(wood, f.box(long, 0.04, 0.11, 0.01).turned("x", -0.2).moved(y=0.26 + 0.035 * k, z=0.56 + 0.15 * k))
     for x in (-long * 0.42, long * 0.42):
-        side = f.smooth([(0, -0.3, 0), (0, -0.24, 0.25), (0, -0.26, 0.43), (0, 0.2, 0.43), (0, 0.38, 1.0)], 26) + (x, 0, 0)
+        side = f.smooth([(0, -0.3, 0), (0, -0.24, 0.25), (0, -0.26, 0.43), (0, 0.2, 0.43), (0, 0.38, 1.0)], 26) + (
+            x,
+            0,
+            0,
+        )
         back = f.smooth([(0, 0.2, 0.43), (0, 0.22, 0.2), (0, 0.34, 0)], 14) + (x, 0, 0)
         arm = f.smooth([(0, -0.24, 0.43), (0, -0.28, 0.68), (0, 0.0, 0.72), (0, 0.3, 0.7)], 22) + (x, 0, 0)
         work.add(iron, *(f.tube(path, 0.028, 10) for path in (side, back, arm)))
@@ -123,7 +137,12 @@ def ladder(random: Random) -> RawMesh:
             work.add(rail, f.tube(np.linspace(*ends, 4), 0.032, 8))
     for k in range(rungs):
         t = (k + 0.7) / rungs
-        work.add(rail, f.box(2 * (foot + (top - foot) * t), 0.12, 0.03, 0.008).moved(y=-(spread + (0.06 - spread) * t), z=high * t))
+        work.add(
+            rail,
+            f.box(2 * (foot + (top - foot) * t), 0.12, 0.03, 0.008).moved(
+                y=-(spread + (0.06 - spread) * t), z=high * t
+            ),
+        )
         if k % 2 == 0:
             width = 2 * (foot + (top - foot) * t)
             work.add(rail, f.box(width, 0.03, 0.04, 0.008).moved(y=spread + (0.06 - spread) * t, z=high * t))
@@ -134,14 +153,21 @@ def ladder(random: Random) -> RawMesh:
 def candelabra(random: Random) -> RawMesh:
     work, metal = f.Sculpture(), (m.gold(), m.steel(), m.black())[random.integers(3)]
     arms, high, reach = int(random.choice([3, 4, 5, 6])), random.uniform(0.9, 1.3), random.uniform(0.4, 0.6)
-    stem = f.smooth([(0.32, 0), (0.28, 0.06), (0.06, 0.14), (0.09, high * 0.4), (0.045, high * 0.6), (0.06, high)], 36)
+    stem = f.smooth(
+        [(0.32, 0), (0.28, 0.06), (0.06, 0.14), (0.09, high * 0.4), (0.045, high * 0.6), (0.06, high)], 36
+    )
     work.add(metal, f.lathe(np.concatenate([[(0, 0)], stem, [(0, high)]]), 28))
     cup = f.lathe([(0, 0), (0.05, 0), (0.11, 0.06), (0.10, 0.07), (0.045, 0.03), (0, 0.03)], 20)
     wax, flame = m.cream() if random.random() < 0.6 else m.paint(random), m.rgb("ffcf5a", 0.3)
     places = [(0.0, 0.0, high)]
     for k in range(arms):
         a = 2 * np.pi * k / arms
-        path = [(0.04, 0, high * 0.55), (reach * 0.6, 0, high * 0.45), (reach, 0, high * 0.62), (reach, 0, high * 0.82)]
+        path = [
+            (0.04, 0, high * 0.55),
+            (reach * 0.6, 0, high * 0.45),
+            (reach, 0, high * 0.62),
+            (reach, 0, high * 0.82),
+        ]
         work.add(metal, f.tube(f.smooth(path, 22), 0.028, 10).turned("z", a))
         places.append((reach * np.cos(a), reach * np.sin(a), high * 0.82))
     for place in places:

@@ -51,7 +51,9 @@ def saw(random: Random) -> RawMesh:
     low = np.where(np.arange(len(x)) % 2, -0.26, -0.2)
     blade = np.concatenate([np.stack([x, low], 1), [(long, -0.06), (0.2, random.uniform(0.1, 0.2)), (0.2, -0.2)]])
     work.add(_iron(random), f.extrude(blade, 0.02))
-    outer = f.smooth([(0.3, 0.18), (0.32, -0.02), (0.26, -0.24), (0.0, -0.3), (-0.1, -0.2), (0.0, 0), (-0.1, 0.2)], 30, True)
+    outer = f.smooth(
+        [(0.3, 0.18), (0.32, -0.02), (0.26, -0.24), (0.0, -0.3), (-0.1, -0.2), (0.0, 0), (-0.1, 0.2)], 30, True
+    )
     ring = np.stack([outer[:, 0], 0 * outer[:, 0], outer[:, 1]], axis=1)
     ring[-1] = ring[0]
     grip = f.tube(ring, 0.055, 10, closed=True).scaled(1, 0.9, 1)
@@ -153,7 +155,9 @@ def pan(random: Random) -> RawMesh:
     out = [(0, 0), (radius * 0.82, 0), (radius, deep), (radius + 0.03, deep + 0.01), (radius - 0.03, deep - 0.01)]
     work.add(metal, f.lathe([*out, (radius * 0.8, 0.035), (0, 0.035)], 40))
     long = random.uniform(0.7, 1.0)
-    path = f.smooth([(radius - 0.02, 0, deep - 0.03), (radius + long * 0.4, 0, deep + 0.12), (radius + long, 0, deep + 0.1)], 20)
+    path = f.smooth(
+        [(radius - 0.02, 0, deep - 0.03), (radius + long * 0.4, 0, deep + 0.12), (radius + long, 0, deep + 0.1)], 20
+    )
     work.add(_grip(random), f.tube(path, np.interp(np.linspace(0, 1, 20), [0, 0.4, 1], [0.03, 0.05, 0.06]), 10))
     for k in range(int(random.integers(1, 4))):
         a, out = 2.1 * k + random.uniform(0, 1), radius * 0.42 * (k > 0)
@@ -166,8 +170,18 @@ def pan(random: Random) -> RawMesh:
 def whisk(random: Random) -> RawMesh:
     work, loops, wide = f.Sculpture(), int(random.integers(4, 8)), random.uniform(0.22, 0.34)
     for k in range(loops):
-        path = f.smooth([(0.03, 0, 0.7), (wide, 0, 1.15), (wide * 0.8, 0, 1.5), (0, 0, 1.65), (-wide * 0.8, 0, 1.5),
-                         (-wide, 0, 1.15), (-0.03, 0, 0.7)], 40)  # fmt: skip
+        path = f.smooth(
+            [
+                (0.03, 0, 0.7),
+                (wide, 0, 1.15),
+                (wide * 0.8, 0, 1.5),
+                (0, 0, 1.65),
+                (-wide * 0.8, 0, 1.5),
+                (-wide, 0, 1.15),
+                (-0.03, 0, 0.7),
+            ],
+            40,
+        )
         work.add(m.steel(), f.tube(path, 0.016, 6).turned("z", np.pi * k / loops))
     handle = f.smooth([(0.05, 0), (0.085, 0.15), (0.06, 0.45), (0.075, 0.72)], 20)
     work.add(_grip(random), f.lathe(np.concatenate([[(0, 0)], handle, [(0, 0.74)]]), 20))
@@ -181,8 +195,10 @@ def fork(random: Random) -> RawMesh:
     metal = m.steel() if random.random() < 0.5 else (m.gold() if random.random() < 0.5 else _iron(random))
     shaft = f.smooth([(-0.07, 0), (-0.05, 0.1), (-0.03, 0.5), (-0.035, long * 0.62)], 14)
     outline = np.concatenate([shaft, (shaft * (-1, 1))[::-1]])
-    tines = [f.tube(f.smooth([(x * 0.3, 0, long * 0.6), (x, 0.03, long * 0.72), (x, -0.03, long)], 14), 0.022, 8)
-             for x in (-0.11, -0.037, 0.037, 0.11)]  # fmt: skip
+    tines = [
+        f.tube(f.smooth([(x * 0.3, 0, long * 0.6), (x, 0.03, long * 0.72), (x, -0.03, long)], 14), 0.022, 8)
+        for x in (-0.11, -0.037, 0.037, 0.11)
+    ]
     bowl = f.sphere(1, 22).scaled(0.17, 0.05, 0.27).moved(z=long * 0.78)
     work.add(metal, *(form.turned("y", turn) for form in (f.extrude(outline, 0.035, 0.01), *tines)))
     work.add(metal, *(form.turned("y", -turn).moved(y=-0.06) for form in (f.extrude(outline, 0.035, 0.01), bowl)))

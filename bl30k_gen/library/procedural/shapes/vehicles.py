@@ -11,7 +11,15 @@ from bl30k_gen.library.procedural.shapes import materials as m
 def _tyre(radius: float, width: float, inner: float = 0.6) -> f.Form:
     """The axle along x."""
     r, w = radius, width / 2
-    profile = [(r * inner, -w), (r * 0.92, -w), (r, -w * 0.6), (r, w * 0.6), (r * 0.92, w), (r * inner, w), (r * inner, -w)]
+    profile = [
+        (r * inner, -w),
+        (r * 0.92, -w),
+        (r, -w * 0.6),
+        (r, w * 0.6),
+        (r * 0.92, w),
+        (r * inner, w),
+        (r * inner, -w),
+    ]
     return f.lathe(profile, 28).turned("y", np.pi / 2)
 
 
@@ -30,7 +38,10 @@ def bicycle(random: Random) -> RawMesh:
         work.add(m.steel(), f.tube(ring * (r - 0.04) + (0, y, r), 0.012, 6, closed=True))
         for k in range(12):
             a = k * np.pi / 6
-            work.add(m.steel(), _rod((0, y, r), (0, y + (r - 0.04) * np.cos(a), r + (r - 0.04) * np.sin(a)), radius=0.005, sides=4))
+            work.add(
+                m.steel(),
+                _rod((0, y, r), (0, y + (r - 0.04) * np.cos(a), r + (r - 0.04) * np.sin(a)), radius=0.005, sides=4),
+            )
         work.add(m.steel(), f.cylinder(0.03, 0.12, segments=12).moved(z=-0.06).turned("y", np.pi / 2).moved(0, y, r))
     front, rear, crank = (0, -base / 2, r), (0, base / 2, r), (0, 0.06, r - 0.06)
     head, saddle = (0, -base / 2 + 0.16, seat - 0.03), (0, 0.22, seat)
@@ -38,7 +49,9 @@ def bicycle(random: Random) -> RawMesh:
     work.add(frame, *(_rod(*ends, radius=0.026) for ends in bars))
     for x in (-0.05, 0.05):
         work.add(frame, *(_rod((x, *rear[1:]), end, radius=0.015) for end in (crank, (0, 0.18, seat - 0.1))))
-    grip = f.smooth([(-0.3, 0.08, 0.14), (-0.22, -0.02, 0.16), (0, 0, 0.12), (0.22, -0.02, 0.16), (0.3, 0.08, 0.14)], 24)
+    grip = f.smooth(
+        [(-0.3, 0.08, 0.14), (-0.22, -0.02, 0.16), (0, 0, 0.12), (0.22, -0.02, 0.16), (0.3, 0.08, 0.14)], 24
+    )
     work.add(m.steel(), f.tube(grip + head, 0.02, 8), _rod(head, (0, head[1], head[2] + 0.12), radius=0.02))
     work.add(m.textured(random, "leather"), f.sphere(1, 16).scaled(0.09, 0.16, 0.045).moved(0, 0.24, seat + 0.04))
     wheel = f.cylinder(0.1, 0.02, bevel=0.005).moved(z=-0.01).turned("y", np.pi / 2)
@@ -85,7 +98,10 @@ def truck(random: Random) -> RawMesh:
             work.add(m.steel(), rim.moved(x * (wide / 2 - 0.06), y, 0.2))
     for x in (-1, 1):
         work.add(m.rgb("fff3c4", 0.2), f.sphere(0.06, 14).moved(x * wide * 0.36, -long / 2 - 0.58, 0.42))
-        work.add(m.steel(), _rod((x * (wide / 2 + 0.02), -long / 2 + 0.1, 0.4), (x * (wide / 2 + 0.02), -long / 2 + 0.1, 1.25)))
+        work.add(
+            m.steel(),
+            _rod((x * (wide / 2 + 0.02), -long / 2 + 0.1, 0.4), (x * (wide / 2 + 0.02), -long / 2 + 0.1, 1.25)),
+        )
     work.add(m.steel(), f.box(wide, 0.08, 0.12).moved(0, -long / 2 - 0.58, 0.22))
     return work.mesh()
 
@@ -99,7 +115,11 @@ def helicopter(random: Random) -> RawMesh:
     path = f.smooth([(0, 0.35, 0.65), (0, 0.8, 0.72), (0, 0.4 + long, 0.85)], 18)
     work.add(skin, f.tube(path, np.linspace(0.2, 0.05, 18), 14))
     tail = 0.4 + long
-    fin = f.extrude(f.smooth([(tail - 0.15, 0.75), (tail + 0.1, 1.25), (tail + 0.2, 1.22), (tail + 0.1, 0.7)], 20, True)[:-1], 0.04, 0.01)
+    fin = f.extrude(
+        f.smooth([(tail - 0.15, 0.75), (tail + 0.1, 1.25), (tail + 0.2, 1.22), (tail + 0.1, 0.7)], 20, True)[:-1],
+        0.04,
+        0.01,
+    )
     work.add(m.paint(random), fin.turned("z", np.pi / 2), f.box(0.6, 0.16, 0.03).moved(0, tail - 0.1, 0.8))
     turn = random.uniform(0, np.pi)
     blades = int(random.choice([2, 3, 4, 5]))
@@ -121,19 +141,37 @@ def tractor(random: Random) -> RawMesh:
     work, paint = f.Sculpture(), m.either(random, "rust", "metal", chance=0.3)
     big, small, long = random.uniform(0.48, 0.6), random.uniform(0.24, 0.34), random.uniform(0.75, 0.95)
     work.add(paint, f.box(0.42, long, 0.36, 0.06).moved(0, -long * 0.5, 0.48))
-    work.add(m.black(), f.box(0.36, 0.03, 0.26, 0.01).moved(0, -long - 0.01, 0.52), f.box(0.3, long + 0.5, 0.2).moved(0, -0.25, 0.3))
+    work.add(
+        m.black(),
+        f.box(0.36, 0.03, 0.26, 0.01).moved(0, -long - 0.01, 0.52),
+        f.box(0.3, long + 0.5, 0.2).moved(0, -0.25, 0.3),
+    )
     work.add(m.black(), f.cylinder(0.035, 0.5, segments=12).moved(0.1, -long * 0.55, 0.8))
     work.add(paint, f.box(0.66, 0.6, 0.08).moved(0, 0.3, 0.5), f.box(0.72, 0.7, 0.07, 0.03).moved(0, 0.25, 1.36))
     for x in (-0.3, 0.3):
         for y in (-0.05, 0.55):
             work.add(paint, f.box(0.05, 0.05, 0.84, 0.01).moved(x, y, 0.55))
-    work.add(m.glass(), f.box(0.56, 0.02, 0.6, 0.01).moved(0, -0.06, 0.74), f.box(0.56, 0.02, 0.5, 0.01).moved(0, 0.56, 0.82))
-    work.add(m.textured(random, "leather"), f.box(0.3, 0.28, 0.12, 0.04).moved(0, 0.3, 0.6), f.box(0.3, 0.08, 0.3, 0.03).moved(0, 0.44, 0.66))
+    work.add(
+        m.glass(),
+        f.box(0.56, 0.02, 0.6, 0.01).moved(0, -0.06, 0.74),
+        f.box(0.56, 0.02, 0.5, 0.01).moved(0, 0.56, 0.82),
+    )
+    work.add(
+        m.textured(random, "leather"),
+        f.box(0.3, 0.28, 0.12, 0.04).moved(0, 0.3, 0.6),
+        f.box(0.3, 0.08, 0.3, 0.03).moved(0, 0.44, 0.66),
+    )
     hub = m.rgb(("e0b030", "d9d4c8", "c23a2b")[random.integers(3)], 0.3)
     for x in (-1, 1):
-        work.add(m.black(), _tyre(big, 0.24).moved(x * 0.46, 0.3, big), _tyre(small, 0.15).moved(x * 0.36, -long * 0.8, small))
+        work.add(
+            m.black(),
+            _tyre(big, 0.24).moved(x * 0.46, 0.3, big),
+            _tyre(small, 0.15).moved(x * 0.36, -long * 0.8, small),
+        )
         for k in range(18):
-            lug = f.box(0.25, 0.06, 0.06, 0.01).moved(z=big - 0.03).turned("x", k * np.pi / 9).moved(x * 0.46, 0.3, big)
+            lug = (
+                f.box(0.25, 0.06, 0.06, 0.01).moved(z=big - 0.03).turned("x", k * np.pi / 9).moved(x * 0.46, 0.3, big)
+            )
             work.add(m.black(), lug)
         for r, w, y, z, out in ((big * 0.6, 0.16, 0.3, big, 0.46), (small * 0.6, 0.12, -long * 0.8, small, 0.36)):
             work.add(hub, f.cylinder(r, w, segments=22).moved(z=-w / 2).turned("y", np.pi / 2).moved(x * out, y, z))
@@ -147,20 +185,30 @@ def tractor(random: Random) -> RawMesh:
 def balloon(random: Random) -> RawMesh:
     """A hot-air balloon with its basket."""
     work, wide, tall = f.Sculpture(), random.uniform(0.8, 1.0), random.uniform(1.5, 2.0)
-    profile = f.smooth([(0.2, 0.75), (0.42, 1.0), (wide, 0.75 + tall * 0.6), (wide * 0.65, 0.75 + tall * 0.93), (0, 0.75 + tall)], 34).clip(0)
+    profile = f.smooth(
+        [(0.2, 0.75), (0.42, 1.0), (wide, 0.75 + tall * 0.6), (wide * 0.65, 0.75 + tall * 0.93), (0, 0.75 + tall)], 34
+    ).clip(0)
     cloth = [m.textured(random, "stripes", "tartan", "weave", "camouflage", "floral"), m.paint(random)]
     gores = 16
     t = np.linspace(0, 1, 7)
     for k in range(gores):
         a = 2 * np.pi * (k + t) / gores
         bulge = 1 + 0.05 * np.sin(np.pi * t)[:, None]
-        points = np.stack([np.cos(a)[:, None] * profile[:, 0] * bulge, np.sin(a)[:, None] * profile[:, 0] * bulge,
-                           np.tile(profile[:, 1], (7, 1))], axis=-1)  # fmt: skip
+        points = np.stack(
+            [
+                np.cos(a)[:, None] * profile[:, 0] * bulge,
+                np.sin(a)[:, None] * profile[:, 0] * bulge,
+                np.tile(profile[:, 1], (7, 1)),
+            ],
+            axis=-1,
+        )
         work.add(cloth[k % 2], f.surface(points))
     work.add(m.textured(random, "wicker"), f.box(0.42, 0.42, 0.32, 0.05))
     work.add(m.textured(random, "leather"), f.box(0.46, 0.46, 0.05, 0.02).moved(z=0.3))
     for x in (-1, 1):
         for y in (-1, 1):
-            work.add(m.rgb("d8cdb4"), _rod((x * 0.2, y * 0.2, 0.32), (x * 0.13, y * 0.13, 0.8), radius=0.014, sides=6))
+            work.add(
+                m.rgb("d8cdb4"), _rod((x * 0.2, y * 0.2, 0.32), (x * 0.13, y * 0.13, 0.8), radius=0.014, sides=6)
+            )
     work.add(m.steel(), f.cylinder(0.07, 0.14, 0.05, segments=14).moved(z=0.56))
     return work.mesh()

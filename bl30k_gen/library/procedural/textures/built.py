@@ -153,9 +153,12 @@ def corrugated(random: Random, size: int = SIZE) -> np.ndarray:
     y, x = axes(size)
     waves = int(random.choice([8, 10, 12]))
     ridge = np.cos(2 * np.pi * x * waves)
-    base = (pick(random, "9aa3a8", "8c9298", "7d8a8f") if random.uniform() < 0.5
-            else hsv(random.uniform(), random.uniform(0.2, 0.6), random.uniform(0.35, 0.7)))  # fmt: skip
-    lap = np.exp(-(y % 0.5) / 0.05)
+    base = (
+        pick(random, "9aa3a8", "8c9298", "7d8a8f")
+        if random.uniform() < 0.5
+        else hsv(random.uniform(), random.uniform(0.2, 0.6), random.uniform(0.35, 0.7))
+    )
+    lap = np.exp(-((y + 0.25) % 0.5) / 0.05)
     where = fractal(random, (size, size), 1.3, (2, 1)) + 1.1 * lap
     rusty = smoothstep(0.9, 1.8, where)
     screw = np.hypot((x * waves / 2 % 1 - 0.5) / waves * 2, (y * 4 % 1 - 0.5) / 4)
@@ -166,15 +169,16 @@ def corrugated(random: Random, size: int = SIZE) -> np.ndarray:
     sheet = base * (1 + 0.05 * fractal(random, (size, size), 1.4, (9, 1)))[..., None]
     image = mix(sheet, iron, np.clip(rusty + run * random.uniform(0, 1), 0, 1))
     head = smoothstep(0.011, 0.008, screw)
-    light = 0.78 + 0.30 * np.sin(2 * np.pi * x * waves + 0.7) - 0.35 * np.exp(-(y % 0.5) / 0.008)
+    light = 0.78 + 0.30 * np.sin(2 * np.pi * x * waves + 0.7) - 0.35 * np.exp(-((y + 0.25) % 0.5) / 0.008)
     return to_pixels(mix(image * light[..., None], base * 0.55, head) * relief(1.5 * ridge + 2 * head, 0.03))
 
 
 def cork(random: Random, size: int = SIZE) -> np.ndarray:
     """Pressed granules of cork."""
     cell, _, border = cells(random, size, int(random.integers(1500, 3200)))
-    tones = np.array([jitter(random, pick(random, "c89b64", "b5854d", "d6b07c", "9a6a3c"), 0.10)
-                      for _ in range(cell.max() + 1)])  # fmt: skip
+    tones = np.array(
+        [jitter(random, pick(random, "c89b64", "b5854d", "d6b07c", "9a6a3c"), 0.10) for _ in range(cell.max() + 1)]
+    )
     pores = smoothstep(1.7, 2.3, fractal(random, (size, size), 0.7))
     image = tones[cell] * (0.78 + 0.22 * smoothstep(0.2, 2.0, border) - 0.4 * pores)[..., None]
     return to_pixels(image * (1 + 0.05 * fractal(random, (size, size), 0.5))[..., None])

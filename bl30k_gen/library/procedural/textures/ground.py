@@ -82,8 +82,12 @@ def grass(random: Random, size: int = SIZE) -> np.ndarray:
         angle = flow[at[:, 0].astype(int), at[:, 1].astype(int)] * 0.4 + random.uniform(0, 2 * np.pi, count)
         dry = random.uniform(size=count) < 0.10
         tone = np.where(dry, 0.62, random.uniform(0.22, 0.50, count) + 0.07 * layer)
-        blade = np.stack([hsv(0.13, 0.45, v) if d else hsv(hue + random.normal(0, 0.02), 0.62, v)
-                          for d, v in zip(dry, tone, strict=True)])  # fmt: skip
+        blade = np.stack(
+            [
+                hsv(0.13, 0.45, v) if d else hsv(hue + random.normal(0, 0.02), 0.62, v)
+                for d, v in zip(dry, tone, strict=True)
+            ]
+        )
         for t in np.linspace(0, 1, 12):
             rows = (at[:, 0] + t * length * np.sin(angle)).astype(int) % size
             columns = (at[:, 1] + t * length * np.cos(angle)).astype(int) % size

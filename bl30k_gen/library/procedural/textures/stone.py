@@ -149,7 +149,9 @@ def mud(random: Random, size: int = SIZE) -> np.ndarray:
 
 def plaster(random: Random, size: int = SIZE) -> np.ndarray:
     """Painted plaster, trowelled, with cracks and places where it came off."""
-    paint = hsv(random.choice([0.02, 0.08, 0.12, 0.14, 0.3, 0.56]), random.uniform(0.05, 0.35), random.uniform(0.65, 0.92))
+    paint = hsv(
+        random.choice([0.02, 0.08, 0.12, 0.14, 0.3, 0.56]), random.uniform(0.05, 0.35), random.uniform(0.65, 0.92)
+    )
     strokes = sum(fractal(random, (size, size), 1.3, stretch) for stretch in ((1, 4), (4, 1), (2, 2))) / 1.7
     image = paint * (1 + 0.03 * strokes + 0.05 * fractal(random, (size, size), 2.0))[..., None]
     where = fractal(random, (size, size), 1.7) + 0.12 * fractal(random, (size, size), 0.8)
