@@ -1,6 +1,8 @@
 """What the loader returns, and what it may refuse: plain types without behaviour."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,12 +15,18 @@ class AssetRefused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded image: (H, W, 3) or (H, W, 4) uint8 sRGB, top row first."""
+    """An image, whose pixels are made when they are asked for: planning a video needs its digest and size alone."""
 
-    pixels: np.ndarray
+    size: tuple[int, int]  # width, height
     sha256: str
+    make: Callable[[], np.ndarray]
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(H, W, 3) or (H, W, 4) uint8 sRGB, top row first."""
+        return self.make()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
 from bl30k_gen.library.gltf import read_gltf
 from bl30k_gen.library.mesh import finish
 from bl30k_gen.library.obj import read_obj
-from bl30k_gen.library.picture import decode, fit
+from bl30k_gen.library.picture import decode, fit, fitting
 from bl30k_gen.library.ply_stl import read_ply_or_stl
 from bl30k_gen.library.source import Source
 
@@ -43,7 +43,7 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
     if kind != "model":
         source = Source(path, limits.image_bytes)
         pixels = decode(source.data, "the image", source.refuse, limits, keep_alpha=False)
-        return Picture(pixels, source.sha256())
+        return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels)
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
         raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
@@ -55,9 +55,9 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
 
 def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
     try:
-        made, sha256 = procedural.make(path, kind)
+        make, sha256 = procedural.find(path, kind)
     except KeyError:
         raise AssetRefused(f"{path}: is no built-in {kind}") from None
     if kind == "model":
-        return finish(made, sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
-    return Picture(fit(made, limits), sha256)
+        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
+    return Picture(fitting(procedural.SIZES[kind], limits), sha256, lambda: fit(make(), limits))

@@ -50,9 +50,12 @@ def decode(
 
 def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:
     """Scale (H, W, C) pixels down to ``max_image_side``, aspect kept; smaller ones are left as they are."""
-    height, width = pixels.shape[:2]
-    excess = max(height, width) / limits.max_image_side
-    if excess <= 1:
-        return pixels
-    size = (max(1, round(width / excess)), max(1, round(height / excess)))
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    size = pixels.shape[1::-1]
+    smaller = fitting(size, limits)
+    return pixels if smaller == size else np.array(Image.fromarray(pixels).resize(smaller, Image.Resampling.LANCZOS))
+
+
+def fitting(size: tuple[int, int], limits: Limits) -> tuple[int, int]:
+    """The width and height that ``fit`` gives an image of this width and height."""
+    excess = max(max(size) / limits.max_image_side, 1)
+    return max(1, round(size[0] / excess)), max(1, round(size[1] / excess))

@@ -300,7 +300,7 @@ def sample_backdrop(config: Config, seed: int, index: int, camera: CameraSpec, i
     if recipe.fit == "plane":
         centre, width, height = (0.0, recipe.distance, 0.0), recipe.size, recipe.size
     else:
-        centre, width, height = _cover(config, camera, image.pixels.shape[1] / image.pixels.shape[0])
+        centre, width, height = _cover(config, camera, image.size[0] / image.size[1])
     strength = _uniform(rng(seed, "video", index, "backdrop"), recipe.strength)
     return {"centre": centre, "width": width, "height": height, "strength": strength}
 

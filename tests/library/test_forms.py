@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from bl30k_gen.library.polygon import split, triangulate
-from bl30k_gen.library.procedural.forms import box, cylinder, extrude, lathe, smooth, sphere, tube
+from bl30k_gen.library.procedural.shapes.forms import box, cylinder, extrude, lathe, smooth, sphere, tube
 
 ANGLE = np.linspace(0, 2 * np.pi, 80)
 RING = np.stack([np.cos(ANGLE), np.sin(ANGLE), 0.3 * np.sin(3 * ANGLE)], axis=1)

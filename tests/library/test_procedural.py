@@ -1,14 +1,23 @@
 """The built-in library: everything loads, is deterministic, varied, within limits, and textured without smears."""
 
+import functools
 import random
 
 import numpy as np
 import pytest
 
+from benchmarks import builtin_library
 from bl30k_gen.library import procedural
+from bl30k_gen.library.health import remarks
 from bl30k_gen.library.load import Limits, load_asset
 
 SHAPES, TEXTURES, BACKGROUNDS = (sorted(procedural.FAMILIES[kind]) for kind in ("model", "texture", "background"))
+
+
+@functools.cache
+def load(kind, family, variant):
+    """Drawing is most of what these tests cost, so they share what they draw."""
+    return builtin_library.load(kind, family, variant)
 
 
 def variants(kind, family, count):
@@ -34,13 +43,13 @@ def stretch(model):
 
 
 @pytest.mark.parametrize("family", SHAPES)
-def test_shapes(family, limits):
+def test_shapes(family):
     smeared = total = 0.0
-    for path in variants("model", family, 3):
-        model = load_asset(path, "model", limits)
+    for model in (load("model", family, variant) for variant in range(2)):
         assert np.linalg.norm(np.ptp(model.vertices, axis=0)) == pytest.approx(1, abs=1e-5)
         assert np.abs(model.vertices.min(axis=0) + model.vertices.max(axis=0)).max() < 1e-5
         assert 100 < sum(len(part.faces) for part in model.parts) < 40_000
+        assert remarks(model) == []
         assert all(part.uv is not None for part in model.parts)
         assert all(0 <= channel <= 1 for part in model.parts for channel in part.colour)
         ratio, area = stretch(model)
@@ -49,14 +58,14 @@ def test_shapes(family, limits):
     assert smeared < 0.06 * total
 
 
-def test_many_shapes_bring_textures(limits):
-    textured = [load_asset(path, "model", limits).has_texture for f in SHAPES for path in variants("model", f, 2)]
+def test_many_shapes_bring_textures():
+    textured = [load("model", family, variant).has_texture for family in SHAPES for variant in range(2)]
     assert np.mean(textured) > 0.5
 
 
 @pytest.mark.parametrize("family", TEXTURES)
-def test_textures(family, limits):
-    pictures = [load_asset(path, "texture", limits).pixels for path in variants("texture", family, 2)]
+def test_textures(family):
+    pictures = [load("texture", family, variant).pixels for variant in range(2)]
     assert all(p.shape == (512, 512, 3) and p.dtype == np.uint8 and p.std() > 6 for p in pictures)
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 4
     for pixels in pictures:  # tiles: the step over the border is like the steps inside
@@ -65,8 +74,8 @@ def test_textures(family, limits):
 
 
 @pytest.mark.parametrize("family", BACKGROUNDS)
-def test_backgrounds(family, limits):
-    pixels = load_asset(f"builtin:background/{family}/00", "background", limits).pixels
+def test_backgrounds(family):
+    pixels = load("background", family, BACKGROUNDS.index(family) % procedural.VARIANTS).pixels
     assert pixels.shape == (768, 1024, 3) and pixels.dtype == np.uint8
     assert pixels.std() > 15
     assert 30 < pixels.mean() < 225  # neither black nor white
@@ -99,4 +108,61 @@ def test_digests_differ(limits):
 
 def test_limits_hold_here_too():
     small = Limits(max_faces=10, max_image_side=256, max_megapixels=1)
-    assert load_asset("builtin:background/sea/00", "background", small).pixels.shape == (192, 256, 3)
+    picture = load_asset("builtin:background/sea/00", "background", small)
+    assert picture.size == (256, 192)
+    assert picture.pixels.shape == (192, 256, 3)
+
+
+def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
+    def draw(_):
+        raise InterruptedError
+
+    monkeypatch.setitem(procedural.FAMILIES["background"], "sea", draw)
+    picture = load_asset("builtin:background/sea/00", "background", limits)
+    assert picture.size == (1024, 768)
+    assert len(picture.sha256) == 64
+    with pytest.raises(InterruptedError):
+        _ = picture.pixels
+
+
+def test_drawing_again_gives_the_same():
+    make, _ = procedural.find("builtin:texture/gravel/01", "texture")
+    assert (make() == make()).all()
+
+
+def test_each_shape_is_visibly_its_own():
+    """A slice of what ``python -m benchmarks.builtin_library measure`` compares."""
+    chosen = sorted(random.Random(8).sample(SHAPES, 16))
+    alike = np.array(list(builtin_library.likenesses(chosen, 1).values()))
+    assert (alike < builtin_library.ALIKE).mean() >= builtin_library.SHARE
+
+
+def drawn():
+    """(kind, family, variant) of what the tests above draw anyway."""
+    for kind, families in (("model", SHAPES), ("texture", TEXTURES)):
+        yield from ((kind, family, variant) for family in families for variant in range(2))
+    yield from (("background", family, k % procedural.VARIANTS) for k, family in enumerate(BACKGROUNDS))
+
+
+def test_no_change_of_a_picture_or_shape_goes_unnoticed():
+    pins = builtin_library.read_pins()
+    names = [
+        f"{kind}/{family}/{variant}" for kind in procedural.FAMILIES for family, variant in procedural.names(kind)
+    ]
+    remedy = "raise VERSION if what exists has changed, then python -m benchmarks.builtin_library pins"
+    assert pins["version"] == procedural.VERSION, remedy
+    assert list(pins["assets"]) == names, remedy
+    changed = [
+        f"{kind}/{family}/{variant:02d}"
+        for kind, family, variant in drawn()
+        if not builtin_library.is_as_pinned(
+            load(kind, family, variant), pins["assets"][f"{kind}/{family}/{variant:02d}"]
+        )
+    ]
+    assert not changed, remedy
+
+
+def test_pins_notice_a_change():
+    pins = builtin_library.read_pins()["assets"]
+    assert not builtin_library.is_as_pinned(load("texture", "gravel", 1), pins["texture/gravel/00"])
+    assert not builtin_library.is_as_pinned(load("model", "car", 1), pins["model/car/00"])

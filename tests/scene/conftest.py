@@ -38,7 +38,7 @@ def fake_catalogue(models: int = 12, textures: int = 7, backgrounds: int = 5) ->
 def fake_load(asset: FakeAsset) -> Model | Picture:
     """Every model is a cube, every second one with a texture; every picture is 3 : 2."""
     if not asset.id.startswith("model"):
-        return Picture(np.zeros((20, 30, 3), np.uint8), asset.id)
+        return Picture((30, 20), asset.id, lambda: np.zeros((20, 30, 3), np.uint8))
     cube = trimesh.creation.box()
     texture = np.zeros((2, 2, 3), np.uint8) if int(asset.id[-3:]) % 2 else None
     return as_model(cube.vertices, [cube.faces], asset.id, texture)

@@ -10,10 +10,24 @@ from scipy import fft
 from scipy.spatial import cKDTree
 
 Colour = tuple[float, float, float] | np.ndarray
+Random = np.random.Generator
+
+SIZE = 512  # pixels, of a texture
+
+
+def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column coordinates in 0..1."""
+    return np.mgrid[:size, :size] / size
+
+
+def pick(random: Random, *choices: str) -> np.ndarray:
+    """One of several colours written as six hexadecimal digits, sRGB."""
+    text = choices[random.integers(len(choices))]
+    return np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)]) / 255
 
 
 def fractal(
-    random: np.random.Generator, shape: tuple[int, int], slope: float = 1.6, stretch: tuple[float, float] = (1, 1)
+    random: Random, shape: tuple[int, int], slope: float = 1.6, stretch: tuple[float, float] = (1, 1)
 ) -> np.ndarray:
     """Smooth random hills, mean 0 and standard deviation 1, whose amplitude falls as frequency ** -slope.
 
@@ -28,7 +42,7 @@ def fractal(
     return hills / hills.std()
 
 
-def cells(random: np.random.Generator, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cells(random: Random, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Voronoi cells of a square that tiles: (cell number, distance to its seed and to the border in pixels)."""
     side = int(np.ceil(np.sqrt(count)))
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
@@ -73,7 +87,7 @@ def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(hue % 1, min(max(saturation, 0), 1), min(max(value, 0), 1)))
 
 
-def jitter(random: np.random.Generator, colour: Colour, amount: float) -> np.ndarray:
+def jitter(random: Random, colour: Colour, amount: float) -> np.ndarray:
     """A colour near another: its brightness, and a little of its hue."""
     return np.clip(np.asarray(colour) * (1 + random.normal(0, amount)) + random.normal(0, amount / 10, 3), 0, 1)
 

@@ -3,15 +3,14 @@
 import numpy as np
 from scipy import ndimage
 
-from bl30k_gen.library.procedural.patterns import Colour, fractal, mix, ramp, smoothstep, to_pixels
+from bl30k_gen.library.procedural.patterns import Colour, Random, fractal, mix, ramp, smoothstep, to_pixels
 
 HEIGHT, WIDTH = 768, 1024
-Random = np.random.Generator
 
 # From the zenith to the horizon, sRGB.
 SKIES = (
     [(0.20, 0.42, 0.72), (0.45, 0.66, 0.88), (0.82, 0.90, 0.95)],  # noon
-    [(0.10, 0.12, 0.30), (0.45, 0.28, 0.45), (0.95, 0.52, 0.32), (1.0, 0.80, 0.50)],  # sunset
+    [(0.20, 0.28, 0.46), (0.50, 0.46, 0.54), (0.92, 0.64, 0.46), (1.0, 0.83, 0.58)],  # sunset
     [(0.05, 0.07, 0.20), (0.14, 0.20, 0.42), (0.45, 0.45, 0.62), (0.85, 0.62, 0.55)],  # dusk
     [(0.48, 0.56, 0.66), (0.66, 0.72, 0.78), (0.84, 0.86, 0.86)],  # overcast
     [(0.30, 0.50, 0.72), (0.72, 0.74, 0.76), (0.98, 0.84, 0.64)],  # morning
@@ -45,10 +44,8 @@ def ridge(random: Random, rough: float) -> np.ndarray:
     return fractal(random, (1, WIDTH), 2.1 - rough)[0]
 
 
-def finish(random: Random, image: np.ndarray, blur: float = 0.0) -> np.ndarray:
-    """What a camera adds: a little unsharpness, darker corners, grain."""
-    if blur:
-        image = ndimage.gaussian_filter(image, (blur, blur, 0))
+def finish(random: Random, image: np.ndarray) -> np.ndarray:
+    """What a camera adds: darker corners, grain."""
     y, x = grid()
     corner = 1 - 0.22 * ((y - 0.5) ** 2 + (x - WIDTH / HEIGHT / 2) ** 2)
     grain = 0.012 * random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)

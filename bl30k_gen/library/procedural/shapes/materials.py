@@ -5,11 +5,10 @@ import functools
 import numpy as np
 
 from bl30k_gen.library.mesh import Material, linear
-from bl30k_gen.library.procedural.patterns import hsv
+from bl30k_gen.library.procedural.patterns import Random, hsv
 from bl30k_gen.library.procedural.textures import TEXTURES
 
 TEXTURE_SIZE = 256
-Random = np.random.Generator
 
 
 @functools.cache  # forms of the same material become one part

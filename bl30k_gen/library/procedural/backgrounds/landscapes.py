@@ -3,9 +3,22 @@
 import numpy as np
 from scipy import ndimage
 
-from bl30k_gen.library.procedural.canvas import HEIGHT, SKIES, WIDTH, Random, finish, grid, ridge, sample, sky
+from bl30k_gen.library.procedural.backgrounds.canvas import (
+    HEIGHT,
+    SKIES,
+    WIDTH,
+    Random,
+    finish,
+    grid,
+    ridge,
+    sample,
+    sky,
+)
+from bl30k_gen.library.procedural.backgrounds.lens import defocus
 from bl30k_gen.library.procedural.patterns import fractal, hsv, jitter, mix, smoothstep
 from bl30k_gen.library.procedural.textures import TEXTURES
+
+BLUR = (2.5, 6.0)  # pixels
 
 
 def mountains(random: Random) -> np.ndarray:
@@ -18,7 +31,7 @@ def mountains(random: Random) -> np.ndarray:
     rock = (np.array([0.42, 0.38, 0.36]), np.array([0.50, 0.42, 0.34]), np.array([0.30, 0.34, 0.40]))[
         random.integers(3)
     ]
-    wood = hsv(random.uniform(0.22, 0.36), random.uniform(0.3, 0.5), random.uniform(0.34, 0.5))
+    wood = hsv(random.uniform(0.20, 0.34), random.uniform(0.22, 0.40), random.uniform(0.20, 0.34))
     layers = int(random.integers(4, 7))
     snow_line = random.uniform(0.05, 0.2)
     for layer in range(layers):
@@ -49,7 +62,7 @@ def mountains(random: Random) -> np.ndarray:
         )
         water = mix(mirror * 0.82, np.asarray(colours[0]) * 0.55, 0.15 + 0.4 * away + 0.06 * wave)
         image = np.concatenate([image[:line], water])
-    return finish(random, image, 0.6)
+    return finish(random, defocus(image, random.uniform(*BLUR)))
 
 
 def sea(random: Random) -> np.ndarray:
@@ -84,7 +97,7 @@ def sea(random: Random) -> np.ndarray:
     if sunny:
         path = np.exp(-(((x - sun_x) / (0.05 + 0.45 * away)) ** 2)) * smoothstep(-0.1, 1.2, wave + 0.5 * (1 - calm))
         water = water + path[..., None] * np.array([0.95, 0.72, 0.42]) * 0.85
-    return finish(random, mix(image, water, smoothstep(-0.001, 0.001, y - horizon)), 0.6)
+    return finish(random, defocus(mix(image, water, smoothstep(-0.001, 0.001, y - horizon)), random.uniform(*BLUR)))
 
 
 def meadow(random: Random) -> np.ndarray:
@@ -98,7 +111,7 @@ def meadow(random: Random) -> np.ndarray:
         near = layer / 4
         crest = horizon - 0.05 + 0.36 * near**1.5 - (0.03 + 0.025 * near) * ridge(random, -0.2)
         depth = y - crest[None]
-        field = hsv(random.uniform(0.12, 0.33), random.uniform(0.4, 0.65), random.uniform(0.42, 0.72))
+        field = hsv(random.uniform(0.13, 0.28), random.uniform(0.32, 0.52), random.uniform(0.34, 0.62))
         tufts = fractal(random, (HEIGHT, WIDTH), 0.55, (0.7, 1)) * (0.3 + near)
         furrow = np.sin((x * 1.0 + 0.6 * depth) / (0.004 + 0.01 * near)) * (random.uniform() < 0.4) * 0.06
         ground = field * np.clip(0.92 + 0.13 * tufts + furrow - 0.5 * depth, 0.2, 1.3)[..., None]
@@ -133,7 +146,7 @@ def meadow(random: Random) -> np.ndarray:
         bloom = smoothstep(1.0, 0.85, r / (0.75 + 0.25 * np.cos(petals * np.arctan2(dy, dx))))
         tone = hsv(random.choice([0.98, 0.13, 0.78, 0.6, 0.05]), random.uniform(0.3, 0.8), 0.95)
         image[part] = mix(mix(image[part], tone, bloom), np.array([0.95, 0.80, 0.25]), smoothstep(0.32, 0.25, r))
-    return finish(random, image, 0.6)
+    return finish(random, defocus(image, random.uniform(*BLUR)))
 
 
 def desert(random: Random) -> np.ndarray:
@@ -163,7 +176,7 @@ def desert(random: Random) -> np.ndarray:
         )
         light = mix(light, haze, 0.6 * (1 - near) ** 1.5 + 0 * y)
         image = mix(image, light, smoothstep(-0.001, 0.001, depth))
-    return finish(random, image, 0.5)
+    return finish(random, defocus(image, random.uniform(*BLUR)))
 
 
 def forest(random: Random) -> np.ndarray:
@@ -209,4 +222,4 @@ def forest(random: Random) -> np.ndarray:
     rays = smoothstep(0.55, 1.6, fractal(random, (1, WIDTH), 1.2)[0])
     slant = np.clip((np.arange(WIDTH)[None] - 0.5 * np.arange(HEIGHT)[:, None]).astype(int) % WIDTH, 0, WIDTH - 1)
     image = image + 0.16 * (rays[slant] * np.clip(0.9 - y, 0, 1))[..., None] * mist
-    return finish(random, image, 0.6)
+    return finish(random, defocus(image, random.uniform(*BLUR)))
