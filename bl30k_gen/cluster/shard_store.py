@@ -26,7 +26,7 @@ from typing import Any
 from bl30k_gen.cluster import process
 from bl30k_gen.cluster.child import new_scratch
 from bl30k_gen.cluster.journal import EventLog
-from bl30k_gen.cluster.lease import Lease, LeaseLost, Leases, holder_of, try_rename
+from bl30k_gen.cluster.lease import Lease, LeaseLost, Leases, holder_of, holders, try_rename
 from bl30k_gen.cluster.shard_care import bury, remove_if_void, restore_records
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import METADATA, RGB, Layout, discard_staging, list_visible
@@ -65,9 +65,10 @@ class ShardStore:
         self._known = set(self.layout.published())
         self._unfinished = set(list_visible(self.layout.unfinished("").parent))
         self._observer.__enter__()
-        for shard in list_visible(self.layout.shards.making):
-            if shard.split("-")[0] in self._names[:1]:
-                self._bury(shard)
+        ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
+        if any([self._bury(shard) for shard in ours]):
+            for claim in holders(self.layout).values():
+                remove_if_void(claim)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -172,6 +172,6 @@ def _scan_hdf5(shard: Path) -> list[Row]:
     try:
         with h5py.File(shard, "r") as file:
             file.visititems(visit)
-    except OSError as error:
-        raise UserError(f"shard {shard} is cut off or no HDF5 file ({error})", _AGAIN) from None
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py's, for damage in different places
+        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
     return rows
