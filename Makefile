@@ -57,7 +57,7 @@ test: $(VENV)/.test
 
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render
-	$(BIN)/python -m benchmarks.faults --events 200
+	$(BIN)/python -m benchmarks.faults --events 210 --results docs/results/faults.md
 
 campaign-masks: $(VENV)/.render
 	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md

@@ -2,17 +2,18 @@
 
 Two supervisors work on one dataset while seeded random events hit them or their Blender children; whoever ends is
 started again, as a cluster would do. When all videos are there the dataset must be byte-identical to one that nobody
-disturbed, and a deep verification must find nothing. Then the next round begins, until there were enough events.
+disturbed, and a deep verification must find nothing. Then the next round begins, until there were enough events. All
+of it is done with videos as files, in tar shards and in HDF5 shards.
 
-    python -m benchmarks.faults --events 200 --seed 0
+    python -m benchmarks.faults --events 210 --results docs/results/faults.md
 
 The seed draws the events and the waits between them; where exactly they strike depends on the machine.
 Disk-full events need root, for a small tmpfs; without it they are left out, and the table says so.
 """
 
 import argparse
-import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.cluster.journal import run_entries
+from bl30k_gen.dataset.layout import Layout, list_visible
+from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.seeding import rng
 
@@ -34,9 +37,10 @@ RECIPE = [
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3", "--set", "render.samples=16"),
 ]
 LEASE_TIMEOUT = 3.0  # seconds; short, so that frozen owners are overtaken while the campaign looks on
+STORES = ("folder", "tar", "hdf5")
 KINDS = ("kill child", "crash child", "kill supervisor", "kill both", "terminate", "freeze", "disk full")
 DISK = "24m"
-PATIENCE = 300.0  # seconds in which a supervisor must end, or get on with its work
+PATIENCE = 900.0  # seconds in which a supervisor must end, or get on with its work
 EXPECTED_CODES = {0, 1, 2, 143, -signal.SIGKILL, -signal.SIGTERM}  # the last: in the first second, before any work
 
 
@@ -51,28 +55,35 @@ class Event:
 class Result:
     """What happened; ``faults`` is empty if the project kept its promises."""
 
+    store: str
     events: list[Event] = field(default_factory=list)
     rounds: int = 0
-    frames_rendered: int = 0
-    frames_needed: int = 0
+    videos: int = 0  # that were built, in all rounds
+    shards: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def summary(self) -> str:
-        kinds = Counter(event.kind for event in self.events)
-        lines = [f"{kinds[kind]:>4}  {kind}" for kind in KINDS]
-        again = self.frames_rendered - self.frames_needed
-        built = f"{self.rounds} builds of {self.frames_needed} frames in all, {again} of them rendered twice"
-        lines.append(f"{len(self.events)} events in {built}")
-        return "\n".join([*lines, *(f"FAULT: {fault}" for fault in self.faults)])
+
+def table(results: list[Result]) -> str:
+    """Events by kind and store, and what came of the builds."""
+    rows = [["event", *(result.store for result in results)], ["---"] * (len(results) + 1)]
+    counts = [Counter(event.kind for event in result.events) for result in results]
+    rows += [[kind, *(str(count[kind]) for count in counts)] for kind in KINDS]
+    rows.append(["**events**", *(str(len(result.events)) for result in results)])
+    rows.append(["builds, each byte-identical to a calm one", *(str(result.rounds) for result in results)])
+    rows.append(["videos in them", *(str(result.videos) for result in results)])
+    rows.append(["shards that they lie in", *(str(result.shards or "-") for result in results)])
+    rows.append(["faults: lost, doubled, different or left over", *(str(len(result.faults)) for result in results)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 class Campaign:
     """Args: events: how many. videos: of the dataset. recipe: flags of ``render``. folder: for everything."""
 
-    def __init__(self, events: int, seed: int, videos: int, recipe: list[str], folder: Path):
-        self.wanted, self.videos, self.recipe, self.folder = events, videos, recipe, folder
-        self.random = rng(seed, "faults")
-        self.result = Result()
+    def __init__(self, events: int, seed: int, videos: int, recipe: list[str], folder: Path, store: str = "folder"):
+        self.wanted, self.videos, self.recipe, self.folder, self.store = events, videos, recipe, folder, store
+        self.scratch = folder / "scratch"
+        self.random = rng(seed, "faults", store)
+        self.result = Result(store)
         self.kinds = [*KINDS]
         self.supervisors: list[subprocess.Popen] = []
         self.starts = 0
@@ -81,6 +92,7 @@ class Campaign:
         calm = self.folder / "calm"
         subprocess.run(self._command(calm, 1), check=True, capture_output=True, timeout=PATIENCE)
         expected = content(calm)
+        self.frames = sum(path.startswith("Annotations/") for path in expected) // self.videos
         disk = self.folder / "disk"
         disk.mkdir()
         mounted = not subprocess.run(
@@ -125,19 +137,19 @@ class Campaign:
         different = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
         self.result.faults += [f"{path} is not as in the calm build" for path in different]
         self.result.faults += [f"{p.video} {p.kind}: {p.detail}" for p in verify(out, deep=True).problems]
-        published: Counter[str] = Counter()
-        for log in sorted((out / "Logs").glob("*.jsonl")):
-            events = [json.loads(line)["event"] for line in log.read_text().splitlines() if line.endswith("}")]
-            self.result.frames_rendered += events.count("frame")
-            published[log.stem] += events.count("published")
+        layout = Layout(out)
+        published = Counter(entry["name"] for entry in run_entries(layout) if entry["event"] == "published")
         self.result.faults += [f"{name} was published {n} times" for name, n in published.items() if n > 1]
-        self.result.frames_needed += sum(path.startswith("Annotations/") for path in expected)
-        if left := [path.name for path in (out / ".staging").iterdir() if not path.name.startswith(".")]:
+        self.result.videos += len(layout.published())
+        records = filter(None, map(layout.recorded, layout.published()))
+        self.result.shards += len({shard for _, shard in records})
+        if left := list_visible(layout.making) + list_visible(layout.shards.making):
             self.result.faults.append(f"{' '.join(left)} is still in the making")
 
     def _command(self, out: Path, lease_timeout: float) -> list[str]:
         flags = ["--count", str(self.videos), "--threads-per-worker", "1", "--device", "cpu"]
         lease = ["--set", f"runtime.lease_timeout={lease_timeout}"]
+        flags += ["--store", self.store, "--scratch", str(self.scratch)]
         return [sys.executable, str(ROOT / "generate.py"), "render", *self.recipe, *lease, "--out", str(out), *flags]
 
     def _keep_two_running(self, out: Path) -> None:
@@ -160,19 +172,27 @@ class Campaign:
 
     def _wait_for_progress(self, out: Path) -> bool:
         """Let some frames pass, or now and then some time; False if a supervisor ended meanwhile."""
-        target = frames_done(out) + int(self.random.integers(1, 6))
+        target = self._frames_done(out) + int(self.random.integers(1, 6))
         deadline = time.monotonic() + (float(self.random.uniform(0.5, 5.0)) if self.random.random() < 0.3 else 60.0)
-        while time.monotonic() < deadline and frames_done(out) < target:
+        while time.monotonic() < deadline and self._frames_done(out) < target:
             if any(supervisor.poll() is not None for supervisor in self.supervisors):
                 return False
             time.sleep(0.02)
         time.sleep(float(self.random.uniform(0.0, 0.3)))
         return True
 
+    def _frames_done(self, out: Path) -> int:
+        """Masks that are there, published or not."""
+        if self.store == "folder":
+            patterns = ("Annotations/*/*.png", ".staging/*/*/Annotations/*.png")
+            return sum(not path.name.startswith(".") for pattern in patterns for path in out.glob(pattern))
+        in_hand = self.scratch.glob("*/.staging/*/Annotations/[!.]*.png")
+        return len(Layout(out).published()) * self.frames + sum(1 for _ in in_hand)
+
     def _strike(self, out: Path) -> Event:
         kind = self.kinds[self.random.integers(len(self.kinds))]
         victim = self.supervisors[self.random.integers(len(self.supervisors))]
-        event = Event(kind, f"{len(Layout(out).published())} videos, {frames_done(out)} frames")
+        event = Event(kind, f"{len(Layout(out).published())} videos, {self._frames_done(out)} frames")
         match kind:
             case "kill child" | "crash child":
                 number = signal.SIGKILL if kind == "kill child" else signal.SIGSEGV
@@ -214,16 +234,10 @@ class Campaign:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    """``{path: bytes}`` of all that a dataset is made of."""
-    folders = ("JPEGImages", "Annotations", "Metadata", "ImageSets")
-    files = (path for folder in folders for path in sorted((root / folder).rglob("*")) if path.is_file())
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
-
-
-def frames_done(out: Path) -> int:
-    """Masks that are there, published or not."""
-    patterns = ("Annotations/*/*.png", ".staging/*/*/Annotations/*.png")
-    return sum(not path.name.startswith(".") for pattern in patterns for path in out.glob(pattern))
+    """``{path: bytes}`` of all that a dataset is made of, however it is stored."""
+    store = open_dataset(root)
+    paths = [path for name in store.videos for path in store.members(name)] + store.image_set_paths()
+    return {path: store.tree.read(path) for path in paths}
 
 
 def children_of(parent: int) -> list[int]:
@@ -252,18 +266,44 @@ def end_all(supervisor: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=200)
+    parser.add_argument("--events", type=int, default=210, help="In all, shared by the stores.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--videos", type=int, default=6)
+    parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
+    parser.add_argument("--results", type=Path, help="Markdown file to write.")
     arguments = parser.parse_args()
-    begin = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bl30k-faults-") as folder:
-        campaign = Campaign(arguments.events, arguments.seed, arguments.videos, RECIPE, Path(folder))
-        result = campaign.run(lambda line: print(line, flush=True))
-    print(result.summary())
-    print(f"seed {arguments.seed}, {time.monotonic() - begin:.0f} s")
-    return 1 if result.faults else 0
+    begin, results = time.monotonic(), []
+    for store in arguments.stores:
+        with tempfile.TemporaryDirectory(prefix="bl30k-faults-") as folder:
+            events = -(-arguments.events // len(arguments.stores))
+            campaign = Campaign(events, arguments.seed, arguments.videos, RECIPE, Path(folder), store)
+            results.append(campaign.run(lambda line, store=store: print(f"{store:<7}{line}", flush=True)))
+    faults = [f"{result.store}: {fault}" for result in results for fault in result.faults]
+    minutes = (time.monotonic() - begin) / 60
+    took = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
+    print("\n".join([table(results), took, *(f"FAULT: {fault}" for fault in faults)]))
+    if arguments.results:
+        command = shlex.join(["python", "-m", "benchmarks.faults", *sys.argv[1:]])
+        load = " ".join(f"{load:.0f}" for load in os.getloadavg())
+        page = PAGE.format(command=command, table=table(results), took=took, cores=os.cpu_count(), load=load)
+        arguments.results.write_text("\n".join([page, *(f"FAULT: {fault}" for fault in faults)]), encoding="utf-8")
+    return 1 if faults else 0
 
+
+PAGE = """# Fault campaign
+
+`{command}`
+
+Two supervisors build a small real dataset (128x96) while random events hit them or their Blender children; whoever
+ends is started again. Each finished build is compared, byte by byte, with one that nobody disturbed, and
+`verify --deep` looks at it; nothing may be left in the making, no video may be published twice.
+
+{table}
+
+{took}, {cores} processors, load {load} at the end. *kill child*, *kill supervisor*, *kill both*: SIGKILL; *crash
+child*: SIGSEGV; *terminate*: SIGTERM, as on preemption; *freeze*: SIGSTOP for up to three times the lease's timeout,
+then SIGCONT; *disk full*: a tmpfs is filled up until both supervisors have given up.
+"""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -25,7 +25,9 @@ from bl30k_gen.cli_options import (
     Out,
     Overrides,
     Scratch,
+    StoreOption,
     Threads,
+    with_store,
 )
 from bl30k_gen.config import Config, difference, draft_of, load_config
 from bl30k_gen.errors import UserError
@@ -101,6 +103,7 @@ def render(
     threads: Threads = 0,
     device: Device = None,
     scratch: Scratch = None,
+    store: StoreOption = None,
     draft: Draft = False,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -111,7 +114,7 @@ def render(
     from bl30k_gen.dataset.layout import Layout, write_image_sets
 
     layout = Layout(out)
-    settings = _config(config, plan or out, overrides, draft)
+    settings = _config(config, plan or out, with_store(overrides, store), draft)
     catalogue = _catalogue(settings)
     if plan is not None:
         names, describe = dataset.planned(plan)
@@ -192,8 +195,9 @@ def pack(
     to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
 ) -> None:
     """Pack a dataset into one shard a segment, with MD5 and SHA-256 lists."""
-    from bl30k_gen.dataset.pack import SUFFIX, pack
+    from bl30k_gen.dataset.pack import pack
     from bl30k_gen.dataset.reader import open_dataset
+    from bl30k_gen.dataset.writers import SUFFIX
 
     if to not in SUFFIX:
         raise UserError(f"--to {to}", f"give one of {', '.join(SUFFIX)}")

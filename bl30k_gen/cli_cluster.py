@@ -16,6 +16,8 @@ from bl30k_gen.cli_options import (
     Out,
     Overrides,
     Scratch,
+    StoreOption,
+    with_store,
 )
 
 app = typer.Typer()
@@ -37,6 +39,7 @@ def submit(
     slurm: SlurmFile = None,
     slurm_overrides: SlurmOverrides = None,
     videos_per_task: PerTask = None,
+    store: StoreOption = None,
     dry_run: DryRun = False,
     draft: Draft = False,
     overrides: Overrides = None,
@@ -50,7 +53,7 @@ def submit(
 
     wanted = worklist.indices_from(count, None, indices)
     settings = load_settings(slurm, _changes(slurm_overrides, videos_per_task))
-    recipe = dataset.config_of(config, out, overrides or [])
+    recipe = dataset.config_of(config, out, with_store(overrides, store))
     recipe = draft_of(recipe) if draft else recipe
     submissions = Submissions(out)
     if dry_run:

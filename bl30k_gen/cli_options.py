@@ -17,3 +17,11 @@ Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small fr
 Threads = Annotated[int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: all.")]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="For temporary files; default: memory.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", help="folder, tar or hdf5: videos as files, or in shards. As runtime.store.")
+]
+
+
+def with_store(overrides: list[str] | None, store: str | None) -> list[str]:
+    """``--store`` is short for an override."""
+    return [*(overrides or []), *([] if store is None else [f"runtime.store={store}"])]

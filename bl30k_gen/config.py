@@ -33,6 +33,7 @@ Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
+Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(BaseModel):
@@ -278,6 +279,7 @@ class Runtime(Section):
     child_memory_gb: Positive  # above which it is replaced after the video in hand
     frame_timeout: Positive  # seconds without a sign of life before it is killed
     lease_timeout: Positive  # seconds without a sign of life before another worker takes over its video
+    store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with
 
 
 class Config(Section):

@@ -8,7 +8,7 @@ from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, difference, load_config
 from bl30k_gen.dataset.card import dataset_card
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.library.catalogue import Asset, Catalogue
@@ -45,6 +45,16 @@ def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> No
                 f"{layout.root} was begun with {key} = {old}, not {new}",
                 "give the same configuration, or another --out",
             )
+        if config.runtime.store != begun.runtime.store:
+            raise UserError(
+                f"{layout.root} was begun with --store {begun.runtime.store}, not {config.runtime.store}",
+                f"give --store {begun.runtime.store}, or another --out",
+            )
+    if config.runtime.store != "folder" and (layout.root / METADATA).is_dir():
+        raise UserError(
+            f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {config.runtime.store}",
+            "they were unpacked: set runtime.store: folder there to go on with folders",
+        )
     if record.exists():
         before = json.loads(record.read_text(encoding="utf-8"))
         if before["digest"] != assets["digest"]:

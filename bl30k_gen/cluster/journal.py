@@ -4,6 +4,7 @@
 run finished; all of them together tell of a whole dataset without a look at its videos.
 """
 
+import io
 import json
 import os
 import socket
@@ -24,12 +25,15 @@ class EventLog:
         with files.clear_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._file: io.FileIO | None = None  # opened once: a network file system is asked for every opening
         self._where = {"host": socket.gethostname(), "pid": os.getpid()}
 
     def write(self, event: Event) -> None:
         entry = {"time": time.time(), **self._where, **event}
-        with files.clear_disk_errors(self.path), open(self.path, "a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
+        with files.clear_disk_errors(self.path):
+            if self._file is None:
+                self._file = open(self.path, "ab", buffering=0)
+            self._file.write(f"{json.dumps(entry)}\n".encode())
 
 
 def run_log(layout: Layout) -> EventLog:

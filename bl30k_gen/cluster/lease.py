@@ -29,7 +29,7 @@ from pathlib import Path
 
 from bl30k_gen.cluster import process
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.layout import Layout, list_visible
 
 HEARTBEAT = "heartbeat"
 FREE = "free"
@@ -116,11 +116,11 @@ class Leases:
         """
         mine = self.layout.staging(name)
         with files.clear_disk_errors(mine):
-            holder = _holder(mine.parent)
+            holder = holder_of(mine.parent)
             if holder is None:
                 won = _begin(mine)
             elif holder.name == FREE or self._is_stale(holder):
-                won = _rename(holder, mine)
+                won = try_rename(holder, mine)
             else:
                 return None
         if not won and not mine.exists():  # over NFS a rename may be done and yet reported as failed
@@ -138,7 +138,7 @@ class Leases:
 
     def seen_alive(self, name: str) -> bool:
         """Whether the counter of the video's present holder has moved since ``take`` first saw it."""
-        return _holder(self.layout.staging(name).parent) in self._moving
+        return holder_of(self.layout.staging(name).parent) in self._moving
 
     def _is_stale(self, holder: Path) -> bool:
         if process.surely_dead(holder.name):
@@ -161,13 +161,12 @@ class Leases:
 
 def holders(layout: Layout) -> dict[str, Path]:
     """``{video: its lease's folder}`` of all videos in the making, from one listing for each of them."""
-    root = layout.root / ".staging"
-    names = sorted(n for n in os.listdir(root) if not n.startswith(".")) if root.exists() else []
-    found = {name: _holder(root / name) for name in names}
+    found = {name: holder_of(layout.making / name) for name in sorted(list_visible(layout.making))}
     return {name: holder for name, holder in found.items() if holder is not None}
 
 
-def _holder(home: Path) -> Path | None:
+def holder_of(home: Path) -> Path | None:
+    """What lies in ``.staging/<name>``: the folder that is its lease."""
     try:
         names = sorted(os.listdir(home))
     except FileNotFoundError:
@@ -181,12 +180,12 @@ def _begin(mine: Path) -> bool:
     try:
         (prepared / mine.name).mkdir(parents=True)
         (prepared / mine.name / HEARTBEAT).write_bytes(_counter(0))
-        return _rename(prepared, home)
+        return try_rename(prepared, home)
     finally:
         shutil.rmtree(prepared, ignore_errors=True)  # where it is still there
 
 
-def _rename(source: Path, target: Path) -> bool:
+def try_rename(source: Path, target: Path) -> bool:
     """Whether it was us; False if another was first."""
     try:
         os.rename(source, target)

@@ -10,11 +10,12 @@ from pathlib import Path
 from bl30k_gen.cluster import process
 from bl30k_gen.cluster.child import remove_dead_scratch, scratch_root
 from bl30k_gen.cluster.lease import FREE, Leases, holders
+from bl30k_gen.cluster.shard_care import bury, remove_if_void
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, finish_publishing
 
 UNFINISHED = (".new", ".discarded")  # hidden folders in .staging that a killed worker may leave
-WRITTEN = (".", "ImageSets", "Logs")  # folders with files that are written under a hidden name first
+WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # whose files have a hidden name at first
 OLD = 3600.0  # seconds; nothing takes so long to be written
 
 
@@ -35,35 +36,52 @@ def prune(layout: Layout, config: Config, scratch: Path | None, wait: Callable[[
     Raises:
         UserError: something may not be written.
     """
+    free = _free_leases if config.runtime.store == "folder" else _free_shards
     return Pruned(
-        leases=_free_leases(layout, config.runtime.lease_timeout, wait),
+        leases=free(layout, config, wait),
         logs=_remove_logs(layout),
         leftovers=_remove_leftovers(layout),
         scratch=len(remove_dead_scratch(scratch_root(scratch))),
     )
 
 
-def _free_leases(layout: Layout, timeout: float, wait: Callable[[float], None]) -> list[str]:
-    """Take over what is stale, and give it back."""
-    observer = Leases(Layout(layout.root, process.new_name()), timeout)
-    held = sorted(name for name, lease in holders(layout).items() if lease.name != FREE)
-    freed = _take_and_release(observer, held)
-    if len(freed) < len(held):
-        wait(timeout)
-        freed += _take_and_release(observer, [name for name in held if name not in freed])
-    return sorted(freed)
+def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
+    """Take over what is stale, and give it back; the videos of which that was done."""
+    observer = Leases(Layout(layout.root, process.new_name()), config.runtime.lease_timeout)
 
-
-def _take_and_release(observer: Leases, names: list[str]) -> list[str]:
-    """Those of the leases that could be had."""
-    freed = []
-    for name in names:
+    def free(name: str) -> bool:
         lease = observer.take(name)
-        if lease is not None:
-            finish_publishing(observer.layout, name)
-            observer.release(lease)
-            freed.append(name)
-    return freed
+        if lease is None:
+            return False
+        finish_publishing(observer.layout, name)
+        observer.release(lease)
+        return True
+
+    held = [name for name, lease in holders(layout).items() if lease.name != FREE]
+    return _all_that_can_be_had(free, held, observer.timeout, wait)
+
+
+def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
+    """Finish the shards of dead workers, and remove their claims; the videos that were claimed."""
+    runtime = config.runtime
+    observer = Leases(Layout(layout.shards.root, process.new_name()), runtime.lease_timeout)
+    with observer:  # copying a shard takes longer than others would wait
+        shards = list(holders(layout.shards))
+        _all_that_can_be_had(
+            lambda shard: bury(layout, runtime.store, observer, shard), shards, observer.timeout, wait
+        )
+    return [name for name, claim in holders(layout).items() if remove_if_void(claim)]
+
+
+def _all_that_can_be_had(
+    free: Callable[[str], bool], names: list[str], timeout: float, wait: Callable[[float], None]
+) -> list[str]:
+    """Those of the names that could be freed, at once or after a look at their owners' heartbeats."""
+    freed = [name for name in names if free(name)]
+    if len(freed) < len(names):
+        wait(timeout)
+        freed += [name for name in names if name not in freed and free(name)]
+    return sorted(freed)
 
 
 def _remove_logs(layout: Layout) -> int:
@@ -82,7 +100,8 @@ def _remove_logs(layout: Layout) -> int:
 
 def _remove_leftovers(layout: Layout) -> int:
     """Hidden files and folders that were being written when their writer was killed."""
-    found = [path for suffix in UNFINISHED for path in (layout.root / ".staging").glob(f".*{suffix}")]
+    making = (layout.making, layout.shards.making)
+    found = [path for folder in making for suffix in UNFINISHED for path in folder.glob(f".*{suffix}")]
     found += [path for folder in WRITTEN for path in (layout.root / folder).glob(".*.part")]
     removed = 0
     for path in found:

@@ -23,10 +23,11 @@ import numpy as np
 from bl30k_gen.cluster import process
 from bl30k_gen.cluster.child import BlenderChild, ChildDied, Event
 from bl30k_gen.cluster.journal import EventLog, run_log
-from bl30k_gen.cluster.lease import Lease, LeaseLost, Leases
+from bl30k_gen.cluster.lease import LeaseLost
+from bl30k_gen.cluster.store import Claim, Store, open_store
 from bl30k_gen.config import Config, Limits
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import Layout, describe_staged, finish_publishing, publish
+from bl30k_gen.dataset.layout import Layout, describe_staged, list_visible
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.errors import DiskFull, UserError
@@ -37,6 +38,7 @@ from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 
 ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
+_SET_ASIDE = ".failed.json"
 LOOK_AGAIN = 0.5  # seconds between two looks at a video that somebody else has
 
 Describe = Callable[[str], SampledScene]
@@ -89,10 +91,11 @@ class Supervisor:
     ):
         self.config, self.describe, self.execution = config, describe, execution
         self.layout = replace(layout, owner=process.new_name())
-        self.leases = Leases(self.layout, config.runtime.lease_timeout)
+        self.store: Store | None = None
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
         self.summary = Summary()
+        self.set_aside_before = set_aside_names(self.layout)
         self._on_event = on_event
         self._lock = threading.Lock()
         self._postponed: deque[str] = deque()
@@ -107,17 +110,21 @@ class Supervisor:
             UserError: something that concerns every video, such as a full disk. What is finished is kept.
         """
         begin = time.monotonic()
+        self.store = open_store(self.config, self.layout, self.execution.scratch, names)
         queue = iter(names)
         threads = [
             threading.Thread(target=self._work, args=(queue,), name=f"worker-{n}")
             for n in range(max(1, min(self.execution.workers, len(names))))
         ]
-        with self.leases:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.2)  # lets the main thread see signals
+        try:
+            with self.store:
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.2)  # lets the main thread see signals
+        except UserError as error:
+            self._error = self._error or error
         self.summary.seconds = time.monotonic() - begin
         self.summary.stopped = self.stopping.is_set()
         if self._error is not None:
@@ -159,7 +166,7 @@ class Supervisor:
         except IndexError:  # another thread has it
             return False
         if not worker.video(name):
-            alive = self.leases.seen_alive(name)
+            alive = self.store.seen_alive(name)
             (self.summary.elsewhere if alive else self._postponed).append(name)
         return True
 
@@ -186,6 +193,7 @@ class _Worker:
     def __init__(self, supervisor: Supervisor):
         self.supervisor = supervisor
         self.layout = supervisor.layout
+        self.store = supervisor.store
         self.child: BlenderChild | None = None
 
     def close(self) -> None:
@@ -195,47 +203,47 @@ class _Worker:
 
     def video(self, name: str) -> bool:
         """Bring one video to its end, whatever that is. False if somebody else has it."""
-        leases = self.supervisor.leases
-        if self.layout.is_published(name) and not self.layout.staging(name).parent.exists():
+        if self.store.has(name):
             self._already(name)
             return True
-        lease = leases.take(name)
-        if lease is None:
+        claim = self.store.take(name)
+        if claim is None:
             return False
         try:
-            if finish_publishing(self.layout, name):
+            if self.store.complete(name):
                 self._already(name)
             else:
-                self._make(name, lease)
+                self._make(name, claim)
         except (LeaseLost, OSError, UserError):
-            if lease.held():
+            if claim.held():
                 raise
             if self.child is not None:  # it may be in the middle of that video
                 self.child.kill()
                 self.close()
             return False
         finally:
-            leases.release(lease)
+            self.store.release(claim)
         return True
 
     def _already(self, name: str) -> None:
         self.supervisor.summary.already.append(name)
         self.supervisor.say({"event": "already", "name": name})
 
-    def _make(self, name: str, lease: Lease) -> None:
+    def _make(self, name: str, claim: Claim) -> None:
         summary = self.supervisor.summary
         scene = self.supervisor.describe(name)
         summary.refusals.update(scene.refusals)
-        log = EventLog(self.layout.log(name))
+        log = self.store.log(name)
         begin, self.frame_seconds = time.monotonic(), []
         try:
-            if not self._render(scene.spec, log, lease):
+            if not self._render(scene.spec, log, claim):
                 return
             end = {"event": "published", "name": name}
             summary.rendered.append(name)
-            _set_aside_note(self.layout, name).unlink(missing_ok=True)
+            if name in self.supervisor.set_aside_before:
+                _set_aside_note(self.layout, name).unlink(missing_ok=True)
         except Failed as failure:
-            lease.require()
+            claim.require()
             end = {"event": "set_aside", "name": name, "reason": str(failure)}
             files.write_atomically(_set_aside_note(self.layout, name), json.dumps({"reason": str(failure)}) + "\n")
             summary.set_aside[name] = str(failure)
@@ -245,15 +253,16 @@ class _Worker:
         self.supervisor.journal.write({**end, **spent, "frame_seconds": median})
         self.supervisor.say(end)
 
-    def _render(self, spec: SceneSpec, log: EventLog, lease: Lease) -> bool:
+    def _render(self, spec: SceneSpec, log: EventLog, claim: Claim) -> bool:
         """Whether the video is published now; False if the run was stopped before."""
-        scene_file = stage(self.layout, spec)
+        frames = self.store.frames
+        scene_file = stage(frames, spec)
         crashes = mismatches = 0
         while True:
             try:
                 finished, progress = False, False
                 for event in self._events(scene_file, log):
-                    if lease.lost:
+                    if claim.lost:
                         raise LeaseLost
                     if event["event"] == "frame":
                         progress = True
@@ -270,20 +279,18 @@ class _Worker:
                     if self.supervisor.stopping.is_set():
                         return False
                     raise ChildDied("Blender alone was told to stop", [])
-                problems, areas = examine(spec, self.supervisor.config, self.layout)
+                problems, areas = examine(spec, self.supervisor.config, frames)
                 if not problems:
-                    metadata = self._metadata(spec, areas)
-                    lease.require()
-                    publish(self.layout, spec.name, metadata)
+                    self.store.publish(claim, self._metadata(spec, areas))
                     return True
-                discard_frames(self.layout, spec.name)
+                discard_frames(frames, spec.name)
                 mismatches += 1
                 reason, details = "the masks do not show what the scene says", problems[:20]
             except ChildDied as death:
                 self.close()
                 crashes = 1 if progress else crashes + 1
                 reason, details = death.reason, death.log
-            lease.require()
+            claim.require()
             log.write({"event": "failure", "reason": reason, "details": details})
             if self.supervisor.stopping.is_set():
                 return False
@@ -314,7 +321,7 @@ class _Worker:
             intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
             extrinsics=extrinsics(spec.camera, frames, spec.static),
             poses=np.array([object_poses(described, frames, spec.static) for described in spec.objects]),
-            files=describe_staged(self.layout, spec.name, frames),
+            files=describe_staged(self.store.frames, spec.name, frames),
         )
 
 
@@ -360,8 +367,13 @@ def cached_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
 
 def set_aside(layout: Layout) -> dict[str, str]:
     """``{name: reason}`` of the videos that were given up."""
-    notes = sorted((layout.root / "Logs").glob("*.failed.json"))
-    return {note.name.removesuffix(".failed.json"): json.loads(note.read_text())["reason"] for note in notes}
+    names = set_aside_names(layout)
+    return {name: json.loads(_set_aside_note(layout, name).read_text())["reason"] for name in names}
+
+
+def set_aside_names(layout: Layout) -> list[str]:
+    logs = list_visible(layout.root / "Logs")
+    return sorted(log.removesuffix(_SET_ASIDE) for log in logs if log.endswith(_SET_ASIDE))
 
 
 def project_version() -> str:
@@ -373,4 +385,4 @@ def project_version() -> str:
 
 
 def _set_aside_note(layout: Layout, name: str) -> Path:
-    return layout.root / "Logs" / f"{name}.failed.json"
+    return layout.root / "Logs" / f"{name}{_SET_ASIDE}"

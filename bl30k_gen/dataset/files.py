@@ -69,12 +69,18 @@ def sync(path: Path) -> None:
     """Have a file's contents, or a folder's names, written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        sync_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """As ``sync``, of an open file."""
+    try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
             raise
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

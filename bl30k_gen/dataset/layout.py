@@ -6,6 +6,13 @@
 
 A video is published when ``Metadata/<video>.json`` exists: it comes last, by rename. Whatever has no metadata is
 not part of the dataset.
+
+A dataset may be rendered into shards instead (``runtime.store``), which hold the first three folders:
+
+    Shards/<shard>.tar (or .h5)               a finished shard, its index beside it
+    Shards/.published/<video>                 a link whose text is <split>/<shard>; it comes last, by rename
+    Shards/.staging/<shard>/<owner>/          a shard in the making, see dataset/part.py
+    Shards/.unfinished/<video>.tar            the frames so far of a video whose rendering was stopped
 """
 
 import contextlib
@@ -13,7 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +31,7 @@ from bl30k_gen.errors import UserError
 RGB, MASK, METADATA, IMAGE_SETS = "JPEGImages", "Annotations", "Metadata", "ImageSets"
 FRAME_FOLDERS = {RGB: ".jpg", MASK: ".png"}
 SPLITS = ("train", "val")
+SHARDS = "Shards"
 
 
 def frame_name(folder: str, frame: int) -> str:
@@ -67,9 +75,14 @@ class Layout:
     def card(self) -> Path:
         return self.root / "DATASET.md"
 
+    @property
+    def making(self) -> Path:
+        """Where everything lies that is in the making."""
+        return self.root / ".staging"
+
     def staging(self, name: str) -> Path:
         """Folder of a video in the making."""
-        return self.root / ".staging" / name / self.owner
+        return self.making / name / self.owner
 
     def staged_scene(self, name: str) -> Path:
         return self.staging(name) / "scene.json"
@@ -83,14 +96,45 @@ class Layout:
     def staged_metadata(self, name: str) -> Path:
         return self.staging(name) / "metadata.json"
 
+    @property
+    def shards(self) -> "Layout":
+        """Places of the shards that videos are rendered into; a shard in the making is staged as a video is."""
+        return replace(self, root=self.root / SHARDS)
+
+    @property
+    def records(self) -> Path:
+        """Folder of the links that say in which shard each video was published."""
+        return self.root / SHARDS / ".published"
+
+    def record(self, name: str) -> Path:
+        return self.records / name
+
+    def recorded(self, name: str) -> tuple[str, str] | None:
+        """(split, shard) of a video that was published in a shard."""
+        try:
+            split, _, shard = os.readlink(self.record(name)).partition("/")
+        except OSError:
+            return None
+        return split, shard
+
+    def unfinished(self, name: str) -> Path:
+        """The frames so far of a video that is rendered into a shard."""
+        return self.root / SHARDS / ".unfinished" / f"{name}.tar"
+
     def is_published(self, name: str) -> bool:
-        return self.metadata(name).exists()
+        return self.metadata(name).exists() or os.path.lexists(self.record(name))
 
     def published(self) -> list[str]:
-        """Names of the published videos, sorted, from one listing of a folder."""
-        with contextlib.suppress(FileNotFoundError):
-            names = os.listdir(self.root / METADATA)
-            return sorted(n.removesuffix(".json") for n in names if n.endswith(".json") and not n.startswith("."))
+        """Names of the published videos, sorted, from listings alone."""
+        names = [n.removesuffix(".json") for n in list_visible(self.root / METADATA) if n.endswith(".json")]
+        return sorted(names + list_visible(self.records))
+
+
+def list_visible(folder: Path) -> list[str]:
+    """Names in a folder, without hidden ones; none where it does not exist."""
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except FileNotFoundError:
         return []
 
 
@@ -161,7 +205,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
 
 def discard_staging(layout: Layout, name: str) -> None:
     """Remove what is staged of a video, at one stroke for whoever looks."""
-    discarded = layout.root / ".staging" / f".{name}.{layout.owner}.discarded"
+    discarded = layout.making / f".{name}.{layout.owner}.discarded"
     with contextlib.suppress(FileNotFoundError):
         os.rename(layout.staging(name), discarded)
     shutil.rmtree(discarded, ignore_errors=True)
@@ -193,7 +237,7 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
         known = {name: split for split in SPLITS for name in read_image_set(layout.image_set(split))}
         splits: dict[str, list[str]] = {split: [] for split in SPLITS}
         for name in layout.published():
-            splits[known.get(name) or _split(layout.metadata(name))].append(name)
+            splits[known.get(name) or _split(layout, name)].append(name)
         for split, names in splits.items():
             text = "".join(f"{name}\n" for name in names)
             path = layout.image_set(split)
@@ -221,8 +265,11 @@ def read_image_set(path: Path) -> list[str]:
         return []
 
 
-def _split(path: Path) -> str:
+def _split(layout: Layout, name: str) -> str:
+    path = layout.metadata(name)
     try:
+        if recorded := layout.recorded(name):
+            return recorded[0]
         split = json.loads(path.read_text(encoding="utf-8"))["split"]
     except (ValueError, KeyError, TypeError):
         split = None

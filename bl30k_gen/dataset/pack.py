@@ -6,110 +6,21 @@ each file is a one-dimensional uint8 array at that path. Packing the same files 
 """
 
 import hashlib
-import io
 import re
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import FRAME_FOLDERS, METADATA, Layout, finish_publishing, move_folder
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
 from bl30k_gen.dataset.trees import ShardTree
+from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
 from bl30k_gen.errors import UserError
 
-Kind = Literal["tar", "hdf5"]
-SUFFIX: dict[Kind, str] = {"tar": ".tar", "hdf5": ".h5"}
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
 _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
-
-
-class TarWriter:
-    """Writes a tar whose bytes depend on nothing but the members and their order."""
-
-    def __init__(self, path: Path):
-        self._tar = tarfile.open(path, "w", format=tarfile.PAX_FORMAT)
-
-    def add(self, path: str, data: bytes) -> None:
-        entry = tarfile.TarInfo(path)  # owner, group and time stay 0
-        entry.size = len(data)
-        self._tar.addfile(entry, io.BytesIO(data))
-        self._tar.members = []  # it would remember every header
-
-    def close(self) -> None:
-        self._tar.close()
-
-
-class Hdf5Writer:
-    """Writes each file as a contiguous uint8 array, so that it can also be read without HDF5."""
-
-    def __init__(self, path: Path):
-        import h5py
-
-        self._disk = _Disk(path)
-        self._file = h5py.File(self._disk, "w", libver="latest")
-
-    def add(self, path: str, data: bytes) -> None:
-        self._file.create_dataset(path, data=np.frombuffer(data, np.uint8))
-        self._disk.raise_failure()
-
-    def close(self) -> None:
-        self._file.close()
-        self._disk.close()
-        self._disk.raise_failure()
-
-
-class _Disk(io.FileIO):
-    """A file that keeps a failed write to itself until it is asked: the HDF5 library crashes on a full disk."""
-
-    def __init__(self, path: Path):
-        super().__init__(path, "w+")
-        self._failure: OSError | None = None
-
-    def write(self, data: memoryview) -> int:
-        view = memoryview(data).cast("B")
-        written = 0
-        try:
-            while written < len(view) and self._failure is None:
-                written += super().write(view[written:])
-        except OSError as error:
-            self._failure = error
-        return len(view)
-
-    def raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-
-WRITERS: dict[Kind, Callable[[Path], TarWriter | Hdf5Writer]] = {"tar": TarWriter, "hdf5": Hdf5Writer}
-
-
-def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]]) -> None:
-    """Write a shard that appears complete or not at all.
-
-    Raises:
-        UserError: the disk is full, or the folder may not be written.
-    """
-    with files.clear_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = files.temporary_name(path)
-        try:
-            writer = WRITERS[kind](temporary)
-            try:
-                for name, data in members:
-                    writer.add(name, data)
-            finally:
-                writer.close()
-            files.sync(temporary)
-            files.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def pack(

@@ -14,8 +14,9 @@ import numpy as np
 
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB
-from bl30k_gen.dataset.trees import FolderTree, ShardTree
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.part import find_shards
+from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 
 _RGB_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -25,8 +26,13 @@ _RESOLUTION = "480p"  # the one that is taken of several
 log = logging.getLogger(__name__)
 
 
-def open_dataset(path: str | Path) -> "VideoStore":
-    """Open a dataset: a folder, one tar or HDF5 shard, or a folder of shards.
+def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStore":
+    """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
+
+    Of the last, also shards in the making are read, as far as they go.
+
+    Args:
+        damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
 
     Raises:
         UserError: nothing of the kind is there.
@@ -35,13 +41,15 @@ def open_dataset(path: str | Path) -> "VideoStore":
     if path.is_file():
         if path.suffix not in shards.SUFFIXES:
             raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
-        return VideoStore(path, ShardTree([path]))
+        return VideoStore(path, ShardTree([path], damaged=damaged))
     if not path.is_dir():
         raise UserError(f"dataset {path} does not exist", "check the path")
     if (path / RGB).is_dir():
         return VideoStore(path, FolderTree(path))
+    if (path / SHARDS).is_dir():
+        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged))
     if found := sorted(p for p in path.iterdir() if p.suffix in shards.SUFFIXES):
-        return VideoStore(path, ShardTree(found))
+        return VideoStore(path, ShardTree(found, damaged=damaged))
     inner = sorted(p.parent for p in path.glob(f"*/{RGB}"))
     if len(inner) == 1:
         return VideoStore(inner[0], FolderTree(inner[0]))
@@ -128,7 +136,7 @@ class VideoStore:
             if words := line.split():
                 names[PurePosixPath(words[0]).parent.name or words[0]] = None
         if unknown := sorted(names.keys() - set(self.videos)):
-            if isinstance(self.tree, FolderTree):
+            if self.tree.complete:
                 raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
             log.warning("%s: %d of %d videos of list %s are not here", self.path, len(unknown), len(names), split)
         return [name for name in names if name not in set(unknown)]

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import tarfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from bl30k_gen.errors import UserError
 SUFFIXES = (".tar", ".h5", ".hdf5")
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
 _AGAIN = "copy or download it again"
+_NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a missing or damaged index raises
+
+Row = tuple[str, int, int]  # path in the shard, offset and bytes of the contents
 
 
 @dataclass(frozen=True)
@@ -31,39 +35,73 @@ class Folder:
     sizes: np.ndarray  # (N,) int64
 
 
-def index_shard(shard: Path) -> dict[str, Folder]:
+def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
     """Folders of a shard by their path there ("" is its root), from its saved index or by scanning it.
 
     Raises:
         UserError: the shard is missing, compressed, cut off or damaged.
     """
-    index = index_path(shard)
     try:
         identity = _identity(shard)
     except OSError as error:
         raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        saved = json.loads(index.read_text(encoding="utf-8"))
-        if saved["shard"] == identity:
-            return _folders(saved["folders"], shard, identity["bytes"])
-    scanned: dict[str, list[tuple[str, int, int]]] = {}
-    for path, offset, size in _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard):
-        folder, slash, name = path.rpartition("/")
-        if slash and not folder:
-            raise UserError(f"shard {shard}: {path} is an absolute path", "do not trust it")
-        scanned.setdefault(folder, []).append((name, offset, size))
-    # A tar may hold a path twice; the later one counts, as it does when unpacking.
-    columns = {
-        folder: [list(column) for column in zip(*sorted({row[0]: row for row in rows}.values()), strict=True)]
-        for folder, rows in sorted(scanned.items())
-    }
+    if trust_saved:
+        with contextlib.suppress(*_NO_INDEX):
+            saved = json.loads(index_path(shard).read_text(encoding="utf-8"))
+            if saved["shard"] == identity:
+                return _folders(saved["folders"], shard, identity["bytes"])
+    columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
-        write_atomically(index, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
+        _save(index_path(shard), identity, columns)
     return _folders(columns, shard, identity["bytes"])
+
+
+def index_rows(rows: Iterable[Row], shard: Path) -> dict[str, Folder]:
+    """As ``index_shard``, of a file in which the rows are known. Raises UserError where it is cut off."""
+    return _folders(_columns(rows, shard), shard, shard.stat().st_size)
+
+
+def index_damaged(shard: Path) -> dict[str, Folder]:
+    """What can be had of a shard that ``index_shard`` refuses: what its index lists, or what precedes the damage."""
+    rows: list[Row] = []
+    end = shard.stat().st_size if shard.exists() else 0
+    try:
+        saved = json.loads(index_path(shard).read_text(encoding="utf-8"))["folders"]
+        for folder, columns in saved.items():
+            rows += ((f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
+    except _NO_INDEX:
+        with contextlib.suppress(UserError, OSError):
+            for row in _scan(shard):
+                rows.append(row)
+    return _folders(_columns((row for row in rows if row[1] + row[2] <= end), shard), shard, end)
+
+
+def save_index(shard: Path, rows: Iterable[Row], place: Path) -> None:
+    """Save the index of a shard that lies in ``shard`` now and will lie in ``place``."""
+    _save(index_path(place), _identity(shard), _columns(rows, shard))
 
 
 def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".index.json")
+
+
+def _save(path: Path, identity: dict[str, int | str], columns: dict[str, list[list]]) -> None:
+    write_atomically(path, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
+
+
+def _columns(rows: Iterable[Row], shard: Path) -> dict[str, list[list]]:
+    """``{folder: [names, offsets, sizes]}``, sorted."""
+    found: dict[str, dict[str, Row]] = {}
+    for path, offset, size in rows:
+        folder, slash, name = path.rpartition("/")
+        if slash and not folder:
+            raise UserError(f"shard {shard}: {path} is an absolute path", "do not trust it")
+        # A tar may hold a path twice; the later one counts, as it does when unpacking.
+        found.setdefault(folder, {})[name] = (name, offset, size)
+    return {
+        folder: [list(column) for column in zip(*sorted(of_name.values()), strict=True)]
+        for folder, of_name in sorted(found.items())
+    }
 
 
 def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str, Folder]:
@@ -95,14 +133,17 @@ def _identity(shard: Path) -> dict[str, int | str]:
     return {"bytes": size, "ends": hashlib.sha256(ends).hexdigest()}
 
 
-def _scan_tar(shard: Path) -> list[tuple[str, int, int]]:
-    rows = []
+def _scan(shard: Path) -> Iterable[Row]:
+    return _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard)
+
+
+def _scan_tar(shard: Path) -> Iterator[Row]:
     try:
         with tarfile.open(shard, "r:") as archive:
             while (entry := archive.next()) is not None:
                 archive.members = []  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
-                    rows.append((entry.name.removeprefix("./"), entry.offset_data, entry.size))
+                    yield entry.name.removeprefix("./"), entry.offset_data, entry.size
                 elif not entry.isdir():
                     raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
             end = archive.offset
@@ -114,10 +155,9 @@ def _scan_tar(shard: Path) -> list[tuple[str, int, int]]:
         # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _AGAIN)
-    return rows
 
 
-def _scan_hdf5(shard: Path) -> list[tuple[str, int, int]]:
+def _scan_hdf5(shard: Path) -> list[Row]:
     import h5py
 
     rows = []
@@ -132,6 +172,6 @@ def _scan_hdf5(shard: Path) -> list[tuple[str, int, int]]:
     try:
         with h5py.File(shard, "r") as file:
             file.visititems(visit)
-    except OSError as error:
-        raise UserError(f"shard {shard} is cut off or no HDF5 file ({error})", _AGAIN) from None
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py's, for damage in different places
+        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
     return rows

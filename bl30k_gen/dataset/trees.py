@@ -2,18 +2,25 @@
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
-from bl30k_gen.dataset.shards import index_shard
+from bl30k_gen.dataset.part import PART, index_part
+from bl30k_gen.dataset.shards import Folder, index_damaged, index_shard
 from bl30k_gen.errors import UserError
+
+Damaged = Callable[[Path, UserError], None]
+
+_OF_VIDEOS = (RGB, MASK, METADATA)
 
 
 class FolderTree:
     """A folder on disk. Hidden files are left out: they are still being written."""
+
+    complete = True  # what lists name is there
 
     def __init__(self, root: Path):
         self.root = root
@@ -54,14 +61,22 @@ class ShardTree:
 
     What comes before ``JPEGImages`` in the paths of a shard is left out. Safe in
     forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
+
+    Args:
+        shards: finished ones, and parts of those in the making.
+        beside: the folder of a dataset that was rendered into shards: what is no video is read from there.
+        damaged: called with each shard that cannot be read, which then counts as far as it can. Shards are scanned
+            for this, whatever their saved indexes say.
     """
 
-    def __init__(self, shards: Sequence[Path]):
+    def __init__(self, shards: Sequence[Path], beside: FolderTree | None = None, damaged: Damaged | None = None):
         self.shards = [Path(shard) for shard in shards]
+        self.beside = beside
+        self.complete = beside is not None
         self._descriptors: dict[int, int] = {}
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
-            index = index_shard(shard)
+            index = _index(shard, damaged)
             prefix = _prefix_before_frames(index, shard)
             for path, folder in index.items():
                 inside = (path + "/").removeprefix(prefix).rstrip("/")
@@ -74,19 +89,24 @@ class ShardTree:
                 self._children.setdefault(path, set()).add(name)
 
     def folders(self, path: str) -> list[str]:
-        return sorted(self._children.get(path, ()))
+        beside = self.beside.folders(path) if self._is_beside(path) else []
+        return sorted(self._children.get(path, set()).union(beside))
 
     def files(self, path: str) -> list[str]:
+        if self._is_beside(path):
+            return self.beside.files(path)
         return list(self._index[path][0]) if path in self._index else []
 
     def exists(self, path: str) -> bool:
-        return self._position(path) is not None
+        return self.beside.exists(path) if self._is_beside(path) else self._position(path) is not None
 
     def size(self, path: str) -> int:
-        return self._row(path)[2]
+        return self.beside.size(path) if self._is_beside(path) else self._row(path)[2]
 
     def read(self, path: str) -> bytes:
         """Contents of a file. Raises UserError naming a file that is not there or is cut off."""
+        if self._is_beside(path):
+            return self.beside.read(path)
         shard, offset, size = self._row(path)
         try:
             if shard not in self._descriptors:
@@ -98,12 +118,19 @@ class ShardTree:
             raise UserError(f"shard {self.shards[shard]} is cut off in {path}", "copy or download it again")
         return data
 
+    def shard_of(self, path: str) -> Path:
+        """The shard, or part of one, that holds a file of a video."""
+        return self.shards[self._row(path)[0]]
+
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_descriptors": {}}
 
     def __del__(self):
         for descriptor in getattr(self, "_descriptors", {}).values():
             os.close(descriptor)
+
+    def _is_beside(self, path: str) -> bool:
+        return self.beside is not None and path.split("/")[0] not in _OF_VIDEOS
 
     def _position(self, path: str) -> int | None:
         folder, _, name = path.rpartition("/")
@@ -127,13 +154,25 @@ class ShardTree:
         rows: dict[str, tuple[int, int, int]] = {}
         for shard, names, offsets, sizes in parts:
             for row in zip(names, offsets.tolist(), sizes.tolist(), strict=True):
-                if row[0] in rows and path.split("/")[0] in (RGB, MASK, METADATA):
+                if row[0] in rows and path.split("/")[0] in _OF_VIDEOS:
                     both = f"{self.shards[rows[row[0]][0]]} and {self.shards[shard]}"
                     raise UserError(f"{path}/{row[0]} is in both {both}", "leave one of them out")
                 rows.setdefault(row[0], (shard, *row[1:]))
         ordered = sorted(rows)
         columns = np.array([rows[name] for name in ordered], np.int64).T
         return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
+
+
+def _index(shard: Path, damaged: Damaged | None) -> dict[str, Folder]:
+    if shard.name == PART:
+        return index_part(shard)
+    try:
+        return index_shard(shard, trust_saved=damaged is None)
+    except UserError as error:
+        if damaged is None:
+            raise
+        damaged(shard, error)
+        return index_damaged(shard)
 
 
 def _prefix_before_frames(folders: Iterable[str], shard: Path) -> str:

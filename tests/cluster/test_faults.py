@@ -8,7 +8,9 @@ TINIER = ["--set", "video={frames: 4, width: 64, height: 48}"]
 
 
 @pytest.mark.xdist_group("slurm")  # the two heaviest rooms one after the other
-def test_ten_random_faults_change_nothing(tiny, tmp_path):
-    result = Campaign(events=10, seed=3, videos=3, recipe=[*tiny, *TINIER], folder=tmp_path).run(print)
-    assert len(result.events) == 10 and result.rounds >= 1
+@pytest.mark.parametrize(("store", "events"), [("folder", 10), ("tar", 5)])
+def test_random_faults_change_nothing(tiny, tmp_path, store, events):
+    campaign = Campaign(events, seed=3, videos=3, recipe=[*tiny, *TINIER], folder=tmp_path, store=store)
+    result = campaign.run(print)
+    assert len(result.events) == events and result.rounds >= 1
     assert result.faults == []

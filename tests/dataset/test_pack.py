@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bl30k_gen.dataset import pack
+from bl30k_gen.dataset import pack, writers
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 
@@ -73,7 +73,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_shard(small_disk, kind):
             yield f"JPEGImages/a/{i:05d}.jpg", bytes(60_000)
 
     with pytest.raises(UserError, match=f"no space left in {small_disk} for x.shard"):
-        pack.write_shard(small_disk / "x.shard", kind, members())
+        writers.write_shard(small_disk / "x.shard", kind, members())
     assert list(small_disk.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bl30k_gen.dataset import masks, pack
+from bl30k_gen.dataset import masks, pack, writers
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 
@@ -118,7 +118,7 @@ def test_the_index_is_saved_reused_and_renewed(dataset, tmp_path, monkeypatch):
     index.write_text("{}")
     assert open_dataset(shard).rgb_bytes("a00000", 0) == store.rgb_bytes("a00000", 0)
     assert index.read_bytes() == saved
-    pack.write_shard(shard, "tar", iter([("JPEGImages/z/00000.jpg", b"new")]))
+    writers.write_shard(shard, "tar", iter([("JPEGImages/z/00000.jpg", b"new")]))
     assert open_dataset(shard).rgb_bytes("z", 0) == b"new"
 
 
