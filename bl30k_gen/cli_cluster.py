@@ -1,4 +1,4 @@
-"""Commands for a build on a cluster: submit, status, resubmit, prune."""
+"""Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,14 @@ from bl30k_gen.cli_options import (
     ConfigFile,
     CountOption,
     Dataset,
+    Device,
     Draft,
     IndicesOption,
     Json,
     Out,
     Overrides,
     Scratch,
+    Threads,
 )
 
 app = typer.Typer()
@@ -59,6 +61,35 @@ def submit(
     dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
     print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
+
+
+@app.command()
+def estimate(
+    config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="Videos of the build.")] = 30000,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
+    threads: Threads = 0,
+    device: Device = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to time scenes: more is more certain.")] = 90,
+    scratch: Scratch = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Time real frames here, and say what a build will take: hours, nodes and disk, with their uncertainty."""
+    from tqdm import tqdm
+
+    from bl30k_gen.cluster.estimate import estimate
+    from bl30k_gen.cluster.slurm import allotted_threads
+    from bl30k_gen.cluster.worker import Execution
+    from bl30k_gen.config import load_config
+
+    settings = load_config(config, overrides or [])
+    threads = threads or allotted_threads(workers)
+    execution = Execution(device or settings.runtime.device, threads, workers, scratch)
+    with tqdm(total=round(seconds), unit="s", bar_format="{l_bar}{bar}| {n:.0f}/{total} s") as bar:
+        found = estimate(settings, count, nodes, execution, seconds, lambda spent: bar.update(spent - bar.n))
+    print(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
 
 
 @app.command()

@@ -67,6 +67,10 @@ class Layout:
     def card(self) -> Path:
         return self.root / "DATASET.md"
 
+    @property
+    def citation(self) -> Path:
+        return self.root / "CITATION.cff"
+
     def staging(self, name: str) -> Path:
         """Folder of a video in the making."""
         return self.root / ".staging" / name / self.owner
