@@ -80,6 +80,7 @@ def estimate(
     from tqdm import tqdm
 
     from bl30k_gen.cluster.estimate import estimate
+    from bl30k_gen.cluster.progress import update_seconds
     from bl30k_gen.cluster.slurm import allotted_threads
     from bl30k_gen.cluster.worker import Execution
     from bl30k_gen.config import load_config
@@ -87,9 +88,14 @@ def estimate(
     settings = load_config(config, overrides or [])
     threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
-    with tqdm(total=round(seconds), unit="s", bar_format="{l_bar}{bar}| {n:.0f}/{total} s") as bar:
-        found = estimate(settings, count, nodes, execution, seconds, lambda spent: bar.update(spent - bar.n))
-    print(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
+    layout = "{l_bar}{bar}| {n:.0f} of {total:.0f} s"
+    with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
+
+        def progress(spent: float) -> None:
+            bar.update(min(spent, seconds) - bar.n)
+
+        said = estimate(settings, count, nodes, execution, seconds, progress)
+    print(json.dumps(said.to_json(), indent=1) if as_json else "\n".join(said.lines()))
 
 
 @app.command()

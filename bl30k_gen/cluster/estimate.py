@@ -94,8 +94,8 @@ class Estimate:
     def lines(self) -> list[str]:
         width, height = self.size
         rows = [
-            ("a frame", _range(self.frame_seconds, "s")),
-            ("a video", _range(self.video_seconds, "s")),
+            ("a frame", _duration(self.frame_seconds)),
+            ("a video", _duration(self.video_seconds)),
             ("worker hours", _range(self.worker_hours, "h")),
         ]
         if self.cpu_hours is not None:
@@ -103,10 +103,10 @@ class Estimate:
         if self.gpu_hours is not None:
             rows.append(("GPU hours", _range(self.gpu_hours, "h") + ", one GPU a node"))
         where = f"{_plural(self.nodes, 'node')} of {_plural(self.workers, 'worker')}"
-        rows.append(("wall time", f"{_range(self.wall_hours, 'h')} on {where}"))
+        rows.append(("wall time", f"{_duration(self.wall_hours.times(3600))} on {where}"))
         for store, size in self.bytes.items():
             files = f", {self.files:,} files" if store == "folder" else ""
-            rows.append((f"disk, {store}", _range(size.times(1e-9), "GB") + files))
+            rows.append((f"disk, {store}", _size(size) + files))
         how = f"{self.device}, {_plural(self.threads, 'thread')} a worker"
         lines = [
             f"{self.videos:,} videos of {self.frames} frames, {width}x{height}; {how}",
@@ -252,7 +252,8 @@ class _Run:
                 with self._lock:
                     self._scenes.append(scene)
         except ChildDied as death:
-            self._error = self._error or UserError(death.reason, " | ".join(death.log[-3:]) or "try `generate.py doctor`")
+            last = " | ".join(death.log[-3:])
+            self._error = self._error or UserError(death.reason, last or "try `generate.py doctor`")
         except BaseException as error:
             self._error = self._error or error
         finally:
@@ -347,6 +348,21 @@ def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
 
 def _plural(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+_DURATIONS = {"days": 259200.0, "h": 7200.0, "min": 120.0, "s": 0.0}  # from how many seconds on each is used
+_SECONDS = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
+_BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
+
+
+def _duration(seconds: Interval) -> str:
+    unit = next(unit for unit, least in _DURATIONS.items() if seconds.value >= least)
+    return _range(seconds.times(1 / _SECONDS[unit]), unit)
+
+
+def _size(size: Interval) -> str:
+    unit = next((unit for unit, factor in _BYTES.items() if size.value >= factor), "MB")
+    return _range(size.times(1 / _BYTES[unit]), unit)
 
 
 def _range(interval: Interval, unit: str) -> str:

