@@ -143,8 +143,8 @@ def estimate(
     scenes = run.measure(spread(max(count, LEAST_SCENES)))
     ready, workers = run.ready, execution.workers
     video = interval([scene.seconds for scene in scenes], None)
-    starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child)) * run.start_seconds
-    worker_seconds = interval([scene.seconds for scene in scenes], count).plus(starts)
+    starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child))
+    worker_seconds = interval([scene.seconds for scene in scenes], count).plus(starts * run.start_seconds)
     least = run.start_seconds + video.value  # the last video of all is not shared
     wall = [max(least, value / (nodes * workers)) for value in asdict(worker_seconds).values()]
     used = [scene.cpu_seconds for scene in scenes]
@@ -163,7 +163,7 @@ def estimate(
         frame_seconds=interval([scene.frame_seconds for scene in scenes], None),
         video_seconds=video,
         worker_hours=worker_seconds.times(1 / 3600),
-        cpu_hours=interval(used, count).times(1 / 3600) if all(used) else None,
+        cpu_hours=interval(used, count).plus(starts * run.start_cpu).times(1 / 3600) if all(used) else None,
         gpu_hours=None if ready["device"] == "cpu" else worker_seconds.times(1 / 3600 / workers),
         wall_hours=Interval(*wall).times(1 / 3600),
         bytes={store: interval([scene.bytes[store] for scene in scenes], count) for store in STORES},
@@ -208,7 +208,7 @@ class _Run:
         self.config, self.execution, self.deadline, self.tick = config, execution, deadline, tick
         self.describe: Describe = sampler(config, open_catalogue(config.assets))
         self.ready: Event = {}
-        self.start_seconds = 0.0
+        self.start_seconds = self.start_cpu = 0.0
         self._lock = threading.Lock()
         self._children: set[BlenderChild] = set()
         self._scenes: list[Scene] = []
@@ -240,7 +240,8 @@ class _Run:
             runtime, execution = self.config.runtime, self.execution
             child = BlenderChild(execution.device, execution.threads, runtime.frame_timeout, execution.scratch)
             self._children.add(child)
-            self.start_seconds, self.ready = time.monotonic() - begin, child.ready
+            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.cpu_seconds()
+            self.ready = child.ready
             self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
             while self._error is None:
                 with self._lock:
