@@ -3,6 +3,8 @@
 # make campaign-faults   hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-masks    fifty videos through the check of masks
 # make campaign-fuzz     thousands of damaged assets through the loader
+# make campaign-parallel two workers against one, and what a warm worker loses between frames
+# make campaign-estimate an estimate against the build that it is about
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -22,7 +24,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz
+.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz campaign-parallel campaign-estimate
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -64,3 +66,9 @@ campaign-masks: $(VENV)/.render
 
 campaign-fuzz: $(VENV)/.render
 	$(BIN)/python benchmarks/fuzz_assets.py --count 4000 --results docs/results/fuzz_assets.md
+
+campaign-parallel: $(VENV)/.render
+	$(BIN)/python benchmarks/parallel.py --videos 8 --rounds 3 --results docs/results/parallel.md
+
+campaign-estimate: $(VENV)/.render
+	$(BIN)/python benchmarks/estimate.py --count 12 --results docs/results/estimate.md

@@ -221,6 +221,37 @@ def unpack(
 
 
 @app.command()
+def report(
+    dataset: Dataset,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
+    videos: Annotated[int, typer.Option("--samples", min=0, help="Videos to show frames of.")] = 6,
+    as_json: Json = False,
+) -> None:
+    """Write a page (HTML) of samples, statistics, assets, costs and failures, and CREDITS.md and credits.csv."""
+    from tqdm import tqdm
+
+    from bl30k_gen.cluster import history
+    from bl30k_gen.dataset import report
+    from bl30k_gen.dataset.files import write_atomically
+    from bl30k_gen.dataset.reader import open_dataset
+    from bl30k_gen.library import credits
+
+    store = open_dataset(dataset)
+    config, uses = store.config(), credits.Uses()
+    numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json))
+    used = uses.credits(config and config.assets, credits.recorded(store))
+    numbers["assets"] = report.asset_numbers(used)
+    numbers["samples"] = report.choose(store, videos)
+    numbers["render"] = history.render_time(store.root)
+    numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))
+    folder = out or store.root
+    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"])))
+    if used:
+        credits.write(used, numbers["name"], folder)
+    print(json.dumps(numbers, indent=1) if as_json else folder / report.PAGE)
+
+
+@app.command()
 def replay(
     dataset: Dataset,
     video: Annotated[str, typer.Argument(help="Its name.")],

@@ -169,31 +169,31 @@ def credits_command(
     """Write whose assets a dataset shows and under which licences; with --require, exit 1 if one does not fit."""
     from tqdm import tqdm
 
-    from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library import credits
     from bl30k_gen.library.licence import parse_requirement
 
     wanted = parse_requirement([require]) if require is not None else None
     store = open_dataset(dataset)
-    config = config or store.path / "config.yaml"
-    if not config.is_file():
+    settings = load_config(config, overrides or []) if config else store.config(overrides or [])
+    if settings is None:
         raise UserError(f"{dataset} has no config.yaml", "give the YAML that it was made with as --config")
-    records = (store.metadata(name) for name in tqdm(store.videos, unit=" videos", disable=as_json))
-    scenes = (record["scene"] for record in records if record is not None)
-    used = credits.used_assets(scenes, load_config(config, overrides or []).assets)
+    uses = credits.Uses()
+    for name in tqdm(store.videos, unit=" videos", disable=as_json):
+        if (record := store.metadata(name)) is not None:
+            uses.add(record["scene"])
+    used = uses.credits(settings.assets, credits.recorded(store))
     if not used:
         raise UserError(f"{dataset} has no metadata", "only datasets of this project say what they were made of")
-    folder = out or (store.path if store.path.is_dir() else store.path.parent)
-    write_atomically(folder / "CREDITS.md", credits.as_markdown(used, dataset.resolve().name))
-    write_atomically(folder / "credits.csv", credits.as_csv(used))
+    folder = out or store.root
+    credits.write(used, dataset.resolve().name, folder)
     bad = credits.unfit(used, wanted) if wanted else []
     if as_json:
         print(json.dumps({"assets": [vars(asset) for asset in used], "unfit": [asset.id for asset in bad]}, indent=1))
     else:
         for asset in bad:
             print(f"does not fit: {asset.kind} {asset.id}: {asset.licence}")
-        print(f"{len(used)} assets in {folder / 'CREDITS.md'} and {folder / 'credits.csv'}")
+        print(f"{len(used)} assets in {folder / credits.MARKDOWN} and {folder / credits.CSV}")
     raise typer.Exit(1 if bad else 0)
 
 

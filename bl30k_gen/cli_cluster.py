@@ -1,4 +1,4 @@
-"""Commands for a build on a cluster: submit, status, resubmit, prune."""
+"""Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from bl30k_gen.cli_options import (
     ConfigFile,
     CountOption,
     Dataset,
+    Device,
     Draft,
     IndicesOption,
     Json,
@@ -17,6 +18,7 @@ from bl30k_gen.cli_options import (
     Overrides,
     Scratch,
     StoreOption,
+    Threads,
     with_store,
 )
 
@@ -62,6 +64,41 @@ def submit(
     dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
     print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
+
+
+@app.command()
+def estimate(
+    config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
+    count: Annotated[int, typer.Option("--count", min=1, help="Videos of the build.")] = 30000,
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
+    threads: Threads = 0,
+    device: Device = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to time scenes: more is more certain.")] = 90,
+    scratch: Scratch = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Time real frames here, and say what a build will take: hours, nodes and disk, with their uncertainty."""
+    from tqdm import tqdm
+
+    from bl30k_gen.cluster.estimate import estimate
+    from bl30k_gen.cluster.progress import update_seconds
+    from bl30k_gen.cluster.slurm import allotted_threads
+    from bl30k_gen.cluster.worker import Execution
+    from bl30k_gen.config import load_config
+
+    settings = load_config(config, overrides or [])
+    threads = threads or allotted_threads(workers)
+    execution = Execution(device or settings.runtime.device, threads, workers, scratch)
+    layout = "{l_bar}{bar}| {n:.0f} of {total:.0f} s"
+    with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
+
+        def progress(spent: float) -> None:
+            bar.update(min(spent, seconds) - bar.n)
+
+        said = estimate(settings, count, nodes, execution, seconds, progress)
+    print(json.dumps(said.to_json(), indent=1) if as_json else "\n".join(said.lines()))
 
 
 @app.command()

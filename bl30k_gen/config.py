@@ -320,6 +320,17 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return load_section(Config, path, overrides)
 
 
+def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The resolved configuration that a dataset carries. Raises UserError naming ``source`` where it is not valid."""
+    try:
+        values = yaml.safe_load(text)
+        for override in overrides:
+            apply_override(values, override)
+        return Config.model_validate(values)
+    except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{source} is not valid ({str(error).splitlines()[0]})", "restore the file") from None
+
+
 def load_section(kind: type[AnySection], path: str | Path, overrides: Sequence[str] = ()) -> AnySection:
     """Read a YAML, follow ``extends:``, apply ``key=value`` overrides, validate.
 

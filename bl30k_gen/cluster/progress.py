@@ -11,6 +11,11 @@ from bl30k_gen.cluster.worker import Summary
 LOG_SECONDS = 60.0  # between two bars where nobody watches, as in a job's log
 
 
+def update_seconds() -> float:
+    """Between two pictures of a bar."""
+    return 0.1 if sys.stderr.isatty() else LOG_SECONDS
+
+
 class Progress:
     """A bar of frames with frames/s and the time left; to be given to a Supervisor as ``on_event``.
 
@@ -20,7 +25,7 @@ class Progress:
 
     def __init__(self, videos: int, frames: int):
         self.frames = frames
-        often = 0.1 if sys.stderr.isatty() else LOG_SECONDS
+        often = update_seconds()
         self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=often)
         self.timed = False
         self.in_hand: dict[str, int] = {}

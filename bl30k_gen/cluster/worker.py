@@ -11,7 +11,7 @@ import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -281,7 +281,9 @@ class _Worker:
                     raise ChildDied("Blender alone was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, frames)
                 if not problems:
-                    self.store.publish(claim, self._metadata(spec, areas))
+                    described = describe_staged(frames, spec.name, spec.video.frames)
+                    digest = self.supervisor.config_digest
+                    self.store.publish(claim, video_metadata(spec, areas, described, digest, self.child.ready))
                     return True
                 discard_frames(frames, spec.name)
                 mismatches += 1
@@ -311,18 +313,22 @@ class _Worker:
             self.supervisor.say(event)
             yield event
 
-    def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
-        frames = spec.video.frames
-        return build_metadata(
-            spec.to_json(),
-            config_digest=self.supervisor.config_digest,
-            versions={"bl30k": project_version(), **{k: self.child.ready[k] for k in ("bpy", "blenderproc")}},
-            visible_area=areas,
-            intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
-            extrinsics=extrinsics(spec.camera, frames, spec.static),
-            poses=np.array([object_poses(described, frames, spec.static) for described in spec.objects]),
-            files=describe_staged(self.store.frames, spec.name, frames),
-        )
+
+def video_metadata(
+    spec: SceneSpec, areas: np.ndarray, described: Mapping[str, Any], config_digest: str, ready: Event
+) -> dict[str, Any]:
+    """The metadata of a video: ``areas`` as ``examine`` counts them, files as ``describe_staged`` describes them."""
+    frames = spec.video.frames
+    return build_metadata(
+        spec.to_json(),
+        config_digest=config_digest,
+        versions={"bl30k": project_version(), **{k: ready[k] for k in ("bpy", "blenderproc")}},
+        visible_area=areas,
+        intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
+        extrinsics=extrinsics(spec.camera, frames, spec.static),
+        poses=np.array([object_poses(thing, frames, spec.static) for thing in spec.objects]),
+        files=described,
+    )
 
 
 def stage(layout: Layout, spec: SceneSpec) -> Path:

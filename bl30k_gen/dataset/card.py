@@ -1,4 +1,7 @@
-"""``DATASET.md``: what a dataset holds, with type, shape and unit of each field; for people who have only files."""
+"""What a dataset says of itself to people who have only files: ``DATASET.md`` and ``CITATION.cff``.
+
+``DATASET.md`` has the type, shape and unit of every field.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -68,6 +71,8 @@ Every video has {frames} frames of {width}x{height} pixels and {fewest} to {most
 | `Metadata/<video>.json` | scene, camera, poses, visible areas and checksums; see below |
 | `ImageSets/train.txt`, `val.txt` | names of the videos of each split, one a line |
 | `config.yaml` | the complete configuration of this dataset |
+| `CITATION.cff` | how to cite it |
+| `CREDITS.md`, `credits.csv` | whose assets it shows and under which licences; written by `generate.py report` |
 | `Logs/` | how rendering went; no part of the data |
 
 A video's name is its segment's letter and five digits. A video without its file in `Metadata/` is unfinished:
@@ -133,3 +138,36 @@ def dataset_card(config: Mapping[str, Any], licences: Sequence[tuple[str, str]] 
         fields="\n".join(rows),
         licences="\n".join(["| Source | Licence |", "|---|---|", *sources]) if sources else "None were recorded.",
     )
+
+
+_CITATION = """\
+# Written once, when the dataset was begun: put your own names and title here.
+cff-version: 1.2.0
+message: If you use this dataset, please cite it and the paper that introduced its recipe.
+type: dataset
+title: A synthetic video object segmentation dataset by the recipe of BL30K
+authors:
+  - name: The makers of this dataset
+identifiers:
+  - type: other
+    value: {digest}
+    description: SHA-256 of the configuration that it was made with
+references:
+  - type: conference-paper
+    title: "Modular Interactive Video Object Segmentation: Interaction-to-Mask, Propagation and Difference-Aware
+      Fusion"
+    authors:
+      - family-names: Cheng
+        given-names: Ho Kei
+      - family-names: Tai
+        given-names: Yu-Wing
+      - family-names: Tang
+        given-names: Chi-Keung
+    collection-title: IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)
+    year: 2021
+"""
+
+
+def citation(config_digest: str) -> str:
+    """``CITATION.cff`` (Citation File Format 1.2.0) of a dataset."""
+    return _CITATION.format(digest=config_digest)

@@ -76,6 +76,10 @@ class Layout:
         return self.root / "DATASET.md"
 
     @property
+    def citation(self) -> Path:
+        return self.root / "CITATION.cff"
+
+    @property
     def making(self) -> Path:
         """Where everything lies that is in the making."""
         return self.root / ".staging"

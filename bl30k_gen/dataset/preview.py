@@ -61,6 +61,20 @@ def contact_sheet(
     return sheet
 
 
+def strip(
+    store: VideoStore, name: str, columns: int, tile_width: int
+) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
+    """Evenly spaced frames of a video: (number, frame, the same with its mask or None), (H, W, 3) uint8.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    frames, masked = store.frames(name), set(store.mask_frames(name))
+    chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int).tolist()
+    tiles = ((i, *_scaled(store, name, i, tile_width, i in masked)) for i in chosen)
+    return [(i, rgb, None if mask is None else overlay(rgb, mask)) for i, rgb, mask in tiles]
+
+
 def animation(
     store: VideoStore,
     name: str,
@@ -116,19 +130,17 @@ def _frames(store: VideoStore, name: str, masks: bool, width: int) -> Iterator[n
 
 def _video_rows(store: VideoStore, name: str, columns: int, tile_width: int) -> Image.Image:
     """Caption, frames, frames with masks."""
-    frames, masked = store.frames(name), set(store.mask_frames(name))
-    chosen = np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int).tolist()
-    tiles = [_scaled(store, name, i, tile_width, i in masked) for i in chosen]
-    height = max(rgb.shape[0] for rgb, _ in tiles)
+    frames, tiles = store.frames(name), strip(store, name, columns, tile_width)
+    height = max(rgb.shape[0] for _, rgb, _ in tiles)
     picture = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, _CAPTION + 2 * (height + _GAP) + _GAP), _PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
-    for column, (i, (rgb, mask)) in enumerate(zip(chosen, tiles, strict=True)):
+    for column, (i, rgb, marked) in enumerate(tiles):
         left = column * (tile_width + _GAP)
         caption = f"{name}   {frames[i]}" if column == 0 else frames[i]
         draw.text((left + 1, 1), caption, fill=_INK, font=font)
         picture.paste(Image.fromarray(rgb), (left, _CAPTION))
-        if mask is not None:
-            picture.paste(Image.fromarray(overlay(rgb, mask)), (left, _CAPTION + height + _GAP))
+        if marked is not None:
+            picture.paste(Image.fromarray(marked), (left, _CAPTION + height + _GAP))
     return picture
 
 

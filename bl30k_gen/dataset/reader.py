@@ -7,8 +7,9 @@ Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS:
 import functools
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,10 @@ from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 
+if TYPE_CHECKING:
+    from bl30k_gen.config import Config
+
+CONFIG = "config.yaml"
 _RGB_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _MASK_SUFFIXES = (".png",)
 _RESOLUTION = "480p"  # the one that is taken of several
@@ -75,6 +80,11 @@ class VideoStore:
         else:
             self.videos = tree.folders(self._rgb)
 
+    @property
+    def root(self) -> Path:
+        """The folder that the dataset, or its one shard, lies in; what is written about it goes there."""
+        return self.path if self.path.is_dir() else self.path.parent
+
     def frames(self, name: str) -> list[str]:
         """Names of a video's frames, without suffix, in order."""
         return list(self._files(name)[0])
@@ -122,6 +132,17 @@ class VideoStore:
             return json.loads(self.tree.read(path))
         except ValueError as error:
             raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+
+    def config(self, overrides: Sequence[str] = ()) -> "Config | None":
+        """What the dataset was made with, changed by ``key=value``; None where it does not say.
+
+        Raises UserError where its ``config.yaml`` is not valid.
+        """
+        if not self.tree.exists(CONFIG):
+            return None
+        from bl30k_gen.config import parse_config
+
+        return parse_config(self.tree.read(CONFIG), self.path / CONFIG, overrides)
 
     def image_set(self, split: str) -> list[str]:
         """Names of the videos in ``ImageSets/<split>.txt``; ``2017/train`` names one list among several.

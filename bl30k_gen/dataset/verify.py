@@ -114,7 +114,8 @@ def verify(
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
     report = Report(deep)
     videos = list(names) if names is not None else store.videos
-    expected = _config_digest(store)
+    config = store.config()
+    expected = None if config is None else config.digest()
     for name, checked in _run(store, videos, expected, deep, workers):
         report.videos += 1
         report.files += checked.files
@@ -249,21 +250,6 @@ def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) 
         area, recorded = areas[described["id"]], described["visible_area"][frame]
         if area != recorded:
             yield "area", f"shows object {described['id']} on {area} pixels, not {recorded}"
-
-
-def _config_digest(store: VideoStore) -> str | None:
-    """Digest of the dataset's ``config.yaml``; None where it has none. Raises UserError where it is not valid."""
-    if not store.tree.exists("config.yaml"):
-        return None
-    import yaml
-
-    from bl30k_gen.config import Config
-
-    try:
-        return Config.model_validate(yaml.safe_load(store.tree.read("config.yaml"))).digest()
-    except (yaml.YAMLError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"{store.path / 'config.yaml'} is not valid ({first})", "restore the file") from None
 
 
 def dataset_problems(store: VideoStore) -> Iterator[Problem]:

@@ -5,17 +5,22 @@ import io
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bl30k_gen.config import Assets
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.errors import UserError
 from bl30k_gen.library import procedural
 from bl30k_gen.library.catalogue import Asset, folder_assets
 from bl30k_gen.library.licence import UNKNOWN, fits, licence_address
 
 KINDS = ("model", "texture", "background")
+MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
 COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
+_COMPUTED = tuple("=+-@\t")  # a spreadsheet computes a cell that begins so
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +43,41 @@ class Used:
         return licence_address(self.licence)
 
 
-def used_assets(scenes: Iterable[Mapping[str, Any]], assets: Assets) -> list[Used]:
-    """Every asset that scenes show, with whose it is; sorted by kind and id.
+class Uses:
+    """Which assets scenes show, and how many of the scenes."""
 
-    Args:
-        scenes: SceneSpecs as JSON.
-        assets: the folders that say whose they are; one that is gone is passed over with a warning.
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], tuple[Mapping[str, str], int]] = {}
 
-    Raises:
-        UserError: a folder's manifest is damaged.
-    """
-    found: dict[tuple[str, str], tuple[Mapping[str, str], int]] = {}
-    for scene in scenes:
-        for key, reference in {(kind, ref["id"]): ref for kind, ref in _references(scene)}.items():
-            found[key] = reference, found.get(key, (reference, 0))[1] + 1
-    known = _known(assets)
-    order = sorted(found, key=lambda key: (KINDS.index(key[0]), key[1]))
-    return [_used(kind, found[kind, id][0], found[kind, id][1], known.get((kind, id))) for kind, id in order]
+    def add(self, scene: Mapping[str, Any]) -> None:
+        """Count a SceneSpec in JSON, or nothing of it. Raises KeyError, TypeError or AttributeError if it is none."""
+        references = {
+            (kind, str(reference["id"])): {key: str(reference[key]) for key in ("id", "path", "sha256")}
+            for kind, reference in _references(scene)
+        }
+        for key, reference in references.items():
+            self._found[key] = reference, self._found.get(key, (reference, 0))[1] + 1
+
+    def credits(self, assets: Assets | None, recorded: Iterable[Used] = ()) -> list[Used]:
+        """Every asset with whose it is; sorted by kind and id.
+
+        Args:
+            assets: the folders that say whose they are; one that is gone is passed over with a warning.
+            recorded: what the dataset's own ``credits.csv`` says; asked where the folders do not say.
+
+        Raises:
+            UserError: a folder's manifest is damaged.
+        """
+        known = _known(assets) if assets is not None else {}
+        before = {(asset.kind, asset.id, asset.sha256): asset for asset in recorded}
+        used = []
+        for kind, id in sorted(self._found, key=lambda key: (KINDS.index(key[0]), key[1])):
+            reference, videos = self._found[kind, id]
+            asset = _used(kind, reference, videos, known.get((kind, id)))
+            if asset.licence == UNKNOWN:
+                asset = replace(before.get((kind, id, reference["sha256"]), asset), videos=videos)
+            used.append(asset)
+        return used
 
 
 def unfit(used: Iterable[Used], wanted: tuple[str, ...]) -> list[Used]:
@@ -111,6 +134,12 @@ def as_markdown(used: list[Used], name: str) -> str:
     return "\n".join(lines)
 
 
+def write(used: list[Used], name: str, folder: Path) -> None:
+    """``CREDITS.md`` and ``credits.csv``. Raises UserError where they cannot be written."""
+    write_atomically(folder / MARKDOWN, as_markdown(used, name))
+    write_atomically(folder / CSV, as_csv(used))
+
+
 def as_csv(used: list[Used]) -> str:
     """One line an asset, with a header. A cell that a spreadsheet would compute is prefixed with an apostrophe."""
     buffer = io.StringIO()
@@ -118,8 +147,29 @@ def as_csv(used: list[Used]) -> str:
     writer.writerow(COLUMNS)
     for asset in used:
         cells = (str(getattr(asset, column)) for column in COLUMNS)
-        writer.writerow(f"'{cell}" if cell[:1] in tuple("=+-@\t") and cell else cell for cell in cells)
+        writer.writerow(f"'{cell}" if cell[:1] in _COMPUTED else cell for cell in cells)
     return buffer.getvalue()
+
+
+def from_csv(text: str, source: str | Path) -> list[Used]:
+    """What ``as_csv`` wrote. Raises UserError naming ``source`` where it is something else."""
+    try:
+        fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence
+        rows = [{field: _plain(row[field]) for field in fields} for row in csv.DictReader(io.StringIO(text))]
+        return [Used(**row | {"videos": int(row["videos"])}) for row in rows]
+    except (csv.Error, KeyError, TypeError, ValueError):
+        raise UserError(f"{source} is no list of credits", "delete it, and write it again") from None
+
+
+def recorded(store: VideoStore) -> list[Used]:
+    """What the ``credits.csv`` of a dataset says; nothing where it has none. Raises UserError as ``from_csv``."""
+    if not store.tree.exists(CSV):
+        return []
+    return from_csv(store.tree.read(CSV).decode(errors="replace"), store.path / CSV)
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _COMPUTED else cell
 
 
 def _linked(text: str, address: str) -> str:

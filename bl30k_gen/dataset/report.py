@@ -1,0 +1,192 @@
+"""A dataset on one page: samples, histograms, assets, costs and failures, as HTML that needs nothing else.
+
+The page has no scripts and forbids itself every address but its own; names of assets and whatever else comes from
+outside are escaped by the template. Equal datasets give equal bytes.
+"""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from bl30k_gen.dataset import preview
+from bl30k_gen.dataset.layout import METADATA
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.dataset.statistics import Statistics
+from bl30k_gen.errors import UserError
+from bl30k_gen.seeding import rng
+
+if TYPE_CHECKING:
+    from bl30k_gen.library.credits import Used
+
+PAGE = "report.html"
+_TEMPLATE = "report_page.html"
+_COLUMNS, _TILE = 6, 240  # frames of a sample, their width in pixels
+_QUALITY = 82
+_EXAMPLES = 5  # names of videos beside what befell them
+_MOST_USED = 10  # assets of each kind, and reasons of failures
+_WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 360, 165, 12, 14, 30  # of a histogram, and its margins, in its own units
+
+
+def collect(
+    store: VideoStore,
+    add_scene: Callable[[Mapping[str, Any]], None],
+    progress: Callable[[Sequence[str]], Iterable[str]] = lambda names: names,
+) -> dict[str, Any]:
+    """Count a dataset, with one look at each video's metadata.
+
+    Args:
+        add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is none.
+        progress: goes through the names of the videos and shows how far it is.
+
+    Returns:
+        ``Statistics.to_json``, ``name``, ``videos_there``, and ``damaged``: videos whose metadata cannot be counted.
+    """
+    counted, damaged = Statistics(), []
+    for name in progress(store.videos if METADATA in store.tree.folders("") else []):
+        try:
+            metadata = store.metadata(name)
+            counted.add(metadata)
+            add_scene(metadata["scene"])
+        except (UserError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+            damaged.append(name)
+    there = {"name": store.path.resolve().name, "videos_there": len(store.videos), "damaged": _examples(damaged)}
+    return there | counted.to_json()
+
+
+def asset_numbers(used: "Iterable[Used]") -> dict[str, Any]:
+    """By kind: how many, how often, under which licences, and the most used."""
+    kinds: dict[str, list[Used]] = {}
+    for asset in used:
+        kinds.setdefault(asset.kind, []).append(asset)
+    return {
+        kind: {
+            "assets": len(members),
+            "uses": sum(asset.videos for asset in members),
+            "licences": dict(Counter(sorted(asset.licence for asset in members)).most_common()),
+            "most_used": [
+                {"id": a.id, "author": a.author, "licence": a.licence, "videos": a.videos}
+                for a in sorted(members, key=lambda a: (-a.videos, a.id))[:_MOST_USED]
+            ],
+        }
+        for kind, members in kinds.items()
+    }
+
+
+def choose(store: VideoStore, number: int) -> list[str]:
+    """Some videos, drawn at random and the same ones every time, in their order."""
+    drawn = rng(0, "report").permutation(len(store.videos))[:number]
+    return [store.videos[i] for i in sorted(drawn.tolist())]
+
+
+def samples(store: VideoStore, names: Iterable[str]) -> list[dict[str, Any]]:
+    """Frames of some videos: ``{"video": name, "frames": [{"number", "plain", "marked"}]}``, pictures as data URIs.
+
+    A video with a damaged picture has the key ``problem`` instead of ``frames``.
+    """
+    found = []
+    for name in names:
+        try:
+            tiles = preview.strip(store, name, _COLUMNS, _TILE)
+        except UserError as error:
+            found.append({"video": name, "problem": error.what})
+            continue
+        frames = [{"number": i, "plain": _uri(rgb), "marked": None if m is None else _uri(m)} for i, rgb, m in tiles]
+        found.append({"video": name, "frames": frames})
+    return found
+
+
+def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """``[{"reason", "videos", "examples"}]``, the commonest first."""
+    ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [{"reason": reason, **_examples(sorted(names))} for reason, names in ordered]
+
+
+def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
+    """The page as HTML.
+
+    Args:
+        numbers: as ``collect`` gives them, with ``assets`` (see ``asset_numbers``), ``failures`` (``failure_list``)
+            and ``render`` (``cluster/history.py``).
+        pictures: see ``samples``.
+    """
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"chart": _chart, "short": _short, "size": _size}
+    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=pictures, most=_MOST_USED)
+
+
+def _examples(names: Sequence[str]) -> dict[str, Any]:
+    return {"videos": len(names), "examples": list(names[:_EXAMPLES])}
+
+
+def _uri(rgb: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+# --- For the template ---------------------------------------------------------------------------------------------
+
+
+def _chart(histogram: Mapping[str, Any]) -> dict[str, Any]:
+    """A histogram as places in an SVG: bars of equal width, whatever their edges, with labels below."""
+    counts, edges = histogram["counts"], histogram["edges"]
+    step = (_WIDTH - 2 * _LEFT) / max(len(counts), 1)
+    room = _HEIGHT - _TOP - _FOOT
+    whole = edges == list(range(len(edges)))  # counts of things: a label belongs to its bar, not to its edge
+    most, total = max(counts, default=0), sum(counts)
+    bars = []
+    for i, count in enumerate(counts):
+        height = round(room * count / most, 2) if most else 0.0
+        span = _short(edges[i]) if whole else f"{_short(edges[i])} to {_short(edges[i + 1])}"
+        bars.append(
+            {
+                "x": round(_LEFT + i * step + 0.5, 2),
+                "y": round(_TOP + room - height, 2),
+                "width": round(step - 1, 2),
+                "height": height,
+                "count": count,
+                "span": span,
+                "share": f"{count / total:.1%}" if total else "",
+                "label": f"{count / total:.0%}" if total and count / total >= 0.005 else "",
+            }
+        )
+    every = 1 if len(edges) <= 16 else -(-len(edges) // 12)
+    places = [(i + 0.5 * whole, edge) for i, edge in enumerate(edges[: len(counts)] if whole else edges)]
+    labels = [{"x": round(_LEFT + at * step, 2), "text": _short(edge)} for at, edge in places[::every]]
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "left": _LEFT,
+        "right": _WIDTH - _LEFT,
+        "base": _TOP + room,
+        "bars": bars,
+        "labels": labels,
+    }
+
+
+def _short(value: float | int | None) -> str:
+    """A number for people."""
+    if value is None:
+        return "–"
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{int(value):,}"
+
+
+def _size(value: int) -> str:
+    """Bytes for people."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value} bytes"
