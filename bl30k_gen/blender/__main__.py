@@ -74,7 +74,7 @@ class Child:
             from bl30k_gen.blender import build, passes
 
             begin = time.perf_counter()
-            build.build(spec)
+            soft = build.build(spec)
             passes.set_up(spec, self.threads)
             self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
@@ -82,6 +82,8 @@ class Child:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
+            for mesh in soft:
+                mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
             rgb = passes.render_rgb(frame, self.scratch)
