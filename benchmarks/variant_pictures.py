@@ -48,8 +48,8 @@ def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> 
         path = layout.staged_rgb(spec.name, frame)
         rgb = decode_rgb(path.read_bytes(), path)
         ids = read_values(layout.staged_mask(spec.name, frame))
-        picture.paste(Image.fromarray(rgb), (frame * (WIDTH + GAP), 0))
-        picture.paste(Image.fromarray(overlay(rgb, MaskFrame(ids, None, "ids"))), (frame * (WIDTH + GAP), HEIGHT + GAP))
+        for row, pixels in enumerate((rgb, overlay(rgb, MaskFrame(ids, None, "ids")))):
+            picture.paste(Image.fromarray(pixels), (frame * (WIDTH + GAP), row * (HEIGHT + GAP)))
     return picture
 
 
