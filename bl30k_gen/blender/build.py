@@ -113,7 +113,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
     shared = None
     if described.texture is not None:
         shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
-    entity = _mesh(f"object {described.id}", model)
+    entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
     for number, part in enumerate(model.parts):
@@ -148,7 +148,7 @@ def _move_straight_between_frames() -> None:
                 point.interpolation = "LINEAR"
 
 
-def _mesh(name: str, model: Model) -> "bproc.types.MeshObject":
+def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
     """One Blender object for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
