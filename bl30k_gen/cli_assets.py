@@ -1,4 +1,4 @@
-"""`generate.py assets`: gather, index, check and list models and pictures, and credit those that a dataset uses."""
+"""`generate.py assets`: gather, add, index, check and list models and pictures, and credit those in a dataset."""
 
 import json
 import os
@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from bl30k_gen.cli_options import Device
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, help="Gather, index, check, list and credit models and pictures.")
+app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and pictures.")
 
 CORES = os.cpu_count() or 1
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,53 @@ def fetch_command(
             print(f"failed: {reason}", file=sys.stderr)
         print(f"{out}: {done.new} new pictures, {sum(done.kept.values())} in all")
     raise typer.Exit(1 if done.failed else 0)
+
+
+@app.command("add")
+def add_command(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or pictures.")],
+    to: Annotated[Path | None, typer.Option(help="Keep them in this folder.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the strips.")] = Path("out/assets"),
+    max_faces: Annotated[int | None, typer.Option(min=4, help="Reduce models that have more.")] = None,
+    licence: Annotated[str, typer.Option(help="For the manifest of --to, e.g. cc-by-4.0.")] = "",
+    author: Annotated[str, typer.Option(help="For the manifest of --to.")] = "",
+    source: Annotated[str, typer.Option(help="For the manifest of --to: an address.")] = "",
+    config: ConfigFile = RECIPE,
+    overrides: Overrides = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
+    from bl30k_gen.cluster.adding import Wishes, add, kind_of
+    from bl30k_gen.cluster.child import BlenderChild
+    from bl30k_gen.library.asset import AssetRefused
+    from bl30k_gen.library.inspector import Bounds, Inspector
+    from bl30k_gen.library.licence import Credit, spdx
+
+    settings = load_config(config, overrides or [])
+    credit = Credit(spdx(licence), author, source)
+    if to is None and credit != Credit():
+        raise UserError("--licence, --author or --source without --to", "they go into the manifest of that folder")
+    for file in files:
+        kind_of(file)
+    wishes, added, refused = Wishes(out, to, max_faces, credit), [], 0
+    child = BlenderChild(device or settings.runtime.device, 0, settings.runtime.frame_timeout)
+    try:
+        with Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
+            for file in files:
+                try:
+                    added.append(add(file, settings, wishes, inspector, child))
+                except AssetRefused as refusal:
+                    print(f"error: {refusal.reason}", file=sys.stderr)
+                    refused += 1
+                    continue
+                if not as_json:
+                    print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
+    finally:
+        child.close()
+    if as_json:
+        print(json.dumps([vars(one) for one in added], indent=1))
+    raise typer.Exit(2 if refused else 0)
 
 
 @app.command("index")

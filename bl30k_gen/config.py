@@ -1,8 +1,9 @@
 """Typed, validated render configuration: YAML in, one frozen ``Config`` out.
 
 Every number of a recipe stands in its YAML; the classes below hold no defaults, so that a recipe can be read
-in one place (the filters of assets alone may be absent). ``extends:`` names another YAML (relative to the one that
-says it) whose values are kept where the variant is silent. Units: metres, radians, watts; see each field.
+in one place (filters of assets, and the extras that the published recipe lacks, may be absent). ``extends:`` names
+another YAML (relative to the one that says it) whose values are kept where the variant is silent. Units: metres,
+radians, watts; see each field.
 """
 
 import difflib
@@ -37,9 +38,17 @@ Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(BaseModel):
-    """A group of keys: unknown ones are refused, values cannot change after loading."""
+    """A group of keys: unknown ones are refused, values cannot change after loading.
+
+    A key whose default is None is not stored while it is None, so that what does not use it stays as it was.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -104,6 +113,24 @@ class Frustum(Section):
         return self
 
 
+class Deformation(Section):
+    """Objects that change their shape; see ``scene/deformation.py``. Lengths are shares of a model's diagonal."""
+
+    chance: Share  # of an object
+    kinds: list[Literal["lattice", "wave", "bend"]] = Field(min_length=1)  # equally likely
+    cycles: Range  # oscillations over the whole video
+    displacement: Range  # lattice: of its control points, at most
+    amplitude: Range  # wave
+    wavelength: Range  # wave
+    angle: Range  # bend: between the ends of the model, radians
+
+    @model_validator(mode="after")
+    def _positive(self) -> "Deformation":
+        if self.wavelength.low <= 0:
+            raise ValueError("wavelength: must be above 0")
+        return self
+
+
 class Objects(Section):
     count: tuple[Count, Count]  # fewest and most a video
     frustum: Frustum
@@ -112,6 +139,8 @@ class Objects(Section):
     clearance_tries: Whole  # redraws before it is kept as it is, and recorded
     retexture_mapped: Share  # chance of a new texture for a model that has its own
     retexture_unmapped: Share  # the same for one that has none
+    max_thickness: Positive | None = None  # models that are thicker are passed over; see ``scene/thickness.py``
+    deformation: Deformation | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> "Objects":
@@ -131,11 +160,27 @@ class Block(Section):
     z: Range
 
 
+class Shake(Section):
+    """Of a camera that is held by hand: smooth noise about where it looks."""
+
+    angle: Range  # radians, root mean square over time, up and down and to the sides
+    roll: NonNegative  # the same about the line of sight, as a share of ``angle``
+    cycles: Range  # slowest and fastest oscillation, in oscillations over the whole video
+    waves: Count  # sines that make up the noise
+
+    @model_validator(mode="after")
+    def _positive(self) -> "Shake":
+        if self.cycles.low <= 0:
+            raise ValueError("cycles: must be above 0")
+        return self
+
+
 class Camera(Section):
     field_of_view: Range  # radians, horizontal
     location: Block
     target: Block  # what the camera looks at
     speed: NonNegative  # metres a frame, as ``motion.location_speed``
+    shake: Shake | None = None
 
 
 class Lights(Section):
@@ -186,6 +231,7 @@ class Render(Section):
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
+    motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
 
 
 class Image(Section):
@@ -227,7 +273,7 @@ class Limits(Section):
 
 
 class _Sources(Section):
-    """A section whose lists may be written as one value, and whose absent keys are not stored."""
+    """A section whose lists may be written as one value."""
 
     @model_validator(mode="before")
     @classmethod
@@ -235,10 +281,6 @@ class _Sources(Section):
         if isinstance(value, dict):
             return {k: [v] if isinstance(v, str) else v for k, v in value.items()}
         return value
-
-    @model_serializer(mode="wrap")
-    def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Selection(_Sources):
@@ -357,6 +399,8 @@ def draft_of(config: Config) -> Config:
     small = {"frames": frames, "width": width, "height": height}
     speeds = {k: getattr(motion, k) * slower for k in ("location_speed", "rotation_speed")}
     rough = {"samples": min(render.samples, DRAFT_SAMPLES), "denoise_prefilter": "none", "backdrop_as_light": False}
+    if render.motion_blur is not None:
+        rough["motion_blur"] = render.motion_blur / slower
     return config.model_copy(
         update={
             "video": config.video.model_copy(update=small),

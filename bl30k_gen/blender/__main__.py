@@ -11,6 +11,9 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "failed", "name": ..., "what": ..., "remedy": ..., "disk_full": false}
     {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
 
+A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
+``limits``, ``faces`` and ``out``, where a GLB is written. The answer is ``done`` or ``failed``.
+
 It ends at the end of its input, after SIGTERM, and when its parent dies.
 """
 
@@ -25,13 +28,16 @@ import traceback
 from pathlib import Path
 from typing import TextIO
 
+from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.library.load import AssetRefused, load_asset
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
 PR_SET_PDEATHSIG = 1
+REDUCE = ".reduce.json"
 
 
 class Child:
@@ -62,6 +68,20 @@ class Child:
             traceback.print_exc()
             self.fail(name, UserError(f"{type(error).__name__}: {error}", "see the video's log"))
 
+    def reduce(self, path: Path) -> None:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            from bl30k_gen.blender.reduce import reduce
+            from bl30k_gen.library.glb import as_glb
+
+            model = load_asset(asked["model"], "model", Limits.model_validate(asked["limits"]))
+            write_atomically(asked["out"], as_glb(reduce(model, asked["faces"])))
+            self.say("done", name=path.stem)
+        except AssetRefused as refused:
+            self.fail(path.stem, UserError(asked["model"], refused.reason))
+        except UserError as error:
+            self.fail(path.stem, error)
+
     def fail(self, name: str | None, error: UserError) -> None:
         full = isinstance(error, DiskFull)
         self.say("failed", name=name, what=error.what, remedy=error.remedy, disk_full=full)
@@ -74,7 +94,7 @@ class Child:
             from bl30k_gen.blender import build, passes
 
             begin = time.perf_counter()
-            build.build(spec)
+            soft = build.build(spec)
             passes.set_up(spec, self.threads)
             self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
@@ -82,6 +102,8 @@ class Child:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
+            for mesh in soft:
+                mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
             rgb = passes.render_rgb(frame, self.scratch)
@@ -134,7 +156,11 @@ def main() -> int:
         for line in sys.stdin:
             if child.stopping:
                 break
-            child.render(Path(line.rstrip("\n")))
+            path = Path(line.rstrip("\n"))
+            if path.name.endswith(REDUCE):
+                child.reduce(path)
+            else:
+                child.render(path)
         return 0
     except UserError as error:
         child.fail(None, error)

@@ -8,9 +8,11 @@ import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
+from bl30k_gen.blender.soft import SoftMesh
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
 from bl30k_gen.library.uv import box_projection
+from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve
 
@@ -22,8 +24,11 @@ MASK_SCENE = "masks"
 BACKDROP = "backdrop"  # name of its material
 
 
-def build(spec: SceneSpec) -> None:
+def build(spec: SceneSpec) -> list[SoftMesh]:
     """Replace whatever Blender holds by the scenes of ``spec``.
+
+    Returns:
+        The meshes that must be posed before a frame is drawn; everything else is animated.
 
     Raises:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
@@ -42,8 +47,10 @@ def build(spec: SceneSpec) -> None:
     masks.world.color = (0, 0, 0)
     _add_lights(spec)
     _add_backdrop(spec, masks)
-    for described in spec.objects:
-        _add_object(described, spec, masks)
+    soft = [_add_object(described, spec, masks) for described in spec.objects]
+    if spec.render.motion_blur is not None:
+        _move_straight_between_frames()
+    return [mesh for mesh in soft if mesh is not None]
 
 
 def load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
@@ -99,12 +106,14 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
 
 
-def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> None:
+def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
     model = load(described.model, "model", spec)
+    if described.deformation is not None:
+        model = refined(model)
     shared = None
     if described.texture is not None:
         shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
-    entity = _mesh(f"object {described.id}", model)
+    entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
     for number, part in enumerate(model.parts):
@@ -122,10 +131,24 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
         entity.set_location(locations[frame], frame=frame)
         entity.set_rotation_euler(rotations[frame], frame=frame)
         entity.set_scale(scales[frame], frame=frame)
+    soft = None
+    if described.deformation is not None:
+        frames, shutter = spec.video.frames, spec.render.motion_blur
+        soft = SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
     _add_to_masks(entity.blender_obj, masks, mask_materials)
+    return soft
 
 
-def _mesh(name: str, model: Model) -> "bproc.types.MeshObject":
+def _move_straight_between_frames() -> None:
+    """Also before the first and after the last one, so that every frame is the middle of its motion blur."""
+    for action in bpy.data.actions:
+        for curve_ in action.fcurves:
+            curve_.extrapolation = "LINEAR"
+            for point in curve_.keyframe_points:
+                point.interpolation = "LINEAR"
+
+
+def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
     """One Blender object for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()

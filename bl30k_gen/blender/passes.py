@@ -45,6 +45,10 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
     settings = spec.render
     scene.use_nodes = False
     scene.view_settings.view_transform = settings.view_transform
+    scene.render.use_motion_blur = settings.motion_blur is not None
+    if settings.motion_blur is not None:
+        scene.render.motion_blur_position = "CENTER"
+        scene.render.motion_blur_shutter = settings.motion_blur
     if settings.engine == "eevee":
         scene.render.engine = "BLENDER_EEVEE_NEXT"
         scene.eevee.taa_render_samples = settings.samples

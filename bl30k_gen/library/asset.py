@@ -41,7 +41,7 @@ class Part:
     metallic: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself
 class Model:
     """A mesh, centred on its bounding box, with a unit diagonal, z up and its front towards -y."""
 

@@ -282,7 +282,7 @@ class _Store:
         for folder, data in ((self.wishes.full, made.full), (self.out, made.square)):
             if folder is not None and data is not None:
                 write_atomically(folder / name, data)
-                _append(folder / manifest.NAME, {"file": name, "sha256": sha256_bytes(data), **about})
+                manifest.append(folder / manifest.NAME, {"file": name, "sha256": sha256_bytes(data), **about})
         self._originals.add(made.sha256_original)
         self._fingerprints.append(made.fingerprint)
         self.urls.add(found.url)
@@ -290,14 +290,7 @@ class _Store:
 
     def refuse(self, url: str, reason: str) -> None:
         self.urls.add(url)
-        _append(self.out / REFUSED, {"url": url, "reason": reason})
-
-
-def _append(path: Path, line: dict[str, Any]) -> None:
-    with clear_disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        manifest.append(self.out / REFUSED, {"url": url, "reason": reason})
 
 
 def _mend(folder: Path) -> None:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.licence import UNKNOWN, Credit, one_line, spdx
 
@@ -63,3 +64,11 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
         if not isinstance(found[-1], dict):
             raise UserError(f"{path}, line {number} is no JSON object", "mend or delete the line")
     return found
+
+
+def append(path: Path, line: dict[str, Any]) -> None:
+    """Add one line to a manifest, or to a file like it. Raises UserError if it may not be written."""
+    with clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -11,6 +11,7 @@ import numpy as np
 
 from bl30k_gen.config import Check
 from bl30k_gen.library.asset import Model
+from bl30k_gen.scene.deformation import deform, refined, time_of
 from bl30k_gen.scene.spec import BackdropSpec, SceneSpec
 from bl30k_gen.scene.trajectory import NEAR_CLIP, extrinsics, intrinsics, object_poses
 
@@ -49,14 +50,26 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
     draw(*_rectangle(spec.backdrop), np.eye(4), 0)
     for thing in spec.objects:
         model = models[thing.model.id]
+        vertices = model.vertices
+        if thing.deformation is not None:
+            model = refined(model)
+            vertices = deform(model.vertices, thing.deformation, time_of(frame, video.frames))
         faces = np.concatenate([part.faces for part in model.parts])
-        draw(model.vertices, faces, object_poses(thing, video.frames, spec.static)[frame], thing.id)
+        draw(vertices, faces, object_poses(thing, video.frames, spec.static)[frame], thing.id)
     return ids.reshape(shape)
 
 
 def every(mask: np.ndarray, step: int) -> np.ndarray:
     """The pixels of a full-size (H, W) mask for which ``predict`` answers."""
     return mask[step // 2 :: step, step // 2 :: step]
+
+
+def silhouette(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """The samples, a bool for each cell of a grid, that (F, 3) faces of flat (V, 2) points x, y cover."""
+    seen = np.zeros(shape[0] * shape[1], dtype=bool)
+    for where, _ in _scan(np.concatenate([points, np.ones((len(points), 1))], axis=1), faces, shape):
+        seen[where] = True
+    return seen.reshape(shape)
 
 
 def compare(

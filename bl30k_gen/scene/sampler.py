@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bl30k_gen.config import Block, Config, Frustum, Motion, Range
+from bl30k_gen.config import Block, Config, Frustum, Motion
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
-from bl30k_gen.scene.spec import SCHEMA_VERSION, CameraSpec, SceneSpec, parse_spec
+from bl30k_gen.scene.extras import rounded, sample_deformation, sample_shake, uniform
+from bl30k_gen.scene.spec import DIGITS, SCHEMA_VERSION, CameraSpec, SceneSpec, parse_spec
+from bl30k_gen.scene.thickness import thickness
 from bl30k_gen.scene.trajectory import camera_poses, clearance, curve, intrinsics
 from bl30k_gen.seeding import rng
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 Split = Literal["train", "val"]
 Load = Callable[["Asset"], Model | Picture]  # raises AssetRefused
 
-DIGITS = 6  # decimals of every number in a spec: micrometres; hides the last bits, in which machines may differ
 VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the picture, for the pixel filter
 LEAST_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
 
@@ -101,22 +102,32 @@ def split_assets(
 
 
 class _Drawer:
-    """Draws assets of one kind for one split by slot; keeps what it had to replace."""
+    """Draws assets of one kind for one split by slot, passing over models that are too thick; keeps what it had to
+    replace because it was refused.
+    """
 
-    def __init__(self, assets: "tuple[Asset, ...]", kind: str, key: tuple[int, str, str], load: Load):
+    def __init__(
+        self,
+        assets: "tuple[Asset, ...]",
+        kind: str,
+        key: tuple[int, str, str],
+        load: Load,
+        max_thickness: float | None = None,
+    ):
         if not assets:
             raise UserError(f"assets.{kind} holds nothing", "name a folder that has some, or `builtin`")
         self.assets, self.kind, self.key, self.load = assets, kind, key, load
+        self.max_thickness = max_thickness
         self.refusals: list[tuple[str, str]] = []
 
     def draw(self, slot: int) -> tuple[dict[str, str], Model | Picture]:
         """The slot's asset: as an AssetRef's fields, and loaded.
 
         Slot s takes place s of an endless list that repeats the assets, shuffled anew each time, so all are used
-        equally often. If it is refused, the slot's own shuffle of all assets says which ones come next.
+        equally often. If it is refused or too thick, the slot's own shuffle of all assets says which come next.
 
         Raises:
-            UserError: every asset is refused.
+            UserError: every asset is refused or too thick.
         """
         count, reasons = len(self.assets), []
         epoch, place = divmod(slot, count)
@@ -128,8 +139,15 @@ class _Drawer:
             except AssetRefused as refused:
                 reasons.append((asset.id, refused.reason))
                 continue
+            if self.max_thickness is not None and thickness(loaded) > self.max_thickness:
+                continue
             self.refusals += reasons
             return {"id": asset.id, "path": str(asset.path), "sha256": loaded.sha256}, loaded
+        if len(reasons) < count:
+            raise UserError(
+                f"objects.max_thickness = {self.max_thickness}: every model of assets.{self.kind} is thicker",
+                "raise it, or name a folder that has thinner ones",
+            )
         some = "; ".join(reason for _, reason in reasons[:3])
         raise UserError(f"assets.{self.kind}: all {count} are refused ({some})", "see `generate.py assets check`")
 
@@ -186,15 +204,7 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
         location.append(location[-1] if static else next_location)
         rotation.append(rotation[-1] if static else rotation[-1] + turn)
         scale.append(scale[-1] if static else scale[-1] * factor)
-    return {"location": _rounded(location), "rotation": _rounded(rotation), "scale": _rounded(scale)}
-
-
-def _rounded(values: Any) -> np.ndarray:
-    return np.round(np.asarray(values, dtype=np.float64), DIGITS)
-
-
-def _uniform(generator: np.random.Generator, interval: Range) -> float:
-    return round(float(generator.uniform(interval.low, interval.high)), DIGITS)
+    return {"location": rounded(location), "rotation": rounded(rotation), "scale": rounded(scale)}
 
 
 # --- The parts of a scene ---------------------------------------------------------------------------------------
@@ -219,6 +229,8 @@ def sample_objects(config: Config, seed: int, index: int, models: _Drawer, textu
                 "model": model_ref,
                 "texture": textures.draw(texture_slot + k)[0] if retextured else None,
                 **{name: points.tolist() for name, points in path.items()},
+                "deformation": recipe.deformation
+                and sample_deformation(rng(seed, "video", index, "object", k, "deformation"), recipe.deformation),
                 "clearance_failed": failed,
             }
         )
@@ -258,7 +270,7 @@ def sample_camera(config: Config, seed: int, index: int) -> dict[str, Any]:
     generator = rng(seed, "video", index, "camera")
     recipe, motion = config.camera, config.motion
     deviation = recipe.speed * config.video.frames / motion.degree
-    field_of_view = _uniform(generator, recipe.field_of_view)
+    field_of_view = uniform(generator, recipe.field_of_view)
     location, target = [_in_block(generator, recipe.location)], [_in_block(generator, recipe.target)]
     for static in static_moves(generator, motion):
         for points, block in (location, recipe.location), (target, recipe.target):
@@ -266,8 +278,9 @@ def sample_camera(config: Config, seed: int, index: int) -> dict[str, Any]:
             points.append(points[-1] if static else moved)
     return {
         "field_of_view": field_of_view,
-        "location": _rounded(location).tolist(),
-        "target": _rounded(target).tolist(),
+        "location": rounded(location).tolist(),
+        "target": rounded(target).tolist(),
+        "shake": recipe.shake and sample_shake(rng(seed, "video", index, "camera shake"), recipe.shake),
     }
 
 
@@ -285,10 +298,10 @@ def sample_lights(config: Config, seed: int, index: int) -> list[dict[str, Any]]
         colour = generator.uniform(recipe.colour_floor, 1.0, size=3)
         lights.append(
             {
-                "location": _rounded(recipe.radius * direction / np.linalg.norm(direction)).tolist(),
-                "power": _uniform(generator, recipe.power),
+                "location": rounded(recipe.radius * direction / np.linalg.norm(direction)).tolist(),
+                "power": uniform(generator, recipe.power),
                 "radius": recipe.size,
-                "colour": _rounded(colour / colour.max()).tolist(),
+                "colour": rounded(colour / colour.max()).tolist(),
             }
         )
     return lights
@@ -301,7 +314,7 @@ def sample_backdrop(config: Config, seed: int, index: int, camera: CameraSpec, i
         centre, width, height = (0.0, recipe.distance, 0.0), recipe.size, recipe.size
     else:
         centre, width, height = _cover(config, camera, image.size[0] / image.size[1])
-    strength = _uniform(rng(seed, "video", index, "backdrop"), recipe.strength)
+    strength = uniform(rng(seed, "video", index, "backdrop"), recipe.strength)
     return {"centre": centre, "width": width, "height": height, "strength": strength}
 
 
@@ -344,10 +357,11 @@ def sample_scene(
     share = config.dataset.val_share
     split = split_of(index, share)
 
-    def drawer(kind: str, assets: "tuple[Asset, ...]", name: str) -> _Drawer:
-        return _Drawer(assets, kind, (seed, kind, name), load)
+    def drawer(kind: str, assets: "tuple[Asset, ...]", name: str, max_thickness: float | None = None) -> _Drawer:
+        return _Drawer(assets, kind, (seed, kind, name), load, max_thickness)
 
-    models = drawer("models", split_assets(catalogue.models, "models", share, seed, split), split)
+    of_split = split_assets(catalogue.models, "models", share, seed, split)
+    models = drawer("models", of_split, split, config.objects.max_thickness)
     textures = drawer("textures", catalogue.textures, "all")
     backgrounds = drawer("backgrounds", split_assets(catalogue.backgrounds, "backgrounds", share, seed, split), split)
 

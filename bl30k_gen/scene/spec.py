@@ -14,6 +14,7 @@ from bl30k_gen.config import Image, Limits, NonNegative, Positive, Render, Secti
 from bl30k_gen.errors import UserError
 
 SCHEMA_VERSION = 1
+DIGITS = 6  # decimals of every sampled number: micrometres; hides the last bits, in which machines may differ
 
 Vec3 = tuple[float, float, float]
 ControlPoints = Annotated[tuple[Vec3, ...], Field(min_length=2, max_length=9)]
@@ -27,6 +28,50 @@ class AssetRef(Section):
     sha256: str
 
 
+Axis = Literal["x", "y", "z"]  # of the model
+
+
+class Wave(Section):
+    """A travelling wave. Lengths are shares of the model's diagonal; ``phase`` is in turns."""
+
+    kind: Literal["wave"]
+    cycles: float  # over the whole video
+    phase: float
+    along: Axis
+    across: Axis
+    amplitude: NonNegative
+    wavelength: Positive
+
+
+class Bend(Section):
+    """To and fro along an arc."""
+
+    kind: Literal["bend"]
+    cycles: float
+    phase: float
+    along: Axis
+    toward: Axis
+    angle: float  # between the two ends, radians, at most
+
+    @model_validator(mode="after")
+    def _two_axes(self) -> "Bend":
+        if self.along == self.toward:
+            raise ValueError("along and toward are the same axis")
+        return self
+
+
+class Lattice(Section):
+    """Free-form deformation: 3 x 3 x 3 control points on the bounding box, z fastest, that oscillate."""
+
+    kind: Literal["lattice"]
+    cycles: float
+    phases: Annotated[tuple[float, ...], Field(min_length=27, max_length=27)]
+    displacements: Annotated[tuple[Vec3, ...], Field(min_length=27, max_length=27)]  # at most
+
+
+Deformation = Annotated[Wave | Bend | Lattice, Field(discriminator="kind")]
+
+
 class ObjectSpec(Section):
     """One moving object. ``location``, ``rotation`` (XYZ Euler) and ``scale`` are control points of its curves."""
 
@@ -36,6 +81,7 @@ class ObjectSpec(Section):
     location: ControlPoints
     rotation: ControlPoints
     scale: ControlPoints
+    deformation: Deformation | None = None  # of the model, before it is scaled, turned and moved
     clearance_failed: bool  # it comes nearer to an earlier object than the configuration wishes
 
     @model_validator(mode="after")
@@ -45,10 +91,19 @@ class ObjectSpec(Section):
         return self
 
 
+class ShakeWave(Section):
+    """One sine of a camera's shake, about its own x (look up), y (look left) and z (roll) axis."""
+
+    cycles: float  # over the whole video
+    angles: Vec3  # radians, at most
+    phases: Vec3  # turns
+
+
 class CameraSpec(Section):
     field_of_view: Annotated[float, Field(gt=0, lt=3.14)]  # horizontal
     location: ControlPoints
     target: ControlPoints
+    shake: tuple[ShakeWave, ...] | None = None
 
 
 class LightSpec(Section):

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.scene.spec import CameraSpec, ObjectSpec, Vec3
+from bl30k_gen.scene.spec import CameraSpec, ObjectSpec, ShakeWave, Vec3
 
 NEAR_CLIP = 0.1  # metres in front of the camera before which nothing is seen
 
@@ -58,9 +58,10 @@ def object_poses(spec: ObjectSpec, frames: int, static: Static) -> np.ndarray:
 
 
 def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
-    """Camera-to-world matrices of a camera that looks at its target without roll, (frames, 4, 4) float64.
+    """Camera-to-world matrices of a camera that looks at its target, (frames, 4, 4) float64.
 
-    The camera is Blender's: it looks along its -z, its y is up in the picture.
+    The camera is Blender's: it looks along its -z, its y is up in the picture. It rolls, and looks past its target,
+    only by its shake.
 
     Raises:
         UserError: on some frame the target is at the camera, or straight above or below it.
@@ -79,7 +80,15 @@ def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     poses = np.zeros((frames, 4, 4))
     poses[:, :3] = np.stack([right, np.cross(back, right), back, location], axis=2)
     poses[:, 3, 3] = 1
+    if spec.shake:
+        poses[:, :3, :3] = poses[:, :3, :3] @ _euler(shake_angles(spec.shake, frames))
     return poses
+
+
+def shake_angles(waves: Sequence[ShakeWave], frames: int) -> np.ndarray:
+    """By how much a shaken camera is turned about its own x, y and z axis, (frames, 3) radians."""
+    times = np.linspace(0.0, 1.0, frames)[:, None]
+    return sum(np.array(w.angles) * np.sin(2 * np.pi * (w.cycles * times + np.array(w.phases))) for w in waves)
 
 
 def extrinsics(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:

@@ -36,12 +36,13 @@ def fake_catalogue(models: int = 12, textures: int = 7, backgrounds: int = 5) ->
 
 
 def fake_load(asset: FakeAsset) -> Model | Picture:
-    """Every model is a cube, every second one with a texture; every picture is 3 : 2."""
+    """Every third model is a bar, the others are cubes, every second one has a texture; every picture is 3 : 2."""
     if not asset.id.startswith("model"):
         return Picture((30, 20), asset.id, lambda: np.zeros((20, 30, 3), np.uint8))
-    cube = trimesh.creation.box()
-    texture = np.zeros((2, 2, 3), np.uint8) if int(asset.id[-3:]) % 2 else None
-    return as_model(cube.vertices, [cube.faces], asset.id, texture)
+    number = int(asset.id[-3:])
+    box = trimesh.creation.box((1, 1, 1) if number % 3 else (1, 0.05, 0.05))
+    texture = np.zeros((2, 2, 3), np.uint8) if number % 2 else None
+    return as_model(box.vertices, [box.faces], asset.id, texture)
 
 
 def as_model(vertices, faces_of_parts, name: str, texture=None) -> Model:

@@ -1,0 +1,32 @@
+"""Writes a model as one GLB file, materials and textures in it."""
+
+import numpy as np
+import trimesh
+from PIL import Image
+
+from bl30k_gen.library.asset import Model, Part
+
+
+def as_glb(model: Model) -> bytes:
+    """The model, in glTF's axes (y up, front +z). Read again, it is the same but for the rounding of colours."""
+    scene = trimesh.Scene()
+    for number, part in enumerate(model.parts):
+        scene.add_geometry(_geometry(model, part), geom_name=f"part {number:03d}")
+    return scene.export(file_type="glb")
+
+
+def _geometry(model: Model, part: Part) -> trimesh.Trimesh:
+    corners = model.vertices[part.faces.ravel()][:, [0, 2, 1]] * np.float32([1, 1, -1])
+    uv = None if part.uv is None else part.uv.reshape(-1, 2)
+    rows, number = np.unique(corners if uv is None else np.hstack([corners, uv]), axis=0, return_inverse=True)
+    colour = np.round(255 * np.array([*part.colour, 1.0])).astype(np.uint8)
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorFactor=colour,
+        metallicFactor=part.metallic,
+        roughnessFactor=part.roughness,
+        baseColorTexture=None if part.texture is None else Image.fromarray(part.texture),
+        alphaMode="MASK" if part.texture is not None and part.texture.shape[2] == 4 else "OPAQUE",
+        doubleSided=True,
+    )
+    visual = trimesh.visual.TextureVisuals(uv=None if uv is None else rows[:, 3:], material=material)
+    return trimesh.Trimesh(rows[:, :3], number.reshape(-1, 3), visual=visual, process=False)
