@@ -37,7 +37,7 @@ class S2MBatch(Tensors):
 
 
 class S2MStep(nn.Module):
-    """S2M with its loss."""
+    """S2M with its loss. Beside the mean IoU of its answers is that of the masks it was given."""
 
     def __init__(self, network: S2M):
         super().__init__()
@@ -51,4 +51,5 @@ class S2MStep(nn.Module):
         present = torch.ones(len(batch), 1, dtype=torch.bool, device=labels.device)
         loss = bootstrapped_cross_entropy(logits, labels, present, share).mean()
         masks = logits.detach().softmax(1)[:, 1:]
-        return loss, {"iou": overlap(masks[:, None], labels[:, None], present)}, masks
+        before, after = (overlap(x[:, None], labels[:, None], present) for x in (batch.before, masks))
+        return loss, {"iou": after, "iou_before": before}, masks

@@ -293,14 +293,14 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, writer) -> None:
-        """Mean IoU on the samples that are held out; always the same ones."""
+        """The mean of the loss's parts, such as the IoU, over samples that are held out; always the same ones."""
         mixture = self.mixture.held_out()
         rows = mixture.order(0)[: self.stage.validation.samples].tolist()
         draws = [Draw(0, number, source, item, 1) for number, (source, item) in enumerate(rows)]
         modes = {module: module.training for module in self.network.modules()}
         self.network.eval()
         step = self.step.module if self.processes.world > 1 else self.step
-        total = 0.0
+        totals = Window()
         size = self.stage.runtime.batch_per_step
         for first in range(0, len(draws), size):
             batch = mixture.collate([mixture[draw] for draw in draws[first : first + size]])
@@ -308,14 +308,15 @@ class Trainer:
             batch = batch.to(self.device)
             with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                 _, parts, masks = step(batch, 1.0)
-            total += parts["iou"].item() * len(batch)
+            totals.add(*[parts] * len(batch))
             if first == 0:
                 writer.add_image("validation", pictures.show(batch, masks), self.iteration, dataformats="HWC")
         for module, training in modes.items():
             module.training = training
-        iou = total / len(draws)
-        self.folder.record({"iteration": self.iteration, "validation_iou": iou, "samples": len(draws)})
-        writer.add_scalar("validation_iou", iou, self.iteration)
+        means = {f"validation_{key}": float(mean) for key, mean in totals.means().items()}
+        self.folder.record({"iteration": self.iteration, "validated": len(draws), **means})
+        for key, mean in means.items():
+            writer.add_scalar(key, mean, self.iteration)
 
     def _save(self) -> None:
         if self.processes.leads:

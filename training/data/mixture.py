@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
@@ -167,6 +168,7 @@ def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = Fals
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_begin_worker,
+        generator=torch.Generator(),  # else a resumed run, which begins again here, would shift the random numbers
     )
 
 
