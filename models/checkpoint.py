@@ -240,6 +240,14 @@ def fill(network: nn.Module, weights: dict[str, Tensor], fresh: tuple[str, ...] 
     network.load_state_dict(weights)
 
 
+def is_deeplab(path: str | Path) -> bool:
+    """Whether a file holds what ``start_s2m`` takes: a DeepLabV3+ whose stem is for images."""
+    content = read_weights(path)
+    weights = content.get("model_state", content)
+    stem = weights.get("backbone.conv1.weight") if isinstance(weights, dict) else None
+    return isinstance(stem, Tensor) and stem.shape[1] == 3
+
+
 def start_s2m(network: S2M, path: str | Path) -> None:
     """Start S2M from a DeepLabV3+ for VOC with ResNet-50 at output stride 16, whose keys the published S2M shares.
 

@@ -1,6 +1,4 @@
-"""DeepLabV3+ (Chen et al., 2018) with a ResNet-50 at output stride 16, for scribbles and clicks."""
-
-from pathlib import Path
+"""DeepLabV3+ (Chen et al., 2018) with a ResNet at output stride 16, for scribbles and clicks."""
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +6,27 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from models.backbone import STRIDE, load_imagenet
+from models.backbone import STRIDE
+
+CHANNELS = {"resnet18": (64, 512), "resnet50": (256, 2048)}
+"""Channels of layer1 and of layer4 by backbone."""
 
 
-class DilatedResNet50(nn.Module):
-    """torchvision's ResNet-50 whose layer4 is dilated instead of strided. Returns layer1 (/4) and layer4 (/16)."""
+class DilatedResNet(nn.Module):
+    """torchvision's ResNet whose layer4 does not stride. Returns layer1 (/4) and layer4 (/16).
 
-    def __init__(self, in_channels: int):
+    The ResNet-50's layer4 is dilated instead, as published; the blocks of the ResNet-18, which is for first tries,
+    know no dilation.
+    """
+
+    def __init__(self, in_channels: int, backbone: str = "resnet50"):
         super().__init__()
-        resnet = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, False, True])
+        if backbone not in CHANNELS:
+            raise ValueError(f"backbone {backbone!r} is unknown: choose one of {', '.join(CHANNELS)}")
+        dilation = {"replace_stride_with_dilation": [False, False, True]} if backbone == "resnet50" else {}
+        resnet = torchvision.models.get_model(backbone, weights=None, **dilation)
+        if not dilation:
+            resnet.layer4[0].conv1.stride = resnet.layer4[0].downsample[0].stride = (1, 1)
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
         self.layer1, self.layer2 = resnet.layer1, resnet.layer2
@@ -35,14 +45,23 @@ class DeepLabV3Plus(nn.Module):
         dim: width of the ASPP and of the head.
         low_dim: width of the projected layer1 features.
         align_corners: of every bilinear interpolation.
+        backbone: "resnet18" or "resnet50".
     """
 
-    def __init__(self, in_channels: int, dim: int = 256, low_dim: int = 48, align_corners: bool = False):
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int = 256,
+        low_dim: int = 48,
+        align_corners: bool = False,
+        backbone: str = "resnet50",
+    ):
         super().__init__()
         self.align_corners = align_corners
-        self.backbone = DilatedResNet50(in_channels)
-        self.low = nn.Sequential(nn.Conv2d(256, low_dim, 1, bias=False), nn.BatchNorm2d(low_dim), nn.ReLU())
-        self.aspp = ASPP(2048, [6, 12, 18], dim)
+        self.backbone = DilatedResNet(in_channels, backbone)
+        low, high = CHANNELS[backbone]
+        self.low = nn.Sequential(nn.Conv2d(low, low_dim, 1, bias=False), nn.BatchNorm2d(low_dim), nn.ReLU())
+        self.aspp = ASPP(high, [6, 12, 18], dim)
         self.aspp.project[3].p = 0.1
         self.head = nn.Sequential(
             nn.Conv2d(dim + low_dim, dim, 3, padding=1, bias=False),
@@ -50,10 +69,6 @@ class DeepLabV3Plus(nn.Module):
             nn.ReLU(),
             nn.Conv2d(dim, 1, 1),
         )
-
-    def load_imagenet(self, source: str | Path) -> None:
-        """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
-        load_imagenet(self.backbone, "resnet50", source)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, low_dim + dim, H/4, W/4): layer1 features first, then the ASPP's."""

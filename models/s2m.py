@@ -1,17 +1,20 @@
 """S2M, scribbles to a mask (MiVOS, section 3.1): DeepLabV3+ on image, mask so far and scribbles."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from models.backbone import load_imagenet
 from models.deeplab import DeepLabV3Plus
 
 
 @dataclass(frozen=True)
 class S2MConfig:
-    """Widths of the ASPP with the head, and of the projected layer1 features. The defaults are the published ones."""
+    """The encoder; widths of the ASPP with the head and of the projected layer1 features. By default as published."""
 
+    backbone: str = "resnet50"
     dim: int = 256
     low_dim: int = 48
 
@@ -24,10 +27,14 @@ class S2M(DeepLabV3Plus):
 
     def __init__(self, config: S2MConfig | None = None):
         config = config or S2MConfig()
-        super().__init__(6, config.dim, config.low_dim)
+        super().__init__(6, config.dim, config.low_dim, backbone=config.backbone)
         self.config = config
         nn.init.orthogonal_(self.head[3].weight)
         nn.init.zeros_(self.head[3].bias)
+
+    def load_imagenet(self, source: str | Path) -> None:
+        """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
+        load_imagenet(self.backbone, self.config.backbone, source)
 
     def segment(self, image: Tensor, mask: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Logits (B, O, H, W).

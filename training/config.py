@@ -26,6 +26,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Whole = Annotated[int, Field(ge=0)]
 Interval = tuple[float, float]  # smallest, largest
+Range = tuple[Whole, Whole]  # the same of whole numbers; both ends count
 
 
 class Section(BaseModel):
@@ -37,7 +38,8 @@ class Section(BaseModel):
     def _intervals_in_order(self) -> "Section":
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if Interval in (field.annotation, *get_args(field.annotation)) and value and value[0] > value[1]:
+            kinds = (field.annotation, *get_args(field.annotation))
+            if (Interval in kinds or Range in kinds) and value and value[0] > value[1]:
                 raise ValueError(f"{name} {list(value)} must be [smallest, largest]")
         return self
 
@@ -78,10 +80,18 @@ class Warp(Section):
     deviation: NonNegative  # standard deviation of their moves, as a share of the side
 
 
+class HideAndSeek(Section):
+    """Cells of a grid that are hidden in still images, so that occlusions and sharp borders are learned (KMN)."""
+
+    cells: Count  # along each side of a frame
+    chance: Interval  # that a cell is hidden, drawn from this for each frame but the first
+
+
 class Augmentation(Section):
     sequence: SequenceChange
     frame: FrameChange | None
     warp: Warp | None
+    hide_and_seek: HideAndSeek | None
     first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
 
 
@@ -104,6 +114,18 @@ class ImageSource(Section):
     share: Share
 
 
+class LvisSource(Section):
+    """Objects of LVIS, or of any annotations in COCO's JSON; each one is an item."""
+
+    kind: Literal["lvis"]
+    path: str | None  # of the JSON, or of the folder that holds it
+    images: str | None  # folder of the images, if they do not lie beside the JSON
+    weight: NonNegative
+    share: Share  # of the images
+    smallest: NonNegative  # area of an object in the annotated image, pixels
+    scale: Interval | None  # of frames, in the place of augmentation.frame.scale
+
+
 class FusionSource(Section):
     kind: Literal["fusion"]
     path: str | None  # of what `train.py make-fusion-data` has written
@@ -112,7 +134,48 @@ class FusionSource(Section):
     share: Share
 
 
-Source = Annotated[VideoSource | ImageSource | FusionSource, Field(discriminator="kind")]
+SOURCES = {"videos": VideoSource, "images": ImageSource, "lvis": LvisSource, "fusion": FusionSource}
+Source = Annotated[VideoSource | ImageSource | LvisSource | FusionSource, Field(discriminator="kind")]
+
+
+class ScribbleKinds(Section):
+    """Weights of the kinds of scribbles."""
+
+    boundary: NonNegative
+    thinned: NonNegative
+    curves: NonNegative
+
+    @model_validator(mode="after")
+    def _some(self) -> "ScribbleKinds":
+        if self.boundary + self.thinned + self.curves == 0:
+            raise ValueError("kinds: one of them needs a weight above 0")
+        return self
+
+
+class Scribbles(Section):
+    """How S2M's mask so far and its scribbles are made.
+
+    Diameters, depths and areas are in pixels of a crop of 480 x 480, and grow with the crop.
+    """
+
+    from_zero: Share  # chance of an empty mask so far
+    iou: Interval  # else of the mask so far with the true one
+    another: Share  # chance of another object of the image, where masks so far are not empty and the source has it
+    another_smallest: NonNegative  # its area in the annotated image
+    another_negative: Share  # chance of negative scribbles on it; else its mask joins the mask so far
+    another_iou: Share  # of the mask that joins, with its true one
+    robot: Share  # chance of the benchmark's robot, where masks so far are not empty
+    opening: Range  # diameter of the opening that smooths regions for other scribbles than the robot's
+    smallest: Range  # area of regions that are scribbled on
+    kinds: ScribbleKinds  # of which each region gets one
+    second: Share  # chance that it gets another one
+    depth: Range  # diameter of the erosion before the boundary is drawn
+    curves: Range  # in a region: the longest of ``curves_tried``
+    curves_tried: Count
+    spill: Range  # diameter of the dilation of a region, beyond which curves are cut off
+    free: Share  # chance of curves on the object and beside it that ignore the mask so far
+    free_curves: Range
+    free_smallest: NonNegative  # area that gets them
 
 
 class Curriculum(Section):
@@ -129,17 +192,11 @@ class Curriculum(Section):
 
 
 class Loss(Section):
-    warm_up: tuple[Whole, Whole]  # iterations between which the kept share falls from 1
+    warm_up: Range  # iterations between which the kept share falls from 1
     kept: Annotated[float, Field(gt=0, le=1)]  # share of the hardest pixels after the warm-up
     frame_weights: list[Positive]  # of the predicted frames, in order
     guidance: NonNegative  # RDE: unbiased guidance of the recurrent memory
     consistency: NonNegative  # RDE: mask consistency of the first frame
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Loss":
-        if self.warm_up[0] > self.warm_up[1]:
-            raise ValueError(f"warm_up {list(self.warm_up)} must be [start, end]")
-        return self
 
 
 class Optimiser(Section):
@@ -153,8 +210,19 @@ class Optimiser(Section):
     clip: Positive | None  # largest norm of the gradient
 
 
+class Validation(Section):
+    """Images that are held out, by their names; whole folders (videos, classes) where a source has several."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]  # of a source
+    samples: Count  # at most
+    every: Count  # iterations
+
+
 class Runtime(Section):
-    """How the work is done; nothing here changes what is learned, but for rounding."""
+    """How the work is done; nothing here changes what is learned, but for rounding.
+
+    S2M is the exception: its batch norms see the samples that all processes take at once.
+    """
 
     precision: Literal["auto", "fp32", "bf16", "fp16"]  # auto: bf16 on a GPU that has it, else fp32
     batch_per_step: Count  # samples a process takes at once; the rest is accumulated
@@ -168,12 +236,12 @@ class Runtime(Section):
 
 
 class Stage(Section):
-    network: Literal["stm", "stcn", "rde", "fusion"]
+    network: Literal["stm", "stcn", "rde", "fusion", "s2m"]
     model: dict[str, Any]  # configuration of the network, see models/
     imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
     objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
     alignment: str | None  # fusion: weights of the propagation network whose keys carry differences over
-    frames: Annotated[int, Field(ge=2)]  # in a sample; fusion's are the frame and the reference
+    frames: Count  # in a sample; fusion's are the frame and the reference
     size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
     seed: int
     iterations: Count
@@ -181,27 +249,35 @@ class Stage(Section):
     data: dict[str, Source]
     curriculum: Curriculum | None
     augmentation: Augmentation
+    scribbles: Scribbles | None
+    validation: Validation | None
     loss: Loss
     optimiser: Optimiser
     runtime: Runtime
 
     @model_validator(mode="after")
     def _fits(self) -> "Stage":
-        if len(self.loss.frame_weights) != self.frames - 1:
-            raise ValueError(f"loss.frame_weights needs {self.frames - 1} values for {self.frames} frames")
+        predicted = self.frames if self.network == "s2m" else self.frames - 1
+        if len(self.loss.frame_weights) != predicted:
+            raise ValueError(f"loss.frame_weights needs {predicted} values for {self.frames} frames")
         kinds, change = {source.kind for source in self.data.values()}, self.augmentation
+        stills = kinds & {"images", "lvis"}
         if ("fusion" in kinds) != (self.network == "fusion") or len(kinds) > 1 and "fusion" in kinds:
             raise ValueError("sources of kind fusion train the network fusion, and only that")
-        if "fusion" not in kinds and (change.frame is None or self.frames < 3):
+        if "fusion" not in kinds and (change.frame is None or self.frames < 3 and self.network != "s2m"):
             raise ValueError("samples need 3 frames and augmentation.frame")
         if "videos" in kinds and (self.curriculum is None or change.sequence.crop_ratio is None):
             raise ValueError("videos need curriculum and augmentation.sequence.crop_ratio")
-        if "images" in kinds and (change.sequence.scale is None or self.objects != 1):
+        if stills and (change.sequence.scale is None or self.objects != 1):
             raise ValueError("images need augmentation.sequence.scale, and objects 1")
+        if self.network == "s2m" and (stills != kinds or self.scribbles is None or self.frames != 1):
+            raise ValueError("the network s2m needs still images, scribbles, and frames 1")
+        if self.validation is not None and stills != kinds:
+            raise ValueError("validation holds still images out, and the stage has other data")
         return self
 
     @property
-    def sources(self) -> dict[str, VideoSource | ImageSource | FusionSource]:
+    def sources(self) -> dict[str, VideoSource | ImageSource | LvisSource | FusionSource]:
         """The sources that are not left out."""
         return {name: source for name, source in self.data.items() if source.weight > 0}
 
@@ -232,7 +308,8 @@ def load_stage(
         overrides: ``key=value`` each, with dots: ``optimiser.learning_rate=1e-4``.
         data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
             name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
-        preset: name of a file in ``presets/``, or its path, applied before the overrides.
+        preset: name of a file in ``presets/``, or its path, applied before the overrides. A network may have a file
+            of its own for it: ``tiny`` is ``tiny-s2m`` for S2M.
         changes: of a recipe, by dotted key; applied before the preset.
 
     Raises:
@@ -244,7 +321,9 @@ def load_stage(
         set_key(values, key, value)
     if preset is not None:
         known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        values = merge(values, read_layers(find(preset, PRESETS, "preset", known), START, _locate))
+        own = f"{preset}-{values.get('network')}"
+        file = find(own if own in known else preset, PRESETS, "preset", known)
+        values = merge(values, read_layers(file, START, _locate))
     for override in overrides:
         apply_override(values, override)
     _place_data(values, list(data))
@@ -293,12 +372,16 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
         if equals and name in sources:
             sources[name]["path"] = path
         elif equals and name.isidentifier():
-            raise UserError(f"--data {place}: there is no source {name}", f"sources are {', '.join(sources)}")
+            left_out = f"it has weight 0; take it in: --set data.{name}.weight=1"
+            remedy = left_out if name in (values.get("data") or {}) else f"sources are {', '.join(sources)}"
+            raise UserError(f"--data {place}: there is no source {name}", remedy)
         elif any((Path(place) / name).is_dir() for name in sources):
             for name, source in sources.items():
                 source["path"] = str(Path(place) / name)
         elif sources:
             first = next(iter(sources.values()))
+            if Path(place).suffix == ".json":
+                first = next((source for source in sources.values() if source.get("kind") == "lvis"), first)
             name = Path(place).resolve().stem.replace(".", "_")
             values["data"] = {name: first | {"path": place, "weight": 1}}
 
@@ -312,7 +395,7 @@ def _known_keys(values: dict[str, Any], model: Any = Stage, prefix: str = "") ->
             keys += _known_keys(values, inner, f"{prefix}{name}.")
     if model is Stage:
         for source in values.get("data") or {}:
-            for kind in (VideoSource, ImageSource, FusionSource):
+            for kind in SOURCES.values():
                 keys += _known_keys(values, kind, f"data.{source}.")
     return keys
 
@@ -329,7 +412,7 @@ def _explain(error: ValidationError, source: str, values: dict[str, Any]) -> Use
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
     if parts[:1] == ["data"]:  # the discriminator is part of the place
-        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in ("videos", "images", "fusion"))]
+        parts = [part for i, part in enumerate(parts) if not (i == 2 and part in SOURCES)]
     key = ".".join(parts)
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, _known_keys(values), n=1, cutoff=0.5)

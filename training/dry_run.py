@@ -12,10 +12,8 @@ from bl30k_gen.dataset.files import clear_disk_errors
 from training import pictures
 from training.config import Stage
 from training.data.mixture import Mixture, Order
-from training.data.sample import Batch
 from training.distributed import processes
-from training.fusion import FusionBatch
-from training.trainer import build_network, build_step, choose_precision
+from training.trainer import AnyBatch, build_network, build_step, choose_precision
 
 SHOWN = 4
 
@@ -32,6 +30,8 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     for name, source in mixture.describe().items():
         counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
         print(f"data {name}: {counts}, from {source['path']}")
+    if stage.validation is not None:
+        print(f"held out for validation: {sum(len(source) for source in mixture.held_out().sources)} items")
     print(
         f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
     )
@@ -49,27 +49,30 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         seconds, memory = cost_of_a_sample(stage, samples, group.device, start)
         hours = seconds * stage.batch * stage.iterations / 3600
         print(
-            f"on {group.device}: {seconds:.2f} s and {memory:.1f} GiB for a step of one sample, "
+            f"on {group.device}: {seconds:.2f} s for a sample, {memory:.1f} GiB for a step of two, "
             f"{loading:.2f} s to load it in one worker; about {hours:.1f} hours on one such device"
         )
 
 
 def cost_of_a_sample(
-    stage: Stage, samples: Batch | FusionBatch, device: torch.device, start: Path | None
+    stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None
 ) -> tuple[float, float]:
-    """Seconds of a forward and backward pass of one sample, and the peak of memory in GiB."""
+    """Seconds of a forward and backward pass for each of two samples, and the peak of memory in GiB.
+
+    Two, because S2M's batch norms need them.
+    """
     step = build_step(stage, build_network(stage, start), device)
     autocast, _ = choose_precision(stage.runtime.precision, device)
-    one = samples.first(1).to(device)
+    two = samples.first(2).to(device)
     seconds = 0.0
     for _ in range(2):  # the first one also prepares kernels and memory
         began = time.perf_counter()
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            total, _, _ = step(one, 1.0)
+            total, _, _ = step(two, 1.0)
         total.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - began
+        seconds = (time.perf_counter() - began) / len(two)
     if device.type == "cuda":
         return seconds, torch.cuda.max_memory_allocated(device) / 2**30
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,20 +1,20 @@
 """How the fusion network is trained (MiVOS, sections 3.3 and 4.2)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from models.aggregate import object_logits
-from models.backbone import MEAN, STD
 from models.fusion import Fusion, align
 from models.memory import affinity
 from models.propagation import PropagationNetwork
+from training.data.sample import Tensors, labels_of
 from training.losses import bootstrapped_cross_entropy, overlap
 
 
 @dataclass(frozen=True)
-class FusionBatch:
+class FusionBatch(Tensors):
     """Two propagations of the same objects to one frame; the second one starts at the reference frame.
 
     From the loader images are (B, 3, H, W) uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float,
@@ -42,33 +42,7 @@ class FusionBatch:
 
     IMAGES = ("image", "reference")
     MASKS = ("older", "newer", "before", "after", "true")
-
-    @staticmethod
-    def collate(samples: list["FusionBatch"]) -> "FusionBatch":
-        """Stack samples, which have the same fields without a batch dimension."""
-        tensors = (*FusionBatch.IMAGES, *FusionBatch.MASKS, "distance", "present")
-        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in tensors}
-        lists = {key: [text for sample in samples for text in getattr(sample, key)] for key in ("names", "skipped")}
-        return FusionBatch(**stacked, **lists)
-
-    def pin_memory(self) -> "FusionBatch":
-        return self._map(Tensor.pin_memory)
-
-    def to(self, device: torch.device) -> "FusionBatch":
-        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
-        mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
-        images = {name: (getattr(moved, name).float() / 255 - mean) / std for name in self.IMAGES}
-        return replace(moved, **images, **{name: getattr(moved, name).float() / 255 for name in self.MASKS})
-
-    def first(self, count: int) -> "FusionBatch":
-        return self._map(lambda tensor: tensor[:count])
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def _map(self, change) -> "FusionBatch":
-        names = (*self.IMAGES, *self.MASKS, "distance", "present")
-        return replace(self, **{name: change(getattr(self, name)) for name in names})
+    OTHERS = ("distance", "present")
 
 
 class FusionStep(nn.Module):
@@ -88,9 +62,7 @@ class FusionStep(nn.Module):
         difference = self.differences(batch) if self.network.config.difference_aware else None
         fused = self.network(batch.image, batch.older, batch.newer, batch.distance, difference)
         logits = object_logits(torch.sigmoid(fused.float()) * batch.present[:, :, None, None])
-        labels = torch.zeros(batch.true.shape[:1] + batch.true.shape[2:], dtype=torch.int64, device=fused.device)
-        for number in range(batch.true.shape[1], 0, -1):
-            labels[batch.true[:, number - 1] > 0.5] = number
+        labels = labels_of(batch.true)
         loss = bootstrapped_cross_entropy(logits, labels, batch.present, share).mean()
         masks = logits.detach().softmax(1)[:, 1:]
         return loss, {"iou": overlap(masks[:, None], labels[:, None], batch.present)}, masks

@@ -8,19 +8,22 @@ from torch import Tensor
 from models.backbone import MEAN, STD
 from training.data.sample import Batch
 from training.fusion import FusionBatch
+from training.s2m import S2MBatch
 
 COLOURS = torch.tensor([[255, 50, 40], [50, 220, 255]], dtype=torch.float32) / 255
+SCRIBBLES = torch.tensor([[60, 255, 60], [255, 230, 0]], dtype=torch.float32) / 255
 ROWS = 4
 
 
-def show(batch: Batch | FusionBatch, predicted: Tensor | None = None, rows: int = ROWS) -> np.ndarray:
+def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None, rows: int = ROWS) -> np.ndarray:
     """(H, W, 3) uint8: the first samples of a batch with their masks.
 
     Of videos: the first frame shows the masks that the network is given; below each row of true masks is one of
     ``predicted`` (B, T - 1, O, H, W), if there are any. Void is white. Of fusion: the reference before and after its
-    correction, the frame as the older and the newer propagation have it, the truth, and what is ``predicted``.
+    correction, the frame as the older and the newer propagation have it, the truth, and what is ``predicted``. Of
+    S2M: the mask so far with scribbles, green on the object and yellow beside it; the truth; what is ``predicted``.
     """
-    draw = _fusion_rows if isinstance(batch, FusionBatch) else _video_rows
+    draw = {FusionBatch: _fusion_rows, S2MBatch: _s2m_rows}.get(type(batch), _video_rows)
     lines = [line for b in range(min(rows, len(batch))) for line in draw(batch, predicted, b)]
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
 
@@ -41,6 +44,16 @@ def _fusion_rows(batch: FusionBatch, predicted: Tensor | None, b: int) -> list[T
     images = [batch.reference[b]] * 2 + [batch.image[b]] * (len(masks) - 2)
     shown = torch.stack([mask.cpu() for mask in masks])
     return [_row(_plain(torch.stack(images)), shown, torch.zeros_like(shown[:, 0], dtype=torch.bool))]
+
+
+def _s2m_rows(batch: S2MBatch, predicted: Tensor | None, b: int) -> list[Tensor]:
+    masks = [batch.before[b], batch.true[b], *([predicted[b].float()] if predicted is not None else [])]
+    shown = torch.stack([mask.cpu() for mask in masks])
+    row = _row(_plain(batch.image[b]).expand(len(shown), -1, -1, -1), shown, torch.zeros_like(shown[:, 0]).bool())
+    for colour, scribble in zip(SCRIBBLES, (batch.positive[b], batch.negative[b]), strict=True):
+        drawn = F.pad(scribble[0].cpu() > 0.5, (0, row.shape[-1] - scribble.shape[-1]))
+        row = torch.where(drawn, colour.view(3, 1, 1), row)
+    return [row]
 
 
 def _plain(images: Tensor) -> Tensor:

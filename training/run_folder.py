@@ -161,7 +161,12 @@ def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> 
         lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
     record = next((record for record in reversed(folder.records()) if "loss" in record), {})
     losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-    lines += [f"- last record: {losses}", "", "```yaml"]
+    lines.append(f"- last record: {losses}")
+    judged = next((record for record in reversed(folder.records()) if "validated" in record), None)
+    if judged is not None:
+        values = ", ".join(f"{key} {value:.4g}" for key, value in judged.items() if isinstance(value, float))
+        lines.append(f"- {judged['validated']} samples held out: {values}")
+    lines += ["", "```yaml"]
     lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
     write_atomically(folder.card, "\n".join([*lines, "```", ""]))
 

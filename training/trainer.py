@@ -20,23 +20,35 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
 from training import pictures
-from training.config import Optimiser, Stage
-from training.data.mixture import Mixture, Order, loader
+from training.config import Optimiser, Stage, Validation
+from training.data.mixture import Draw, Mixture, Order, loader
 from training.data.sample import Batch
 from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
 from training.run_folder import FORMAT, RunFolder, describe_environment, network_file, read_state, write_card
+from training.s2m import S2MBatch, S2MStep
 
 
 class Stopped(Exception):
     """A signal asked the run to end. It is saved, and the same command goes on."""
 
 
-def build_step(stage: Stage, network: nn.Module, device: torch.device) -> TrainingStep | FusionStep:
-    """The network with its losses, on the device. Raises UserError if fusion's alignment network cannot be had."""
-    network = freeze_batchnorm(network.to(device))
+AnyBatch = Batch | FusionBatch | S2MBatch
+AnyStep = TrainingStep | FusionStep | S2MStep
+
+
+def build_step(stage: Stage, network: nn.Module, device: torch.device, world: int = 1) -> AnyStep:
+    """The network with its losses, on the device of one of ``world`` processes.
+
+    Raises:
+        UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
+    """
+    network = network.to(device)
+    if stage.network == "s2m":
+        return S2MStep(learn_batchnorm(network, device, world))
+    freeze_batchnorm(network)
     if stage.network != "fusion":
         return TrainingStep(network, stage.loss)
     try:
@@ -51,16 +63,20 @@ def build_network(stage: Stage, start: Path | None) -> nn.Module:
 
     Args:
         start: a network file (ours or a published one), a training state, or the folder of a finished run. Weights
-            of single objects are widened for several; RDE's recurrence may be missing in them.
+            of single objects are widened for several; RDE's recurrence may be missing in them. S2M also takes a
+            DeepLabV3+ for VOC, with which the published one began.
 
     Raises:
         UserError: the weights cannot be read or do not fit.
     """
     torch.manual_seed(stage.seed)
-    model = stage.model if stage.network == "fusion" else {**stage.model, "multi_object": stage.objects > 1}
+    propagation = stage.network not in ("fusion", "s2m")
+    model = {**stage.model, "multi_object": stage.objects > 1} if propagation else stage.model
     try:
         network = checkpoint.build(stage.network, model)
-        if start is not None:
+        if stage.network == "s2m" and start is not None and checkpoint.is_deeplab(network_file(start)):
+            checkpoint.start_s2m(network, network_file(start))
+        elif start is not None:
             checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
         elif stage.imagenet != "none" and stage.network != "fusion":
             network.load_imagenet(stage.imagenet)
@@ -90,6 +106,19 @@ def freeze_batchnorm(network: nn.Module) -> nn.Module:
     return network
 
 
+def learn_batchnorm(network: nn.Module, device: torch.device, world: int) -> nn.Module:
+    """Train with the means and variances of the samples at hand, over all processes, and learn to store them.
+
+    Raises:
+        UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.
+    """
+    if world > 1:
+        if device.type != "cuda":
+            raise UserError("S2M's batch norms are shared by processes on GPUs only", "train in one process")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network.train()
+
+
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
     """Linear growth, then steps of decay."""
     grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
@@ -112,7 +141,7 @@ class Trainer:
         processes.wait()
         state = self.folder.latest()
         self.network = build_network(stage, start if state is None else None)
-        self.step = build_step(stage, self.network, self.device)
+        self.step = build_step(stage, self.network, self.device, processes.world)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -148,6 +177,11 @@ class Trainer:
             self.folder.forget_after(self.iteration)
             writer = open_writer(self.folder.tensorboard, self.iteration)
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
+        if stage.network == "s2m" and order.step * self.processes.world < 2:
+            raise UserError(
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
+                "choose a batch that runtime.batch_per_step divides",
+            )
         batches = iter(loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda"))
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
         with self._signals(), contextlib.closing(bar):
@@ -158,6 +192,8 @@ class Trainer:
                     self._log(writer, bar)
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", pictures.show(*shown), self.iteration, dataformats="HWC")
+                if writer is not None and self._is_due(stage.validation):
+                    self._validate(writer)
                 stop = self.processes.any(self.stopping)
                 if stop or self.iteration % stage.runtime.save_every == 0 or self.iteration == stage.iterations:
                     self._save()
@@ -169,9 +205,7 @@ class Trainer:
             write_card(self.folder, stage, environment)
         self.processes.wait()
 
-    def _iterate(
-        self, batches: Iterator[Batch | FusionBatch], steps: int
-    ) -> tuple[Batch | FusionBatch, torch.Tensor]:
+    def _iterate(self, batches: Iterator[AnyBatch], steps: int) -> tuple[AnyBatch, torch.Tensor]:
         """One iteration: ``steps`` batches, one step of the optimiser."""
         stage, began = self.stage, time.perf_counter()
         rate = learning_rate(stage.optimiser, self.iteration)
@@ -252,6 +286,37 @@ class Trainer:
             words = " ".join(f"{key} {value}" for key, value in shown.items())
             seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
             print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
+
+    def _is_due(self, validation: Validation | None) -> bool:
+        last = self.iteration == self.stage.iterations
+        return validation is not None and (last or self.iteration % validation.every == 0)
+
+    @torch.no_grad()
+    def _validate(self, writer) -> None:
+        """The mean of the loss's parts, such as the IoU, over samples that are held out; always the same ones."""
+        mixture = self.mixture.held_out()
+        rows = mixture.order(0)[: self.stage.validation.samples].tolist()
+        draws = [Draw(0, number, source, item, 1) for number, (source, item) in enumerate(rows)]
+        modes = {module: module.training for module in self.network.modules()}
+        self.network.eval()
+        step = self.step.module if self.processes.world > 1 else self.step
+        totals = Window()
+        size = self.stage.runtime.batch_per_step
+        for first in range(0, len(draws), size):
+            batch = mixture.collate([mixture[draw] for draw in draws[first : first + size]])
+            self._pass_over(batch.skipped)
+            batch = batch.to(self.device)
+            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+                _, parts, masks = step(batch, 1.0)
+            totals.add(*[parts] * len(batch))
+            if first == 0:
+                writer.add_image("validation", pictures.show(batch, masks), self.iteration, dataformats="HWC")
+        for module, training in modes.items():
+            module.training = training
+        means = {f"validation_{key}": float(mean) for key, mean in totals.means().items()}
+        self.folder.record({"iteration": self.iteration, "validated": len(draws), **means})
+        for key, mean in means.items():
+            writer.add_scalar(key, mean, self.iteration)
 
     def _save(self) -> None:
         if self.processes.leads:

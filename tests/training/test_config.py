@@ -11,7 +11,7 @@ def test_every_stage_loads_and_reads_back(name):
     stage = load_stage(name)
     assert Stage.model_validate(yaml.safe_load(stage.to_yaml())) == stage
     assert stage.network == name.split("/")[0]
-    small = load_stage(name, preset="tiny-fusion" if stage.network == "fusion" else "tiny")
+    small = load_stage(name, preset="tiny")
     assert small.iterations < 100 and small.frames == stage.frames
 
 
@@ -29,14 +29,16 @@ def test_the_published_numbers():
         "rde/vos": (16, 75_000, 2e-5, [62_500]),
     }
     rows |= {"fusion/bl30k": (24, 30_000, 1e-4, [20_000]), "fusion/davis": (24, 10_000, 1e-4, [7_500])}
+    rows |= {"s2m/static": (32, 80_000, 1e-4, [])}
     assert sorted(rows) == stage_names()
     for name, row in rows.items():
         stage = load_stage(name)
         rate, decay_at = stage.optimiser.learning_rate, stage.optimiser.decay_at
         assert (stage.batch, stage.iterations, rate, decay_at) == row, name
-        frames = {"fusion": 2, "rde": 3 if "static" in name else 5}.get(stage.network, 3)
+        frames = {"fusion": 2, "s2m": 1, "rde": 3 if "static" in name else 5}.get(stage.network, 3)
         assert (stage.objects, stage.frames) == (1 if "static" in name else 2, frames)
     assert load_stage("fusion/davis").loss.warm_up == (2_000, 5_000)
+    assert load_stage("s2m/static").loss.warm_up == (10_000, 30_000)
     direct = load_recipe("rde-static-vos").steps[1]
     stage = load_stage(direct.stage, changes=direct.set)
     assert (stage.batch, stage.iterations, stage.loss.warm_up) == (8, 150_000, (20_000, 70_000))
@@ -62,6 +64,8 @@ def test_every_recipe_loads(name, tmp_path):
         ("loss.frame_weights=[1]", "needs 2 values"),
         ("loss.warm_up=[9, 3]", "warm_up"),
         ("curriculum=null", "videos need curriculum"),
+        ("network=s2m", "needs 3 values"),
+        ("validation={share: 0.1, samples: 9, every: 9}", "holds still images out"),
         ("iterations", "no '='"),
         ("seed.a=1", "seed is a value"),
     ],
@@ -92,6 +96,10 @@ def test_places_of_data(tmp_path):
         paths("davos=/a")
     alone = load_stage("stcn/vos", ["data.youtube.weight=0"], ["davis=/a"])
     assert list(alone.sources) == ["davis"]
+    with pytest.raises(UserError, match="--set data.lvis.weight=1"):
+        load_stage("stcn/static", data=["lvis=/a"])
+    (source,) = load_stage("s2m/static", data=["/a/lvis_v1_train.json"]).sources.values()
+    assert source.kind == "lvis" and source.path == "/a/lvis_v1_train.json"
 
 
 def test_own_stages_extend_ours(tmp_path):

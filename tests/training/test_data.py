@@ -270,6 +270,25 @@ def test_still_images_become_sequences_with_soft_masks(videos):
     assert np.mean([float((s.masks > 127).float().mean()) for s in samples]) > 0.02
 
 
+def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(videos):
+    hide = "augmentation.hide_and_seek={cells: 8, chance: [0.3, 0.5]}"
+    plain, hidden = (Mixture(load_stage("stm/static", ["size=96", *o], [str(videos)])) for o in ([], [hide]))
+    samples = [[mixture[Draw(0, n, 0, n, 1)] for n in range(12)] for mixture in (plain, hidden)]
+    shares = []
+    for before, after in zip(*samples, strict=True):
+        assert torch.equal(before.images[0], after.images[0]) and torch.equal(before.given, after.given)
+        changed = (before.images != after.images).any(1)[1:]
+        cells = changed.unflatten(-1, (8, 12)).unflatten(-3, (8, 12))  # (2, 8, 12, 8, 12): frames, then cells
+        mean = torch.tensor(pictures.FILL, dtype=torch.uint8).view(3, 1, 1)
+        gone = (after.images[1:] == mean).all(1).unflatten(-1, (8, 12)).unflatten(-3, (8, 12)).all(4).all(2)
+        assert not (cells.any(4).any(2) & ~gone).any()  # a cell is changed as a whole
+        whole = gone.repeat_interleave(12, 1).repeat_interleave(12, 2)
+        assert not after.masks[1:, 0][whole].any()
+        assert torch.equal(after.masks[1:, 0][~whole], before.masks[1:, 0][~whole])
+        shares.append(gone.float().mean().item())
+    assert 0.3 < np.mean(shares) < 0.65  # what lies outside the picture has the same colour
+
+
 def test_rde_sees_a_perturbed_first_mask_and_learns_the_true_one(videos):
     stage = load_stage("rde/bl30k", ["size=96"], [str(videos)])
     sample = Mixture(stage)[Draw(0, 0, 0, 0, 5)]

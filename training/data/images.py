@@ -1,7 +1,12 @@
-"""Short sequences made of still images with masks: FSS-1000, DUTS, ECSSD, BIG, HRSOD, any folder of pairs."""
+"""Still images with masks, and short sequences that are made of them.
 
+Sources are pairs of image and mask (FSS-1000, DUTS, ECSSD, BIG, HRSOD, any folder of pairs), and LVIS (see lvis.py).
+"""
+
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,8 +16,9 @@ from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.dataset.layout import MASK, RGB
 from bl30k_gen.errors import UserError
-from training.config import Augmentation, ImageSource
+from training.config import Augmentation, FrameChange, ImageSource, LvisSource
 from training.data import pictures
+from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
@@ -22,6 +28,169 @@ _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")
 _IMAGE_ENDINGS = ("_im", "_image")
 _MASK_FOLDERS = ("mask", "gt", "ground", "annot", "label")
 
+FOLDERS = 5
+"""A source with so many folders of images is divided by folders, as videos and classes are."""
+
+
+class Stills(Protocol):
+    """Objects of still images, by number. ``names`` are theirs, ``groups`` those of what must not be divided."""
+
+    names: list[str]
+    groups: list[str]
+
+    def image_path(self, index: int) -> Path: ...
+
+    def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """(H, W) mode L: 0 to 255. Raises UserError naming a damaged file."""
+
+    def another(self, index: int, rng: np.random.Generator, smallest: float) -> Image.Image | None:
+        """The mask of another object of the same image; None where there is none, or by chance the same is drawn."""
+
+
+def open_stills(source: ImageSource | LvisSource) -> Stills:
+    """What a source holds. Raises UserError if it does not exist or is empty."""
+    return Objects(source) if source.kind == "lvis" else Pairs(Path(source.path))
+
+
+def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], list[int]]:
+    """Numbers of the objects to learn from, and of those that are held out: chosen by the names of their groups.
+
+    Args:
+        share: of the groups that is used at all.
+        held_out: share of these that is held out, at least one; 0 for none.
+    """
+    ranks = {group: rank_of(group) for group in set(stills.groups)}
+    taken = {group for group, rank in ranks.items() if rank < share}
+    kept_back: set[str] = set()
+    if taken and held_out:
+        kept_back = {group for group in taken if ranks[group] >= share * (1 - held_out)}
+        kept_back = kept_back or {max(taken, key=ranks.get)}
+    numbers = [index for index, group in enumerate(stills.groups) if group in taken]
+    return (
+        [index for index in numbers if stills.groups[index] not in kept_back],
+        [index for index in numbers if stills.groups[index] in kept_back],
+    )
+
+
+class Images:
+    """Samples of one object each: ``images.draw(i, rng)`` is a sequence of warped copies of its image.
+
+    Soft masks stay soft, as the published loaders have them; of ids, one random object of the image is taken.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource | LvisSource,
+        augmentation: Augmentation,
+        frames: int,
+        size: int,
+        held_out: float = 0.0,
+    ):
+        self.source, self.augmentation = source, augmentation
+        self.warper = Warper(augmentation, frame_change(augmentation, source), frames, size)
+        self.stills = open_stills(source)
+        self.numbers, self._held_out = divide(self.stills, source.share, held_out)
+        if not self.numbers:
+            raise UserError(f"{source.path} has no images to train on", "raise its share, or give it more")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def names(self) -> list[str]:
+        return [self.stills.names[number] for number in self.numbers]
+
+    def held_out(self) -> "Images":
+        """The same source with the objects that are held out."""
+        other = copy(self)
+        other.numbers = self._held_out
+        return other
+
+    def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> Sample:
+        """A sample; the distance of frames means nothing here. Raises UserError naming a damaged file."""
+        number = self.numbers[index]
+        images, tensors = self.warper.draw(self.stills.image_path(number), [self.stills.mask(number, rng)], rng)
+        given = tensors[0]
+        if self.augmentation.first_mask_iou is not None:
+            iou = rng.uniform(*self.augmentation.first_mask_iou)
+            given = torch.from_numpy(perturb(given[0].numpy() > 127, iou, rng)[None].astype(np.uint8) * 255)
+        return Sample(
+            images=images,
+            masks=tensors,
+            void=torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool),
+            present=torch.ones(1, dtype=torch.bool),
+            given=given,
+            name=self.stills.names[number],
+        )
+
+
+def frame_change(augmentation: Augmentation, source: ImageSource | LvisSource) -> FrameChange:
+    """How frames of a source change: LVIS may have a scale of its own."""
+    scale = source.scale if source.kind == "lvis" else None
+    return augmentation.frame.model_copy(update={"scale": scale}) if scale else augmentation.frame
+
+
+@dataclass(frozen=True)
+class Warper:
+    """Sequences of ``frames`` warped copies of an image and its masks, ``size`` pixels square.
+
+    One scale, flip and colour change are drawn per sequence; each frame gets its own affine change, crop, colour
+    change and, by chance, a thin-plate warp and hidden cells. The picture is brought to the size of the crop before
+    it is changed, so that each frame is resampled once; what lies outside the picture is filled with the mean colour.
+    """
+
+    augmentation: Augmentation
+    change: FrameChange
+    frames: int
+    size: int
+
+    def draw(
+        self, path: Path, masks: list[Image.Image], rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (T, 3, S, S) and masks (T, M, S, S), uint8. Raises UserError naming a damaged or unfit file."""
+        sequence = self.augmentation.sequence
+        scale = rng.uniform(*sequence.scale)
+        flip = rng.random() < sequence.flip
+        image, *masks = self._read(path, masks, scale)
+        image = pictures.recolour(image, pictures.draw_jitter(rng, sequence.jitter))
+        if flip:
+            image, *masks = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (image, *masks))
+        canvas = tuple(side / scale for side in image.size)
+        frames = [self._frame(rng, image, masks, canvas) for _ in range(self.frames)]
+        if self.augmentation.hide_and_seek is not None:
+            hide = self.augmentation.hide_and_seek
+            frames[1:] = [pictures.hide(*frame, hide.cells, rng.uniform(*hide.chance), rng) for frame in frames[1:]]
+        images, changed = zip(*frames, strict=True)
+        return torch.stack(images), torch.stack(changed)
+
+    def _read(self, path: Path, masks: list[Image.Image], scale: float) -> list[Image.Image]:
+        """The picture, its short side ``scale`` times the crop's, and the masks in the same size."""
+        picture = pictures.open_picture(_bytes(path), path)
+        for mask in masks:
+            if mask.size != picture.size:
+                raise UserError(f"{path} is {picture.size} pixels, its mask {mask.size}", "leave the pair out")
+        factor = scale * self.size / min(picture.size)
+        size = tuple(max(1, round(side * factor)) for side in picture.size)
+        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), size, path)
+        return [image, *(mask.resize(size, Image.Resampling.BICUBIC) for mask in masks)]
+
+    def _frame(
+        self, rng: np.random.Generator, image: Image.Image, masks: list[Image.Image], canvas: tuple[float, float]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the picture before its scaling."""
+        out = (self.size, self.size)
+        matrix = pictures.draw_affine(rng, self.change)
+        room = [max(0.0, side - self.size) for side in canvas]
+        centre = tuple(self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
+        frame = pictures.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
+        frame = pictures.to_tensor(pictures.recolour(frame, pictures.draw_jitter(rng, self.change.jitter)))
+        changed = [pictures.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]
+        tensors = frame, torch.stack([pictures.to_tensor(mask) for mask in changed])
+        warp = self.augmentation.warp
+        if warp is not None and rng.random() < warp.chance:
+            return pictures.warp_frame(*tensors, pictures.ThinPlate.draw(rng, warp).grid(self.size))
+        return tensors
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -29,67 +198,25 @@ class Pair:
     mask: Path
 
 
-class Images:
-    """Samples of one image each: ``images.draw(i, rng)`` is a sequence of warped copies of image ``i``.
+class Pairs:
+    """Pairs of image and mask below a folder; see ``Stills``."""
 
-    One scale, flip and colour change are drawn per sequence; each frame gets its own affine change, crop, colour
-    change and, by chance, a thin-plate warp. The picture is brought to the size of the crop before it is changed, so
-    that each frame is resampled once; what lies outside the picture is filled with the mean colour.
+    def __init__(self, root: Path):
+        self.pairs = find_pairs(root)
+        places = [pair.image.relative_to(root) for pair in self.pairs]
+        self.names = [str(place) for place in places]
+        folders = [str(place.parent) for place in places]
+        self.groups = folders if len(set(folders)) >= FOLDERS else self.names
 
-    Soft masks stay soft, as the published loaders have them; of ids, one random object of the image is taken.
-    """
+    def image_path(self, index: int) -> Path:
+        return self.pairs[index].image
 
-    def __init__(self, source: ImageSource, augmentation: Augmentation, frames: int, size: int):
-        self.source, self.augmentation = source, augmentation
-        self.frames, self.size = frames, size
-        root = Path(source.path)
-        named = {str(pair.image.relative_to(root)): pair for pair in find_pairs(root)}
-        self.names = [name for name in named if rank_of(name) < source.share]
-        self.pairs = [named[name] for name in self.names]
-        if not self.pairs:
-            raise UserError(f"{source.path} has no images to train on", "raise its share")
+    def another(self, index: int, rng: np.random.Generator, smallest: float) -> None:
+        """A pair has one object."""
 
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> Sample:
-        """A sample; the distance of frames means nothing here. Raises UserError naming a damaged file."""
-        pair, change = self.pairs[index], self.augmentation.sequence
-        scale = rng.uniform(*change.scale)
-        flip = rng.random() < change.flip
-        image, mask = self._read(pair, scale, rng)
-        image = pictures.recolour(image, pictures.draw_jitter(rng, change.jitter))
-        if flip:
-            image, mask = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (image, mask))
-        canvas = tuple(side / scale for side in image.size)
-        frames = [self._frame(rng, image, mask, canvas) for _ in range(self.frames)]
-        tensors = torch.stack([mask for _, mask in frames])
-        given = tensors[0]
-        if self.augmentation.first_mask_iou is not None:
-            iou = rng.uniform(*self.augmentation.first_mask_iou)
-            given = torch.from_numpy(perturb(given[0].numpy() > 127, iou, rng)[None].astype(np.uint8) * 255)
-        return Sample(
-            images=torch.stack([frame for frame, _ in frames]),
-            masks=tensors,
-            void=torch.zeros(self.frames, self.size, self.size, dtype=torch.bool),
-            present=torch.ones(1, dtype=torch.bool),
-            given=given,
-            name=str(pair.image.name),
-        )
-
-    def _read(self, pair: Pair, scale: float, rng: np.random.Generator) -> tuple[Image.Image, Image.Image]:
-        """The picture, its short side ``scale`` times the crop's, and a mask of 0 to 255 of the same size."""
-        picture = pictures.open_picture(_bytes(pair.image), pair.image)
-        mask = self._mask(pair.mask, rng)
-        if mask.size != picture.size:
-            raise UserError(f"{pair.mask} is {mask.size} pixels, its image {picture.size}", "leave the pair out")
-        factor = scale * self.size / min(picture.size)
-        size = tuple(max(1, round(side * factor)) for side in picture.size)
-        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), size, pair.image)
-        return image, mask.resize(size, Image.Resampling.BICUBIC)
-
-    def _mask(self, path: Path, rng: np.random.Generator) -> Image.Image:
-        """0 to 255. Palette PNGs hold ids, and so do grey ones without a bright pixel; other grey ones are soft."""
+    def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
+        """Palette PNGs hold ids, and so do grey ones without a bright pixel; other grey ones are soft."""
+        path = self.pairs[index].mask
         try:
             with Image.open(path, formats=("PNG",)) as file:
                 grey = file.convert("L") if file.mode in ("L", "LA", "1") else None
@@ -101,23 +228,6 @@ class Images:
         labels = np.unique(ids[ids > 0])
         target = int(rng.choice(labels)) if len(labels) else -1
         return Image.fromarray((ids == target).astype(np.uint8) * 255)
-
-    def _frame(
-        self, rng: np.random.Generator, image: Image.Image, mask: Image.Image, canvas: tuple[float, float]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(3, S, S) and (1, S, S) uint8. The crop lies anywhere in ``canvas``, the picture before its scaling."""
-        change, out = self.augmentation.frame, (self.size, self.size)
-        matrix = pictures.draw_affine(rng, change)
-        room = [max(0.0, side - self.size) for side in canvas]
-        centre = tuple(self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
-        frame = pictures.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
-        frame = pictures.recolour(frame, pictures.draw_jitter(rng, change.jitter))
-        target = pictures.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC)
-        tensors = pictures.to_tensor(frame), pictures.to_tensor(target)[None]
-        warp = self.augmentation.warp
-        if warp is not None and rng.random() < warp.chance:
-            return pictures.warp_frame(*tensors, pictures.ThinPlate.draw(rng, warp).grid(self.size))
-        return tensors
 
 
 def find_pairs(root: Path) -> list[Pair]:

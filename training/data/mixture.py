@@ -4,10 +4,13 @@ import hashlib
 import signal
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
@@ -15,10 +18,12 @@ from bl30k_gen.seeding import rng
 from training.config import Curriculum, Stage
 from training.data.fusion import FusionSet
 from training.data.images import Images
+from training.data.interactions import Interactions
 from training.data.sample import Batch, Sample
 from training.data.unusable import Unusable
 from training.data.videos import Videos
 from training.fusion import FusionBatch
+from training.s2m import S2MBatch
 
 REPLACEMENTS = 20
 """Other items that are tried in the place of a damaged one."""
@@ -46,11 +51,11 @@ class Mixture(Dataset):
         self.names = list(stage.sources)
         self.weights = [source.weight for source in stage.sources.values()]
         self.sources = [_open(name, source, stage) for name, source in stage.sources.items()]
-        self.collate = FusionBatch.collate if stage.network == "fusion" else Batch.collate
+        self.collate = {"fusion": FusionBatch, "s2m": S2MBatch}.get(stage.network, Batch).collate
         if not self.sources:
             raise UserError("the stage has no data", "give a source a weight above 0")
 
-    def __getitem__(self, draw: Draw) -> Sample | FusionBatch:
+    def __getitem__(self, draw: Draw) -> Sample | FusionBatch | S2MBatch:
         source, item = self.sources[draw.source], draw.item
         skipped: list[str] = []
         for attempt in range(REPLACEMENTS):
@@ -66,6 +71,13 @@ class Mixture(Dataset):
                 return replace(sample, skipped=tuple(skipped))
             item = int(stream.integers(len(source)))
         raise reason
+
+    def held_out(self) -> "Mixture":
+        """The images that ``validation`` holds out; sources of other data have none."""
+        other = copy(self)
+        other.seed = int(rng(self.seed, "validation").integers(2**62))
+        other.sources = [source.held_out() for source in self.sources]
+        return other
 
     def epoch_length(self) -> int:
         """Samples in an epoch."""
@@ -155,22 +167,27 @@ def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = Fals
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_signals_to_the_trainer,
+        worker_init_fn=_begin_worker,
+        generator=torch.Generator(),  # else a resumed run, which begins again here, would shift the random numbers
     )
 
 
-def _leave_signals_to_the_trainer(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; workers go on until the trainer has saved and ends them."""
+def _begin_worker(worker: int) -> None:
+    """One thread each. Ctrl-C reaches every process of a terminal; workers go on until the trainer ends them."""
+    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _open(name: str, source, stage: Stage) -> Images | Videos | FusionSet:
+def _open(name: str, source, stage: Stage) -> Images | Interactions | Videos | FusionSet:
     if source.path is None:
         remedy = f"give --data {name}=PATH, or leave it out: --set data.{name}.weight=0"
         raise UserError(f"source {name} has no path", remedy)
     if source.kind == "fusion":
         return FusionSet(source, stage.augmentation, stage.size)
-    if source.kind == "images":
-        return Images(source, stage.augmentation, stage.frames, stage.size)
+    held_out = stage.validation.share if stage.validation else 0.0
+    if stage.network == "s2m":
+        return Interactions(source, stage.augmentation, stage.scribbles, stage.size, held_out)
+    if source.kind in ("images", "lvis"):
+        return Images(source, stage.augmentation, stage.frames, stage.size, held_out)
     return Videos(source, stage.augmentation, stage.frames, stage.objects, stage.size)

@@ -1,8 +1,7 @@
-"""Masks made worse on purpose: holes, spills and shifted borders until an IoU is reached (RDE, section 3.4)."""
+"""Masks made worse on purpose: holes, spills and shifted borders until an IoU is reached (RDE, section 3.4; S2M)."""
 
+import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 ROUNDS = 250
 RECTANGLES = 4
@@ -17,30 +16,38 @@ def perturb(mask: np.ndarray, iou: float, rng: np.random.Generator) -> np.ndarra
     Args:
         mask: (H, W) bool. An empty one, or one less than 3 pixels wide or high, is returned as it is.
     """
-    height, width = mask.shape
     result = mask.copy()
-    if min(height, width) < 3 or not mask.any():
+    if min(mask.shape) < 3 or not mask.any():
         return result
     for _ in range(ROUNDS):
         for _ in range(RECTANGLES):
-            left, top = int(rng.integers(width)), int(rng.integers(height))
-            right, bottom = int(rng.integers(left + 1, width + 1)), int(rng.integers(top + 1, height + 1))
-            region = result[top:bottom, left:right]
+            region = _draw_rectangle(rng, result)
             if rng.random() < 0.1:
-                region[(bottom - top) // 2, (right - left) // 2] = rng.random() < 0.5
-            shape = _footprint(rng)
-            region[:] = dilate(region, shape) if rng.random() < 0.5 else ~dilate(~region, shape)
+                region[region.shape[0] // 2, region.shape[1] // 2] = rng.random() < 0.5
+            shape = _draw_footprint(rng, 3)
+            region[:] = dilate(region, shape) if rng.random() < 0.5 else erode(region, shape)
         if (result & mask).sum() < iou * (result | mask).sum():
             break
     return result
 
 
+def erode_in_places(mask: np.ndarray, rng: np.random.Generator, smallest: int) -> np.ndarray:
+    """A copy of the mask (H, W) bool, eroded inside four random rectangles by ``smallest`` to 9 pixels."""
+    result = mask.copy()
+    for _ in range(RECTANGLES):
+        region = _draw_rectangle(rng, result)
+        region[:] = erode(region, _draw_footprint(rng, smallest))
+    return result
+
+
 def dilate(mask: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Binary dilation of (H, W) bool by a symmetric footprint with odd sides."""
-    kernel = torch.from_numpy(footprint.astype(np.float32))[None, None]
-    padding = (footprint.shape[0] // 2, footprint.shape[1] // 2)
-    image = torch.from_numpy(mask.astype(np.float32))[None, None]
-    return (F.conv2d(image, kernel, padding=padding)[0, 0] > 0.5).numpy()
+    """Binary dilation of (H, W) bool by a symmetric footprint (bool) with odd sides."""
+    return cv2.dilate(mask.astype(np.uint8), footprint.astype(np.uint8)).astype(bool)
+
+
+def erode(mask: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    """Binary erosion of (H, W) bool by a symmetric footprint (bool); the border of the image does not erode."""
+    return ~dilate(~mask, footprint)
 
 
 def ellipse(rows: int, columns: int) -> np.ndarray:
@@ -49,9 +56,17 @@ def ellipse(rows: int, columns: int) -> np.ndarray:
     return (y / (rows / 2)) ** 2 + (x / (columns / 2)) ** 2 <= 1
 
 
-def _footprint(rng: np.random.Generator) -> np.ndarray:
-    """A rectangle, an ellipse, or an ellipse flattened either way, 3 to 9 pixels across."""
-    size = int(rng.integers(3, 10))
+def _draw_rectangle(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
+    """A random rectangle of the mask, to be changed in place."""
+    height, width = mask.shape
+    left, top = int(rng.integers(width)), int(rng.integers(height))
+    right, bottom = int(rng.integers(left + 1, width + 1)), int(rng.integers(top + 1, height + 1))
+    return mask[top:bottom, left:right]
+
+
+def _draw_footprint(rng: np.random.Generator, smallest: int) -> np.ndarray:
+    """A rectangle, an ellipse, or an ellipse flattened either way, ``smallest`` to 9 pixels across."""
+    size = int(rng.integers(smallest, 10))
     kind = int(rng.integers(4))
     if kind == 0:
         return np.ones((size // 2 * 2 + 1, size // 2 * 2 + 1), bool)

@@ -204,6 +204,19 @@ def warp_frame(image: torch.Tensor, mask: torch.Tensor, grid: torch.Tensor) -> t
     return moved.round().clamp(0, 255).to(torch.uint8), masks.to(torch.uint8)
 
 
+def hide(
+    image: torch.Tensor, mask: torch.Tensor, cells: int, chance: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image (3, S, S) and its masks (O, S, S), uint8, without the cells of a grid that are hidden by ``chance``.
+
+    A hidden cell is mean colour and background (Hide-and-Seek, Singh & Lee, 2017; KMN, Seong et al., 2020).
+    """
+    place = np.arange(image.shape[-1]) * cells // image.shape[-1]
+    hidden = torch.from_numpy((rng.random((cells, cells)) < chance)[place[:, None], place])
+    fill = torch.tensor(FILL, dtype=torch.uint8).view(3, 1, 1)
+    return torch.where(hidden, fill, image), mask.masked_fill(hidden, 0)
+
+
 def to_tensor(picture: Image.Image) -> torch.Tensor:
     """(3, H, W) uint8 of an RGB picture, (H, W) of a mask."""
     array = torch.from_numpy(np.array(picture))

@@ -1,6 +1,8 @@
 """A training sample, and a batch of them: bytes until they reach the device, then tensors."""
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -30,9 +32,51 @@ class Sample:
     skipped: tuple[str, ...] = ()
 
 
+class Tensors:
+    """What all batches share: bytes from the loader, which ``to`` brings to the device and makes float.
+
+    IMAGES are (B, ..., 3, H, W) sRGB, later normalised; MASKS have 255 for 1, later [0, 1]; OTHERS stay as they are.
+    A subclass is a dataclass with these fields, ``names`` and ``skipped``.
+    """
+
+    IMAGES: ClassVar[tuple[str, ...]]
+    MASKS: ClassVar[tuple[str, ...]]
+    OTHERS: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def collate(cls, samples: list[Self]) -> Self:
+        """Stack samples, which have the same fields without a batch dimension."""
+        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in cls._tensors()}
+        lists = {key: [text for sample in samples for text in getattr(sample, key)] for key in ("names", "skipped")}
+        return cls(**stacked, **lists)
+
+    def pin_memory(self) -> Self:
+        return self._map(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Self:
+        """On the device, images normalised, masks in [0, 1]."""
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
+        images = {name: (getattr(moved, name).float() / 255 - mean) / std for name in self.IMAGES}
+        return replace(moved, **images, **{name: getattr(moved, name).float() / 255 for name in self.MASKS})
+
+    def first(self, count: int) -> Self:
+        return self._map(lambda tensor: tensor[:count])
+
+    def __len__(self) -> int:
+        return len(getattr(self, self.IMAGES[0]))
+
+    @classmethod
+    def _tensors(cls) -> tuple[str, ...]:
+        return (*cls.IMAGES, *cls.MASKS, *cls.OTHERS)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return replace(self, **{name: change(getattr(self, name)) for name in self._tensors()})
+
+
 @dataclass(frozen=True)
-class Batch:
-    """A batch on the training device.
+class Batch(Tensors):
+    """A batch of sequences on the training device.
 
     images (B, T, 3, H, W) normalised, masks (B, T, O, H, W) and given (B, O, H, W) in [0, 1], void (B, T, H, W) bool,
     present (B, O) bool; labels (B, T, H, W) int64 are 0 for background, 1 and 2 for the objects, -1 for void.
@@ -46,42 +90,25 @@ class Batch:
     names: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
+    IMAGES = ("images",)
+    MASKS = ("masks", "given")
+    OTHERS = ("void", "present")
+
     @staticmethod
     def collate(samples: list[Sample]) -> "Batch":
         """Stack samples; still bytes, so that little is copied between processes."""
-        tensors = ("images", "masks", "void", "present", "given")
-        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in tensors}
+        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in Batch._tensors()}
         return Batch(**stacked, names=[s.name for s in samples], skipped=[e for s in samples for e in s.skipped])
-
-    def pin_memory(self) -> "Batch":
-        return self._map(Tensor.pin_memory)
-
-    def to(self, device: torch.device) -> "Batch":
-        """On the device, images normalised, masks in [0, 1]."""
-        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
-        mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
-        return replace(
-            moved,
-            images=(moved.images.float() / 255 - mean) / std,
-            masks=moved.masks.float() / 255,
-            given=moved.given.float() / 255,
-        )
-
-    def first(self, count: int) -> "Batch":
-        return self._map(lambda tensor: tensor[:count])
 
     @property
     def labels(self) -> Tensor:
-        inside = self.masks > 0.5
-        labels = torch.zeros(self.void.shape, dtype=torch.int64, device=self.void.device)
-        for number in range(inside.shape[2], 0, -1):
-            labels[inside[:, :, number - 1]] = number
-        labels[self.void] = -1
-        return labels
+        return labels_of(self.masks).masked_fill(self.void, -1)
 
-    def __len__(self) -> int:
-        return self.images.shape[0]
 
-    def _map(self, change) -> "Batch":
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("names", "skipped")}
-        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
+def labels_of(masks: Tensor) -> Tensor:
+    """(..., O, H, W) soft masks -> (..., H, W) int64: 0 for background, else the first object that is there."""
+    inside = masks > 0.5
+    labels = torch.zeros(inside.shape[:-3] + inside.shape[-2:], dtype=torch.int64, device=masks.device)
+    for number in range(inside.shape[-3], 0, -1):
+        labels[inside[..., number - 1, :, :]] = number
+    return labels

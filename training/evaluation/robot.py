@@ -45,7 +45,9 @@ class Robot:
         strokes = []
         for label in [BACKGROUND, *objects]:
             error = (truth[frame] == label) & (prediction[frame] != label)
-            strokes += self._strokes(error, label, (sequence, frame, label))
+            limits = np.maximum((error.shape[1] - 1, error.shape[0] - 1), 1)
+            curves = self.curves(error, rng(self.seed, "robot", sequence, frame, label))
+            strokes += [Stroke(curve / limits, label) for curve in curves]
         return Scribbles.on_frame(sequence, len(truth), frame, strokes)
 
     def begin(self, sequence: str, truth: np.ndarray, objects: Sequence[int]) -> Scribbles:
@@ -60,8 +62,8 @@ class Robot:
         nothing = np.full_like(truth, BACKGROUND)
         return self.correct(sequence, truth, nothing, objects, frame)
 
-    def _strokes(self, error: np.ndarray, label: int, name: tuple) -> list[Stroke]:
-        """Strokes over an error region (H, W) bool; ``name`` names the random stream."""
+    def curves(self, error: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+        """Curves over an error region (H, W) bool: (N, 2) float each, (x, y) in pixels."""
         rows, columns = np.flatnonzero(error.any(axis=1)), np.flatnonzero(error.any(axis=0))
         if not len(rows):
             return []
@@ -69,12 +71,8 @@ class Robot:
         top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
         region = error[top : rows[-1] + 2, left : columns[-1] + 2]
         smooth = np.pad(self._open(region), 1)
-        skeleton = medial_axis(smooth, rng=rng(self.seed, "robot", *name))[1:-1, 1:-1]
-        limits = np.maximum((error.shape[1] - 1, error.shape[0] - 1), 1)
-        return [
-            Stroke(bezier(path + (left, top), self.samples) / limits, label)
-            for path in longest_paths(skeleton, self.min_nodes)
-        ]
+        skeleton = medial_axis(smooth, rng=generator)[1:-1, 1:-1]
+        return [bezier(path + (left, top), self.samples) for path in longest_paths(skeleton, self.min_nodes)]
 
     def _open(self, region: np.ndarray) -> np.ndarray:
         """Opening by a disk, smaller by a tenth each time nothing is left; empty if no radius above 1 fits.

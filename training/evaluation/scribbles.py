@@ -97,14 +97,19 @@ def rasterise(strokes: tuple[Stroke, ...] | list[Stroke], height: int, width: in
     canvas = np.full((height, width), NO_STROKE, np.int32)
     for stroke in strokes:
         # The offset keeps truncation from losing a pixel to the rounding of x / (width - 1) * (width - 1).
-        points = (stroke.path * (width - 1, height - 1) + 1e-6).astype(int).clip(0, (width - 1, height - 1))
-        moved = np.append(True, (np.diff(points, axis=0) != 0).any(axis=1))
-        points = points[moved]
-        canvas[points[:, 1], points[:, 0]] = stroke.object_id
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
-            if max(abs(x1 - x0), abs(y1 - y0)) > 1:
-                canvas[line(y0, x0, y1, x1)] = stroke.object_id
+        draw_line(canvas, stroke.path * (width - 1, height - 1) + 1e-6, stroke.object_id)
     return canvas
+
+
+def draw_line(canvas: np.ndarray, points: np.ndarray, value: int | bool) -> None:
+    """Draw a line on ``canvas`` (H, W), in place: pixels of points (N, 2), as (x, y), joined by Bresenham's lines."""
+    points = points.astype(int).clip(0, (canvas.shape[1] - 1, canvas.shape[0] - 1))
+    moved = np.append(True, (np.diff(points, axis=0) != 0).any(axis=1))
+    points = points[moved]
+    canvas[points[:, 1], points[:, 0]] = value
+    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        if max(abs(x1 - x0), abs(y1 - y0)) > 1:
+            canvas[line(y0, x0, y1, x1)] = value
 
 
 def bezier(points: np.ndarray, samples: int = 1000) -> np.ndarray:

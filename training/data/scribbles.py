@@ -1,0 +1,120 @@
+"""Scribbles as a user would draw them, to teach S2M: on what a mask lacks, and on what it has too much.
+
+Source: MiVOS, section 3.1 and supplement. A region is scribbled on by the robot of the interactive benchmark, or
+along its boundary, along its skeleton, or by random curves. Parts of boundaries and skeletons are erased again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from skimage.morphology import skeletonize
+
+from training.config import Range, Scribbles
+from training.data.perturb import dilate, ellipse, erode, erode_in_places
+from training.evaluation.robot import Robot
+from training.evaluation.scribbles import bezier, draw_line
+
+FULL = 480
+"""Side of the crop for which the numbers of ``Scribbles`` are given."""
+
+POINTS, THICKNESS = 1024, 3
+"""Of a curve; and pixels of any pen."""
+
+SMALLEST_ERASER = 5
+"""Pixels: least size of what erodes boundaries and skeletons inside random rectangles."""
+
+PEN = np.ones((3, 3), bool)
+ROBOT = Robot(min_nodes=1)
+
+
+@dataclass(frozen=True)
+class Scribbler:
+    """Draws scribbles on crops of ``size`` pixels; all randomness comes from the generators it is given.
+
+    Regions and scribbles are (S, S) bool.
+    """
+
+    numbers: Scribbles
+    size: int
+
+    def correct(
+        self, before: np.ndarray, truth: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scribbles on what the mask ``before`` lacks (positive), and on what it has beside the truth (negative)."""
+        errors = truth & ~before, before & ~truth
+        if before.any() and rng.random() < self.numbers.robot:
+            return self.robot(errors[0], rng), self.robot(errors[1], rng)
+        disk = self._disk(self.numbers.opening, rng)
+        positive, negative = (self.regions(dilate(erode(error, disk), disk), rng) for error in errors)
+        if rng.random() < self.numbers.free or not (positive.any() or negative.any()):
+            positive, negative = positive | self.free(truth, rng), negative | self.free(~truth, rng)
+        return positive, negative
+
+    def robot(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The benchmark's robot, which sees the region at half its size."""
+        half = (region.shape[1] // 2, region.shape[0] // 2)
+        small = cv2.resize(region.astype(np.float32), half, interpolation=cv2.INTER_AREA) > 0.5
+        canvas = np.zeros_like(region)
+        for curve in ROBOT.curves(small, rng):
+            draw_line(canvas, curve.astype(int) * 2, True)
+        return dilate(canvas, PEN)
+
+    def regions(self, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """One or two kinds of scribbles on each connected piece that is not too small."""
+        drawn = np.zeros_like(error)
+        count, pieces = cv2.connectedComponents(error.astype(np.uint8))
+        for number in range(1, count):
+            region = pieces == number
+            if region.sum() < self._area(_draw(self.numbers.smallest, rng)):
+                continue
+            drawn |= self._kind(rng)(region, rng)
+            if rng.random() < self.numbers.second:
+                drawn |= self._kind(rng)(region, rng)
+        return drawn
+
+    def boundary(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Parts of a line along the border, some way inside; nothing in a region that is too thin for it."""
+        inner = erode(region, self._disk(self.numbers.depth, rng))
+        return erode_in_places(dilate(inner, PEN) & ~erode(inner, PEN), rng, SMALLEST_ERASER)
+
+    def thinned(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Parts of the skeleton (Zhang & Suen, 1984)."""
+        return erode_in_places(dilate(skeletonize(region), PEN), rng, SMALLEST_ERASER)
+
+    def curves(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The longest of some random curves through the region."""
+        tried = [self.curve(region, rng) for _ in range(self.numbers.curves_tried)]
+        tried.sort(key=np.count_nonzero, reverse=True)
+        return np.logical_or.reduce(tried[: _draw(self.numbers.curves, rng)])
+
+    def free(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Some random curves through the region; none if it is small."""
+        if region.sum() < self._area(self.numbers.free_smallest):
+            return np.zeros_like(region)
+        return np.logical_or.reduce([self.curve(region, rng) for _ in range(_draw(self.numbers.free_curves, rng))])
+
+    def curve(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A quadratic Bezier curve with three pixels of the region as control points, cut off a little beyond it."""
+        pixels = np.flatnonzero(region)
+        rows, columns = np.divmod(rng.choice(pixels, 3, replace=len(pixels) < 3), region.shape[1])
+        line = bezier(np.stack([columns, rows], 1), POINTS).astype(np.int32)
+        canvas = cv2.polylines(np.zeros(region.shape, np.uint8), [line[:, None]], False, 1, THICKNESS).astype(bool)
+        return canvas & dilate(region, self._disk(self.numbers.spill, rng))
+
+    def _kind(self, rng: np.random.Generator) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+        kinds = self.numbers.kinds.model_dump()
+        names, weights = list(kinds), np.array(list(kinds.values()))
+        return getattr(self, names[rng.choice(len(names), p=weights / weights.sum())])
+
+    def _disk(self, diameters: Range, rng: np.random.Generator) -> np.ndarray:
+        diameter = max(1, round(_draw(diameters, rng) * self.size / FULL))
+        return ellipse(diameter, diameter)
+
+    def _area(self, pixels: float) -> float:
+        return pixels * (self.size / FULL) ** 2
+
+
+def _draw(values: Range, rng: np.random.Generator) -> int:
+    return int(rng.integers(values[0], values[1] + 1))
