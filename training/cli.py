@@ -3,17 +3,22 @@
 Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
 """
 
+import contextlib
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bl30k_gen.errors import UserError
 from training import cli_evaluation
-from training.config import Stage, load_stage, stage_names
+from training.config import load_stage, stage_names
+
+if TYPE_CHECKING:
+    from training.distributed import Processes
 
 STOPPED = 143
 RUNS = Path("out/runs")
@@ -85,12 +90,17 @@ def run(
 
         dry_run(settings, folder, device, start)
         return
-    _train([(settings, folder)], device, start)
+    from training.trainer import Trainer
+
+    with _training(device) as group:
+        if group.leads:
+            print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
+        Trainer(settings, folder, group, start).run()
 
 
 @app.command()
 def pipeline(
-    recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")] = "mivos",
     data: Data = None,
     start: Start = None,
     out: Out = None,
@@ -98,13 +108,23 @@ def pipeline(
     preset: Preset = None,
     device: Device = "auto",
     no_pretrained: NoPretrained = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Train the stages of a recipe one after the other. The same command goes on where it was stopped."""
-    from training.recipes import load_recipe, load_steps
+    """Train the stages of a recipe, make fusion data, judge. The same command goes on where it was stopped."""
+    from training.pipeline import plan, run_pipeline
+    from training.recipes import load_recipe
 
     folder = out or RUNS / Path(recipe).stem
     changes = _overrides(overrides, no_pretrained)
-    _train(load_steps(load_recipe(recipe), changes, data or [], preset, folder), device, start)
+    chosen = load_recipe(recipe, changes, preset)
+    work = plan(chosen, folder, data or [], changes, preset, start)
+    if dry_run:
+        for step in work:
+            print(f"# {step.folder.name}: {step.name}")
+            step.show(device)
+        return
+    with _training(device) as group:
+        run_pipeline(chosen, work, folder, group)
 
 
 @app.command("make-fusion-data")
@@ -121,16 +141,21 @@ def make_fusion_data(
     shard: Annotated[
         str, typer.Option("--shard", help="I/N: every N-th video, beginning with the I-th from 0.")
     ] = "0/1",
+    to: Annotated[
+        Literal["folder", "tar", "hdf5"], typer.Option("--to", help="Pack a hundred videos at a time.")
+    ] = "folder",
     device: Device = "auto",
 ) -> None:
     """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
+    from bl30k_gen.dataset.reader import open_dataset
     from training.fusion_data import make_fusion_data
 
     first, _, total = shard.partition("/")
     if not (first.isdigit() and total.isdigit() and int(first) < int(total)):
         raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
     part = (int(first), int(total))
-    count = make_fusion_data(checkpoint, dataset, out, split, separation, reach, memory_every, part, device)
+    videos = open_dataset(dataset).image_set(split) if split else None
+    count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
     print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 
@@ -138,17 +163,15 @@ def _overrides(overrides: list[str] | None, no_pretrained: bool) -> list[str]:
     return [*(["imagenet=none"] if no_pretrained else []), *(overrides or [])]
 
 
-def _train(runs: list[tuple[Stage, Path]], device: str, start: Path | None) -> None:
+@contextlib.contextmanager
+def _training(device: str) -> Iterator["Processes"]:
+    """The processes that train; a signal ends the command with its own exit code."""
     from training.distributed import processes
-    from training.trainer import Stopped, Trainer
+    from training.trainer import Stopped
 
     with processes(device) as group:
         try:
-            for settings, folder in runs:
-                if group.leads:
-                    print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
-                Trainer(settings, folder, group, start).run()
-                start = folder
+            yield group
         except Stopped as stopped:
             if group.leads:
                 print(stopped, file=sys.stderr)

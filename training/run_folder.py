@@ -5,8 +5,10 @@ environment.json    versions, code state, devices, data, command line of the lat
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and pictures
 checkpoints/        the newest training states; the run goes on from the last
+best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
+samples.png         the last samples and what the network made of them, at the end
 """
 
 import json
@@ -19,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import read_yaml
-from training.config import START, Stage, flatten
+from training.config import Stage, flatten
 
 FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[1]
@@ -38,7 +41,9 @@ class RunFolder:
         self.tensorboard = root / "tensorboard"
         self.checkpoints = root / "checkpoints"
         self.network = root / "network.pt"
+        self.best = root / "best.pt"
         self.card = root / "network.md"
+        self.samples = root / "samples.png"
 
     def claim(self, stage: Stage) -> None:
         """Write the configuration, or see that it is the one of the run to go on with.
@@ -47,7 +52,7 @@ class RunFolder:
             UserError: the folder holds a run with other numbers, naming the first that differs.
         """
         if self.config.exists():
-            theirs = Stage.model_validate(read_yaml(self.config, START)).identity()
+            theirs = self.stage().identity()
             ours = stage.identity()
             for key in sorted(ours.keys() | theirs.keys()):
                 if ours.get(key) != theirs.get(key):
@@ -56,6 +61,28 @@ class RunFolder:
                         "go on with the same numbers, or choose another --out",
                     )
         write_atomically(self.config, stage.to_yaml())
+
+    def stage(self) -> Stage:
+        """The run's configuration. Raises UserError if it is missing, or of another version of this project."""
+        values = read_yaml(self.config, "give the folder of a run: it holds config.yaml")
+        try:
+            return Stage.model_validate(values)
+        except ValidationError as error:
+            key = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(f"{self.config} is of another version ({key})", "choose another folder") from None
+
+    def changes(self, environment: dict[str, Any]) -> dict[str, list]:
+        """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
+        try:
+            before = json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        before, now = (
+            flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
+            for values in (before, environment)
+        )
+        keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch"))]
+        return {k: [before.get(k), now.get(k)] for k in keys if before.get(k) != now.get(k)}
 
     def states(self) -> list[Path]:
         """Training states, oldest first."""

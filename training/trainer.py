@@ -19,7 +19,7 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
-from training import pictures
+from training import pictures, speed
 from training.config import Optimiser, Stage
 from training.data.mixture import Mixture, Order, loader
 from training.data.sample import Batch
@@ -36,7 +36,7 @@ class Stopped(Exception):
 
 def build_step(stage: Stage, network: nn.Module, device: torch.device) -> TrainingStep | FusionStep:
     """The network with its losses, on the device. Raises UserError if fusion's alignment network cannot be had."""
-    network = freeze_batchnorm(network.to(device))
+    network = speed.prepare(freeze_batchnorm(network.to(device)), stage.runtime)
     if stage.network != "fusion":
         return TrainingStep(network, stage.loss)
     try:
@@ -90,6 +90,15 @@ def freeze_batchnorm(network: nn.Module) -> nn.Module:
     return network
 
 
+def open_validation(stage: Stage):
+    """The stage's ``Validation``, if it has videos for it."""
+    if stage.validation_videos.path is None:
+        return None
+    from training.validation import Validation  # which imports the inference engine
+
+    return Validation(stage.validation_videos)
+
+
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
     """Linear growth, then steps of decay."""
     grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
@@ -121,6 +130,8 @@ class Trainer:
         self.iteration, self.bad_steps = 0, 0
         self.window = Window()
         self.corrupt: list[str] = []
+        self.best: dict[str, Any] = {}
+        self.validation = open_validation(stage)
         self.stopping = False
         if state is not None:
             self._restore(state)
@@ -132,7 +143,8 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came; the state is saved.
-            UserError: too many steps in a row had no finite gradient, or too many files are damaged.
+            UserError: too many steps in a row had no finite gradient, too many files are damaged, or the data have
+                changed since the run began.
         """
         stage, leads = self.stage, self.processes.leads
         if self.folder.network.exists() and self.iteration >= stage.iterations:
@@ -140,8 +152,9 @@ class Trainer:
                 print(f"{self.folder.root} is finished; its network is {self.folder.network}")
             return
         environment = describe_environment(self.device, self.processes.world, self.mixture.describe())
-        writer = None
+        writer, shown = None, None
         if leads:
+            self._compare(environment)
             write_atomically(
                 self.folder.environment, json.dumps(environment | {"from_iteration": self.iteration}, indent=1)
             )
@@ -154,20 +167,59 @@ class Trainer:
             while self.iteration < stage.iterations:
                 shown = self._iterate(batches, order.steps)
                 bar.update()
-                if self.iteration % stage.runtime.log_every == 0 or self.iteration == stage.iterations:
+                if self._is_due(stage.runtime.log_every):
                     self._log(writer, bar)
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", pictures.show(*shown), self.iteration, dataformats="HWC")
+                if self.validation and self._is_due(stage.validation_videos.every):
+                    self._validate(writer)
                 stop = self.processes.any(self.stopping)
-                if stop or self.iteration % stage.runtime.save_every == 0 or self.iteration == stage.iterations:
+                if stop or self._is_due(stage.runtime.save_every):
                     self._save()
                 if stop:
                     raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
         if leads:
             writer.close()
+            if shown:
+                pictures.save(pictures.show(*shown), self.folder.samples)
             checkpoint.save(self.network, self.folder.network)
             write_card(self.folder, stage, environment)
         self.processes.wait()
+
+    def _is_due(self, every: int) -> bool:
+        """Every so many iterations, and at the end."""
+        return self.iteration % every == 0 or self.iteration == self.stage.iterations
+
+    def _compare(self, environment: dict[str, Any]) -> None:
+        """Say and log what has changed since the run was last started. Raises UserError for other data."""
+        if not self.iteration:
+            return
+        changes = self.folder.changes(environment)
+        for key, (before, now) in changes.items():
+            if key.startswith("data.") and key.endswith(".digest"):
+                raise UserError(
+                    f"{self.folder.root} began with other items in {key.split('.')[1]}",
+                    "restore its list of items, or choose another --out",
+                )
+            print(f"{key} was {before} when the run was last started, and is {now}", flush=True)
+        if changes:
+            self._event({"event": "other environment", "changes": changes})
+
+    def _validate(self, writer) -> None:
+        """J&F on the validation videos; the best network so far is kept."""
+        self.network.eval()
+        with speed.as_built(self.network):
+            score = self.validation.score(self.network, self.processes)
+        freeze_batchnorm(self.network)
+        better = score > self.best.get("J&F", -1)
+        if better:
+            self.best = {"iteration": self.iteration, "J&F": score}
+        if self.processes.leads:
+            self.folder.record({"iteration": self.iteration, "J&F": score})
+            writer.add_scalar("validation/J&F", score, self.iteration)
+            print(f"{self.iteration}/{self.stage.iterations} J&F {score:.1f} on the validation videos", flush=True)
+            if better:
+                checkpoint.save(self.network, self.folder.best)
 
     def _iterate(
         self, batches: Iterator[Batch | FusionBatch], steps: int
@@ -265,6 +317,7 @@ class Trainer:
                 "window": self.window.state(),
                 "bad_steps": self.bad_steps,
                 "corrupt": self.corrupt,
+                "best": self.best,
             }
             self.folder.save(state, self.stage.runtime.keep)
         self.processes.wait()
@@ -274,6 +327,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
+        self.best = state["best"]
         self.window = Window(**state["window"])
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:

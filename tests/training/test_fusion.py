@@ -139,7 +139,7 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
         Mixture(load_stage("fusion/bl30k", data=[str(videos)]))
     with pytest.raises(UserError, match="lacks video a00000"):
         (tmp_path / "JPEGImages/other").mkdir(parents=True)
-        Mixture(load_stage("fusion/bl30k", [f"data.fusion.videos={tmp_path}"], [f"fusion={fusion_set}"]))
+        Mixture(load_stage("fusion/bl30k", [f"data.bl30k_fusion.videos={tmp_path}"], [f"bl30k_fusion={fusion_set}"]))
     with pytest.raises(UserError, match="kind fusion train the network fusion"):
         load_stage("fusion/bl30k", ["network=stm"])
 

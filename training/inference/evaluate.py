@@ -65,7 +65,7 @@ def evaluate_semi_supervised(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"unknown protocol {protocol}", f"choose one of {', '.join(PROTOCOLS)}")
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
@@ -163,7 +163,7 @@ def evaluate_interactive(
 
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     drawing = load_network(s2m, "s2m", device=device) if s2m else None
     if fusion not in ("linear", "none"):
@@ -222,7 +222,7 @@ def interactive_table(reports: dict[str, Report]) -> Table:
     return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
 
 
-def _open(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
+def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
     """The dataset, the names of its videos that count, and its folder of annotations."""
     store = open_dataset(dataset)
     if not isinstance(store.tree, FolderTree):
