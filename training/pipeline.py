@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.layout import IMAGE_SETS
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from training.config import PROPAGATION, Stage, VideoSource, load_stage
@@ -145,7 +144,8 @@ class Judging:
     def split(self) -> tuple[str | None, str]:
         """The list of videos, and a note if it cannot be the one that the recipe names."""
         store = open_dataset(self.dataset)
-        if IMAGE_SETS in store.tree.folders("") and store.image_set(self.step.split):
+        name = Path(self.step.split).name
+        if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
             return self.step.split, ""
         return None, f"{self.dataset} holds no video out ({self.step.split}): all are judged, those of training, too"
 

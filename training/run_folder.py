@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,18 @@ class RunFolder:
             key = ".".join(map(str, error.errors()[0]["loc"]))
             raise UserError(f"{self.config} is of another version ({key})", "choose another folder") from None
 
+    def read_environment(self) -> dict[str, Any]:
+        """What the latest start wrote down. Raises UserError if it did not come so far."""
+        try:
+            return json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{self.environment} is missing or damaged", "start the run again") from None
+
     def changes(self, environment: dict[str, Any]) -> dict[str, list]:
         """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
-        try:
-            before = json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
         before, now = (
             flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
-            for values in (before, environment)
+            for values in (self.read_environment(), environment)
         )
         keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch"))]
         return {k: [before.get(k), now.get(k)] for k in keys if before.get(k) != now.get(k)}
@@ -177,12 +181,13 @@ def code_state() -> dict[str, Any]:
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
 
 
-def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> None:
-    """Say in ``network.md`` how ``network.pt`` was made."""
+def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
+    """How a run's network was made, as Markdown. facts: lines about the network itself."""
     code = environment["code"].get("commit", "unknown") + (
         " with changes" if environment["code"].get("changed") else ""
     )
     lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
+    lines += [f"- {fact}" for fact in facts]
     lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
     for name, source in environment["data"].items():
         lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
@@ -190,7 +195,7 @@ def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> 
     losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
     lines += [f"- last record: {losses}", "", "```yaml"]
     lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
-    write_atomically(folder.card, "\n".join([*lines, "```", ""]))
+    return "\n".join([*lines, "```", ""])
 
 
 def _version(package: str) -> str | None:

@@ -27,7 +27,7 @@ from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
-from training.run_folder import FORMAT, RunFolder, describe_environment, network_file, read_state, write_card
+from training.run_folder import FORMAT, RunFolder, card, describe_environment, network_file, read_state
 
 
 class Stopped(Exception):
@@ -183,7 +183,7 @@ class Trainer:
             if shown:
                 pictures.save(pictures.show(*shown), self.folder.samples)
             checkpoint.save(self.network, self.folder.network)
-            write_card(self.folder, stage, environment)
+            write_atomically(self.folder.card, card(self.folder, stage, environment))
         self.processes.wait()
 
     def _is_due(self, every: int) -> bool:

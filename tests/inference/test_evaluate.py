@@ -77,10 +77,10 @@ def test_rerunning_continues_and_never_mixes_runs(dataset, oracle, tmp_path, cel
     said.clear()
     evaluate_semi_supervised(oracle, dataset, out, say=said.append)
     assert "calm: 6 frames" in said and "late: 6 frames" not in said and kept.stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="masks of another options"):
+    with pytest.raises(UserError, match="results of another options"):
         evaluate_semi_supervised(oracle, dataset, out, memory_every=2)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="masks of another checkpoint"):
+    with pytest.raises(UserError, match="results of another checkpoint"):
         evaluate_semi_supervised(oracle, dataset, out)
 
 
