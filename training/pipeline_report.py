@@ -20,6 +20,7 @@ def write_pipeline_report(recipe: Recipe, work: list[Work], out: Path) -> str:
     stages = stage_table([step for step in work if isinstance(step, Training)])
     write_atomically(out / "stages.csv", stages.csv())
     lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
+    lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
     for step in work:
         if isinstance(step, Training) and RunFolder(step.folder).samples.exists():
             lines += [f"{step.name}: the last samples, and what the network made of them", ""]

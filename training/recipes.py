@@ -131,7 +131,10 @@ def _without_fusion(recipe: Recipe) -> Recipe:
     def is_fusion(step: Step) -> bool:
         return isinstance(step, FusionDataStep) or isinstance(step, StageStep) and _network(step) == "fusion"
 
-    return recipe.model_copy(update={"steps": [step for step in recipe.steps if not is_fusion(step)]})
+    steps = [step for step in recipe.steps if not is_fusion(step)]
+    if not steps:
+        raise UserError("fusion.kind linear: linear blending is not trained", "choose difference_aware or agnostic")
+    return recipe.model_copy(update={"steps": steps})
 
 
 def _network(step: StageStep) -> str:

@@ -154,11 +154,11 @@ class Trainer:
         environment = describe_environment(self.device, self.processes.world, self.mixture.describe())
         writer, shown = None, None
         if leads:
+            self.folder.forget_after(self.iteration)
             self._compare(environment)
             write_atomically(
                 self.folder.environment, json.dumps(environment | {"from_iteration": self.iteration}, indent=1)
             )
-            self.folder.forget_after(self.iteration)
             writer = open_writer(self.folder.tensorboard, self.iteration)
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         batches = iter(loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda"))
