@@ -6,9 +6,12 @@
 #   TERM  comes on preemption and on scancel; a preempted task is put back into the queue by Slurm (--requeue).
 #   USR1  comes shortly before the time limit (--signal=B:USR1@300); the task puts itself back into the queue.
 
+# STOP, if it is set, is the command that does the passing on.
+
 time_is_up=
-trap 'kill -TERM "$command"' TERM
-trap 'time_is_up=yes; kill -TERM "$command"' USR1
+stop() { if [ -n "${STOP:-}" ]; then $STOP; else kill -TERM "$command"; fi; }
+trap stop TERM
+trap 'time_is_up=yes; stop' USR1
 
 "$@" &
 command=$!

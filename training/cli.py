@@ -117,13 +117,14 @@ def pipeline(
     folder = out or RUNS / Path(recipe).stem
     changes = _overrides(overrides, no_pretrained)
     chosen = load_recipe(recipe, changes, preset)
-    work = plan(chosen, folder, data or [], changes, preset, start)
+    arguments = chosen, folder, data or [], changes, preset, start
     if dry_run:
-        for step in work:
+        for step in plan(*arguments):
             print(f"# {step.folder.name}: {step.name}")
             step.show(device)
         return
     with _training(device) as group:
+        work = plan(*arguments, say=print if group.leads else lambda text: None)
         run_pipeline(chosen, work, folder, group)
 
 

@@ -123,6 +123,30 @@ def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_pat
     assert (tmp_path / "out" / "perfect.csv").exists() and (tmp_path / "out" / "interactive.png").exists()
 
 
+def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
+    """Killed in its second video it runs that one alone; of another checkpoint it takes nothing."""
+
+    def kill(text):
+        if text.startswith("late"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=kill)
+    said: list[str] = []
+    whole = evaluate_interactive(oracle, None, dataset, tmp_path / "whole", say=lambda text: None)
+    again = evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
+    assert [line.split(":")[0] for line in said if "interactions" in line] == ["late 1"]
+    for row in whole:
+        scores = [[(i.sequence, i.number, i.scores.tolist()) for i in r[row].interactions] for r in (whole, again)]
+        assert scores[0] == scores[1]
+    said.clear()
+    evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
+    assert not any("interactions" in line for line in said)
+    oracle.write_bytes(b"others")
+    with pytest.raises(UserError, match="results of another checkpoint"):
+        evaluate_interactive(oracle, None, dataset, tmp_path / "out")
+
+
 def test_interactive_benchmark_with_scribbles(dataset, weights, tmp_path):
     torch.manual_seed(0)
     checkpoint.save(S2M(S2MConfig(8, 8)), tmp_path / "s2m.pth")

@@ -16,8 +16,9 @@ def cluster(tmp_path):
     """Start the job as Slurm would; what Slurm's commands are given stands in ``calls``."""
     programs = {
         "srun": 'echo "srun $@" >> calls; while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
+        "scancel": 'echo "scancel $@" >> calls; kill -TERM $(cat begun)',
         "scontrol": 'echo "scontrol $@" >> calls; [ "$1" = show ] && printf "node7\\nnode8\\n" || true',
-        "python": 'echo "python $@" >> calls; trap "exit 1" TERM; touch begun; sleep ${SLEEP:-0} & wait $!',
+        "python": 'echo "python $@" >> calls; trap "exit 1" TERM; echo $$ > begun; sleep ${SLEEP:-0} & wait $!',
     }
     for name, body in programs.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
@@ -49,14 +50,17 @@ def test_each_node_runs_torchrun_with_one_meeting_place(cluster):
     assert python.endswith(" train.py run stcn/bl30k --data a b")
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize(("number", "comes_back"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
-def test_time_that_runs_out_brings_the_job_back(cluster, number, comes_back):
+def test_time_that_runs_out_brings_the_job_back(cluster, nodes, number, comes_back):
     """At SIGTERM, which is preemption or scancel, Slurm itself decides."""
     start, folder = cluster
-    job = start(SLEEP="60")
+    job = start(SLEEP="60", SLURM_JOB_NUM_NODES=str(nodes))
     deadline = time.monotonic() + 60
     while not (folder / "begun").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     job.send_signal(number)
     assert job.wait(60) == 1
-    assert ("scontrol requeue 41" in (folder / "calls").read_text()) == comes_back
+    calls = (folder / "calls").read_text()
+    assert ("scontrol requeue 41" in calls) == comes_back
+    assert ("scancel --quiet --signal=TERM 41" in calls) == ("srun" in calls) == (nodes > 1)

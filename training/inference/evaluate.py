@@ -175,7 +175,7 @@ def evaluate_interactive(
     settings = checked_options(network, **options)
     run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    _claim(Path(out) / "run.json", run)
+    _claim(Path(out) / "interactive.json", run)
     perfect = baselines(truth)["oracle"]
 
     def open_video(name: str, objects: tuple[int, ...]) -> System:
