@@ -87,7 +87,7 @@ def test_steps_begin_with_what_others_left(tmp_path):
     assert aware.alignment == str(by_name["stm/vos"].folder) and aware.model["difference_aware"]
     made = [step for step in work if isinstance(step, FusionSetWork)]
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
-    assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 2
+    assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
     judging = work[-1]
     assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder and judging.s2m is None
     assert len(said) == 2 and "no still images are given" in said[0] and "no real video is given" in said[1]
