@@ -3,17 +3,22 @@
 Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
 """
 
+import contextlib
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bl30k_gen.errors import UserError
 from training import cli_evaluation
-from training.config import Stage, load_stage, stage_names
+from training.config import load_stage, stage_names
+
+if TYPE_CHECKING:
+    from training.distributed import Processes
 
 STOPPED = 143
 RUNS = Path("out/runs")
@@ -85,12 +90,17 @@ def run(
 
         dry_run(settings, folder, device, start)
         return
-    _train([(settings, folder)], device, start)
+    from training.trainer import Trainer
+
+    with _training(device) as group:
+        if group.leads:
+            print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
+        Trainer(settings, folder, group, start).run()
 
 
 @app.command()
 def pipeline(
-    recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")],
+    recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")] = "mivos",
     data: Data = None,
     start: Start = None,
     out: Out = None,
@@ -98,13 +108,24 @@ def pipeline(
     preset: Preset = None,
     device: Device = "auto",
     no_pretrained: NoPretrained = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Train the stages of a recipe one after the other. The same command goes on where it was stopped."""
-    from training.recipes import load_recipe, load_steps
+    """Train the stages of a recipe, make fusion data, judge. The same command goes on where it was stopped."""
+    from training.pipeline import plan, run_pipeline
+    from training.recipes import load_recipe
 
     folder = out or RUNS / Path(recipe).stem
     changes = _overrides(overrides, no_pretrained)
-    _train(load_steps(load_recipe(recipe), changes, data or [], preset, folder), device, start)
+    chosen = load_recipe(recipe, changes, preset)
+    arguments = chosen, folder, data or [], changes, preset, start
+    if dry_run:
+        for step in plan(*arguments):
+            print(f"# {step.folder.name}: {step.name}")
+            step.show(device)
+        return
+    with _training(device) as group:
+        work = plan(*arguments, say=print if group.leads else lambda text: None)
+        run_pipeline(chosen, work, folder, group)
 
 
 @app.command("make-fusion-data")
@@ -121,16 +142,21 @@ def make_fusion_data(
     shard: Annotated[
         str, typer.Option("--shard", help="I/N: every N-th video, beginning with the I-th from 0.")
     ] = "0/1",
+    to: Annotated[
+        Literal["folder", "tar", "hdf5"], typer.Option("--to", help="Pack a hundred videos at a time.")
+    ] = "folder",
     device: Device = "auto",
 ) -> None:
     """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
+    from bl30k_gen.dataset.reader import open_dataset
     from training.fusion_data import make_fusion_data
 
     first, _, total = shard.partition("/")
     if not (first.isdigit() and total.isdigit() and int(first) < int(total)):
         raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
     part = (int(first), int(total))
-    count = make_fusion_data(checkpoint, dataset, out, split, separation, reach, memory_every, part, device)
+    videos = open_dataset(dataset).image_set(split) if split else None
+    count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
     print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 
@@ -138,17 +164,51 @@ def _overrides(overrides: list[str] | None, no_pretrained: bool) -> list[str]:
     return [*(["imagenet=none"] if no_pretrained else []), *(overrides or [])]
 
 
-def _train(runs: list[tuple[Stage, Path]], device: str, start: Path | None) -> None:
+@app.command("compare")
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and the plot.")] = Path("out/compare"),
+    as_json: Json = False,
+) -> None:
+    """Runs side by side: a table, their curves in one plot, and where their configurations differ."""
+    from training.compare import compare, read_runs
+
+    text = compare(runs, out)
+    if as_json:
+        print(json.dumps({run.label: run.summary() for run in read_runs(runs)}))
+        return
+    print(text)
+    print(out / "compare.png")
+
+
+@app.command("export")
+def export_run(
+    run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The file; RUN/export.pt by default.")] = None,
+    which: Annotated[
+        Literal["best", "last"] | None,
+        typer.Option("--which", help="By validation J&F, or the last; the best where there is one."),
+    ] = None,
+    form: Annotated[
+        Literal["ours", "published"], typer.Option("--form", help="published: as the paper's code reads it.")
+    ] = "ours",
+    half: Annotated[bool, typer.Option("--half", help="Weights in 16 bits.")] = False,
+) -> None:
+    """One small file with a run's network, and its card beside it."""
+    from training.export import export
+
+    print(export(run, out or run / "export.pt", which, form, half))
+
+
+@contextlib.contextmanager
+def _training(device: str) -> Iterator["Processes"]:
+    """The processes that train; a signal ends the command with its own exit code."""
     from training.distributed import processes
-    from training.trainer import Stopped, Trainer
+    from training.trainer import Stopped
 
     with processes(device) as group:
         try:
-            for settings, folder in runs:
-                if group.leads:
-                    print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
-                Trainer(settings, folder, group, start).run()
-                start = folder
+            yield group
         except Stopped as stopped:
             if group.leads:
                 print(stopped, file=sys.stderr)

@@ -28,6 +28,8 @@ Whole = Annotated[int, Field(ge=0)]
 Interval = tuple[float, float]  # smallest, largest
 Range = tuple[Whole, Whole]  # the same of whole numbers; both ends count
 
+PROPAGATION = ("stm", "stcn", "rde")
+
 
 class Section(BaseModel):
     """A group of keys: unknown ones are refused, values cannot change after loading."""
@@ -218,6 +220,16 @@ class Validation(Section):
     every: Count  # iterations
 
 
+class ValidationVideos(Section):
+    """Annotated videos that judge a propagation network while it learns; they change nothing that it learns."""
+
+    path: str | None  # of a dataset; null validates nothing
+    split: str | None  # list in ImageSets/; null takes every video
+    videos: Count  # at most, evenly spread over the list
+    every: Count  # iterations
+    short_side: Count | None  # pixels to work at; null keeps the videos' size
+
+
 class Runtime(Section):
     """How the work is done; nothing here changes what is learned, but for rounding.
 
@@ -225,6 +237,9 @@ class Runtime(Section):
     """
 
     precision: Literal["auto", "fp32", "bf16", "fp16"]  # auto: bf16 on a GPU that has it, else fp32
+    channels_last: bool  # lay weights out as convolutions on GPUs like them
+    checkpointing: bool  # compute activations again in the backward pass: less memory, about a third more time
+    compile: bool  # by torch.compile, which takes minutes at the start and needs a C compiler
     batch_per_step: Count  # samples a process takes at once; the rest is accumulated
     workers: Whole  # loader processes per training process
     log_every: Count  # iterations
@@ -253,6 +268,7 @@ class Stage(Section):
     validation: Validation | None
     loss: Loss
     optimiser: Optimiser
+    validation_videos: ValidationVideos
     runtime: Runtime
 
     @model_validator(mode="after")
@@ -274,6 +290,8 @@ class Stage(Section):
             raise ValueError("the network s2m needs still images, scribbles, and frames 1")
         if self.validation is not None and stills != kinds:
             raise ValueError("validation holds still images out, and the stage has other data")
+        if self.validation_videos.path is not None and self.network not in PROPAGATION:
+            raise ValueError("validation_videos are for propagation networks")
         return self
 
     @property
@@ -286,13 +304,17 @@ class Stage(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
 
     def identity(self) -> dict[str, Any]:
-        """What a run depends on, as ``{dotted key: value}``: everything but ``runtime`` and where the data lie."""
+        """What a run depends on, as ``{dotted key: value}``: not how it is run and judged, and where the data lie."""
         return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
 
 
 def stage_names() -> list[str]:
     """Names of the stages that come with the project, e.g. ``stcn/static``."""
     return sorted(str(path.relative_to(STAGES).with_suffix("")) for path in STAGES.glob("*/*.yaml"))
+
+
+def preset_names() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load_stage(
@@ -309,7 +331,7 @@ def load_stage(
         data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
             name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
         preset: name of a file in ``presets/``, or its path, applied before the overrides. A network may have a file
-            of its own for it: ``tiny`` is ``tiny-s2m`` for S2M.
+            of its own for it: ``tiny`` is ``tiny-fusion`` for fusion.
         changes: of a recipe, by dotted key; applied before the preset.
 
     Raises:
@@ -320,10 +342,9 @@ def load_stage(
     for key, value in (changes or {}).items():
         set_key(values, key, value)
     if preset is not None:
-        known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        own = f"{preset}-{values.get('network')}"
-        file = find(own if own in known else preset, PRESETS, "preset", known)
-        values = merge(values, read_layers(file, START, _locate))
+        known, own = preset_names(), f"{preset}-{values.get('network')}"
+        place = find(own if own in known else preset, PRESETS, "preset", known)
+        values = merge(values, read_layers(place, START, _locate))
     for override in overrides:
         apply_override(values, override)
     _place_data(values, list(data))
@@ -345,7 +366,8 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _is_identity(key: str) -> bool:
-    return not key.startswith("runtime.") and not (key.startswith("data.") and key.endswith((".path", ".videos")))
+    place = key.startswith("data.") and key.endswith((".path", ".videos"))
+    return not place and not key.startswith(("runtime.", "validation_videos."))
 
 
 def find(name: str, folder: Path, what: str, known: list[str]) -> Path:

@@ -1,21 +1,29 @@
-"""What a run would do: its numbers, its data, a picture of its samples, and what a sample costs here."""
+"""What a run would do: its numbers, its data, a picture of its samples, and what it costs here."""
 
-import resource
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+from torch import Tensor
 
-from bl30k_gen.dataset.files import clear_disk_errors
 from training import pictures
 from training.config import Stage
 from training.data.mixture import Mixture, Order
 from training.distributed import processes
-from training.trainer import AnyBatch, build_network, build_step, choose_precision
+from training.trainer import AnyBatch, build_network, build_step, choose_precision, open_validation
 
 SHOWN = 4
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """seconds and bytes of a forward and backward pass of one sample; and the bytes that do not grow with samples."""
+
+    seconds: float
+    sample: int
+    fixed: int
 
 
 def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
@@ -32,6 +40,8 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         print(f"data {name}: {counts}, from {source['path']}")
     if stage.validation is not None:
         print(f"held out for validation: {sum(len(source) for source in mixture.held_out().sources)} items")
+    if validation := open_validation(stage):
+        print(f"validation: {len(validation.names)} videos every {stage.validation_videos.every} iterations")
     print(
         f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
     )
@@ -39,41 +49,60 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
     picture = out / "samples.png"
-    with clear_disk_errors(picture):
-        out.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pictures.show(samples.to(torch.device("cpu")), rows=SHOWN)).save(picture)
+    pictures.save(pictures.show(samples.to(torch.device("cpu")), rows=SHOWN), picture)
     print(f"samples: {picture}")
     for text in samples.skipped:
         print(f"passed over: {text}")
     with processes(device) as group:
-        seconds, memory = cost_of_a_sample(stage, samples, group.device, start)
-        hours = seconds * stage.batch * stage.iterations / 3600
-        print(
-            f"on {group.device}: {seconds:.2f} s for a sample, {memory:.1f} GiB for a step of two, "
-            f"{loading:.2f} s to load it in one worker; about {hours:.1f} hours on one such device"
-        )
+        cost = measure(stage, samples, group.device, start)
+    print("\n".join(describe(stage, cost, loading, order.step, group.device)))
 
 
-def cost_of_a_sample(
-    stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None
-) -> tuple[float, float]:
-    """Seconds of a forward and backward pass for each of two samples, and the peak of memory in GiB.
+def describe(stage: Stage, cost: Cost, loading: float, step: int, device: torch.device) -> list[str]:
+    """Lines on memory and time. loading: seconds for a sample in one process. step: samples taken at once."""
+    needed = cost.fixed + step * cost.sample
+    workers = max(1, stage.runtime.workers)
+    pace = max(cost.seconds, loading / workers)
+    slower = "loading is what takes longer; more runtime.workers help" if pace > cost.seconds else "loading keeps up"
+    hours = pace * stage.batch * stage.iterations / 3600
+    return [
+        f"memory: {cost.fixed / GIB:.2f} GiB for weights, gradients and Adam, {cost.sample / GIB:.2f} GiB a sample; "
+        f"{needed / GIB:.1f} GiB for {step} at once (runtime.batch_per_step)",
+        f"time on {device}: {cost.seconds:.3f} s a sample, {loading:.3f} s to load it by one of {workers} workers: "
+        f"{slower}",
+        f"about {hours:.1f} hours on one such device, without validation",
+    ]
 
-    Two, because S2M's batch norms need them.
+
+def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None) -> Cost:
+    """The cost of a sample, by computing two, which S2M's batch norms need.
+
+    On a CPU a sample's bytes are those that autograd keeps.
     """
     step = build_step(stage, build_network(stage, start), device)
     autocast, _ = choose_precision(stage.runtime.precision, device)
     two = samples.first(2).to(device)
-    seconds = 0.0
+    weights = sum(p.numel() * p.element_size() for p in step.parameters())
+    seconds, kept = 0.0, {}
+    own = {p.untyped_storage().data_ptr() for p in step.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
     for _ in range(2):  # the first one also prepares kernels and memory
+        kept.clear()
         began = time.perf_counter()
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            total, _, _ = step(two, 1.0)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                total, _, _ = step(two, 1.0)
         total.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = (time.perf_counter() - began) / len(two)
+    sample = sum(kept.values()) // len(two)
     if device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+        sample = max(sample, (torch.cuda.max_memory_allocated(device) - 2 * weights) // len(two))
+    return Cost(seconds, sample, 4 * weights)

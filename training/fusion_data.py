@@ -1,21 +1,25 @@
 """Makes fusion sets: a trained network propagates true masks of reference frames both ways through videos.
 
 The layout is that of ``training/data/fusion.py``. What the published sets were made with is not recorded anywhere, so
-every set carries a record of its own: weights, dataset, and all numbers below.
+every set carries a record of its own: weights, dataset, list of videos, and all numbers below.
 """
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes, write_atomically
+from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.shards import index_shard
+from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
-from training.data.fusion import PROVENANCE
+from training.data.fusion import PROVENANCE, shards_in
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import published_options
 from training.inference.propagate import propagate
@@ -24,16 +28,20 @@ from training.run_folder import network_file
 SMALLEST, MOST = 100, 5
 """Objects of a reference frame: those of more pixels than this, and the first so many of them."""
 
+PER_SHARD = 100
+"""Videos in a packed file."""
+
 
 def make_fusion_data(
     checkpoint: Path,
     dataset: Path,
     out: Path,
-    split: str | None = None,
+    videos: Sequence[str] | None = None,
     separation: int = 20,
     reach: int | None = None,
     memory_every: int = 5,
     shard: tuple[int, int] = (0, 1),
+    to: Literal["folder", "tar", "hdf5"] = "folder",
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
@@ -41,24 +49,27 @@ def make_fusion_data(
 
     Args:
         checkpoint: weights of a propagation network, or the folder of a finished run.
-        split: list in ImageSets whose videos are taken; None takes all.
+        videos: names of those to take; None takes all.
         separation: frames between two reference frames.
         reach: frames to propagate either way; None goes to the ends of the video.
         memory_every: as in inference; the previous frame is in memory, too.
         shard: (i, n) takes every n-th video, beginning with the i-th, so that n machines may share the work.
+        to: leave a folder for each video, or pack ``PER_SHARD`` of them at a time.
 
-    Returns: videos in the set's folder that belong to this shard.
+    Returns: videos of this shard.
 
     Raises:
         UserError: weights or data cannot be read, or the folder holds a set that was made otherwise.
     """
     store = open_dataset(dataset)
-    names = (store.image_set(split) if split else store.videos)[shard[0] :: shard[1]]
+    every = list(store.videos if videos is None else videos)
+    names = every[shard[0] :: shard[1]]
     checkpoint = network_file(checkpoint)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     record = {
         "dataset": str(Path(dataset).resolve()),
-        "split": split,
+        "videos": len(every),
+        "list": sha256_bytes("\n".join(every).encode()),
         "checkpoint": sha256(checkpoint),
         "separation": separation,
         "reach": reach,
@@ -68,17 +79,17 @@ def make_fusion_data(
     }
     _claim(out / PROVENANCE, record)
     options = published_options(network, memory_every=memory_every, previous=True)
+    packed = set(ShardTree(shards_in(out)).folders(""))
     for name in names:
-        if (out / name).is_dir():
-            continue
-        staged = out / f".{name}.part"
-        shutil.rmtree(staged, ignore_errors=True)
-        with clear_disk_errors(staged):
-            staged.mkdir(parents=True)
-            for reference in references(store, name, separation):
-                _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
-            replace(staged, out / name)
-        say(f"{name}: {len(list((out / name).iterdir()))} references")
+        if name in packed:
+            shutil.rmtree(out / name, ignore_errors=True)  # left over where packing was interrupted
+        elif not (out / name).is_dir():
+            _make_video(network, options, store, name, separation, reach, out)
+            say(f"{name}: {len(list((out / name).iterdir()))} references")
+        if to != "folder" and len(loose := _loose(out, names)) >= PER_SHARD:
+            _pack(out, loose, to)
+    if to != "folder" and (loose := _loose(out, names)):
+        _pack(out, loose, to)
     return len(names)
 
 
@@ -89,6 +100,40 @@ def references(store: VideoStore, name: str, separation: int) -> list[int]:
         if not chosen or frame - chosen[-1] >= separation:
             chosen.append(frame)
     return chosen
+
+
+def _make_video(
+    network, options, store: VideoStore, name: str, separation: int, reach: int | None, out: Path
+) -> None:
+    staged = out / f".{name}.part"
+    shutil.rmtree(staged, ignore_errors=True)
+    with clear_disk_errors(staged):
+        staged.mkdir(parents=True)
+        for reference in references(store, name, separation):
+            _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
+        replace(staged, out / name)
+
+
+def _loose(out: Path, names: list[str]) -> list[str]:
+    return [name for name in names if (out / name).is_dir()]
+
+
+def _pack(out: Path, names: list[str], kind: Literal["tar", "hdf5"]) -> None:
+    """Videos' folders become one file, which is complete before they go."""
+    tree = FolderTree(out)
+
+    def members() -> Iterator[tuple[str, bytes]]:
+        yield PROVENANCE, tree.read(PROVENANCE)
+        for name in names:
+            for path in sorted((out / name).rglob("*.png")):
+                place = str(path.relative_to(out))
+                yield place, tree.read(place)
+
+    path = out / f"fusion_{names[0]}{SUFFIX[kind]}"
+    write_shard(path, kind, members())
+    index_shard(path)
+    for name in names:
+        shutil.rmtree(out / name)
 
 
 def _propagate_from(

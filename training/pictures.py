@@ -1,10 +1,15 @@
 """Samples and predictions as one picture: a row per sample, a column per frame."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from bl30k_gen.dataset.files import write_atomically
 from models.backbone import MEAN, STD
 from training.data.sample import Batch
 from training.fusion import FusionBatch
@@ -26,6 +31,13 @@ def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None,
     draw = {FusionBatch: _fusion_rows, S2MBatch: _s2m_rows}.get(type(batch), _video_rows)
     lines = [line for b in range(min(rows, len(batch))) for line in draw(batch, predicted, b)]
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
+
+
+def save(picture: np.ndarray, path: Path) -> None:
+    """Write (H, W, 3) uint8 as a PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
 
 
 def _video_rows(batch: Batch, predicted: Tensor | None, b: int) -> list[Tensor]:

@@ -1,24 +1,79 @@
-"""Chains of stages by name: each begins with the network that the one before has left."""
+"""Recipes: by name, the stages to train one after the other, and between them fusion data and evaluation."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import read_yaml
-from training.config import ROOT, START, Section, Stage, find, load_stage
+from bl30k_gen.settings import apply_override, merge, read_layers
+from training.config import PRESETS, PROPAGATION, ROOT, Count, Section, find, load_stage, preset_names
 
 RECIPES = ROOT / "recipes"
+REMEDY = "see `train.py list` for recipes"
+
+_KEYS = ("fusion.", "fusion_data.", "evaluate.")
+"""Overrides that are the recipe's, not a stage's."""
 
 
-class Step(Section):
+class StageStep(Section):
+    """Trains a stage, from the network that the last stage of the same network left."""
+
     stage: str
     set: dict[str, Any] = {}  # changes by dotted key
 
 
+class FusionData(Section):
+    separation: Count  # frames between references
+    range: Count | None  # frames to propagate either way; null goes to the ends of the video
+    memory_every: Count  # frames between memory frames
+
+
+class FusionDataStep(FusionData):
+    """Propagates by the network trained last, for the fusion stage that follows."""
+
+    fusion_data: str  # a stage of the recipe, whose videos are taken
+    source: str | None = None  # which of its sources, if it has several
+
+
+class Evaluation(Section):
+    protocol: str
+    interactive: bool  # the interactive benchmark, too
+    options: dict[str, Any]  # fields of training.inference.options.Options; top_k: null reads by softmax
+
+
+class EvaluateStep(Evaluation):
+    """Judges the networks trained last, together."""
+
+    evaluate: str  # a stage of the recipe, whose dataset is taken
+    source: str | None = None  # which of its sources, if it has several
+    split: str  # list in ImageSets
+
+
+def _kind(step: Any) -> str | None:
+    keys = step if isinstance(step, dict) else vars(step)
+    return next((kind for kind in ("stage", "fusion_data", "evaluate") if kind in keys), None)
+
+
+Step = Annotated[
+    Annotated[StageStep, Tag("stage")]
+    | Annotated[FusionDataStep, Tag("fusion_data")]
+    | Annotated[EvaluateStep, Tag("evaluate")],
+    Discriminator(_kind),
+]
+
+
+class Fusion(Section):
+    """How two propagations become one; linear blending is not trained, so that it leaves fusion's steps out."""
+
+    kind: Literal["difference_aware", "agnostic", "linear"]
+
+
 class Recipe(Section):
     about: str
+    fusion: Fusion | None = None
+    set: dict[str, Any] = {}  # changes of every stage of a propagation network
     steps: Annotated[list[Step], Field(min_length=1)]
 
 
@@ -26,36 +81,66 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(name: str) -> Recipe:
-    """Raises UserError if there is no such recipe or it does not fit."""
+def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = None) -> Recipe:
+    """A recipe by its name, or from a YAML file of one's own.
+
+    Args:
+        overrides: those that are the recipe's are taken, see ``divide_overrides``.
+        preset: ``presets/<preset>-pipeline.yaml``, where there is one, changes the numbers of the steps between
+            stages.
+
+    Raises:
+        UserError: there is no such recipe, or it does not fit.
+    """
+    values = read_layers(find(name, RECIPES, "recipe", recipe_names()), REMEDY, _locate)
+    changes: dict[str, Any] = {}
+    if preset is not None and f"{preset}-pipeline" in preset_names():
+        changes = read_layers(PRESETS / f"{preset}-pipeline.yaml", REMEDY)
+    for override in divide_overrides(overrides)[0]:
+        apply_override(changes, override)
+    values = merge(values, {"fusion": changes.pop("fusion")} if "fusion" in changes else {})
+    if isinstance(values.get("steps"), list):
+        values["steps"] = [
+            merge(step, changes.get(_kind(step), {})) if isinstance(step, dict) else step for step in values["steps"]
+        ]
     try:
-        return Recipe.model_validate(read_yaml(find(name, RECIPES, "recipe", recipe_names()), START))
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UserError(f"recipe {name}: {key}", first["msg"]) from None
+    return _without_fusion(recipe) if recipe.fusion and recipe.fusion.kind == "linear" else recipe
 
 
-def load_steps(
-    recipe: Recipe, overrides: list[str], data: list[str], preset: str | None, out: Path
-) -> list[tuple[Stage, Path]]:
-    """The stages of a recipe with the folders of their runs.
-
-    Arguments are those of ``load_stage``. ``data`` may name sources of any of the stages.
-    """
-    steps, named = [], set()
-    for number, step in enumerate(recipe.steps):
-        known = load_stage(step.stage).sources
-        own = [place for place in data if _source(place) is None or _source(place) in known]
-        named.update(known)
-        stage = load_stage(step.stage, overrides, own, preset, step.set)
-        steps.append((stage, out / f"{number}-{step.stage.replace('/', '-')}"))
-    for place in data:
-        if _source(place) not in (None, *named):
-            raise UserError(f"--data {place}: no stage has this source", f"sources are {', '.join(sorted(named))}")
-    return steps
+def divide_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
+    """``key=value`` of the recipe (``fusion.kind``, ``fusion_data.separation``, ``evaluate.protocol``), of stages."""
+    overrides = list(overrides)
+    ours = [override for override in overrides if override.startswith(_KEYS)]
+    return ours, [override for override in overrides if override not in ours]
 
 
-def _source(place: str) -> str | None:
-    name, equals, _ = place.partition("=")
-    return name if equals and name.isidentifier() else None
+def changes_of(recipe: Recipe, step: StageStep, network: str) -> dict[str, Any]:
+    """What a recipe changes in a stage, by dotted key."""
+    common = recipe.set if network in PROPAGATION else {}
+    if network == "fusion" and recipe.fusion is not None:
+        common = {"model.difference_aware": recipe.fusion.kind == "difference_aware"}
+    return common | step.set
+
+
+def _without_fusion(recipe: Recipe) -> Recipe:
+    def is_fusion(step: Step) -> bool:
+        return isinstance(step, FusionDataStep) or isinstance(step, StageStep) and _network(step) == "fusion"
+
+    steps = [step for step in recipe.steps if not is_fusion(step)]
+    if not steps:
+        raise UserError("fusion.kind linear: linear blending is not trained", "choose difference_aware or agnostic")
+    return recipe.model_copy(update={"steps": steps})
+
+
+def _network(step: StageStep) -> str:
+    return load_stage(step.stage).network
+
+
+def _locate(folder: Path, base: str) -> Path:
+    """What ``extends`` names: a recipe of the project, or a file beside the one that says it."""
+    return RECIPES / f"{base}.yaml" if base in recipe_names() else folder / base

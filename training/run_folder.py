@@ -5,8 +5,10 @@ environment.json    versions, code state, devices, data, command line of the lat
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and pictures
 checkpoints/        the newest training states; the run goes on from the last
+best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
+samples.png         the last samples and what the network made of them, at the end
 """
 
 import json
@@ -14,16 +16,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import read_yaml
-from training.config import START, Stage, flatten
+from training.config import Stage, flatten
 
 FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[1]
@@ -38,7 +42,9 @@ class RunFolder:
         self.tensorboard = root / "tensorboard"
         self.checkpoints = root / "checkpoints"
         self.network = root / "network.pt"
+        self.best = root / "best.pt"
         self.card = root / "network.md"
+        self.samples = root / "samples.png"
 
     def claim(self, stage: Stage) -> None:
         """Write the configuration, or see that it is the one of the run to go on with.
@@ -47,7 +53,7 @@ class RunFolder:
             UserError: the folder holds a run with other numbers, naming the first that differs.
         """
         if self.config.exists():
-            theirs = Stage.model_validate(read_yaml(self.config, START)).identity()
+            theirs = self.stage().identity()
             ours = stage.identity()
             for key in sorted(ours.keys() | theirs.keys()):
                 if ours.get(key) != theirs.get(key):
@@ -56,6 +62,31 @@ class RunFolder:
                         "go on with the same numbers, or choose another --out",
                     )
         write_atomically(self.config, stage.to_yaml())
+
+    def stage(self) -> Stage:
+        """The run's configuration. Raises UserError if it is missing, or of another version of this project."""
+        values = read_yaml(self.config, "give the folder of a run: it holds config.yaml")
+        try:
+            return Stage.model_validate(values)
+        except ValidationError as error:
+            key = ".".join(map(str, error.errors()[0]["loc"]))
+            raise UserError(f"{self.config} is of another version ({key})", "choose another folder") from None
+
+    def read_environment(self) -> dict[str, Any]:
+        """What the latest start wrote down. Raises UserError if it did not come so far."""
+        try:
+            return json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{self.environment} is missing or damaged", "start the run again") from None
+
+    def changes(self, environment: dict[str, Any]) -> dict[str, list]:
+        """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
+        before, now = (
+            flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
+            for values in (self.read_environment(), environment)
+        )
+        keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch"))]
+        return {k: [before.get(k), now.get(k)] for k in keys if before.get(k) != now.get(k)}
 
     def states(self) -> list[Path]:
         """Training states, oldest first."""
@@ -150,12 +181,13 @@ def code_state() -> dict[str, Any]:
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
 
 
-def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> None:
-    """Say in ``network.md`` how ``network.pt`` was made."""
+def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
+    """How a run's network was made, as Markdown. facts: lines about the network itself."""
     code = environment["code"].get("commit", "unknown") + (
         " with changes" if environment["code"].get("changed") else ""
     )
     lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
+    lines += [f"- {fact}" for fact in facts]
     lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
     for name, source in environment["data"].items():
         lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
@@ -168,7 +200,7 @@ def write_card(folder: RunFolder, stage: Stage, environment: dict[str, Any]) -> 
         lines.append(f"- {judged['validated']} samples held out: {values}")
     lines += ["", "```yaml"]
     lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
-    write_atomically(folder.card, "\n".join([*lines, "```", ""]))
+    return "\n".join([*lines, "```", ""])
 
 
 def _version(package: str) -> str | None:

@@ -19,15 +19,15 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
-from training import pictures
-from training.config import Optimiser, Stage, Validation
+from training import pictures, speed
+from training.config import Optimiser, Stage
 from training.data.mixture import Draw, Mixture, Order, loader
 from training.data.sample import Batch
 from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
-from training.run_folder import FORMAT, RunFolder, describe_environment, network_file, read_state, write_card
+from training.run_folder import FORMAT, RunFolder, card, describe_environment, network_file, read_state
 from training.s2m import S2MBatch, S2MStep
 
 
@@ -47,8 +47,8 @@ def build_step(stage: Stage, network: nn.Module, device: torch.device, world: in
     """
     network = network.to(device)
     if stage.network == "s2m":
-        return S2MStep(learn_batchnorm(network, device, world))
-    freeze_batchnorm(network)
+        return S2MStep(speed.prepare(learn_batchnorm(network, device, world), stage.runtime))
+    network = speed.prepare(freeze_batchnorm(network), stage.runtime)
     if stage.network != "fusion":
         return TrainingStep(network, stage.loss)
     try:
@@ -119,6 +119,15 @@ def learn_batchnorm(network: nn.Module, device: torch.device, world: int) -> nn.
     return network.train()
 
 
+def open_validation(stage: Stage):
+    """The stage's ``Validation``, if it has videos for it."""
+    if stage.validation_videos.path is None:
+        return None
+    from training.validation import Validation  # which imports the inference engine
+
+    return Validation(stage.validation_videos)
+
+
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
     """Linear growth, then steps of decay."""
     grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
@@ -150,6 +159,8 @@ class Trainer:
         self.iteration, self.bad_steps = 0, 0
         self.window = Window()
         self.corrupt: list[str] = []
+        self.best: dict[str, Any] = {}
+        self.validation = open_validation(stage)
         self.stopping = False
         if state is not None:
             self._restore(state)
@@ -161,7 +172,8 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came; the state is saved.
-            UserError: too many steps in a row had no finite gradient, or too many files are damaged.
+            UserError: too many steps in a row had no finite gradient, too many files are damaged, or the data have
+                changed since the run began.
         """
         stage, leads = self.stage, self.processes.leads
         if self.folder.network.exists() and self.iteration >= stage.iterations:
@@ -169,12 +181,13 @@ class Trainer:
                 print(f"{self.folder.root} is finished; its network is {self.folder.network}")
             return
         environment = describe_environment(self.device, self.processes.world, self.mixture.describe())
-        writer = None
+        writer, shown = None, None
         if leads:
+            self.folder.forget_after(self.iteration)
+            self._compare(environment)
             write_atomically(
                 self.folder.environment, json.dumps(environment | {"from_iteration": self.iteration}, indent=1)
             )
-            self.folder.forget_after(self.iteration)
             writer = open_writer(self.folder.tensorboard, self.iteration)
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
@@ -188,22 +201,61 @@ class Trainer:
             while self.iteration < stage.iterations:
                 shown = self._iterate(batches, order.steps)
                 bar.update()
-                if self.iteration % stage.runtime.log_every == 0 or self.iteration == stage.iterations:
+                if self._is_due(stage.runtime.log_every):
                     self._log(writer, bar)
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", pictures.show(*shown), self.iteration, dataformats="HWC")
-                if writer is not None and self._is_due(stage.validation):
-                    self._validate(writer)
+                if self.validation and self._is_due(stage.validation_videos.every):
+                    self._validate_on_videos(writer)
+                if writer is not None and stage.validation and self._is_due(stage.validation.every):
+                    self._validate_on_images(writer)
                 stop = self.processes.any(self.stopping)
-                if stop or self.iteration % stage.runtime.save_every == 0 or self.iteration == stage.iterations:
+                if stop or self._is_due(stage.runtime.save_every):
                     self._save()
                 if stop:
                     raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
         if leads:
             writer.close()
+            if shown:
+                pictures.save(pictures.show(*shown), self.folder.samples)
             checkpoint.save(self.network, self.folder.network)
-            write_card(self.folder, stage, environment)
+            write_atomically(self.folder.card, card(self.folder, stage, environment))
         self.processes.wait()
+
+    def _is_due(self, every: int) -> bool:
+        """Every so many iterations, and at the end."""
+        return self.iteration % every == 0 or self.iteration == self.stage.iterations
+
+    def _compare(self, environment: dict[str, Any]) -> None:
+        """Say and log what has changed since the run was last started. Raises UserError for other data."""
+        if not self.iteration:
+            return
+        changes = self.folder.changes(environment)
+        for key, (before, now) in changes.items():
+            if key.startswith("data.") and key.endswith(".digest"):
+                raise UserError(
+                    f"{self.folder.root} began with other items in {key.split('.')[1]}",
+                    "restore its list of items, or choose another --out",
+                )
+            print(f"{key} was {before} when the run was last started, and is {now}", flush=True)
+        if changes:
+            self._event({"event": "other environment", "changes": changes})
+
+    def _validate_on_videos(self, writer) -> None:
+        """J&F on the validation videos; the best network so far is kept."""
+        self.network.eval()
+        with speed.as_built(self.network):
+            score = self.validation.score(self.network, self.processes)
+        freeze_batchnorm(self.network)
+        better = score > self.best.get("J&F", -1)
+        if better:
+            self.best = {"iteration": self.iteration, "J&F": score}
+        if self.processes.leads:
+            self.folder.record({"iteration": self.iteration, "J&F": score})
+            writer.add_scalar("validation/J&F", score, self.iteration)
+            print(f"{self.iteration}/{self.stage.iterations} J&F {score:.1f} on the validation videos", flush=True)
+            if better:
+                checkpoint.save(self.network, self.folder.best)
 
     def _iterate(self, batches: Iterator[AnyBatch], steps: int) -> tuple[AnyBatch, torch.Tensor]:
         """One iteration: ``steps`` batches, one step of the optimiser."""
@@ -287,12 +339,8 @@ class Trainer:
             seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
             print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
 
-    def _is_due(self, validation: Validation | None) -> bool:
-        last = self.iteration == self.stage.iterations
-        return validation is not None and (last or self.iteration % validation.every == 0)
-
     @torch.no_grad()
-    def _validate(self, writer) -> None:
+    def _validate_on_images(self, writer) -> None:
         """The mean of the loss's parts, such as the IoU, over samples that are held out; always the same ones."""
         mixture = self.mixture.held_out()
         rows = mixture.order(0)[: self.stage.validation.samples].tolist()
@@ -330,6 +378,7 @@ class Trainer:
                 "window": self.window.state(),
                 "bad_steps": self.bad_steps,
                 "corrupt": self.corrupt,
+                "best": self.best,
             }
             self.folder.save(state, self.stage.runtime.keep)
         self.processes.wait()
@@ -339,6 +388,7 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
         self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
+        self.best = state["best"]
         self.window = Window(**state["window"])
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:

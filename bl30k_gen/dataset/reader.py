@@ -147,6 +147,8 @@ class VideoStore:
     def image_set(self, split: str) -> list[str]:
         """Names of the videos in ``ImageSets/<split>.txt``; ``2017/train`` names one list among several.
 
+        In a dataset whose lists lie in no folders of years, ``2017/train`` is ``train``.
+
         Lines may be video names, or paths of frames as DAVIS-2016 has them. Shards may be a part of the dataset, so
         that names which are not there are left out, saying so. Raises UserError if there is no such list, or a
         folder lacks a video that it names.
@@ -193,6 +195,9 @@ class VideoStore:
         found = self.image_set_paths()
         if f"{IMAGE_SETS}/{split}.txt" in found:
             return f"{IMAGE_SETS}/{split}.txt"
+        alone = f"{IMAGE_SETS}/{PurePosixPath(split).name}.txt"
+        if alone in found:
+            return alone
         fitting = [path for path in found if path.endswith(f"/{split}.txt")]
         known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in fitting or found)
         if len(fitting) == 1:

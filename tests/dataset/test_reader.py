@@ -199,6 +199,8 @@ def test_lists_of_frame_paths_and_lists_in_folders(tmp_path):
         store.image_set("val")
     with pytest.raises(UserError, match="no list test"):
         store.image_set("test")
+    (tmp_path / "ImageSets/train.txt").write_text("bear\n")
+    assert store.image_set("2017/train") == ["bear"], "a list that is alone needs no year"
     (tmp_path / "ImageSets/test.txt").write_text("bear\ncow\n")
     with pytest.raises(UserError, match="lists cow"):
         store.image_set("test")

@@ -77,10 +77,10 @@ def test_rerunning_continues_and_never_mixes_runs(dataset, oracle, tmp_path, cel
     said.clear()
     evaluate_semi_supervised(oracle, dataset, out, say=said.append)
     assert "calm: 6 frames" in said and "late: 6 frames" not in said and kept.stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="masks of another options"):
+    with pytest.raises(UserError, match="results of another options"):
         evaluate_semi_supervised(oracle, dataset, out, memory_every=2)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="masks of another checkpoint"):
+    with pytest.raises(UserError, match="results of another checkpoint"):
         evaluate_semi_supervised(oracle, dataset, out)
 
 
@@ -121,6 +121,30 @@ def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_pat
     table = (tmp_path / "out" / "interactive.txt").read_text()
     assert "AUC J&F" in table and "perfect" in table
     assert (tmp_path / "out" / "perfect.csv").exists() and (tmp_path / "out" / "interactive.png").exists()
+
+
+def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
+    """Killed in its second video it runs that one alone; of another checkpoint it takes nothing."""
+
+    def kill(text):
+        if text.startswith("late"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=kill)
+    said: list[str] = []
+    whole = evaluate_interactive(oracle, None, dataset, tmp_path / "whole", say=lambda text: None)
+    again = evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
+    assert [line.split(":")[0] for line in said if "interactions" in line] == ["late 1"]
+    for row in whole:
+        scores = [[(i.sequence, i.number, i.scores.tolist()) for i in r[row].interactions] for r in (whole, again)]
+        assert scores[0] == scores[1]
+    said.clear()
+    evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
+    assert not any("interactions" in line for line in said)
+    oracle.write_bytes(b"others")
+    with pytest.raises(UserError, match="results of another checkpoint"):
+        evaluate_interactive(oracle, None, dataset, tmp_path / "out")
 
 
 def test_interactive_benchmark_with_scribbles(dataset, weights, tmp_path):

@@ -260,6 +260,15 @@ def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
         find_pairs(tmp_path / "empty")
 
 
+def test_frames_of_videos_that_are_held_out_are_no_still_images(make_videos, tmp_path):
+    make_videos(tmp_path, 3)
+    assert {pair.image.parent.name for pair in find_pairs(tmp_path)} == {"a00000", "a00001", "a00002"}
+    (tmp_path / "ImageSets/train.txt").write_text("a00000\n")
+    (tmp_path / "ImageSets/2016").mkdir()
+    (tmp_path / "ImageSets/2016/train.txt").write_text("/JPEGImages/a00002/00000.jpg /Annotations/a00002/00000.png\n")
+    assert {pair.image.parent.name for pair in find_pairs(tmp_path)} == {"a00000", "a00002"}
+
+
 def test_still_images_become_sequences_with_soft_masks(videos):
     stage = load_stage("stcn/static", ["size=96"], [str(videos)])
     mixture = Mixture(stage)

@@ -1,17 +1,21 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.fusion import Fusion, FusionConfig
-from training import pictures
+from training import fusion_data, pictures
+from training.cli import app
 from training.config import load_stage
+from training.data.fusion import open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
 from training.distributed import Processes
 from training.fusion import FusionBatch, FusionStep
@@ -91,7 +95,7 @@ def alignment(tiny, tmp_path_factory):
 
 
 def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
-    stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny-fusion")
+    stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny")
     mixture, store = Mixture(stage), open_dataset(videos)
     batch = mixture.collate([mixture[Draw(0, n, 0, n % 2, 1)] for n in range(24)])
     assert batch.image.shape == (24, 3, 64, 64) and batch.older.shape == (24, 2, 64, 64)
@@ -121,7 +125,7 @@ def test_fusion_learns_and_its_controls_run(fusion_set, alignment, tmp_path):
             "optimiser.decay_at=[70]",
             *overrides,
         ]
-        stage = load_stage("fusion/bl30k", overrides, [str(fusion_set)], "tiny-fusion")
+        stage = load_stage("fusion/bl30k", overrides, [str(fusion_set)], "tiny")
         out = tmp_path / str(len(list(tmp_path.iterdir())))
         Trainer(stage, out, Processes(0, 1, torch.device("cpu"))).run()
         assert checkpoint.load(RunFolder(out).network, "fusion").config.dim == 8
@@ -139,24 +143,21 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
         Mixture(load_stage("fusion/bl30k", data=[str(videos)]))
     with pytest.raises(UserError, match="lacks video a00000"):
         (tmp_path / "JPEGImages/other").mkdir(parents=True)
-        Mixture(load_stage("fusion/bl30k", [f"data.fusion.videos={tmp_path}"], [f"fusion={fusion_set}"]))
+        Mixture(load_stage("fusion/bl30k", [f"data.bl30k_fusion.videos={tmp_path}"], [f"bl30k_fusion={fusion_set}"]))
     with pytest.raises(UserError, match="kind fusion train the network fusion"):
         load_stage("fusion/bl30k", ["network=stm"])
 
 
 def test_pictures_show_what_is_fused(fusion_set):
-    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny-fusion"))
+    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
     assert pictures.show(batch).shape == (2 * 64, 5 * 64, 3)
     assert pictures.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
 
 
 def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
-    pytest.importorskip("training.inference.propagate")
-    from training.fusion_data import make_fusion_data
-
     def make(**changes):
-        return make_fusion_data(alignment, videos, tmp_path / "set", "train", **{"separation": 5, **changes})
+        return fusion_data.make_fusion_data(alignment, videos, tmp_path / "set", None, **{"separation": 5, **changes})
 
     assert make(shard=(0, 3)) == 2 and make(shard=(1, 3)) == 2
     root = tmp_path / "set"
@@ -170,7 +171,74 @@ def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
     with pytest.raises(UserError, match="made with separation = 5, not 4"):
         make(separation=4)
-    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny-fusion")
+    stage = load_stage("fusion/bl30k", ["iterations=2", f"alignment={alignment}"], [str(root)], "tiny")
     Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
     assert RunFolder(tmp_path / "run").network.exists()
     assert json.loads((root / "fusion.json").read_text())["checkpoint"] == files.sha256(alignment)
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_path, monkeypatch, kind):
+    """Two machines make a set and pack it, one of them interrupted; the loader reads it as the folder."""
+    names = ["a00000", "a00001", "a00002"]
+    folder = tmp_path / "folder"
+    shutil.copytree(fusion_set, folder)
+    shutil.copytree(folder / "a00000", folder / "a00001")
+
+    def make(out, **changes):
+        return fusion_data.make_fusion_data(alignment, videos, tmp_path / out, names, **changes)
+
+    monkeypatch.setattr(fusion_data, "_make_video", lambda *a: shutil.copytree(folder / a[3], a[6] / a[3]))
+    monkeypatch.setattr(fusion_data, "PER_SHARD", 1)
+    monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted := Interrupted(fusion_data.shutil.rmtree))
+    with pytest.raises(KeyboardInterrupt):
+        make("packed", to=kind, shard=(0, 2))  # the first video is packed, and lies there loose, too
+    monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted.real)
+    with pytest.raises(UserError, match="holds a00000 beside packed files"):
+        open_fusion_set(tmp_path / "packed")
+    made = make("packed", to=kind, shard=(0, 2), say=(said := []).append)
+    assert made == 2 and said == ["a00002: 3 references"]
+    assert make("packed", to=kind, shard=(1, 2)) == 1
+
+    def packed_files():
+        return [(path.name, path.stat().st_mtime_ns) for path in shards_in(tmp_path / "packed")]
+
+    before = packed_files()
+    suffix = {"tar": ".tar", "hdf5": ".h5"}[kind]
+    assert [name for name, _ in before] == [f"fusion_{name}{suffix}" for name in names]
+    assert not any(path.is_dir() for path in (tmp_path / "packed").iterdir())
+
+    def samples(root):
+        mixture = Mixture(load_stage("fusion/bl30k", data=[str(root)], preset="tiny"))
+        assert mixture.sources[0].names == names
+        return mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(3)])
+
+    loose, tight = (samples(tmp_path / name) for name in ("folder", "packed"))
+    for field in (*FusionBatch.IMAGES, *FusionBatch.MASKS, "distance", "present"):
+        assert torch.equal(getattr(loose, field), getattr(tight, field)), field
+    make("packed", to=kind, say=said.append)
+    assert len(said) == 1 and packed_files() == before
+    alone = Mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "packed" / before[0][0])], preset="tiny"))
+    assert alone.sources[0].names == names[:1]
+
+
+class Interrupted:
+    """``shutil.rmtree`` that is interrupted when it comes to a video that has just been packed."""
+
+    def __init__(self, real):
+        self.real = real
+
+    def __call__(self, path, **options):
+        if path.name == "a00000":
+            raise KeyboardInterrupt
+        self.real(path, **options)
+
+
+def test_fusion_dry_runs(fusion_set, alignment, tmp_path):
+    arguments = ["pipeline", "fusion-bl30k-davis", "--preset", "tiny", "--out", str(tmp_path), "--device", "cpu"]
+    arguments += ["--data", f"bl30k_fusion={fusion_set}", "--data", f"davis_fusion={fusion_set}", "--dry-run"]
+    result = CliRunner().invoke(app, [*arguments, "--set", f"alignment={alignment}"])
+    assert result.exit_code == 0 and result.output.count("GiB a sample") == 2, repr(result.exception)
+    assert Image.open(tmp_path / "1-fusion-davis/samples.png").size == (5 * 64, 4 * 64)
+    result = CliRunner().invoke(app, [*arguments, "--set", "fusion.kind=linear"])
+    assert isinstance(result.exception, UserError) and "linear blending is not trained" in str(result.exception)

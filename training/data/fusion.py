@@ -5,9 +5,11 @@ A fusion set is what ``train.py make-fusion-data`` writes:
     fusion.json                             how it was made, and of which dataset
     <video>/<reference>/<object>/<frame>.png    soft masks, 0 to 255, of a propagation from the reference's true masks
 
-References and frames are numbers of frames (positions in the video), objects are ids.
+References and frames are numbers of frames (positions in the video), objects are ids. Packed, the same paths lie in
+tar or HDF5 files, each with its copy of ``fusion.json``.
 """
 
+import io
 import json
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from PIL import Image
 
 from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.dataset.shards import SUFFIXES
+from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 from training.config import Augmentation, FusionSource
 from training.data import pictures
@@ -43,10 +47,11 @@ class FusionSet:
     def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
         self.source, self.augmentation, self.size = source, augmentation, size
         self.root = Path(source.path)
-        self.provenance = read_provenance(self.root)
+        self.tree = open_fusion_set(self.root)
+        self.provenance = json.loads(self.tree.read(PROVENANCE))
         self.store = open_dataset(source.videos or self.provenance["dataset"])
         there = set(self.store.videos)
-        folders = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = self.tree.folders("")
         if lost := [name for name in folders if name not in there]:
             raise UserError(f"{self.store.path} lacks video {lost[0]} of fusion set {self.root}", "set data.*.videos")
         self.names = [name for name in folders if rank_of(name) < source.share]
@@ -73,11 +78,14 @@ class FusionSet:
 
     def _choose(self, rng: np.random.Generator, name: str) -> tuple[int, int, int, list[int]] | None:
         """First reference, second reference, frame, and one or two objects; None if a draw leads nowhere."""
-        references = _numbers(self.root / name)
+        references = _numbers(self.tree.folders(name))
         if len(references) < 2:
             return None
         first = _one_of(rng, references)
-        target = _one_of(rng, _numbers(self.root / name / _folder(first)))
+        objects = self._objects(name, first)
+        if not objects:
+            return None
+        target = _one_of(rng, objects)
         reached = self._frames(name, first, target)
         seconds = [r for r in references if r != first and r in reached and target in self._objects(name, r)]
         if not seconds:
@@ -86,14 +94,14 @@ class FusionSet:
         frames = (reached & self._frames(name, second, target)) - {first, second}
         if not frames:
             return None
-        both = set(self._objects(name, first)) & set(self._objects(name, second)) - {target}
+        both = set(objects) & set(self._objects(name, second)) - {target}
         return first, second, _one_of(rng, sorted(frames)), [target, *([_one_of(rng, sorted(both))] if both else [])]
 
     def _objects(self, name: str, reference: int) -> list[int]:
-        return _numbers(self.root / name / _folder(reference))
+        return _numbers(self.tree.folders(f"{name}/{_folder(reference)}"))
 
     def _frames(self, name: str, reference: int, label: int) -> set[int]:
-        return set(_numbers(self.root / name / _folder(reference) / _folder(label)))
+        return set(_numbers(self.tree.files(f"{name}/{_folder(reference)}/{_folder(label)}")))
 
     def _read(
         self, rng: np.random.Generator, name: str, first: int, second: int, frame: int, objects: list[int]
@@ -143,36 +151,51 @@ class FusionSet:
         return pictures.crop_and_resize(picture, (0, 0, *picture.size), picture.size, source)
 
     def _propagated(self, name: str, reference: int, label: int, frame: int, size: tuple[int, int]) -> Image.Image:
-        path = self.root / name / _folder(reference) / _folder(label) / f"{frame:05d}.png"
+        path = f"{name}/{_folder(reference)}/{_folder(label)}/{frame:05d}.png"
         try:
-            with Image.open(path, formats=("PNG",)) as file:
+            with Image.open(io.BytesIO(self.tree.read(path)), formats=("PNG",)) as file:
                 mask = file.convert("L")
         except PICTURE_ERRORS as error:
-            raise UserError(f"{path} is damaged ({error})", "make this video's fusion data again") from None
+            raise UserError(f"{self.root / path} is damaged ({error})", "make this video's data again") from None
         if mask.size != size:
-            raise UserError(f"{path} is {mask.size} pixels, its frame {size}", "make the fusion data again")
+            raise UserError(f"{self.root / path} is {mask.size} pixels, its frame {size}", "make the data again")
         return mask
 
 
-def read_provenance(root: Path) -> dict:
-    """What ``make-fusion-data`` wrote down. Raises UserError where there is no fusion set."""
+def open_fusion_set(root: Path) -> FolderTree | ShardTree:
+    """The files of a fusion set: a folder, a folder of packed files, or one packed file.
+
+    Raises UserError where there is none, and where some of its videos are not packed yet.
+    """
+    shards = [root] if root.is_file() and root.suffix in SUFFIXES else shards_in(root)
+    tree = ShardTree(shards) if shards else FolderTree(root)
+    if not tree.exists(PROVENANCE) or not _is_json(tree.read(PROVENANCE)):
+        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md")
+    if shards and root.is_dir() and (loose := FolderTree(root).folders("")):
+        raise UserError(f"{root} holds {loose[0]} beside packed files", "give `make-fusion-data` again, to its end")
+    return tree
+
+
+def shards_in(root: Path) -> list[Path]:
+    """The packed files in a folder."""
+    return sorted(path for path in root.glob("*") if path.suffix in SUFFIXES and not path.name.startswith("."))
+
+
+def _is_json(data: bytes) -> bool:
     try:
-        return json.loads((root / PROVENANCE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(
-            f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md"
-        ) from None
+        return isinstance(json.loads(data), dict)
+    except ValueError:
+        return False
 
 
 def _folder(number: int) -> str:
     return f"{number:05d}"
 
 
-def _numbers(folder: Path) -> list[int]:
-    """The numbers that the names of files and folders in a folder are, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.stem) for path in folder.iterdir() if path.stem.isdigit())
+def _numbers(names: list[str]) -> list[int]:
+    """The numbers that names of files and folders are, sorted."""
+    stems = (Path(name).stem for name in names)
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def _one_of(rng: np.random.Generator, values: list[int]) -> int:

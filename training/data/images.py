@@ -14,7 +14,7 @@ from PIL import Image
 
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.files import PICTURE_ERRORS
-from bl30k_gen.dataset.layout import MASK, RGB
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
 from bl30k_gen.errors import UserError
 from training.config import Augmentation, FrameChange, ImageSource, LvisSource
 from training.data import pictures
@@ -235,7 +235,7 @@ def find_pairs(root: Path) -> list[Pair]:
 
     A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are passed over), in the same folder or in one
     beside it whose name says so (mask, gt, ground truth, annotation, label). The frames of a video dataset count as
-    images, too.
+    images, too; where it has a list ``train``, those of the videos on it.
 
     Raises:
         UserError: the folder does not exist, or there are no pairs in it.
@@ -253,15 +253,21 @@ def find_pairs(root: Path) -> list[Pair]:
         for ending in (*_MASK_ENDINGS, *_IMAGE_ENDINGS):
             stem = stem.removesuffix(ending)
         found.setdefault((place, stem), {})["mask" if is_mask else suffix] = path
-    pairs = []
+    pairs, listed = [], _listed(root)
     for files in found.values():
         mask = files.pop("mask", None) or files.pop(".png", None)
         images = [files[suffix] for suffix in _IMAGE_SUFFIXES if suffix in files]
-        if mask is not None and images:
+        if mask is not None and images and (listed is None or listed & {images[0].parent.name, images[0].stem}):
             pairs.append(Pair(images[0], mask))
     if not pairs:
         raise UserError(f"{root} holds no images with masks", "masks are PNGs with the name of their image")
     return sorted(pairs, key=lambda pair: str(pair.image))
+
+
+def _listed(root: Path) -> set[str] | None:
+    """What lists ``train`` of a dataset name, videos or images; None where there is no such list."""
+    lists = sorted((root / IMAGE_SETS).rglob("train.txt"))
+    return {Path(word).parent.name or word for path in lists for word in read_image_set(path)} if lists else None
 
 
 def _place(folder: Path) -> tuple[str, bool]:

@@ -1,7 +1,7 @@
 """Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,10 @@ from training.evaluation.interactive import (
     InteractiveBenchmark,
     Report,
     Round,
+    Sample,
     System,
     baselines,
+    read_report,
     read_samples,
 )
 from training.evaluation.plots import plot_reports
@@ -65,7 +67,7 @@ def evaluate_semi_supervised(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"unknown protocol {protocol}", f"choose one of {', '.join(PROTOCOLS)}")
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
@@ -152,6 +154,7 @@ def evaluate_interactive(
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
     Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.txt``, ``.csv`` and ``.png``.
+    Samples that are in these reports are not run again, as long as checkpoints and options are the same.
 
     Args:
         checkpoint: of the propagation network.
@@ -163,12 +166,16 @@ def evaluate_interactive(
 
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
+    given = {"checkpoint": checkpoint, "s2m": s2m, "fusion": fusion}
     drawing = load_network(s2m, "s2m", device=device) if s2m else None
     if fusion not in ("linear", "none"):
         fusion = load_network(fusion, "fusion", device=device)
     settings = checked_options(network, **options)
+    run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
+    run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
+    _claim(Path(out) / "interactive.json", run)
     perfect = baselines(truth)["oracle"]
 
     def open_video(name: str, objects: tuple[int, ...]) -> System:
@@ -185,14 +192,39 @@ def evaluate_interactive(
     reports = {}
     for row, system in systems.items():
         samples = read_samples(truth, scribbles, names)
-        reports[row] = benchmark.run(samples, system, say if system is open_video else lambda text: None)
-        reports[row].write_csv(Path(out) / f"{row.replace(' ', '_')}.csv")
+        path = Path(out) / f"{row.replace(' ', '_')}.csv"
+        reports[row] = _run_missing(benchmark, samples, system, path, say if system is open_video else _say_nothing)
     table = interactive_table(reports)
     write_atomically(Path(out) / "interactive.txt", table.text())
     write_atomically(Path(out) / "interactive.csv", table.csv())
     say(table.text())
     plot_reports(reports, Path(out) / "interactive.png")
     return reports
+
+
+def _run_missing(
+    benchmark: InteractiveBenchmark,
+    samples: Iterable[Sample],
+    system: Callable[[str, tuple[int, ...]], System],
+    path: Path,
+    say: Callable[[str], None],
+) -> Report:
+    """Run the samples that the report at ``path`` lacks; it is written after each of them."""
+    report = Report(benchmark.interactions, benchmark.seconds_per_object)
+    if path.exists():
+        report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
+    done = {(sequence, number) for sequence, number, _ in report.samples}
+    for sample in samples:
+        if (sample.sequence, sample.scribble_idx) not in done:
+            new = benchmark.run([sample], system, say)
+            report.samples += new.samples
+            report.interactions += new.interactions
+            report.write_csv(path)
+    return report
+
+
+def _say_nothing(text: str) -> None:
+    pass
 
 
 def as_system(session: InteractiveSession, perfect: System | None = None) -> System:
@@ -222,7 +254,7 @@ def interactive_table(reports: dict[str, Report]) -> Table:
     return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
 
 
-def _open(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
+def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
     """The dataset, the names of its videos that count, and its folder of annotations."""
     store = open_dataset(dataset)
     if not isinstance(store.tree, FolderTree):
@@ -237,7 +269,7 @@ def _open(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str]
 
 
 def _claim(path: Path, run: dict[str, str]) -> None:
-    """Note what the masks beside the file are made with. Raises UserError where they were made otherwise."""
+    """Note what the results beside the file are made with. Raises UserError where they were made otherwise."""
     if path.exists():
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
@@ -245,5 +277,5 @@ def _claim(path: Path, run: dict[str, str]) -> None:
             before = {}
         for key, value in run.items():
             if before.get(key) != value:
-                raise UserError(f"{path.parent} holds masks of another {key}", "choose another folder, or empty it")
+                raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
     write_atomically(path, json.dumps(run, indent=1) + "\n")
