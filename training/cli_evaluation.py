@@ -109,6 +109,36 @@ def score(
 
 @app.command()
 @_with_options
+def ablate(
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="A table from `list`, e.g. mivos-table5, or a YAML file.")],
+    out: Out,
+    checkpoints: Annotated[
+        list[str] | None, typer.Option("--checkpoint", metavar="NAME=PATH", help="What rows need; repeatable.")
+    ] = None,
+    split: Split = None,
+    protocol: Protocol = "davis17",
+    scribbles: Scribbles = None,
+    device: Device = "auto",
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Make a paper's table or figure of your checkpoints. The same command goes on; rows done are kept."""
+    from training.evaluation.bench import Bench
+    from training.evaluation.tables import ablate
+
+    given = {}
+    for pair in checkpoints or []:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise UserError(f"--checkpoint {pair} is no NAME=PATH", "name it as the table does")
+        given[name] = Path(path)
+    workers = os.cpu_count() or 1
+    ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options, device, workers), out)
+
+
+@app.command()
+@_with_options
 def segment(
     checkpoint: Checkpoint,
     video: Annotated[Path, typer.Option("--video", help="A folder of pictures, or a video file.")],

@@ -42,3 +42,46 @@ def test_mistakes_are_one_line(rendered, tmp_path):
         done = train(*arguments, code=2)
         assert done.stderr.count("\n") == 1 and said in done.stderr
     assert not (tmp_path / "o").exists()
+
+
+def test_flags_become_options(monkeypatch, tmp_path):
+    """All commands that run a network know the same flags."""
+    from typer.testing import CliRunner
+
+    from training import cli
+    from training.evaluation import tables
+    from training.inference import evaluate, script, segment
+
+    got = []
+    take = lambda *args, **options: got.append(options)  # noqa: E731
+    monkeypatch.setattr(evaluate, "evaluate_semi_supervised", take)
+    monkeypatch.setattr(evaluate, "evaluate_interactive", take)
+    monkeypatch.setattr(segment, "segment", take)
+    monkeypatch.setattr(script, "interact", take)
+    monkeypatch.setattr(tables, "ablate", lambda recipe, bench, out: got.append(dict(bench.options)))
+    flags = "--top-k 0 --sigma 5.6 --memory-every 3 --memory growing --memory-budget 1000 --short-side 480"
+    flags += " --scale 1 --scale 1.3 --flip --precision bfloat16"
+    for command in (
+        "evaluate net data --out o",
+        "evaluate net data --out o --interactive",
+        "segment net --video v --first-mask m --out o",
+        "interact net --video v --script s --out o",
+        "ablate data --recipe mivos-table1 --out o",
+    ):
+        done = CliRunner().invoke(cli.app, [*command.split(), *flags.split()])
+        assert done.exit_code == 0, done.output
+        options = got.pop()
+        for name, value in {
+            "top_k": None,
+            "sigma": 5.6,
+            "memory_every": 3,
+            "memory": "growing",
+            "memory_budget": 1000,
+            "short_side": 480,
+            "scales": [1.0, 1.3],
+            "flip": True,
+            "precision": "bfloat16",
+        }.items():
+            assert options[name] == value, command
+        CliRunner().invoke(cli.app, command.split())
+        assert not {"top_k", "flip", "scales", "precision"} & got.pop().keys(), "the network's own stay"

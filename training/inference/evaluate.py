@@ -12,7 +12,9 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
+from models.fusion import Fusion
 from models.propagation import PropagationNetwork
+from models.s2m import S2M
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
@@ -65,7 +67,7 @@ def evaluate_semi_supervised(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"unknown protocol {protocol}", f"choose one of {', '.join(PROTOCOLS)}")
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
@@ -151,7 +153,7 @@ def evaluate_interactive(
 ) -> dict[str, Report]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
-    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.txt``, ``.csv`` and ``.png``.
+    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
 
     Args:
         checkpoint: of the propagation network.
@@ -163,23 +165,14 @@ def evaluate_interactive(
 
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
-    store, names, truth = _open(dataset, split)
+    store, names, truth = open_annotated(dataset, split)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     drawing = load_network(s2m, "s2m", device=device) if s2m else None
     if fusion not in ("linear", "none"):
         fusion = load_network(fusion, "fusion", device=device)
     settings = checked_options(network, **options)
-    perfect = baselines(truth)["oracle"]
-
-    def open_video(name: str, objects: tuple[int, ...]) -> System:
-        if len(store.mask_frames(name)) < len(store.frames(name)):
-            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
-        session = InteractiveSession(
-            network, StoredFrames(store, name), objects, s2m=drawing, fusion=fusion, options=settings, undo_limit=0,
-            say=lambda text: say(f"{name}: {text}"),
-        )  # fmt: skip
-        return as_system(session, None if drawing else perfect(name, objects))
-
+    perfect = None if drawing else baselines(truth)["oracle"]
+    open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     systems = {Path(checkpoint).stem: open_video, **baselines(truth)}
     reports = {}
@@ -188,11 +181,33 @@ def evaluate_interactive(
         reports[row] = benchmark.run(samples, system, say if system is open_video else lambda text: None)
         reports[row].write_csv(Path(out) / f"{row.replace(' ', '_')}.csv")
     table = interactive_table(reports)
-    write_atomically(Path(out) / "interactive.txt", table.text())
-    write_atomically(Path(out) / "interactive.csv", table.csv())
+    table.write(Path(out) / "interactive")
     say(table.text())
     plot_reports(reports, Path(out) / "interactive.png")
     return reports
+
+
+def open_sessions(
+    network: PropagationNetwork,
+    s2m: S2M | None,
+    fusion: Fusion | Literal["linear", "none"],
+    options: Options,
+    store: VideoStore,
+    perfect: Callable[[str, tuple[int, ...]], System] | None,
+    say: Callable[[str], None],
+) -> Callable[[str, tuple[int, ...]], System]:
+    """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+
+    def open_video(name: str, objects: tuple[int, ...]) -> System:
+        if len(store.mask_frames(name)) < len(store.frames(name)):
+            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
+        session = InteractiveSession(
+            network, StoredFrames(store, name), objects, s2m=s2m, fusion=fusion, options=options, undo_limit=0,
+            say=lambda text: say(f"{name}: {text}"),
+        )  # fmt: skip
+        return as_system(session, perfect(name, objects) if perfect else None)
+
+    return open_video
 
 
 def as_system(session: InteractiveSession, perfect: System | None = None) -> System:
@@ -222,7 +237,7 @@ def interactive_table(reports: dict[str, Report]) -> Table:
     return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
 
 
-def _open(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
+def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
     """The dataset, the names of its videos that count, and its folder of annotations."""
     store = open_dataset(dataset)
     if not isinstance(store.tree, FolderTree):
