@@ -27,6 +27,7 @@ from training.evaluation.interactive import (
 from training.evaluation.plots import plot_reports
 from training.evaluation.report import Table, write_report
 from training.evaluation.semi_supervised import PROTOCOLS, Protocol, Results, score_baselines, score_folders
+from training.evaluation.strips import write_strip
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
@@ -49,8 +50,9 @@ def evaluate_semi_supervised(
 ) -> dict[str, Results]:
     """Segment every video from its first masks and score them: ``train.py evaluate``.
 
-    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size and ``out/scores.*``. Videos whose masks are
-    complete are not segmented again, as long as checkpoint and options are the same.
+    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size, ``out/scores.*``, and to look at,
+    ``out/strips/<video>.png``. Videos whose masks are complete are not segmented again, as long as checkpoint and
+    options are the same.
 
     Args:
         dataset: a folder with ``JPEGImages`` and ``Annotations``.
@@ -83,6 +85,9 @@ def evaluate_semi_supervised(
         **score_baselines(truth, protocol, names, groups, workers),
     }
     say(write_report(results, out))
+    for name in names:
+        images = (store.path / store.rgb_path(name, 0)).parent.parent
+        write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images)
     return results
 
 
@@ -182,6 +187,8 @@ def evaluate_interactive(
         reports[row].write_csv(Path(out) / f"{row.replace(' ', '_')}.csv")
     table = interactive_table(reports)
     table.write(Path(out) / "interactive")
+    numbers = {label: report.summary() for label, report in reports.items()}
+    write_atomically(Path(out) / "interactive.json", json.dumps(numbers, indent=1) + "\n")
     say(table.text())
     plot_reports(reports, Path(out) / "interactive.png")
     return reports
@@ -247,7 +254,8 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
         raise UserError(f"dataset {dataset} has no videos", "put them into JPEGImages and Annotations")
     annotated = store.mask_frames(names[0])
     if not annotated:
-        raise UserError(f"video {names[0]} of {dataset} has no masks", "put them into Annotations")
+        frame = store.frames(names[0])[0]
+        raise UserError(f"video {names[0]} of {dataset} has no masks", f"name them like its frames, {frame}.png")
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 
