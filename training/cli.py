@@ -52,14 +52,17 @@ def main() -> None:
 
 @app.command("list")
 def list_stages(as_json: Json = False) -> None:
-    """List the stages and the recipes."""
+    """List the stages, the recipes, and the tables."""
+    from training.evaluation.table_recipe import load_table, table_names
     from training.recipes import load_recipe, recipe_names
 
     stages = {name: load_stage(name) for name in stage_names()}
     recipes = {name: load_recipe(name) for name in recipe_names()}
+    tables = {name: load_table(name) for name in table_names()}
     if as_json:
-        plain = {name: stage.model_dump(mode="json") for name, stage in stages.items()}
-        print(json.dumps({"stages": plain, "recipes": {n: r.model_dump(mode="json") for n, r in recipes.items()}}))
+        lists = {"stages": stages, "recipes": recipes, "tables": tables}
+        plain = {kind: {n: x.model_dump(mode="json") for n, x in named.items()} for kind, named in lists.items()}
+        print(json.dumps(plain))
         return
     print("stages (train.py run STAGE)")
     for name, stage in stages.items():
@@ -68,6 +71,10 @@ def list_stages(as_json: Json = False) -> None:
     print("recipes (train.py pipeline RECIPE)")
     for name, recipe in recipes.items():
         print(f"  {name:<28} {recipe.about}")
+    print("tables (train.py ablate DATASET --recipe TABLE)")
+    for name, table in tables.items():
+        print(f"  {name:<16} {table.about}")
+        print(f"  {'':<16}   checkpoints: {', '.join(table.checkpoints)}")
 
 
 @app.command()

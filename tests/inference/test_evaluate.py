@@ -65,6 +65,7 @@ def test_the_oracle_scores_100(dataset, oracle, tmp_path, protocol):
     assert "perfect" in (out / "scores.txt").read_text()
     mask = read_mask(out / "masks" / "calm" / "00003.png")
     assert Image.open(out / "masks" / "calm" / "00003.png").mode == "P"
+    assert Image.open(out / "strips" / "calm.png").size == (5 * 320, 3 * 160)
     assert set(np.unique(mask.ids)) == ({0, 1} if protocol == "davis16" else {0, 1, 2})
 
 
@@ -121,6 +122,7 @@ def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_pat
     table = (tmp_path / "out" / "interactive.txt").read_text()
     assert "AUC J&F" in table and "perfect" in table
     assert (tmp_path / "out" / "perfect.csv").exists() and (tmp_path / "out" / "interactive.png").exists()
+    assert json.loads((tmp_path / "out" / "interactive.json").read_text())["oracle"]["J&F@60s"] > 99
 
 
 def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):

@@ -89,7 +89,8 @@ def test_the_cache_of_encoded_frames_is_bounded(cells):
     assert 0 < session._encoded._bytes <= 200_000
 
 
-def test_all_interacted_frames_are_trusted_the_newest_mask_of_each(cells, monkeypatch):
+def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypatch, tmp_path):
+    """A frame that is interacted with twice is there twice, as in the published program; undo takes the last one."""
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
     started = []
@@ -97,13 +98,24 @@ def test_all_interacted_frames_are_trusted_the_newest_mask_of_each(cells, monkey
     monkeypatch.setattr(
         session_module.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
     )
-    for frame, mine in [(2, (0,)), (8, (0, 1)), (2, (4,))]:
+
+    def correct(session, frame, mine):
         session.set_mask(frame, cells.mask(video, frame, {1: mine}))
         session.propagate()
-    newest = started[-1]
-    assert newest.shape[0] == 2, "frames 8 and 2"
-    assert newest[0].sum() == 2 and newest[1].sum() == 1
-    assert session.state.interacted == (8, 2)
+        return [int(mask.sum()) for mask in started[-1]]
+
+    assert correct(session, 2, (0,)) == [1]
+    assert correct(session, 8, (0, 1)) == [1, 2]
+    assert correct(session, 2, (4, 5, 6)) == [1, 2, 3]
+    assert session.state.interacted == (2, 8, 2)
+    assert (session.labels(2) == cells.mask(video, 2, {1: (4, 5, 6)})).all()
+    session.save(tmp_path / "session.npz")
+    session.undo()
+    session.undo()
+    assert correct(session, 5, (0, 1, 2, 3)) == [1, 2, 4]
+    again = InteractiveSession(network, video, [1], options=EVERY)
+    again.load(tmp_path / "session.npz")
+    assert correct(again, 5, (0, 1, 2, 3)) == [1, 2, 3, 4]
 
 
 def test_undo_goes_back_step_by_step(cells):

@@ -1,26 +1,28 @@
-"""The figures of interactive evaluation, as PNG or whatever the file's suffix says."""
+"""The figures of evaluation, as PNG or whatever the file's suffix says."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.errors import UserError
 from training.evaluation.interactive import Report
 from training.evaluation.study import Study
+
+Numbers = Sequence[float] | np.ndarray
 
 
 def plot_reports(reports: Mapping[str, Report], out: str | Path, metric: str = "J&F", until: float = 60.0) -> None:
     """A metric against time up to ``until`` seconds, one line for each report (MiVOS, figure 11)."""
-    figure, axes = _axes(f"time (s), mean of the samples, first {until:g} s", f"{metric} (%)", until)
-    for label, report in reports.items():
-        times, values = report.curve(metric)
-        axes.plot(times, values, marker="o", markersize=3, label=f"{label}: AUC {report.auc(metric):.1f}")
-    _save(figure, out)
+    curves = {f"{label}: AUC {report.auc(metric):.1f}": report.curve(metric) for label, report in reports.items()}
+    plot_curves(curves, f"time (s), mean of the samples, first {until:g} s", f"{metric} (%)", out, until)
 
 
 def plot_study(study: Study, out: str | Path) -> None:
     """Mean IoU against user time and the band between the quartiles, a colour for each method (MiVOS, figure 13)."""
-    figure, axes = _axes("user time (s)", "IoU (%)", study.horizon)
+    figure, (axes,) = _axes(1, xlabel="user time (s)", ylabel="IoU (%)", xlim=(0, study.horizon), ylim=(0, 102))
     for method in study.methods:
         curve = study.curve(method)
         (line,) = axes.plot(curve.seconds, curve.mean, label=f"{method}: AUC {study.auc(method):.1f}")
@@ -28,17 +30,101 @@ def plot_study(study: Study, out: str | Path) -> None:
     _save(figure, out)
 
 
-def _axes(x: str, y: str, until: float):
+def plot_curves(
+    curves: Mapping[str, tuple[Numbers, Numbers]], x: str, y: str, out: str | Path, until: float | None = None
+) -> None:
+    """Per cent against anything, a line for each of ``curves`` (x and y); ``until`` ends the axis."""
+    figure, (axes,) = _axes(1, xlabel=x, ylabel=y, ylim=(0, 102))
+    for label, (places, values) in curves.items():
+        axes.plot(places, values, marker="o", markersize=2 + (len(places) < 20), label=label)
+    axes.set_xlim(0, until)
+    _save(figure, out)
+
+
+def plot_bars(values: Mapping[str, float], label: str, out: str | Path) -> None:
+    """A bar for each value, the first on top, with its number."""
+    figure, (axes,) = _axes(1, xlabel=label)
+    bars = axes.barh(list(values), list(values.values()), height=0.6)
+    axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.margins(x=0.12)
+    axes.invert_yaxis()
+    _save(figure, out)
+
+
+def plot_parts(parts: Mapping[str, Mapping[str, float]], label: str, out: str | Path) -> None:
+    """A bar for each entry, made of its parts, which are the same for all."""
+    figure, (axes,) = _axes(1, xlabel=label)
+    ends = dict.fromkeys(parts, 0.0)
+    for part in next(iter(parts.values())):
+        values = {name: entry[part] for name, entry in parts.items()}
+        axes.barh(list(parts), list(values.values()), left=list(ends.values()), height=0.6, label=part)
+        ends = {name: ends[name] + values[name] for name in parts}
+    axes.invert_yaxis()
+    _save(figure, out)
+
+
+def plot_sweep(
+    curves: Mapping[str, Mapping[str, Numbers]],
+    levels: Mapping[str, Mapping[str, float]],
+    x: str,
+    places: Sequence[str],
+    out: str | Path,
+) -> None:
+    """Values of an option, evenly spaced and called ``places``, against one quantity in each panel.
+
+    curves: {quantity: {row: a number or NaN for each place}}. levels: {quantity: {name: number}}, drawn level.
+    """
+    figure, panels = _axes(len(curves), xlabel=x)
+    for axes, (quantity, rows) in zip(panels, curves.items(), strict=True):
+        axes.set_ylabel(quantity)
+        for label, values in rows.items():
+            axes.plot(range(len(places)), values, marker="o", markersize=4, label=label)
+        for label, value in levels[quantity].items():
+            axes.axhline(value, linestyle="--", linewidth=1, color="0.5")
+            axes.annotate(label, (0, value), (0, 2), textcoords="offset points", fontsize=8, color="0.4")
+        axes.set_xticks(range(len(places)), places)
+        axes.set_ylim(bottom=0)
+    _save(figure, out)
+
+
+def plot_paths(paths: Mapping[str, tuple[Numbers, np.ndarray]], out: str | Path) -> None:
+    """How vectors (N, C) move over time, in the two principal components of all of them (RDE, figure 4).
+
+    paths: {name: (frame numbers, vectors)}. Raises UserError if vectors differ in length.
+    """
+    if len({vectors.shape[1] for _, vectors in paths.values()}) > 1:
+        raise UserError("the rows' embeddings differ in length", "compare networks of one value_dim")
+    everything = np.concatenate([vectors for _, vectors in paths.values()])
+    mean = everything.mean(axis=0)
+    _, sizes, axes_of_change = np.linalg.svd(everything - mean, full_matrices=False)
+    share = 100 * sizes[:2] ** 2 / max((sizes**2).sum(), np.finfo(float).tiny)
+    labels = [f"component {n + 1} ({part:.0f} % of the variance)" for n, part in enumerate(share)]
+    figure, (axes,) = _axes(1, xlabel=labels[0], ylabel=labels[-1])
+    for name, (frames, vectors) in paths.items():
+        places = (vectors - mean) @ axes_of_change[:2].T
+        (line,) = axes.plot(*places.T[:2], marker="o", markersize=3, linewidth=1, label=name)
+        for index in sorted({0, len(frames) // 2, len(frames) - 1}):
+            axes.annotate(f"{frames[index]}", places[index, :2], fontsize=8, color=line.get_color())
+    _save(figure, out)
+
+
+def _axes(count: int, **settings):
+    """A figure with ``count`` panels in a row."""
     from matplotlib.figure import Figure  # here, as importing it takes long and most commands draw nothing
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel=x, ylabel=y, xlim=(0, until), ylim=(0, 102))
-    axes.grid(alpha=0.3)
-    return figure, axes
+    figure = Figure(figsize=(1.5 + 4.5 * count, 4), layout="constrained")
+    panels = [figure.add_subplot(1, count, number + 1, **settings) for number in range(count)]
+    for axes in panels:
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure, panels
 
 
 def _save(figure, out: str | Path) -> None:
-    figure.legend(loc="outside upper left", frameon=False)
+    """Write the figure, with a legend of what its first panel shows."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", frameon=False, ncols=1 + (len(labels) > 3))
     buffer = io.BytesIO()
     figure.savefig(buffer, format=Path(out).suffix.lstrip(".") or "png", dpi=150)
     write_atomically(out, buffer.getvalue())

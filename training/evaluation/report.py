@@ -51,6 +51,11 @@ class Table:
         lines += [" & ".join(_escape(self._print(cell)) for cell in row) + r" \\" for row in self.rows]
         return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
+    def write(self, stem: str | Path) -> None:
+        """Write ``stem.txt``, ``stem.csv`` and ``stem.tex``."""
+        for suffix, content in (("txt", self.text()), ("csv", self.csv()), ("tex", self.latex())):
+            write_atomically(f"{stem}.{suffix}", content)
+
     def _print(self, cell: str | float | None) -> str:
         if cell is None:
             return ""

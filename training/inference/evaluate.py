@@ -12,7 +12,9 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
+from models.fusion import Fusion
 from models.propagation import PropagationNetwork
+from models.s2m import S2M
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
@@ -27,6 +29,7 @@ from training.evaluation.interactive import (
 from training.evaluation.plots import plot_reports
 from training.evaluation.report import Table, write_report
 from training.evaluation.semi_supervised import PROTOCOLS, Protocol, Results, score_baselines, score_folders
+from training.evaluation.strips import write_strip
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
@@ -49,8 +52,9 @@ def evaluate_semi_supervised(
 ) -> dict[str, Results]:
     """Segment every video from its first masks and score them: ``train.py evaluate``.
 
-    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size and ``out/scores.*``. Videos whose masks are
-    complete are not segmented again, as long as checkpoint and options are the same.
+    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size, ``out/scores.*``, and to look at,
+    ``out/strips/<video>.png``. Videos whose masks are complete are not segmented again, as long as checkpoint and
+    options are the same.
 
     Args:
         dataset: a folder with ``JPEGImages`` and ``Annotations``.
@@ -83,6 +87,9 @@ def evaluate_semi_supervised(
         **score_baselines(truth, protocol, names, groups, workers),
     }
     say(write_report(results, out))
+    for name in names:
+        images = (store.path / store.rgb_path(name, 0)).parent.parent
+        write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images)
     return results
 
 
@@ -153,7 +160,7 @@ def evaluate_interactive(
 ) -> dict[str, Report]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
-    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.txt``, ``.csv`` and ``.png``.
+    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
     Samples that are in these reports are not run again, as long as checkpoints and options are the same.
 
     Args:
@@ -175,18 +182,9 @@ def evaluate_interactive(
     settings = checked_options(network, **options)
     run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    _claim(Path(out) / "interactive.json", run)
-    perfect = baselines(truth)["oracle"]
-
-    def open_video(name: str, objects: tuple[int, ...]) -> System:
-        if len(store.mask_frames(name)) < len(store.frames(name)):
-            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
-        session = InteractiveSession(
-            network, StoredFrames(store, name), objects, s2m=drawing, fusion=fusion, options=settings, undo_limit=0,
-            say=lambda text: say(f"{name}: {text}"),
-        )  # fmt: skip
-        return as_system(session, None if drawing else perfect(name, objects))
-
+    _claim(Path(out) / "interactive_run.json", run)
+    perfect = None if drawing else baselines(truth)["oracle"]
+    open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     systems = {Path(checkpoint).stem: open_video, **baselines(truth)}
     reports = {}
@@ -195,11 +193,35 @@ def evaluate_interactive(
         path = Path(out) / f"{row.replace(' ', '_')}.csv"
         reports[row] = _run_missing(benchmark, samples, system, path, say if system is open_video else _say_nothing)
     table = interactive_table(reports)
-    write_atomically(Path(out) / "interactive.txt", table.text())
-    write_atomically(Path(out) / "interactive.csv", table.csv())
+    table.write(Path(out) / "interactive")
+    numbers = {label: report.summary() for label, report in reports.items()}
+    write_atomically(Path(out) / "interactive.json", json.dumps(numbers, indent=1) + "\n")
     say(table.text())
     plot_reports(reports, Path(out) / "interactive.png")
     return reports
+
+
+def open_sessions(
+    network: PropagationNetwork,
+    s2m: S2M | None,
+    fusion: Fusion | Literal["linear", "none"],
+    options: Options,
+    store: VideoStore,
+    perfect: Callable[[str, tuple[int, ...]], System] | None,
+    say: Callable[[str], None],
+) -> Callable[[str, tuple[int, ...]], System]:
+    """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+
+    def open_video(name: str, objects: tuple[int, ...]) -> System:
+        if len(store.mask_frames(name)) < len(store.frames(name)):
+            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
+        session = InteractiveSession(
+            network, StoredFrames(store, name), objects, s2m=s2m, fusion=fusion, options=options, undo_limit=0,
+            say=lambda text: say(f"{name}: {text}"),
+        )  # fmt: skip
+        return as_system(session, perfect(name, objects) if perfect else None)
+
+    return open_video
 
 
 def _run_missing(
@@ -264,7 +286,8 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
         raise UserError(f"dataset {dataset} has no videos", "put them into JPEGImages and Annotations")
     annotated = store.mask_frames(names[0])
     if not annotated:
-        raise UserError(f"video {names[0]} of {dataset} has no masks", "put them into Annotations")
+        frame = store.frames(names[0])[0]
+        raise UserError(f"video {names[0]} of {dataset} has no masks", f"name them like its frames, {frame}.png")
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 

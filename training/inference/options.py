@@ -1,6 +1,7 @@
 """How a propagation network is run: what it remembers, how it reads, at what size and precision."""
 
-from dataclasses import dataclass, field, fields
+import difflib
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 
@@ -58,15 +59,24 @@ def published_options(network: PropagationNetwork, **changes) -> Options:
     """How the network's paper evaluates it on DAVIS, with ``changes``.
 
     STM, as MiVOS and Mask-Propagation run it: every 5th frame and the previous one. STCN: every 5th alone. RDE: every
-    3rd, merged into the recurrent embedding. Raises ValueError for an unknown or unusable option.
+    3rd, merged into the recurrent embedding.
+
+    Args:
+        changes: fields of ``Options``. ``top_k`` and ``sigma`` change those of the network's own reading.
+
+    Raises ValueError for an unknown or unusable option.
     """
-    unknown = set(changes) - {entry.name for entry in fields(Options)}
-    if unknown:
-        raise ValueError(f"option {', '.join(sorted(unknown))} is unknown")
+    known = [entry.name for entry in fields(Options)] + ["top_k", "sigma"]
+    for name in changes.keys() - set(known):
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
+        raise ValueError(f"option {name} is unknown: {hint}")
+    filters = {name: changes.pop(name) for name in ("top_k", "sigma") if name in changes}
     own: dict = {"reading": network.evaluation, "previous": isinstance(network, STM)}
     if isinstance(network, RDE) and network.config.update != "none":
         own |= {"memory": "two-frames-compress", "memory_every": 3}
     options = Options(**(own | changes))
+    options = replace(options, reading=replace(options.reading, **filters))
     if options.memory in RecurrentMemory.MODES and not isinstance(network, RDE):
         raise ValueError(f"memory {options.memory} merges frames, which only RDE can: choose growing or bounded")
     return options

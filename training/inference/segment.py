@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
+from models.memory import Reading
 from models.propagation import PropagationNetwork
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import Options, published_options
@@ -110,7 +112,13 @@ def _check_end(given: Mapping[int, np.ndarray], count: int) -> None:
 
 def checked_options(network: PropagationNetwork, **changes) -> Options:
     """``published_options`` for a user: what does not fit is a UserError."""
+    kinds = get_type_hints(Reading) | get_type_hints(Options)
+    for name in changes.keys() & kinds.keys():
+        try:
+            changes[name] = TypeAdapter(kinds[name]).validate_python(changes[name])
+        except ValidationError as error:
+            raise UserError(f"option {name} = {changes[name]!r}", error.errors()[0]["msg"]) from None
     try:
         return published_options(network, **changes)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise UserError("an option does not fit", str(error)) from None

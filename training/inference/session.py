@@ -93,7 +93,7 @@ class InteractiveSession:
         self.state = State((nothing,) * len(frames))
         self._history: deque[State] = deque(maxlen=undo_limit)
         self._encoded = EncodedFrames(self._encode, cache)
-        self._certain: dict[int, tuple[np.ndarray, Entry]] = {}
+        self._certain: list[tuple[np.ndarray, Entry]] = []
         self._labels: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._clicks: dict[tuple, interaction.ObjectClicks] = {}
 
@@ -236,12 +236,15 @@ class InteractiveSession:
             mask = state.corrected[frame]
             probs = list(state.probs)
             probs[frame] = mask
-            interacted = (*(f for f in state.interacted if f != frame), frame)
-            certain = [self._trusted(f, probs[f]) for f in interacted]
+            trusted = (*state.trusted, (frame, mask))
+            interacted = {f for f, _ in trusted}
+            certain = self._memory(trusted)
             later = min((f for f in interacted if f > frame), default=len(probs))
             earlier = max((f for f in interacted if f < frame), default=-1)
             for bound, way in ((later, range(frame + 1, later)), (earlier, range(frame - 1, earlier, -1))):
-                fuse = self._fuser(bound, frame, state.probs[frame], mask) if bound in interacted else None
+                fuse = None
+                if bound in interacted:
+                    fuse = self._fuser(bound, frame, state.probs[frame], mask, certain[-1].key)
                 for t, prob in self._pass(way, certain):
                     if fuse:
                         prob = fuse(t, unpack(probs[t], self.device).unsqueeze(0), prob)
@@ -250,7 +253,7 @@ class InteractiveSession:
                         progress(t)
             corrected = {f: m for f, m in state.corrected.items() if f != frame}
             self._change(
-                probs=tuple(probs), interacted=interacted, corrected=corrected, draft=None, rounds=state.rounds + 1
+                probs=tuple(probs), trusted=trusted, corrected=corrected, draft=None, rounds=state.rounds + 1
             )
             if self.truth is not None:
                 about["iou"] = self._mean_j()
@@ -304,11 +307,10 @@ class InteractiveSession:
                 tracker.remember(image, query, prob)
 
     def _fuser(
-        self, bound: int, frame: int, before: np.ndarray, after: np.ndarray
+        self, bound: int, frame: int, before: np.ndarray, after: np.ndarray, key: Tensor
     ) -> Callable[[int, Tensor, Tensor], Tensor] | None:
-        """How to fuse the results of frames between the interacted ``frame`` and an earlier one, ``bound``."""
+        """How to fuse frames between the interacted ``frame``, whose key this is, and an earlier one, ``bound``."""
         before, after = (unpack(x, self.device).unsqueeze(0) for x in (before, after))
-        key = self._certain[frame][1].key
 
         def fuse(t: int, older: Tensor, newer: Tensor) -> Tensor:
             span = abs(bound - frame)
@@ -326,14 +328,15 @@ class InteractiveSession:
 
         return None if self.fusion == "none" else fuse
 
-    def _trusted(self, frame: int, mask: np.ndarray) -> Entry:
-        """The memory of an interacted frame, encoded again only where its mask has changed."""
-        known = self._certain.get(frame)
-        if known is None or known[0] is not mask:
-            image, query = self._encoded[frame]
-            entry = Tracker(self.network, self.options).memorise(image, query, unpack(mask, self.device).unsqueeze(0))
-            known = self._certain[frame] = mask, entry
-        return known[1]
+    def _memory(self, trusted: Sequence[tuple[int, np.ndarray]]) -> list[Entry]:
+        """The memory of interacted frames with their masks. What the rounds before have encoded is used again."""
+        for number, (frame, mask) in enumerate(trusted):
+            if number == len(self._certain) or self._certain[number][0] is not mask:
+                image, query = self._encoded[frame]
+                prob = unpack(mask, self.device).unsqueeze(0)
+                entry = Tracker(self.network, self.options).memorise(image, query, prob)
+                self._certain[number:] = [(mask, entry)]
+        return [entry for _, entry in self._certain[: len(trusted)]]
 
     def _open(self, frame: int, kind: str, box: tuple[int, int, int, int] | None) -> Draft:
         """The interaction that goes on, or a new one."""

@@ -1,7 +1,8 @@
 """The state of an interactive session, and its file.
 
-A file is an npz archive: ``about`` holds JSON (UTF-8 bytes), ``prob_<frame>`` and ``corrected_<frame>`` are arrays
-(O, h, w) uint16; a frame without an array has no object.
+A file is an npz archive: ``about`` holds JSON (UTF-8 bytes), ``prob_<frame>``, ``corrected_<frame>`` and
+``trusted_<number>`` are arrays (O, h, w) uint16. A frame without the first has no object; an interaction without the
+last has the mask that its frame has now.
 """
 
 import io
@@ -42,15 +43,20 @@ class Draft:
 class State:
     """Everything that ``undo`` restores. Probabilities of a frame are (O, h, w) uint16, at the padded working size.
 
-    probs: of every frame. interacted: the frames that were propagated from, the last one last. corrected: masks of
-    frames that were interacted with and not propagated yet.
+    probs: of every frame. trusted: the frames that were propagated from, each with its mask then, in this order; a
+    frame may be there more than once. corrected: masks of frames that were interacted with and not propagated yet.
     """
 
     probs: tuple[np.ndarray, ...]
-    interacted: tuple[int, ...] = ()
+    trusted: tuple[tuple[int, np.ndarray], ...] = ()
     corrected: Mapping[int, np.ndarray] = field(default_factory=dict)
     draft: Draft | None = None
     rounds: int = 0
+
+    @property
+    def interacted(self) -> tuple[int, ...]:
+        """The frames that were propagated from, in this order."""
+        return tuple(frame for frame, _ in self.trusted)
 
 
 def pack(prob: Tensor) -> np.ndarray:
@@ -76,6 +82,8 @@ def write_state(path: str | Path, state: State, objects: tuple[int, ...], size: 
     }
     arrays = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.any()}
     arrays |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
+    outdated = ((n, mask) for n, (t, mask) in enumerate(state.trusted) if mask is not state.probs[t])
+    arrays |= {f"trusted_{n:05d}": mask for n, mask in outdated}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     write_atomically(path, buffer.getvalue())
@@ -115,4 +123,5 @@ def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int]
     nothing = np.zeros(shape, np.uint16)
     probs = tuple(arrays.get(f"prob_{t:05d}", nothing) for t in range(len(empty.probs)))
     corrected = {int(name[10:]): array for name, array in arrays.items() if name.startswith("corrected_")}
-    return State(probs, interacted, corrected, rounds=rounds)
+    trusted = tuple((t, arrays.get(f"trusted_{n:05d}", probs[t])) for n, t in enumerate(interacted))
+    return State(probs, trusted, corrected, rounds=rounds)
