@@ -21,6 +21,7 @@ from training.pipeline import FusionSetWork, Judging, Training, plan
 from training.recipes import load_recipe, recipe_names
 
 ROOT = Path(__file__).parents[2]
+WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]
 
 
 def planned(name, out, *overrides, data=("/data",), start=None):
@@ -62,9 +63,9 @@ def test_recipes_are_what_their_papers_say():
         steps = planned(name, Path("out"))[0]
         return {step.name: step.stage for step in steps if isinstance(step, Training)}
 
-    assert list(stages("mivos")) == ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis"]
-    assert list(stages("mivos-without-bl30k")) == ["stm/static", "stm/vos", "fusion/davis"]
-    assert list(stages("mivos-linear")) == ["stm/static", "stm/bl30k", "stm/vos"]
+    assert list(stages("mivos")) == WHOLE
+    assert list(stages("mivos-without-bl30k")) == ["stm/static", "stm/vos", "fusion/davis", "s2m/static"]
+    assert list(stages("mivos-linear")) == ["stm/static", "stm/bl30k", "stm/vos", "s2m/static"]
     assert all(not s.model["difference_aware"] for n, s in stages("mivos-agnostic").items() if "fusion" in n)
     iou = {name: stage.augmentation.first_mask_iou for name, stage in stages("rde-iou-70").items()}
     assert set(iou.values()) == {(0.7, 1.0)} and len(iou) == 3
@@ -89,18 +90,20 @@ def test_steps_begin_with_what_others_left(tmp_path):
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
     assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
     judging = work[-1]
-    assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder and judging.s2m is None
-    assert len(said) == 2 and "no still images are given" in said[0] and "no real video is given" in said[1]
+    assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder
+    assert judging.s2m == by_name["s2m/static"].folder
+    assert "no still images are given" in said[0] and "no real video is given" in said[1]
+    assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
 
 
 def test_what_overrides_and_places_are_for(tmp_path):
     linear = planned("mivos", tmp_path, "fusion.kind=linear")[0]
-    assert [step.name for step in linear] == ["stm/static", "stm/bl30k", "stm/vos", "evaluation"]
+    assert [step.name for step in linear] == ["stm/static", "stm/bl30k", "stm/vos", "s2m/static", "evaluation"]
     work, said = planned(
         "mivos", tmp_path, "data.youtube.weight=0", "fusion_data.separation=7", data=["/renders", "davis=/davis"]
     )
     by_name = {step.name: step for step in work}
-    assert [s.path for s in by_name["stm/vos"].stage.sources.values()] == ["/davis"] and len(said) == 1
+    assert [s.path for s in by_name["stm/vos"].stage.sources.values()] == ["/davis"] and len(said) == 2
     assert [s.path for s in by_name["stm/bl30k"].stage.sources.values()] == ["/renders"]
     assert by_name["fusion data of stm/vos"].source.path == "/davis" == str(work[-1].dataset)
     assert by_name["fusion data of stm/vos"].numbers.separation == 7
@@ -138,7 +141,7 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     """Killed in its middle, the same command goes on, and a third time has nothing to do."""
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), "pipeline", "--preset", "tiny", "--data", str(rendered)]
-    command += ["--out", str(out), "--device", "cpu", "--set", "iterations=2", "--set", "batch=1"]
+    command += ["--out", str(out), "--device", "cpu", "--set", "iterations=2", "--set", "batch=2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 240
@@ -155,15 +158,15 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     assert "no real video is given (davis, youtube)" in done.stdout and "is finished" in done.stdout
     assert network.stat().st_mtime_ns == before
     rows = list(csv.DictReader((out / "stages.csv").open()))
-    assert [row["stage"] for row in rows] == ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis"]
+    assert [row["stage"] for row in rows] == WHOLE
     assert all(float(row["last loss"]) > 0 for row in rows)
     report = (out / "report.md").read_text()
     pictures = re.findall(r"!\[\]\((.*?)\)", report)
-    assert len(pictures) == 5 + 1 + 1  # samples of each stage, masks of the video, the curve
+    assert len(pictures) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
     for picture in pictures:
         Image.open(out / picture).verify()
     assert "first mask copied" in report and "J&F@60s" in report and "100.0" in report
 
     result = CliRunner().invoke(app, command[2:])
-    assert result.exit_code == 0 and result.output.count("is finished") == 5, result.output
+    assert result.exit_code == 0 and result.output.count("is finished") == 6, result.output
     assert "interactions" not in result.output and "a00002: 6 frames" not in result.output
