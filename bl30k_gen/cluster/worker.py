@@ -272,9 +272,7 @@ class _Worker:
                     raise ChildDied("Blender alone was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, self.layout)
                 if not problems:
-                    described = describe_staged(self.layout, spec.name, spec.video.frames)
-                    digest = self.supervisor.config_digest
-                    metadata = video_metadata(spec, areas, described, digest, self.child.ready)
+                    metadata = self._metadata(spec, areas)
                     lease.require()
                     publish(self.layout, spec.name, metadata)
                     return True
@@ -305,6 +303,10 @@ class _Worker:
             log.write(event)
             self.supervisor.say(event)
             yield event
+
+    def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
+        described = describe_staged(self.layout, spec.name, spec.video.frames)
+        return video_metadata(spec, areas, described, self.supervisor.config_digest, self.child.ready)
 
 
 def video_metadata(
