@@ -85,14 +85,14 @@ def main() -> None:
         *(row(f"{store}, MB", scaled(said["bytes"][store], 1e-6), size / 1e6, ".2f") for store, size in took.items()),
     ]
     table = "\n".join(rows)
+    busy = ", ".join(f"{value:.1f}" for value in loads)
     text = f"""# An estimate and its build
 
-`{shlex.join(["python", "benchmarks/estimate.py", *sys.argv[1:]])}` on {os.cpu_count()} processors
-({platform.machine()}, Python {platform.python_version()}): {len(done["rendered"])} videos of {said["frames"]} frames,
-{said["size"][0]}x{said["size"][1]}, one worker of {said["threads"]} thread(s). The estimate comes from {said["scenes"]} \
-scenes, timed in
-{said["seconds_spent"]:.0f} s. Load (processes a processor) before the estimate, between the two and after the build: \
-{", ".join(f"{value:.1f}" for value in loads)}.
+`{shlex.join(["python", "benchmarks/estimate.py", *sys.argv[1:]])}`: {len(done["rendered"])} videos of
+{said["frames"]} frames, {said["size"][0]}x{said["size"][1]}, one worker of {said["threads"]} thread(s) on
+{os.cpu_count()} processors ({platform.machine()}, Python {platform.python_version()}). The estimate comes from
+{said["scenes"]} scenes, timed in {said["seconds_spent"]:.0f} s. Load (processes a processor) before it, before the
+build, and after that: {busy}.
 
 | | estimate (95 %) | build | build / estimate | inside |
 |---|---|---|---|---|

@@ -238,7 +238,7 @@ def report(
 
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()
-    numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json))
+    numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config and config.assets, credits.recorded(store))
     numbers["assets"] = report.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)

@@ -281,9 +281,7 @@ class _Worker:
                     raise ChildDied("Blender alone was told to stop", [])
                 problems, areas = examine(spec, self.supervisor.config, frames)
                 if not problems:
-                    described = describe_staged(frames, spec.name, spec.video.frames)
-                    digest = self.supervisor.config_digest
-                    self.store.publish(claim, video_metadata(spec, areas, described, digest, self.child.ready))
+                    self.store.publish(claim, self._metadata(spec, areas))
                     return True
                 discard_frames(frames, spec.name)
                 mismatches += 1
@@ -312,6 +310,10 @@ class _Worker:
             log.write(event)
             self.supervisor.say(event)
             yield event
+
+    def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
+        described = describe_staged(self.store.frames, spec.name, spec.video.frames)
+        return video_metadata(spec, areas, described, self.supervisor.config_digest, self.child.ready)
 
 
 def video_metadata(
