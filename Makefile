@@ -1,6 +1,8 @@
 # make demo   renders a small dataset of built-in assets and shows it
 # make test   checks the code and runs all tests
 # make campaign-faults   hundreds of seeded faults over a small real dataset (an hour and more)
+# make campaign-corruption  damage of every kind, planted and found (a minute)
+# make campaign-verify   how fast a dataset is checked, beside the disk's own speed
 # make campaign-masks    fifty videos through the check of masks
 # make campaign-fuzz     thousands of damaged assets through the loader
 # make campaign-parallel two workers against one, and what a warm worker loses between frames
@@ -24,7 +26,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz campaign-parallel campaign-estimate
+.PHONY: help demo test campaign-faults campaign-corruption campaign-verify campaign-masks campaign-fuzz \
+ campaign-parallel campaign-estimate
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -60,6 +63,12 @@ test: $(VENV)/.test
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults --events 210 --results docs/results/faults.md
+
+campaign-corruption: $(VENV)/.render
+	$(BIN)/python -m benchmarks.corruption --results docs/results/corruption.md
+
+campaign-verify: $(VENV)/.render
+	$(BIN)/python -m benchmarks.verify --gb 2 --results docs/results/verify.md
 
 campaign-masks: $(VENV)/.render
 	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -270,14 +271,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--videos", type=int, default=6)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
+    parser.add_argument("--at-once", type=int, default=1, help="Stores that are tried side by side.")
     parser.add_argument("--results", type=Path, help="Markdown file to write.")
     arguments = parser.parse_args()
-    begin, results = time.monotonic(), []
-    for store in arguments.stores:
+    begin, events = time.monotonic(), -(-arguments.events // len(arguments.stores))
+
+    def run(store: str) -> Result:
         with tempfile.TemporaryDirectory(prefix="bl30k-faults-") as folder:
-            events = -(-arguments.events // len(arguments.stores))
             campaign = Campaign(events, arguments.seed, arguments.videos, RECIPE, Path(folder), store)
-            results.append(campaign.run(lambda line, store=store: print(f"{store:<7}{line}", flush=True)))
+            return campaign.run(lambda line: print(f"{store:<7}{line}", flush=True))
+
+    with ThreadPoolExecutor(arguments.at_once) as pool:
+        results = list(pool.map(run, arguments.stores))
     faults = [f"{result.store}: {fault}" for result in results for fault in result.faults]
     minutes = (time.monotonic() - begin) / 60
     took = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
