@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 
 from models.aggregate import aggregate
 from models.clicks import Click
@@ -23,7 +24,7 @@ from training.evaluation.table_recipe import Row
 from training.inference import interaction
 from training.inference.load import pick_device
 from training.inference.propagate import propagate
-from training.inference.view import View, normalise, one_hot
+from training.inference.view import View, normalise, one_hot, working_size
 
 REPEATS = 8
 """Of a timed interaction or fusion; also the number of clicks."""
@@ -51,21 +52,22 @@ def _propagation(row: Row, bench: Bench) -> Outcome:
 
 def _scribbles(row: Row, bench: Bench) -> Outcome:
     network = bench.load(row.s2m, "s2m")
-    name, frames, mask, objects = bench.first_video()
+    name, _, mask, objects = bench.first_video()
+    view, image, _ = _working(row, bench)
     strokes = Robot().begin(name, mask[None].astype(np.int16), objects).frames[0]
     rows = {0: 0} | {label: number for number, label in enumerate(objects, 1)}
-    canvas = rasterise([replace(stroke, object_id=rows[stroke.object_id]) for stroke in strokes], *mask.shape)
-    image = normalise(frames[0], pick_device(bench.device))
-    nothing = image.new_zeros(len(objects), *mask.shape)
+    canvas = rasterise([replace(stroke, object_id=rows[stroke.object_id]) for stroke in strokes], *view.working)
+    image = view.cut(image)[0]
+    nothing = image.new_zeros(len(objects), *view.working)
     return _per_call(lambda: interaction.scribble(network, image, nothing, canvas), image.device, len(objects))
 
 
 def _clicks(row: Row, bench: Bench) -> Outcome:
     """Each click lies where the answer so far is most wrong."""
     network = bench.load(row.clicks, "clicks")
-    _, frames, mask, objects = bench.first_video()
-    image, truth = normalise(frames[0], pick_device(bench.device)), mask == objects[0]
-    clicked, answer, clicks = interaction.ObjectClicks(network, image), np.zeros_like(truth), []
+    view, image, masks = _working(row, bench)
+    truth = view.cut(masks)[0, 0].cpu().numpy() > 0.5
+    clicked, answer, clicks = interaction.ObjectClicks(network, view.cut(image)[0]), np.zeros_like(truth), []
 
     def click() -> None:
         nonlocal answer
@@ -78,14 +80,11 @@ def _clicks(row: Row, bench: Bench) -> Outcome:
 
 
 def _fusion(row: Row, bench: Bench) -> Outcome:
-    network, options = bench.network(row)
+    network, _ = bench.network(row)
     fusion = bench.load(row.fusion, "fusion")
-    _, frames, mask, objects = bench.first_video()
-    device = pick_device(bench.device)
-    view = View(mask.shape)
-    image, other = (view.image(normalise(frame, device)) for frame in (frames[0], frames[-1]))
-    masks = view.masks(one_hot(mask, objects, device))
-    nothing, distance = torch.zeros_like(masks), torch.tensor([[0.5, 0.5]], device=device)
+    _, image, masks = _working(row, bench)
+    _, other, _ = _working(row, bench, -1)
+    nothing, distance = torch.zeros_like(masks), torch.tensor([[0.5, 0.5]], device=image.device)
     with torch.inference_mode():
         query, target = network.encode_query(image), network.encode_query(other)
         key = network.encode_memory(image, query, masks).key
@@ -96,7 +95,15 @@ def _fusion(row: Row, bench: Bench) -> Outcome:
             difference = align(affinity(key, target.key, network.similarity), nothing, masks)
         aggregate(fusion(other, nothing, masks, distance, difference).sigmoid(), keep_background=False)
 
-    return _per_call(fuse, device, len(objects))
+    return _per_call(fuse, image.device, masks.shape[1])
+
+
+def _working(row: Row, bench: Bench, frame: int = 0) -> tuple[View, Tensor, Tensor]:
+    """How the first video is seen, one of its frames (1, 3, h, w) and the first masks (1, O, h, w)."""
+    _, frames, mask, objects = bench.first_video()
+    side = {**bench.options, **row.options}.get("short_side")
+    view, device = View(mask.shape, working_size(mask.shape, side)), pick_device(bench.device)
+    return view, view.image(normalise(frames[frame], device)), view.masks(one_hot(mask, objects, device))
 
 
 def _per_call(call: Callable[[], Any], device: torch.device, objects: int, inference: bool = True) -> Outcome:
