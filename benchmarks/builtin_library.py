@@ -233,6 +233,8 @@ def report(variants: int) -> str:
         f"union below {ALIKE} in every view and for every pair of variants (wanted: {100 * SHARE:.0f} %). "
         f"Median of the largest {np.median(values):.2f}, 95th percentile {np.quantile(values, 0.95):.2f}.",
         "",
+        "Round things are alike from above, and that one view decides for them here.",
+        "",
         "| The most alike | | Largest intersection over union |",
         "|---|---|---|",
         *(f"| {a} | {b} | {pairs[a, b]:.3f} |" for a, b in sorted(pairs, key=pairs.get)[:-11:-1]),

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from bl30k_gen.library.procedural.patterns import (
     SIZE,
@@ -98,22 +99,28 @@ def grass(random: Random, size: int = SIZE) -> np.ndarray:
 
 def logs(random: Random, size: int = SIZE) -> np.ndarray:
     """Sawn ends of stacked firewood: rings, cracks, bark, the dark between them."""
-    cell, nearest, border = cells(random, size, int(random.integers(16, 45)))
-    count = cell.max() + 1
-    radius = np.full(count, np.inf)
-    at_edge = border < 1.5
-    np.minimum.at(radius, cell[at_edge], nearest[at_edge])
-    away = nearest / radius[cell] + 0.05 * fractal(random, (size, size), 2.0)
+    columns = int(random.integers(5, 9))
+    rows = 2 * round(columns / np.sqrt(3))
+    row, column = np.mgrid[:rows, :columns]
+    centres = np.stack([(column + 0.5 * (row % 2)) / columns, row / rows], axis=-1).reshape(-1, 2)
+    centres = (centres + random.normal(0, 0.05 / columns, centres.shape)) % 1
+    count = len(centres)
+    y, x = axes(size)
+    distance, near = cKDTree(centres, boxsize=1).query(np.stack([x, y], axis=-1).reshape(-1, 2), k=2)
+    radius = random.uniform(0.44, 0.55, count) / columns
+    away = distance / radius[near]
+    log = near[np.arange(size * size), away.argmin(axis=1)].reshape(size, size)
+    away = away.min(axis=1).reshape(size, size) + 0.04 * fractal(random, (size, size), 2.0)
     palette = [pick(random, "d9b583", "c79a63", "b5804a", "e0c9a0") for _ in range(3)]
     tones = np.array([jitter(random, palette[random.integers(3)], 0.1) for _ in range(count)])
-    rings = 0.5 + 0.5 * np.sin(2 * np.pi * away * random.uniform(6, 11, count)[cell])
+    rings = 0.5 + 0.5 * np.sin(2 * np.pi * away * random.uniform(6, 11, count)[log])
     rough = fractal(random, (size, size), 0.7)
     split = smoothstep(0.12, 0.03, np.abs(fractal(random, (size, size), 1.9))) * smoothstep(0.9, 0.5, away)
-    wood = tones[cell] * (0.82 + 0.18 * rings + 0.05 * rough - 0.2 * np.exp(-away * 9) - 0.3 * split)[..., None]
+    wood = tones[log] * (0.82 + 0.18 * rings + 0.05 * rough - 0.2 * np.exp(-away * 9) - 0.3 * split)[..., None]
     bark = pick(random, "4a3a2c", "5f4c3b", "3d332b") * (1 + 0.25 * rough)[..., None]
     image = mix(wood, bark, smoothstep(0.86, 0.90, away))
-    behind = tones[cell[::-1, ::-1]] * 0.13
-    image = mix(image, behind, smoothstep(1.0, 1.05, away + 0.02 * rough))
+    behind = np.array([0.05, 0.04, 0.035])
+    image = mix(image, behind, smoothstep(1.0, 1.08, away + 0.02 * rough))
     return to_pixels(image * relief(-8 * smoothstep(0.9, 1.15, away), 0.06))
 
 
