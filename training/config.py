@@ -11,39 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import apply_override, merge, read_layers, set_key
+from training.section import Count, Interval, NonNegative, Positive, Range, Section, Share, Whole
 
 ROOT = Path(__file__).parent
 STAGES, PRESETS = ROOT / "stages", ROOT / "presets"
 START = "see `train.py list` for stages to start from"
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
-Interval = tuple[float, float]  # smallest, largest
-Range = tuple[Whole, Whole]  # the same of whole numbers; both ends count
-
 PROPAGATION = ("stm", "stcn", "rde")
-
-
-class Section(BaseModel):
-    """A group of keys: unknown ones are refused, values cannot change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _intervals_in_order(self) -> "Section":
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            kinds = (field.annotation, *get_args(field.annotation))
-            if (Interval in kinds or Range in kinds) and value and value[0] > value[1]:
-                raise ValueError(f"{name} {list(value)} must be [smallest, largest]")
-        return self
 
 
 class Jitter(Section):

@@ -8,7 +8,8 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import apply_override, merge, read_layers
-from training.config import PRESETS, PROPAGATION, ROOT, Count, Section, find, load_stage, preset_names
+from training.config import PRESETS, PROPAGATION, ROOT, find, load_stage, preset_names
+from training.section import Count, Section
 
 RECIPES = ROOT / "recipes"
 REMEDY = "see `train.py list` for recipes"

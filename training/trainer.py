@@ -21,11 +21,12 @@ from models import checkpoint
 from models.backbone import read_weights
 from training import pictures, speed
 from training.config import Optimiser, Stage
-from training.data.mixture import Draw, Mixture, Order, loader
+from training.data.mixture import Mixture, Order, loader
 from training.data.sample import Batch
 from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
+from training.held_out import validate
 from training.losses import kept_share
 from training.run_folder import FORMAT, RunFolder, card, describe_environment, network_file, read_state
 from training.s2m import S2MBatch, S2MStep
@@ -339,32 +340,16 @@ class Trainer:
             seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
             print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
 
-    @torch.no_grad()
     def _validate_on_images(self, writer) -> None:
-        """The mean of the loss's parts, such as the IoU, over samples that are held out; always the same ones."""
-        mixture = self.mixture.held_out()
-        rows = mixture.order(0)[: self.stage.validation.samples].tolist()
-        draws = [Draw(0, number, source, item, 1) for number, (source, item) in enumerate(rows)]
-        modes = {module: module.training for module in self.network.modules()}
-        self.network.eval()
         step = self.step.module if self.processes.world > 1 else self.step
-        totals = Window()
-        size = self.stage.runtime.batch_per_step
-        for first in range(0, len(draws), size):
-            batch = mixture.collate([mixture[draw] for draw in draws[first : first + size]])
-            self._pass_over(batch.skipped)
-            batch = batch.to(self.device)
-            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-                _, parts, masks = step(batch, 1.0)
-            totals.add(*[parts] * len(batch))
-            if first == 0:
-                writer.add_image("validation", pictures.show(batch, masks), self.iteration, dataformats="HWC")
-        for module, training in modes.items():
-            module.training = training
-        means = {f"validation_{key}": float(mean) for key, mean in totals.means().items()}
-        self.folder.record({"iteration": self.iteration, "validated": len(draws), **means})
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            result = validate(step, self.mixture, self.stage, self.device)
+        self._pass_over(result.skipped)
+        means = {f"validation_{key}": value for key, value in result.means.items()}
+        self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
+        writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         if self.processes.leads:

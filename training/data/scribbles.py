@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from skimage.morphology import skeletonize
 
-from training.config import Range, Scribbles
+from training.config import Scribbles
 from training.data.perturb import dilate, ellipse, erode, erode_in_places
 from training.evaluation.robot import Robot
 from training.evaluation.scribbles import bezier, draw_line
+from training.section import Range
 
 FULL = 480
 """Side of the crop for which the numbers of ``Scribbles`` are given."""

@@ -6,7 +6,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import read_yaml
-from training.config import ROOT, Section, find
+from training.config import ROOT, find
+from training.section import Section
 
 RECIPES = ROOT / "tables"
 NO_CHECKPOINT = {None, "perfect", "linear", "none"}
