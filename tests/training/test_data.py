@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import binary_erosion
 from torchvision.transforms import functional
 
 from bl30k_gen.dataset import masks
@@ -17,6 +18,7 @@ from training.data.images import find_pairs
 from training.data.mixture import Draw, Mixture, Order, largest_distance, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
+from training.data.videos import Geometry
 
 STILL = [
     "augmentation.sequence={flip: 0, scale: null, crop_ratio: [1, 1], jitter: {brightness: 0, contrast: 0, "
@@ -129,6 +131,49 @@ def test_a_jpeg_is_decoded_small_where_that_is_enough(tmp_path):
     opened = pictures.open_picture(data, "a")
     pictures.crop_and_resize(opened, box, (96, 64), "a")
     assert opened.size == (192, 128)
+
+
+def test_a_large_png_is_averaged_before_it_is_cropped(tmp_path):
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[::2] = 200  # stripes that would be aliased
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    picture = pictures.open_picture((tmp_path / "a.png").read_bytes(), "a")
+    small = pictures.decode(picture, (0, 0, 96, 64), (24, 16), "a")
+    assert small.size == (24, 16)
+    assert np.abs(np.asarray(small, int) - 100).max() <= 1
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
+    """Against Pillow, step by step; the crop is twice as large as the output, so that the JPEG is decoded small."""
+    y, x = np.mgrid[:160, :200]
+    rgb = np.stack([x, y, 60 + 40 * np.sin(x / 9) * np.cos(y / 7)], -1).astype(np.uint8)
+    ids = ((x - 90) ** 2 + (y - 70) ** 2 < 1500).astype(np.uint8)
+    Image.fromarray(rgb).save(tmp_path / f"a.{suffix}", quality=97, subsampling=0)
+    turn = np.linalg.inv(np.array([[0.97, -0.26], [0.26, 0.97]]) @ np.array([[1, 0.1], [0, 1]]))
+    box, out = (21, 13, 171, 141), 64
+    geometry = Geometry((200, 160), box, flip, [turn], out)
+    picture = pictures.open_picture((tmp_path / f"a.{suffix}").read_bytes(), "a")
+    image, mask = geometry.apply_to_image(picture, 0, [], "a"), geometry.apply_to_mask(ids, 0)
+
+    def plainly(picture: Image.Image, resample: Image.Resampling, fill) -> np.ndarray:
+        small = picture.resize((out, out), resample, box=box)
+        small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else small
+        shift = 32 - turn @ (32, 32)
+        data = (*turn[0], shift[0], *turn[1], shift[1])
+        return np.asarray(
+            small.transform((out, out), Image.Transform.AFFINE, data, resample=resample, fillcolor=fill), int
+        )
+
+    expected = plainly(Image.fromarray(rgb), Image.Resampling.BICUBIC, pictures.FILL)
+    seen = (expected != pictures.FILL).any(-1) & (image != pictures.FILL).any(-1)
+    inside = binary_erosion(seen, iterations=3)
+    assert inside.mean() > 0.6
+    assert np.abs(image - expected)[inside].mean() < 1.5
+    outside = binary_erosion(~seen, iterations=2)
+    assert outside.any() and (image[outside] == pictures.FILL).all()
+    assert (mask != plainly(Image.fromarray(ids), Image.Resampling.NEAREST, 0)).mean() < 0.02
 
 
 def test_colour_steps_are_torchvisions():

@@ -38,11 +38,12 @@ def candidates(ids: np.ndarray, void: np.ndarray, label_filter: str, size: int =
         size: side of the crop, with which the filter's areas grow.
     """
     unit = (size / 384) ** 2
-    labels, areas = np.unique(ids[0][~void[0]], return_counts=True)
+    areas = np.bincount(np.where(void[0], 0, ids[0]).ravel())
     kept = []
-    for label, area in zip(labels.tolist(), areas.tolist(), strict=True):
+    for label in np.flatnonzero(areas).tolist():
         if label == 0:
             continue
+        area = areas[label]
         if label_filter == "small" and area <= SMALL * unit:
             later = (ids[1:] == label).sum((1, 2)).max()
             if area <= TINY * unit or later >= GROWN * unit:

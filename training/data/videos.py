@@ -25,7 +25,10 @@ _VOID = 255
 @dataclass(frozen=True)
 class Geometry:
     """What happens to every frame of a sample: the crop ``box`` of a picture of ``size``, then a flip, both to
-    ``out`` x ``out`` pixels, then the frame's own affine change around the centre."""
+    ``out`` x ``out`` pixels, then the frame's own affine change around the centre.
+
+    All of it is one affine map, so that each frame is resampled once. What lies outside the crop is not shown.
+    """
 
     size: tuple[int, int]
     box: pictures.Box
@@ -33,23 +36,31 @@ class Geometry:
     matrices: list[np.ndarray]
     out: int
 
-    def apply_to_mask(self, mask: Image.Image, t: int) -> np.ndarray:
-        """(out, out) uint8 ids, nearest neighbour."""
-        mask = mask.resize((self.out, self.out), Image.Resampling.NEAREST, box=self.box)
-        return np.asarray(self._finish(mask, t, Image.Resampling.NEAREST))
+    def apply_to_mask(self, mask: np.ndarray, t: int) -> np.ndarray:
+        """(out, out) uint8 ids, nearest neighbour, of a mask (H, W)."""
+        return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
         self, picture: Image.Image, t: int, steps: list[pictures.ColourStep], source: str | Path
-    ) -> Image.Image:
-        """An (out, out) RGB picture, bicubic, with its colours changed."""
-        picture = pictures.crop_and_resize(picture, self.box, (self.out, self.out), source)
-        return self._finish(pictures.recolour(picture, steps), t, Image.Resampling.BICUBIC)
+    ) -> np.ndarray:
+        """(out, out, 3) RGB, bicubic, with its colours changed."""
+        rgb = pictures.decode(picture, self.box, (self.out, self.out), source)
+        changed = self._apply(np.asarray(rgb), t, Image.Resampling.BICUBIC)
+        return pictures.recolour_pixels(changed, steps)
 
-    def _finish(self, picture: Image.Image, t: int, resample: Image.Resampling) -> Image.Image:
+    def _apply(self, pixels: np.ndarray, t: int, resample: Image.Resampling) -> np.ndarray:
+        """Of a frame that may be smaller than ``size``."""
+        smaller = np.array([pixels.shape[1] / self.size[0], pixels.shape[0] / self.size[1]])
+        box = np.array(self.box).reshape(2, 2) * smaller
+        first, last = np.floor(box[0]).astype(int), np.ceil(box[1]).astype(int)
+        inside = pixels[first[1] : last[1], first[0] : last[0]]
+        scale = (box[1] - box[0]) / self.out
+        centre = np.full(2, self.out / 2)
+        matrix, shift = self.matrices[t], centre - self.matrices[t] @ centre
         if self.flip:
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        centre = (self.out / 2, self.out / 2)
-        return pictures.affine(picture, self.matrices[t], (self.out, self.out), centre, resample)
+            matrix, shift = matrix * [[-1], [1]], (self.out, 0) + shift * (-1, 1)
+        shift = box[0] - first + scale * shift
+        return pictures.warp(inside, scale[:, None] * matrix, shift, (self.out, self.out), resample)
 
 
 class Videos:
@@ -132,7 +143,7 @@ class Videos:
         for t, mask in enumerate(read):
             if mask.void is not None:
                 values[t] = np.where(mask.void, np.uint8(_VOID), values[t])
-            changed.append(geometry.apply_to_mask(Image.fromarray(values[t]), t))
+            changed.append(geometry.apply_to_mask(values[t], t))
         values = np.stack(changed)
         return values * (values != _VOID), values == _VOID
 
@@ -151,8 +162,8 @@ class Videos:
                     "restore it, or leave the video out",
                 )
             source = self.store.path / self.store.rgb_path(name, i)
-            images.append(pictures.to_tensor(geometry.apply_to_image(picture, t, steps, source)))
-        return torch.stack(images)
+            images.append(geometry.apply_to_image(picture, t, steps, source))
+        return torch.from_numpy(np.stack(images)).movedim(-1, 1).contiguous()
 
     def _open(self, name: str, i: int) -> Image.Image:
         return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))

@@ -60,7 +60,7 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded."""
-        import cv2  # here, because nothing else needs it
+        import cv2  # here, because nothing else of inference needs it
 
         capture = cv2.VideoCapture(str(self.path))
         count = 0
