@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = ROOT / "render_configs/variants"
 FRAMES, WIDTH, HEIGHT = 5, 300, 200
 GAP = 3  # pixels
+SHEET = 1000  # pixels, width
 
 
 def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
@@ -57,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", default=sorted(path.stem for path in VARIANTS.glob("*.yaml")))
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--videos", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--videos", type=int, nargs="+", default=[0, 2])
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
@@ -72,6 +73,7 @@ def main() -> None:
         sheet = Image.new("RGB", (parts[0].width, sum(part.height for part in parts) - GAP), "white")
         for number, part in enumerate(parts):
             sheet.paste(part, (0, number * part.height))
+        sheet.thumbnail((SHEET, sheet.height))
         sheet.save(arguments.out / f"{variant}.jpg", quality=85)
         print(arguments.out / f"{variant}.jpg")
     child.close()

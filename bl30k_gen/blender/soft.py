@@ -31,7 +31,8 @@ class SoftMesh:
     def pose(self, frame: int) -> None:
         """Take the shape of a frame; between frames, move as the shape does."""
         everything = self.keys[0][0].id_data
-        everything.animation_data_clear()
+        if everything.animation_data is not None:
+            bpy.data.actions.remove(everything.animation_data.action)
         for key, shift in self.keys:
             vertices = deform(self.rest, self.deformation, time_of(frame + shift, self.frames))
             key.data.foreach_set("co", vertices.ravel())

@@ -104,7 +104,7 @@ def describe(asset: Model | Picture, whole: int | None = None) -> str:
     mapped = sum(part.uv is not None for part in asset.parts)
     textured = sum(part.texture is not None for part in asset.parts)
     return (
-        f"{faces} faces{f' of {whole}' if whole not in (None, faces) else ''} in {len(asset.parts)} parts "
+        f"{faces} faces{f' of {whole}' if whole not in (None, faces) else ''} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
         f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
         f"width x depth x height {size} at a diagonal of 1"
     )

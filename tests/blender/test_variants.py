@@ -53,7 +53,8 @@ def passing(sample):
     """A bright object that moves to the right, or bends, before a black backdrop."""
 
     def make(moves, *overrides):
-        spec = sample(5, "video.frames=3", "render.samples=32", "render.denoiser=none", "lights.ambient=1.0",
+        spec = sample(5, "video={frames: 3, width: 128, height: 80}", "render.samples=32",
+                      "render.denoiser=none", "lights.ambient=1.0",
                       "image.quality=100", "render.sampling_pattern=sobol", "camera.speed=0", *overrides)  # fmt: skip
         ends = ((-1.5, 0.0, 0.0), (1.5, 0.0, 0.0)) if moves else ((0.0, 0.0, 0.0),) * 2
         camera = {"location": ((0.0, -6.0, 0.0),) * 2, "target": ((0.0, 3.0, 0.0),) * 2}
@@ -84,7 +85,7 @@ def test_a_mask_shows_the_middle_of_the_exposure(passing, draw):
         inside = masks[frame].sum(axis=0)
         middle = (inside * columns).sum() / inside.sum()
         seen = coverage(blurred)[frame].sum(axis=0)
-        assert (seen * columns).sum() / seen.sum() == pytest.approx(middle, abs=1.0)
+        assert (seen * columns).sum() / seen.sum() == pytest.approx(middle, abs=0.7)
         width = [np.ptp(np.flatnonzero(line > 0.3)) for line in (coverage(sharp)[frame].sum(axis=0), seen)]
         way = 0.4 * 1.5 / 6.0 / (2 * np.tan(passing(True).camera.field_of_view / 2)) * masks.shape[2]
         assert width[1] - width[0] == pytest.approx(way, rel=0.35)
@@ -103,5 +104,5 @@ def test_a_shape_that_changes_is_blurred_around_its_mask(passing, draw):
     assert np.array_equal(masks, same)
     for frame, moves in enumerate((True, False, True)):
         outside = ~binary_dilation(masks[frame] > 0, iterations=2)
-        assert coverage(sharp)[frame][outside].sum() < 20
-        assert (coverage(blurred)[frame][outside].sum() > 100) == moves
+        assert coverage(sharp)[frame][outside].sum() < 8
+        assert (coverage(blurred)[frame][outside].sum() > 12) == moves

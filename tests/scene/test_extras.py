@@ -32,7 +32,6 @@ AS_THEY_WERE = {
     "bl30k_fast": ("3501fb02ea9d84b1", "798656e40456b1cc"),
     "bl30k_turbo": ("3ceab6d518957d46", "3a8e3b00e90741df"),
     "demo": ("f09bade4c4061b03", "68338e064e31c2b7"),
-    "variants/crowd": ("9bb0a6c3367ce34b", "03d1f5131eddaa9e"),
 }
 
 
