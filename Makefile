@@ -3,6 +3,8 @@
 # make campaign-faults   hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-masks    fifty videos through the check of masks
 # make campaign-fuzz     thousands of damaged assets through the loader
+# make campaign-learning     a small network learns from renders (an hour on one core)
+# make campaign-experiment   do renders help on real video? Needs DAVIS=folder (an hour on one core)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -22,7 +24,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz
+.PHONY: help demo test campaign-faults campaign-masks campaign-fuzz campaign-learning-renders campaign-learning \
+ campaign-experiment
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -64,3 +67,15 @@ campaign-masks: $(VENV)/.render
 
 campaign-fuzz: $(VENV)/.render
 	$(BIN)/python benchmarks/fuzz_assets.py --count 4000 --results docs/results/fuzz_assets.md
+
+LEARNING_RENDERS := out/learning_renders
+
+campaign-learning-renders: $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning.yaml --out $(LEARNING_RENDERS) --count 40 \
+	 --workers $(WORKERS) --threads-per-worker 1
+
+campaign-learning: campaign-learning-renders
+	$(BIN)/python benchmarks/learning.py $(LEARNING_RENDERS) --out out/learning --results docs/results
+
+campaign-experiment: campaign-learning-renders
+	$(BIN)/python benchmarks/experiment.py $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
