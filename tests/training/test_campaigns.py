@@ -1,4 +1,4 @@
-"""A slice of the campaigns with small networks; the whole of them is ``make campaign-learning campaign-experiment``."""
+"""A slice of the campaigns with small networks: ``make campaign-learning campaign-experiment`` is the whole."""
 
 import sys
 
