@@ -1,12 +1,14 @@
-# make demo   renders a small dataset of built-in assets and shows it
-# make test   checks the code and runs all tests
-# make campaign-faults   hundreds of seeded faults over a small real dataset (an hour and more)
+# make demo                 renders a small dataset of built-in assets and shows it
+# make test                 checks the code and runs all tests
+# make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-corruption  damage of every kind, planted and found (a minute)
-# make campaign-verify   how fast a dataset is checked, beside the disk's own speed
-# make campaign-masks    fifty videos through the check of masks
-# make campaign-fuzz     thousands of damaged assets through the loader
-# make campaign-parallel two workers against one, and what a warm worker loses between frames
-# make campaign-estimate an estimate against the build that it is about
+# make campaign-verify      how fast a dataset is checked, beside the disk's own speed
+# make campaign-masks       fifty videos through the check of masks
+# make campaign-fuzz        thousands of damaged assets through the loader
+# make campaign-parallel    two workers against one, and what a warm worker loses between frames
+# make campaign-estimate    an estimate against the build that it is about
+# make campaign-learning    a small network learns from renders (an hour on one core)
+# make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour on one core)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -27,7 +29,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 
 .NOTPARALLEL:
 .PHONY: help demo test campaign-faults campaign-corruption campaign-verify campaign-masks campaign-fuzz \
- campaign-parallel campaign-estimate
+ campaign-parallel campaign-estimate campaign-learning-renders campaign-learning campaign-experiment
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -81,3 +83,15 @@ campaign-parallel: $(VENV)/.render
 
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python benchmarks/estimate.py --count 12 --results docs/results/estimate.md
+
+LEARNING_RENDERS := out/learning_renders
+
+campaign-learning-renders: $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning.yaml --out $(LEARNING_RENDERS) --count 40 \
+	 --workers $(WORKERS) --threads-per-worker 1
+
+campaign-learning: campaign-learning-renders
+	$(BIN)/python benchmarks/learning.py $(LEARNING_RENDERS) --out out/learning --results docs/results
+
+campaign-experiment: campaign-learning-renders
+	$(BIN)/python benchmarks/experiment.py $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results

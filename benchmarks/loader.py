@@ -185,7 +185,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
         f"{platform.python_version()}, torch {torch.__version__}, load average {load:.0f} at the start and "
         f"{os.getloadavg()[0]:.0f} at the end.",
         "",
-        f"{len(store.videos)} rendered videos of {width}x{height}; a sample is three frames and two objects, augmented "
+        f"{len(store.videos)} rendered videos of {width}x{height}; a sample is three frames and two objects, changed "
         f"as stcn/bl30k says; {arguments.workers} workers, {arguments.rounds} rounds of {arguments.samples} samples, "
         "in turns. Median (smallest to largest); ratios are of turns in the same round.",
     ]

@@ -174,6 +174,7 @@ def info(dataset: Dataset, as_json: Json = False) -> None:
 def verify(
     dataset: Dataset,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Render what is bad again.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -184,8 +185,19 @@ def verify(
 
     with tqdm(unit="video", disable=as_json) as bar:
         report = verify(dataset, deep, workers=workers, progress=lambda _: bar.update())
-    print(json.dumps(report.to_json(), indent=1) if as_json else report.table())
-    raise typer.Exit(0 if report.ok else 1)
+    repaired = None
+    if repair and not report.ok:
+        from bl30k_gen.cluster.repair import repair as render_again
+
+        if not as_json:
+            print(report.table())
+        repaired = render_again(dataset, report)
+    if as_json:
+        more = {} if repaired is None else {"repair": repaired.to_json()}
+        print(json.dumps(report.to_json() | more, indent=1))
+    else:
+        print((repaired or report).table())
+    raise typer.Exit(0 if (repaired or report).ok else 1)
 
 
 @app.command()
