@@ -131,13 +131,14 @@ def fusion_stage(fusion_set: Path, alignment: Path, iterations: int, seed: int, 
         "runtime.precision=fp32",
         "runtime.save_every=100",
     ]
-    return load_stage("fusion/bl30k", [*schedule, *overrides], [f"fusion={fusion_set}"], preset="tiny-fusion")
+    return load_stage("fusion/bl30k", [*schedule, *overrides], [f"bl30k_fusion={fusion_set}"], preset="tiny-fusion")
 
 
 def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int, seed: int) -> dict[str, float]:
     """Train a fusion network; on held-out videos: mean IoU of each way, and the change of identical inputs."""
     for split, part in (("train", (0, 2)), ("val", (0, 1))):
-        make_fusion_data(network, renders, out / split, split, SEPARATION, RANGE, shard=part, device="cpu", say=print)
+        names = open_dataset(renders).image_set(split)
+        make_fusion_data(network, renders, out / split, names, SEPARATION, RANGE, shard=part, device="cpu", say=print)
     folder = train(fusion_stage(out / "train", network, iterations, seed), out / "network")
     fusion = FusionStep(checkpoint.load(network_file(folder)), checkpoint.load(network_file(network)))
     mixture = Mixture(fusion_stage(out / "val", network, iterations, seed, STILL))

@@ -31,11 +31,12 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     set_aside: dict[str, str] = field(default_factory=dict)  # {video: reason}
+    missing: list[str] = field(default_factory=list)  # taken out, and not rendered because the run was stopped
     after: Report | None = None  # of what was rendered, and of the dataset's own files
 
     @property
     def ok(self) -> bool:
-        return self.after.ok and not self.busy and not self.set_aside
+        return self.after.ok and not (self.busy or self.set_aside or self.missing)
 
     def to_json(self) -> dict[str, Any]:
         return vars(self) | {"ok": self.ok, "after": self.after.to_json()}
@@ -45,6 +46,7 @@ class Repair:
         rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
         rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
         rows += [f"{name:<12} set aside: {reason}" for name, reason in sorted(self.set_aside.items())]
+        rows += [f"{name:<12} still missing: repair again" for name in self.missing]
         return "\n".join([*rows, f"after the repair: {self.after.table()}"])
 
 
@@ -77,9 +79,12 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
 
     execution = Execution(config.runtime.device, allotted_threads(1), 1)
     supervisor = Supervisor(config, layout, describe, execution, on_event)
-    summary = supervisor.run([name for name in bad if name not in {*done.removed, *done.busy}])
-    write_image_sets(layout)
+    wanted = [name for name in bad if name not in {*done.removed, *done.busy}]
+    summary = supervisor.run(wanted)
     done.rendered, done.set_aside = sorted(summary.rendered), summary.set_aside
+    done.missing = sorted(set(wanted) - set(done.rendered) - set(done.set_aside))
+    if not done.missing:  # else the old lists go on saying what there should be
+        write_image_sets(layout)
     done.after = verify(root, report.deep, names=done.rendered)
     done.after.problems += dataset_problems(open_dataset(root))
     return done

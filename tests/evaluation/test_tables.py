@@ -56,7 +56,7 @@ def real(dataset, tmp_path):
         torch.manual_seed(0)
         for name in names:
             special = {
-                "s2m": lambda: S2M(S2MConfig(8, 8)),
+                "s2m": lambda: S2M(S2MConfig("resnet18", 8, 8)),
                 "clicks": lambda: ClickNetwork(ClickConfig(8, 8)),
                 "fusion": lambda: checkpoint.build("fusion", {"dim": 8}),
             }

@@ -151,7 +151,7 @@ def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
 
 def test_interactive_benchmark_with_scribbles(dataset, weights, tmp_path):
     torch.manual_seed(0)
-    checkpoint.save(S2M(S2MConfig(8, 8)), tmp_path / "s2m.pth")
+    checkpoint.save(S2M(S2MConfig("resnet18", 8, 8)), tmp_path / "s2m.pth")
     reports = evaluate_interactive(
         weights, tmp_path / "s2m.pth", dataset, tmp_path / "out", split="val", say=lambda text: None
     )

@@ -274,7 +274,7 @@ def test_a_real_click_network_and_a_real_s2m(cells):
     from models.s2m import S2M, S2MConfig
 
     torch.manual_seed(0)
-    networks = {"s2m": S2M(S2MConfig(8, 8)).eval(), "clicks": ClickNetwork(ClickConfig(8, 8)).eval()}
+    networks = {"s2m": S2M(S2MConfig("resnet18", 8, 8)).eval(), "clicks": ClickNetwork(ClickConfig(8, 8)).eval()}
     video = cells.video(2)
     session = InteractiveSession(cells.network(), video, [1, 2], options=EVERY, **networks)
     session.scribble(0, [row(10, 20, 30, (32, 64), 1)], box=(0, 0, 32, 40))
