@@ -327,8 +327,7 @@ def row(damage: Damage, store: str, found: Found) -> str:
         return ", ".join(sorted({kind for _, kind in of or ()})) or "-"
 
     named = sorted({video or "the dataset" for video, _ in found.plain})
-    who = named[0] if len(named) == 1 else f"{len(named)} of them" if "the dataset" not in named else ", ".join(named)
-    return f"| {damage.what} | {store} | {kinds(found.plain)} | {who} | {kinds(found.resealed)} |"
+    return f"| {damage.what} | {store} | {kinds(found.plain)} | {', '.join(named)} | {kinds(found.resealed)} |"
 
 
 def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[str], list[str]]:

@@ -110,7 +110,7 @@ def verify(
     damaged: list[Problem] = []
     scan = None if names is not None else lambda shard, error: damaged.append(Problem("", "shard", error.what))
     store = open_dataset(root, scan)
-    if METADATA not in store.tree.folders("") and not damaged:
+    if METADATA not in store.tree.folders("") and not damaged and not Layout(store.path).published():
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
     report = Report(deep)
     videos = list(names) if names is not None else store.videos
