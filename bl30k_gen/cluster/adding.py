@@ -103,8 +103,9 @@ def describe(asset: Model | Picture, whole: int | None = None) -> str:
     size = " x ".join(f"{extent:.2f}" for extent in np.ptp(asset.vertices, axis=0))
     mapped = sum(part.uv is not None for part in asset.parts)
     textured = sum(part.texture is not None for part in asset.parts)
+    of_all = f" of {whole}" if whole not in (None, faces) else ""
     return (
-        f"{faces} faces{f' of {whole}' if whole not in (None, faces) else ''} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
+        f"{faces} faces{of_all} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
         f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
         f"width x depth x height {size} at a diagonal of 1"
     )

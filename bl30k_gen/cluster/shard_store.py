@@ -9,8 +9,8 @@ folder, and so does its power to publish: a record is made in that folder and mo
 Whoever takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own list of
 videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
 
-Besides the heartbeat a video costs seven operations on the shared file system, and a run about a hundred; frames, logs
-and checks stay on the node. Frames of a run that was stopped are kept as one file.
+Besides the heartbeat a video costs seven operations on the shared file system, and a run about a hundred; frames,
+logs and checks stay on the node. Frames of a run that was stopped are kept as one file.
 """
 
 import contextlib
