@@ -16,7 +16,7 @@ from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import SPLITS, Layout, discard_staging, unpublish, write_image_sets
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
-from bl30k_gen.dataset.verify import Report, dataset_problems, listed, verify
+from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.scene.sampler import SampledScene, video_index
@@ -35,7 +35,7 @@ class Repair:
 
     @property
     def ok(self) -> bool:
-        return self.after.ok and not self.busy and not self.set_aside
+        return self.after.ok and not self.busy
 
     def to_json(self) -> dict[str, Any]:
         return vars(self) | {"ok": self.ok, "after": self.after.to_json()}
@@ -77,11 +77,14 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
 
     execution = Execution(config.runtime.device, allotted_threads(1), 1)
     supervisor = Supervisor(config, layout, describe, execution, on_event)
-    summary = supervisor.run([name for name in bad if name not in {*done.removed, *done.busy}])
+    asked = [name for name in bad if name not in {*done.removed, *done.busy}]
+    summary = supervisor.run(asked)
     write_image_sets(layout)
     done.rendered, done.set_aside = sorted(summary.rendered), summary.set_aside
     done.after = verify(root, report.deep, names=done.rendered)
     done.after.problems += dataset_problems(open_dataset(root))
+    for name in sorted(set(asked) - {*summary.rendered, *summary.already}):
+        done.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
     return done
 
 
