@@ -305,9 +305,11 @@ ends is started again. Each finished build is compared, byte by byte, with one t
 
 {table}
 
-{took}, {cores} processors, load {load} at the end. *kill child*, *kill supervisor*, *kill both*: SIGKILL; *crash
-child*: SIGSEGV; *terminate*: SIGTERM, as on preemption; *freeze*: SIGSTOP for up to three times the lease's timeout,
-then SIGCONT; *disk full*: a tmpfs is filled up until both supervisors have given up.
+{took}, {cores} processors, load {load} at the end.
+
+*kill child*, *kill supervisor*, *kill both*: SIGKILL; *crash child*: SIGSEGV; *terminate*: SIGTERM, as on preemption;
+*freeze*: SIGSTOP for up to three times the lease's timeout, then SIGCONT; *disk full*: a tmpfs is filled up, for 20
+seconds or until both supervisors have given up.
 """
 
 if __name__ == "__main__":

@@ -174,30 +174,33 @@ def info(dataset: Dataset, as_json: Json = False) -> None:
 def verify(
     dataset: Dataset,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
-    repair: Annotated[bool, typer.Option("--repair", help="Render what is bad again.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a dataset against its metadata: files, checksums, and with --deep every pixel."""
+    """Check a dataset against its metadata: files, checksums, and with --deep every pixel.
+
+    Exit code 1 where something is wrong; with --repair, where it still is.
+    """
     from tqdm import tqdm
 
     from bl30k_gen.dataset.verify import verify
 
     with tqdm(unit="video", disable=as_json) as bar:
         report = verify(dataset, deep, workers=workers, progress=lambda _: bar.update())
-    repaired = None
-    if repair and not report.ok:
-        from bl30k_gen.cluster.repair import repair as render_again
+    answer, ok = report.to_json(), report.ok
+    if not as_json:
+        print(report.table(), flush=True)
+    if repair and not ok:
+        from bl30k_gen.cluster import repair as repairing
 
+        done = repairing.repair(dataset, report)
+        answer, ok = answer | {"repair": done.to_json()}, done.ok
         if not as_json:
-            print(report.table())
-        repaired = render_again(dataset, report)
+            print(done.table())
     if as_json:
-        more = {} if repaired is None else {"repair": repaired.to_json()}
-        print(json.dumps(report.to_json() | more, indent=1))
-    else:
-        print((repaired or report).table())
-    raise typer.Exit(0 if (repaired or report).ok else 1)
+        print(json.dumps(answer, indent=1))
+    raise typer.Exit(0 if ok else 1)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import SPLITS, Layout, discard_staging, unpublish, write_image_sets
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
-from bl30k_gen.dataset.verify import Report, dataset_problems, listed, verify
+from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.scene.sampler import SampledScene, video_index
@@ -31,12 +31,11 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     set_aside: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    missing: list[str] = field(default_factory=list)  # taken out, and not rendered because the run was stopped
     after: Report | None = None  # of what was rendered, and of the dataset's own files
 
     @property
     def ok(self) -> bool:
-        return self.after.ok and not (self.busy or self.set_aside or self.missing)
+        return self.after.ok and not self.busy
 
     def to_json(self) -> dict[str, Any]:
         return vars(self) | {"ok": self.ok, "after": self.after.to_json()}
@@ -46,7 +45,6 @@ class Repair:
         rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
         rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
         rows += [f"{name:<12} set aside: {reason}" for name, reason in sorted(self.set_aside.items())]
-        rows += [f"{name:<12} still missing: repair again" for name in self.missing]
         return "\n".join([*rows, f"after the repair: {self.after.table()}"])
 
 
@@ -79,14 +77,16 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
 
     execution = Execution(config.runtime.device, allotted_threads(1), 1)
     supervisor = Supervisor(config, layout, describe, execution, on_event)
-    wanted = [name for name in bad if name not in {*done.removed, *done.busy}]
-    summary = supervisor.run(wanted)
+    asked = [name for name in bad if name not in {*done.removed, *done.busy}]
+    summary = supervisor.run(asked)
     done.rendered, done.set_aside = sorted(summary.rendered), summary.set_aside
-    done.missing = sorted(set(wanted) - set(done.rendered) - set(done.set_aside))
-    if not done.missing:  # else the old lists go on saying what there should be
+    missing = sorted(set(asked) - {*summary.rendered, *summary.already})
+    if not missing:  # else the old lists go on saying what there should be
         write_image_sets(layout)
     done.after = verify(root, report.deep, names=done.rendered)
     done.after.problems += dataset_problems(open_dataset(root))
+    for name in missing:
+        done.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
     return done
 
 
