@@ -170,7 +170,7 @@ def test_the_network_works_in_a_session(whole):
 def test_it_starts_from_other_networks(short, whole, tmp_path):
     started = build_network(short, whole.root).state_dict()
     assert all(torch.equal(value, started[key]) for key, value in state(whole).items())
-    images = {checkpoint._rename(key, checkpoint._S2M, 0): value for key, value in state(whole).items()}
+    images = checkpoint.to_published(checkpoint.load(whole.network))
     images["backbone.conv1.weight"] = images["backbone.conv1.weight"][:, :3]
     torch.save({"model_state": images, "epoch": 3}, tmp_path / "voc.pth")
     started = build_network(short, tmp_path / "voc.pth").state_dict()
