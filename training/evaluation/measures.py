@@ -50,14 +50,17 @@ def semi_supervised_baselines(bench: Bench) -> dict[str, Outcome]:
 
 
 def by_distance(results: Results, store: VideoStore) -> dict[str, list]:
-    """Mean J over the objects that are scored this many frames after the one before their first scored frame."""
+    """Mean J by the number of frames from the one before an object's first scored frame.
+
+    Only distances at which every object is scored count: else the curve would jump where short videos end.
+    """
     collected: dict[int, list[float]] = {}
     for score in results.objects:
         numbers = {name: number for number, name in enumerate(store.frames(score.video))}
         first = numbers[score.frames[0]] - 1
         for name, (j, _) in zip(score.frames, score.values, strict=True):
             collected.setdefault(numbers[name] - first, []).append(float(j))
-    distances = sorted(collected)
+    distances = sorted(d for d, values in collected.items() if len(values) == len(results.objects))
     return {"distance (frames)": distances, "J (%)": [float(np.mean(collected[d])) for d in distances]}
 
 
