@@ -29,8 +29,9 @@ from bl30k_gen.cli_options import (
     Threads,
     with_store,
 )
-from bl30k_gen.config import Config, difference, draft_of, load_config
+from bl30k_gen.config import Config, draft_of, load_config
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import difference
 
 STOPPED = 143
 

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import apply_override, merge, read_layers
+from bl30k_gen.settings import Count, Section, apply_override, first_mistake, merge, read_layers
 from training.config import PRESETS, PROPAGATION, ROOT, find, load_stage, preset_names
-from training.section import Count, Section
 
 RECIPES = ROOT / "recipes"
 REMEDY = "see `train.py list` for recipes"
@@ -107,9 +106,8 @@ def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = N
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"recipe {name}: {key}", first["msg"]) from None
+        key, mistake = first_mistake(error)
+        raise UserError(f"recipe {name}: {key}", mistake) from None
     return _without_fusion(recipe) if recipe.fusion and recipe.fusion.kind == "linear" else recipe
 
 

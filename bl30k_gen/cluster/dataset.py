@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bl30k_gen.cluster.worker import cached_asset
-from bl30k_gen.config import Config, difference, load_config
+from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.card import citation, dataset_card
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import METADATA, Layout
@@ -14,6 +14,7 @@ from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.library.catalogue import Asset, Catalogue
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import read_spec
+from bl30k_gen.settings import difference
 
 SCENES = "scenes"
 KINDS = ("model", "texture", "background")

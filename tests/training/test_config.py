@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from bl30k_gen.errors import UserError
-from training.config import Stage, flatten, load_stage, stage_names
+from bl30k_gen.settings import flatten
+from training.config import Stage, load_stage, stage_names
 from training.recipes import load_recipe
 
 

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import read_yaml
+from bl30k_gen.settings import Section, first_mistake, read_yaml
 from training.config import ROOT, find
-from training.section import Section
 
 RECIPES = ROOT / "tables"
 NO_CHECKPOINT = {None, "perfect", "linear", "none"}
@@ -100,10 +99,8 @@ def load_table(name: str) -> Recipe:
     try:
         return Recipe.model_validate(read_yaml(find(name, RECIPES, "table", table_names()), REMEDY))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = f"table {name}: {key}" if key else f"table {name} does not fit"
-        raise UserError(what, first["msg"].removeprefix("Value error, ")) from None
+        key, mistake = first_mistake(error)
+        raise UserError(f"table {name}: {key}" if key else f"table {name} does not fit", mistake) from None
 
 
 def word(value: Any) -> str:
