@@ -22,7 +22,8 @@ from models import checkpoint
 from training.config import Stage, load_stage
 from training.data.mixture import Mixture, Order, loader
 from training.distributed import processes
-from training.trainer import Trainer, build_network, build_step
+from training.network import build_network, build_step
+from training.trainer import Trainer
 
 PRESET = Path(__file__).with_name("small.yaml")
 

@@ -34,7 +34,8 @@ from training.config import Stage, load_stage  # noqa: E402
 from training.data.sample import Batch  # noqa: E402
 from training.forward import decode, masks_of  # noqa: E402
 from training.losses import bootstrapped_cross_entropy  # noqa: E402
-from training.trainer import build_network, build_step, choose_precision  # noqa: E402
+from training.network import build_network, build_step  # noqa: E402
+from training.trainer import choose_precision  # noqa: E402
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SHARE = 0.5
