@@ -1,7 +1,8 @@
 """What the user can mend, and what the two doors (``generate.py``, ``train.py``) make of it."""
 
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 MISTAKE, STOPPED = 2, 143
 """Exit codes: the user can mend it; SIGTERM came, and the same command goes on."""
@@ -20,6 +21,12 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}"
+
+
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for a name that is unknown: the known one that is most like it, or ``otherwise``."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 class DiskFull(UserError):

@@ -4,7 +4,6 @@ A file is read over the one that it ``extends``, ``key=value`` changes it, and a
 typed, frozen group of keys.
 """
 
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import UnionType
@@ -13,7 +12,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 Values = dict[str, Any]
 
@@ -173,8 +172,7 @@ def explain(error: ValidationError, source: str, known: list[str], key: str | No
     first, (found, message) = error.errors(include_url=False)[0], first_mistake(error)
     key = found if key is None else key
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(k for k in known if "." not in k)
+        hint = nearest(key, known, "known are " + ", ".join(k for k in known if "." not in k))
         return UserError(f"{source}: unknown key {key}", hint)
     if first["type"] == "missing":
         return UserError(f"{source}: key {key} is missing", "add it, or `extends:` a file that has it")

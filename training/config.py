@@ -5,7 +5,6 @@ Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the fi
 fit any stage, e.g. for a first try without a GPU. Batches are totals over all processes.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.settings import (
     Count,
     NonNegative,
@@ -221,8 +220,7 @@ def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
         return folder / f"{name}.yaml"
     if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
         return Path(name)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}, or give a YAML file"
+    hint = nearest(name, known, f"choose one of {', '.join(known)}, or give a YAML file")
     raise UserError(f"{what} {name} does not exist", hint)
 
 

@@ -1,7 +1,6 @@
 """The training loop: one process or several, whole states, the same curve after an interruption."""
 
 import contextlib
-import json
 import math
 import signal
 import time
@@ -15,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from training import pictures, speed
@@ -98,9 +97,7 @@ class Trainer:
         if leads:
             self.folder.forget_after(self.iteration)
             self._compare(environment)
-            write_atomically(
-                self.folder.environment, json.dumps(environment | {"from_iteration": self.iteration}, indent=1)
-            )
+            write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
             writer = open_writer(self.folder.tensorboard, self.iteration)
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
