@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.errors import UserError
 from bl30k_gen.settings import (
     Count,
     NonNegative,
@@ -40,9 +40,8 @@ from training.data.settings import (
     Source,
     VideoSource,
 )
+from training.shelf import PRESETS, STAGES
 
-ROOT = Path(__file__).parent
-STAGES, PRESETS = ROOT / "stages", ROOT / "presets"
 START = "see `train.py list` for stages to start from"
 
 PROPAGATION = ("stm", "stcn", "rde")
@@ -163,15 +162,6 @@ class Stage(Section):
         return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
 
 
-def stage_names() -> list[str]:
-    """Names of the stages that come with the project, e.g. ``stcn/static``."""
-    return sorted(str(path.relative_to(STAGES).with_suffix("")) for path in STAGES.glob("*/*.yaml"))
-
-
-def preset_names() -> list[str]:
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
 def load_stage(
     name: str,
     overrides: Iterable[str] = (),
@@ -192,14 +182,13 @@ def load_stage(
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is wrong.
     """
-    path = find(name, STAGES, "stage", stage_names())
-    values = read_layers(path, START, _locate)
+    values = read_layers(STAGES.find(name), START, STAGES.locate)
     for key, value in (changes or {}).items():
         set_key(values, key, value)
     if preset is not None:
-        known, own = preset_names(), f"{preset}-{values.get('network')}"
-        place = find(own if own in known else preset, PRESETS, "preset", known)
-        values = merge(values, read_layers(place, START, _locate))
+        own = f"{preset}-{values.get('network')}"
+        changes_of_preset = PRESETS.find(own if own in PRESETS.names() else preset)
+        values = merge(values, read_layers(changes_of_preset, START, STAGES.locate))
     for override in overrides:
         apply_override(values, override)
     _place_data(values, list(data))
@@ -212,21 +201,6 @@ def load_stage(
 def _is_identity(key: str) -> bool:
     place = key.startswith("data.") and key.endswith((".path", ".videos"))
     return not place and not key.startswith(("runtime.", "validation_videos."))
-
-
-def find(name: str, folder: Path, what: str, known: list[str]) -> Path:
-    """A YAML of the project by its name, or the user's own by its path. Raises UserError with the nearest name."""
-    if name in known:
-        return folder / f"{name}.yaml"
-    if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
-        return Path(name)
-    hint = nearest(name, known, f"choose one of {', '.join(known)}, or give a YAML file")
-    raise UserError(f"{what} {name} does not exist", hint)
-
-
-def _locate(folder: Path, base: str) -> Path:
-    """What ``extends`` names: a stage of the project, or a file beside the one that says it."""
-    return STAGES / f"{base}.yaml" if base in stage_names() else folder / base
 
 
 def _place_data(values: dict[str, Any], places: list[str]) -> None:

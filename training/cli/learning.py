@@ -23,13 +23,14 @@ app = typer.Typer()
 @app.command("list")
 def list_stages(as_json: Json = False) -> None:
     """List the stages, the recipes, and the tables."""
-    from training.config import load_stage, stage_names
-    from training.evaluation.table_recipe import load_table, table_names
-    from training.recipes import load_recipe, recipe_names
+    from training.config import load_stage
+    from training.evaluation.table_recipe import load_table
+    from training.recipes import load_recipe
+    from training.shelf import RECIPES, STAGES, TABLES
 
-    stages = {name: load_stage(name) for name in stage_names()}
-    recipes = {name: load_recipe(name) for name in recipe_names()}
-    tables = {name: load_table(name) for name in table_names()}
+    stages = {name: load_stage(name) for name in STAGES.names()}
+    recipes = {name: load_recipe(name) for name in RECIPES.names()}
+    tables = {name: load_table(name) for name in TABLES.names()}
     if as_json:
         lists = {"stages": stages, "recipes": recipes, "tables": tables}
         plain = {kind: {n: x.model_dump(mode="json") for n, x in named.items()} for kind, named in lists.items()}
