@@ -22,16 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.page import load, table
-from benchmarks.small import (
-    axes_of,
-    calibrated,
-    save,
-    shrink,
-    small_stage,
-    stills,
-    train,
-    write_page,
-)
+from benchmarks.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
 from training.evaluation.semi_supervised import Results
 from training.inference.evaluate import evaluate_semi_supervised
 
