@@ -34,7 +34,15 @@ def command() -> str:
 def machine(*packages: str) -> str:
     """Processors, Python, and the versions of ``packages``."""
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
-    return f"{os.cpu_count()} processors ({platform.machine()}), {', '.join(versions)}"
+    return f"{os.cpu_count()} processors ({_model()}), {', '.join(versions)}"
+
+
+def _model() -> str:
+    """The processor's name, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def load() -> float:

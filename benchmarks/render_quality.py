@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.page import ROOT, command, machine, spread, table
+from benchmarks.page import ROOT, command, machine, table
 from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, load_config
@@ -297,16 +297,16 @@ def _report(
         def share(field: str, stills: dict[tuple[str, int], Still] = stills) -> list[float]:
             return [getattr(still, field) / getattr(base[key], field) for key, still in stills.items()]
 
-        cells = [spread(share("seconds"), ".2f"), spread(share("wall"), ".2f")]
-        cells += [spread(against(f), "+.4f" if "ssim" in f else "+.2f")
+        cells = [_spread(share("seconds"), ".2f"), _spread(share("wall"), ".2f")]
+        cells += [_spread(against(f), "+.4f" if "ssim" in f else "+.2f")
                   for f in ("whole", "objects", "ssim", "jpeg", "jpeg_objects", "jpeg_ssim")]
         rows.append([name, *cells])
     seconds = []
     for name, stills in measured.items():
         values = stills.values()
-        cells = [spread([getattr(s, f) for s in values], ".2f") for f in ("seconds", "wall", "mask_seconds")]
-        seconds.append([name, *cells, spread([s.mask_seconds / s.seconds for s in values])])
-    absolute = [f"{label} {spread([getattr(s, f) for s in base.values()], form)}" for label, f, form in (
+        cells = [_spread([getattr(s, f) for s in values], ".2f") for f in ("seconds", "wall", "mask_seconds")]
+        seconds.append([name, *cells, _spread([s.mask_seconds / s.seconds for s in values])])
+    absolute = [f"{label} {_spread([getattr(s, f) for s in base.values()], form)}" for label, f, form in (
         ("PSNR of the whole frame", "whole", ".1f"), ("of object pixels", "objects", ".1f"),
         ("SSIM", "ssim", ".4f"), ("stored as JPEG, PSNR", "jpeg", ".1f"),
         ("of object pixels", "jpeg_objects", ".1f"), ("SSIM", "jpeg_ssim", ".4f"))]
@@ -319,7 +319,7 @@ def _report(
         f"{machine()}, {options.threads} threads; load average of the machine {loads}. "
         f"Videos {', '.join(spec.name for spec in specs)}, frames {', '.join(map(str, frames))}, "
         f"{options.size[0]}x{options.size[1]}, each still {options.rounds} times, against {options.reference} "
-        "samples without denoising. Median (smallest to largest) over the frames.",
+        "samples without denoising. Smallest / median / largest over the frames.",
         "",
         f"`{BASELINE}` itself: {'; '.join(absolute)}.",
         "",
@@ -331,10 +331,14 @@ def _report(
         "",
         table(("setting", "RGB still, s", "wall, s", "mask still, s", "mask : RGB"), seconds),
         "",
-        f"Building a scene of {specs[0].video.frames} frames: {spread(built, '.1f')} s (wall). "
+        f"Building a scene of {specs[0].video.frames} frames: {_spread(built, '.1f')} s (wall). "
         f"Masks beside the rasteriser: {'; '.join(problems) or 'no problem found'}.",
         "",
     ])
+
+
+def _spread(values: list[float], form: str = ".2f") -> str:
+    return " / ".join(format(f(values), form) for f in (np.min, np.median, np.max))
 
 
 # --- The rendering side: the only part that knows Blender -------------------------------------------------------
