@@ -73,16 +73,16 @@ campaign-verify: $(VENV)/.render
 	$(BIN)/python -m benchmarks.verify --gb 2 --results docs/results/verify.md
 
 campaign-masks: $(VENV)/.render
-	$(BIN)/python benchmarks/mask_check.py --videos 50 --results docs/results/mask_check.md
+	$(BIN)/python -m benchmarks.mask_check --videos 50 --results docs/results/mask_check.md
 
 campaign-fuzz: $(VENV)/.render
-	$(BIN)/python benchmarks/fuzz_assets.py --count 4000 --results docs/results/fuzz_assets.md
+	$(BIN)/python -m benchmarks.fuzz_assets --count 4000 --results docs/results/fuzz_assets.md
 
 campaign-parallel: $(VENV)/.render
-	$(BIN)/python benchmarks/parallel.py --videos 8 --rounds 3 --results docs/results/parallel.md
+	$(BIN)/python -m benchmarks.parallel --videos 8 --rounds 3 --results docs/results/parallel.md
 
 campaign-estimate: $(VENV)/.render
-	$(BIN)/python benchmarks/estimate.py --count 12 --results docs/results/estimate.md
+	$(BIN)/python -m benchmarks.estimate --count 12 --results docs/results/estimate.md
 
 LEARNING_RENDERS := out/learning_renders
 
@@ -91,7 +91,7 @@ campaign-learning-renders: $(VENV)/.test
 	 --workers $(WORKERS) --threads-per-worker 1
 
 campaign-learning: campaign-learning-renders
-	$(BIN)/python benchmarks/learning.py $(LEARNING_RENDERS) --out out/learning --results docs/results
+	$(BIN)/python -m benchmarks.learning $(LEARNING_RENDERS) --out out/learning --results docs/results
 
 campaign-experiment: campaign-learning-renders
-	$(BIN)/python benchmarks/experiment.py $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
+	$(BIN)/python -m benchmarks.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results

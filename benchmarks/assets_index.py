@@ -3,16 +3,12 @@
 Copies real models into a ShapeNetCore.v2 tree, indexes 1,000, 2,000 and 5,000 of them; then makes a tree of 51,300
 tiny models, indexes it twice, and opens a catalogue from it:
 
-    python benchmarks/assets_index.py --models SHAPENET --scratch SCRATCH --results docs/results/assets_index.md
+    python -m benchmarks.assets_index --models SHAPENET --scratch SCRATCH --results docs/results/assets_index.md
 
 Times are given as processor time of all processes and as time on the wall; the former hardly depends on what else
 the machine does.
 """
 
-import argparse
-import os
-import platform
-import resource
 import shlex
 import shutil
 import subprocess
@@ -22,13 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bl30k_gen.config import load_config  # noqa: E402
-from bl30k_gen.library import index, shapenet  # noqa: E402
-from bl30k_gen.library.catalogue import open_catalogue  # noqa: E402
-from bl30k_gen.scene.sampler import split_assets  # noqa: E402
+from benchmarks.page import ROOT, machine, parser_of, processor_seconds, publish, table
+from bl30k_gen.config import load_config
+from bl30k_gen.library import index, shapenet
+from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.scene.sampler import split_assets
 
 SIZES = (1000, 2000, 5000)
 WHOLE = 51_300
@@ -38,13 +32,9 @@ TINY = "v 0 0 0\nv 1 0 0\nv 0 1 {}\nf 1 2 3\n"
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     """(processor seconds with those of child processes, seconds on the wall, result)."""
 
-    def used() -> float:
-        usages = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-    begin, processor = time.perf_counter(), used()
+    begin, processor = time.perf_counter(), processor_seconds()
     result = work()
-    return used() - processor, time.perf_counter() - begin, result
+    return processor_seconds() - processor, time.perf_counter() - begin, result
 
 
 def copies(models: list[Path], count: int, root: Path) -> int:
@@ -78,11 +68,10 @@ def main() -> None:
         processor, wall, _ = timed(lambda: start(Path(sys.argv[2])))
         print(processor, wall)
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="A ShapeNetCore.v2 folder to copy models from.")
     parser.add_argument("--scratch", type=Path, required=True, help="A new folder; deleted at the end.")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--results", type=Path, help="Markdown file to write.")
     arguments = parser.parse_args()
     models = sorted(p for p in arguments.models.glob(f"*/*/{shapenet.MESH}"))
     rows = []
@@ -104,24 +93,20 @@ def main() -> None:
         processor, wall, (_, changes) = timed(lambda: index.update(str(root), arguments.workers))
         rows.append((f"index them again, {changes.unchanged:,} unchanged", processor, wall, ""))
         bytes_of_index = (root / index.PLACE).stat().st_size
-        command = [sys.executable, str(Path(__file__).resolve()), "--start", str(root)]
+        command = [sys.executable, "-m", "benchmarks.assets_index", "--start", str(root)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         processor, wall = map(float, told.split())
         rows.append((f"start of a sampler from the index of {bytes_of_index / 1e6:.1f} MB", processor, wall, ""))
     finally:
         shutil.rmtree(arguments.scratch, ignore_errors=True)
-    lines = ["| Work | Processor, s | Wall, s | |", "|---|---|---|---|"]
-    lines += [f"| {what} | {processor:.2f} | {wall:.2f} | {note} |" for what, processor, wall, note in rows]
-    command = shlex.join(["python", "benchmarks/assets_index.py", "--models", "SHAPENET", "--scratch", "SCRATCH"])
-    page = [
-        "# Cost of an index",
-        f"`{command} --workers {arguments.workers}`, {os.cpu_count()} cores, Python {platform.python_version()}.",
-        "\n".join(lines),
-    ]
-    print("\n".join(lines))
-    if arguments.results:
-        arguments.results.parent.mkdir(parents=True, exist_ok=True)
-        arguments.results.write_text("\n\n".join(page) + "\n", encoding="utf-8")
+    called = shlex.join(["python", "-m", "benchmarks.assets_index", "--models", "SHAPENET", "--scratch", "SCRATCH"])
+    cells = [(what, f"{processor:.2f}", f"{wall:.2f}", note) for what, processor, wall, note in rows]
+    text = f"""# Cost of an index
+
+`{called} --workers {arguments.workers}`, {machine()}.
+
+{table(("Work", "Processor, s", "Wall, s", ""), cells)}"""
+    publish(text, arguments.results)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ with what is made. A changed asset needs a new ``VERSION`` of the library, on wh
 import argparse
 import itertools
 import json
-import platform
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.page import ROOT, machine, publish, table
 from bl30k_gen.cluster.child import BlenderChild
 from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.cluster.worker import stage
@@ -35,7 +35,6 @@ from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.library.load import load_asset
 from bl30k_gen.scene.spec import parse_spec
 
-ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "tests/library/builtin_pins.json"
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
@@ -213,21 +212,20 @@ def report(variants: int) -> str:
     lines = [
         "# The built-in library, measured",
         "",
-        f"`python -m benchmarks.builtin_library measure`, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}; "
+        f"`python -m benchmarks.builtin_library measure`, {machine('numpy')}; "
         f"the first {variants} variants of each shape, six views, {GRID} x {GRID} pixels.",
         "",
-        "| Kind | Families | Variants each | Processor, s each | slowest |",
-        "|---|---|---|---|---|",
     ]
+    kinds = []
     for kind, of_kind in procedural.FAMILIES.items():
         spent = {family: _seconds(kind, family) for family in of_kind}
         slowest = max(spent, key=spent.get)
         mean = np.mean(list(spent.values()))
-        lines.append(
-            f"| {kind} | {len(of_kind)} | {procedural.VARIANTS} | {mean:.3f} | {slowest} {spent[slowest]:.2f} |"
-        )
+        numbers = str(len(of_kind)), str(procedural.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
+        kinds.append([kind, *numbers])
+    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.get)[:-11:-1]]
     lines += [
+        table(("Kind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
         f"Pairs of shapes: {len(pairs)}. The silhouettes of {100 * below:.2f} % of them have an intersection over "
         f"union below {ALIKE} in every view and for every pair of variants (wanted: {100 * SHARE:.0f} %). "
@@ -235,10 +233,7 @@ def report(variants: int) -> str:
         "",
         "Round things are alike from above, and that one view decides for them here.",
         "",
-        "| The most alike | | Largest intersection over union |",
-        "|---|---|---|",
-        *(f"| {a} | {b} | {pairs[a, b]:.3f} |" for a, b in sorted(pairs, key=pairs.get)[:-11:-1]),
-        "",
+        table(("The most alike", "", "Largest intersection over union"), alike),
     ]
     return "\n".join(lines)
 
@@ -260,9 +255,7 @@ def main() -> None:
     if options.work == "pins":
         write_pins()
     elif options.work == "measure":
-        text = report(options.variants)
-        write_atomically(options.out or ROOT / "docs/results/builtin_library.md", text)
-        print(text)
+        publish(report(options.variants), options.out or ROOT / "docs/results/builtin_library.md")
     else:
         for kind in [options.kind] if options.kind else SHEETS:
             folder = options.out or ROOT / "docs/pictures"

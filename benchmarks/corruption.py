@@ -7,9 +7,7 @@ planted a second time with sizes, checksums and the metadata's digest renewed, a
 so: then only `--deep` can find it.
 """
 
-import argparse
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -21,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.page import ROOT, command, parser_of, publish, table
 from bl30k_gen.dataset import files, masks, metadata
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.shards import index_shard
 from bl30k_gen.dataset.verify import verify
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = [
     *("--config", str(ROOT / "render_configs/demo.yaml"), "--set", "video={frames: 6, width: 128, height: 96}"),
     *("--set", "motion.location_speed=0.4", "--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
@@ -322,15 +320,15 @@ def faults(damage: Damage, found: Found) -> list[str]:
     return wrong
 
 
-def row(damage: Damage, store: str, found: Found) -> str:
+def row(damage: Damage, store: str, found: Found) -> list[str]:
     def kinds(of: set[tuple[str, str]] | None) -> str:
         return ", ".join(sorted({kind for _, kind in of or ()})) or "-"
 
     named = sorted({video or "the dataset" for video, _ in found.plain})
-    return f"| {damage.what} | {store} | {kinds(found.plain)} | {', '.join(named)} | {kinds(found.resealed)} |"
+    return [damage.what, store, kinds(found.plain), ", ".join(named), kinds(found.resealed)]
 
 
-def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[str], list[str]]:
+def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[list[str]], list[str]]:
     """Rows of the table, and faults. ``sound``: a dataset for each of folder, tar and hdf5."""
     rows, wrong = [], []
     for store, root in sound.items():
@@ -342,28 +340,20 @@ def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[str], list[str]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, help="Markdown file to write.")
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="bl30k-corruption-") as folder:
         sound = {store: Path(folder, store) for store in ("folder", "tar", "hdf5")}
         for store, root in sound.items():
-            command = [sys.executable, str(ROOT / "generate.py"), "render", *RECIPE, "--out", str(root)]
+            render = [sys.executable, str(ROOT / "generate.py"), "render", *RECIPE, "--out", str(root)]
             flags = ["--count", "3", "--device", "cpu", "--threads-per-worker", "1", "--store", store]
-            subprocess.run([*command, *flags], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([*render, *flags], check=True, stdout=subprocess.DEVNULL)
         rows, wrong = campaign(sound, Path(folder))
-    head = [
-        "| Damage | Store | `verify` calls it | and names | `verify --deep`, checksums renewed |",
-        "|---|---|---|---|---|",
-    ]
-    text = "\n".join([*head, *rows])
-    print("\n".join([text, *(f"FAULT: {line}" for line in wrong)]))
-    if arguments.results:
-        command = shlex.join(["python", "-m", "benchmarks.corruption", *sys.argv[1:]])
-        arguments.results.write_text(PAGE.format(command=command, table=text, count=len(rows)), encoding="utf-8")
+    text = PAGE.format(command=command(), table=table(COLUMNS, rows), count=len(rows))
+    publish("\n".join([text, *(f"FAULT: {line}" for line in wrong)]), arguments.results)
     return 1 if wrong else 0
 
 
+COLUMNS = ("Damage", "Store", "`verify` calls it", "and names", "`verify --deep`, checksums renewed")
 PAGE = """# Planted corruption
 
 `{command}`

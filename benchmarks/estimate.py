@@ -1,14 +1,9 @@
 """Does an estimate hold? Makes one, renders the very build that it is about, and sets them side by side:
 
-    python benchmarks/estimate.py --count 12 --results docs/results/estimate.md
+    python -m benchmarks.estimate --count 12 --results docs/results/estimate.md
 """
 
-import argparse
 import json
-import os
-import platform
-import resource
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,25 +11,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bl30k_gen.cluster.estimate import BLOCK  # noqa: E402
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB  # noqa: E402
-from bl30k_gen.dataset.pack import SUFFIX, pack  # noqa: E402
-from bl30k_gen.dataset.reader import open_dataset  # noqa: E402
+from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, publish, table
+from bl30k_gen.cluster.estimate import BLOCK
+from bl30k_gen.dataset.layout import MASK, METADATA, RGB
+from bl30k_gen.dataset.pack import SUFFIX, pack
+from bl30k_gen.dataset.reader import open_dataset
 
 SMALL = "video={frames: 12, width: 256, height: 160}"
 
 
 def generate(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, str(ROOT / "generate.py"), *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
-def load() -> float:
-    """Processes a processor."""
-    return os.getloadavg()[0] / (os.cpu_count() or 1)
+    call = [sys.executable, str(ROOT / "generate.py"), *arguments, "--json"]
+    return json.loads(subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def sizes(root: Path, folder: Path) -> dict[str, int]:
@@ -48,10 +36,10 @@ def sizes(root: Path, folder: Path) -> dict[str, int]:
     return found
 
 
-def row(name: str, said: dict[str, float], real: float, form: str) -> str:
+def row(name: str, said: dict[str, float], real: float, form: str) -> list[str]:
     inside = "yes" if said["low"] <= real <= said["high"] else "no"
     value, low, high = (format(said[key], form) for key in ("value", "low", "high"))
-    return f"| {name} | {value} ({low} to {high}) | {real:{form}} | {real / said['value']:.2f} | {inside} |"
+    return [name, f"{value} ({low} to {high})", f"{real:{form}}", f"{real / said['value']:.2f}", inside]
 
 
 def scaled(said: dict[str, float], factor: float) -> dict[str, float]:
@@ -59,13 +47,12 @@ def scaled(said: dict[str, float], factor: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--config", default=str(ROOT / "render_configs/demo.yaml"))
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help=f"default: {SMALL}")
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--results", type=Path, help="a Markdown file to write")
     options = parser.parse_args()
     flags = ["--config", options.config, "--count", str(options.count), "--threads-per-worker", str(options.threads)]
     flags += ["--device", "cpu", *(word for change in options.set or [SMALL] for word in ("--set", change))]
@@ -73,36 +60,28 @@ def main() -> None:
     said = generate("estimate", *flags, "--seconds", str(options.seconds))
     loads.append(load())
     with tempfile.TemporaryDirectory(prefix="bl30k-estimate-") as folder:
-        begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        begin, before = time.monotonic(), processor_seconds()
         done = generate("render", *flags, "--out", f"{folder}/build")
-        wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        wall, cpu = time.monotonic() - begin, processor_seconds() - before
         loads.append(load())
         took = sizes(Path(folder, "build"), Path(folder))
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     rows = [
         row("processor seconds", scaled(said["cpu_hours"], 3600), cpu, ".0f"),
         row("wall seconds", scaled(said["wall_hours"], 3600), wall, ".0f"),
         *(row(f"{store}, MB", scaled(said["bytes"][store], 1e-6), size / 1e6, ".2f") for store, size in took.items()),
     ]
-    table = "\n".join(rows)
     busy = ", ".join(f"{value:.1f}" for value in loads)
     text = f"""# An estimate and its build
 
-`{shlex.join(["python", "benchmarks/estimate.py", *sys.argv[1:]])}`: {len(done["rendered"])} videos of
+`{command()}`: {len(done["rendered"])} videos of
 {said["frames"]} frames, {said["size"][0]}x{said["size"][1]}, one worker of {said["threads"]} thread(s) on
-{os.cpu_count()} processors ({platform.machine()}, Python {platform.python_version()}). The estimate comes from
-{said["scenes"]} scenes, timed in {said["seconds_spent"]:.0f} s. Load (processes a processor) before it, before the
-build, and after that: {busy}.
+{machine()}. The estimate comes from {said["scenes"]} scenes, timed in {said["seconds_spent"]:.0f} s. Load (processes
+a processor) before it, before the build, and after that: {busy}.
 
-| | estimate (95 %) | build | build / estimate | inside |
-|---|---|---|---|---|
-{table}
+{table(("", "estimate (95 %)", "build", "build / estimate", "inside"), rows)}
 
-Processor and wall seconds of the build are of the whole command, with the start of Python and Blender.
-"""
-    print(text)
-    if options.results is not None:
-        options.results.write_text(text, encoding="utf-8")
+Processor and wall seconds of the build are of the whole command, with the start of Python and Blender."""
+    publish(text, options.results)
 
 
 if __name__ == "__main__":

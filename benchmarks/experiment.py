@@ -1,7 +1,7 @@
 """Does pretraining on our renders help on real video? Four arms at equal iterations, on the processor, resumable.
 
     python generate.py render --config benchmarks/learning.yaml --out out/renders --count 40
-    python benchmarks/experiment.py out/renders DAVIS --out out/experiment [--results docs/results]
+    python -m benchmarks.experiment out/renders DAVIS --out out/experiment [--results docs/results]
 
 DAVIS is a dataset with the lists ``train`` and ``val``; it is brought to 240 pixels first. Every arm begins with the
 same network, trained on still images for ``--static`` iterations, and goes on for ``--iterations``:
@@ -16,29 +16,15 @@ first weights, other samples. Scores are J&F on the validation videos.
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from benchmarks.small import (  # noqa: E402
-    axes_of,
-    calibrated,
-    save,
-    shrink,
-    small_stage,
-    stills,
-    table,
-    train,
-    write_page,
-)
-from training.evaluation.semi_supervised import Results  # noqa: E402
-from training.inference.evaluate import evaluate_semi_supervised  # noqa: E402
+from benchmarks.page import load, table
+from benchmarks.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
+from training.evaluation.semi_supervised import Results
+from training.inference.evaluate import evaluate_semi_supervised
 
 SHORT_SIDE = 240
 ARMS = ("static", "static > renders", "static > real", "static > renders > real")
@@ -85,7 +71,7 @@ def describe(scores: dict[str, list[dict[str, float]]], picture: Path, page: Pat
         means = [np.mean(list(run.values())) for run in runs]
         spread = f"{np.mean(means):.1f}" + (f" ({min(means):.1f} to {max(means):.1f})" if len(runs) > 1 else "")
         rows.append([arm, spread, *(f"{np.mean([run[video] for run in runs]):.1f}" for video in videos)])
-    lines = table(["arm", "J&F, mean (smallest to largest seed)", *videos], rows)
+    lines = [table(["arm", "J&F, mean (smallest to largest seed)", *videos], rows)]
     for arm, other in (("static > renders", "static"), ("static > renders > real", "static > real")):
         gains = [run[v] - base[v] for run, base in zip(scores[arm], scores[other], strict=True) for v in videos]
         lines += [
@@ -121,7 +107,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("out/experiment/results"), help="folder of the page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    load, page = os.getloadavg()[0], arguments.results / "experiment.md"
+    before, page = load(), arguments.results / "experiment.md"
     real = shrink(arguments.davis, arguments.out / "real", SHORT_SIDE)
     scores: dict[str, list[dict[str, float]]] = {COPIED: [], **{arm: [] for arm in ARMS}}
     for seed in range(arguments.seeds):
@@ -139,7 +125,7 @@ def main() -> None:
         "",
         *describe(scores, picture, page),
     ]
-    write_page(page, "Does pretraining on renders help on real video?", lines, load)
+    write_page(page, "Does pretraining on renders help on real video?", lines, before)
 
 
 if __name__ == "__main__":

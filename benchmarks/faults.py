@@ -11,9 +11,7 @@ The seed draws the events and the waits between them; where exactly they strike 
 Disk-full events need root, for a small tmpfs; without it they are left out, and the table says so.
 """
 
-import argparse
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -26,13 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.page import ROOT, command, parser_of, publish, table
 from bl30k_gen.cluster.journal import run_entries
 from bl30k_gen.dataset.layout import Layout, list_visible
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.seeding import rng
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = [
     *("--config", str(ROOT / "render_configs/demo.yaml"), "--set", "video={frames: 6, width: 128, height: 96}"),
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3", "--set", "render.samples=16"),
@@ -64,17 +62,16 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def table(results: list[Result]) -> str:
+def events_table(results: list[Result]) -> str:
     """Events by kind and store, and what came of the builds."""
-    rows = [["event", *(result.store for result in results)], ["---"] * (len(results) + 1)]
     counts = [Counter(event.kind for event in result.events) for result in results]
-    rows += [[kind, *(str(count[kind]) for count in counts)] for kind in KINDS]
+    rows = [[kind, *(str(count[kind]) for count in counts)] for kind in KINDS]
     rows.append(["**events**", *(str(len(result.events)) for result in results)])
     rows.append(["builds, each byte-identical to a calm one", *(str(result.rounds) for result in results)])
     rows.append(["videos in them", *(str(result.videos) for result in results)])
     rows.append(["shards that they lie in", *(str(result.shards or "-") for result in results)])
     rows.append(["faults: lost, doubled, different or left over", *(str(len(result.faults)) for result in results)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return table(["event", *(result.store for result in results)], rows)
 
 
 class Campaign:
@@ -266,13 +263,12 @@ def end_all(supervisor: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--events", type=int, default=210, help="In all, shared by the stores.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--videos", type=int, default=6)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
     parser.add_argument("--at-once", type=int, default=1, help="Stores that are tried side by side.")
-    parser.add_argument("--results", type=Path, help="Markdown file to write.")
     arguments = parser.parse_args()
     begin, events = time.monotonic(), -(-arguments.events // len(arguments.stores))
 
@@ -286,12 +282,11 @@ def main() -> int:
     faults = [f"{result.store}: {fault}" for result in results for fault in result.faults]
     minutes = (time.monotonic() - begin) / 60
     took = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
-    print("\n".join([table(results), took, *(f"FAULT: {fault}" for fault in faults)]))
-    if arguments.results:
-        command = shlex.join(["python", "-m", "benchmarks.faults", *sys.argv[1:]])
-        load = " ".join(f"{load:.0f}" for load in os.getloadavg())
-        page = PAGE.format(command=command, table=table(results), took=took, cores=os.cpu_count(), load=load)
-        arguments.results.write_text("\n".join([page, *(f"FAULT: {fault}" for fault in faults)]), encoding="utf-8")
+    load = " ".join(f"{load:.0f}" for load in os.getloadavg())
+    text = PAGE.format(
+        command=command(), table=events_table(results), took=took, cores=os.cpu_count(), load=load
+    )
+    publish("\n".join([text, *(f"FAULT: {fault}" for fault in faults)]), arguments.results)
     return 1 if faults else 0
 
 

@@ -1,16 +1,14 @@
 """Damages models and pictures in thousands of ways and loads each: does anything crash, hang, or read elsewhere?
 
-    python benchmarks/fuzz_assets.py --count 3000 --results docs/results/fuzz_assets.md
+    python -m benchmarks.fuzz_assets --count 3000 --results docs/results/fuzz_assets.md
 
 Small sound files of every format are changed by seeded rules: bits, cuts, repeats, numbers, names of files. Each is
 measured as `assets index` does, in this process, and loaded as `assets check` does, in a child that notes every file
 that is opened outside the asset's folder.
 """
 
-import argparse
 import os
 import re
-import shlex
 import sys
 import tempfile
 from collections import Counter
@@ -20,16 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bl30k_gen.config import Limits  # noqa: E402
-from bl30k_gen.library.folder import SUFFIXES  # noqa: E402
-from bl30k_gen.library.inspector import Bounds, Inspector  # noqa: E402
-from bl30k_gen.library.measure import measure  # noqa: E402
-from bl30k_gen.seeding import rng  # noqa: E402
+from benchmarks.page import command, parser_of, publish, table
+from bl30k_gen.config import Limits
+from bl30k_gen.library.folder import SUFFIXES
+from bl30k_gen.library.inspector import Bounds, Inspector
+from bl30k_gen.library.measure import measure
+from bl30k_gen.seeding import rng
 
 LIMITS = Limits(max_faces=100_000, max_image_side=512, max_megapixels=4)
+CHILD = (sys.executable, "-m", "benchmarks.fuzz_assets", "--child")
 ELSEWHERE = "BL30K_FUZZ_ELSEWHERE"  # environment: the file in which the child notes what it opened elsewhere
 INSIDE = "BL30K_FUZZ_INSIDE"  # environment: the folder that it may read
 NAMES = [
@@ -193,7 +190,7 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
     notes.touch()
     os.environ[ELSEWHERE], os.environ[INSIDE] = str(notes), str(folder)
     result = Result()
-    with Inspector(bounds, (sys.executable, str(Path(__file__).resolve()), "--child")) as inspector:
+    with Inspector(bounds, CHILD) as inspector:
         for main in seeds:
             if reason := inspector.examine(str(folder / main), _kind(main), LIMITS).refused:
                 raise AssertionError(f"nothing can be learnt from an unsound seed: {reason}")
@@ -239,37 +236,36 @@ def child() -> None:
     health.main()
 
 
-def table(result: Result, count: int) -> str:
-    lines = [
-        "| Damaged file | Mutations | Loaded all the same | Refused with a reason | Crashed or hung |",
-        "|---|---|---|---|---|",
-    ]
+def page(result: Result, count: int) -> str:
+    rows = []
     for suffix, verdicts in sorted(result.counts.items()):
         numbers = (sum(verdicts.values()), *(verdicts[v] for v in ("loaded", "refused", "fatal")))
-        lines.append(f"| {suffix} | " + " | ".join(str(n) for n in numbers) + " |")
-    lines.append(f"\n{count} mutations, {len(result.elsewhere)} files opened outside the asset's folder, ")
-    return "\n".join(lines) + f"{result.children} child processes."
+        rows.append([suffix, *map(str, numbers)])
+    columns = ("Damaged file", "Mutations", "Loaded all the same", "Refused with a reason", "Crashed or hung")
+    return f"""# Damaged assets
+
+`{command()}`
+
+{table(columns, rows)}
+
+{count} mutations, {len(result.elsewhere)} files opened outside the asset's folder,
+{result.children} child processes."""
 
 
 def main() -> None:
     if "--child" in sys.argv:
         return child()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, help="Markdown file to write.")
     arguments = parser.parse_args()
     from tqdm import tqdm
 
     with tempfile.TemporaryDirectory() as scratch:
         steps = campaign(arguments.count, arguments.seed, Path(scratch), Bounds(seconds=60, memory_gb=4))
         *_, result = tqdm(steps, total=arguments.count + 1)
-    text = table(result, arguments.count)
-    print("\n".join([text, *result.fatal, *result.elsewhere]))
-    if arguments.results:
-        command = shlex.join(["python", "benchmarks/fuzz_assets.py", *sys.argv[1:]])
-        arguments.results.parent.mkdir(parents=True, exist_ok=True)
-        arguments.results.write_text(f"# Damaged assets\n\n`{command}`\n\n{text}\n", encoding="utf-8")
+    publish(page(result, arguments.count), arguments.results)
+    print("\n".join([*result.fatal, *result.elsewhere]))
     sys.exit(0 if result.ok else 1)
 
 

@@ -1,7 +1,7 @@
 """Does a small network learn from our renders? Two campaigns on the processor, resumable, with held-out videos.
 
     python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
-    python benchmarks/learning.py out/renders --out out/learning [--results docs/results]
+    python -m benchmarks.learning out/renders --out out/learning [--results docs/results]
 
 RENDERS is a dataset with the lists ``train`` and ``val``, whose videos share no model and no background.
 
@@ -13,32 +13,28 @@ RENDERS is a dataset with the lists ``train`` and ``val``, whose videos share no
 """
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-from benchmarks.small import axes_of, calibrated, save, small_stage, table, train, write_page  # noqa: E402
-from bl30k_gen.dataset import files  # noqa: E402
-from bl30k_gen.dataset.layout import Layout  # noqa: E402
-from bl30k_gen.dataset.reader import VideoStore, open_dataset  # noqa: E402
-from bl30k_gen.seeding import rng  # noqa: E402
-from models import checkpoint  # noqa: E402
-from models.aggregate import object_logits  # noqa: E402
-from models.fusion import blend  # noqa: E402
-from training.config import Stage, load_stage  # noqa: E402
-from training.data.mixture import Draw, Mixture  # noqa: E402
-from training.evaluation.semi_supervised import Results  # noqa: E402
-from training.fusion import FusionBatch, FusionStep  # noqa: E402
-from training.fusion_data import make_fusion_data  # noqa: E402
-from training.inference.evaluate import evaluate_semi_supervised  # noqa: E402
-from training.losses import overlap  # noqa: E402
-from training.run_folder import network_file  # noqa: E402
+from benchmarks.page import load, table
+from benchmarks.small import axes_of, calibrated, save, small_stage, train, write_page
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.seeding import rng
+from models import checkpoint
+from models.aggregate import object_logits
+from models.fusion import blend
+from training.config import Stage, load_stage
+from training.data.mixture import Draw, Mixture
+from training.evaluation.semi_supervised import Results
+from training.fusion import FusionBatch, FusionStep
+from training.fusion_data import make_fusion_data
+from training.inference.evaluate import evaluate_semi_supervised
+from training.losses import overlap
+from training.run_folder import network_file
 
 FAR = 10
 """Frames between the given mask and the scored one, from which on the margin is asked for."""
@@ -193,7 +189,7 @@ def describe_tracking(curves: dict[str, dict[int, np.ndarray]], picture: Path, p
         for label, curve in curves.items()
     ]
     columns = ["", "J at distance 1", f"J at distances of {FAR} and more", "more than copying"]
-    return [*table(columns, rows), "", f"![J against distance]({picture.relative_to(page.parent)})"]
+    return [table(columns, rows), "", f"![J against distance]({picture.relative_to(page.parent)})"]
 
 
 def main() -> None:
@@ -207,7 +203,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("out/learning/results"), help="folder of the page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    load, page = os.getloadavg()[0], arguments.results / "learning.md"
+    before, page = load(), arguments.results / "learning.md"
     store = open_dataset(arguments.renders)
     curves = track(arguments.renders, arguments.out, arguments.iterations, arguments.seed)
     picture = arguments.results / "learning.png"
@@ -234,9 +230,9 @@ def main() -> None:
         f"Trained {arguments.fusion_iterations} iterations on propagations by the network above; judged on "
         f"{arguments.samples} samples of the held-out videos.",
         "",
-        *table(["", "value"], [[label, f"{value:.4f}"] for label, value in fused.items()]),
+        table(["", "value"], [[label, f"{value:.4f}"] for label, value in fused.items()]),
     ]
-    write_page(page, "A small network learns from renders", lines, load)
+    write_page(page, "A small network learns from renders", lines, before)
 
 
 if __name__ == "__main__":

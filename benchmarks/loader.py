@@ -1,6 +1,6 @@
 """How many training samples a second come out of a folder, tar and HDF5 shards, against the usual folder loader.
 
-    python benchmarks/loader.py DATASET [--workers 2] [--size 384] [--results docs/results/loader.md]
+    python -m benchmarks.loader DATASET [--workers 2] [--size 384] [--results docs/results/loader.md]
 
 DATASET is a folder of rendered videos; its shards are made in a temporary folder. The usual loader is
 written below as the field writes it: each frame's JPEG and PNG are decoded whole, cropped and resized, turned and
@@ -14,31 +14,27 @@ import os
 import platform
 import random
 import resource
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.transforms import InterpolationMode
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from torch.utils.data import DataLoader, Dataset  # noqa: E402
-from torchvision import transforms  # noqa: E402
-from torchvision.transforms import InterpolationMode  # noqa: E402
-
-from bl30k_gen.dataset.files import write_atomically  # noqa: E402
-from bl30k_gen.dataset.pack import pack  # noqa: E402
-from bl30k_gen.dataset.reader import open_dataset  # noqa: E402
-from models.backbone import MEAN, STD  # noqa: E402
-from training.config import Stage, load_stage  # noqa: E402
-from training.data.mixture import Mixture, Order, loader  # noqa: E402
+from benchmarks.page import command
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.pack import pack
+from bl30k_gen.dataset.reader import open_dataset
+from models.backbone import MEAN, STD
+from training.config import Stage, load_stage
+from training.data.mixture import Mixture, Order, loader
 
 BATCH = 8
 USUAL = "usual folder loader"
@@ -181,7 +177,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
     head = [
         "# Training samples a second",
         "",
-        f"`python {' '.join(map(shlex.quote, sys.argv))}` on {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"`{command()}` on {os.cpu_count()} cores ({platform.machine()}), Python "
         f"{platform.python_version()}, torch {torch.__version__}, load average {load:.0f} at the start and "
         f"{os.getloadavg()[0]:.0f} at the end.",
         "",

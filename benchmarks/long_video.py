@@ -6,7 +6,6 @@ Networks are small and untrained: what they remember is as large as that of trai
 the process's resident memory, its memory frames' distance and the speed, at ten places of the video.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bl30k_gen.dataset.files import write_atomically
+from benchmarks.page import command, machine, parser_of, publish
 from models import checkpoint
 from models.backbone import prepare_for_inference
 from training.evaluation.report import Table
@@ -58,22 +57,26 @@ def stream(name: str, count: int, budget: int) -> list[list]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--frames", type=int, default=10000)
     parser.add_argument("--networks", default="stcn,rde")
     parser.add_argument("--budget-mib", type=float, default=4)
-    parser.add_argument("--results", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     names = given.networks.split(",")
     rows = [row for name in names for row in stream(name, given.frames, int(given.budget_mib * 2**20))]
     table = Table(["network", "frame", "resident MiB", "memory_every", "frames a second"], rows)
-    print(table.text())
     grown = {name: (own[-1][2] - own[1][2]) for name in names if (own := [r for r in rows if r[0] == name])}
     verdict = ", ".join(f"{name} {mib:+.1f} MiB" for name, mib in grown.items())
-    print(f"from the second place to the last: {verdict}")
-    if given.results:
-        write_atomically(given.results, f"# A long video\n\n```\n{table.text()}```\n\nGrowth: {verdict}.\n")
+    text = f"""# A long video
+
+`{command()}` on {machine("torch")}.
+
+```
+{table.text()}```
+
+Growth from the second place to the last: {verdict}."""
+    publish(text, given.results)
     if max(grown.values()) > 50:
         sys.exit("memory grows")
 

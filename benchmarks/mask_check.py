@@ -3,32 +3,26 @@
 Renders videos through the real pipeline (RGB with one sample, since only masks matter), counts the videos whose masks
 were refused, and times the check beside a frame of ``bl30k_turbo``:
 
-    python benchmarks/mask_check.py --videos 50 --out out/mask_check --results docs/results/mask_check.md
+    python -m benchmarks.mask_check --videos 50 --out out/mask_check --results docs/results/mask_check.md
 """
 
-import argparse
 import json
-import platform
-import shlex
 import statistics
-import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from tqdm import tqdm
 
-from tqdm import tqdm  # noqa: E402
-
-from bl30k_gen.cluster import dataset  # noqa: E402
-from bl30k_gen.cluster.worker import Execution, Supervisor, cached_asset  # noqa: E402
-from bl30k_gen.config import Config, load_config  # noqa: E402
-from bl30k_gen.dataset.layout import Layout  # noqa: E402
-from bl30k_gen.dataset.masks import read_values  # noqa: E402
-from bl30k_gen.library.catalogue import open_catalogue  # noqa: E402
-from bl30k_gen.scene import raster  # noqa: E402
-from bl30k_gen.scene.sampler import video_name  # noqa: E402
-from bl30k_gen.scene.spec import parse_spec  # noqa: E402
+from benchmarks.page import ROOT, command, machine, parser_of, publish
+from bl30k_gen.cluster import dataset
+from bl30k_gen.cluster.worker import Execution, Supervisor, cached_asset
+from bl30k_gen.config import Config, load_config
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.scene import raster
+from bl30k_gen.scene.sampler import video_name
+from bl30k_gen.scene.spec import parse_spec
 
 CHEAP = ["render.samples=1", "render.denoiser=none", "render.adaptive_threshold=0"]
 
@@ -63,14 +57,13 @@ def check_again(config: Config, out: Path, names: list[str]) -> tuple[list[float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--videos", type=int, default=50)
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--models", default="builtin")
     parser.add_argument("--textures", default="builtin")
     parser.add_argument("--backgrounds", default="builtin")
     parser.add_argument("--out", type=Path, default=Path("out/mask_check"))
-    parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     assets = [f"assets.{kind}={getattr(arguments, kind)}" for kind in ("models", "textures", "backgrounds")]
     length = f"video.frames={arguments.frames}"
@@ -87,8 +80,7 @@ def main() -> None:
     lines = [
         "# The check of masks: false alarms and cost",
         "",
-        f"`python {' '.join(map(shlex.quote, sys.argv))}` on {platform.processor() or platform.machine()}, Python "
-        f"{platform.python_version()}.",
+        f"`{command()}` on {machine()}.",
         "",
         f"- videos rendered at 768x512: {len(names)}, frames compared: {len(seconds)}",
         f"- videos that were refused: {refused}, frames that raise an alarm: {alarms}",
@@ -100,11 +92,7 @@ def main() -> None:
             f"- wall seconds of a `bl30k_turbo` frame (2 videos): median {statistics.median(frames):.2f}; "
             f"the check is {100 * share:.1f} % of it"
         )
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if arguments.results:
-        arguments.results.parent.mkdir(parents=True, exist_ok=True)
-        arguments.results.write_text(text)
+    publish("\n".join(lines), arguments.results)
 
 
 if __name__ == "__main__":

@@ -2,34 +2,28 @@
 
 Renders the same few videos with 1 worker of 1 thread, 1 of 2, and 2 of 1, round by round, each into a fresh folder:
 
-    python benchmarks/parallel.py --videos 8 --rounds 2 --results docs/results/parallel.md
+    python -m benchmarks.parallel --videos 8 --rounds 2 --results docs/results/parallel.md
 
 Frames/s are those of the whole command and, because Blender's start is paid once a run, those after each worker's
 first video. A warm video goes from being taken to being published: sampling, building, frames, check, checksums.
 """
 
-import argparse
 import json
-import os
-import platform
-import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from tqdm import tqdm
 
-from tqdm import tqdm  # noqa: E402
-
-from bl30k_gen.cluster.journal import run_entries  # noqa: E402
-from bl30k_gen.config import load_config  # noqa: E402
-from bl30k_gen.dataset.layout import Layout  # noqa: E402
+from benchmarks.page import ROOT, command, load, machine, parser_of, publish, spread, table
+from bl30k_gen.cluster.journal import run_entries
+from bl30k_gen.config import load_config
+from bl30k_gen.dataset.layout import Layout
 
 HEAD = ("workers x threads", "wall, s", "frames/s", "x", "frames/s, warm", "x", "warm video / its frames")
 WAYS = ((1, 1), (1, 2), (2, 1))  # workers, threads of each
@@ -50,11 +44,11 @@ class Run:
 
 def render(config: Path, overrides: Sequence[str], videos: int, workers: int, threads: int, folder: Path) -> Run:
     out = folder / f"{workers}x{threads}"
-    command = [sys.executable, str(ROOT / "generate.py"), "render", "--config", str(config), "--out", str(out)]
-    command += ["--count", str(videos), "--workers", str(workers), "--threads-per-worker", str(threads), "--json"]
-    command += ["--device", "cpu", *(word for override in overrides for word in ("--set", override))]
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    call = [sys.executable, str(ROOT / "generate.py"), "render", "--config", str(config), "--out", str(out)]
+    call += ["--count", str(videos), "--workers", str(workers), "--threads-per-worker", str(threads), "--json"]
+    call += ["--device", "cpu", *(word for override in overrides for word in ("--set", override))]
+    busy = load()
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
     summary = json.loads(done.stdout)
     layout = Layout(out)
     published = sorted((e for e in run_entries(layout) if e["event"] == "published"), key=lambda entry: entry["time"])
@@ -64,38 +58,35 @@ def render(config: Path, overrides: Sequence[str], videos: int, workers: int, th
     # Workers run side by side: the frames of each by the time that it spent on them, added up.
     rate = workers * sum(entry["frames"] for entry in warm) / sum(entry["seconds"] for entry in warm)
     shutil.rmtree(out)
-    return Run(workers, threads, summary["seconds"], summary["frames"], rate, ratios, load)
+    return Run(workers, threads, summary["seconds"], summary["frames"], rate, ratios, busy)
 
 
-def table(runs: Sequence[Run]) -> str:
-    rows = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+def speeds(runs: Sequence[Run]) -> str:
+    rows = []
     base = [run for run in runs if (run.workers, run.threads) == WAYS[0]]
     for way in WAYS:
         mine = [run for run in runs if (run.workers, run.threads) == way]
-        cells = [f"{way[0]} x {way[1]}", _spread(mine, lambda run: run.seconds, ".1f")]
+        cells = [f"{way[0]} x {way[1]}", spread([run.seconds for run in mine], ".1f")]
         for speed in (_whole_rate, _warm_rate):
             factor = statistics.median(map(speed, mine)) / statistics.median(map(speed, base))
-            cells += [_spread(mine, speed, ".2f"), f"{factor:.2f}"]
-        ratios = [ratio for run in mine for ratio in run.overhead]
-        cells.append(f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+            cells += [spread([speed(run) for run in mine]), f"{factor:.2f}"]
+        rows.append([*cells, spread([ratio for run in mine for ratio in run.overhead], ".3f")])
+    return table(HEAD, rows)
 
 
-def page(runs: Sequence[Run], command: str, videos: int, frames: int, size: str) -> str:
+def page(runs: Sequence[Run], videos: int, frames: int, size: str) -> str:
     loads = [run.load for run in runs]
     return f"""# Workers side by side
 
-`{command}`: {videos} videos of {frames} frames, {size}, on {os.cpu_count()} processors ({platform.machine()},
-Python {platform.python_version()}). Load before each run: {min(loads):.1f} to {max(loads):.1f} processes a processor.
+`{command()}`: {videos} videos of {frames} frames, {size}, on {machine()}.
+Load before each run: {min(loads):.1f} to {max(loads):.1f} processes a processor.
 Medians of {len(runs) // len(WAYS)} rounds, smallest and largest in brackets; x: as a multiple of 1 x 1.
 
-{table(runs)}
+{speeds(runs)}
 
 "Warm" leaves out each worker's first video, with which it starts Blender. The last column is the time from taking a
 warm video to its being published, as a multiple of the sum of its frames' times; the rest is sampling, building the
-scene, the check of the masks, and checksums.
-"""
+scene, the check of the masks, and checksums."""
 
 
 def _whole_rate(run: Run) -> float:
@@ -119,18 +110,12 @@ def _events(layout: Layout, name: str) -> list[dict]:
     return [json.loads(line) for line in layout.log(name).read_text(encoding="utf-8").splitlines()]
 
 
-def _spread(runs: Sequence[Run], value: Callable[[Run], float], form: str) -> str:
-    values = [value(run) for run in runs]
-    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "render_configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--videos", type=int, default=8, help="4 or more: each worker needs a warm one")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--results", type=Path, help="a Markdown file to write")
     options = parser.parse_args()
     if options.videos < 4:
         parser.error("--videos must be 4 or more")
@@ -140,11 +125,7 @@ def main() -> None:
             render(options.config, options.set, options.videos, workers, threads, Path(folder))
             for workers, threads in tqdm(WAYS * options.rounds, unit="run")
         ]
-    command = "python benchmarks/parallel.py " + shlex.join(sys.argv[1:])
-    text = page(runs, command.strip(), options.videos, video.frames, f"{video.width}x{video.height}")
-    print(text)
-    if options.results is not None:
-        options.results.write_text(text, encoding="utf-8")
+    publish(page(runs, options.videos, video.frames, f"{video.width}x{video.height}"), options.results)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Seconds a frame and peak memory of the propagation networks, against a plain formulation of the same networks.
 
-    python benchmarks/propagation.py                                   # everything, about an hour on two cores
-    python benchmarks/propagation.py --networks stm --frames 20 --objects 1 --readings top-k
-    python benchmarks/propagation.py --device cuda --dtype bfloat16
+    python -m benchmarks.propagation                                   # everything, about an hour on two cores
+    python -m benchmarks.propagation --networks stm --frames 20 --objects 1 --readings top-k
+    python -m benchmarks.propagation --device cuda --dtype bfloat16
 
 A frame is: encode the query, read the memory, decode, aggregate, and a fifth of a memory encoding (every fifth frame
 enters memory). The plain formulation loops over the objects, forms the whole THW x HW affinity of each, takes the
@@ -17,7 +17,6 @@ import copy
 import json
 import math
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -25,15 +24,13 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from models import checkpoint  # noqa: E402
-from models.aggregate import aggregate  # noqa: E402
-from models.backbone import prepare_for_inference  # noqa: E402
-from models.memory import KMN_SIGMA, Reading  # noqa: E402
-from models.propagation import Entry, Query  # noqa: E402
-from models.rde import RDE  # noqa: E402
-from models.stm import STM  # noqa: E402
+from models import checkpoint
+from models.aggregate import aggregate
+from models.backbone import prepare_for_inference
+from models.memory import KMN_SIGMA, Reading
+from models.propagation import Entry, Query
+from models.rde import RDE
+from models.stm import STM
 
 MEMORY_EVERY = 5
 STAGES = ("query", "read", "decode", "memory")

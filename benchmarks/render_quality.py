@@ -1,8 +1,8 @@
 """Time and picture quality of renderer settings, beside those of the published recipe.
 
-    python benchmarks/render_quality.py --out docs/results/render_quality.md
-    python benchmarks/render_quality.py --quick --out quick.md
-    python benchmarks/render_quality.py --try "bl30k_fast render.samples=32" --out trial.md
+    python -m benchmarks.render_quality --out docs/results/render_quality.md
+    python -m benchmarks.render_quality --quick --out quick.md
+    python -m benchmarks.render_quality --try "bl30k_fast render.samples=32" --out trial.md
 
 Renders a few frames of a few videos with every setting, through the project's own scene building and passes, in one
 Blender process of its own. The settings take turns in a shuffled order, and two stills in a row never show the
@@ -17,7 +17,6 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import random
 import shlex
 import subprocess
@@ -29,18 +28,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from bl30k_gen.cluster.dataset import sampler  # noqa: E402
-from bl30k_gen.cluster.worker import cached_asset  # noqa: E402
-from bl30k_gen.config import Config, load_config  # noqa: E402
-from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically  # noqa: E402
-from bl30k_gen.errors import UserError  # noqa: E402
-from bl30k_gen.library.catalogue import open_catalogue  # noqa: E402
-from bl30k_gen.scene import raster  # noqa: E402
-from bl30k_gen.scene.sampler import video_name  # noqa: E402
-from bl30k_gen.scene.spec import SceneSpec  # noqa: E402
+from benchmarks.page import ROOT, command, machine, table
+from bl30k_gen.cluster.dataset import sampler
+from bl30k_gen.cluster.worker import cached_asset
+from bl30k_gen.config import Config, load_config
+from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.scene import raster
+from bl30k_gen.scene.sampler import video_name
+from bl30k_gen.scene.spec import SceneSpec
 
 RECIPES = ROOT / "render_configs"
 BASELINE, SHIPPED = "bl30k", ("bl30k_fast", "bl30k_turbo")
@@ -217,9 +214,9 @@ def _run_child(steps: list[dict[str, Any]], threads: int, work: Path) -> list[di
     work.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
     write_atomically(job, json.dumps({"threads": threads, "steps": steps, "answer": str(answer)}))
-    command = [sys.executable, __file__, "--child", str(job)]
+    call = [sys.executable, "-m", "benchmarks.render_quality", "--child", str(job)]
     with open(log, "wb") as output:
-        ended = subprocess.run(command, stdout=output, stderr=output)
+        ended = subprocess.run(call, stdout=output, stderr=output)
     if not answer.exists():
         raise UserError(f"Blender ended early (exit code {ended.returncode})", f"see {log}")
     return json.loads(answer.read_text())
@@ -288,10 +285,8 @@ def _report(
     problems: list[str],
 ) -> str:
     base = measured[BASELINE]
-    rows = [
-        "| setting | time | wall time | whole | objects | SSIM | stored: whole | stored: objects | stored: SSIM |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    qualities = ("whole", "objects", "SSIM", "stored: whole", "stored: objects", "stored: SSIM")
+    rows = []
     for name, stills in measured.items():
         if name == BASELINE:
             continue
@@ -305,24 +300,23 @@ def _report(
         cells = [_spread(share("seconds"), ".2f"), _spread(share("wall"), ".2f")]
         cells += [_spread(against(f), "+.4f" if "ssim" in f else "+.2f")
                   for f in ("whole", "objects", "ssim", "jpeg", "jpeg_objects", "jpeg_ssim")]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    seconds = ["| setting | RGB still, s | wall, s | mask still, s | mask : RGB |", "|---|---|---|---|---|"]
+        rows.append([name, *cells])
+    seconds = []
     for name, stills in measured.items():
         values = stills.values()
         cells = [_spread([getattr(s, f) for s in values], ".2f") for f in ("seconds", "wall", "mask_seconds")]
-        seconds.append(f"| {name} | {' | '.join(cells)} | {_spread([s.mask_seconds / s.seconds for s in values])} |")
+        seconds.append([name, *cells, _spread([s.mask_seconds / s.seconds for s in values])])
     absolute = [f"{label} {_spread([getattr(s, f) for s in base.values()], form)}" for label, f, form in (
         ("PSNR of the whole frame", "whole", ".1f"), ("of object pixels", "objects", ".1f"),
         ("SSIM", "ssim", ".4f"), ("stored as JPEG, PSNR", "jpeg", ".1f"),
         ("of object pixels", "jpeg_objects", ".1f"), ("SSIM", "jpeg_ssim", ".4f"))]
-    command = shlex.join(["python", "benchmarks/render_quality.py", *sys.argv[1:]])
     loads = " to ".join(f"{one:.1f}" for one, *_ in load)
     return "\n".join([
         "# Time and quality of the renderer's settings",
         "",
-        f"`{command}`",
+        f"`{command()}`",
         "",
-        f"{_machine()}, {options.threads} threads; load average of the machine {loads}. "
+        f"{machine()}, {options.threads} threads; load average of the machine {loads}. "
         f"Videos {', '.join(spec.name for spec in specs)}, frames {', '.join(map(str, frames))}, "
         f"{options.size[0]}x{options.size[1]}, each still {options.rounds} times, against {options.reference} "
         "samples without denoising. Smallest / median / largest over the frames.",
@@ -331,11 +325,11 @@ def _report(
         "",
         f"Share of `{BASELINE}`'s time for an RGB still, and difference from its quality (dB, SSIM):",
         "",
-        *rows,
+        table(("setting", "time", "wall time", *qualities), rows),
         "",
         "Seconds a still (processor time, all threads together, unless called wall):",
         "",
-        *seconds,
+        table(("setting", "RGB still, s", "wall, s", "mask still, s", "mask : RGB"), seconds),
         "",
         f"Building a scene of {specs[0].video.frames} frames: {_spread(built, '.1f')} s (wall). "
         f"Masks beside the rasteriser: {'; '.join(problems) or 'no problem found'}.",
@@ -345,13 +339,6 @@ def _report(
 
 def _spread(values: list[float], form: str = ".2f") -> str:
     return " / ".join(format(f(values), form) for f in (np.min, np.median, np.max))
-
-
-def _machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
-              ] if cpuinfo.exists() else []
-    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
 
 
 # --- The rendering side: the only part that knows Blender -------------------------------------------------------

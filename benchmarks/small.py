@@ -1,10 +1,6 @@
-"""What the campaigns with small networks share: their training, their scores, and the page of results."""
+"""What the campaigns with small networks share: their training, their scores, and their pages."""
 
 import io
-import os
-import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from benchmarks.page import command, load, machine, publish
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
@@ -22,7 +19,8 @@ from models import checkpoint
 from training.config import Stage, load_stage
 from training.data.mixture import Mixture, Order, loader
 from training.distributed import processes
-from training.trainer import Trainer, build_network, build_step
+from training.network import build_network, build_step
+from training.trainer import Trainer
 
 PRESET = Path(__file__).with_name("small.yaml")
 
@@ -98,24 +96,11 @@ def shrink(dataset: Path, out: Path, short_side: int) -> Path:
     return out
 
 
-def write_page(out: Path, title: str, lines: Sequence[str], load: float) -> None:
+def write_page(out: Path, title: str, lines: Sequence[str], load_before: float) -> None:
     """A page of ``docs/results``: what was run, where, and what came out."""
-    text = [
-        f"# {title}",
-        "",
-        f"`python {' '.join(map(shlex.quote, sys.argv))}` on {os.cpu_count()} cores ({platform.machine()}), one "
-        f"thread, Python {platform.python_version()}, torch {torch.__version__}, load {load:.0f} at the start "
-        f"and {os.getloadavg()[0]:.0f} at the end.",
-        "",
-        *lines,
-    ]
-    files.write_atomically(out, "\n".join(text) + "\n")
-    print("\n".join(text))
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Markdown."""
-    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
+    where = f"{machine('torch')}, one thread, load (processes a processor) {load_before:.1f} at the start"
+    head = [f"# {title}", "", f"`{command()}` on {where} and {load():.1f} at the end.", ""]
+    publish("\n".join([*head, *lines]), out)
 
 
 def axes_of(width: float, height: float, **settings) -> tuple[Figure, Axes]:

@@ -1,7 +1,7 @@
 """How many training steps a second, against a plain float32 step; and whether both give the same losses.
 
-    python benchmarks/train_step.py --size 192 --batch 2 [--results docs/results/train_step.md]
-    python benchmarks/train_step.py --device cuda --dtype bfloat16 --set runtime.compile=true
+    python -m benchmarks.train_step --size 192 --batch 2 [--results docs/results/train_step.md]
+    python -m benchmarks.train_step --device cuda --dtype bfloat16 --set runtime.compile=true
 
 The plain step is STCN's as the field writes it: frame by frame and object by object, in float32. Ours is what
 ``train.py run stcn/bl30k`` does: all frames encoded as one batch, objects batched, what depends on the image alone
@@ -9,32 +9,23 @@ computed once, and whatever ``--set runtime...`` asks for. Both are whole iterat
 drawn discs. They begin with the same weights, see the same batches, and take turns.
 """
 
-import argparse
 import copy
-import os
-import platform
-import shlex
-import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torchvision.models.resnet import BasicBlock, Bottleneck  # noqa: E402
-
-from bl30k_gen.dataset.files import write_atomically  # noqa: E402
-from models.propagation import Entry, Query  # noqa: E402
-from models.stcn import STCN  # noqa: E402
-from training.config import Stage, load_stage  # noqa: E402
-from training.data.sample import Batch  # noqa: E402
-from training.forward import decode, masks_of  # noqa: E402
-from training.losses import bootstrapped_cross_entropy  # noqa: E402
-from training.trainer import build_network, build_step, choose_precision  # noqa: E402
+from benchmarks.page import command, load, machine, parser_of, publish, spread, table
+from models.propagation import Entry, Query
+from models.stcn import STCN
+from training.config import Stage, load_stage
+from training.data.sample import Batch
+from training.forward import decode, masks_of
+from training.losses import bootstrapped_cross_entropy
+from training.network import build_network, build_step
+from training.trainer import choose_precision
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SHARE = 0.5
@@ -147,7 +138,7 @@ def _plain_runtime(stage: Stage):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=[*PRECISIONS], help="of our step's autocast")
     parser.add_argument("--size", type=int, default=384, help="side of the crop")
@@ -155,10 +146,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of each way, timed")
     parser.add_argument("--warm-up", type=int, default=3, help="steps before these")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    device, load = torch.device(arguments.device), os.getloadavg()[0]
+    device, before = torch.device(arguments.device), load()
     settings = [f"size={arguments.size}", f"batch={arguments.batch}", "imagenet=none", "optimiser.learning_rate=1e-4"]
     stage = load_stage("stcn/bl30k", [*settings, *arguments.overrides])
     ways = build(stage, device, arguments.dtype)
@@ -169,37 +159,29 @@ def main() -> None:
     timed = {label: way.seconds[arguments.warm_up :] for label, way in ways.items()}
     ratios = [plain / ours for plain, ours in zip(timed["plain"], timed["ours"], strict=True)]
     apart = max(abs(a - b) / a for a, b in zip(ways["plain"].losses, ways["ours"].losses, strict=True))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, one thread"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "one thread"
     clock = "wall clock" if device.type == "cuda" else "processor time"
     lines = [
         "# Training steps a second",
         "",
-        f"`python {' '.join(map(shlex.quote, sys.argv))}` on {name}, torch {torch.__version__}, load {load:.0f}.",
+        f"`{command()}` on {name}, {machine('torch')}, load {before:.1f} processes a processor.",
         "",
         f"STCN with ResNet-50, {stage.batch} samples of {stage.frames} frames and {stage.objects} objects, crops of "
         f"{stage.size}; {arguments.steps} steps of each way in turns, by {clock}: median (smallest to largest).",
         "",
-        "| way | steps a second | times the plain one |",
-        "|---|---|---|",
     ]
+    rows = []
     for label, seconds in timed.items():
-        rates = [1 / s for s in seconds]
         gain = ratios if label == "ours" else [1.0]
-        lines.append(f"| {label} | {_spread(rates, 3)} | {_spread(gain, 2)} |")
+        rows.append([label, spread([1 / s for s in seconds], ".3f"), spread(gain)])
     first, last = ways["plain"].losses[0], ways["plain"].losses[-1]
     lines += [
+        table(("way", "steps a second", "times the plain one"), rows),
         "",
         f"The losses differ by at most {apart:.1e} of their value over {len(way.losses)} steps, which bring them "
         f"from {first:.3f} to {last:.3f}.",
     ]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if arguments.results:
-        write_atomically(arguments.results, text)
-
-
-def _spread(values: list[float], digits: int) -> str:
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    publish("\n".join(lines), arguments.results)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,16 @@ Any folder of images with masks will do as data. The same data give the same pic
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bl30k_gen.dataset.files import encode_jpeg, write_atomically  # noqa: E402
-from training import pictures  # noqa: E402
-from training.config import Stage, load_stage  # noqa: E402
-from training.data.mixture import Draw, Mixture  # noqa: E402
+from bl30k_gen.dataset.files import encode_jpeg, write_atomically
+from training import pictures
+from training.config import Stage, load_stage
+from training.data.mixture import Draw, Mixture
 
 WIDTH = 1200
 HIDE = "augmentation.hide_and_seek={cells: 24, chance: [0.1, 0.5]}"

@@ -1,6 +1,6 @@
 """Contact sheets of the variants, for the documentation: a few frames along the full paths of a few videos.
 
-    python benchmarks/variant_pictures.py --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
+    python -m benchmarks.variant_pictures --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
 """
 
 import argparse

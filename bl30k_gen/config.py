@@ -6,58 +6,31 @@ another YAML (relative to the one that says it) whose values are kept where the 
 radians, watts; see each field.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from bl30k_gen import settings
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import apply_override, read_layers
+from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Whole = Annotated[int, Field(ge=0)]
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 Store = Literal["folder", "tar", "hdf5"]
 
 
-class Section(BaseModel):
-    """A group of keys: unknown ones are refused, values cannot change after loading.
-
-    A key whose default is None is not stored while it is None, so that what does not use it stays as it was.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Section(settings.Section):
+    """A key whose default is None is not stored while it is None, so that what does not use it stays as it was."""
 
     @model_serializer(mode="wrap")
     def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
         return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
-
-
-AnySection = TypeVar("AnySection", bound=Section)
-
-
-def _ordered(interval: tuple[float, float]) -> tuple[float, float]:
-    if interval[0] > interval[1]:
-        raise ValueError(f"{list(interval)} must be [smallest, largest]")
-    return interval
 
 
 class Range(BaseModel):
@@ -78,7 +51,7 @@ class Range(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> "Range":
-        _ordered((self.low, self.high))
+        settings.ordered((self.low, self.high))
         return self
 
 
@@ -132,7 +105,7 @@ class Deformation(Section):
 
 
 class Objects(Section):
-    count: tuple[Count, Count]  # fewest and most a video
+    count: CountInterval  # fewest and most a video
     frustum: Frustum
     scale: Range  # at the start, per axis, of a model with a unit diagonal
     clearance: NonNegative  # metres between two paths below which the later one is redrawn
@@ -144,7 +117,6 @@ class Objects(Section):
 
     @model_validator(mode="after")
     def _in_order(self) -> "Objects":
-        _ordered(self.count)
         if self.count[1] > 254:
             raise ValueError("count: a mask has ids for 254 objects at most")
         if self.scale.low <= 0:
@@ -184,7 +156,7 @@ class Camera(Section):
 
 
 class Lights(Section):
-    count: tuple[Count, Count]
+    count: CountInterval
     radius: Positive  # metres, of the sphere on which they sit
     size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
@@ -344,8 +316,9 @@ class Config(Section):
         return {key: value for key, value in self.flat().items() if not key.startswith("runtime.")}
 
     def flat(self) -> dict[str, Any]:
-        """All of it, as ``{dotted key: value}``."""
-        return flatten(self.model_dump(mode="json"))
+        """All of it, as ``{dotted key: value}``; a section in which nothing is set is as good as none."""
+        flat = settings.flatten(_ranges_to_pairs(self.model_dump(mode="json")))
+        return {key: value for key, value in flat.items() if value != {}}
 
     def digest(self) -> str:
         """SHA-256 of ``identity()``; equal digests mean the same dataset (given the same assets)."""
@@ -358,8 +331,13 @@ class Config(Section):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a recipe; see ``load_section``."""
-    return load_section(Config, path, overrides)
+    """Read a recipe, follow ``extends:``, apply ``key=value`` overrides, validate.
+
+    Raises:
+        UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
+            range.
+    """
+    return settings.load_section(Config, Path(path), overrides, "give --config one of render_configs/*.yaml")
 
 
 def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -367,26 +345,10 @@ def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ())
     try:
         values = yaml.safe_load(text)
         for override in overrides:
-            apply_override(values, override)
+            settings.apply_override(values, override)
         return Config.model_validate(values)
     except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{source} is not valid ({str(error).splitlines()[0]})", "restore the file") from None
-
-
-def load_section(kind: type[AnySection], path: str | Path, overrides: Sequence[str] = ()) -> AnySection:
-    """Read a YAML, follow ``extends:``, apply ``key=value`` overrides, validate.
-
-    Raises:
-        UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
-            range.
-    """
-    values = read_layers(Path(path), "give --config one of render_configs/*.yaml")
-    for override in overrides:
-        apply_override(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, str(path), kind) from None
 
 
 def draft_of(config: Config) -> Config:
@@ -411,49 +373,9 @@ def draft_of(config: Config) -> Config:
     )
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one mapping with dotted keys, ranges as pairs."""
-    flat: dict[str, Any] = {}
-    for key, value in _ranges_to_pairs(values).items():
-        if isinstance(value, dict):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def difference(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """``{dotted key: (our value, their value)}`` where two flat mappings differ; a missing value is None."""
-    keys = sorted(ours.keys() | theirs.keys())
-    return {k: (ours.get(k), theirs.get(k)) for k in keys if ours.get(k) != theirs.get(k)}
-
-
 def _ranges_to_pairs(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"low", "high"}:
             return [value["low"], value["high"]]
         return {k: _ranges_to_pairs(v) for k, v in value.items()}
     return value
-
-
-def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        keys.append(prefix + name)
-        for inner in (field.annotation, *get_args(field.annotation)):
-            if isinstance(inner, type) and issubclass(inner, Section):
-                keys += _known_keys(inner, f"{prefix}{name}.")
-    return keys
-
-
-def _explain(error: ValidationError, source: str, kind: type[Section]) -> UserError:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _known_keys(kind), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "known are " + ", ".join(kind.model_fields)
-        return UserError(f"config {source}: unknown key {key}", hint)
-    if first["type"] == "missing":
-        return UserError(f"config {source}: key {key} is missing", "add it, or `extends:` a recipe that has it")
-    message = first["msg"].removeprefix("Value error, ")
-    return UserError(f"config {source}: {key} = {first['input']!r}", message[0].lower() + message[1:])

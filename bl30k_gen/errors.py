@@ -1,11 +1,17 @@
-"""The exceptions for what the user can mend."""
+"""What the user can mend, and what the two doors (``generate.py``, ``train.py``) make of it."""
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable
+
+MISTAKE, STOPPED = 2, 143
+"""Exit codes: the user can mend it; SIGTERM came, and the same command goes on."""
 
 
 class UserError(Exception):
     """Something outside the program is wrong: a path, a key, a file, a full disk.
 
-    ``what`` names the file or key, ``remedy`` says what to do. Raised anywhere, caught only at the doors
-    (``generate.py``, ``train.py``), where it becomes one line on standard error and exit code 2.
+    ``what`` names the file or key, ``remedy`` says what to do. Raised anywhere, caught only at the doors.
     """
 
     def __init__(self, what: str, remedy: str):
@@ -17,5 +23,20 @@ class UserError(Exception):
         return f"{self.what}: {self.remedy}"
 
 
+def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for a name that is unknown: the known one that is most like it, or ``otherwise``."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
 class DiskFull(UserError):
     """There is no space (or quota) left. Nothing else will work either, so whoever works in a loop stops."""
+
+
+def run_door(commands: Callable[[], None]) -> None:
+    """Run a command line: a UserError becomes one line on standard error and exit code 2."""
+    try:
+        commands()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)

@@ -1,14 +1,47 @@
-"""Layered YAML settings, for render configurations and training stages alike: ``extends:``, then ``key=value``."""
+"""Settings in YAML, for render configurations and training stages alike.
 
-from collections.abc import Callable
+A file is read over the one that it ``extends``, ``key=value`` changes it, and a ``Section`` validates the outcome: a
+typed, frozen group of keys.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 Values = dict[str, Any]
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+
+
+def ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    """``pair``, if its smaller number is the first. Raises ValueError."""
+    if pair[0] > pair[1]:
+        raise ValueError("must be [smallest, largest]")
+    return pair
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(ordered)]
+WholeInterval = Annotated[tuple[Whole, Whole], AfterValidator(ordered)]  # both ends count
+CountInterval = Annotated[tuple[Count, Count], AfterValidator(ordered)]
+
+
+class Section(BaseModel):
+    """A group of keys: unknown ones are refused, values cannot change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def read_yaml(path: Path, remedy: str) -> Values:
@@ -93,3 +126,78 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def load_section(kind: type[AnySection], path: Path, overrides: Iterable[str], remedy: str) -> AnySection:
+    """Read a YAML, follow ``extends:``, apply ``key=value`` overrides, validate.
+
+    Raises:
+        UserError: as ``read_layers``, or a key is unknown (with the nearest known one), or a value is out of range.
+    """
+    values = read_layers(path, remedy)
+    for override in overrides:
+        apply_override(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, f"config {path}", known_keys(kind)) from None
+
+
+def known_keys(kind: type[Section], prefix: str = "") -> list[str]:
+    """Every key that may be set in a section, and in the sections in it, with dots."""
+    keys: list[str] = []
+    for name, field in kind.model_fields.items():
+        keys.append(prefix + name)
+        for inner in _sections_of(field.annotation):
+            keys += known_keys(inner, f"{prefix}{name}.")
+    return keys
+
+
+def _sections_of(annotation: Any) -> list[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType):
+        return [inner for part in get_args(annotation) for inner in _sections_of(part)]
+    return []
+
+
+def explain(error: ValidationError, source: str, known: list[str], key: str | None = None) -> UserError:
+    """The first mistake in what was read, in one line.
+
+    Args:
+        source: what was read.
+        known: the keys that there are.
+        key: the mistake's place, where pydantic's own has more in it than keys.
+    """
+    first, (found, message) = error.errors(include_url=False)[0], first_mistake(error)
+    key = found if key is None else key
+    if first["type"] == "extra_forbidden":
+        hint = nearest(key, known, "known are " + ", ".join(k for k in known if "." not in k))
+        return UserError(f"{source}: unknown key {key}", hint)
+    if first["type"] == "missing":
+        return UserError(f"{source}: key {key} is missing", "add it, or `extends:` a file that has it")
+    what = f"{source}: {key} = {first['input']!r}" if key else source
+    return UserError(what, message[0].lower() + message[1:])
+
+
+def first_mistake(error: ValidationError) -> tuple[str, str]:
+    """(its key with dots, what is wrong); the key is empty where it is the whole that does not fit."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
+
+
+def flatten(values: Values, prefix: str = "") -> Values:
+    """Nested mappings as one mapping with dotted keys."""
+    flat: Values = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def difference(ours: Values, theirs: Values) -> dict[str, tuple[Any, Any]]:
+    """``{dotted key: (our value, their value)}`` where two flat mappings differ; a missing value is None."""
+    keys = sorted(ours.keys() | theirs.keys())
+    return {k: (ours.get(k), theirs.get(k)) for k in keys if ours.get(k) != theirs.get(k)}

@@ -11,7 +11,8 @@ from training import pictures
 from training.config import Stage
 from training.data.mixture import Mixture, Order
 from training.distributed import processes
-from training.trainer import AnyBatch, build_network, build_step, choose_precision, open_validation
+from training.network import AnyBatch, build_network, build_step
+from training.trainer import choose_precision, open_validation
 
 SHOWN = 4
 GIB = 2**30

@@ -58,7 +58,7 @@ def _network(folder: RunFolder, stage, which: Which) -> tuple[torch.nn.Module, s
     states = folder.states()
     if not states:
         raise UserError(f"{folder.root} has no network yet", "train it to its first saved state")
-    from training.trainer import build_network
+    from training.network import build_network
 
     state = read_state(states[-1])
     network = build_network(stage.model_copy(update={"imagenet": "none"}), None)

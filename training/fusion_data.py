@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes, write_json
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import index_shard
@@ -171,4 +171,4 @@ def _claim(path: Path, record: dict) -> None:
                 raise UserError(
                     f"{path.parent} was made with {key} = {before.get(key)}, not {value}", "choose another --out"
                 )
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    write_json(path, record)

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from training.config import PROPAGATION, Stage, VideoSource, load_stage
+from training.config import PROPAGATION, Stage, load_stage
 from training.data.mixture import Mixture, Order
+from training.data.settings import VideoSource
 from training.data.videos import choose_videos
 from training.distributed import Processes
 from training.dry_run import dry_run

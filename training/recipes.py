@@ -1,17 +1,15 @@
 """Recipes: by name, the stages to train one after the other, and between them fusion data and evaluation."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import apply_override, merge, read_layers
-from training.config import PRESETS, PROPAGATION, ROOT, find, load_stage, preset_names
-from training.section import Count, Section
+from bl30k_gen.settings import Count, Section, apply_override, first_mistake, merge, read_layers
+from training.config import PROPAGATION, load_stage
+from training.shelf import PRESETS, RECIPES
 
-RECIPES = ROOT / "recipes"
 REMEDY = "see `train.py list` for recipes"
 
 _KEYS = ("fusion.", "fusion_data.", "evaluate.")
@@ -78,10 +76,6 @@ class Recipe(Section):
     steps: Annotated[list[Step], Field(min_length=1)]
 
 
-def recipe_names() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
 def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = None) -> Recipe:
     """A recipe by its name, or from a YAML file of one's own.
 
@@ -93,10 +87,10 @@ def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = N
     Raises:
         UserError: there is no such recipe, or it does not fit.
     """
-    values = read_layers(find(name, RECIPES, "recipe", recipe_names()), REMEDY, _locate)
+    values = read_layers(RECIPES.find(name), REMEDY, RECIPES.locate)
     changes: dict[str, Any] = {}
-    if preset is not None and f"{preset}-pipeline" in preset_names():
-        changes = read_layers(PRESETS / f"{preset}-pipeline.yaml", REMEDY)
+    if preset is not None and f"{preset}-pipeline" in PRESETS.names():
+        changes = read_layers(PRESETS.find(f"{preset}-pipeline"), REMEDY)
     for override in divide_overrides(overrides)[0]:
         apply_override(changes, override)
     values = merge(values, {"fusion": changes.pop("fusion")} if "fusion" in changes else {})
@@ -107,9 +101,8 @@ def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = N
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"recipe {name}: {key}", first["msg"]) from None
+        key, mistake = first_mistake(error)
+        raise UserError(f"recipe {name}: {key}", mistake) from None
     return _without_fusion(recipe) if recipe.fusion and recipe.fusion.kind == "linear" else recipe
 
 
@@ -140,8 +133,3 @@ def _without_fusion(recipe: Recipe) -> Recipe:
 
 def _network(step: StageStep) -> str:
     return load_stage(step.stage).network
-
-
-def _locate(folder: Path, base: str) -> Path:
-    """What ``extends`` names: a recipe of the project, or a file beside the one that says it."""
-    return RECIPES / f"{base}.yaml" if base in recipe_names() else folder / base

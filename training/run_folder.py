@@ -26,8 +26,8 @@ from pydantic import ValidationError
 
 from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import read_yaml
-from training.config import Stage, flatten
+from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
+from training.config import Stage
 
 FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[1]
@@ -53,14 +53,11 @@ class RunFolder:
             UserError: the folder holds a run with other numbers, naming the first that differs.
         """
         if self.config.exists():
-            theirs = self.stage().identity()
-            ours = stage.identity()
-            for key in sorted(ours.keys() | theirs.keys()):
-                if ours.get(key) != theirs.get(key):
-                    raise UserError(
-                        f"{self.root} holds a run with {key} = {theirs.get(key)}, not {ours.get(key)}",
-                        "go on with the same numbers, or choose another --out",
-                    )
+            for key, (ours, theirs) in difference(stage.identity(), self.stage().identity()).items():
+                raise UserError(
+                    f"{self.root} holds a run with {key} = {theirs}, not {ours}",
+                    "go on with the same numbers, or choose another --out",
+                )
         write_atomically(self.config, stage.to_yaml())
 
     def stage(self) -> Stage:
@@ -69,8 +66,8 @@ class RunFolder:
         try:
             return Stage.model_validate(values)
         except ValidationError as error:
-            key = ".".join(map(str, error.errors()[0]["loc"]))
-            raise UserError(f"{self.config} is of another version ({key})", "choose another folder") from None
+            version = f"{self.config} is of another version ({first_mistake(error)[0]})"
+            raise UserError(version, "choose another folder") from None
 
     def read_environment(self) -> dict[str, Any]:
         """What the latest start wrote down. Raises UserError if it did not come so far."""

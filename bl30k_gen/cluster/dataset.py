@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bl30k_gen.cluster.worker import cached_asset
-from bl30k_gen.config import Config, difference, load_config
+from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.card import citation, dataset_card
-from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.library.catalogue import Asset, Catalogue
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import read_spec
+from bl30k_gen.settings import difference
 
 SCENES = "scenes"
 KINDS = ("model", "texture", "background")
@@ -65,7 +66,7 @@ def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> No
     if not layout.config.exists():
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
         write_atomically(layout.citation, citation(config.digest()))
-        write_atomically(record, json.dumps(assets, indent=1) + "\n")
+        write_json(record, assets)
         write_atomically(layout.config, config.to_yaml())
 
 

@@ -18,9 +18,10 @@ import yaml
 from pydantic import Field
 
 from bl30k_gen.cluster.worklist import read_indices, take_shard
-from bl30k_gen.config import Count, Device, Section, Whole, load_section
+from bl30k_gen.config import Device
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import Count, Section, Whole, load_section
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ROOT / "slurm"
@@ -244,4 +245,4 @@ def _ask(*command: str, timeout: float = 300.0) -> str:
 
 def load_settings(path: Path | None, overrides: list[str]) -> Settings:
     """Read settings; ``None`` names ``slurm/cpu.yaml``. Raises UserError."""
-    return load_section(Settings, path or SETTINGS / "cpu.yaml", overrides)
+    return load_section(Settings, path or SETTINGS / "cpu.yaml", overrides, "give --slurm one of slurm/*.yaml")

@@ -4,12 +4,14 @@ import contextlib
 import errno
 import hashlib
 import io
+import json
 import os
 import secrets
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -51,6 +53,11 @@ def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) 
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """As ``write_atomically``: ``value`` as JSON that people can read, too."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
 def temporary_name(path: Path) -> Path:

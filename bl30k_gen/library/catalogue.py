@@ -3,7 +3,6 @@
 An asset's id does not say where its folder lies, so the same assets give the same videos on every machine.
 """
 
-import difflib
 import hashlib
 import json
 import logging
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from bl30k_gen.config import Assets
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.library import folder, index, procedural, shapenet
 from bl30k_gen.library.manifest import Manifest
 from bl30k_gen.library.measure import Shape
@@ -74,8 +73,7 @@ class Catalogue:
         """The asset with this id. Raises UserError with the nearest known id if there is none."""
         known = {asset.id: asset for asset in self.of(kind)}
         if id not in known:
-            near = difflib.get_close_matches(id, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the catalogue holds {len(known)}, such as {min(known)}"
+            hint = nearest(id, known, f"the catalogue holds {len(known)}, such as {min(known)}")
             raise UserError(f"no {kind} {id} in assets.{kind}s", hint)
         return known[id]
 

@@ -1,12 +1,11 @@
 """Which of the assets that are there a build draws from: by category, id, size and licence."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from bl30k_gen.config import Selection
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.library.licence import fits, parse_requirement
 from bl30k_gen.seeding import rng
 
@@ -55,8 +54,7 @@ def find_categories(wanted: Iterable[str], categories: Iterable[str], names: Cat
     found: set[str] = set()
     for name in wanted:
         if name.lower() not in meant:
-            near = difflib.get_close_matches(name.lower(), meant, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(meant)[:8])}"
+            hint = nearest(name.lower(), meant, f"there is {', '.join(sorted(meant)[:8])}")
             raise UserError(f"no models of category {name}", hint)
         found |= meant[name.lower()]
     return found
@@ -83,8 +81,7 @@ def _matching(models: "list[Asset]", patterns: list[str], key: str) -> set[str]:
     for pattern in patterns:
         fitting = {pattern} & exact or {id for id in exact if fnmatchcase(id, pattern)}
         if not fitting:
-            near = difflib.get_close_matches(pattern, exact, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see `generate.py assets list --models`"
+            hint = nearest(pattern, exact, "see `generate.py assets list --models`")
             raise UserError(f"assets.select.{key}: {pattern} fits no model", hint)
         found |= fitting
     return found

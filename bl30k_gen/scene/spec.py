@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.config import Image, Limits, NonNegative, Positive, Render, Section, Video, Whole
+from bl30k_gen.config import Image, Limits, Render, Section, Video
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import NonNegative, Positive, Whole, first_mistake
 
 SCHEMA_VERSION = 1
 DIGITS = 6  # decimals of every sampled number: micrometres; hides the last bits, in which machines may differ
@@ -169,9 +170,8 @@ def parse_spec(values: dict[str, Any], source: str) -> SceneSpec:
     try:
         return SceneSpec.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the scene"
-        raise UserError(f"scene {source}: {key}", first["msg"].removeprefix("Value error, ")) from None
+        key, mistake = first_mistake(error)
+        raise UserError(f"scene {source}: {key or 'the scene'}", mistake) from None
 
 
 def read_spec(path: str | Path) -> SceneSpec:

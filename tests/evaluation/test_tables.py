@@ -15,9 +15,10 @@ from models.s2m import S2M, S2MConfig
 from training.evaluation import bench as bench_module
 from training.evaluation import components, measures
 from training.evaluation.bench import Bench
-from training.evaluation.table_recipe import load_table, table_names
+from training.evaluation.table_recipe import load_table
 from training.evaluation.tables import ablate
 from training.inference.segment import checked_options
+from training.shelf import TABLES
 
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
 
@@ -88,7 +89,7 @@ def numbers(table):
 
 def test_shipped_recipes_load_and_their_options_fit():
     networks = {kind: checkpoint.build(kind, SMALL) for kind in ("stm", "stcn", "rde")}
-    for name in table_names():
+    for name in TABLES.names():
         for row in load_table(name).expanded():
             if row.network:
                 checked_options(networks[row.network.split("-")[0]], **row.options)

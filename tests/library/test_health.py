@@ -1,6 +1,5 @@
 """Checks of assets: what is found, what is remembered, and that nothing an asset does reaches the parent."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from benchmarks import fuzz_assets
 from bl30k_gen.cluster import dataset
 from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Assets, Limits, load_config
@@ -189,13 +189,9 @@ def test_the_command_says_what_is_wrong(folder, generate):
 
 
 def test_a_slice_of_the_fuzzing_campaign(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("fuzz_assets", ROOT / "benchmarks/fuzz_assets.py")
-    fuzz = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "fuzz_assets", fuzz)
-    spec.loader.exec_module(fuzz)
-    for name in (fuzz.ELSEWHERE, fuzz.INSIDE):
+    for name in (fuzz_assets.ELSEWHERE, fuzz_assets.INSIDE):
         monkeypatch.setenv(name, "")  # which the campaign sets
-    *_, result = fuzz.campaign(200, seed=1, scratch=tmp_path, bounds=BOUNDS)
+    *_, result = fuzz_assets.campaign(200, seed=1, scratch=tmp_path, bounds=BOUNDS)
     assert result.ok, result.fatal + result.elsewhere
     verdicts = sum(result.counts.values(), start=type(result.counts[".obj"])())
     assert verdicts["refused"] > 50 and verdicts["loaded"] > 10, "the damage is neither nothing nor everything"
@@ -209,9 +205,8 @@ def test_the_campaign_notices_what_is_read_elsewhere(tmp_path):
     (tmp_path / "secret.png").write_bytes((inside / "a.png").read_bytes())
     notes = tmp_path / "notes.txt"
     notes.touch()
-    child = (sys.executable, str(ROOT / "benchmarks/fuzz_assets.py"), "--child")
-    environment = {"BL30K_FUZZ_ELSEWHERE": str(notes), "BL30K_FUZZ_INSIDE": str(inside)}
-    with pytest.MonkeyPatch.context() as patch, Inspector(BOUNDS, child) as inspector:
+    environment = {fuzz_assets.ELSEWHERE: str(notes), fuzz_assets.INSIDE: str(inside)}
+    with pytest.MonkeyPatch.context() as patch, Inspector(BOUNDS, fuzz_assets.CHILD) as inspector:
         for name, value in environment.items():
             patch.setenv(name, value)
         assert inspector.examine(str(inside / "a.png"), "texture", LIMITS).refused == ""

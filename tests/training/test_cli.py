@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from bl30k_gen.errors import UserError
 from training.cli import app
-from training.config import stage_names
 from training.run_folder import RunFolder
+from training.shelf import STAGES
 
 ROOT = Path(__file__).parents[2]
 FEW = ["--preset", "tiny", "--device", "cpu", "--set", "iterations=2", "--set", "batch=1"]
@@ -39,7 +39,7 @@ def test_list_names_every_stage_and_recipe():
     text = call("list")
     assert "stcn/static" in text and "stcn-static-bl30k-vos" in text and "youtube" in text
     answer = json.loads(call("list", "--json"))
-    assert sorted(answer["stages"]) == stage_names() and answer["stages"]["stm/vos"]["iterations"] == 150_000
+    assert sorted(answer["stages"]) == STAGES.names() and answer["stages"]["stm/vos"]["iterations"] == 150_000
 
 
 def test_dry_run_shows_numbers_data_and_a_picture(videos, tmp_path):

@@ -2,11 +2,13 @@ import pytest
 import yaml
 
 from bl30k_gen.errors import UserError
-from training.config import Stage, flatten, load_stage, stage_names
+from bl30k_gen.settings import flatten
+from training.config import Stage, load_stage
 from training.recipes import load_recipe
+from training.shelf import STAGES
 
 
-@pytest.mark.parametrize("name", stage_names())
+@pytest.mark.parametrize("name", STAGES.names())
 def test_every_stage_loads_and_reads_back(name):
     stage = load_stage(name)
     assert Stage.model_validate(yaml.safe_load(stage.to_yaml())) == stage
@@ -30,7 +32,7 @@ def test_the_published_numbers():
     }
     rows |= {"fusion/bl30k": (24, 30_000, 1e-4, [20_000]), "fusion/davis": (24, 10_000, 1e-4, [7_500])}
     rows |= {"s2m/static": (32, 80_000, 1e-4, [])}
-    assert sorted(rows) == stage_names()
+    assert sorted(rows) == STAGES.names()
     for name, row in rows.items():
         stage = load_stage(name)
         rate, decay_at = stage.optimiser.learning_rate, stage.optimiser.decay_at

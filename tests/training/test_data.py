@@ -12,12 +12,13 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.config import Curriculum, FrameChange, Jitter, Warp, load_stage
+from training.config import load_stage
 from training.data import pictures, sampling
 from training.data.images import find_pairs
 from training.data.mixture import Draw, Mixture, Order, largest_distance, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
+from training.data.settings import Curriculum, FrameChange, Jitter, Warp
 from training.data.videos import Geometry
 
 STILL = [

@@ -20,8 +20,9 @@ from training.data.mixture import Draw, Mixture
 from training.distributed import Processes
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
+from training.network import build_network
 from training.run_folder import RunFolder
-from training.trainer import Trainer, build_network
+from training.trainer import Trainer
 
 
 def test_fusion_is_trained_as_published(shared, recipe, published_weights, check_gradients):

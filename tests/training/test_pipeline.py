@@ -18,7 +18,8 @@ from training import dry_run
 from training.cli import app
 from training.config import load_stage
 from training.pipeline import FusionSetWork, Judging, Training, plan
-from training.recipes import load_recipe, recipe_names
+from training.recipes import load_recipe
+from training.shelf import RECIPES
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]
@@ -45,7 +46,7 @@ def cost():
 
 
 # The recipes of fusion alone need a set, see test_fusion.
-@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("fusion")])
+@pytest.mark.parametrize("name", [name for name in RECIPES.names() if not name.startswith("fusion")])
 def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     monkeypatch.setattr(dry_run, "measure", cost)
     few = ["--preset", "tiny", "--set", "size=32", "--device", "cpu", "--dry-run"]

@@ -17,9 +17,10 @@ from training.distributed import Processes
 from training.inference.interaction import scribble
 from training.inference.load import load_network
 from training.losses import bootstrapped_cross_entropy
+from training.network import build_network, build_step, learn_batchnorm
 from training.run_folder import RunFolder
 from training.s2m import S2MBatch, S2MStep
-from training.trainer import Trainer, build_network, build_step, learn_batchnorm
+from training.trainer import Trainer
 
 CPU = torch.device("cpu")
 SHORT = ["iterations=3", "batch=2", "runtime.save_every=2", "runtime.log_every=1", "runtime.picture_every=2"]

@@ -12,8 +12,9 @@ from training.data.mixture import Draw, Mixture
 from training.distributed import Processes
 from training.forward import TrainingStep
 from training.fusion import FusionBatch, FusionStep
+from training.network import build_network, freeze_batchnorm
 from training.run_folder import RunFolder
-from training.trainer import Trainer, build_network, freeze_batchnorm
+from training.trainer import Trainer
 
 CPU = torch.device("cpu")
 OPTIONS = ["channels_last", "checkpointing", "compile"]

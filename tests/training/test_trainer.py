@@ -18,8 +18,9 @@ from training.data.mixture import Mixture, Order
 from training.data.sample import Batch
 from training.distributed import Processes, processes
 from training.forward import TrainingStep
+from training.network import build_network, freeze_batchnorm
 from training.run_folder import RunFolder, read_state
-from training.trainer import Stopped, Trainer, build_network, choose_precision, freeze_batchnorm, learning_rate
+from training.trainer import Stopped, Trainer, choose_precision, learning_rate
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

@@ -22,9 +22,9 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
-from training.config import Augmentation, FusionSource
 from training.data import pictures
 from training.data.sampling import rank_of
+from training.data.settings import Augmentation, FusionSource
 from training.data.unusable import Unusable
 from training.fusion import FusionBatch
 

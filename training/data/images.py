@@ -16,12 +16,12 @@ from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
 from bl30k_gen.errors import UserError
-from training.config import Augmentation, FrameChange, ImageSource, LvisSource
 from training.data import pictures
 from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
+from training.data.settings import Augmentation, FrameChange, ImageSource, LvisSource
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
 _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")

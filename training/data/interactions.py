@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from training.config import Augmentation, ImageSource, LvisSource, Scribbles
 from training.data.images import Images
 from training.data.perturb import perturb
 from training.data.scribbles import Scribbler
+from training.data.settings import Augmentation, ImageSource, LvisSource, Scribbles
 from training.s2m import S2MBatch
 
 

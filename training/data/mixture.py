@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.config import Curriculum, Stage
+from training.config import Stage
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
 from training.data.sample import Batch, Sample
+from training.data.settings import Curriculum
 from training.data.unusable import Unusable
 from training.data.videos import Videos
 from training.fusion import FusionBatch

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from skimage.morphology import skeletonize
 
-from training.config import Scribbles
+from bl30k_gen.settings import WholeInterval
 from training.data.perturb import dilate, ellipse, erode, erode_in_places
+from training.data.settings import Scribbles
 from training.evaluation.robot import Robot
 from training.evaluation.scribbles import bezier, draw_line
-from training.section import Range
 
 FULL = 480
 """Side of the crop for which the numbers of ``Scribbles`` are given."""
@@ -109,7 +109,7 @@ class Scribbler:
         names, weights = list(kinds), np.array(list(kinds.values()))
         return getattr(self, names[rng.choice(len(names), p=weights / weights.sum())])
 
-    def _disk(self, diameters: Range, rng: np.random.Generator) -> np.ndarray:
+    def _disk(self, diameters: WholeInterval, rng: np.random.Generator) -> np.ndarray:
         diameter = max(1, round(_draw(diameters, rng) * self.size / FULL))
         return ellipse(diameter, diameter)
 
@@ -117,5 +117,5 @@ class Scribbler:
         return pixels * (self.size / FULL) ** 2
 
 
-def _draw(values: Range, rng: np.random.Generator) -> int:
+def _draw(values: WholeInterval, rng: np.random.Generator) -> int:
     return int(rng.integers(values[0], values[1] + 1))

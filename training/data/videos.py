@@ -11,10 +11,10 @@ from PIL import Image
 from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
-from training.config import Augmentation, VideoSource
 from training.data import pictures, sampling
 from training.data.perturb import perturb
 from training.data.sample import Sample
+from training.data.settings import Augmentation, VideoSource
 from training.data.unusable import Unusable
 
 log = logging.getLogger(__name__)

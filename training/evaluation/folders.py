@@ -1,6 +1,5 @@
 """Folders of masks, one folder of PNGs for each video, as predictions and ground truth come on disk."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bl30k_gen.dataset.masks import MaskFrame, read_mask, white_meaning
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 
 class MaskVideo:
@@ -77,8 +76,7 @@ def find_videos(root: Path, subset: Iterable[str] | None = None) -> list[str]:
     subset = list(subset)
     for name in subset:
         if name not in found:
-            near = difflib.get_close_matches(name, found, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {len(found)} others, such as {found[0]}"
+            hint = nearest(name, found, f"it has {len(found)} others, such as {found[0]}")
             raise UserError(f"{root} has no video {name}", hint)
     if not subset:
         raise UserError("the list of videos is empty", "name at least one video, or give no list to take all")

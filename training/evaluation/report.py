@@ -2,12 +2,11 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.files import write_atomically, write_json
 from training.evaluation.semi_supervised import Results
 
 
@@ -126,7 +125,7 @@ def write_report(results: Mapping[str, Results], folder: str | Path) -> str:
     write_atomically(folder / "scores.tex", summary.latex())
     write_atomically(folder / "objects.csv", object_table(results).csv())
     write_atomically(folder / "frames.csv", frame_table(results).csv())
-    write_atomically(folder / "scores.json", json.dumps(machine, indent=1) + "\n")
+    write_json(folder / "scores.json", machine)
     return text
 
 

@@ -5,11 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.settings import read_yaml
-from training.config import ROOT, find
-from training.section import Section
+from bl30k_gen.settings import Section, first_mistake, read_yaml
+from training.shelf import TABLES
 
-RECIPES = ROOT / "tables"
 NO_CHECKPOINT = {None, "perfect", "linear", "none"}
 REMEDY = "see `train.py list` for the tables"
 
@@ -91,19 +89,13 @@ class Recipe(Section):
         return row.model_copy(update={"name": name, "options": row.options | {option: value}})
 
 
-def table_names() -> list[str]:
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
 def load_table(name: str) -> Recipe:
     """A recipe by its name, or a YAML file of one's own. Raises UserError if there is none, or it does not fit."""
     try:
-        return Recipe.model_validate(read_yaml(find(name, RECIPES, "table", table_names()), REMEDY))
+        return Recipe.model_validate(read_yaml(TABLES.find(name), REMEDY))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = f"table {name}: {key}" if key else f"table {name} does not fit"
-        raise UserError(what, first["msg"].removeprefix("Value error, ")) from None
+        key, mistake = first_mistake(error)
+        raise UserError(f"table {name}: {key}" if key else f"table {name} does not fit", mistake) from None
 
 
 def word(value: Any) -> str:

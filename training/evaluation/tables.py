@@ -5,7 +5,6 @@ kept in ``out/rows/<digest of what it depends on>``, so that a row that was meas
 is not measured again.
 """
 
-import difflib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,8 +16,8 @@ import numpy as np
 import torch
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.errors import UserError
+from bl30k_gen.dataset.files import write_json
+from bl30k_gen.errors import UserError, nearest
 from training.evaluation import plots
 from training.evaluation.bench import Bench, Outcome
 from training.evaluation.measures import MEASURES
@@ -60,7 +59,7 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
     table, stem = _table(recipe, rows), out / Path(name).stem
     table.write(stem)
     machine = {row.name: asdict(outcome) for row, outcome in rows if outcome}
-    write_atomically(f"{stem}.json", json.dumps(machine, indent=1) + "\n")
+    write_json(f"{stem}.json", machine)
     _draw(recipe, rows, Path(f"{stem}.png"))
     bench.say(f"\n{recipe.about}\n\n{table.text()}\n{stem}.txt, .csv, .tex, .json, .png")
     return table
@@ -69,8 +68,7 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
 def _check(recipe: Recipe, bench: Bench) -> None:
     for name, path in bench.checkpoints.items():
         if name not in recipe.checkpoints:
-            near = difflib.get_close_matches(name, recipe.checkpoints, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(recipe.checkpoints)}"
+            hint = nearest(name, recipe.checkpoints, f"it takes {', '.join(recipe.checkpoints)}")
             raise UserError(f"the table has no checkpoint {name}", hint)
         if not network_file(path).is_file():
             raise UserError(f"checkpoint {name}: there is no {network_file(path)}", "give a file or a finished run")
@@ -121,7 +119,7 @@ def _once(
     say(head)
     outcomes = compute(folder)
     content = {"identity": identity, "outcomes": {name: asdict(outcome) for name, outcome in outcomes.items()}}
-    write_atomically(file, json.dumps(content, indent=1) + "\n")
+    write_json(file, content)
     return outcomes
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bl30k_gen.dataset.files import sha256, write_atomically
+from bl30k_gen.dataset.files import sha256, write_atomically, write_json
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
@@ -195,7 +195,7 @@ def evaluate_interactive(
     table = interactive_table(reports)
     table.write(Path(out) / "interactive")
     numbers = {label: report.summary() for label, report in reports.items()}
-    write_atomically(Path(out) / "interactive.json", json.dumps(numbers, indent=1) + "\n")
+    write_json(Path(out) / "interactive.json", numbers)
     say(table.text())
     plot_reports(reports, Path(out) / "interactive.png")
     return reports
@@ -301,4 +301,4 @@ def _claim(path: Path, run: dict[str, str]) -> None:
         for key, value in run.items():
             if before.get(key) != value:
                 raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
-    write_atomically(path, json.dumps(run, indent=1) + "\n")
+    write_json(path, run)

@@ -1,10 +1,10 @@
 """How a propagation network is run: what it remembers, how it reads, at what size and precision."""
 
-import difflib
 from dataclasses import dataclass, field, fields, replace
 
 import torch
 
+from bl30k_gen.errors import nearest
 from models.memory import Reading
 from models.policy import BoundedMemory, GrowingMemory, RecurrentMemory
 from models.propagation import PropagationNetwork
@@ -68,8 +68,7 @@ def published_options(network: PropagationNetwork, **changes) -> Options:
     """
     known = [entry.name for entry in fields(Options)] + ["top_k", "sigma"]
     for name in changes.keys() - set(known):
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(known)}"
+        hint = nearest(name, known, f"choose one of {', '.join(known)}")
         raise ValueError(f"option {name} is unknown: {hint}")
     filters = {name: changes.pop(name) for name in ("top_k", "sigma") if name in changes}
     own: dict = {"reading": network.evaluation, "previous": isinstance(network, STM)}

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
+from bl30k_gen.settings import first_mistake
 from training.evaluation.folders import MaskVideo
 from training.evaluation.scribbles import Stroke, read_scribbles
 from training.evaluation.session_log import SessionLog
@@ -153,9 +154,8 @@ def read_script(path: str | Path) -> Script:
     except OSError as error:
         raise UserError(f"script {path} cannot be read", str(error.strerror)) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"script {path}, {where or 'its text'}", first["msg"]) from None
+        where, mistake = first_mistake(error)
+        raise UserError(f"script {path}, {where or 'its text'}", mistake) from None
 
 
 def run_script(session: InteractiveSession, script: Script, folder: Path) -> None:

@@ -20,10 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.aggregate import aggregate
 from models.clicks import Click, ClickNetwork
-from models.fusion import Fusion, align, blend
-from models.memory import affinity
+from models.fusion import Fusion
 from models.propagation import Entry, PropagationNetwork, Query
 from models.s2m import S2M
 from training.evaluation.metrics import jaccard
@@ -32,6 +30,7 @@ from training.evaluation.session_log import SessionLog
 from training.inference import interaction
 from training.inference.cache import EncodedFrames
 from training.inference.local_control import Box, check_box, stitch
+from training.inference.merging import Merger
 from training.inference.options import Options, autocast, published_options
 from training.inference.state import Draft, State, pack, read_state, unpack, write_state
 from training.inference.tracker import Tracker
@@ -74,7 +73,7 @@ class InteractiveSession:
         say: Callable[[str], None] = print,
     ):
         self.network, self.frames, self.objects = network, frames, tuple(map(int, objects))
-        self.s2m, self.clicks, self.fusion = s2m, clicks, fusion
+        self.s2m, self.clicks = s2m, clicks
         self.options = options or published_options(network)
         self.log, self.truth, self.say = log, truth, say
         self.device = next(network.parameters()).device
@@ -93,6 +92,7 @@ class InteractiveSession:
         self.state = State((nothing,) * len(frames))
         self._history: deque[State] = deque(maxlen=undo_limit)
         self._encoded = EncodedFrames(self._encode, cache)
+        self._merger = Merger(fusion, network, self._encoded, self.options, self.device)
         self._certain: list[tuple[np.ndarray, Entry]] = []
         self._labels: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._clicks: dict[tuple, interaction.ObjectClicks] = {}
@@ -242,12 +242,12 @@ class InteractiveSession:
             later = min((f for f in interacted if f > frame), default=len(probs))
             earlier = max((f for f in interacted if f < frame), default=-1)
             for bound, way in ((later, range(frame + 1, later)), (earlier, range(frame - 1, earlier, -1))):
-                fuse = None
+                merge = None
                 if bound in interacted:
-                    fuse = self._fuser(bound, frame, state.probs[frame], mask, certain[-1].key)
+                    merge = self._merger.between(bound, frame, state.probs[frame], mask, certain[-1].key)
                 for t, prob in self._pass(way, certain):
-                    if fuse:
-                        prob = fuse(t, unpack(probs[t], self.device).unsqueeze(0), prob)
+                    if merge:
+                        prob = merge(t, unpack(probs[t], self.device).unsqueeze(0), prob)
                     probs[t] = pack(prob[0])
                     if progress:
                         progress(t)
@@ -305,28 +305,6 @@ class InteractiveSession:
             yield t, prob[:, 1:]
             if t != way[-1]:
                 tracker.remember(image, query, prob)
-
-    def _fuser(
-        self, bound: int, frame: int, before: np.ndarray, after: np.ndarray, key: Tensor
-    ) -> Callable[[int, Tensor, Tensor], Tensor] | None:
-        """How to fuse frames between the interacted ``frame``, whose key this is, and an earlier one, ``bound``."""
-        before, after = (unpack(x, self.device).unsqueeze(0) for x in (before, after))
-
-        def fuse(t: int, older: Tensor, newer: Tensor) -> Tensor:
-            span = abs(bound - frame)
-            distance = torch.tensor([[abs(bound - t) / span, abs(frame - t) / span]], device=self.device)
-            if self.fusion == "linear":
-                return blend(older, newer, distance)
-            image, query = self._encoded[t]
-            difference = None
-            if self.fusion.config.difference_aware:
-                weights = affinity(key, query.key, self.network.similarity)
-                difference = align(weights, before, after)
-            with autocast(self.options, self.device):
-                logits = self.fusion(image, older, newer, distance, difference)
-            return aggregate(logits.float().sigmoid(), keep_background=False)
-
-        return None if self.fusion == "none" else fuse
 
     def _memory(self, trusted: Sequence[tuple[int, np.ndarray]]) -> list[Entry]:
         """The memory of interacted frames with their masks. What the rounds before have encoded is used again."""

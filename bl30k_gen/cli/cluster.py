@@ -1,25 +1,25 @@
 """Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli_options import (
+from bl30k_gen.cli.options import (
     ConfigFile,
-    CountOption,
+    Count,
     Dataset,
     Device,
     Draft,
-    IndicesOption,
+    Indices,
     Json,
     Out,
     Overrides,
     Scratch,
-    StoreOption,
+    Store,
     Threads,
-    with_store,
+    answer,
+    resolved,
 )
 
 app = typer.Typer()
@@ -36,12 +36,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the scripts; writ
 def submit(
     out: Out,
     config: ConfigFile = None,
-    count: CountOption = None,
-    indices: IndicesOption = None,
+    count: Count = None,
+    indices: Indices = None,
     slurm: SlurmFile = None,
     slurm_overrides: SlurmOverrides = None,
     videos_per_task: PerTask = None,
-    store: StoreOption = None,
+    store: Store = None,
     dry_run: DryRun = False,
     draft: Draft = False,
     overrides: Overrides = None,
@@ -49,14 +49,12 @@ def submit(
     """Render on a Slurm cluster: write job arrays and submit them."""
     from bl30k_gen.cluster import dataset, worklist
     from bl30k_gen.cluster.slurm import Submissions, load_settings
-    from bl30k_gen.config import draft_of
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.library.catalogue import open_catalogue
 
     wanted = worklist.indices_from(count, None, indices)
     settings = load_settings(slurm, _changes(slurm_overrides, videos_per_task))
-    recipe = dataset.config_of(config, out, with_store(overrides, store))
-    recipe = draft_of(recipe) if draft else recipe
+    recipe = resolved(config, out, overrides, draft, store)
     submissions = Submissions(out)
     if dry_run:
         print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
@@ -98,22 +96,22 @@ def estimate(
             bar.update(min(spent, seconds) - bar.n)
 
         said = estimate(settings, count, nodes, execution, seconds, progress)
-    print(json.dumps(said.to_json(), indent=1) if as_json else "\n".join(said.lines()))
+    answer(as_json, said.to_json(), "\n".join(said.lines()))
 
 
 @app.command()
-def status(dataset: Dataset, count: CountOption = None, as_json: Json = False) -> None:
+def status(dataset: Dataset, count: Count = None, as_json: Json = False) -> None:
     """How far a dataset is: done, running, failed, frames/s, time left, slow nodes."""
     from bl30k_gen.cluster.status import status
 
     found = status(dataset, count)
-    print(json.dumps(found.to_json(), indent=1) if as_json else "\n".join(found.lines()))
+    answer(as_json, found.to_json(), "\n".join(found.lines()))
 
 
 @app.command()
 def resubmit(
     dataset: Dataset,
-    count: CountOption = None,
+    count: Count = None,
     slurm: SlurmFile = None,
     slurm_overrides: SlurmOverrides = None,
     videos_per_task: PerTask = None,
@@ -147,11 +145,9 @@ def prune(dataset: Dataset, scratch: Scratch = None, as_json: Json = False) -> N
     from bl30k_gen.cluster.status import open_existing
 
     pruned = prune(*open_existing(dataset), scratch)
-    if as_json:
-        print(json.dumps(vars(pruned), indent=1))
-        return
-    print(f"{len(pruned.leases)} stale leases freed {' '.join(pruned.leases)}".rstrip())
-    print(f"{pruned.logs} logs, {pruned.leftovers} leftovers, {pruned.scratch} scratch folders removed")
+    leases = f"{len(pruned.leases)} stale leases freed {' '.join(pruned.leases)}".rstrip()
+    rest = f"{pruned.logs} logs, {pruned.leftovers} leftovers, {pruned.scratch} scratch folders removed"
+    answer(as_json, vars(pruned), f"{leases}\n{rest}")
 
 
 def _changes(overrides: list[str] | None, videos_per_task: int | None) -> list[str]:

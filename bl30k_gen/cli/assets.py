@@ -5,26 +5,26 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bl30k_gen.cli_options import Device
-from bl30k_gen.config import Config, load_config
+from bl30k_gen.cli.options import Device, Json, Overrides, answer
 from bl30k_gen.errors import UserError
+
+if TYPE_CHECKING:
+    from bl30k_gen.config import Config
 
 app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and pictures.")
 
 CORES = os.cpu_count() or 1
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "render_configs/bl30k.yaml"
 KEYWORDS = ROOT / "assets"
 
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
-ConfigFile = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
+Recipe = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
 
 
 @app.command("fetch")
@@ -86,7 +86,7 @@ def add_command(
     licence: Annotated[str, typer.Option(help="For the manifest of --to, e.g. cc-by-4.0.")] = "",
     author: Annotated[str, typer.Option(help="For the manifest of --to.")] = "",
     source: Annotated[str, typer.Option(help="For the manifest of --to: an address.")] = "",
-    config: ConfigFile = RECIPE,
+    config: Recipe = RECIPE,
     overrides: Overrides = None,
     device: Device = None,
     as_json: Json = False,
@@ -94,6 +94,7 @@ def add_command(
     """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
     from bl30k_gen.cluster.adding import Wishes, add, kind_of
     from bl30k_gen.cluster.child import BlenderChild
+    from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.inspector import Bounds, Inspector
     from bl30k_gen.library.licence import Credit, spdx
@@ -150,7 +151,7 @@ def index_command(
 @app.command("check")
 def check_command(
     folders: Folders = None,
-    config: ConfigFile = RECIPE,
+    config: Recipe = RECIPE,
     overrides: Overrides = None,
     workers: Workers = CORES,
     seconds: Annotated[float, typer.Option(min=0.1, help="An asset that takes longer is refused.")] = 60.0,
@@ -159,6 +160,7 @@ def check_command(
     as_json: Json = False,
 ) -> None:
     """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
+    from bl30k_gen.config import load_config
     from bl30k_gen.library.inspector import Bounds, check
 
     assets = load_config(config, overrides or []).assets
@@ -184,12 +186,13 @@ def check_command(
 @app.command("list")
 def list_command(
     folders: Folders = None,
-    config: ConfigFile = RECIPE,
+    config: Recipe = RECIPE,
     overrides: Overrides = None,
     category: Annotated[list[str] | None, typer.Option(help="Its assets, one by one; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a build would draw from, category by category; with --category, asset by asset."""
+    from bl30k_gen.config import load_config
     from bl30k_gen.library import report
     from bl30k_gen.library.catalogue import category_names
 
@@ -202,7 +205,7 @@ def list_command(
     else:
         found, columns = report.by_category(assets, names), ["kind", "category", "name", "assets", "faces_median"]
         columns += ["faces_most", "textured", "checked", "refused", "licences"]
-    print(json.dumps(found, indent=1) if as_json else report.table(found, columns))
+    answer(as_json, found, report.table(found, columns))
 
 
 @app.command("credits")
@@ -217,6 +220,7 @@ def credits_command(
     """Write whose assets a dataset shows and under which licences; with --require, exit 1 if one does not fit."""
     from tqdm import tqdm
 
+    from bl30k_gen.config import load_config
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library import credits
     from bl30k_gen.library.licence import parse_requirement
@@ -245,7 +249,7 @@ def credits_command(
     raise typer.Exit(1 if bad else 0)
 
 
-def _assets(config: Config, folders: list[Path]) -> list[Any]:
+def _assets(config: "Config", folders: list[Path]) -> list[Any]:
     """What some folders hold, or everything that a configuration draws from."""
     from bl30k_gen.library.catalogue import folder_assets, open_catalogue
 

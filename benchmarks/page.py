@@ -1,0 +1,73 @@
+"""What the campaigns share: their flags, how they were called and where, and the page of their results.
+
+They are run from the folder of the project as ``python -m benchmarks.NAME``.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from bl30k_gen.dataset.files import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parser_of(doc: str) -> argparse.ArgumentParser:
+    """A campaign's flags, beginning with ``--results``; its help is the module's docstring."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, metavar="FILE", help="a Markdown file to write")
+    return parser
+
+
+def command() -> str:
+    """How this campaign was called."""
+    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+
+
+def machine(*packages: str) -> str:
+    """Processors, Python, and the versions of ``packages``."""
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    return f"{os.cpu_count()} processors ({_model()}), {', '.join(versions)}"
+
+
+def _model() -> str:
+    """The processor's name, where the system tells."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def load() -> float:
+    """How busy the machine has been in the last minute: processes a processor."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1)
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """Median (smallest to largest)."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))
+
+
+def publish(text: str, path: Path | None) -> None:
+    """Print a page, and write it where it is wanted."""
+    print(text)
+    if path is not None:
+        write_atomically(path, text.rstrip() + "\n")

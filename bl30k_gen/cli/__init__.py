@@ -1,0 +1,21 @@
+"""The dataset builder's commands. Each does its work in another module; here are words and exit codes.
+
+Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can mend, 143 stopped by
+SIGTERM (the same command goes on).
+"""
+
+import typer
+
+from bl30k_gen.cli import assets, building, cluster, configs, datasets
+from bl30k_gen.errors import run_door
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+for part in (building, datasets, cluster):
+    app.add_typer(part.app)
+app.add_typer(configs.app, name="config")
+app.add_typer(assets.app, name="assets")
+
+
+def main() -> None:
+    """Run the command line."""
+    run_door(app)

@@ -1,0 +1,154 @@
+"""Commands that render on this machine: doctor, plan, render, replay."""
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bl30k_gen.cli.options import (
+    ConfigFile,
+    Count,
+    Dataset,
+    Device,
+    Draft,
+    Index,
+    Indices,
+    Json,
+    Out,
+    Overrides,
+    Scratch,
+    Store,
+    Threads,
+    answer,
+    resolved,
+)
+from bl30k_gen.errors import STOPPED, UserError
+
+if TYPE_CHECKING:
+    from bl30k_gen.config import Config
+
+app = typer.Typer()
+
+
+@app.command()
+def doctor(
+    out: Annotated[Path, typer.Option("--out", help="Where datasets will be written.")] = Path("out"),
+    device: Device = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Check this machine: Python, Blender, devices, disk, and the time of a test frame."""
+    from bl30k_gen.cluster import doctor
+
+    checks = doctor.examine(device or "auto", threads, out)
+    answer(as_json, [vars(c) for c in checks], doctor.table(checks))
+    raise typer.Exit(0 if all(c.ok for c in checks) else 1)
+
+
+@app.command()
+def plan(
+    out: Out,
+    config: ConfigFile = None,
+    count: Count = None,
+    index: Index = None,
+    indices: Indices = None,
+    overrides: Overrides = None,
+    draft: Draft = False,
+) -> None:
+    """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
+    from bl30k_gen.cluster import dataset, worklist
+    from bl30k_gen.dataset.files import write_atomically
+    from bl30k_gen.dataset.layout import Layout
+
+    settings = resolved(config, out, overrides, draft)
+    wanted = worklist.indices_from(count, index, indices)
+    describe = dataset.sampler(settings, _catalogue(settings))
+    for name in _names(settings, wanted):
+        write_atomically(out / dataset.SCENES / f"{name}.json", describe(name).spec.dumps())
+    write_atomically(Layout(out).config, settings.to_yaml())
+    print(f"{len(wanted)} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
+
+
+@app.command()
+def render(
+    out: Out,
+    config: ConfigFile = None,
+    count: Count = None,
+    index: Index = None,
+    indices: Indices = None,
+    plan: Annotated[Path | None, typer.Option("--plan", help="A folder that `plan` wrote.")] = None,
+    shard: Annotated[str | None, typer.Option("--shard", help="I/N: the I-th of N slices; or slurm.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many unfinished videos.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side.")] = 1,
+    threads: Threads = 0,
+    device: Device = None,
+    scratch: Scratch = None,
+    store: Store = None,
+    draft: Draft = False,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
+    from bl30k_gen.cluster import dataset, progress, slurm, worklist
+    from bl30k_gen.cluster.worker import Execution, Supervisor
+    from bl30k_gen.dataset.layout import Layout, write_image_sets
+
+    layout = Layout(out)
+    settings = resolved(config, plan or out, overrides, draft, store)
+    catalogue = _catalogue(settings)
+    if plan is not None:
+        names, describe = dataset.planned(plan)
+        if (count, index, indices) != (None, None, None):
+            raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
+    else:
+        wanted = worklist.indices_from(count, index, indices)
+        if shard is not None:
+            wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
+        names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
+    dataset.open_for_writing(layout, settings, catalogue)
+    if limit is not None:
+        names = [name for name in names if not layout.is_published(name)][:limit]
+    bar = progress.Progress(len(names), settings.video.frames)
+    threads = threads or slurm.allotted_threads(workers)
+    execution = Execution(device or settings.runtime.device, threads, workers, scratch)
+    supervisor = Supervisor(settings, layout, describe, execution, bar)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    try:
+        summary = supervisor.run(names)
+    finally:
+        bar.close()
+        write_image_sets(layout)
+    answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
+    if summary.stopped:
+        raise typer.Exit(STOPPED)
+    raise typer.Exit(1 if summary.set_aside else 0)
+
+
+@app.command()
+def replay(
+    dataset: Dataset,
+    video: Annotated[str, typer.Argument(help="Its name.")],
+    device: Device = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Render a published video again from its own metadata, and report how many pixels differ."""
+    from bl30k_gen.cluster.replay import replay
+
+    result = replay(dataset, video, device, threads)
+    answer(as_json, vars(result), result.sentence())
+    raise typer.Exit(0 if result.same else 1)
+
+
+def _catalogue(settings: "Config") -> Any:
+    from bl30k_gen.library.catalogue import open_catalogue
+
+    return open_catalogue(settings.assets)
+
+
+def _names(settings: "Config", indices: list[int]) -> list[str]:
+    from bl30k_gen.scene.sampler import video_name
+
+    return [video_name(index, settings.dataset.videos_per_segment) for index in indices]

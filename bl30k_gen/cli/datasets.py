@@ -1,0 +1,133 @@
+"""Commands for a dataset that is there: preview, info, verify, pack, unpack, report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bl30k_gen.cli.options import Dataset, Json, Out, answer
+from bl30k_gen.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def preview(
+    dataset: Dataset,
+    videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("out/preview"),
+    columns: Annotated[int, typer.Option(min=1, help="Frames of each video on the sheet.")] = 6,
+) -> None:
+    """Write a contact sheet (PNG) and an animation of the first video (WebP), masks drawn over the frames."""
+    from bl30k_gen.dataset import preview
+    from bl30k_gen.dataset.reader import open_dataset
+
+    for path in preview.write(open_dataset(dataset), videos or None, out, columns):
+        print(path)
+
+
+@app.command()
+def info(dataset: Dataset, as_json: Json = False) -> None:
+    """What a dataset holds."""
+    from bl30k_gen.dataset.info import summarise
+    from bl30k_gen.dataset.reader import open_dataset
+
+    facts = summarise(open_dataset(dataset))
+    answer(as_json, facts, "\n".join(f"{key}: {value}" for key, value in facts.items()))
+
+
+@app.command()
+def verify(
+    dataset: Dataset,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a dataset against its metadata: files, checksums, and with --deep every pixel.
+
+    Exit code 1 where something is wrong; with --repair, where it still is.
+    """
+    from tqdm import tqdm
+
+    from bl30k_gen.dataset.verify import verify
+
+    with tqdm(unit="video", disable=as_json) as bar:
+        report = verify(dataset, deep, workers=workers, progress=lambda _: bar.update())
+    answer, ok = report.to_json(), report.ok
+    if not as_json:
+        print(report.table(), flush=True)
+    if repair and not ok:
+        from bl30k_gen.cluster import repair as repairing
+
+        done = repairing.repair(dataset, report)
+        answer, ok = answer | {"repair": done.to_json()}, done.ok
+        if not as_json:
+            print(done.table())
+    if as_json:
+        print(json.dumps(answer, indent=1))
+    raise typer.Exit(0 if ok else 1)
+
+
+@app.command()
+def pack(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
+    to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
+) -> None:
+    """Pack a dataset into one shard a segment, with MD5 and SHA-256 lists."""
+    from bl30k_gen.dataset.pack import pack
+    from bl30k_gen.dataset.reader import open_dataset
+    from bl30k_gen.dataset.writers import SUFFIX
+
+    if to not in SUFFIX:
+        raise UserError(f"--to {to}", f"give one of {', '.join(SUFFIX)}")
+    for path in pack(open_dataset(dataset), out, to, progress=print):
+        print(path)
+
+
+@app.command()
+def unpack(
+    source: Annotated[Path, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, or a folder of them.")],
+    out: Out,
+) -> None:
+    """Unpack shards into a dataset's folder; videos that are there are left alone."""
+    from tqdm import tqdm
+
+    from bl30k_gen.dataset.pack import unpack
+
+    with tqdm(unit="video") as bar:
+        count = unpack(source, out, progress=lambda _: bar.update())
+    print(f"{count} videos unpacked into {out}")
+
+
+@app.command()
+def report(
+    dataset: Dataset,
+    out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
+    videos: Annotated[int, typer.Option("--samples", min=0, help="Videos to show frames of.")] = 6,
+    as_json: Json = False,
+) -> None:
+    """Write a page (HTML) of samples, statistics, assets, costs and failures, and CREDITS.md and credits.csv."""
+    from tqdm import tqdm
+
+    from bl30k_gen.cluster import history
+    from bl30k_gen.dataset import report
+    from bl30k_gen.dataset.files import write_atomically
+    from bl30k_gen.dataset.reader import open_dataset
+    from bl30k_gen.library import credits
+
+    store = open_dataset(dataset)
+    config, uses = store.config(), credits.Uses()
+    numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
+    used = uses.credits(config and config.assets, credits.recorded(store))
+    numbers["assets"] = report.asset_numbers(used)
+    numbers["samples"] = report.choose(store, videos)
+    numbers["render"] = history.render_time(store.root)
+    numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))
+    folder = out or store.root
+    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"])))
+    if used:
+        credits.write(used, numbers["name"], folder)
+    answer(as_json, numbers, str(folder / report.PAGE))

@@ -1,0 +1,43 @@
+"""What several commands of the dataset builder share: their options, and the way of their answers."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bl30k_gen.config import Config
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
+Out = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+Count = Annotated[int | None, typer.Option("--count", help="The first N videos.")]
+Index = Annotated[int | None, typer.Option("--index", help="One video.")]
+Indices = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
+Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
+Threads = Annotated[int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: all.")]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
+Scratch = Annotated[Path | None, typer.Option("--scratch", help="For temporary files; default: memory.")]
+Store = Annotated[
+    str | None, typer.Option("--store", help="folder, tar or hdf5: videos as files, or in shards. As runtime.store.")
+]
+
+
+def resolved(
+    config: Path | None, folder: Path, overrides: list[str] | None, draft: bool = False, store: str | None = None
+) -> "Config":
+    """The configuration that a command is to use: its ``--config``, or the one that lies in ``folder``."""
+    from bl30k_gen.cluster.dataset import config_of
+    from bl30k_gen.config import draft_of
+
+    stored = [] if store is None else [f"runtime.store={store}"]
+    settings = config_of(config, folder, [*(overrides or []), *stored])
+    return draft_of(settings) if draft else settings
+
+
+def answer(as_json: bool, facts: Any, text: str) -> None:
+    """Print ``facts`` for machines, or ``text`` for people."""
+    print(json.dumps(facts, indent=1) if as_json else text)

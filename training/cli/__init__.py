@@ -1,0 +1,21 @@
+"""The researcher's commands. Each does its work in another module; here are words and exit codes.
+
+Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
+"""
+
+import logging
+
+import typer
+
+from bl30k_gen.errors import run_door
+from training.cli import judging, learning, runs, using
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+for part in (learning, judging, using, runs):
+    app.add_typer(part.app)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    run_door(app)

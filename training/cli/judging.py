@@ -1,0 +1,109 @@
+"""Commands that judge networks: evaluate, score, ablate, study."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bl30k_gen.errors import UserError
+from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+
+app = typer.Typer()
+
+Protocol = Annotated[str, typer.Option("--protocol", help="davis16, davis17, youtube or all.")]
+Scribbles = Annotated[Path | None, typer.Option("--scribbles", help="First scribbles; else the robot's.")]
+Split = Annotated[str | None, typer.Option("--split", help="A list in ImageSets, e.g. 2017/val.")]
+
+
+@app.command()
+@with_groups
+def evaluate(
+    checkpoint: Checkpoint,
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder or shards.")],
+    out: Out,
+    protocol: Protocol = "davis17",
+    split: Split = None,
+    interactive: Annotated[bool, typer.Option("--interactive", help="The DAVIS interactive benchmark.")] = False,
+    s2m: S2m = None,
+    fusion: Fusion = "linear",
+    scribbles: Scribbles = None,
+    device: Device = "auto",
+    *,
+    options: PropagationOptions,
+) -> None:
+    """What a checkpoint is worth on annotated videos, beside copying the first mask and the oracle."""
+    from training.inference.evaluate import evaluate_interactive, evaluate_semi_supervised
+
+    how = options.given()
+    if interactive:
+        evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
+    else:
+        workers = os.cpu_count() or 1
+        evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
+
+
+@app.command()
+def score(
+    truth: Annotated[Path, typer.Argument(help="Folder with a folder of masks for each video.")],
+    masks: Annotated[Path, typer.Argument(help="The same, as somebody's method made it.")],
+    out: Out,
+    protocol: Protocol = "davis17",
+    videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
+) -> None:
+    """Score masks that exist already: J, F and J&F of any pair of folders."""
+    from training.evaluation.report import write_report
+    from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
+
+    names = read_list(videos) if videos else None
+    workers = os.cpu_count() or 1
+    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
+    results |= score_baselines(truth, protocol, names, workers=workers)
+    print(write_report(results, out))
+
+
+@app.command()
+@with_groups
+def ablate(
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="A table from `list`, e.g. mivos-table5, or a YAML file.")],
+    out: Out,
+    checkpoints: Annotated[
+        list[str] | None, typer.Option("--checkpoint", metavar="NAME=PATH", help="What rows need; repeatable.")
+    ] = None,
+    split: Split = None,
+    protocol: Protocol = "davis17",
+    scribbles: Scribbles = None,
+    device: Device = "auto",
+    *,
+    options: PropagationOptions,
+) -> None:
+    """Make a paper's table or figure of your checkpoints. The same command goes on; rows done are kept."""
+    from training.evaluation.bench import Bench
+    from training.evaluation.tables import ablate
+
+    given = {}
+    for pair in checkpoints or []:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise UserError(f"--checkpoint {pair} is no NAME=PATH", "name it as the table does")
+        given[name] = Path(path)
+    workers = os.cpu_count() or 1
+    ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
+
+
+@app.command()
+def study(
+    logs: Annotated[Path, typer.Argument(help="Folder of session logs.")],
+    out: Out,
+    horizon: Annotated[float | None, typer.Option("--horizon", help="Seconds; the longest session's.")] = None,
+) -> None:
+    """Turn session logs into user time, AUC, gains of each round, and a figure."""
+    from training.evaluation.plots import plot_study
+    from training.evaluation.study import increment_table, read_study, summary_table
+
+    read = read_study(logs, horizon)
+    print(summary_table(read).text())
+    print(increment_table(read).text())
+    plot_study(read, out / "study.png")
+    print(out / "study.png")

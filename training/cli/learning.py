@@ -1,0 +1,145 @@
+"""Commands that train: list, run, pipeline, make-fusion-data."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from bl30k_gen.errors import STOPPED, UserError
+from training.cli.options import Device, Json, TrainingOptions, with_groups
+
+if TYPE_CHECKING:
+    from training.distributed import Processes
+
+RUNS = Path("out/runs")
+
+app = typer.Typer()
+
+
+@app.command("list")
+def list_stages(as_json: Json = False) -> None:
+    """List the stages, the recipes, and the tables."""
+    from training.config import load_stage
+    from training.evaluation.table_recipe import load_table
+    from training.recipes import load_recipe
+    from training.shelf import RECIPES, STAGES, TABLES
+
+    stages = {name: load_stage(name) for name in STAGES.names()}
+    recipes = {name: load_recipe(name) for name in RECIPES.names()}
+    tables = {name: load_table(name) for name in TABLES.names()}
+    if as_json:
+        lists = {"stages": stages, "recipes": recipes, "tables": tables}
+        plain = {kind: {n: x.model_dump(mode="json") for n, x in named.items()} for kind, named in lists.items()}
+        print(json.dumps(plain))
+        return
+    print("stages (train.py run STAGE)")
+    for name, stage in stages.items():
+        size = f"{stage.iterations:>7} iterations x {stage.batch:>2} samples of {stage.frames} frames at {stage.size}"
+        print(f"  {name:<12} {size}   data: {', '.join(stage.sources)}")
+    print("recipes (train.py pipeline RECIPE)")
+    for name, recipe in recipes.items():
+        print(f"  {name:<28} {recipe.about}")
+    print("tables (train.py ablate DATASET --recipe TABLE)")
+    for name, table in tables.items():
+        print(f"  {name:<16} {table.about}")
+        print(f"  {'':<16}   checkpoints: {', '.join(table.checkpoints)}")
+
+
+@app.command()
+@with_groups
+def run(
+    stage: Annotated[str, typer.Argument(help="A name from `list`, e.g. stcn/static, or a YAML file.")],
+    *,
+    options: TrainingOptions,
+) -> None:
+    """Train one stage. The same command goes on where it was stopped; torchrun spreads it over GPUs."""
+    from training.config import load_stage
+
+    settings = load_stage(stage, options.changes, options.data or [], options.preset)
+    folder = options.out or RUNS / Path(stage).with_suffix("").as_posix().replace("/", "-")
+    if options.dry_run:
+        from training.dry_run import dry_run
+
+        dry_run(settings, folder, options.device, options.start)
+        return
+    from training.trainer import Trainer
+
+    with _training(options.device) as group:
+        if group.leads:
+            print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
+        Trainer(settings, folder, group, options.start).run()
+
+
+@app.command()
+@with_groups
+def pipeline(
+    recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")] = "mivos",
+    *,
+    options: TrainingOptions,
+) -> None:
+    """Train the stages of a recipe, make fusion data, judge. The same command goes on where it was stopped."""
+    from training.pipeline import plan, run_pipeline
+    from training.recipes import load_recipe
+
+    folder = options.out or RUNS / Path(recipe).stem
+    chosen = load_recipe(recipe, options.changes, options.preset)
+    arguments = chosen, folder, options.data or [], options.changes, options.preset, options.start
+    if options.dry_run:
+        for step in plan(*arguments):
+            print(f"# {step.folder.name}: {step.name}")
+            step.show(options.device)
+        return
+    with _training(options.device) as group:
+        work = plan(*arguments, say=print if group.leads else lambda text: None)
+        run_pipeline(chosen, work, folder, group)
+
+
+@app.command("make-fusion-data")
+def make_fusion_data(
+    checkpoint: Annotated[Path, typer.Argument(help="Weights of a trained propagation network.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder or shards.")],
+    out: Annotated[Path, typer.Option("--out", help="The fusion set's folder.")],
+    split: Annotated[str | None, typer.Option("--split", help="A list in ImageSets; all videos by default.")] = None,
+    separation: Annotated[int, typer.Option("--separation", min=1, help="Frames between references.")] = 20,
+    reach: Annotated[
+        int | None, typer.Option("--range", min=1, help="Frames either way; else the whole video.")
+    ] = None,
+    memory_every: Annotated[int, typer.Option("--memory-every", min=1, help="Frames between memory frames.")] = 5,
+    shard: Annotated[
+        str, typer.Option("--shard", help="I/N: every N-th video, beginning with the I-th from 0.")
+    ] = "0/1",
+    to: Annotated[
+        Literal["folder", "tar", "hdf5"], typer.Option("--to", help="Pack a hundred videos at a time.")
+    ] = "folder",
+    device: Device = "auto",
+) -> None:
+    """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
+    from bl30k_gen.dataset.reader import open_dataset
+    from training.fusion_data import make_fusion_data
+
+    first, _, total = shard.partition("/")
+    if not (first.isdigit() and total.isdigit() and int(first) < int(total)):
+        raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
+    part = (int(first), int(total))
+    videos = open_dataset(dataset).image_set(split) if split else None
+    count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
+    print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
+
+
+@contextlib.contextmanager
+def _training(device: str) -> Iterator["Processes"]:
+    """The processes that train; a signal ends the command with its own exit code."""
+    from training.distributed import processes
+    from training.trainer import Stopped
+
+    with processes(device) as group:
+        try:
+            yield group
+        except Stopped as stopped:
+            if group.leads:
+                print(stopped, file=sys.stderr)
+            raise typer.Exit(STOPPED) from None

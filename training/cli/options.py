@@ -1,0 +1,98 @@
+"""What several of the researcher's commands share: their options, alone and in groups."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Checkpoint = Annotated[Path, typer.Argument(help="Of a propagation network: a run's folder, or a file.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder for masks, tables and figures.")]
+Fusion = Annotated[str, typer.Option("--fusion", help="A checkpoint, or linear, or none.")]
+S2m = Annotated[Path | None, typer.Option("--s2m", help="Checkpoint of the scribble-to-mask network.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How something is trained, be it a stage or a recipe."""
+
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="[NAME=]PATH", help="Where a source lies, or a folder with all; repeatable."),
+    ] = None
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Weights, or a run's folder.")
+    ] = None
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder; out/runs/<name> by default.")] = None
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")
+    ] = None
+    preset: Annotated[str | None, typer.Option("--preset", help="Changes for any stage, e.g. tiny.")] = None
+    device: Device = "auto"
+    no_pretrained: Annotated[bool, typer.Option("--no-pretrained", help="Begin without ImageNet's weights.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show configuration, data and cost; train nothing.")
+    ] = False
+
+    @property
+    def changes(self) -> list[str]:
+        """``key=value`` each."""
+        return [*(["imagenet=none"] if self.no_pretrained else []), *(self.overrides or [])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropagationOptions:
+    """How a propagation network is run: fields of ``training.inference.options.Options``, which checks them."""
+
+    memory: Annotated[str | None, typer.Option("--memory", help="growing, bounded, or a mode of RDE's.")] = None
+    memory_every: Annotated[
+        int | None, typer.Option("--memory-every", help="Frames between memory frames.")
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", help="Memory positions that a pixel is read from; 0: all, by softmax.")
+    ] = None
+    sigma: Annotated[
+        float | None, typer.Option("--sigma", help="Width of the reading's kernel, e.g. 5.6 or 7.")
+    ] = None
+    memory_budget: Annotated[int | None, typer.Option("--memory-budget", help="Bytes that memory may take.")] = None
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", help="Pixels to work at, e.g. 480 or 600.")
+    ] = None
+    scales: Annotated[
+        list[float] | None, typer.Option("--scale", help="Average over sizes, factors of the above; repeatable.")
+    ] = None
+    flip: Annotated[bool | None, typer.Option("--flip", help="Average over mirrored frames.")] = None
+    precision: Annotated[str | None, typer.Option("--precision", help="float32, bfloat16 or float16.")] = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that were given; what was not is the network's own. None for ``top_k`` reads by softmax."""
+        given = {name: value for name, value in vars(self).items() if value not in (None, [])}
+        return given | ({"top_k": None} if self.top_k == 0 else {})
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """The command as Typer takes it: a parameter that is a dataclass stands for a flag for each of its fields."""
+    parameters = inspect.signature(command).parameters.values()
+    groups = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+
+    def run(**values: Any) -> None:
+        filled = {
+            name: group(**{field.name: values.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**values, **filled)
+
+    flags = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for group in groups.values()
+        for field in fields(group)
+    ]
+    own = [p for p in parameters if p.name not in groups]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature([*own, *flags])
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *flags)}
+    return run

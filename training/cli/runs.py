@@ -1,0 +1,47 @@
+"""Commands for runs that are there: compare, export."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.cli.options import Json
+
+app = typer.Typer()
+
+
+@app.command("compare")
+def compare_runs(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables and the plot.")] = Path("out/compare"),
+    as_json: Json = False,
+) -> None:
+    """Runs side by side: a table, their curves in one plot, and where their configurations differ."""
+    from training.compare import compare, read_runs
+
+    text = compare(runs, out)
+    if as_json:
+        print(json.dumps({run.label: run.summary() for run in read_runs(runs)}))
+        return
+    print(text)
+    print(out / "compare.png")
+
+
+@app.command("export")
+def export_run(
+    run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.")],
+    out: Annotated[Path | None, typer.Option("--out", help="The file; RUN/export.pt by default.")] = None,
+    which: Annotated[
+        Literal["best", "last"] | None,
+        typer.Option("--which", help="By validation J&F, or the last; the best where there is one."),
+    ] = None,
+    form: Annotated[
+        Literal["ours", "published"], typer.Option("--form", help="published: as the paper's code reads it.")
+    ] = "ours",
+    half: Annotated[bool, typer.Option("--half", help="Weights in 16 bits.")] = False,
+) -> None:
+    """One small file with a run's network, and its card beside it."""
+    from training.export import export
+
+    print(export(run, out or run / "export.pt", which, form, half))
