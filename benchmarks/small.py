@@ -16,6 +16,7 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
+from models.backbone import widen_stem
 from training.config import Stage, load_stage
 from training.data.mixture import Mixture, Order, loader
 from training.distributed import processes
@@ -57,11 +58,14 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     """A network of the stage from nothing, whose frozen batch norms know the statistics of some samples.
 
     Training freezes the stored means and variances, which come from ImageNet as a rule. Without ImageNet they would
-    be zeros and ones, and activations would grow from block to block.
+    be zeros and ones, and activations would grow from block to block. The masks' channels are as strong beside those
+    of the image as in a stem that was widened from ImageNet's.
     """
     if out.exists():
         return out
     network = build_network(stage, None)
+    stem = network.value_encoder.resnet.conv1
+    stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
     step = build_step(stage, network, torch.device("cpu"))
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
