@@ -48,6 +48,9 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[train]'", file=sys.stderr)
+        sys.exit(2)
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bl30k_gen.errors import DiskFull, UserError
 from models import checkpoint
-from training.cli import app
+from training.cli import app, main
 from training.config import stage_names
 from training.run_folder import RunFolder
 
@@ -129,6 +129,16 @@ def test_the_door_says_a_mistake_in_one_line():
     process = door("run", "stcn/nothing")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it fails
+    monkeypatch.setattr(sys, "argv", ["train.py", "compare", str(tmp_path), "--out", str(tmp_path)])
+    monkeypatch.setattr("training.compare.compare", lambda runs, out: __import__("matplotlib"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and "matplotlib is not installed: pip install" in said
 
 
 def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
