@@ -109,7 +109,10 @@ def build(name: str, config: dict | None = None) -> nn.Module:
     unknown = set(config or {}) - {field.name for field in dataclasses.fields(config_class)}
     if unknown:
         raise ValueError(f"network {name} has no configuration key {', '.join(sorted(unknown))}")
-    return network(config_class(**(config or {})))
+    try:
+        return network(config_class(**(config or {})))
+    except RuntimeError as error:  # torch's, for sizes below zero and the like
+        raise ValueError(f"network {name} cannot be built with {config}: {str(error).splitlines()[0]}") from None
 
 
 def name_of(network: nn.Module) -> str:
@@ -121,8 +124,8 @@ def name_of(network: nn.Module) -> str:
 
 
 def save(network: nn.Module, path: str | Path) -> None:
-    """Write our own format, whole or not at all."""
-    _write(
+    """Write our own format, as ``write`` does."""
+    write(
         {
             "format": FORMAT,
             "version": VERSION,
@@ -136,7 +139,7 @@ def save(network: nn.Module, path: str | Path) -> None:
 
 def export(network: nn.Module, path: str | Path) -> None:
     """Write a network in the form in which its paper's authors published it: a bare state dict with their keys."""
-    _write(to_published(network), path)
+    write(to_published(network), path)
 
 
 def load(path: str | Path, network: str | None = None, **changes) -> nn.Module:
@@ -274,10 +277,16 @@ def _rename(key: str, table: list[tuple[str, str]], source: int) -> str:
     return key
 
 
-def _write(content: dict, path: str | Path) -> None:
-    temporary = Path(path).with_name(Path(path).name + ".tmp")
+def write(content: dict, path: str | Path) -> None:
+    """Write what ``torch.save`` takes, whole or not at all. Raises OSError, e.g. where the disk is full."""
+    temporary = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
     try:
-        torch.save(content, temporary)
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
         os.replace(temporary, path)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # which torch covers with an error of its own
+            raise error.__context__ from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)

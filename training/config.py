@@ -191,6 +191,10 @@ def load_stage(
         values = merge(values, read_layers(changes_of_preset, START, STAGES.locate))
     for override in overrides:
         apply_override(values, override)
+    for source, settings in (values.get("data") or {}).items():
+        if not isinstance(settings, dict) or "kind" not in settings:
+            known = ", ".join(key for key, other in values["data"].items() if key != source)
+            raise UserError(f"stage {name}: there is no source {source}", f"sources are {known}")
     _place_data(values, list(data))
     try:
         return Stage.model_validate(values)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-from bl30k_gen.dataset.files import sha256, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from training.run_folder import RunFolder, card, read_state
@@ -34,9 +34,10 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
     network, origin = _network(folder, stage, which)
     if half:
         network.half()
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        (checkpoint.save if form == "ours" else checkpoint.export)(network, out)
+        with clear_disk_errors(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            (checkpoint.save if form == "ours" else checkpoint.export)(network, out)
     except ValueError as error:
         raise UserError(str(error), "export it with --form ours") from None
     size = f"{out.stat().st_size / 2**20:.1f} MiB"

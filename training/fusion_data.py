@@ -107,11 +107,14 @@ def _make_video(
 ) -> None:
     staged = out / f".{name}.part"
     shutil.rmtree(staged, ignore_errors=True)
-    with clear_disk_errors(staged):
-        staged.mkdir(parents=True)
-        for reference in references(store, name, separation):
-            _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
-        replace(staged, out / name)
+    try:
+        with clear_disk_errors(staged):
+            staged.mkdir(parents=True)
+            for reference in references(store, name, separation):
+                _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
+            replace(staged, out / name)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _loose(out: Path, names: list[str]) -> list[str]:

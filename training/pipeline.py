@@ -82,7 +82,7 @@ class Training:
 
         run = RunFolder(self.folder)
         if run.network.exists():
-            run.claim(self.stage)
+            run.agree(self.stage)
             if processes.leads:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return

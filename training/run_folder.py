@@ -12,7 +12,6 @@ samples.png         the last samples and what the network made of them, at the e
 """
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -24,9 +23,10 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from bl30k_gen.dataset.files import clear_disk_errors, temporary_name, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
+from models import checkpoint
 from training.config import Stage
 
 FORMAT, VERSION = "bl30k-training", 1
@@ -46,8 +46,8 @@ class RunFolder:
         self.card = root / "network.md"
         self.samples = root / "samples.png"
 
-    def claim(self, stage: Stage) -> None:
-        """Write the configuration, or see that it is the one of the run to go on with.
+    def agree(self, stage: Stage) -> None:
+        """See that a run that is here has the same numbers.
 
         Raises:
             UserError: the folder holds a run with other numbers, naming the first that differs.
@@ -58,6 +58,9 @@ class RunFolder:
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
                     "go on with the same numbers, or choose another --out",
                 )
+
+    def claim(self, stage: Stage) -> None:
+        """Write the configuration, which later runs must agree with."""
         write_atomically(self.config, stage.to_yaml())
 
     def stage(self) -> Stage:
@@ -94,12 +97,7 @@ class RunFolder:
         path = self.checkpoints / f"{state['iteration']:09d}.pt"
         with clear_disk_errors(path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            temporary = temporary_name(path)
-            try:
-                torch.save({"format": FORMAT, "version": VERSION, **state}, temporary)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            checkpoint.write({"format": FORMAT, "version": VERSION, **state}, path)
         for old in self.states()[:-keep]:
             old.unlink()
         return path

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from bl30k_gen.dataset.files import write_atomically, write_json
+from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_json
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from training import pictures, speed
@@ -57,9 +57,7 @@ class Trainer:
         self.stage, self.processes, self.device = stage, processes, processes.device
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
-        if processes.leads:
-            self.folder.claim(stage)
-        processes.wait()
+        self.folder.agree(stage)
         state = self.folder.latest()
         self.network = build_network(stage, start if state is None else None)
         self.step = build_step(stage, self.network, self.device, processes.world)
@@ -76,6 +74,9 @@ class Trainer:
         self.stopping = False
         if state is not None:
             self._restore(state)
+        processes.wait()  # all have agreed
+        if processes.leads:
+            self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
 
@@ -85,8 +86,12 @@ class Trainer:
         Raises:
             Stopped: SIGTERM or SIGINT came; the state is saved.
             UserError: too many steps in a row had no finite gradient, too many files are damaged, or the data have
-                changed since the run began.
+                changed since the run began, or the disk is full.
         """
+        with clear_disk_errors(self.folder.config):
+            self._run()
+
+    def _run(self) -> None:
         stage, leads = self.stage, self.processes.leads
         if self.folder.network.exists() and self.iteration >= stage.iterations:
             if leads:
@@ -105,7 +110,7 @@ class Trainer:
                 f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
                 "choose a batch that runtime.batch_per_step divides",
             )
-        batches = iter(loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda"))
+        batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
         with self._signals(), contextlib.closing(bar):
             while self.iteration < stage.iterations:

@@ -104,13 +104,12 @@ def white_meaning(sources: Iterable[str | Path | bytes]) -> White:
 
 def is_undecided(values: np.ndarray) -> bool:
     """Whether a frame's pixel values have white but no id: one object or void, as the rest of the video says."""
-    return bool(((values == 0) | (values == WHITE)).all() and values.any())
+    return values.max(initial=0) == WHITE and bool(((values == 0) | (values == WHITE)).all())
 
 
 def apply_rule(values: np.ndarray, white: White | None = None) -> MaskFrame:
     """``read_mask`` for pixel values that ``read_values`` has returned."""
-    is_white = values == WHITE
-    if not is_white.any():
+    if values.max(initial=0) < WHITE or not (is_white := values == WHITE).any():
         return MaskFrame(values, None, "ids")
     if white is None:
         white = "object" if is_undecided(values) else "void"

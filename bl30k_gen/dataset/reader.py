@@ -15,7 +15,7 @@ import numpy as np
 
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
 from bl30k_gen.errors import UserError
@@ -155,7 +155,7 @@ class VideoStore:
         """
         path = self._image_set_path(split)
         names: dict[str, None] = {}
-        for line in self.tree.read(path).decode().splitlines():
+        for line in decode_list(self.tree.read(path), self.path / path).splitlines():
             if words := line.split():
                 names[PurePosixPath(words[0]).parent.name or words[0]] = None
         if unknown := sorted(names.keys() - set(self.videos)):

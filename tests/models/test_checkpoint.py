@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -154,3 +156,15 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     with pytest.raises(ValueError, match="trap.pth: not a readable weights file"):
         checkpoint.load(tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_full_disk_is_an_oserror_and_leaves_nothing(tmp_path):
+    (tmp_path / f".network.pt.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(checkpoint.build("fusion"), tmp_path / "network.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_that_cannot_be_are_a_valueerror():
+    with pytest.raises(ValueError, match="network fusion cannot be built with .*-4"):
+        checkpoint.build("fusion", {"dim": -4})

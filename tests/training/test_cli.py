@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from bl30k_gen.errors import UserError
-from training.cli import app
+from bl30k_gen.errors import DiskFull, UserError
+from models import checkpoint
+from training.cli import app, main
 from training.run_folder import RunFolder
 from training.shelf import STAGES
 
@@ -80,10 +81,64 @@ def test_mistakes_are_named(arguments, words, videos, tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "text.pt"], r"text.pt.*give --from weights of stcn"),
+        (["--from", "stm.pt"], r"stm.pt: holds the network stm, not stcn: give --from weights of stcn"),
+        (["--set", "iterations=-3"], r"iterations = -3: input should be greater than or equal to 1"),
+        (["--set", "iteratons=3"], r"unknown key iteratons: did you mean iterations"),
+        (["--set", "data.bl30k.split=test"], r"ImageSets has no list test: there are: train"),
+        (["--set", "data.bl30k.names=latin.txt"], r"latin.txt is no UTF-8 text"),
+        (["--set", "data.bl3k.split=test"], r"there is no source bl3k: sources are bl30k"),
+        (["--set", "model.key_dim=-4"], r"network stcn cannot be built with .*-4"),
+        (["--set", "model.nix=3"], r"network stcn has no configuration key nix"),
+    ],
+)
+def test_a_mistake_claims_no_folder(arguments, words, videos, tmp_path, monkeypatch):
+    """The next command, without the mistake, may use it."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.pt").write_text("no weights")
+    Path("latin.txt").write_bytes(b"caf\xe9\n")
+    checkpoint.save(checkpoint.build("stm", {"backbone": "resnet18", "memory_backbone": "resnet18"}), "stm.pt")
+    with pytest.raises(UserError, match=words):
+        call("run", "stcn/bl30k", "--data", videos, "--out", "run", *FEW, *arguments)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_damaged_data_are_named_also_by_loader_processes(workers, make_videos, tmp_path):
+    data = make_videos(tmp_path / "data", 1)
+    for frame in data.rglob("*.jpg"):
+        frame.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"\d+.jpg is damaged .*restore it"):
+        call("run", "stcn/bl30k", "--data", data, "--out", tmp_path, *FEW, "--set", f"runtime.workers={workers}")
+
+
+def test_a_full_disk_leaves_no_half_state(videos, tmp_path):
+    state = tmp_path / f"checkpoints/.000000002.pt.{os.getpid()}.part"
+    state.parent.mkdir()
+    state.symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match=r"no space left in .*checkpoints for 000000002.pt"):
+        call("run", "stcn/bl30k", "--data", videos, "--out", tmp_path, *FEW)
+    assert not list(state.parent.iterdir())
+    call("run", "stcn/bl30k", "--data", videos, "--out", tmp_path, *FEW)
+
+
 def test_the_door_says_a_mistake_in_one_line():
     process = door("run", "stcn/nothing")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it fails
+    monkeypatch.setattr(sys, "argv", ["train.py", "compare", str(tmp_path), "--out", str(tmp_path)])
+    monkeypatch.setattr("training.compare.compare", lambda runs, out: __import__("matplotlib"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and "matplotlib is not installed: pip install" in said
 
 
 def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):

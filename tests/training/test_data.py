@@ -365,7 +365,7 @@ def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
     assert all(same(a, b) for a, b in zip(alone[3:], later, strict=True))
     assert not same(alone[0], alone[1])
     other = Mixture(tiny("stcn/bl30k", "seed=1"))
-    assert not same(alone[0], next(iter(loader(other, Order(other, tiny("stcn/bl30k", "seed=1")), 0))))
+    assert not same(alone[0], next(loader(other, Order(other, tiny("stcn/bl30k", "seed=1")), 0)))
 
 
 def test_processes_share_each_iteration(tiny):

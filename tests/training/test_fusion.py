@@ -15,8 +15,9 @@ from models.fusion import Fusion, FusionConfig
 from training import fusion_data, pictures
 from training.cli import app
 from training.config import load_stage
-from training.data.fusion import open_fusion_set, shards_in
+from training.data.fusion import View, open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
+from training.data.pictures import FILL, recolour_pixels
 from training.distributed import Processes
 from training.fusion import FusionBatch, FusionStep
 from training.losses import kept_share
@@ -115,6 +116,21 @@ def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
         assert torch.equal(torch.roll(true, shift, 1)[:, inner], moved[:, inner]) or abs(shift) > 20
     assert ((batch.older[:, 0].int() - batch.newer[:, 0].int()).abs() > 25).sum((1, 2)).min() >= 100
     assert batch.present[:, 1].any() and store.videos
+
+
+def test_a_view_crops_before_anything_else():
+    rgb = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    steps = [("contrast", 0.5), ("brightness", 1.2)]
+    shown = View((56, 40), 8, 4, 32, True, steps).of_image(Image.fromarray(rgb)).movedim(0, -1)
+    np.testing.assert_array_equal(shown, recolour_pixels(rgb[4:36, 8:40].copy(), steps)[:, ::-1])
+    larger = View((56, 40), 0, 0, 64, False, steps)
+    shown, mask = larger.of_image(Image.fromarray(rgb)), larger.of_mask(rgb[..., 0], "a.png")
+    np.testing.assert_array_equal(shown[:, :40, :56].movedim(0, -1), recolour_pixels(rgb, steps))
+    fill = torch.tensor(FILL).view(3, 1, 1)
+    assert (shown[:, 40:] == fill).all() and (shown[:, :, 56:] == fill).all()
+    assert mask.shape == (64, 64) and not mask[40:].any() and not mask[:, 56:].any() and mask[:40, :56].any()
+    with pytest.raises(UserError, match=r"a.png is \(55, 40\) pixels, its frame \(56, 40\)"):
+        larger.of_mask(rgb[:, 1:, 0], "a.png")
 
 
 def test_fusion_learns_and_its_controls_run(fusion_set, alignment, tmp_path):

@@ -4,10 +4,11 @@ Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIG
 """
 
 import logging
+import sys
 
 import typer
 
-from bl30k_gen.errors import run_door
+from bl30k_gen.errors import MISTAKE, run_door
 from training.cli import judging, learning, runs, using
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -18,4 +19,8 @@ for part in (learning, judging, using, runs):
 def main() -> None:
     """Run the command line."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    run_door(app)
+    try:
+        run_door(app)
+    except ModuleNotFoundError as error:
+        print(f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[train]'", file=sys.stderr)
+        sys.exit(MISTAKE)

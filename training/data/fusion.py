@@ -11,6 +11,7 @@ tar or HDF5 files, each with its copy of ``fusion.json``.
 
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,12 @@ class FusionSet:
             chosen = self._choose(rng, name)
             if chosen is None:
                 continue
-            sample = self._read(rng, name, *chosen)
-            apart = (sample.older[0].int() - sample.newer[0].int()).abs() > CHANGED
+            first, second, frame, objects = chosen
+            view = self._draw_view(rng, name, frame)
+            older, newer = (self._propagated(view, name, number, frame, objects) for number in (first, second))
+            apart = (older[0].int() - newer[0].int()).abs() > CHANGED
             if attempt >= STRICT or apart.sum() >= DIFFERENT:
-                return sample
+                return self._sample(view, name, *chosen, older, newer)
         raise Unusable(f"{self.root}: no pair of propagations for {name} in {TRIES} draws")
 
     def _choose(self, rng: np.random.Generator, name: str) -> tuple[int, int, int, list[int]] | None:
@@ -103,63 +106,104 @@ class FusionSet:
     def _frames(self, name: str, reference: int, label: int) -> set[int]:
         return set(_numbers(self.tree.files(f"{name}/{_folder(reference)}/{_folder(label)}")))
 
-    def _read(
-        self, rng: np.random.Generator, name: str, first: int, second: int, frame: int, objects: list[int]
+    def _draw_view(self, rng: np.random.Generator, name: str, frame: int) -> "View":
+        size = self._open(name, frame).size
+        left, top = (int(rng.integers(max(1, side - self.size + 1))) for side in size)
+        flip = bool(rng.random() < self.augmentation.sequence.flip)
+        return View(size, left, top, self.size, flip, pictures.draw_jitter(rng, self.augmentation.sequence.jitter))
+
+    def _sample(
+        self,
+        view: "View",
+        name: str,
+        first: int,
+        second: int,
+        frame: int,
+        objects: list[int],
+        older: torch.Tensor,
+        newer: torch.Tensor,
     ) -> FusionBatch:
-        image, reference = (self._image(name, number) for number in (frame, second))
-        width, height = image.size
-        left, top = (int(rng.integers(max(1, side - self.size + 1))) for side in (width, height))
-        box = (left, top, left + self.size, top + self.size)
-        flip = rng.random() < self.augmentation.sequence.flip
-        steps = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
-
-        def cut(picture: Image.Image) -> torch.Tensor:
-            """The crop; what lies outside the picture is mean colour or background."""
-            canvas = Image.new(picture.mode, (self.size, self.size), pictures.FILL if picture.mode == "RGB" else 0)
-            canvas.paste(picture.crop((*box[:2], min(box[2], width), min(box[3], height))))
-            return pictures.to_tensor(canvas.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else canvas)
-
-        def propagated(number: int, shown: int) -> torch.Tensor:
-            masks = [cut(self._propagated(name, number, label, shown, image.size)) for label in objects]
-            return self._stack(masks)
-
-        def true(number: int) -> torch.Tensor:
-            ids = self.store.read_mask(name, number).ids
-            return self._stack([cut(Image.fromarray((ids == label).astype(np.uint8) * 255)) for label in objects])
-
         span = abs(first - second)
         names = self.store.frames(name)
         return FusionBatch(
-            image=cut(pictures.recolour(image, steps)),
-            reference=cut(pictures.recolour(reference, steps)),
-            older=propagated(first, frame),
-            newer=propagated(second, frame),
-            before=propagated(first, second),
-            after=true(second),
-            true=true(frame),
+            image=self._image(view, name, frame),
+            reference=self._image(view, name, second),
+            older=older,
+            newer=newer,
+            before=self._propagated(view, name, first, second, objects),
+            after=self._true(view, name, second, objects),
+            true=self._true(view, name, frame, objects),
             distance=torch.tensor([abs(first - frame) / span, abs(second - frame) / span]),
             present=torch.arange(2) < len(objects),
             names=[f"{name} {names[frame]} from {names[first]} and {names[second]}"],
         )
 
-    def _stack(self, masks: list[torch.Tensor]) -> torch.Tensor:
-        return torch.stack([*masks, *(torch.zeros_like(masks[0]) for _ in range(2 - len(masks)))])
+    def _image(self, view: "View", name: str, number: int) -> torch.Tensor:
+        picture, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
+        if picture.size != view.size:
+            raise UserError(f"{source} is {picture.size} pixels, its video {view.size}", "leave the video out")
+        return view.of_image(pictures.decode(picture, (0, 0, *view.size), view.size, source))
 
-    def _image(self, name: str, number: int) -> Image.Image:
+    def _propagated(self, view: "View", name: str, reference: int, frame: int, objects: list[int]) -> torch.Tensor:
+        """(2, S, S) of a frame, propagated from a reference's true masks."""
+        masks = []
+        for label in objects:
+            path = f"{name}/{_folder(reference)}/{_folder(label)}/{frame:05d}.png"
+            try:
+                with Image.open(io.BytesIO(self.tree.read(path)), formats=("PNG",)) as file:
+                    mask = np.asarray(file if file.mode == "L" else file.convert("L"))
+            except PICTURE_ERRORS as error:
+                raise UserError(f"{self.root / path} is damaged ({error})", "make this video's data again") from None
+            masks.append(view.of_mask(mask, self.root / path))
+        return _two(masks)
+
+    def _true(self, view: "View", name: str, number: int, objects: list[int]) -> torch.Tensor:
+        """(2, S, S)"""
+        ids = self.store.read_mask(name, number).ids
+        ids = view.of_mask(ids, self.store.path / self.store.mask_path(name, number))
+        return _two([(ids == label).astype(np.uint8) * 255 for label in objects])
+
+    def _open(self, name: str, number: int) -> Image.Image:
         source = self.store.path / self.store.rgb_path(name, number)
-        picture = pictures.open_picture(self.store.rgb_bytes(name, number), source)
-        return pictures.crop_and_resize(picture, (0, 0, *picture.size), picture.size, source)
+        return pictures.open_picture(self.store.rgb_bytes(name, number), source)
 
-    def _propagated(self, name: str, reference: int, label: int, frame: int, size: tuple[int, int]) -> Image.Image:
-        path = f"{name}/{_folder(reference)}/{_folder(label)}/{frame:05d}.png"
-        try:
-            with Image.open(io.BytesIO(self.tree.read(path)), formats=("PNG",)) as file:
-                mask = file.convert("L")
-        except PICTURE_ERRORS as error:
-            raise UserError(f"{self.root / path} is damaged ({error})", "make this video's data again") from None
-        if mask.size != size:
-            raise UserError(f"{self.root / path} is {mask.size} pixels, its frame {size}", "make the data again")
-        return mask
+
+@dataclass(frozen=True)
+class View:
+    """What a sample shows of its frames of ``size`` (width, height): a square, perhaps flipped, its colours changed.
+
+    Frames are cropped before anything else is done to them. What lies outside is mean colour or background.
+    """
+
+    size: tuple[int, int]
+    left: int
+    top: int
+    side: int
+    flip: bool
+    steps: list[pictures.ColourStep]
+
+    def of_image(self, rgb: Image.Image) -> torch.Tensor:
+        """(3, S, S)"""
+        right, bottom = min(self.left + self.side, rgb.width), min(self.top + self.side, rgb.height)
+        inside = np.asarray(rgb.crop((self.left, self.top, right, bottom)))
+        shown = self._fill(pictures.recolour_pixels(inside, self.steps), pictures.FILL)
+        return torch.from_numpy(shown).movedim(-1, 0).contiguous()
+
+    def of_mask(self, mask: np.ndarray, source: Path) -> np.ndarray:
+        """(S, S) of a mask (H, W), which ``source`` names."""
+        if mask.shape != self.size[::-1]:
+            raise UserError(f"{source} is {mask.shape[::-1]} pixels, its frame {self.size}", "make the data again")
+        return self._fill(mask[self.top : self.top + self.side, self.left : self.left + self.side], 0)
+
+    def _fill(self, inside: np.ndarray, outside: int | tuple[int, int, int]) -> np.ndarray:
+        shown = np.full((self.side, self.side, *inside.shape[2:]), outside, inside.dtype)
+        shown[: inside.shape[0], : inside.shape[1]] = inside
+        return np.ascontiguousarray(shown[:, ::-1]) if self.flip else shown
+
+
+def _two(masks: list[np.ndarray]) -> torch.Tensor:
+    """Masks of one or two objects as those of two."""
+    return torch.from_numpy(np.stack([*masks, *(np.zeros_like(masks[0]) for _ in range(2 - len(masks)))]))
 
 
 def open_fusion_set(root: Path) -> FolderTree | ShardTree:

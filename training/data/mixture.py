@@ -159,18 +159,40 @@ def largest_distance(curriculum: Curriculum | None, epoch: int, epochs: int) -> 
     return curriculum.distances[sum(epoch >= share * epochs for share in curriculum.at)]
 
 
-def loader(mixture: Mixture, order: Order, workers: int, pin_memory: bool = False) -> DataLoader:
-    """Batches in the order's steps, ``Batch`` of bytes."""
-    return DataLoader(
-        mixture,
-        batch_sampler=order,
-        collate_fn=mixture.collate,
+class Steps(Dataset):
+    """A mixture's batches by lists of ``Draw``; or the UserError, which torch does not carry over from a worker."""
+
+    def __init__(self, mixture: Mixture):
+        self.mixture = mixture
+
+    def __getitem__(self, draws: list[Draw]) -> Batch | FusionBatch | S2MBatch | UserError:
+        try:
+            return self.mixture.collate([self.mixture[draw] for draw in draws])
+        except UserError as error:
+            return error
+
+
+def loader(
+    mixture: Mixture, order: Order, workers: int, pin_memory: bool = False
+) -> Iterator[Batch | FusionBatch | S2MBatch]:
+    """Batches of bytes in the order's steps. Raises UserError where a sample cannot be had."""
+    batches = DataLoader(
+        Steps(mixture),
+        batch_size=None,
+        sampler=order,
         num_workers=workers,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_begin_worker,
         generator=torch.Generator(),  # else a resumed run, which begins again here, would shift the random numbers
     )
+    return map(_batch_or_raise, iter(batches))
+
+
+def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch | FusionBatch | S2MBatch:
+    if isinstance(batch, UserError):
+        raise batch
+    return batch
 
 
 def _begin_worker(worker: int) -> None:

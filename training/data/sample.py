@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.utils.data import default_collate
 
 from models.backbone import MEAN, STD
 
@@ -46,7 +47,7 @@ class Tensors:
     @classmethod
     def collate(cls, samples: list[Self]) -> Self:
         """Stack samples, which have the same fields without a batch dimension."""
-        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in cls._tensors()}
+        stacked = cls._stacked(samples)
         lists = {key: [text for sample in samples for text in getattr(sample, key)] for key in ("names", "skipped")}
         return cls(**stacked, **lists)
 
@@ -57,8 +58,13 @@ class Tensors:
         """On the device, images normalised, masks in [0, 1]."""
         moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
         mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
-        images = {name: (getattr(moved, name).float() / 255 - mean) / std for name in self.IMAGES}
-        return replace(moved, **images, **{name: getattr(moved, name).float() / 255 for name in self.MASKS})
+        factor, shift = 1 / (255 * std), mean / std
+        floats = {name: getattr(moved, name).float() for name in (*self.IMAGES, *self.MASKS)}
+        for name in self.IMAGES:  # in place: new memory for each step would take more time than the arithmetic
+            floats[name].mul_(factor).sub_(shift)
+        for name in self.MASKS:
+            floats[name].div_(255)
+        return replace(moved, **floats)
 
     def first(self, count: int) -> Self:
         return self._map(lambda tensor: tensor[:count])
@@ -69,6 +75,11 @@ class Tensors:
     @classmethod
     def _tensors(cls) -> tuple[str, ...]:
         return (*cls.IMAGES, *cls.MASKS, *cls.OTHERS)
+
+    @classmethod
+    def _stacked(cls, samples: list) -> dict[str, Tensor]:
+        """In a worker into memory that it shares with the trainer, so that a batch is not copied on its way."""
+        return {name: default_collate([getattr(sample, name) for sample in samples]) for name in cls._tensors()}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return replace(self, **{name: change(getattr(self, name)) for name in self._tensors()})
@@ -97,8 +108,8 @@ class Batch(Tensors):
     @staticmethod
     def collate(samples: list[Sample]) -> "Batch":
         """Stack samples; still bytes, so that little is copied between processes."""
-        stacked = {name: torch.stack([getattr(sample, name) for sample in samples]) for name in Batch._tensors()}
-        return Batch(**stacked, names=[s.name for s in samples], skipped=[e for s in samples for e in s.skipped])
+        names, skipped = [s.name for s in samples], [error for s in samples for error in s.skipped]
+        return Batch(**Batch._stacked(samples), names=names, skipped=skipped)
 
     @property
     def labels(self) -> Tensor:

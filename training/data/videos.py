@@ -102,18 +102,19 @@ class Videos:
             if labels:
                 break
         targets = sampling.draw_objects(rng, labels, self.objects)
-        masks = np.zeros((self.frames, self.objects, self.size, self.size), bool)
+        masks = np.zeros((self.frames, self.objects, self.size, self.size), np.uint8)
         for number, label in enumerate(targets):
-            masks[:, number] = ids == label
+            np.equal(ids, label, out=masks[:, number].view(bool))
+        masks *= 255
         given = masks[0]
-        if self.augmentation.first_mask_iou is not None:
-            given = np.stack([perturb(mask, rng.uniform(*self.augmentation.first_mask_iou), rng) for mask in given])
+        if (iou := self.augmentation.first_mask_iou) is not None:
+            given = np.stack([perturb(mask > 0, rng.uniform(*iou), rng) for mask in given]).astype(np.uint8) * 255
         return Sample(
             images=self._read_images(rng, name, frames, geometry),
-            masks=torch.from_numpy(masks.astype(np.uint8) * 255),
+            masks=torch.from_numpy(masks),
             void=torch.from_numpy(void),
             present=torch.arange(self.objects) < max(1, len(targets)),
-            given=torch.from_numpy(given.astype(np.uint8) * 255),
+            given=torch.from_numpy(given),
             name=f"{name} {' '.join(self.store.frames(name)[i] for i in frames)}",
         )
 
@@ -151,7 +152,7 @@ class Videos:
         self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
     ) -> torch.Tensor:
         together = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
-        images = []
+        images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
             steps = together + pictures.draw_jitter(rng, self.augmentation.frame.jitter)
             picture = self._open(name, i)
@@ -162,8 +163,8 @@ class Videos:
                     "restore it, or leave the video out",
                 )
             source = self.store.path / self.store.rgb_path(name, i)
-            images.append(geometry.apply_to_image(picture, t, steps, source))
-        return torch.from_numpy(np.stack(images)).movedim(-1, 1).contiguous()
+            images[t] = geometry.apply_to_image(picture, t, steps, source).transpose(2, 0, 1)
+        return torch.from_numpy(images)
 
     def _open(self, name: str, i: int) -> Image.Image:
         return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))

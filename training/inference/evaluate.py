@@ -292,8 +292,11 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
 
 
 def _claim(path: Path, run: dict[str, str]) -> None:
-    """Note what the results beside the file are made with. Raises UserError where they were made otherwise."""
-    if path.exists():
+    """Note what the results beside the file are made with. Raises UserError where they were made otherwise.
+
+    A note without results is what a mistake has left.
+    """
+    if path.exists() and any(other != path for other in path.parent.iterdir()):
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
