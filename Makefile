@@ -7,6 +7,7 @@
 # make campaign-fuzz        thousands of damaged assets through the loader
 # make campaign-parallel    two workers against one, and what a warm worker loses between frames
 # make campaign-estimate    an estimate against the build that it is about
+# make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-learning    a small network learns from renders (an hour on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour on one core)
 #
@@ -29,7 +30,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 
 .NOTPARALLEL:
 .PHONY: help demo test campaign-faults campaign-corruption campaign-verify campaign-masks campaign-fuzz \
- campaign-parallel campaign-estimate campaign-learning-renders campaign-learning campaign-experiment
+ campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders campaign-learning campaign-experiment
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -83,6 +84,9 @@ campaign-parallel: $(VENV)/.render
 
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python -m benchmarks.estimate --count 12 --results docs/results/estimate.md
+
+campaign-thousand: $(VENV)/.render
+	$(BIN)/python -m benchmarks.thousand --results docs/results/thousand.md
 
 LEARNING_RENDERS := out/learning_renders
 
