@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import thousand
 from bl30k_gen.cluster import slurm
 from bl30k_gen.cluster.slurm import Submissions, divide, load_settings, script
 from bl30k_gen.cluster.worklist import take_shard
@@ -222,3 +223,12 @@ def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, ge
     assert (out / "Slurm/002/array-0.indices").read_text() == "1\n"
     assert "nothing to submit" in generate("resubmit", out).stdout, "it waits in the queue already"
     ask("scancel", "--name=bl30k")
+
+
+@pytest.mark.xdist_group("slurm")
+def test_a_disturbed_build_is_whole(cluster, tmp_path, monkeypatch):
+    """A slice of the campaign with a thousand videos: a task is killed, and its videos are submitted again."""
+    monkeypatch.setattr(thousand, "PAUSE", 0.5)
+    done = thousand.build(tmp_path / "d", thousand.make_assets(tmp_path / "assets", 0), 3, 2, events=1, seed=0)
+    assert done.disturbed == {"kill": 1} and sum(done.resubmitted) in (1, 2)
+    assert (done.status["done"], done.status["failed"]) == (3, {}) and done.verified.endswith("all is well")
