@@ -100,7 +100,7 @@ def build(out: Path, assets: list[str], videos: int, per_task: int, events: int,
     done.tasks = len(queue())
     while True:
         while queue():
-            time.sleep(PAUSE if events > done.disturbed.total() else 1.0)
+            time.sleep(PAUSE)
             running = queue("--states=RUNNING")
             if running and events > done.disturbed.total():
                 kind = KINDS[done.disturbed.total() % len(KINDS)]
