@@ -17,5 +17,13 @@ class UserError(Exception):
         return f"{self.what}: {self.remedy}"
 
 
-class DiskFull(UserError):
-    """There is no space (or quota) left. Nothing else will work either, so whoever works in a loop stops."""
+class Hopeless(UserError):
+    """Nothing else will work here either, so whoever works in a loop stops."""
+
+
+class DiskFull(Hopeless):
+    """There is no space (or quota) left."""
+
+
+class MachineLacks(Hopeless):
+    """This machine lacks what the configuration asks for."""
