@@ -148,6 +148,8 @@ def _examine(result: Result, root: Path, config: Config, names: list[str], scrat
     twice = (name for name, n in Counter(entry["name"] for entry in ends).items() if n > 1)
     result.faults += [f"{name} was published twice" for name in twice]
     result.published = sorted(entry["time"] / 3600 for entry in ends)
+    if not published:
+        return
     result.faults += [f"{p.video} {p.kind}: {p.detail}" for p in verify(root).problems]
     store, whole = open_dataset(root), f"{virtual_task.FRAMES:03d}".encode()
     cut = [name for name in store.videos if store.tree.read(f"{MASK}/{name}/{frame_name(MASK, 0)}") != whole]

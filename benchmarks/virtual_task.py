@@ -12,6 +12,7 @@ name a path of the dataset, or have something on its disk, are counted.
 
 import builtins
 import io
+import json
 import math
 import os
 import signal
@@ -133,7 +134,8 @@ class VirtualBlender:
 
     def render(self, scene: Path) -> Iterator[Event]:
         self.videos += 1
-        name, folder = scene.parent.parent.name, scene.parent
+        folder = scene.parent
+        name = json.loads(scene.read_text(encoding="utf-8"))["name"]
         try:
             for kind in (RGB, MASK):
                 (folder / kind).mkdir(exist_ok=True)
@@ -266,6 +268,7 @@ def _take_the_place_of_the_machine(task: Task, node: Node) -> None:
     socket.gethostname = lambda: node.name
     process._place = lambda: node.name
     tqdm.tqdm.monitor_interval = 0
+    tqdm.tqdm.set_lock(threading.RLock())  # its own is one between processes, which a kill leaves behind
     silent = open(os.devnull, "w")
     sys.stdout = sys.stderr = silent
 
