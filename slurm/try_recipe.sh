@@ -2,7 +2,8 @@
 # Tries the steps of slurm/Dockerfile without Docker: in a bare Debian made by debootstrap, each line is carried out in a
 # chroot; then comes what a container is for: `doctor`, and a small `render`.
 #
-#   slurm/try_recipe.sh [FOLDER]      FOLDER: for the Debian, 3 GB; default: a new one. It is removed at the end.
+#   slurm/try_recipe.sh [FOLDER]      FOLDER: for the Debian, 3 GB; default: a new one. It is removed at the end, unless
+#                                     KEEP=yes (for a look at what went wrong: chroot FOLDER).
 #
 # Needs root, debootstrap, and the internet as apt and pip reach it here: pip's settings are lent to the Debian, too.
 # Folders of wheels that they name are lent with LEND, e.g.  LEND="/srv/wheels /srv/index" slurm/try_recipe.sh
@@ -19,7 +20,7 @@ if [ -z "${INSIDE:-}" ]; then
     fi
     # All mounts are made in a namespace of their own and end with it. Out here, where the folder is removed, there never
     # were any, so nothing that was lent can be hit.
-    trap 'rm -rf --one-file-system "$root"' EXIT
+    [ -n "${KEEP:-}" ] || trap 'rm -rf --one-file-system "$root"' EXIT
     INSIDE=$root unshare --mount --propagation private bash "$0"
     exit
 fi
@@ -35,6 +36,7 @@ inside() {
 make_debian() {
     debootstrap --variant=minbase bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}" > /dev/null
     mount -t proc proc "$root/proc"
+    mount -t sysfs -o ro sysfs "$root/sys"
     mount -t tmpfs tmpfs "$root/dev"
     mkdir -m 1777 "$root/dev/shm"
     for device in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
@@ -85,7 +87,7 @@ follow() {
 
 lent=()
 follow
-du -sh --one-file-system "$root" | sed 's/\t.*/ in all/'
+inside du -shc /usr /var "$directory" | sed -n 's/total/in all/p'
 echo "--- doctor"
 inside "${entry[@]}" doctor --device cpu --out /out
 echo "--- render"
