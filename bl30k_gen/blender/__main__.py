@@ -167,6 +167,9 @@ def main() -> int:
         return 2
     except BrokenPipeError:  # nobody listens any more
         return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
 
 
 if __name__ == "__main__":
