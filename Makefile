@@ -1,6 +1,7 @@
 # make demo                 renders a small dataset of built-in assets and shows it
 # make test                 checks the code and runs all tests
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
+# make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
 # make campaign-verify      how fast a dataset is checked, beside the disk's own speed
 # make campaign-masks       fifty videos through the check of masks
@@ -29,8 +30,9 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test campaign-faults campaign-corruption campaign-verify campaign-masks campaign-fuzz \
- campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders campaign-learning campaign-experiment
+.PHONY: help demo test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
+ campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
+ campaign-learning campaign-experiment
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -66,6 +68,9 @@ test: $(VENV)/.test
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults --events 210 --results docs/results/faults.md
+
+campaign-simulate: $(VENV)/.test
+	$(BIN)/python -m benchmarks.simulate --results docs/results/simulation.md
 
 campaign-corruption: $(VENV)/.render
 	$(BIN)/python -m benchmarks.corruption --results docs/results/corruption.md

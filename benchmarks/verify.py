@@ -8,6 +8,7 @@ memory before, and warm, just after. The disk's own speed is that of reading the
 """
 
 import argparse
+import math
 import os
 import resource
 import shlex
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,51 +58,56 @@ def draw(frame: int, ids: list[int], width: int, height: int) -> tuple[np.ndarra
     return shade.clip(0, 255).astype(np.uint8), mask
 
 
-def frames(ids: tuple[int, ...], spec: SceneSpec) -> list[tuple[bytes, bytes, np.ndarray]]:
-    """JPEG, PNG and pixels of each value, of each frame that is drawn."""
-    if ids not in _drawn:
-        pictures = [draw(frame, list(ids), spec.video.width, spec.video.height) for frame in range(DIFFERENT)]
-        image = spec.image
-        _drawn[ids] = [
-            (
-                files.encode_jpeg(rgb, image.quality, image.subsampling),
-                masks.encode_mask(mask),
-                np.bincount(mask.ravel(), minlength=256),
-            )
-            for rgb, mask in pictures
-        ]
-    return _drawn[ids]
+class Frame(NamedTuple):
+    """Of all videos: what is stored, what the metadata says of it, and how many pixels have each value."""
+
+    data: dict[str, bytes]  # by folder
+    described: dict[str, dict[str, object]]
+    counts: np.ndarray
 
 
-_drawn: dict[tuple[int, ...], list[tuple[bytes, bytes, np.ndarray]]] = {}
+def draw_frames(spec: SceneSpec) -> list[Frame]:
+    """The frames that every video shows again and again: drawing them anew for each would take most of the time."""
+    found = []
+    for number in range(DIFFERENT):
+        rgb, mask = draw(number, [thing.id for thing in spec.objects], spec.video.width, spec.video.height)
+        jpeg = files.encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
+        data = {RGB: jpeg, MASK: masks.encode_mask(mask)}
+        described = {f: {"bytes": len(data[f]), "sha256": files.sha256_bytes(data[f])} for f in data}
+        found.append(Frame(data, described, np.bincount(mask.ravel(), minlength=256)))
+    return found
 
 
 def make(root: Path, bytes_wanted: float) -> int:
     """Publish videos until there are so many bytes; return how many there are."""
     config = load_config(ROOT / "render_configs/demo.yaml", ["video={frames: 160, width: 768, height: 512}"])
-    layout, describe = Layout(root), sampler(config, open_catalogue(config.assets))
+    layout = Layout(root)
     files.write_atomically(layout.config, config.to_yaml())
-    written = count = 0
-    while written < bytes_wanted:
-        name = video_name(count, config.dataset.videos_per_segment)
-        spec, count = describe(name).spec, count + 1
-        ids, described = [thing.id for thing in spec.objects], {}
-        areas = np.zeros((spec.video.frames, len(ids)), np.int64)
-        drawn = frames(tuple(ids), spec)
+    scene = sampler(config, open_catalogue(config.assets))("a00000").spec
+    drawn, ids = draw_frames(scene), [thing.id for thing in scene.objects]
+    shown = [drawn[frame % DIFFERENT] for frame in range(scene.video.frames)]
+    areas = np.array([frame.counts[ids] for frame in shown])
+    each = sum(len(data) for frame in shown for data in frame.data.values())
+    count = math.ceil(bytes_wanted / each)
+    for index in range(count):
+        name = video_name(index, config.dataset.videos_per_segment)
+        described = {}
         for folder in FRAME_FOLDERS:
             (layout.staging(name) / folder).mkdir(parents=True)
-        for frame in range(spec.video.frames):
-            *encoded, counts = drawn[frame % DIFFERENT]
-            areas[frame] = counts[ids]
-            for folder, data in zip((RGB, MASK), encoded, strict=True):
-                file = frame_name(folder, frame)
-                (layout.staging(name) / folder / file).write_bytes(data)
-                described[f"{folder}/{name}/{file}"] = {"bytes": len(data), "sha256": files.sha256_bytes(data)}
-                written += len(data)
-        poses = np.zeros((len(ids), spec.video.frames, 4, 4))
-        turned = {"intrinsics": np.eye(3), "extrinsics": poses[0], "poses": poses}
+            for number, frame in enumerate(shown):
+                file = frame_name(folder, number)
+                (layout.staging(name) / folder / file).write_bytes(frame.data[folder])
+                described[f"{folder}/{name}/{file}"] = frame.described[folder]
+        poses = np.zeros((len(ids), scene.video.frames, 4, 4))
         made = build_metadata(
-            spec.to_json(), config_digest=config.digest(), versions={}, visible_area=areas, files=described, **turned
+            scene.model_copy(update={"name": name, "index": index}).to_json(),
+            config_digest=config.digest(),
+            versions={},
+            visible_area=areas,
+            intrinsics=np.eye(3),
+            extrinsics=poses[0],
+            poses=poses,
+            files=described,
         )
         publish(layout, name, made)
     write_image_sets(layout)

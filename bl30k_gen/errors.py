@@ -29,8 +29,16 @@ def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
-class DiskFull(UserError):
-    """There is no space (or quota) left. Nothing else will work either, so whoever works in a loop stops."""
+class Hopeless(UserError):
+    """Nothing else will work here either, so whoever works in a loop stops."""
+
+
+class DiskFull(Hopeless):
+    """There is no space (or quota) left."""
+
+
+class MachineLacks(Hopeless):
+    """This machine lacks what the configuration asks for."""
 
 
 def run_door(commands: Callable[[], None]) -> None:

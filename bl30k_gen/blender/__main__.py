@@ -8,7 +8,7 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
-    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "disk_full": false}
+    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "hopeless": false}
     {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
 
 A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
@@ -32,7 +32,7 @@ from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import Hopeless, UserError
 from bl30k_gen.library.load import AssetRefused, load_asset
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
@@ -83,8 +83,8 @@ class Child:
             self.fail(path.stem, error)
 
     def fail(self, name: str | None, error: UserError) -> None:
-        full = isinstance(error, DiskFull)
-        self.say("failed", name=name, what=error.what, remedy=error.remedy, disk_full=full)
+        hopeless = isinstance(error, Hopeless)
+        self.say("failed", name=name, what=error.what, remedy=error.remedy, hopeless=hopeless)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
         for kind in (MASK, RGB):
@@ -166,6 +166,9 @@ def main() -> int:
         child.fail(None, error)
         return 2
     except BrokenPipeError:  # nobody listens any more
+        return 1
+    except Exception:
+        traceback.print_exc()
         return 1
 
 

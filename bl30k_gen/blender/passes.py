@@ -4,13 +4,14 @@ A pixel of a mask is the id of the one surface that the ray through the pixel's 
 sample, a filter of no width, no denoising and no colour management, so no value between two ids can appear.
 """
 
+import os
 from pathlib import Path
 
 import bpy
 import numpy as np
 from PIL import Image as PillowImage
 
-from bl30k_gen.blender import runtime
+from bl30k_gen.blender import opengl, runtime
 from bl30k_gen.blender.build import BACKDROP, MASK_SCENE
 from bl30k_gen.scene.spec import SceneSpec
 
@@ -25,7 +26,7 @@ PIXEL_CENTRE = 0.01  # filter width in pixels; Cycles takes no smaller one
 def set_up(spec: SceneSpec, threads: int) -> None:
     """Configure the renderer of both scenes that ``build`` made."""
     picture, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
-    _set_up_picture(spec, picture)
+    _set_up_picture(spec, picture, threads)
     _set_up_masks(masks)
     for scene in (picture, masks):
         scene.render.threads_mode = "FIXED" if threads else "AUTO"
@@ -41,7 +42,7 @@ def set_up(spec: SceneSpec, threads: int) -> None:
         scene.cycles.device = picture.cycles.device
 
 
-def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
+def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
     settings = spec.render
     scene.use_nodes = False
     scene.view_settings.view_transform = settings.view_transform
@@ -50,6 +51,9 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene) -> None:
         scene.render.motion_blur_position = "CENTER"
         scene.render.motion_blur_shutter = settings.motion_blur
     if settings.engine == "eevee":
+        if threads:
+            os.environ.setdefault("LP_NUM_THREADS", str(threads))  # of Mesa, where it draws on processors
+        opengl.require()
         scene.render.engine = "BLENDER_EEVEE_NEXT"
         scene.eevee.taa_render_samples = settings.samples
         return

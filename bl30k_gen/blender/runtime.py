@@ -2,7 +2,8 @@
 
 As released, BlenderProc wants to be started by ``blenderproc run``: outside it refuses to be imported, inside it
 installs packages into Blender's Python with pip, takes site-packages off ``sys.path``, and ``init()`` sets a user
-interface language that the wheel was built without. ``load_blenderproc`` gets around exactly these four.
+interface language that the wheel was built without. It also imports GitPython, which wants a ``git`` to be there.
+``load_blenderproc`` gets around exactly these five.
 """
 
 import os
@@ -37,7 +38,7 @@ def load_blenderproc() -> types.ModuleType:
     """Import BlenderProc into a plain Python with the bpy wheel; idempotent.
 
     Raises:
-        UserError: bpy or BlenderProc is not installed, or a shared library that bpy needs is missing.
+        UserError: bpy or BlenderProc is not installed, or something that one of them needs is missing.
     """
     if "blenderproc" in sys.modules:
         return sys.modules["blenderproc"]
@@ -68,8 +69,11 @@ def load_blenderproc() -> types.ModuleType:
     SetupUtility.setup = staticmethod(setup)
     del sys.modules["blenderproc"]
     os.environ["INSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT"] = "1"
-    import blenderproc
-
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # git serves one external tool, which is not used here
+    try:
+        import blenderproc
+    except ImportError as error:
+        raise UserError(f"blenderproc cannot start: {str(error).splitlines()[0]}", _how_to_install()) from None
     _initialise()
     return blenderproc
 

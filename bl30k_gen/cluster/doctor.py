@@ -45,7 +45,7 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
     except UserError as error:
         return [*checks, Check("blender", False, error.what, error.remedy)]
     except ChildDied as death:
-        last = death.log[-1] if death.log else "it printed nothing"
+        last = next((line for line in reversed(death.log) if line.strip()), "it printed nothing")
         return [*checks, Check("blender", False, f"{death.reason}: {last}", "try: python -c 'import bpy'")]
     ready = child.ready
     checks.append(Check("blender", True, f"bpy {ready['bpy']}, BlenderProc {ready['blenderproc']}"))

@@ -30,7 +30,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout, describe_staged, list_visible
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.metadata import build_metadata
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import Hopeless, UserError
 from bl30k_gen.library.load import Model, Picture, load_asset
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import SampledScene
@@ -270,8 +270,8 @@ class _Worker:
                         self.frame_seconds.append(event["total_seconds"])
                     elif event["event"] == "failed":
                         raise (
-                            DiskFull(event["what"], event["remedy"])
-                            if event["disk_full"]
+                            Hopeless(event["what"], event["remedy"])
+                            if event["hopeless"]
                             else Failed(f"{event['what']}: {event['remedy']}")
                         )
                     finished = event["event"] == "done"

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def child() -> Iterator[BlenderChild]:
-    child = BlenderChild("cpu", 1, timeout=120.0)
+    child = BlenderChild("cpu", 1, timeout=600.0)
     yield child
     child.close()
 

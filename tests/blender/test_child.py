@@ -57,7 +57,8 @@ def run(code, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
 
 
-def test_blenderproc_runs_on_the_wheel_and_leaves_python_alone():
+def test_blenderproc_runs_on_the_wheel_and_leaves_python_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # without git, too, as in a container
     done = run(ADAPTER)
     assert done.stdout.endswith("fine"), done.stderr
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.corruption import cut_off_shard
+from benchmarks.operations import count
 from bl30k_gen.cluster import process
 from bl30k_gen.cluster.dataset import open_for_writing
 from bl30k_gen.cluster.lease import LeaseLost, Leases
@@ -309,23 +309,14 @@ def test_a_video_in_a_shard_in_the_making_is_left_to_its_worker(tmp_path):
 
 
 def operations(folder, kind, videos):
-    """System calls of a run that name a path of the dataset, list a folder of it or have something on the disk.
-
-    Reading and writing files that are open is left out: how often a network file system is asked for that depends on
-    the bytes alone.
-    """
-    root, trace = folder / f"shared{videos}", folder / "trace"
+    root = folder / f"shared{videos}"
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from tests.synthetic import make_sharded, synthetic_config\n"
         "config = synthetic_config('runtime.store=' + sys.argv[2])\n"
         "make_sharded(Path(sys.argv[3]), config, ['a%05d' % i for i in range(int(sys.argv[4]))])"
     )
-    calls = "trace=%file,getdents64,fsync,fdatasync,ftruncate"
-    strace = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "300", "-e", calls, "-o", trace]
-    subprocess.run([*strace, sys.executable, "-c", code, ROOT, kind, root, str(videos)], check=True, timeout=120)
-    lines = trace.read_text().splitlines()
-    return sum(f"{root}/" in line and "resumed" not in line and "AT_EMPTY_PATH" not in line for line in lines)
+    return count([sys.executable, "-c", code, ROOT, kind, root, str(videos)], root, folder / "trace")
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])

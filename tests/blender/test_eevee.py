@@ -1,0 +1,30 @@
+"""The other engine: its pictures look like those of Cycles, its masks are the same; and where it cannot draw."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from bl30k_gen.blender import opengl
+
+SMALL = "video={frames: 1, width: 96, height: 64}"
+
+
+@pytest.mark.skipif(opengl.why_not() is not None, reason="EEVEE needs libegl1 and libgl1-mesa-dri")
+def test_eevee_draws_what_cycles_draws(sample, draw):
+    cycles, masks = draw(sample(5, SMALL, "render.samples=16"))
+    eevee, same = draw(sample(5, SMALL, "render.samples=4", "render.engine=eevee"))
+    assert masks.any() and (same == masks).all()
+    blurred = [gaussian_filter(rgb[0].astype(float), (2, 2, 0)) for rgb in (cycles, eevee)]
+    correlation = np.corrcoef(blurred[0].ravel(), blurred[1].ravel())[0, 1]
+    assert correlation > 0.95, "other shadows and bounces, but the same things in the same places and colours"
+    assert np.abs(blurred[0] - blurred[1]).mean() < 15
+    assert (eevee != cycles).any(), "it is another engine"
+
+
+def test_without_opengl_it_says_so_at_once(generate, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # where no driver is
+    flags = ["--set", "render.engine=eevee", "--out", tmp_path / "d", "--count", 2]
+    error = generate("render", *tiny, *flags, code=2).stderr.splitlines()[-1]
+    assert error.startswith("error: render.engine eevee needs OpenGL 4.3 through EGL, which is not here (")
+    assert error.endswith("install libegl1 and libgl1-mesa-dri (or the GPU's driver), or set render.engine=cycles")
+    assert not (tmp_path / "d/JPEGImages").exists() and not list(tmp_path.glob("d/Logs/*.failed.json"))
