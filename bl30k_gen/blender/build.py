@@ -117,10 +117,12 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
     clip = spec.render.alpha == "clip"
     mask_materials = []
     for number, part in enumerate(model.parts):
-        image = shared
+        image, cut_out = shared, None
         if image is None and part.texture is not None:
-            image = _image(f"object {described.id} part {number}", part.texture)
-        cut_out = image if clip and shared is None and _has_alpha(part) else None
+            holes = clip and _has_alpha(part)
+            # Cycles multiplies colours by an alpha that it is given and that nothing reads: see-through turns black.
+            image = _image(f"object {described.id} part {number}", part.texture[..., : 4 if holes else 3])
+            cut_out = image if holes else None
         entity.blender_obj.data.materials.append(_surface(part, image, shared is not None, cut_out is not None))
         mask_materials.append(_mask_material(described.id, cut_out))
     locations, rotations, scales = (

@@ -154,7 +154,7 @@ def check_command(
     config: Recipe = RECIPE,
     overrides: Overrides = None,
     workers: Workers = CORES,
-    seconds: Annotated[float, typer.Option(min=0.1, help="An asset that takes longer is refused.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Processor time that an asset may take.")] = 60.0,
     memory_gb: Annotated[float, typer.Option(min=0.5, help="Nor may it need more than so many GiB.")] = 6.0,
     again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
     as_json: Json = False,

@@ -20,6 +20,7 @@ from typing import Any
 from bl30k_gen.cluster import process
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
+from bl30k_gen.library.inspector import processor_time
 
 Event = dict[str, Any]
 
@@ -157,11 +158,7 @@ class BlenderChild:
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used so far; 0 where the system does not tell."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_time(self.pid)
 
     def _next_event(self, timeout: float) -> Event:
         deadline = time.monotonic() + timeout

@@ -80,7 +80,7 @@ class _Reader:
                     part = RawPart(part.faces[:, ::-1], None if part.uv is None else part.uv[:, ::-1], part.material)
                 faces_so_far += len(part.faces)
                 if faces_so_far > self.limits.max_faces:
-                    raise self.source.refuse(f"has more than assets.max_faces = {self.limits.max_faces} faces")
+                    raise self.source.refuse(f"has more than assets.limits.max_faces = {self.limits.max_faces} faces")
                 positions.append(points @ transform[:3, :3].T + transform[:3, 3])
                 parts.append(RawPart(part.faces + total, part.uv, part.material))
                 total += len(points)

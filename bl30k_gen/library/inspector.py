@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from bl30k_gen.library.folder import SUFFIXES
 from bl30k_gen.library.index import Health, Index, Progress
 
 CHILD = (sys.executable, "-m", "bl30k_gen.library.health")
+PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
+LOOK_EVERY = 0.5  # seconds
 SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check goes on there
 
 
@@ -26,7 +29,7 @@ SAVE_EVERY = 500  # assets after which the index is written, so that an interrup
 class Bounds:
     """What the child may use for one asset."""
 
-    seconds: float
+    seconds: float  # of processor time, or ``PATIENCE`` times that on the wall
     memory_gb: float
 
 
@@ -78,9 +81,13 @@ class Inspector:
             self._process.stdin.write(line)
             self._process.stdin.flush()
         answer, output = b"", self._process.stdout.fileno()
+        spent, began = processor_time(self._process.pid), time.monotonic()
         while not answer.endswith(b"\n"):
-            if not select.select([output], [], [], self.bounds.seconds)[0]:
-                raise TimeoutError
+            if not select.select([output], [], [], min(LOOK_EVERY, self.bounds.seconds))[0]:
+                used, waited = processor_time(self._process.pid) - spent, time.monotonic() - began
+                if used > self.bounds.seconds or waited > PATIENCE * self.bounds.seconds:
+                    raise TimeoutError
+                continue
             if not (data := os.read(output, 1 << 16)):
                 raise EOFError
             answer += data
@@ -104,6 +111,15 @@ class Inspector:
         if code < 0:
             return f"crashes the loader ({signal.Signals(-code).name})"
         return f"crashes the loader, or needs more than {self.bounds.memory_gb:g} GiB of memory"
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of processor time that a process has used; 0 where the system has no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode and in the kernel
 
 
 @dataclass

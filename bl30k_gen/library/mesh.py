@@ -46,7 +46,7 @@ def finish(raw: RawMesh, sha256: str, limits: Limits, refuse: Callable[[str], As
     if not count:
         raise refuse("has no faces")
     if count > limits.max_faces:
-        raise refuse(f"has {count} faces, more than assets.max_faces = {limits.max_faces}")
+        raise refuse(f"has {count} faces, more than assets.limits.max_faces = {limits.max_faces}")
     faces = np.concatenate([part.faces for part in parts]).astype(np.int64)
     if faces.min() < 0 or faces.max() >= len(raw.vertices):
         raise refuse(f"a face names vertex {faces.max()} of {len(raw.vertices)}")

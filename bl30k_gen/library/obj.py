@@ -47,7 +47,7 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
         elif keyword == b"f":
             triangles += max(0, len(words) - 3)
             if triangles > limits.max_faces:
-                raise source.refuse(f"has more than assets.max_faces = {limits.max_faces} faces")
+                raise source.refuse(f"has more than assets.limits.max_faces = {limits.max_faces} faces")
             try:
                 _add_face(current, words[1:], len(vertices), len(uvs))
             except ValueError:

@@ -29,7 +29,7 @@ def decode(
         width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
             raise refuse(
-                f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.max_megapixels = "
+                f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
         image.load()

@@ -44,6 +44,6 @@ def _check_ply_header(source: Source, limits: Limits) -> str | None:
         if int(count[:20]) > len(source.data):
             raise source.refuse(f"is cut off: it announces {int(count[:20])} of {name.decode('ascii', 'replace')}")
         if name == b"face" and int(count) > limits.max_faces:
-            raise source.refuse(f"has {int(count)} faces, more than assets.max_faces = {limits.max_faces}")
+            raise source.refuse(f"has {int(count)} faces, more than assets.limits.max_faces = {limits.max_faces}")
     texture = re.search(rb"^comment\s+texturefile\s+(.+?)\s*$", header, re.MULTILINE | re.IGNORECASE)
     return texture[1].decode("utf-8", "replace") if texture else None

@@ -30,24 +30,55 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
         uint8 ids, 0 for the backdrop and for nothing at all; the ids of the pixels ``every(mask, step)`` of a
         full-size mask.
     """
-    video = spec.video
-    offset = step // 2
-    shape = len(range(offset, video.height, step)), len(range(offset, video.width, step))
+    shape = _grid(spec, step)
+    nearest = np.zeros(shape[0] * shape[1])  # inverse depths
+    ids = np.zeros(shape[0] * shape[1], dtype=np.uint8)
+    for number, where, inverse_depth in _drawn(spec, models, frame, step):
+        np.maximum.at(nearest, where, inverse_depth)
+        ids[where[inverse_depth == nearest[where]]] = number
+    return ids.reshape(shape)
+
+
+def visibility(
+    spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each object is seen, and how much would be if it were there alone; samples in the picture, (O,).
+
+    Arguments as for ``predict``.
+    """
+    seen = np.bincount(predict(spec, models, frame, step=step).ravel(), minlength=256)
+    rows, columns = _grid(spec, step)
+    backdrop = np.zeros(rows * columns)  # inverse depths
+    covered = np.zeros((256, rows * columns), dtype=bool)
+    for number, where, inverse_depth in _drawn(spec, models, frame, step):
+        if number == 0:
+            np.maximum.at(backdrop, where, inverse_depth)
+        covered[number, where[inverse_depth > backdrop[where]]] = True
+    ids = [thing.id for thing in spec.objects]
+    return seen[ids], covered[ids].sum(axis=1)
+
+
+def _grid(spec: SceneSpec, step: int) -> tuple[int, int]:
+    """How many rows and columns are looked at."""
+    return len(range(step // 2, spec.video.height, step)), len(range(step // 2, spec.video.width, step))
+
+
+def _drawn(
+    spec: SceneSpec, models: Mapping[str, Model], frame: int, step: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The backdrop (0) and then each object by its id, as ``_fragments``."""
+    video, shape = spec.video, _grid(spec, step)
     k = intrinsics(spec.camera.field_of_view, video.width, video.height)
-    k[:2, 2] -= offset + 0.5  # pixel centres become whole numbers
+    k[:2, 2] -= step // 2 + 0.5  # pixel centres become whole numbers
     k[:2] /= step
     to_camera = extrinsics(spec.camera, video.frames, spec.static)[frame]
 
-    nearest = np.zeros(shape[0] * shape[1])  # inverse depths
-    ids = np.zeros(shape[0] * shape[1], dtype=np.uint8)
-
-    def draw(vertices: np.ndarray, faces: np.ndarray, pose: np.ndarray, number: int) -> None:
+    def draw(vertices: np.ndarray, faces: np.ndarray, pose: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         project = k @ (to_camera @ pose)[:3]
-        for where, inverse_depth in _fragments(vertices @ project[:, :3].T + project[:, 3], faces, shape):
-            np.maximum.at(nearest, where, inverse_depth)
-            ids[where[inverse_depth == nearest[where]]] = number
+        yield from _fragments(vertices @ project[:, :3].T + project[:, 3], faces, shape)
 
-    draw(*_rectangle(spec.backdrop), np.eye(4), 0)
+    for batch in draw(*_rectangle(spec.backdrop), np.eye(4)):
+        yield 0, *batch
     for thing in spec.objects:
         model = models[thing.model.id]
         vertices = model.vertices
@@ -55,8 +86,8 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
             model = refined(model)
             vertices = deform(model.vertices, thing.deformation, time_of(frame, video.frames))
         faces = np.concatenate([part.faces for part in model.parts])
-        draw(vertices, faces, object_poses(thing, video.frames, spec.static)[frame], thing.id)
-    return ids.reshape(shape)
+        for batch in draw(vertices, faces, object_poses(thing, video.frames, spec.static)[frame]):
+            yield thing.id, *batch
 
 
 def every(mask: np.ndarray, step: int) -> np.ndarray:

@@ -10,6 +10,14 @@ from bl30k_gen.cluster.child import BlenderChild
 from bl30k_gen.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
+CHEAP = ("render.samples=1", "render.denoiser=none")
+SOFT = (
+    "objects.count=[2, 2]",
+    "video.frames=40",
+    "objects.deformation={chance: 1.0, kinds: [lattice, wave, bend], cycles: [2, 4], displacement: [0.2, 0.4],"
+    " amplitude: [0.04, 0.1], wavelength: [0.4, 0.9], angle: [0.8, 1.8]}",
+    "render.motion_blur=0.5",
+)
 
 ADAPTER = """
 import os, sys
@@ -79,18 +87,20 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
     assert (both["ours"] == both["theirs"]).mean() > 0.995  # theirs samples anywhere in a pixel
 
 
-def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path):
+@pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])
+def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras):
     from bl30k_gen.cluster.worker import stage
     from bl30k_gen.dataset.layout import Layout
 
     child = BlenderChild("cpu", 1, timeout=120.0)
     try:
-        spec = sample(2, "video={frames: 60, width: 256, height: 160}", "render.samples=1", "render.denoiser=none")
+        spec = sample(2, "video={frames: 60, width: 256, height: 160}", *CHEAP, *extras)
         memory = [
             child.memory_gb() for event in child.render(stage(Layout(tmp_path), spec)) if event["event"] == "frame"
         ]
     finally:
         child.close()
     one_frame = 256 * 160 * 4 * 4 / 2**30  # as Blender holds it
-    assert len(memory) == 60
-    assert memory[-1] - memory[9] < 20 * one_frame, "fifty more frames take less than twenty frames of memory"
+    assert len(memory) == spec.video.frames
+    assert all((thing.deformation is not None) == bool(extras) for thing in spec.objects)
+    assert memory[-1] - memory[9] < 20 * one_frame, "all after the tenth take less than twenty frames of memory"

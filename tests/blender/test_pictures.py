@@ -70,9 +70,9 @@ def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
 
 @pytest.fixture
 def window(tmp_path, sample):
-    """A scene with a square sheet before the camera, whose texture is transparent in its middle half."""
+    """A scene with a square white sheet before the camera, whose texture is a transparent red in its middle half."""
     texture = np.full((64, 64, 4), 255, np.uint8)
-    texture[16:48, 16:48, 3] = 0
+    texture[16:48, 16:48] = (255, 0, 0, 0)
     Image.fromarray(texture).save(tmp_path / "sheet.png")
     (tmp_path / "sheet.mtl").write_text("newmtl sheet\nKd 1 1 1\nmap_Kd sheet.png\n")
     (tmp_path / "sheet.obj").write_text(
@@ -103,6 +103,13 @@ def test_transparency_cuts_holes_only_when_asked_to(window, draw):
     backdrop, _ = draw(window("clip").model_copy(update={"objects": ()}))
     hole = binary_erosion((opaque > 0) & (clipped == 0), iterations=3)
     assert np.abs(rgb[0].astype(int) - backdrop[0])[hole].mean() < 6, "the backdrop is seen through the hole"
+
+
+def test_where_transparency_is_ignored_texels_have_their_own_colour(window, draw):
+    rgb, masks = draw(window("opaque"))
+    height, width = masks.shape[1:]
+    red, green, blue = rgb[0, height // 2 - 5 : height // 2 + 5, width // 2 - 5 : width // 2 + 5].mean(axis=(0, 1))
+    assert red > 200 and red > 2 * max(green, blue), "neither black nor what is behind it"
 
 
 def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):

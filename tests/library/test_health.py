@@ -31,7 +31,9 @@ for line in sys.stdin:
     with open(path) as file: act = file.read()
     if act.startswith("die"): os._exit(3)
     if act.startswith("kill"): os.kill(os.getpid(), 11)
-    if act.startswith("hang"): time.sleep(600)
+    if act.startswith("sleep"): time.sleep(600)
+    if act.startswith("wait"): time.sleep(3)
+    while act.startswith("hang"): pass
     if act.startswith("once") and not os.path.exists(path + ".seen"):
         open(path + ".seen", "w").close()
         os._exit(1)
@@ -57,14 +59,24 @@ def test_one_process_serves_many_assets(actor, tmp_path):
     assert len(processes) == 1 and actor.started == 1
 
 
-@pytest.mark.parametrize(("does", "said"), [("die", "GiB of memory"), ("kill", "SIGSEGV"), ("hang", "more than 2 s")])
+@pytest.mark.parametrize(
+    ("does", "said"),
+    [("die", "GiB of memory"), ("kill", "SIGSEGV"), ("hang", "more than 1 s"), ("sleep", "more than 1 s")],
+)
 def test_what_an_asset_does_to_the_process_is_its_refusal(actor, tmp_path, does, said):
     act(actor, tmp_path, "a.obj", "fine")
-    actor.bounds = Bounds(seconds=2.0, memory_gb=1)
+    actor.bounds = Bounds(seconds=1.0, memory_gb=1)
     health = act(actor, tmp_path, "b.obj", does)
     assert health.fatal and said in health.refused and "b.obj" in health.refused
     actor.bounds = Bounds(seconds=30.0, memory_gb=1)
     assert act(actor, tmp_path, "c.obj", "fine").refused == ""
+
+
+def test_an_asset_does_not_pay_for_a_busy_machine(actor, tmp_path):
+    """Its seconds are those of the processor: a process that gets none waits without being refused."""
+    act(actor, tmp_path, "a.obj", "fine")
+    actor.bounds = Bounds(seconds=1.0, memory_gb=1)
+    assert act(actor, tmp_path, "b.obj", "wait").refused == ""
 
 
 def test_an_asset_does_not_pay_for_an_earlier_one(actor, tmp_path):

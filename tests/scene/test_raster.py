@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.scene.raster import compare, every, predict
+from bl30k_gen.scene.raster import compare, every, predict, visibility
 from bl30k_gen.scene.trajectory import NEAR_CLIP, camera_poses, object_poses
 
 from .conftest import a_scene, as_model, configuration
@@ -217,3 +217,13 @@ def test_clipped_transparency_may_only_take_away():
     holes[::2] = 0
     assert compare(holes, spec, models, 0, CHECK) == []
     assert compare(np.roll(mask, 40, axis=0), spec, models, 0, CHECK)
+
+
+def test_what_is_hidden_is_what_would_be_seen_alone():
+    """A cube covers the left half of a larger one behind it."""
+    spec, models = one_cube(1.0, (0.0, 0.0, 0.0), *SMALL)
+    behind = spec.objects[0].model_copy(update={"id": 2, "location": ((0.5, 3.0, 0.0),) * 2})
+    one, two = visibility(spec.model_copy(update={"objects": (spec.objects[0], behind)}), models, 0)
+    assert one[0] == two[0] == np.count_nonzero(predict(spec, models, 0))
+    assert two[1] == np.count_nonzero(predict(spec.model_copy(update={"objects": (behind,)}), models, 0))
+    assert 0 < one[1] < 0.8 * two[1]

@@ -6,6 +6,7 @@ from scipy import ndimage
 from bl30k_gen.library.procedural.patterns import Colour, Random, fractal, mix, ramp, smoothstep, to_pixels
 
 HEIGHT, WIDTH = 768, 1024
+HALF = HEIGHT // 2, WIDTH // 2  # enough for what is out of focus
 
 # From the zenith to the horizon, sRGB.
 SKIES = (
@@ -17,26 +18,32 @@ SKIES = (
 )
 
 
-def grid() -> tuple[np.ndarray, np.ndarray]:
+def grid(size: tuple[int, int] = (HEIGHT, WIDTH)) -> tuple[np.ndarray, np.ndarray]:
     """Row (0 at the top) and column coordinates in units of the height."""
-    return (np.mgrid[:HEIGHT, :WIDTH] / HEIGHT).astype(np.float32)
+    return (np.mgrid[: size[0], : size[1]] / size[0]).astype(np.float32)
 
 
-def sky(random: Random, colours: list[Colour], horizon: float, cover: float = 0.5) -> np.ndarray:
-    """A sky above row ``horizon``, with clouds seen in perspective and lit from one side; ``cover`` 0..1."""
-    y, _ = grid()
+def sky(
+    random: Random, colours: list[Colour], horizon: float, cover: float = 0.5, size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> np.ndarray:
+    """A sky above row ``horizon``, with clouds seen in perspective and lit from above; ``cover`` 0..1."""
+    y, _ = grid(size)
     up = np.clip(1 - y / horizon, 0, 1)
     image = ramp(1 - up, colours)
     warm = np.asarray(colours[-1])
-    hills = fractal(random, (HEIGHT, WIDTH), 1.5, (1, 2.2))
+    hills = fractal(random, size, 1.45, (1, 1.7))
     # Rows near the horizon show the clouds further away, so they lie closer together.
-    rows = np.clip(HEIGHT * 0.98 * (1 - 1 / (1 + 2.4 * up)) / (1 - 1 / 3.4), 0, HEIGHT - 1)
-    hills = ndimage.map_coordinates(hills, [rows, np.broadcast_to(np.arange(WIDTH), rows.shape)], order=1)
-    lit = hills - ndimage.shift(hills, (10, 6), order=0, mode="nearest")
-    body = smoothstep(0.9 - 1.6 * cover, 2.2 - 1.6 * cover, hills) * smoothstep(0, 0.12, up)
-    white = np.clip(0.55 * warm + 0.45, 0, 1)
-    tone = np.clip(0.62 + 0.35 * lit, 0, 1)
-    return mix(image, mix(np.asarray(colours[len(colours) // 2]) * 0.75 + 0.1, white, tone), 0.9 * body)
+    rows = np.clip(size[0] * 0.98 * (1 - 1 / (1 + 2.4 * up)) / (1 - 1 / 3.4), 0, size[0] - 1)
+    hills = ndimage.map_coordinates(hills, [rows, np.broadcast_to(np.arange(size[1]), rows.shape)], order=1)
+    edge = 0.95 - 1.6 * cover
+    body = smoothstep(edge, edge + 0.55, hills) * smoothstep(0, 0.10, up)
+    # What lies under much cloud is in its shadow: bright tops and rims, grey bellies.
+    thick = np.clip(hills - edge, 0, 2)
+    reach = size[0] / 30
+    above = ndimage.shift(ndimage.gaussian_filter(thick, (reach, 1.3 * reach)), (reach, 0), order=0, mode="nearest")
+    tone = np.clip(1.02 - 0.55 * above + 0.30 * (thick - above), 0.1, 1)
+    white = np.clip(0.45 * warm + 0.55, 0, 1)
+    return mix(image, mix(np.asarray(colours[len(colours) // 2]) * 0.72 + 0.1, white, tone), 0.93 * body)
 
 
 def ridge(random: Random, rough: float) -> np.ndarray:
