@@ -160,6 +160,10 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
     def iou(masks: torch.Tensor) -> float:
         return overlap(masks[:, None], labels[:, None], batch.present).item()
 
+    def softness(*masks: torch.Tensor) -> float:
+        """Mean distance from the nearer of 0 and 1: what would change if they were made sharp."""
+        return float(np.mean([torch.minimum(mask, 1 - mask)[batch.present].mean().item() for mask in masks]))
+
     def aggregated(masks: torch.Tensor) -> torch.Tensor:
         return object_logits(masks * batch.present[:, :, None, None]).softmax(1)[:, 1:]
 
@@ -168,17 +172,20 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
         return aggregated(torch.sigmoid(logits))
 
     difference = fusion.differences(batch)
-    changes = [
-        (fused(mask, mask, torch.zeros_like(difference)) - mask)[batch.present].abs().mean().item()
-        for mask in (batch.older, batch.newer)
-    ]
+
+    def change(mask: torch.Tensor) -> float:
+        """Of a mask that both inputs are, mean over pixels."""
+        return (fused(mask, mask, torch.zeros_like(difference)) - mask)[batch.present].abs().mean().item()
+
     return {
         "farther or nearer reference, the better": max(iou(batch.older), iou(batch.newer)),
         "older": iou(batch.older),
         "newer": iou(batch.newer),
         "linear blending": iou(aggregated(blend(batch.older, batch.newer, batch.distance))),
         "fused": iou(fused(batch.older, batch.newer, difference)),
-        "change of identical inputs": float(np.mean(changes)),
+        "change of identical inputs, true masks": change(inside.float()),
+        "change of identical inputs, propagated masks": (change(batch.older) + change(batch.newer)) / 2,
+        "how soft propagated masks are": softness(batch.older, batch.newer),
     }
 
 
@@ -197,7 +204,7 @@ def main() -> None:
     parser.add_argument("renders", type=Path, help="rendered videos, with lists train and val")
     parser.add_argument("--out", type=Path, default=Path("out/learning"), help="for runs and scores")
     parser.add_argument("--iterations", type=int, default=1600, help="of the tracking networks")
-    parser.add_argument("--fusion-iterations", type=int, default=400)
+    parser.add_argument("--fusion-iterations", type=int, default=1200)
     parser.add_argument("--samples", type=int, default=200, help="on which fusion is judged")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, default=Path("out/learning/results"), help="folder of the page")
