@@ -34,7 +34,7 @@ inside() {
 }
 
 make_debian() {
-    debootstrap --variant=minbase bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}" > /dev/null
+    debootstrap --variant=minbase bookworm "$root" ${MIRROR:-} > /dev/null
     mount -t proc proc "$root/proc"
     mount -t sysfs -o ro sysfs "$root/sys"
     mount -t tmpfs tmpfs "$root/dev"
