@@ -1,4 +1,7 @@
-"""Whether EEVEE can draw here. It needs OpenGL 4.3 through EGL, and without it ends the whole process."""
+"""Whether EEVEE can draw here. It needs OpenGL 4.3 through EGL, and without it ends the whole process.
+
+For the child process alone: a software driver brings LLVM, after which torch's compiler cannot be imported any more.
+"""
 
 import ctypes
 import functools
