@@ -1,14 +1,12 @@
 """What models of millions of faces cost: processor time, time on the wall and memory of each command.
 
-    python -m benchmarks.huge_meshes --scratch SCRATCH --faces 2000000 5000000 --out docs/results/huge_meshes.md
+    python -m benchmarks.huge_meshes --scratch SCRATCH --faces 2000000 5000000 --results docs/results/huge_meshes.md
 
 A rough ball is written as OBJ, PLY and GLB; each goes through ``assets index``, ``assets check`` with the limits of
 the recipe and with higher ones, ``assets add --max-faces``, and a render of three frames that shows it.
 """
 
-import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -19,10 +17,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from bl30k_gen.dataset.files import write_atomically
+from benchmarks.page import ROOT, command, load, machine, parser_of, publish, table
 from bl30k_gen.seeding import rng
 
-ROOT = Path(__file__).resolve().parents[1]
 FORMATS = ("obj", "ply", "glb")
 KEPT = 100_000  # faces after reducing
 ALLOWED = 6_000_000  # faces, as the higher limit
@@ -68,8 +65,8 @@ def run(scratch: Path, *words: object) -> Cost:
     log = scratch / "log.txt"
     begin = time.monotonic()
     with log.open("w") as output:
-        command = ["timeout", PATIENCE, sys.executable, ROOT / "generate.py", *words]
-        process = subprocess.Popen([str(word) for word in command], stdout=output, stderr=output, cwd=scratch)
+        call = ["timeout", PATIENCE, sys.executable, ROOT / "generate.py", *words]
+        process = subprocess.Popen([str(word) for word in call], stdout=output, stderr=output, cwd=scratch)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = [
@@ -97,23 +94,12 @@ def works(folder: Path, file: Path, scratch: Path) -> list[tuple[str, tuple]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--scratch", type=Path, required=True, help="a folder to fill, 2 GB")
     parser.add_argument("--faces", type=int, nargs="+", default=[2_000_000, 5_000_000])
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
-    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    scratch = options.scratch.resolve()
-    lines = [
-        "# Models of millions of faces",
-        "",
-        f"`python -m benchmarks.huge_meshes --faces {' '.join(map(str, options.faces))}`, Python "
-        f"{platform.python_version()}, {os.cpu_count()} cores. Processor time is that of a command with its "
-        "children, memory that of its largest process.",
-        "",
-        "| Model | File, MB | Work | Exit code | Processor, s | Wall, s | Memory, GiB | It says |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    scratch, rows, before = options.scratch.resolve(), [], load()
     for faces in options.faces:
         mesh = ball(faces)
         for suffix in options.formats:
@@ -123,16 +109,26 @@ def main() -> None:
             write(mesh, file)
             for name, words in works(folder, file, scratch):
                 cost = run(scratch, *words)
-                lines.append(
-                    f"| {suffix.upper()}, {len(mesh.faces):,} faces | {file.stat().st_size / 1e6:.0f} | {name} "
-                    f"| {cost.code} | {cost.processor:.1f} | {cost.wall:.1f} | {cost.peak:.1f} | {cost.said} |"
-                )
-                print(lines[-1], flush=True)
+                model = (f"{suffix.upper()}, {len(mesh.faces):,} faces", f"{file.stat().st_size / 1e6:.0f}")
+                costs = (f"{cost.processor:.1f}", f"{cost.wall:.1f}", f"{cost.peak:.1f}")
+                rows.append((*model, name, str(cost.code), *costs, cost.said))
+                print(*rows[-1], sep=" | ", flush=True)
             shutil.rmtree(scratch / "video", ignore_errors=True)
             shutil.rmtree(folder)
-    if options.out:
-        write_atomically(options.out, "\n".join([*lines, ""]))
+    text = PAGE.format(command=command(), machine=machine(), before=before, after=load(), rows=table(HEAD, rows))
+    publish(text, options.results)
 
+
+HEAD = ("model", "file, MB", "work", "exit code", "processor, s", "wall, s", "memory, GiB", "it says")
+PAGE = """# Models of millions of faces
+
+`{command}` on {machine}, busy with {before:.1f} processes a processor before and {after:.1f} after.
+
+A rough ball without texture coordinates. Processor time is that of a command with its children, memory that of its
+largest process.
+
+{rows}
+"""
 
 if __name__ == "__main__":
     main()

@@ -1,27 +1,24 @@
 """How much of the objects other objects hide, in the scenes of a configuration; nothing is rendered.
 
-    python -m benchmarks.occlusion --out docs/results/occlusion.md [CONFIG ...] [--set assets.models=DIR ...]
+    python -m benchmarks.occlusion --results docs/results/occlusion.md [CONFIG ...] [--set assets.models=DIR ...]
 
 The rasteriser compares what it sees of each object with what it would see of it alone, at one pixel of each of
 ``--grid`` cells along the width. What lies outside the picture does not count, and neither do objects that would
 cover less than 20 cells.
 """
 
-import argparse
-import platform
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.page import ROOT, command, machine, parser_of, publish, table
 from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.scene.raster import visibility
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "render_configs"
 LEAST = 20  # cells
 
@@ -41,35 +38,36 @@ def measure(config: Config, videos: int, frames: int, grid: int) -> tuple[np.nda
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("configs", nargs="*", type=Path)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--videos", type=int, default=12)
     parser.add_argument("--frames", type=int, default=5, help="of each video, evenly spread")
     parser.add_argument("--grid", type=int, default=96)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     options = parser.parse_args()
     assets = ["assets.models=builtin", "assets.textures=builtin", "assets.backgrounds=builtin", *options.overrides]
-    lines = [
-        "# How much objects hide each other",
-        "",
-        f"`python -m benchmarks.occlusion`, Python {platform.python_version()}, {', '.join(assets)}; the first "
-        f"{options.videos} videos, {options.frames} frames of each, one pixel of each of {options.grid} cells along "
-        "the width. No picture is rendered: the rasteriser compares what it sees of an object with what it would see "
-        "of it alone.",
-        "",
-        "| Configuration | Objects in view | Hidden by others, mean | over a quarter | over a half | wholly |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for path in options.configs or [*sorted(RECIPES.glob("*.yaml")), *sorted(RECIPES.glob("variants/*.yaml"))]:
         hidden, objects = measure(load_config(path, assets), options.videos, options.frames, options.grid)
         shares = [hidden.mean(), *((hidden > part).mean() for part in (0.25, 0.5)), (hidden == 1).mean()]
-        lines.append(f"| {path.stem} | {objects:.1f} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
-        print(lines[-1], flush=True)
-    lines += ["", "Shares are of objects on frames that would show at least a little of them.", ""]
-    if options.out:
-        write_atomically(options.out, "\n".join(lines))
+        rows.append((path.stem, f"{objects:.1f}", *(f"{100 * share:.1f} %" for share in shares)))
+        print(*rows[-1], sep=" | ", flush=True)
+    text = PAGE.format(command=command(), machine=machine(), rows=table(HEAD, rows), **vars(options))
+    publish(text, options.results)
 
+
+HEAD = ("configuration", "objects in view", "hidden by others, mean", "over a quarter", "over a half", "wholly")
+PAGE = """# How much objects hide each other
+
+`{command}` on {machine}
+
+The first {videos} videos with the built-in library, {frames} frames of each, one pixel of each of {grid} cells along
+the width. No picture is rendered: the rasteriser compares what it sees of an object with what it would see of it alone.
+
+{rows}
+
+Shares are of objects on frames that would show at least a little of them.
+"""
 
 if __name__ == "__main__":
     main()

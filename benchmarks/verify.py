@@ -7,13 +7,8 @@ have), as files and packed as tar and HDF5, and checks each of them cold, with i
 memory before, and warm, just after. The disk's own speed is that of reading the same bytes and doing nothing.
 """
 
-import argparse
 import math
 import os
-import resource
-import shlex
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks import page
+from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, spread, table
 from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset import files, masks
@@ -35,7 +32,6 @@ from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
 
-ROOT = Path(__file__).resolve().parents[1]
 STORES = ("folder", "tar", "hdf5")
 WORKERS = 2
 DIFFERENT = 20  # frames that are drawn; a video shows them again and again
@@ -161,25 +157,17 @@ def measure(root: Path, gigabytes: float, repeats: int) -> list[list[str]]:
         used = processor_seconds()
         work()
         used = processor_seconds() - used
-        rows.append([name, *(f"{statistics.median(of):.1f} ({min(of):.1f} to {max(of):.1f})" for of in (cold, warm))])
-        rows[-1].append(f"{used / gigabytes:.1f}")
+        rows.append([name, *(spread(of, ".1f") for of in (cold, warm)), f"{used / gigabytes:.1f}"])
     return rows
 
 
-def processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--gb", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=None, help="On the disk that is to be measured.")
-    parser.add_argument("--results", type=Path, help="Markdown file to write.")
+    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
     arguments = parser.parse_args()
-    rows = []
+    rows, before = [], load()
     with tempfile.TemporaryDirectory(prefix="bl30k-verify-", dir=arguments.folder) as folder:
         roots = {store: Path(folder, store) for store in STORES}
         videos = make(roots["folder"], arguments.gb * 1e9)
@@ -188,26 +176,25 @@ def main() -> None:
             pack(open_dataset(roots["folder"]), roots[store], store)
         for store, root in roots.items():
             for row in measure(root, gigabytes, arguments.repeats):
-                rows.append(f"| {store} | " + " | ".join(row) + " |")
-                print(rows[-1], flush=True)
-    load = " ".join(f"{load:.0f}" for load in os.getloadavg())
+                rows.append((store, *row))
+                print(*rows[-1], sep=" | ", flush=True)
     text = PAGE.format(
-        command=shlex.join(["python", "-m", "benchmarks.verify", *sys.argv[1:]]),
+        command=command(),
+        machine=machine(),
+        before=before,
         videos=videos,
         gigabytes=gigabytes,
         kilobytes=gigabytes * 1e6 / (videos * 160),
-        rows="\n".join(rows),
+        rows=table(HEAD, rows),
         repeats=arguments.repeats,
-        cores=os.cpu_count(),
-        load=load,
+        after=load(),
         plain=GOALS[False],
         deep=GOALS[True],
     )
-    print(text)
-    if arguments.results:
-        arguments.results.write_text(text, encoding="utf-8")
+    page.publish(text, arguments.results)
 
 
+HEAD = ("store", "what", "cold, GB/min", "warm, GB/min", "processor seconds a GB")
 PAGE = """# How fast a dataset is checked
 
 `{command}`
@@ -216,13 +203,12 @@ PAGE = """# How fast a dataset is checked
 metadata; the rendered video of [full_video.md](full_video.md) has 108). GB a minute: the median of {repeats}, and the
 least and most. Cold: the files' pages were dropped from the system's memory before. Warm: the same again at once.
 
-| Store | What | Cold, GB/min | Warm, GB/min | Processor seconds a GB |
-|---|---|---|---|---|
 {rows}
 
-Goals: {plain} plain (or what the disk gives) and {deep} deep, with two workers on two processors. Measured on {cores}
-processors with a load of {load} at the end (1, 5 and 15 minutes). Processor seconds hardly depend on the load: two
-idle processors check 120 GB a minute divided by them.
+Goals: {plain} plain (or what the disk gives) and {deep} deep, with two workers on two processors.
+
+{machine}, busy with {before:.1f} processes a processor before and {after:.1f} after. Processor seconds hardly depend on
+that: two idle processors check 120 GB a minute divided by them.
 """
 
 if __name__ == "__main__":
