@@ -62,7 +62,8 @@ PAGE = """# How much objects hide each other
 `{command}` on {machine}
 
 The first {videos} videos with the built-in library, {frames} frames of each, one pixel of each of {grid} cells along
-the width. No picture is rendered: the rasteriser compares what it sees of an object with what it would see of it alone.
+the width. No picture is rendered: the rasteriser compares what it sees of an object with what it would see of it
+alone.
 
 {rows}
 

@@ -207,8 +207,8 @@ least and most. Cold: the files' pages were dropped from the system's memory bef
 
 Goals: {plain} plain (or what the disk gives) and {deep} deep, with two workers on two processors.
 
-{machine}, busy with {before:.1f} processes a processor before and {after:.1f} after. Processor seconds hardly depend on
-that: two idle processors check 120 GB a minute divided by them.
+{machine}, busy with {before:.1f} processes a processor before and {after:.1f} after. Processor seconds hardly depend
+on that: two idle processors check 120 GB a minute divided by them.
 """
 
 if __name__ == "__main__":
