@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -81,10 +80,11 @@ class Inspector:
             self._process.stdin.write(line)
             self._process.stdin.flush()
         answer, output = b"", self._process.stdout.fileno()
-        spent, began = processor_time(self._process.pid), time.monotonic()
+        before, waited = processor_time(self._process.pid), 0.0
+        pause = min(LOOK_EVERY, self.bounds.seconds)
         while not answer.endswith(b"\n"):
-            if not select.select([output], [], [], min(LOOK_EVERY, self.bounds.seconds))[0]:
-                used, waited = processor_time(self._process.pid) - spent, time.monotonic() - began
+            if not select.select([output], [], [], pause)[0]:
+                used, waited = processor_time(self._process.pid) - before, waited + pause
                 if used > self.bounds.seconds or waited > PATIENCE * self.bounds.seconds:
                     raise TimeoutError
                 continue
