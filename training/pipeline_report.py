@@ -7,9 +7,9 @@ from bl30k_gen.dataset.files import write_atomically
 from training.evaluation.report import Table
 from training.evaluation.strips import write_strip
 from training.inference.evaluate import open_annotated
-from training.pipeline import Judging, Training, Work
 from training.recipes import Recipe
 from training.run_folder import RunFolder
+from training.work import Judging, Training, Work
 
 STRIPS = 2
 """Videos whose masks are shown."""

@@ -11,7 +11,8 @@ from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
-from bl30k_gen.library.catalogue import Asset, Catalogue
+from bl30k_gen.library.catalogue import Catalogue
+from bl30k_gen.library.listed import Asset
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import read_spec
 from bl30k_gen.settings import difference

@@ -9,38 +9,16 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.library import folder, index, procedural, shapenet
+from bl30k_gen.library.listed import Asset, Kind
 from bl30k_gen.library.manifest import Manifest
-from bl30k_gen.library.measure import Shape
 from bl30k_gen.library.select import select_licences, select_models
 
-Kind = Literal["model", "texture", "background"]
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Asset:
-    id: str  # unique among its kind
-    kind: Kind
-    path: str  # ``builtin:...``, or a file below its folder as the configuration writes that folder
-    category: str  # a synset, a folder's name or a built-in family
-    licence: str  # an SPDX identifier, another name, or ``unknown``
-    author: str = ""
-    source: str = ""  # address of the page that describes it
-    title: str = ""
-    sha256: str = ""  # of its file, where the folder's manifest says so
-    row: index.Row | None = None  # where the folder has an index
-    fatal: str = ""  # why the loader must not even be tried, where a check found that
-
-    @property
-    def faces(self) -> int | None:
-        """Of a model, as its file has them; None where nobody counted."""
-        return self.row.size.faces if self.row is not None and isinstance(self.row.size, Shape) else None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from bl30k_gen.library import procedural
-from bl30k_gen.library.catalogue import Asset, folder_assets
+from bl30k_gen.library.catalogue import folder_assets
 from bl30k_gen.library.licence import UNKNOWN, fits, licence_address
+from bl30k_gen.library.listed import Asset
 
 KINDS = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root

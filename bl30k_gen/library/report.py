@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bl30k_gen.library.catalogue import Asset
+from bl30k_gen.library.listed import Asset
 from bl30k_gen.library.measure import Shape, Size
 from bl30k_gen.library.select import find_categories
 

@@ -2,20 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from bl30k_gen.config import Selection
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.library.licence import fits, parse_requirement
+from bl30k_gen.library.listed import Asset
 from bl30k_gen.seeding import rng
-
-if TYPE_CHECKING:
-    from bl30k_gen.library.catalogue import Asset
 
 CategoryNames = Mapping[str, tuple[str, ...]]  # a category -> what else it is called
 
 
-def select_models(models: "list[Asset]", selection: Selection, names: CategoryNames) -> "list[Asset]":
+def select_models(models: list[Asset], selection: Selection, names: CategoryNames) -> list[Asset]:
     """The models that a build draws from, in their order.
 
     Raises:
@@ -65,7 +62,7 @@ def place_of(category: str) -> float:
     return float(rng(0, "category", category).random())
 
 
-def select_licences(assets: "list[Asset]", kind: str, licences: list[str]) -> "list[Asset]":
+def select_licences(assets: list[Asset], kind: str, licences: list[str]) -> list[Asset]:
     """The assets whose licence is asked for. Raises UserError if there is none."""
     wanted = parse_requirement(licences)
     kept = [asset for asset in assets if fits(asset.licence, wanted)]
@@ -75,7 +72,7 @@ def select_licences(assets: "list[Asset]", kind: str, licences: list[str]) -> "l
     return kept
 
 
-def _matching(models: "list[Asset]", patterns: list[str], key: str) -> set[str]:
+def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
     exact = {model.id for model in models}
     found: set[str] = set()
     for pattern in patterns:
@@ -87,7 +84,7 @@ def _matching(models: "list[Asset]", patterns: list[str], key: str) -> set[str]:
     return found
 
 
-def _faces(model: "Asset") -> int:
+def _faces(model: Asset) -> int:
     if model.path.startswith("builtin:"):
         return 0  # all of them are small
     if model.faces is None:

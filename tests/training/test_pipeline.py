@@ -17,9 +17,10 @@ from bl30k_gen.errors import UserError
 from training import dry_run
 from training.cli import app
 from training.config import load_stage
-from training.pipeline import FusionSetWork, Judging, Training, plan
+from training.pipeline import plan
 from training.recipes import load_recipe
 from training.shelf import RECIPES
+from training.work import FusionSetWork, Judging, Training
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]
