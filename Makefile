@@ -10,7 +10,7 @@
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-learning    a small network learns from renders (an hour on one core)
-# make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour on one core)
+# make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
