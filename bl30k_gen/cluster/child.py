@@ -91,7 +91,11 @@ class BlenderChild:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONPATH": python_path},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": python_path,
+                    "TMPDIR": str(self.scratch),  # Blender makes folders there, and leaves them when it is killed
+                },
                 start_new_session=True,  # Ctrl-C is for the supervisor, which lets the frame in hand finish
             )
         try:

@@ -104,3 +104,11 @@ def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras
     assert len(memory) == spec.video.frames
     assert all((thing.deformation is not None) == bool(extras) for thing in spec.objects)
     assert memory[-1] - memory[9] < 20 * one_frame, "all after the tenth take less than twenty frames of memory"
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    child = BlenderChild("cpu", 1, timeout=60.0)
+    child.close()
+    assert list(tmp_path.iterdir()) == []
+    assert not child.scratch.exists()
