@@ -96,7 +96,7 @@ campaign-thousand: $(VENV)/.render
 LEARNING_RENDERS := out/learning_renders
 
 campaign-learning-renders: $(VENV)/.test
-	$(BIN)/python generate.py render --config benchmarks/learning.yaml --out $(LEARNING_RENDERS) --count 40 \
+	$(BIN)/python generate.py render --config benchmarks/learning.yaml --out $(LEARNING_RENDERS) --count 80 \
 	 --workers $(WORKERS) --threads-per-worker 1
 
 campaign-learning: campaign-learning-renders

@@ -1,6 +1,6 @@
 """Does pretraining on our renders help on real video? Four arms at equal iterations, on the processor, resumable.
 
-    python generate.py render --config benchmarks/learning.yaml --out out/renders --count 40
+    python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
     python -m benchmarks.experiment out/renders DAVIS --out out/experiment [--results docs/results]
 
 DAVIS is a dataset with the lists ``train`` and ``val``; it is brought to 240 pixels first. Every arm begins with the

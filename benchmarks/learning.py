@@ -1,15 +1,15 @@
 """Does a small network learn from our renders? Two campaigns on the processor, resumable, with held-out videos.
 
     python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
-    python -m benchmarks.learning out/renders --out out/learning [--results docs/results]
+    python -m benchmarks.learning out/renders --out out/learning [--seeds 2] [--results docs/results]
 
 RENDERS is a dataset with the lists ``train`` and ``val``, whose videos share no model and no background.
 
 1. **Tracking.** A small STCN, from nothing, on the training videos; the same network with the same samples, but each
    frame with the mask of another; and each object's first mask copied. All are scored by J against the distance to
-   the frame whose mask was given, on the held-out videos.
-2. **Fusion.** Fusion data are made with the first network, a fusion network is trained on those of the training
-   videos, and on held-out videos it is compared with linear blending, and given twice the same input.
+   the frame whose mask was given, on the held-out videos. All is repeated with other seeds.
+2. **Fusion.** Fusion data are made with the first seed's network; a fusion network is trained on those of the
+   training videos, and on held-out videos it is compared with linear blending, and given twice the same input.
 """
 
 import argparse
@@ -38,6 +38,8 @@ from training.run_folder import network_file
 
 FAR = 10
 """Frames between the given mask and the scored one, from which on the margin is asked for."""
+
+COPIED = "first mask copied"
 
 SEPARATION, RANGE = 9, 12
 """Of the fusion data: frames between references, and how far they are propagated."""
@@ -91,7 +93,7 @@ def track(renders: Path, out: Path, iterations: int, seed: int) -> dict[str, dic
         )
         network, copied, _ = scored.values()
         curves[label] = by_distance(network, store)
-        curves["first mask copied"] = by_distance(copied, store)
+        curves[COPIED] = by_distance(copied, store)
     return curves
 
 
@@ -100,24 +102,22 @@ def far(curve: dict[int, np.ndarray]) -> float:
     return float(np.concatenate([values for distance, values in curve.items() if distance >= FAR]).mean())
 
 
-def plot(curves: dict[str, dict[int, np.ndarray]], out: Path) -> None:
-    """J against distance, with the standard error over objects."""
+def plot(runs: list[dict[str, dict[int, np.ndarray]]], out: Path) -> None:
+    """J against distance, the mean over seeds; bands from the smallest seed to the largest."""
     figure, axes = axes_of(6, 4, xlabel="frames since the given mask", ylabel="J, mean over objects", ylim=(0, 1))
-    for label, curve in curves.items():
-        distances, values = list(curve), list(curve.values())
-        mean = np.array([v.mean() for v in values])
-        error = np.array([v.std() / np.sqrt(len(v)) for v in values])
-        (line,) = axes.plot(distances, mean, marker="o", markersize=3, label=label)
-        axes.fill_between(distances, mean - error, mean + error, color=line.get_color(), alpha=0.2, linewidth=0)
+    for label, curve in runs[0].items():
+        distances = list(curve)
+        means = np.array([[values.mean() for values in run[label].values()] for run in runs])
+        (line,) = axes.plot(distances, means.mean(0), marker="o", markersize=3, label=label)
+        axes.fill_between(distances, means.min(0), means.max(0), color=line.get_color(), alpha=0.2, linewidth=0)
     axes.axvline(FAR, color="grey", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False)
     save(figure, out)
 
 
-def fusion_stage(fusion_set: Path, alignment: Path, iterations: int, seed: int, *overrides: str) -> Stage:
+def fusion_stage(fusion_set: Path, alignment: Path, iterations: int, *overrides: str) -> Stage:
     schedule = [
         f"iterations={iterations}",
-        f"seed={seed}",
         f"loss.warm_up=[{iterations // 5}, {iterations // 2}]",
         f"optimiser.decay_at=[{max(1, 3 * iterations // 4)}]",
         f"alignment={network_file(alignment)}",
@@ -130,14 +130,14 @@ def fusion_stage(fusion_set: Path, alignment: Path, iterations: int, seed: int, 
     return load_stage("fusion/bl30k", [*schedule, *overrides], [f"bl30k_fusion={fusion_set}"], preset="tiny-fusion")
 
 
-def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int, seed: int) -> dict[str, float]:
+def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int) -> dict[str, float]:
     """Train a fusion network; on held-out videos: mean IoU of each way, and the change of identical inputs."""
     for split, part in (("train", (0, 2)), ("val", (0, 1))):
         names = open_dataset(renders).image_set(split)
         make_fusion_data(network, renders, out / split, names, SEPARATION, RANGE, shard=part, device="cpu", say=print)
-    folder = train(fusion_stage(out / "train", network, iterations, seed), out / "network")
+    folder = train(fusion_stage(out / "train", network, iterations), out / "network")
     fusion = FusionStep(checkpoint.load(network_file(folder)), checkpoint.load(network_file(network)))
-    mixture = Mixture(fusion_stage(out / "val", network, iterations, seed, STILL))
+    mixture = Mixture(fusion_stage(out / "val", network, iterations, STILL))
     videos = len(mixture.sources[0])
     rows = []
     for number in range(samples):
@@ -189,14 +189,23 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
     }
 
 
-def describe_tracking(curves: dict[str, dict[int, np.ndarray]], picture: Path, page: Path) -> list[str]:
-    copied = far(curves["first mask copied"])
-    rows = [
-        [label, f"{curve[1].mean():.3f}", f"{far(curve):.3f}", f"{far(curve) - copied:+.3f}"]
-        for label, curve in curves.items()
-    ]
+def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], picture: Path, page: Path) -> list[str]:
+    def spread(values: list[float], sign: str = "") -> str:
+        return f"{np.mean(values):{sign}.3f} ({min(values):{sign}.3f} to {max(values):{sign}.3f})"
+
+    rows = []
+    for label in runs[0]:
+        near, distant = [run[label][1].mean() for run in runs], [far(run[label]) for run in runs]
+        gains = [value - far(run[COPIED]) for value, run in zip(distant, runs, strict=True)]
+        rows.append([label, spread(near), spread(distant), spread(gains, "+")])
     columns = ["", "J at distance 1", f"J at distances of {FAR} and more", "more than copying"]
-    return [table(columns, rows), "", f"![J against distance]({picture.relative_to(page.parent)})"]
+    return [
+        table(columns, rows),
+        "",
+        "Means over the seeds (the smallest to the largest).",
+        "",
+        f"![J against distance]({picture.relative_to(page.parent)})",
+    ]
 
 
 def main() -> None:
@@ -206,31 +215,31 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=1600, help="of the tracking networks")
     parser.add_argument("--fusion-iterations", type=int, default=1200)
     parser.add_argument("--samples", type=int, default=200, help="on which fusion is judged")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=2, help="of the tracking networks")
     parser.add_argument("--results", type=Path, default=Path("out/learning/results"), help="folder of the page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     before, page = load(), arguments.results / "learning.md"
     store = open_dataset(arguments.renders)
-    curves = track(arguments.renders, arguments.out, arguments.iterations, arguments.seed)
+    folders = [arguments.out / f"seed-{seed}" for seed in range(arguments.seeds)]
+    runs = [track(arguments.renders, out, arguments.iterations, seed) for seed, out in enumerate(folders)]
     picture = arguments.results / "learning.png"
-    plot(curves, picture)
+    plot(runs, picture)
     fused = fuse(
         arguments.renders,
-        arguments.out / "network",
+        folders[0] / "network",
         arguments.out / "fusion",
         arguments.fusion_iterations,
         arguments.samples,
-        arguments.seed,
     )
     lines = [
         f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with "
         f"models and backgrounds of their own. STCN of benchmarks/small.yaml, {arguments.iterations} iterations from "
-        f"nothing, seed {arguments.seed}.",
+        f"nothing, {arguments.seeds} seeds.",
         "",
         "## Tracking",
         "",
-        *describe_tracking(curves, picture, page),
+        *describe_tracking(runs, picture, page),
         "",
         "## Fusion",
         "",

@@ -28,7 +28,7 @@ def run(monkeypatch, campaign, *arguments) -> None:
 
 
 def test_the_learning_campaign_ends_with_a_page_and_a_plot(renders, tmp_path, monkeypatch, capsys):
-    short = ["--iterations", 1, "--fusion-iterations", 1, "--samples", 2]
+    short = ["--iterations", 1, "--seeds", 1, "--fusion-iterations", 1, "--samples", 2]
     places = [renders, "--out", tmp_path, "--results", tmp_path / "results"]
     run(monkeypatch, learning, *places, *short)
     page = (tmp_path / "results/learning.md").read_text()
