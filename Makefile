@@ -9,7 +9,8 @@
 # make campaign-parallel    two workers against one, and what a warm worker loses between frames
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
-# make campaign-learning    a small network learns from renders (an hour on one core)
+# make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
+# make campaign-learning    a small network learns from renders (an hour and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
@@ -32,7 +33,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .NOTPARALLEL:
 .PHONY: help demo test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-learning campaign-experiment
+ campaign-long-video campaign-learning campaign-experiment
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -92,6 +93,9 @@ campaign-estimate: $(VENV)/.render
 
 campaign-thousand: $(VENV)/.render
 	$(BIN)/python -m benchmarks.thousand --results docs/results/thousand.md
+
+campaign-long-video: $(VENV)/.test
+	$(BIN)/python -m benchmarks.long_video --results docs/results/long_video.md
 
 LEARNING_RENDERS := out/learning_renders
 
