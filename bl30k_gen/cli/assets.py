@@ -59,6 +59,8 @@ def fetch_command(
 
     if kind not in ("textures", "backgrounds"):
         raise UserError(f"--kind {kind}", "give textures or backgrounds")
+    if provider_name == "commons" and base_url is None and not contact:
+        raise UserError("--provider commons without --contact", "Wikimedia wants your e-mail address or page")
     licences = parse_requirement([require]) if require is not None else ()
     service = provider(provider_name, base_url, urls, licences)
     words = () if provider_name == "urls" else read_keywords(keywords or KEYWORDS / f"{kind}.txt")

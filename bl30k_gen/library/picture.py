@@ -32,6 +32,7 @@ def decode(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
+        image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
         image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
