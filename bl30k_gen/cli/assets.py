@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -94,8 +94,7 @@ def add_command(
     as_json: Json = False,
 ) -> None:
     """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
-    from bl30k_gen.cluster.adding import Wishes, add, kind_of
-    from bl30k_gen.cluster.child import BlenderChild
+    from bl30k_gen.cluster.adding import Studio, Wishes, add, kind_of
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.inspector import Bounds, Inspector
@@ -108,20 +107,17 @@ def add_command(
     for file in files:
         kind_of(file)
     wishes, added, refused = Wishes(out, to, max_faces, credit), [], 0
-    child = BlenderChild(device or settings.runtime.device, 0, settings.runtime.frame_timeout)
-    try:
-        with Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
-            for file in files:
-                try:
-                    added.append(add(file, settings, wishes, inspector, child))
-                except AssetRefused as refusal:
-                    print(f"error: {refusal.reason}", file=sys.stderr)
-                    refused += 1
-                    continue
-                if not as_json:
-                    print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
-    finally:
-        child.close()
+    studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
+    with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
+        for file in files:
+            try:
+                added.append(add(file, settings, wishes, inspector, studio))
+            except AssetRefused as refusal:
+                print(f"error: {refusal.reason}", file=sys.stderr)
+                refused += 1
+                continue
+            if not as_json:
+                print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
     if as_json:
         print(json.dumps([vars(one) for one in added], indent=1))
     raise typer.Exit(2 if refused else 0)
@@ -176,7 +172,7 @@ def check_command(
             for reason in findings.refused.values():
                 print(f"refused: {reason}")
             for file, remarks in findings.remarks.items():
-                print(f"odd: {folder}/{file}: {'; '.join(remarks)}")
+                print(f"odd: {folder}/{printable(file)}: {'; '.join(remarks)}")
             print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
     if as_json:
         print(json.dumps(answer, indent=1))

@@ -74,7 +74,9 @@ def append(path: Path, line: dict[str, Any]) -> None:
     with clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+b") as file:
-            file.write(_mended_end(file) + json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.write(
+                _mended_end(file) + json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+            )
 
 
 def _mended_end(file: BinaryIO) -> bytes:

@@ -43,6 +43,9 @@ def decode(
         return fit(np.array(image), limits)
     except AssetRefused:
         raise
+    except Image.DecompressionBombError:
+        most = 2e-6 * Image.MAX_IMAGE_PIXELS
+        raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
     except Image.UnidentifiedImageError:
         raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file

@@ -194,13 +194,15 @@ PROVIDERS = {"openverse": Openverse, "commons": Commons, "polyhaven": PolyHaven,
 
 
 def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str, ...]) -> Provider:
-    """A provider by name. Raises UserError: there is none of that name, or ``urls`` lacks its file."""
+    """A provider by name. Raises UserError: there is none of that name, a bad address, ``urls`` without its file."""
     if name == "urls":
         if urls is None:
             raise UserError("--provider urls has no list", "give --urls FILE, one address a line")
         return AddressList(urls)
     if name not in PROVIDERS:
         raise UserError(f"--provider {name}", f"give one of {', '.join([*PROVIDERS, 'urls'])}")
+    if base and not re.match(r"https?://[^/]", base):
+        raise UserError(f"--base-url {base}", "give an address that begins with http:// or https://")
     given = {"base": base.rstrip("/")} if base else {}
     return Openverse(**given, licences=licences) if name == "openverse" else PROVIDERS[name](**given)
 

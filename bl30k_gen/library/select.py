@@ -78,7 +78,7 @@ def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
     for pattern in patterns:
         fitting = {pattern} & exact or {id for id in exact if fnmatchcase(id, pattern)}
         if not fitting:
-            hint = nearest(pattern, exact, "see `generate.py assets list --models`")
+            hint = nearest(pattern, exact, "see `generate.py assets list --category NAME`")
             raise UserError(f"assets.select.{key}: {pattern} fits no model", hint)
         found |= fitting
     return found
