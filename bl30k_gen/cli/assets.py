@@ -42,7 +42,7 @@ def fetch_command(
     require: Annotated[str | None, typer.Option(help="Licences, e.g. cc0,cc-by. Default: any.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Downloads side by side.")] = 4,
     per_second: Annotated[float, typer.Option(min=0.01, max=20, help="Requests to one host.")] = 2.0,
-    contact: Annotated[str, typer.Option(help="Your e-mail or page, for the services you ask.")] = "",
+    contact: Annotated[str, typer.Option(help="Your e-mail or page, for the services; commons needs it.")] = "",
     base_url: Annotated[str | None, typer.Option(help="Another address of the provider.")] = None,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Also addresses of your own network.")

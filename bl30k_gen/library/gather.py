@@ -70,7 +70,7 @@ class Made:
 def read_keywords(path: Path) -> tuple[str, ...]:
     """One keyword a line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"keywords {path} cannot be read", str(error)) from None
     words = dict.fromkeys(" ".join(line.partition("#")[0].split()) for line in lines)

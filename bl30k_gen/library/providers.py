@@ -178,16 +178,25 @@ class AddressList:
     base = ""
 
     def __init__(self, path: Path):
+        """Raises UserError: it cannot be read, holds none, or a line is no address."""
         try:
-            self.lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read", str(error)) from None
+        self._listed: list[Found] = []
+        for number, line in enumerate(lines, start=1):
+            url, *rest = (*line.strip().split("\t"), "", "", "", "")
+            if not url or url.startswith("#"):
+                continue
+            found = list(_found(url, *rest[:4]))
+            if not found:
+                raise UserError(f"{path}, line {number}: {one_line(url, 80)}", "begin it with http:// or https://")
+            self._listed += found
+        if not self._listed:
+            raise UserError(f"{path} holds no addresses", "write one a line")
 
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
-        for line in self.lines:
-            url, *rest = (*line.strip().split("\t"), "", "", "", "")
-            if url and not url.startswith("#"):
-                yield from _found(url, *rest[:4])
+        yield from self._listed
 
 
 PROVIDERS = {"openverse": Openverse, "commons": Commons, "polyhaven": PolyHaven, "ambientcg": AmbientCG}

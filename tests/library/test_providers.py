@@ -7,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bl30k_gen.errors import UserError
 from bl30k_gen.library import manifest
-from bl30k_gen.library.providers import AmbientCG, Commons, Openverse, PolyHaven
+from bl30k_gen.library.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
 from tests.web import collect, openverse, picture
 
 
@@ -130,6 +131,32 @@ def test_answers_of_another_form_are_survived(server, client, tmp_path, service,
     for path in ("/v1/images/", "/w/api.php", "/assets", "/api/v2/full_json"):
         server.routes[path] = json.dumps(answer).encode()
     assert collect(service(server.url), client, tmp_path / "out").new == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# ours\nhttp://a/b\nwww.example.org/c.jpg\n", "line 3: www.example.org/c.jpg: begin it with http"),
+        ("file:///etc/passwd\n", "line 1: file:///etc/passwd: begin"),
+        ("# nothing\n\n", "holds no addresses"),
+    ],
+)
+def test_mistakes_in_a_list_of_addresses_are_named(tmp_path, text, said):
+    (tmp_path / "urls.txt").write_text(text)
+    with pytest.raises(UserError, match=said):
+        AddressList(tmp_path / "urls.txt")
+
+
+def test_a_list_of_addresses_may_begin_with_a_mark(tmp_path):
+    (tmp_path / "urls.txt").write_text("http://a/b\tcc0\tAda\n", encoding="utf-8-sig")
+    (found,) = AddressList(tmp_path / "urls.txt").search(None, "", "textures")
+    assert (found.url, found.credit.licence, found.credit.author) == ("http://a/b", "CC0-1.0", "Ada")
+
+
+@pytest.mark.parametrize("base", ["ftp://x", "api.example.org", "http://"])
+def test_bases_that_are_no_addresses(base):
+    with pytest.raises(UserError, match="--base-url"):
+        provider("openverse", base, None, ())
 
 
 def test_a_service_that_fails_is_named_and_the_rest_is_kept(server, client, tmp_path):
