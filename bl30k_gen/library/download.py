@@ -96,7 +96,7 @@ class Client:
         reason = ""
         for attempt in range(self.politeness.tries):
             if attempt:
-                self._postpone(url, self.politeness.back_off * 2 ** (attempt - 1))
+                self.postpone(url, self.politeness.back_off * 2 ** (attempt - 1))
             try:
                 with self._slot(url):
                     self._wait(url)
@@ -111,12 +111,8 @@ class Client:
                     raise FetchRefused(f"{url}: HTTP {response.status_code} {response.reason}")
                 return data, response
             reason = f"HTTP {response.status_code} {response.reason}"
-            self._postpone(url, _retry_after(response))
+            self.postpone(url, _retry_after(response))
         raise ServiceUnavailable(f"{url}: {reason or 'no answer'}, {self.politeness.tries} times")
-
-    def postpone(self, url: str, seconds: float) -> None:
-        """Leave a host alone for a while: for a service that says in its answer's body that it is busy."""
-        self._postpone(url, seconds)
 
     def _once(self, url: str, most: int, parameters: dict[str, Any] | None) -> tuple[requests.Response, bytes]:
         session = self._session()
@@ -171,7 +167,8 @@ class Client:
             self._free_at[host] = start + 1 / min(self.politeness.per_second, PUBLISHED.get(host, math.inf))
         time.sleep(start - now)
 
-    def _postpone(self, url: str, seconds: float) -> None:
+    def postpone(self, url: str, seconds: float) -> None:
+        """Leave a host alone for a while, at least."""
         host = urlsplit(url).netloc
         with self._lock:
             self._free_at[host] = max(self._free_at[host], time.monotonic() + seconds)
