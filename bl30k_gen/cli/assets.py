@@ -67,7 +67,12 @@ def fetch_command(
     wishes = Wishes(kind, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
     with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
-        done = gather(service, client, wishes, out, workers, bar.update)
+
+        def show(keyword: str) -> None:
+            bar.set_description(keyword or None, refresh=False)
+            bar.update()
+
+        done = gather(service, client, wishes, out, workers, show)
     if as_json:
         print(json.dumps(vars(done), indent=1))
     else:

@@ -86,12 +86,12 @@ def folder_name(keyword: str) -> str:
 
 
 def gather(
-    provider: Provider, client: Client, wishes: Wishes, out: Path, workers: int, tick: Callable[[], object]
+    provider: Provider, client: Client, wishes: Wishes, out: Path, workers: int, tick: Callable[[str], object]
 ) -> Gathered:
     """Fill ``out`` with ``per_keyword`` pictures for each keyword, going on where an earlier run stopped.
 
-    ``tick`` is called for every picture that is kept. What the provider lists first is taken first, whatever the
-    number of workers.
+    ``tick`` is called with the keyword of every picture that is kept. What the provider lists first is taken first,
+    whatever the number of workers.
 
     Raises:
         UserError: the folder may not be written, its manifest is damaged, or the disk is full.
@@ -124,7 +124,7 @@ def gather(
                         continue
                     done.kept[keyword] += 1
                     done.new += 1
-                    tick()
+                    tick(keyword)
             except FetchRefused as error:
                 done.failed.append(f"{keyword}: {error}")
             except ServiceUnavailable as error:

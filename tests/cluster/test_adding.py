@@ -1,5 +1,6 @@
 """`assets add`: what is looked at, what is refused, what is kept."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -136,19 +137,25 @@ def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path
     assert not (tmp_path / "mine").exists()
 
 
-def test_modules_in_the_folder_where_a_command_runs_are_not_the_childs(tmp_path, monkeypatch):
-    (tmp_path / "numpy.py").write_text("raise SystemExit('not this one')")
-    monkeypatch.chdir(tmp_path)
-    with Inspector(Bounds(60.0, 4.0)) as inspector:
-        assert inspector.examine(str(sheet_obj(tmp_path)), "model", LIMITS).refused == ""
-    BlenderChild("cpu", 1, timeout=120.0).close()
+@pytest.fixture(scope="module")
+def trap(tmp_path_factory):
+    """A folder with a module that is none of the children's business, though they start there."""
+    folder = tmp_path_factory.mktemp("trap")
+    (folder / "numpy.py").write_text("raise SystemExit('not this one')")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def child():
-    child = BlenderChild("cpu", 1, timeout=120.0)
+def child(trap):
+    with contextlib.chdir(trap):
+        child = BlenderChild("cpu", 1, timeout=120.0)
     yield child
     child.close()
+
+
+def test_modules_in_the_folder_where_a_command_runs_are_not_loaded(trap):
+    with contextlib.chdir(trap), Inspector(Bounds(60.0, 4.0)) as inspector:
+        assert inspector.examine(str(sheet_obj(trap)), "model", LIMITS).refused == ""
 
 
 def test_a_huge_mesh_is_reduced_with_its_materials_and_texture(child, tmp_path):

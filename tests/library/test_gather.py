@@ -152,7 +152,7 @@ def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
     wishes = Wishes("textures", ("wood",), 6, **SMALL)
     for workers in (1, 6):
         out = tmp_path / str(workers)
-        gather.gather(Openverse(server.url), client, wishes, out, workers, lambda: None)
+        gather.gather(Openverse(server.url), client, wishes, out, workers, lambda _: None)
     files = [[line["file"] for line in manifest.read_lines(tmp_path / workers)] for workers in ("1", "6")]
     assert files[0] == files[1]
 
