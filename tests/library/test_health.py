@@ -148,14 +148,11 @@ def test_what_is_wrong_is_recorded(folder):
     assert rows["sound.stl"].health.refused == "" and "no faces" in rows["empty.obj"].health.refused
 
 
-def test_the_commands_survive_any_name(generate, folder):
+def test_names_of_any_kind_can_be_listed(generate, folder):
     for name in (b"no\xfftext.obj", b"\x1b[2Jtwo\nlines.stl", b"[red]x[].stl"):
         shutil.copy(folder / "sound.stl", os.fsencode(folder) + b"/" + name)
-    said = generate("assets", "check", folder, "--workers", 1, code=1).stdout
-    assert "5 of 8 assets can be used" in said
-    assert "not UTF-8" in said and "\x1b" not in said and len(said.splitlines()) == 4
-    listed = generate("assets", "list", folder, "--category", "mine").stdout
-    assert "?[2Jtwo?lines.stl" in listed and "[red]x[" in listed
+    said = generate("assets", "list", folder, "--category", "mine").stdout
+    assert "?[2Jtwo?lines.stl" in said and "[red]x[" in said and "no?text.obj" in said and "\x1b" not in said
 
 
 def test_only_what_changed_is_checked_again(folder, monkeypatch):
