@@ -1,6 +1,7 @@
 """What the user can mend, and what the two doors (``generate.py``, ``train.py``) make of it."""
 
 import difflib
+import io
 import sys
 from collections.abc import Callable, Iterable
 
@@ -49,7 +50,8 @@ def printable(text: str) -> str:
 def run_door(commands: Callable[[], None]) -> None:
     """Run a command line: a UserError becomes one line on standard error and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # not every file has a name that can be written
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every file has a name that can be written
     try:
         commands()
     except UserError as error:
