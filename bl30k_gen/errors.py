@@ -1,6 +1,7 @@
 """What the user can mend, and what the two doors (``generate.py``, ``train.py``) make of it."""
 
 import difflib
+import io
 import sys
 from collections.abc import Callable, Iterable
 
@@ -41,8 +42,16 @@ class MachineLacks(Hopeless):
     """This machine lacks what the configuration asks for."""
 
 
+def printable(text: str) -> str:
+    """Text from outside, a file's name for example, on one line and without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def run_door(commands: Callable[[], None]) -> None:
     """Run a command line: a UserError becomes one line on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every file has a name that can be written
     try:
         commands()
     except UserError as error:

@@ -79,7 +79,7 @@ class Server:
 
 def collect(provider, client, out, keywords=("wood",), count=5, kind="textures", **wishes):
     wishes = Wishes(kind, tuple(keywords), count, **(SMALL | wishes))
-    return gather.gather(provider, client, wishes, out, workers=3, tick=lambda: None)
+    return gather.gather(provider, client, wishes, out, workers=3, tick=lambda _: None)
 
 
 def from_list(server, tmp_path, *paths) -> AddressList:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -42,7 +42,7 @@ def fetch_command(
     require: Annotated[str | None, typer.Option(help="Licences, e.g. cc0,cc-by. Default: any.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Downloads side by side.")] = 4,
     per_second: Annotated[float, typer.Option(min=0.01, max=20, help="Requests to one host.")] = 2.0,
-    contact: Annotated[str, typer.Option(help="Your e-mail or page, for the services you ask.")] = "",
+    contact: Annotated[str, typer.Option(help="Your e-mail or page, for the services; commons needs it.")] = "",
     base_url: Annotated[str | None, typer.Option(help="Another address of the provider.")] = None,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Also addresses of your own network.")
@@ -59,13 +59,20 @@ def fetch_command(
 
     if kind not in ("textures", "backgrounds"):
         raise UserError(f"--kind {kind}", "give textures or backgrounds")
+    if provider_name == "commons" and base_url is None and not contact:
+        raise UserError("--provider commons without --contact", "Wikimedia wants your e-mail address or page")
     licences = parse_requirement([require]) if require is not None else ()
     service = provider(provider_name, base_url, urls, licences)
     words = () if provider_name == "urls" else read_keywords(keywords or KEYWORDS / f"{kind}.txt")
     wishes = Wishes(kind, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
     with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
-        done = gather(service, client, wishes, out, workers, bar.update)
+
+        def show(keyword: str) -> None:
+            bar.set_description(keyword or None, refresh=False)
+            bar.update()
+
+        done = gather(service, client, wishes, out, workers, show)
     if as_json:
         print(json.dumps(vars(done), indent=1))
     else:
@@ -92,8 +99,7 @@ def add_command(
     as_json: Json = False,
 ) -> None:
     """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
-    from bl30k_gen.cluster.adding import Wishes, add, kind_of
-    from bl30k_gen.cluster.child import BlenderChild
+    from bl30k_gen.cluster.adding import Studio, Wishes, add, kind_of
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.inspector import Bounds, Inspector
@@ -106,20 +112,17 @@ def add_command(
     for file in files:
         kind_of(file)
     wishes, added, refused = Wishes(out, to, max_faces, credit), [], 0
-    child = BlenderChild(device or settings.runtime.device, 0, settings.runtime.frame_timeout)
-    try:
-        with Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
-            for file in files:
-                try:
-                    added.append(add(file, settings, wishes, inspector, child))
-                except AssetRefused as refusal:
-                    print(f"error: {refusal.reason}", file=sys.stderr)
-                    refused += 1
-                    continue
-                if not as_json:
-                    print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
-    finally:
-        child.close()
+    studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
+    with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
+        for file in files:
+            try:
+                added.append(add(file, settings, wishes, inspector, studio))
+            except AssetRefused as refusal:
+                print(f"error: {refusal.reason}", file=sys.stderr)
+                refused += 1
+                continue
+            if not as_json:
+                print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
     if as_json:
         print(json.dumps([vars(one) for one in added], indent=1))
     raise typer.Exit(2 if refused else 0)
@@ -174,7 +177,7 @@ def check_command(
             for reason in findings.refused.values():
                 print(f"refused: {reason}")
             for file, remarks in findings.remarks.items():
-                print(f"odd: {folder}/{file}: {'; '.join(remarks)}")
+                print(f"odd: {folder}/{printable(file)}: {'; '.join(remarks)}")
             print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
     if as_json:
         print(json.dumps(answer, indent=1))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from bl30k_gen.cluster import turntable
-from bl30k_gen.cluster.child import BlenderChild
+from bl30k_gen.cluster.child import BlenderChild, ChildDied
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.files import sha256_bytes, write_atomically
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 from bl30k_gen.library import manifest
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.library.folder import SUFFIXES
@@ -42,16 +42,53 @@ class Wishes:
     credit: Credit
 
 
-def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, child: BlenderChild) -> Added:
+class Studio:
+    """The Blender that draws strips: started when the first is wanted, and again when it died."""
+
+    def __init__(self, device: str, timeout: float):
+        self._device, self._timeout = device, timeout
+        self._child: BlenderChild | None = None
+
+    def __enter__(self) -> "Studio":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def child(self) -> BlenderChild:
+        """Raises UserError: it does not start."""
+        if self._child is None:
+            try:
+                self._child = BlenderChild(self._device, 0, self._timeout)
+            except ChildDied as death:
+                last = next((line.strip() for line in reversed(death.log) if line.strip()), "it printed nothing")
+                raise UserError(f"{death.reason}: {last}", "try `generate.py doctor`") from None
+        return self._child
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
     """Check one model or picture, draw its strip, and keep it.
 
     A model in one file, and every picture, is kept byte for byte; one in several files, or that was reduced, becomes
     a GLB.
 
     Raises:
-        AssetRefused: it cannot be used.
+        AssetRefused: it cannot be used, or not be drawn.
         UserError: it is neither model nor picture, or its place is taken by another.
     """
+    try:
+        return _add(path, config, wishes, inspector, studio)
+    except ChildDied as death:
+        studio.close()
+        raise AssetRefused(f"{printable(str(path))}: cannot be drawn: {death.reason}") from None
+
+
+def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
     kind = kind_of(path)
     limits = config.assets.limits
     if wishes.max_faces is not None:
@@ -66,7 +103,11 @@ def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, child:
             whole = sum(len(part.faces) for part in asset.parts)
             smaller = wishes.max_faces is not None and whole > wishes.max_faces
             if smaller or sha256_bytes(data) != asset.sha256:
-                data = turntable.reduce(str(path), wishes.max_faces, limits, child) if smaller else as_glb(asset)
+                data = (
+                    turntable.reduce(str(path), wishes.max_faces, limits, studio.child())
+                    if smaller
+                    else as_glb(asset)
+                )
                 suffix, used = ".glb", Path(folder) / "model.glb"
                 used.write_bytes(data)
                 asset = load_asset(str(used), kind, config.assets.limits)
@@ -74,7 +115,7 @@ def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, child:
         else:
             rows = turntable.picture_rows(str(used), Path(folder))
         name, facts = _name(path), describe(asset, whole)
-        sheet = turntable.strip(rows, f"{path.name}: {facts}", config, child, Path(folder))
+        sheet = turntable.strip(rows, f"{path.name}: {facts}", config, studio.child(), Path(folder))
         picture = io.BytesIO()
         sheet.save(picture, "PNG")
         strip = wishes.strips / f"{name}{suffix}.png"

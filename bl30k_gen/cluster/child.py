@@ -82,7 +82,8 @@ class BlenderChild:
         self.scratch = new_scratch(scratch)
         self._log = self.scratch / "blender.log"
         self._pending = b""
-        command = [sys.executable, "-m", "bl30k_gen.blender", "--device", device, "--threads", str(threads)]
+        # -P: a numpy.py in the folder where the command runs is none of the child's business.
+        command = [sys.executable, "-P", "-m", "bl30k_gen.blender", "--device", device, "--threads", str(threads)]
         package_root = str(Path(__file__).resolve().parents[2])
         python_path = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH")) if p)
         with open(self._log, "ab") as log:

@@ -1,13 +1,15 @@
 """A polite and suspicious HTTP client, for pictures from strangers.
 
-It spaces its requests to a host, waits as long as the host asks (``Retry-After``), and longer after each failure. It
-speaks http and https alone, refuses private addresses (of every host on the way, after name resolution), bodies that
-are larger than allowed, and transfers that take too long. It needs the clock, and decides nothing about any video.
+It spaces its requests to a host, has two of them under way at most, waits as long as the host asks (``Retry-After``),
+and longer after each failure. It speaks http and https alone, refuses private addresses (of every host on the way,
+after name resolution), bodies that are compressed or larger than allowed, and transfers that take too long. It needs
+the clock, and decides nothing about any video.
 """
 
 import email.utils
 import ipaddress
 import json
+import math
 import socket
 import threading
 import time
@@ -26,6 +28,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 USER_AGENT = "bl30k-generator/0.1 (image gathering for synthetic video datasets{contact})"
 AGAIN = {408, 425, 429, 500, 502, 503, 504}  # HTTP answers after which it may work later
 BLOCK = 1 << 16
+AT_ONCE = 2  # requests to one host: the most that upload.wikimedia.org wants, and plenty for the others
+PUBLISHED = {"api.openverse.org": 20 / 60}  # requests a second to hosts that say how many (and 200 a day)
 
 
 class FetchRefused(Exception):
@@ -58,6 +62,7 @@ class Client:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._free_at: dict[str, float] = defaultdict(float)  # by host, on the monotonic clock
+        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(AT_ONCE))
         self._sessions: list[requests.Session] = []
 
     def __enter__(self) -> "Client":
@@ -91,10 +96,11 @@ class Client:
         reason = ""
         for attempt in range(self.politeness.tries):
             if attempt:
-                self._postpone(url, self.politeness.back_off * 2 ** (attempt - 1))
-            self._wait(url)
+                self.postpone(url, self.politeness.back_off * 2 ** (attempt - 1))
             try:
-                response, data = self._once(url, most, parameters)
+                with self._slot(url):
+                    self._wait(url)
+                    response, data = self._once(url, most, parameters)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 reason = _said(error)
                 continue
@@ -105,12 +111,8 @@ class Client:
                     raise FetchRefused(f"{url}: HTTP {response.status_code} {response.reason}")
                 return data, response
             reason = f"HTTP {response.status_code} {response.reason}"
-            self._postpone(url, _retry_after(response))
+            self.postpone(url, _retry_after(response))
         raise ServiceUnavailable(f"{url}: {reason or 'no answer'}, {self.politeness.tries} times")
-
-    def postpone(self, url: str, seconds: float) -> None:
-        """Leave a host alone for a while: for a service that says in its answer's body that it is busy."""
-        self._postpone(url, seconds)
 
     def _once(self, url: str, most: int, parameters: dict[str, Any] | None) -> tuple[requests.Response, bytes]:
         session = self._session()
@@ -151,6 +153,10 @@ class Client:
                 self._sessions.append(self._local.session)
         return self._local.session
 
+    def _slot(self, url: str) -> threading.Semaphore:
+        with self._lock:
+            return self._slots[urlsplit(url).netloc]
+
     def _wait(self, url: str) -> None:
         host = urlsplit(url).netloc
         with self._lock:
@@ -158,17 +164,24 @@ class Client:
             start = max(now, self._free_at[host])
             if start - now > self.politeness.patience:
                 raise ServiceUnavailable(f"{host} asks to be left alone for {start - now:.0f} s")
-            self._free_at[host] = start + 1 / self.politeness.per_second
+            self._free_at[host] = start + 1 / min(self.politeness.per_second, PUBLISHED.get(host, math.inf))
         time.sleep(start - now)
 
-    def _postpone(self, url: str, seconds: float) -> None:
+    def postpone(self, url: str, seconds: float) -> None:
+        """Leave a host alone for a while, at least."""
         host = urlsplit(url).netloc
         with self._lock:
             self._free_at[host] = max(self._free_at[host], time.monotonic() + seconds)
 
 
 def _body(url: str, response: requests.Response, most: int) -> bytes:
-    """The body, whatever its length is said to be."""
+    """The body, whatever its length is said to be.
+
+    A compressed one, which nobody asked for, could become a million times larger while it is unpacked.
+    """
+    coding = response.headers.get("Content-Encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise FetchRefused(f"{url}: is compressed ({coding[:40]}), which was not asked for")
     said = response.headers.get("Content-Length", "")
     if said.isascii() and said.isdigit() and int(said) > most:
         raise FetchRefused(f"{url}: has {said} bytes, more than the {most} allowed")
@@ -292,13 +305,12 @@ def _refuse_private(host: str, port: int) -> None:
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if ip.version == 6:
-        translated = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
-        inner = ip.ipv4_mapped or ip.sixtofour or translated
-        if inner is not None and not inner.is_global:
+        if ip.ipv4_mapped or ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif ip not in _UNICAST or (ip.sixtofour is not None and not ip.sixtofour.is_global):
             return False
-        if ip.ipv4_mapped:
-            return True
     return ip.is_global and not ip.is_multicast
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that was ever given out to the open internet

@@ -1,5 +1,6 @@
 """Plain folders of meshes or images, at any depth."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ SUFFIXES = {
     "texture": (".jpg", ".jpeg", ".png", ".webp"),
     "background": (".jpg", ".jpeg", ".png", ".webp"),
 }
+
+log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -40,8 +43,9 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of the files in it) below ``root``, sorted; a folder is written as ``""`` or ``"a/b/"``.
 
     Hidden names are left out. Linked folders are not followed, nor linked files whose target is outside ``root``.
+    Of a folder that may not be read, a warning says so.
     """
-    for parent, subfolders, names in os.walk(root):
+    for parent, subfolders, names in os.walk(root, onerror=warn_unread):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         relative = Path(parent).relative_to(root).as_posix()
         visible = (name for name in sorted(names) if not name.startswith("."))
@@ -58,6 +62,13 @@ def entry(names: Names, file: str) -> Entry:
     return Entry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])
 
 
+def warn_unread(error: OSError) -> None:
+    log.warning("%s is left out: %s", error.filename, error.strerror)
+
+
 def _stays(root: Path, parent: str, name: str) -> bool:
     path = os.path.join(parent, name)
-    return not os.path.islink(path) or Path(path).resolve().is_relative_to(root)
+    try:
+        return not os.path.islink(path) or Path(path).resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a link that leads back to itself
+        return False

@@ -31,7 +31,9 @@ from bl30k_gen.library.providers import Found, Kind, Provider, acceptable
 
 QUALITY = 95  # of the stored JPEG, without chroma subsampling
 ALIKE = 10  # of 128 bits of two perceptual hashes, up to which they count as one picture
+MOST_BYTES = 256 << 20  # of a download
 REFUSED = ".bl30k/refused.jsonl"  # what need not be tried again
+EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that were read to their end
 AHEAD = 2  # pictures that are downloaded ahead, for each worker
 
 
@@ -43,7 +45,7 @@ class Wishes:
     side: int = 512  # pixels of the square; smaller pictures are refused
     licences: tuple[str, ...] = ()  # as SPDX identifiers; none: any
     full: Path | None = None  # also keep the whole pictures, in this folder
-    limits: Limits = Limits(max_faces=1, max_image_side=4096, max_megapixels=100)
+    limits: Limits = Limits(max_faces=1, max_image_side=4096, max_megapixels=140)
 
 
 @dataclass
@@ -68,7 +70,7 @@ class Made:
 def read_keywords(path: Path) -> tuple[str, ...]:
     """One keyword a line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"keywords {path} cannot be read", str(error)) from None
     words = dict.fromkeys(" ".join(line.partition("#")[0].split()) for line in lines)
@@ -84,12 +86,12 @@ def folder_name(keyword: str) -> str:
 
 
 def gather(
-    provider: Provider, client: Client, wishes: Wishes, out: Path, workers: int, tick: Callable[[], object]
+    provider: Provider, client: Client, wishes: Wishes, out: Path, workers: int, tick: Callable[[str], object]
 ) -> Gathered:
     """Fill ``out`` with ``per_keyword`` pictures for each keyword, going on where an earlier run stopped.
 
-    ``tick`` is called for every picture that is kept. What the provider lists first is taken first, whatever the
-    number of workers.
+    ``tick`` is called with the keyword of every picture that is kept. What the provider lists first is taken first,
+    whatever the number of workers.
 
     Raises:
         UserError: the folder may not be written, its manifest is damaged, or the disk is full.
@@ -98,15 +100,22 @@ def gather(
     done = Gathered(Counter(store.keywords))
     with ThreadPoolExecutor(workers) as pool:
         for keyword in wishes.keywords or ("",):
-            fresh = _fresh(provider.search(client, keyword, wishes.kind), store, wishes, done)
+            search = [type(provider).__name__, provider.base, wishes.kind, keyword, *wishes.licences]
+            if search in store.exhausted:
+                continue
+            seen, again = set(), False  # addresses; whether the same search may find more another time
+            fresh = _fresh(provider.search(client, keyword, wishes.kind), seen, store, wishes, done)
             work = _ahead(pool, lambda found: _make(client, found, wishes), fresh, AHEAD * workers)
             try:
                 while done.kept[keyword] < wishes.per_keyword:
                     found, made = next(work, (None, None))
                     if found is None:
+                        if seen and not again and provider.base:
+                            store.exhaust(search)
                         break
                     if isinstance(made, ServiceUnavailable):  # this picture's host; another time, perhaps
                         done.refused["its host does not answer"] += 1
+                        again = True
                         continue
                     reason = str(made) if isinstance(made, Exception) else store.keep(found, made, keyword)
                     if reason:
@@ -115,7 +124,7 @@ def gather(
                         continue
                     done.kept[keyword] += 1
                     done.new += 1
-                    tick()
+                    tick(keyword)
             except FetchRefused as error:
                 done.failed.append(f"{keyword}: {error}")
             except ServiceUnavailable as error:
@@ -126,13 +135,15 @@ def gather(
     return done
 
 
-def _fresh(listed: Iterable[Found], store: "_Store", wishes: Wishes, done: Gathered) -> Iterator[Found]:
+def _fresh(
+    listed: Iterable[Found], seen: set[str], store: "_Store", wishes: Wishes, done: Gathered
+) -> Iterator[Found]:
     """What is neither there nor known to be of no use, nor under a licence that is not wanted."""
-    seen: set[str] = set()
     for found in listed:
-        if found.url in store.urls or found.url in seen:
-            continue
+        known = found.url in store.urls or found.url in seen
         seen.add(found.url)
+        if known:
+            continue
         if acceptable(found, wishes.licences):
             yield found
         else:
@@ -174,9 +185,10 @@ def _ahead(
 def _make(client: Client, found: Found, wishes: Wishes) -> Made | FetchRefused | AssetRefused | ServiceUnavailable:
     """Download and convert a picture, or say why not."""
     try:
-        data, _ = client.get(found.url, wishes.limits.image_bytes)
+        most = min(wishes.limits.image_bytes, MOST_BYTES)
+        data, _ = client.get(found.url, most)
         if found.member:
-            data = _member(data, found, wishes.limits.image_bytes)
+            data = _member(data, found, most)
         pixels = decode(data, found.url, AssetRefused, wishes.limits, keep_alpha=False)
         return make(data, pixels, wishes)
     except (FetchRefused, AssetRefused, ServiceUnavailable) as refused:
@@ -253,15 +265,14 @@ class _Store:
         with clear_disk_errors(out / manifest.NAME):
             out.mkdir(parents=True, exist_ok=True)
         lines = manifest.read_lines(out)
-        for folder in filter(None, (out, wishes.full)):
-            _mend(folder)
-        there = [line for line in lines if (out / one_line(line.get("file"), 4096)).is_file()]
+        there = [line for line in lines if (out / str(line.get("file"))).is_file()]
         self.keywords = Counter(one_line(line.get("keyword")) for line in there)
         self.urls = {one_line(line.get("url"), 4096) for line in there}
         self._originals = {line.get("sha256_original") for line in there}
         known = (one_line(line.get("phash")) for line in there)
         self._fingerprints = [int(text, 16) for text in known if re.fullmatch("[0-9a-f]{32}", text)]
         self.urls |= {one_line(line.get("url"), 4096) for line in _lines(out / REFUSED)}
+        self.exhausted = [line.get("search") for line in _lines(out / EXHAUSTED)]
 
     def keep(self, found: Found, made: Made, keyword: str) -> str:
         """Store a picture; returns why it is refused, or nothing."""
@@ -292,12 +303,9 @@ class _Store:
         self.urls.add(url)
         manifest.append(self.out / REFUSED, {"url": url, "reason": reason})
 
-
-def _mend(folder: Path) -> None:
-    """Take off a last line that a killed run did not finish."""
-    path = folder / manifest.NAME
-    if path.exists() and not (data := path.read_bytes()).endswith(b"\n") and data:
-        write_atomically(path, data[: data.rfind(b"\n") + 1])
+    def exhaust(self, search: list[str]) -> None:
+        self.exhausted.append(search)
+        manifest.append(self.out / EXHAUSTED, {"search": search})
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -243,8 +243,11 @@ class _Reader:
 
     def _texture(self, info: dict[str, Any], keep_alpha: bool) -> np.ndarray:
         texture = self.tree["textures"][_natural(info["index"])]
-        webp = texture.get("extensions", {}).get("EXT_texture_webp", {})
-        return self.image(webp.get("source", texture.get("source")), keep_alpha)
+        extensions = texture.get("extensions", {})
+        source = extensions.get("EXT_texture_webp", {}).get("source", texture.get("source"))
+        if source is None and extensions:
+            raise self.source.refuse(f"has a texture by the extension {min(extensions)}, which is not supported")
+        return self.image(source, keep_alpha)
 
     def _material(self, index: int | None) -> tuple[Material, int, np.ndarray]:
         """A material, the number of the UV set that its texture uses, and the (2, 3) transform of its UVs."""

@@ -18,7 +18,7 @@ from bl30k_gen.library import index
 from bl30k_gen.library.folder import SUFFIXES
 from bl30k_gen.library.index import Health, Index, Progress
 
-CHILD = (sys.executable, "-m", "bl30k_gen.library.health")
+CHILD = (sys.executable, "-P", "-m", "bl30k_gen.library.health")  # -P: nothing from the folder where it runs
 PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
 LOOK_EVERY = 0.5  # seconds
 SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check goes on there

@@ -4,6 +4,7 @@ Counts and bounds are what the file holds: before polygons without area are drop
 model brought to unit size.
 """
 
+import codecs
 import functools
 import hashlib
 import os
@@ -24,6 +25,7 @@ from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.folder import SUFFIXES
 from bl30k_gen.library.gltf import outline_gltf
 from bl30k_gen.library.licence import Credit, one_line, spdx
+from bl30k_gen.library.ply_stl import stl_faces
 from bl30k_gen.library.source import Source, without_waiting
 
 BLOCK = 4 << 20  # bytes that are looked at together
@@ -152,12 +154,14 @@ def _stl(path: str, file: BinaryIO) -> Measured:
     start = file.read(84)
     file.seek(0)
     digest, bounds = hashlib.sha256(), _Bounds()
-    count = struct.unpack_from("<I", start, 80)[0] if len(start) == 84 else 0
-    if len(start) == 84 and size == 84 + 50 * count:
+    count = stl_faces(start, size)
+    if count is not None:
         digest.update(file.read(84))
+        left = count
         for block in iter(functools.partial(file.read, BLOCK // 50 * 50), b""):
             digest.update(block)
-            corners = np.frombuffer(block, _STL_FACE, len(block) // 50)["corners"]
+            corners = np.frombuffer(block, _STL_FACE, min(left, len(block) // 50))["corners"]
+            left -= len(corners)
             bounds.add(corners.reshape(-1, 3).astype(np.float64))
         return Measured(digest.hexdigest(), Shape(3 * count, count, *bounds.ends, False), None)
     corners = 0
@@ -237,7 +241,7 @@ def _blocks(file: BinaryIO, see: Callable[[bytes], None]) -> Iterator[bytes]:
     rest = b"\n"
     for block in iter(functools.partial(file.read, BLOCK), b""):
         see(block)
-        whole, _, left = (rest + block).rpartition(b"\n")
+        whole, _, left = (rest + block.removeprefix(codecs.BOM_UTF8)).rpartition(b"\n")
         if whole:
             yield whole
         rest = b"\n" + left[-BLOCK:]  # a line of megabytes is none that says anything

@@ -1,5 +1,6 @@
 """Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no picture depends on."""
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Numbered lines that are no comment; one that ends in a backslash goes on in the next."""
+    data = data.removeprefix(codecs.BOM_UTF8)
     if b"\\\n" in data or b"\\\r\n" in data:
         data = re.sub(rb"\\\r?\n", b" ", data)
     for number, line in enumerate(data.splitlines(), start=1):

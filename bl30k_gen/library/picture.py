@@ -32,6 +32,7 @@ def decode(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
+        image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
         image.load()
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
@@ -42,6 +43,9 @@ def decode(
         return fit(np.array(image), limits)
     except AssetRefused:
         raise
+    except Image.DecompressionBombError:
+        most = 2e-6 * Image.MAX_IMAGE_PIXELS
+        raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
     except Image.UnidentifiedImageError:
         raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file

@@ -2,6 +2,7 @@
 
 import io
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ def read_ply_or_stl(source: Source, limits: Limits) -> RawMesh:
     """Read a PLY (ASCII or binary; colours, UVs and a ``TextureFile``) or an STL. Raises AssetRefused."""
     suffix = Path(source.name).suffix.lower().removeprefix(".")
     texture_name = _check_ply_header(source, limits) if suffix == "ply" else None
+    data = source.data if suffix == "ply" else _stl_alone(source)
     try:
-        mesh = trimesh.load_mesh(io.BytesIO(source.data), file_type=suffix, process=False, skip_materials=True)
+        mesh = trimesh.load_mesh(io.BytesIO(data), file_type=suffix, process=False, skip_materials=True)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
         uv = getattr(mesh.visual, "uv", None)
         uv = None if uv is None or not len(faces) else np.asarray(uv, np.float64)[faces]
@@ -33,6 +35,27 @@ def read_ply_or_stl(source: Source, limits: Limits) -> RawMesh:
     else:
         material = Material(colour) if colour else Material()
     return RawMesh(vertices, [RawPart(faces, uv, material)], y_up=False)
+
+
+def stl_faces(start: bytes, size: int) -> int | None:
+    """How many faces a binary STL of ``size`` bytes announces in its first 84; None for one of text.
+
+    Binary ones may begin with ``solid``, too, and may have something behind their faces.
+    """
+    if len(start) < 84:
+        return None
+    count = struct.unpack_from("<I", start, 80)[0]
+    return count if size == 84 + 50 * count or (size > 84 + 50 * count and b"\0" in start[:80]) else None
+
+
+def _stl_alone(source: Source) -> bytes:
+    """An STL without what is behind its faces. Raises AssetRefused where it is cut off."""
+    count = stl_faces(source.data[:84], len(source.data))
+    if count is not None:
+        return source.data[: 84 + 50 * count]
+    if b"facet" not in source.data:
+        raise source.refuse("is no STL, or is cut off")
+    return source.data
 
 
 def _check_ply_header(source: Source, limits: Limits) -> str | None:

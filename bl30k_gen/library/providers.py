@@ -37,7 +37,7 @@ class Provider(Protocol):
 class Openverse:
     """https://api.openverse.org/v1/ : hundreds of millions of openly licensed pictures."""
 
-    PAGE = 20  # the most that is given to those who are not registered
+    PAGE = 20  # the most that is given to those who are not registered; 12 pages of one search are
 
     def __init__(self, base: str = "https://api.openverse.org", licences: tuple[str, ...] = ()):
         self.base, self.licences = base, licences
@@ -66,6 +66,7 @@ class Commons:
     """https://commons.wikimedia.org/w/api.php : Wikimedia Commons."""
 
     PAGE = 50
+    WIDTH = 1920  # pixels; only 20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920 and 3840 are served
 
     def __init__(self, base: str = "https://commons.wikimedia.org"):
         self.base = base
@@ -74,7 +75,7 @@ class Commons:
         words = f"{keyword} texture" if kind == "textures" else keyword
         asked = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search"}
         asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
-        asked |= {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": 2048}
+        asked |= {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": self.WIDTH}
         goes_on: dict[str, Any] = {}
         while True:
             answer = _mapping(_patiently(client, f"{self.base}/w/api.php", asked | goes_on))
@@ -136,14 +137,18 @@ class AmbientCG:
 
     PAGE = 100
     # The wanted download of an asset, best first, and the picture in it (or it is a picture itself).
-    CHOICES = {"textures": ("2K-JPG", "1K-JPG"), "backgrounds": ("TONEMAPPED", "4K-TONEMAPPED", "2K-TONEMAPPED")}
+    CHOICES = {
+        "textures": ("2K-JPG", "1K-JPG"),
+        "backgrounds": ("TONEMAPPED", *(f"{size}K-TONEMAPPED" for size in (4, 2, 8, 1))),
+    }
     MEMBER = r"_Color\.(?:jpg|png)$"
 
     def __init__(self, base: str = "https://ambientcg.com"):
         self.base = base
 
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
-        asked = {"type": "Material" if kind == "textures" else "HDRI", "q": keyword, "include": "downloadData"}
+        asked = {"type": "Material" if kind == "textures" else "HDRI", "include": "downloadData"}
+        asked["q"] = ",".join(keyword.split())  # its tags, between commas
         offset, total = 0, 1
         while offset < total:
             answer = _mapping(
@@ -156,10 +161,10 @@ class AmbientCG:
                 for folder in _mapping(asset.get("downloadFolders")).values():
                     for category in _mapping(_mapping(folder).get("downloadFiletypeCategories")).values():
                         for entry in _list(_mapping(category).get("downloads")):
-                            downloads[one_line(entry.get("attribute"))] = entry
+                            downloads[one_line(entry.get("attribute")).upper()] = entry
                 entry = next((downloads[choice] for choice in self.CHOICES[kind] if choice in downloads), {})
                 zipped = one_line(entry.get("filetype")) == "zip"
-                url = entry.get("fullDownloadPath") or entry.get("downloadLink")
+                url = entry.get("downloadLink") or entry.get("fullDownloadPath")
                 for found in _found(url, "cc0", "ambientCG", f"{self.base}/view?id={id}", id):
                     yield Found(found.url, found.credit, self.MEMBER if zipped else "")
             if not assets:
@@ -173,29 +178,40 @@ class AddressList:
     base = ""
 
     def __init__(self, path: Path):
+        """Raises UserError: it cannot be read, holds none, or a line is no address."""
         try:
-            self.lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read", str(error)) from None
+        self._listed: list[Found] = []
+        for number, line in enumerate(lines, start=1):
+            url, *rest = (*line.strip().split("\t"), "", "", "", "")
+            if not url or url.startswith("#"):
+                continue
+            found = list(_found(url, *rest[:4]))
+            if not found:
+                raise UserError(f"{path}, line {number}: {one_line(url, 80)}", "begin it with http:// or https://")
+            self._listed += found
+        if not self._listed:
+            raise UserError(f"{path} holds no addresses", "write one a line")
 
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
-        for line in self.lines:
-            url, *rest = (*line.strip().split("\t"), "", "", "", "")
-            if url and not url.startswith("#"):
-                yield from _found(url, *rest[:4])
+        yield from self._listed
 
 
 PROVIDERS = {"openverse": Openverse, "commons": Commons, "polyhaven": PolyHaven, "ambientcg": AmbientCG}
 
 
 def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str, ...]) -> Provider:
-    """A provider by name. Raises UserError: there is none of that name, or ``urls`` lacks its file."""
+    """A provider by name. Raises UserError: there is none of that name, a bad address, ``urls`` without its file."""
     if name == "urls":
         if urls is None:
             raise UserError("--provider urls has no list", "give --urls FILE, one address a line")
         return AddressList(urls)
     if name not in PROVIDERS:
         raise UserError(f"--provider {name}", f"give one of {', '.join([*PROVIDERS, 'urls'])}")
+    if base and not re.match(r"https?://[^/]", base):
+        raise UserError(f"--base-url {base}", "give an address that begins with http:// or https://")
     given = {"base": base.rstrip("/")} if base else {}
     return Openverse(**given, licences=licences) if name == "openverse" else PROVIDERS[name](**given)
 

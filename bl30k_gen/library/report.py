@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bl30k_gen.errors import printable
 from bl30k_gen.library.listed import Asset
 from bl30k_gen.library.measure import Shape, Size
 from bl30k_gen.library.select import find_categories
@@ -74,4 +75,4 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, dict):
         return ", ".join(f"{key} {count}" if len(value) > 1 else str(key) for key, count in value.items())
-    return str(value)
+    return printable(str(value))

@@ -23,7 +23,11 @@ def select_models(models: list[Asset], selection: Selection, names: CategoryName
     wanted -= find_categories(selection.hold_out or (), categories, names)
     if selection.category_share is not None:
         low, high = selection.category_share.low, selection.category_share.high
-        wanted = {category for category in wanted if low <= place_of(category) < high}
+        places = {category: place_of(category) for category in sorted(wanted)}
+        wanted = {category for category, place in places.items() if low <= place < high}
+        if places and not wanted:
+            lie = ", ".join(f"{category} at {place:.2f}" for category, place in list(places.items())[:8])
+            raise UserError(f"assets.select.category_share = [{low:g}, {high:g}] holds no category", lie)
     kept = [model for model in models if model.category in wanted]
     if selection.include:
         chosen = _matching(models, selection.include, "include")
@@ -78,7 +82,7 @@ def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
     for pattern in patterns:
         fitting = {pattern} & exact or {id for id in exact if fnmatchcase(id, pattern)}
         if not fitting:
-            hint = nearest(pattern, exact, "see `generate.py assets list --models`")
+            hint = nearest(pattern, exact, "see `generate.py assets list --category NAME`")
             raise UserError(f"assets.select.{key}: {pattern} fits no model", hint)
         found |= fitting
     return found

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bl30k_gen.library.folder import Entry, Names
+from bl30k_gen.library.folder import Entry, Names, warn_unread
 
 MESH = "models/model_normalized.obj"
 TAXONOMY = "taxonomy.json"
@@ -79,7 +79,8 @@ def _subfolders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
-    except PermissionError:
+    except PermissionError as error:
+        warn_unread(error)
         return []
 
 

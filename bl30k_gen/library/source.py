@@ -1,10 +1,12 @@
 """Reads an asset's own files and no other: never outside its folder, never through a link, never too much."""
 
+import contextlib
 import hashlib
 import os
 import stat
 from pathlib import Path, PureWindowsPath
 
+from bl30k_gen.errors import printable
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.shapenet import model_folder
 
@@ -28,7 +30,7 @@ class Source:
     def refuse(self, reason: str) -> AssetRefused:
         """An exception to raise; the reason is made one printable line."""
         line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
-        return AssetRefused(f"{self.name}: {line[:300]}")
+        return AssetRefused(f"{printable(self.name)}: {line[:300]}")
 
     def exists(self, name: str, base: str = "") -> bool:
         """Whether a file that the asset refers to is there. Raises AssetRefused as ``read`` does."""
@@ -50,6 +52,8 @@ class Source:
         self.name = path
         self._main = Path(path)
         self._digest = hashlib.sha256()
+        if not path.isprintable() and any("\udc80" <= c <= "\udcff" for c in path):
+            raise self.refuse("has a name that is not UTF-8, which no list of assets can hold")
 
     def _locate(self, name: str, base: str) -> Path:
         if not name or "\0" in name or "://" in name or PureWindowsPath(name).anchor:
@@ -76,13 +80,22 @@ class Source:
                     raise self.refuse(f"{name} has {status.st_size} bytes, more than the {max_bytes} allowed")
                 data = file.read()
         except FileNotFoundError:
-            raise self.refuse("does not exist" if path == self._main else f"{name} is missing") from None
+            raise self.refuse("does not exist" if path == self._main else _missing(name, path)) from None
         except (OSError, ValueError) as error:
             raise self.refuse(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
         if path != self._main:  # so that an asset of one file has the digest that sha256sum prints
             self._digest.update(len(data).to_bytes(8, "little"))
         self._digest.update(data)
         return data
+
+
+def _missing(name: str, path: Path) -> str:
+    """Says so, and what there is instead where the names differ in their case alone."""
+    with contextlib.suppress(OSError):
+        for other in sorted(os.listdir(path.parent)):
+            if other.casefold() == path.name.casefold():
+                return f"{name} is missing; there is {other}"
+    return f"{name} is missing"
 
 
 def without_waiting(path: str, flags: int) -> int:

@@ -1,5 +1,6 @@
 """`assets add`: what is looked at, what is refused, what is kept."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -7,12 +8,16 @@ import pytest
 import trimesh
 from PIL import Image
 
-from bl30k_gen.cluster import turntable
-from bl30k_gen.cluster.child import BlenderChild
+from bl30k_gen.cluster import adding, turntable
+from bl30k_gen.cluster.child import BlenderChild, ChildDied
 from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.files import sha256_bytes
+from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.index import Health
+from bl30k_gen.library.inspector import Bounds, Inspector
+from bl30k_gen.library.licence import Credit
 from bl30k_gen.library.load import load_asset
 
 RECIPE = "render_configs/demo.yaml"
@@ -105,11 +110,52 @@ def test_mistakes_are_one_line_and_exit_code_2(generate, tmp_path, arguments, sa
     assert not (tmp_path / "strips").exists()
 
 
+def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path, monkeypatch):
+    class Dying:
+        started = 0
+
+        def __init__(self, *_):
+            Dying.started += 1
+
+        def render(self, _):
+            raise ChildDied("Blender was ended by SIGSEGV", [])
+
+        def close(self):
+            pass
+
+    class Sound:
+        def examine(self, *_):
+            return Health("", False, ())
+
+    monkeypatch.setattr(adding, "BlenderChild", Dying)
+    wishes = adding.Wishes(tmp_path / "strips", tmp_path / "mine", None, Credit())
+    with adding.Studio("cpu", 60.0) as studio:
+        for n in (1, 2):
+            with pytest.raises(AssetRefused, match="sheet.obj: cannot be drawn: Blender was ended by SIGSEGV"):
+                adding.add(sheet_obj(tmp_path), load_config(RECIPE), wishes, Sound(), studio)
+            assert Dying.started == n
+    assert not (tmp_path / "mine").exists()
+
+
 @pytest.fixture(scope="module")
-def child():
-    child = BlenderChild("cpu", 1, timeout=120.0)
+def trap(tmp_path_factory):
+    """A folder with a module that is none of the children's business, though they start there."""
+    folder = tmp_path_factory.mktemp("trap")
+    (folder / "numpy.py").write_text("raise SystemExit('not this one')")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def child(trap):
+    with contextlib.chdir(trap):
+        child = BlenderChild("cpu", 1, timeout=120.0)
     yield child
     child.close()
+
+
+def test_modules_in_the_folder_where_a_command_runs_are_not_loaded(trap):
+    with contextlib.chdir(trap), Inspector(Bounds(60.0, 4.0)) as inspector:
+        assert inspector.examine(str(sheet_obj(trap)), "model", LIMITS).refused == ""
 
 
 def test_a_huge_mesh_is_reduced_with_its_materials_and_texture(child, tmp_path):
@@ -137,10 +183,8 @@ def test_a_huge_mesh_is_reduced_with_its_materials_and_texture(child, tmp_path):
 
 
 def test_names_of_shapenets_models_are_those_of_their_folders(tmp_path):
-    from bl30k_gen.cluster.adding import _name
-
-    assert _name(tmp_path / "02958343/abc/models/model_normalized.obj") == "abc"
-    assert _name(tmp_path / "abc/chair.v2.glb") == "chair.v2"
+    assert adding._name(tmp_path / "02958343/abc/models/model_normalized.obj") == "abc"
+    assert adding._name(tmp_path / "abc/chair.v2.glb") == "chair.v2"
 
 
 def test_what_was_added_is_what_a_build_draws_from(added):

@@ -4,7 +4,7 @@ import pytest
 
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.catalogue import Catalogue, open_catalogue
+from bl30k_gen.library.catalogue import Catalogue, folder_assets, open_catalogue
 from bl30k_gen.library.listed import Asset
 
 LIMITS = {"max_faces": 200_000, "max_image_side": 2048, "max_megapixels": 50}
@@ -89,6 +89,21 @@ def test_several_sources_are_sorted_together(tmp_path):
     assert {"zoo/a.obj", "ark/a.obj", "builtin/vase/00"} <= {m.id for m in models}
 
 
+@pytest.mark.parametrize("mesh", ["a.obj", "car/m1/models/model_normalized.obj"])
+def test_a_folder_that_may_not_be_read_is_left_out_and_named(tmp_path, monkeypatch, caplog, mesh):
+    touch(tmp_path / "mine", mesh, "locked/b.obj")
+    scandir = os.scandir
+
+    def locked(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    assert [asset.path for asset in folder_assets("model", str(tmp_path / "mine"))] == [f"{tmp_path}/mine/{mesh}"]
+    assert "locked is left out: Permission denied" in caplog.text
+
+
 def test_links_out_of_the_folder_are_left_out(tmp_path):
     touch(tmp_path / "outside", "x.obj", "folder/y.obj")
     root = tmp_path / "mine"
@@ -97,6 +112,7 @@ def test_links_out_of_the_folder_are_left_out(tmp_path):
     os.symlink(tmp_path / "outside" / "folder", root / "linked")
     os.symlink(root / "a.obj", root / "inside.obj")
     os.symlink(root, root / "loop")
+    os.symlink("itself.obj", root / "itself.obj")
     assert [m.id for m in open_catalogue(config(models=root)).models] == ["mine/a.obj", "mine/inside.obj"]
 
 

@@ -1,7 +1,9 @@
 """The client: polite to hosts, and suspicious of what they answer."""
 
+import gzip
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -46,6 +48,34 @@ def test_requests_to_a_host_are_spaced(server):
     assert server.times[-1] - server.times[0] >= 0.15 and "me@example.org" in server.agents.pop()
 
 
+def test_a_host_has_two_requests_at_once_at_most(server, client):
+    under_way, most, lock = 0, 0, threading.Lock()
+
+    def answer(_):
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.05)
+        with lock:
+            under_way -= 1
+        return 200, {}, b"fine"
+
+    server.routes["/a"] = answer
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: client.get(f"{server.url}/a", 100), range(8)))
+    assert most == 2
+
+
+def test_a_published_limit_is_kept(server, client, monkeypatch):
+    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+    server.routes["/a"] = b"fine"
+    begin = time.monotonic()
+    for _ in range(3):
+        client.get(f"{server.url}/a", 100)
+    assert time.monotonic() - begin >= 0.2
+
+
 def test_what_is_gone_is_not_asked_for_again(server, client):
     with pytest.raises(FetchRefused, match="HTTP 404"):
         client.get(f"{server.url}/gone", 100)
@@ -79,6 +109,9 @@ def endless(request):
         request.wfile.write(b"x" * 65536)
 
 
+BOMB = gzip.compress(gzip.compress(bytes(1 << 24)))
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "said"),
     [
@@ -89,6 +122,9 @@ def endless(request):
         ((200, {"Content-Length": 5000}, b"x" * 5000), FetchRefused, "has 5000 bytes"),
         ((200, {"Content-Length": "many", "Connection": "close"}, b"x"), None, ""),
         ((200, {"Content-Length": None}, b"x"), FetchRefused, "takes longer than 1 s"),
+        ((200, {"Content-Encoding": "gzip, gzip"}, BOMB), FetchRefused, "compressed"),
+        ((200, {"Content-Encoding": "gzip"}, gzip.compress(b"fine")), FetchRefused, "compressed"),
+        ((200, {"Content-Encoding": "identity"}, b"fine"), None, ""),
         ((302, {"Location": "file:///etc/passwd"}, b""), FetchRefused, "file:///etc/passwd"),
         ((302, {"Location": "ftp://example.org/a"}, b""), FetchRefused, "ftp://"),
         ((302, {"Location": "/a"}, b""), FetchRefused, "redirects"),
@@ -125,7 +161,10 @@ def test_private_addresses_are_refused(server, host):
     ("address", "public"),
     [("8.8.8.8", True), ("2606:4700::1111", True), ("10.1.2.3", False), ("192.168.0.1", False), ("172.16.0.1", False)]
     + [("169.254.169.254", False), ("100.64.0.1", False), ("224.0.0.1", False), ("::ffff:10.0.0.1", False)]
-    + [("fe80::1%eth0", False), ("fd00::1", False), ("2002:7f00:1::", False), ("64:ff9b::a00:1", False)],
+    + [("fe80::1%eth0", False), ("fd00::1", False), ("2002:7f00:1::", False), ("64:ff9b::a00:1", False)]
+    + [("::ffff:8.8.8.8", True), ("64:ff9b::808:808", True), ("::127.0.0.1", False), ("::ffff:0:7f00:1", False)]
+    + [("64:ff9b:1::a00:1", False), ("fec0::1", False), ("2001:0:7f00:1::", False), ("ff02::1", False)]
+    + [("::", False), ("240.0.0.1", False), ("255.255.255.255", False)],
 )
 def test_which_addresses_are_private(address, public):
     assert download._is_public(address) == public

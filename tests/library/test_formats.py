@@ -10,6 +10,7 @@ import trimesh
 from PIL import Image
 
 from bl30k_gen.library.load import AssetRefused, Limits, load_asset
+from bl30k_gen.library.measure import measure
 
 Y_UP = {"obj", "glb", "gltf"}
 
@@ -96,6 +97,24 @@ def test_binary_and_text_agree(wedge, tmp_path, limits):
         text = load_asset(str(path), "model", limits)
         binary = load_asset(write(wedge, tmp_path, suffix), "model", limits)
         np.testing.assert_allclose(text.vertices, binary.vertices, atol=1e-6)
+
+
+def test_binary_stl_whatever_its_header_says_and_what_follows(wedge, tmp_path, limits):
+    data = wedge.export(file_type="stl")
+    plain = load_asset(write(wedge, tmp_path, "stl"), "model", limits)
+    (tmp_path / "b.stl").write_bytes(b"solid wedge".ljust(80) + data[80:])
+    (tmp_path / "c.stl").write_bytes(data[:80].replace(b" ", b"\0").ljust(80, b"\0") + data[80:] + b"made by hand")
+    for name in "bc":
+        path = str(tmp_path / f"{name}.stl")
+        np.testing.assert_array_equal(load_asset(path, "model", limits).vertices, plain.vertices)
+        assert measure(path).size.faces == len(wedge.faces) and measure(path).size.low is not None
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path, limits):
+    text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
+    (tmp_path / "a.obj").write_text(text, encoding="utf-8-sig")
+    assert len(load_asset(str(tmp_path / "a.obj"), "model", limits).vertices) == 4
+    assert measure(str(tmp_path / "a.obj")).size.vertices == 4
 
 
 def test_colours(tmp_path, limits):

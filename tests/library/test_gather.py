@@ -13,8 +13,10 @@ from PIL import Image
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
 from bl30k_gen.library import gather, manifest
+from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import open_catalogue
 from bl30k_gen.library.gather import Wishes, fingerprint, square_of
+from bl30k_gen.library.picture import decode
 from bl30k_gen.library.providers import Openverse
 from bl30k_gen.seeding import rng
 from tests.web import SMALL, collect, from_list, openverse, picture
@@ -73,6 +75,18 @@ def test_what_is_no_usable_picture_is_refused(server, client, tmp_path, body):
     assert len(server.asked) == 1, "what is refused is not asked for again"
 
 
+def test_large_jpegs_are_decoded_small_and_look_the_same():
+    """A panorama of 16384 x 8192 pixels would otherwise take gigabytes."""
+    assert 16384 * 8192 / 1e6 <= Wishes("backgrounds", (), 1).limits.max_megapixels
+    data = picture(3, (2048, 1024), quality=95)
+    whole = Image.open(io.BytesIO(data))
+    pixels = decode(data, "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), False)
+    assert pixels.shape == (128, 256, 3)
+    np.testing.assert_allclose(pixels.astype(int), np.asarray(whole.reduce(8)), atol=6)
+    with pytest.raises(AssetRefused, match="truncated"):
+        decode(data[:-2000], "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), False)
+
+
 def test_duplicates_are_found_by_bytes_and_by_looks(server, client, tmp_path):
     once, again = picture(1, (64, 64)), picture(1, (100, 100), "PNG")
     bodies = {"/a": once, "/b": once, "/c": again, "/d": picture(1, (64, 64), quality=40), "/e": picture(2, (64, 64))}
@@ -114,12 +128,31 @@ def test_an_interrupted_run_goes_on(server, client, tmp_path):
         assert server.asked.count(path) == asked[path] == 1, "what is there is not loaded again"
 
 
+def test_a_search_that_was_read_to_its_end_is_not_repeated(server, client, tmp_path):
+    """The services that allow few searches a day would never come to the later keywords."""
+    openverse(server, 4)
+    for _ in range(2):
+        done = collect(Openverse(server.url), client, tmp_path / "out", count=9)
+        assert done.kept == {"wood": 4}
+        assert len([path for path in server.asked if path.startswith("/v1")]) == 1
+    collect(Openverse(server.url, ("CC-BY",)), client, tmp_path / "out", count=9, licences=("CC-BY",))
+    assert len([path for path in server.asked if path.startswith("/v1")]) == 2, "it is another search"
+
+
+def test_a_search_whose_pictures_could_not_be_had_is_repeated(server, client, tmp_path):
+    openverse(server, 3)
+    there, server.routes["/pictures/1.jpg"] = server.routes["/pictures/1.jpg"], (503, {}, b"")
+    assert collect(Openverse(server.url), client, tmp_path / "out").new == 2
+    server.routes["/pictures/1.jpg"] = there
+    assert collect(Openverse(server.url), client, tmp_path / "out").new == 1
+
+
 def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
     openverse(server, 12)
     wishes = Wishes("textures", ("wood",), 6, **SMALL)
     for workers in (1, 6):
         out = tmp_path / str(workers)
-        gather.gather(Openverse(server.url), client, wishes, out, workers, lambda: None)
+        gather.gather(Openverse(server.url), client, wishes, out, workers, lambda _: None)
     files = [[line["file"] for line in manifest.read_lines(tmp_path / workers)] for workers in ("1", "6")]
     assert files[0] == files[1]
 

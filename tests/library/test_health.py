@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -145,6 +146,13 @@ def test_what_is_wrong_is_recorded(folder):
     assert "max_faces = 2000" in reasons["large.stl"] and "gone.png is missing" in reasons["bare.obj"]
     rows = index.read(folder).rows
     assert rows["sound.stl"].health.refused == "" and "no faces" in rows["empty.obj"].health.refused
+
+
+def test_names_of_any_kind_can_be_listed(generate, folder):
+    for name in (b"no\xfftext.obj", b"\x1b[2Jtwo\nlines.stl", b"[red]x[].stl"):
+        shutil.copy(folder / "sound.stl", os.fsencode(folder) + b"/" + name)
+    said = generate("assets", "list", folder, "--category", "mine").stdout
+    assert "?[2Jtwo?lines.stl" in said and "[red]x[" in said and "no?text.obj" in said and "\x1b" not in said
 
 
 def test_only_what_changed_is_checked_again(folder, monkeypatch):

@@ -228,6 +228,7 @@ def test_models_are_selected(chairs):
         ({"include": ["mine/cars/7.stl"]}, "did you mean mine/cars/"),
         ({"max_faces": 1}, "leaves none of 6"),
         ({"hold_out": ["cars", "chairs"]}, "leaves none of 6"),
+        ({"category_share": [0.98, 0.99]}, "holds no category: cars at 0"),
     ],
 )
 def test_what_cannot_be_selected_is_said(chairs, select, said):

@@ -7,8 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from bl30k_gen.errors import UserError
 from bl30k_gen.library import manifest
-from bl30k_gen.library.providers import AmbientCG, Commons, Openverse, PolyHaven
+from bl30k_gen.library.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
 from tests.web import collect, openverse, picture
 
 
@@ -40,6 +41,7 @@ def test_commons(server, client, tmp_path):
         return {"pageid": n, "ns": 6, "title": f"File:Wood {n}.jpg", "index": n, "imageinfo": [info]}
 
     def answer(request):
+        assert request.query()["iiurlwidth"] == "1920", "of other widths, most are not served any more"
         if next(busy):
             body = {"error": {"code": "maxlag", "info": "Waiting for db: 6 seconds lagged", "lag": 6}}
             return 200, {"Retry-After": 1, "MediaWiki-API-Error": "maxlag"}, body
@@ -92,13 +94,13 @@ def zipped(name, data):
 def test_ambientcg(server, client, tmp_path):
     def asset(n):
         link = f"{server.url}/get?file=Wood{n}_1K-JPG.zip"
-        download = {"fullDownloadPath": link, "fileName": "x.zip", "attribute": "1K-JPG", "filetype": "zip"}
+        download = {"downloadLink": link, "fileName": "x.zip", "attribute": "1K-JPG", "filetype": "zip"}
         folders = {"default": {"downloadFiletypeCategories": {"zip": {"downloads": [download]}}}}
         return {"assetId": f"Wood{n}", "dataType": "Material", "downloadFolders": folders}
 
     def answer(request):
         query = request.query()
-        assert query["q"] == "wood" and query["type"] == "Material" and query["include"] == "downloadData"
+        assert query["q"] == "old,wood" and query["type"] == "Material" and query["include"] == "downloadData"
         offset = int(query["offset"])
         return 200, {}, {"numberOfResults": 3, "foundAssets": [asset(n) for n in range(offset, min(offset + 2, 3))]}
 
@@ -106,9 +108,21 @@ def test_ambientcg(server, client, tmp_path):
     zips["Wood2"] = zipped("../../Wood2_1K_Color.png", picture(2, format="PNG"))
     server.routes["/api/v2/full_json"] = answer
     server.routes["/get"] = lambda request: zips[request.query()["file"].partition("_")[0]]
-    done = collect(AmbientCG(server.url), client, tmp_path / "out")
+    done = collect(AmbientCG(server.url), client, tmp_path / "out", keywords=("old wood",))
     assert done.new == 2 and sum(done.refused.values()) == 1 and not done.failed
-    assert {p.suffix for p in (tmp_path / "out/wood").iterdir()} == {".jpg"}
+    assert {p.suffix for p in (tmp_path / "out/old_wood").iterdir()} == {".jpg"}
+
+
+def test_ambientcg_backgrounds(server, client, tmp_path):
+    downloads = [
+        {"downloadLink": f"{server.url}/{size}", "attribute": f"{size}K-TONEMAPPED", "filetype": "jpg"}
+        for size in (8, 2)
+    ]
+    folders = {"default": {"downloadFiletypeCategories": {"jpg": {"downloads": downloads}}}}
+    found = [{"assetId": "DaySkyHDRI001", "dataType": "HDRI", "downloadFolders": folders}]
+    server.routes["/api/v2/full_json"] = (200, {}, {"numberOfResults": 1, "foundAssets": found})
+    server.routes["/2"] = picture(1)
+    assert collect(AmbientCG(server.url), client, tmp_path / "out", kind="backgrounds").new == 1
 
 
 @pytest.mark.parametrize("answer", [{}, [], "text", None, 7, {"results": 7, "page_count": "x", "foundAssets": {}}])
@@ -117,6 +131,32 @@ def test_answers_of_another_form_are_survived(server, client, tmp_path, service,
     for path in ("/v1/images/", "/w/api.php", "/assets", "/api/v2/full_json"):
         server.routes[path] = json.dumps(answer).encode()
     assert collect(service(server.url), client, tmp_path / "out").new == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# ours\nhttp://a/b\nwww.example.org/c.jpg\n", "line 3: www.example.org/c.jpg: begin it with http"),
+        ("file:///etc/passwd\n", "line 1: file:///etc/passwd: begin"),
+        ("# nothing\n\n", "holds no addresses"),
+    ],
+)
+def test_mistakes_in_a_list_of_addresses_are_named(tmp_path, text, said):
+    (tmp_path / "urls.txt").write_text(text)
+    with pytest.raises(UserError, match=said):
+        AddressList(tmp_path / "urls.txt")
+
+
+def test_a_list_of_addresses_may_begin_with_a_mark(tmp_path):
+    (tmp_path / "urls.txt").write_text("http://a/b\tcc0\tAda\n", encoding="utf-8-sig")
+    (found,) = AddressList(tmp_path / "urls.txt").search(None, "", "textures")
+    assert (found.url, found.credit.licence, found.credit.author) == ("http://a/b", "CC0-1.0", "Ada")
+
+
+@pytest.mark.parametrize("base", ["ftp://x", "api.example.org", "http://"])
+def test_bases_that_are_no_addresses(base):
+    with pytest.raises(UserError, match="--base-url"):
+        provider("openverse", base, None, ())
 
 
 def test_a_service_that_fails_is_named_and_the_rest_is_kept(server, client, tmp_path):

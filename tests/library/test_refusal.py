@@ -212,6 +212,26 @@ def test_missing_texture_is_refused_and_missing_mtl_is_not(folder, limits):
     assert not model.has_texture
 
 
+def test_a_texture_whose_name_differs_in_case_is_named(folder, limits):
+    assert "OK.PNG is missing; there is ok.png" in refusal(write_obj(folder, "OK.PNG"), limits)
+
+
+@pytest.mark.parametrize("name", ["a\nb.obj", "\x1b[2Jgone.obj"])
+def test_names_do_nothing_to_a_terminal(tmp_path, limits, name):
+    (tmp_path / name).write_text("")
+    with pytest.raises(AssetRefused) as caught:
+        load_asset(str(tmp_path / name), "model", limits)
+    assert caught.value.reason.isprintable() and "has no vertices" in caught.value.reason
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path, limits):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.obj")
+    with open(path, "w") as file:
+        file.write(TRIANGLE + "f 1 2 3\n")
+    with pytest.raises(AssetRefused, match=r"a\?\.obj: has a name that is not UTF-8"):
+        load_asset(path, "model", limits)
+
+
 def test_shapenet_textures_may_lie_beside_the_models_folder(tmp_path, limits):
     model, images = tmp_path / "02958343/abc/models", tmp_path / "02958343/abc/images"
     model.mkdir(parents=True)
@@ -258,6 +278,14 @@ def test_bad_gltf(tmp_path, limits, changes):
     assert isinstance(load_asset(str(tmp_path / "sound.gltf"), "model", limits), Model)
     (tmp_path / "bad.gltf").write_text(json.dumps(gltf(**changes)))
     refusal(tmp_path / "bad.gltf", limits)
+
+
+def test_textures_by_unknown_extensions_are_named(tmp_path, limits):
+    pbr = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}
+    tree = gltf(materials=[pbr], textures=[{"extensions": {"KHR_texture_basisu": {"source": 0}}}])
+    tree["meshes"][0]["primitives"][0]["material"] = 0
+    (tmp_path / "a.gltf").write_text(json.dumps(tree))
+    assert "extension KHR_texture_basisu, which is not supported" in refusal(tmp_path / "a.gltf", limits)
 
 
 def test_cut_off_glb(tmp_path, limits):
@@ -307,6 +335,15 @@ def test_pixels_are_counted_before_decoding(tmp_path, limits):
         bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
         (tmp_path / "bomb.png").write_bytes(bomb)
         assert "pixels" in refusal(tmp_path / "bomb.png", limits, "texture")
+
+
+def test_what_pillow_would_not_open_is_counted_too(tmp_path, limits):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b""))
+    assert "megapixels" in refusal(tmp_path / "a.png", limits, "texture")
 
 
 def test_other_formats_are_no_images(tmp_path, limits):
