@@ -11,6 +11,7 @@
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-learning    a small network learns from renders (an hour on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
+# make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -32,7 +33,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .NOTPARALLEL:
 .PHONY: help demo test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-learning campaign-experiment
+ campaign-learning campaign-experiment campaign-tables
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -104,3 +105,6 @@ campaign-learning: campaign-learning-renders
 
 campaign-experiment: campaign-learning-renders
 	$(BIN)/python -m benchmarks.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
+
+campaign-tables: campaign-learning-renders
+	$(BIN)/python -m benchmarks.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
