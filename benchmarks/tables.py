@@ -3,11 +3,11 @@
     python generate.py render --config benchmarks/learning.yaml --out out/renders --count 40
     python -m benchmarks.tables out/renders DAVIS --out out/tables [--results docs/results/tables.md]
 
-DAVIS is a dataset with the lists ``train`` and ``val``. The networks of the preset ``tiny`` are trained by the recipes
-that the tables name, with crops of 96 pixels and every stage shortened by one factor, on the rendered videos and on
-the training videos of DAVIS, whose frames also are the still images. S2M and fusion follow. Clicks have no stage:
-their network has random weights and is only timed. Then ``train.py ablate`` makes every table that it knows on the
-validation videos, seen at 112 pixels and scored at their own size.
+DAVIS is a dataset with the lists ``train`` and ``val``. The networks of the preset ``tiny`` are trained by the
+recipes that the tables name, with crops of 96 pixels and every stage shortened by one factor, on the rendered videos
+and on the training videos of DAVIS, whose frames also are the still images. S2M and fusion follow. Clicks have no
+stage: their network has random weights and is only timed. Then ``train.py ablate`` makes every table that it knows on
+the validation videos, seen at 112 pixels and scored at their own size.
 """
 
 from pathlib import Path
@@ -134,8 +134,8 @@ def main() -> None:
     lines = [
         "**The networks are tiny**: ResNet-18 with narrow keys, from nothing, crops of "
         f"{CROP} pixels, 4 a batch, every stage of the published recipes cut to {arguments.iterations}/"
-        f"{PUBLISHED:,} of its iterations; S2M and fusion have {arguments.iterations}. The tables show that the commands "
-        "do their work; of the methods they show next to nothing, and the published numbers that some tables quote "
+        f"{PUBLISHED:,} of its iterations; S2M and fusion have {arguments.iterations}. The tables show that the "
+        "commands do their work; of the methods they show next to nothing, and the published numbers that some tables quote "
         "are no comparison. The click network has random weights and is only timed.",
         "",
         f"Judged on {videos}, which no network has seen, at {SHORT_SIDE} pixels, by `train.py ablate DAVIS --split "
