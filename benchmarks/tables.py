@@ -135,8 +135,8 @@ def main() -> None:
         "**The networks are tiny**: ResNet-18 with narrow keys, from nothing, crops of "
         f"{CROP} pixels, 4 a batch, every stage of the published recipes cut to {arguments.iterations}/"
         f"{PUBLISHED:,} of its iterations; S2M and fusion have {arguments.iterations}. The tables show that the "
-        "commands do their work; of the methods they show next to nothing, and the published numbers that some tables quote "
-        "are no comparison. The click network has random weights and is only timed.",
+        "commands do their work; of the methods they show next to nothing, and the published numbers that some "
+        "tables quote are no comparison. The click network has random weights and is only timed.",
         "",
         f"Judged on {videos}, which no network has seen, at {SHORT_SIDE} pixels, by `train.py ablate DAVIS --split "
         f"2017/val --short-side {SHORT_SIDE} --recipe NAME`, whose tables and pictures these are. Times are those of "
