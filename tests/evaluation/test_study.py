@@ -113,11 +113,21 @@ def test_bad_logs_are_one_clear_line(tmp_path):
     )  # fmt: skip
     refused("x.jsonl holds no IoU", head, {"event": "interact", "start": 0, "end": 2})
     refused("no user time", head, {"event": "compute", "start": 0, "end": 2, "iou": 0.5})
+    for horizon in (-1.0, 0.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"a horizon of {horizon} s"):
+            line = {"event": "compute", "start": 0, "end": 2, "iou": 0.5}
+            (tmp_path / "x.jsonl").write_text(f"{json.dumps(head)}\n{json.dumps(line)}")
+            read_study(tmp_path, horizon)
     (tmp_path / "x.jsonl").unlink()
     with pytest.raises(UserError, match="has no session logs"):
         read_study(tmp_path)
     with pytest.raises(UserError, match="nowhere is no folder"):
         read_study(tmp_path / "nowhere")
+
+
+def test_a_log_needs_a_file(tmp_path):
+    with pytest.raises(UserError, match="is a folder: give a file's name"):
+        SessionLog(tmp_path, "u", "v", "m")
 
 
 def test_unknown_events_are_not_logged(tmp_path):

@@ -211,6 +211,8 @@ def open_sessions(
     say: Callable[[str], None],
 ) -> Callable[[str, tuple[int, ...]], System]:
     """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+    if options.flip or len(options.scales) > 1:
+        raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
 
     def open_video(name: str, objects: tuple[int, ...]) -> System:
         if len(store.mask_frames(name)) < len(store.frames(name)):
