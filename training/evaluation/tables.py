@@ -144,15 +144,16 @@ def _table(recipe: Recipe, rows: Rows) -> Table:
 def _draw(recipe: Recipe, rows: Rows, out: Path) -> None:
     done = {row.name: outcome for row, outcome in rows if outcome}
     first, others = recipe.columns[0], recipe.columns[1:]
+    references = done.keys() - {row.name for row in recipe.expanded()}
     if recipe.figure == "bars":
-        plots.plot_bars({name: o.values[first] for name, o in done.items()}, first, out)
+        plots.plot_bars({name: o.values[first] for name, o in done.items()}, first, out, references)
     elif recipe.figure == "parts":
         parts = {name: {c: o.values.get(c, 0.0) for c in others} for name, o in done.items()}
         plots.plot_parts(parts, "ms for a frame and an object", out)
     elif recipe.figure in ("distance", "time"):
         x, y = next(iter(done.values())).series
         curves = {name: (o.series[x], o.series[y]) for name, o in done.items()}
-        plots.plot_curves(curves, x, y, out, until=60.0 if recipe.figure == "time" else None)
+        plots.plot_curves(curves, x, y, out, 60.0 if recipe.figure == "time" else None, references)
     elif recipe.figure == "sweep":
         _draw_sweep(recipe, done, out)
     else:
