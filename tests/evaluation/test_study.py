@@ -136,6 +136,17 @@ def test_unknown_events_are_not_logged(tmp_path):
         pass
 
 
+def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
+    from training.cli.judging import study as command
+
+    command(tmp_path, tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "summary.txt", "summary.csv", "summary.tex", "rounds.txt", "rounds.csv", "rounds.tex", "study.png"
+    }  # fmt: skip
+    assert (tmp_path / "out" / "rounds.csv").read_text() == increment_table(study).csv()
+    assert (tmp_path / "out" / "summary.txt").read_text() in capsys.readouterr().out
+
+
 def test_figures(tmp_path, study):
     from PIL import Image
 
