@@ -71,7 +71,7 @@ def plot_bars(values: Mapping[str, float], label: str, out: str | Path, referenc
     colours = [GREY if name in references else "C0" for name in values]
     bars = axes.barh(list(values), list(values.values()), height=0.6, color=colours)
     axes.bar_label(bars, fmt="%.1f", padding=3)
-    axes.margins(x=0.12)
+    axes.margins(x=0.16)
     axes.invert_yaxis()
     _save(figure, out)
 
