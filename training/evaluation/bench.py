@@ -60,8 +60,8 @@ class Bench:
 
     def check(self, rows: Sequence[Row]) -> None:
         """Raise UserError for a checkpoint or an option that does not fit its row, before anything is measured."""
-        parts = {(getattr(row, kind), kind) for row in rows for kind in ("s2m", "clicks", "fusion")}
-        for name, kind in parts:
+        parts = ((getattr(row, kind), kind) for row in rows for kind in ("s2m", "clicks", "fusion"))
+        for name, kind in dict.fromkeys(parts):
             if name not in NO_CHECKPOINT:
                 self.load(name, kind)
         networks = dict.fromkeys(row.network for row in rows if row.network)
