@@ -12,6 +12,7 @@
 # make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
 # make campaign-learning    a small network learns from renders (an hour and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
+# make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # Both make the environment in .venv/ first, where it is missing or older than what it is made from.
 
@@ -33,7 +34,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .NOTPARALLEL:
 .PHONY: help demo test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-long-video campaign-learning campaign-experiment
+ campaign-long-video campaign-learning campaign-experiment campaign-tables
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -108,3 +109,6 @@ campaign-learning: campaign-learning-renders
 
 campaign-experiment: campaign-learning-renders
 	$(BIN)/python -m benchmarks.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
+
+campaign-tables: campaign-learning-renders
+	$(BIN)/python -m benchmarks.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md

@@ -27,7 +27,7 @@ PRESET = Path(__file__).with_name("small.yaml")
 
 
 def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str) -> Stage:
-    """A stage of STCN for the small network. The rate falls to a tenth for the last quarter.
+    """A stage of a small propagation network. The rate falls to a tenth for the last quarter.
 
     Sources that are not in ``data`` are left out. From the middle of the run on only the hardest pixels count. Crops
     of videos are about as large as what they are shown at, and not shrunk as whole frames would be.
@@ -64,7 +64,7 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     if out.exists():
         return out
     network = build_network(stage, None)
-    stem = network.value_encoder.resnet.conv1
+    stem = (network.memory_encoder if stage.network == "stm" else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
     step = build_step(stage, network, torch.device("cpu"))
     for module in network.modules():

@@ -44,7 +44,7 @@ class Reading:
     def __post_init__(self):
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k is {self.top_k}: it must be at least 1, or None for the full softmax")
-        if self.sigma is not None and self.sigma <= 0:
+        if self.sigma is not None and not self.sigma > 0:
             raise ValueError(f"sigma is {self.sigma}: it must be positive, or None for no kernel")
         if self.budget < 1:
             raise ValueError(f"budget is {self.budget}: it must be a number of bytes")

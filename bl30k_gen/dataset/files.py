@@ -92,7 +92,7 @@ def sync_descriptor(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def clear_disk_errors(path: str | Path) -> Iterator[None]:
-    """Turn "disk full" and "permission denied" met while writing ``path`` into a UserError that names its folder."""
+    """Turn what the user can mend and is met while writing ``path`` into a UserError that names it or its folder."""
     try:
         yield
     except OSError as error:
@@ -106,6 +106,8 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
             raise UserError(f"{folder} may not be written", "mend its permissions or choose another") from error
         if error.errno in _NO_FOLDER:
             raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
+        if error.errno == errno.EISDIR:
+            raise UserError(f"{path} is a folder", "give a file's name") from error
         raise
 
 

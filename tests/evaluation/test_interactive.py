@@ -19,7 +19,7 @@ from training.evaluation.interactive import (
     worst_frame,
 )
 from training.evaluation.robot import Robot
-from training.evaluation.scribbles import Scribbles, write_scribbles
+from training.evaluation.scribbles import Scribbles, Stroke, write_scribbles
 
 
 @dataclass
@@ -240,6 +240,10 @@ def test_bad_samples_are_one_clear_line(tmp_path, write_video, squares):
     write_video(tmp_path / "Annotations" / "walk", squares)
     write_scribbles(Scribbles.on_frame("goat", 8, 1, []), tmp_path / "Scribbles" / "walk" / "001.json")
     with pytest.raises(UserError, match="001.json is for 8 frames of goat, not 8 of walk"):
+        list(read_samples(tmp_path / "Annotations", tmp_path / "Scribbles"))
+    stroke = Stroke(np.zeros((2, 2)), 7)
+    write_scribbles(Scribbles.on_frame("walk", 8, 1, [stroke]), tmp_path / "Scribbles" / "walk" / "001.json")
+    with pytest.raises(UserError, match="001.json has strokes for object 7, which walk has not: its objects are 1"):
         list(read_samples(tmp_path / "Annotations", tmp_path / "Scribbles"))
     with pytest.raises(UserError, match="walk has no scribbles"):
         list(read_samples(tmp_path / "Annotations", tmp_path))

@@ -113,6 +113,11 @@ def test_bad_logs_are_one_clear_line(tmp_path):
     )  # fmt: skip
     refused("x.jsonl holds no IoU", head, {"event": "interact", "start": 0, "end": 2})
     refused("no user time", head, {"event": "compute", "start": 0, "end": 2, "iou": 0.5})
+    for horizon in (-1.0, 0.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match=f"a horizon of {horizon} s"):
+            line = {"event": "compute", "start": 0, "end": 2, "iou": 0.5}
+            (tmp_path / "x.jsonl").write_text(f"{json.dumps(head)}\n{json.dumps(line)}")
+            read_study(tmp_path, horizon)
     (tmp_path / "x.jsonl").unlink()
     with pytest.raises(UserError, match="has no session logs"):
         read_study(tmp_path)
@@ -120,10 +125,26 @@ def test_bad_logs_are_one_clear_line(tmp_path):
         read_study(tmp_path / "nowhere")
 
 
+def test_a_log_needs_a_file(tmp_path):
+    with pytest.raises(UserError, match="is a folder: give a file's name"):
+        SessionLog(tmp_path, "u", "v", "m")
+
+
 def test_unknown_events_are_not_logged(tmp_path):
     log = SessionLog(tmp_path / "a.jsonl", "u", "v", "m")
     with pytest.raises(ValueError, match="event sleep"), log.event("sleep"):
         pass
+
+
+def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
+    from training.cli.judging import study as command
+
+    command(tmp_path, tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "summary.txt", "summary.csv", "summary.tex", "rounds.txt", "rounds.csv", "rounds.tex", "study.png"
+    }  # fmt: skip
+    assert (tmp_path / "out" / "rounds.csv").read_text() == increment_table(study).csv()
+    assert (tmp_path / "out" / "summary.txt").read_text() in capsys.readouterr().out
 
 
 def test_figures(tmp_path, study):

@@ -228,7 +228,7 @@ def test_mistakes_are_one_clear_line_and_nothing_is_written(perfect, tmp_path):
         ("the figure time is drawn from interactive", {"figure": "time"}),
         ("needs one option in sweep", {"figure": "sweep"}),
         ("rows.0.net: Extra inputs", {"rows": [rows[0] | {"net": "stm"}]}),
-        ("option topk is unknown: did you mean top_k?", {"rows": [rows[0] | {"options": {"topk": 5}}]}),
+        ("row mine: .*option topk is unknown: did you mean top_k?", {"rows": [rows[0] | {"options": {"topk": 5}}]}),
         ("option top_k = 'many'", {"rows": [rows[0] | {"options": {"top_k": "many"}}]}),
         ("no checkpoint stn: did you mean stm?", {"given": {"stn": tmp_path / "stm.pt"}}),
         ("checkpoint stm: there is no .*gone.pt", {"given": {"stm": tmp_path / "gone.pt"}}),
@@ -242,9 +242,26 @@ def test_mistakes_are_one_clear_line_and_nothing_is_written(perfect, tmp_path):
     assert not list((tmp_path / "out").rglob("*.*"))
 
 
-def test_a_damaged_row_is_named(perfect, tmp_path):
+def test_rows_are_checked_before_the_first_is_measured(dataset, real, tmp_path):
+    """A mistake in the last row must not come out after hours."""
+    bench = real("stm", "stcn", "fusion")
+    mine = {"name": "mine", "network": "stm"}
+    for said, last in [
+        ("row last: an option does not fit: short_side is 3", {"network": "stcn", "options": {"short_side": 3}}),
+        ("stcn.pt holds the network stcn: here one of fusion is needed", {"network": "stm", "fusion": "stcn"}),
+        ("fusion.pt holds the network fusion", {"network": "fusion"}),
+    ]:
+        checkpoints = {name: name for name in bench.checkpoints}
+        plan = recipe(tmp_path / "r.yaml", checkpoints=checkpoints, rows=[mine, {"name": "last"} | last])
+        with pytest.raises(UserError, match=said):
+            ablate(plan, bench, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"outcomes": {"": {"values": 3}}}', '{"outcomes": {"": {}}}'])
+def test_a_damaged_row_is_named(perfect, tmp_path, text):
     ablate(plan := recipe(tmp_path / "r.yaml"), perfect, tmp_path / "out")
     for file in (tmp_path / "out/rows").glob("*/row.json"):
-        file.write_text("{")
+        file.write_text(text)
     with pytest.raises(UserError, match="row.json is damaged: remove its folder"):
         ablate(plan, perfect, tmp_path / "out")

@@ -101,6 +101,8 @@ def test_bad_datasets_and_options_are_one_clear_line(dataset, weights, tmp_path)
         evaluate_semi_supervised(tmp_path / "absent.pth", dataset, tmp_path / "out")
     with pytest.raises(UserError, match="no device cuda:99"):
         run(device="cuda:99")
+    with pytest.raises(UserError, match="sessions see frames as they are: leave out --flip"):
+        evaluate_interactive(weights, None, dataset, tmp_path / "out", flip=True)
     (dataset / "Annotations" / "calm" / "00000.png").unlink()
     with pytest.raises(UserError, match="calm has no mask for its first frame"):
         run()
@@ -239,6 +241,10 @@ def test_scripts_with_mistakes_name_them(dataset, oracle, tmp_path):
         ("actions.0.click.object", {"actions": [{"do": "click", "frame": 0, "x": 1, "y": 1}]}),
         ("actions.0", {"actions": [{"do": "jump"}]}),
         ("colour", {"actions": [{"do": "undo", "colour": 1}]}),
+        (
+            "path.0.1: Input should be a finite",
+            '{"actions": [{"do": "brush", "frame": 0, "object": 1, "path": [[0, NaN]]}]}',
+        ),
         (r"action 1 \(undo\): there is nothing", {"actions": [{"do": "undo"}]}),
         (r"action 1 \(propagate\): no frame was", {"actions": [{"do": "propagate"}]}),
         ("objects are", {"objects": [0], "actions": []}),

@@ -174,6 +174,11 @@ def test_bad_options_are_refused(small):
         {"memory_every": 0},
         {"short_side": 8},
         {"scales": ()},
+        {"scales": (float("nan"),)},
+        {"scales": (float("inf"),)},
+        {"sigma": float("nan")},
+        {"memory_budget": -1},
+        {"capacity": 0},
         {"topk": 3},
     ):
         with pytest.raises(ValueError, match=next(iter(bad))):

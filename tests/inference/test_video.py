@@ -22,6 +22,13 @@ def write_mask(path, ids):
     path.write_bytes(encode_mask(np.asarray(ids, np.uint8)))
 
 
+def write_movie(file, frames):
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 5, (48, 32))
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+
+
 def test_folders_are_read_in_the_order_of_numbers(tmp_path):
     frames = write_frames(tmp_path / "v", 12)
     video = open_video(tmp_path / "v")
@@ -32,10 +39,7 @@ def test_folders_are_read_in_the_order_of_numbers(tmp_path):
 def test_video_files_stream(tmp_path):
     file = tmp_path / "v.avi"
     frames = [np.full((32, 48, 3), (40 * t, 20, 200 - 40 * t), np.uint8) for t in range(5)]
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 5, (48, 32))
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
+    write_movie(file, frames)
     video = open_video(file)
     for _ in range(2):
         read = list(video)
@@ -60,8 +64,18 @@ def test_bad_videos_are_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="frame 0 twice"):
         open_video(tmp_path / "v")
     (tmp_path / "v.mp4").write_bytes(b"no video")
-    with pytest.raises(UserError, match="v.mp4"):
+    with pytest.raises(UserError, match="v.mp4 holds no video"):
         list(open_video(tmp_path / "v.mp4"))
+
+
+def test_a_video_file_that_ends_early_is_named(tmp_path):
+    file = tmp_path / "v.avi"
+    write_movie(file, np.random.default_rng(0).integers(0, 255, (20, 32, 48, 3), np.uint8))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    read = iter(open_video(file))
+    with pytest.raises(UserError, match=r"v.avi is damaged after \d+ of 20 frames"):
+        while True:
+            next(read)
 
 
 def test_given_masks_are_matched_by_name_and_count_once_for_each_object(tmp_path):

@@ -103,7 +103,8 @@ def study(
     from training.evaluation.study import increment_table, read_study, summary_table
 
     read = read_study(logs, horizon)
-    print(summary_table(read).text())
-    print(increment_table(read).text())
+    for name, table in (("summary", summary_table(read)), ("rounds", increment_table(read))):
+        table.write(out / name)
+        print(table.text())
     plot_study(read, out / "study.png")
-    print(out / "study.png")
+    print(f"{out}: summary and rounds as .txt, .csv and .tex, study.png")

@@ -28,7 +28,7 @@ def segment(
 
     if direction not in ("forward", "backward", "both"):
         raise UserError(f"--direction {direction}", "give forward, backward or both")
-    print(segment(checkpoint, video, masks, out, direction, device, **options.given()))
+    segment(checkpoint, video, masks, out, direction, device, **options.given())
 
 
 @app.command()

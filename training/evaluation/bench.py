@@ -1,6 +1,6 @@
 """The bench on which all rows of a table are measured, and what a measurement gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -14,7 +14,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from models.propagation import PropagationNetwork
 from training.evaluation.semi_supervised import PROTOCOLS
-from training.evaluation.table_recipe import Row
+from training.evaluation.table_recipe import NO_CHECKPOINT, Row
 from training.inference.evaluate import StoredFrames, given_masks, open_annotated
 from training.inference.load import PROPAGATION, load_network
 from training.inference.options import Options
@@ -56,7 +56,25 @@ class Bench:
 
     def network(self, row: Row) -> tuple[PropagationNetwork, Options]:
         network = self.load(row.network, *PROPAGATION)
-        return network, checked_options(network, **{**self.options, **row.options})
+        return network, self._options(network, row)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Raise UserError for a checkpoint or an option that does not fit its row, before anything is measured."""
+        parts = ((getattr(row, kind), kind) for row in rows for kind in ("s2m", "clicks", "fusion"))
+        for name, kind in dict.fromkeys(parts):
+            if name not in NO_CHECKPOINT:
+                self.load(name, kind)
+        networks = dict.fromkeys(row.network for row in rows if row.network)
+        networks = {name: self.load(name, *PROPAGATION) for name in networks}
+        for row in rows:
+            if row.network:
+                try:
+                    self._options(networks[row.network], row)
+                except UserError as error:
+                    raise UserError(f"row {row.name}: {error.what}", error.remedy) from None
+
+    def _options(self, network: PropagationNetwork, row: Row) -> Options:
+        return checked_options(network, **{**self.options, **row.options})
 
     def load(self, name: str, *kinds: str) -> torch.nn.Module:
         return load_network(self.checkpoints[name], *kinds, device=self.device)

@@ -310,6 +310,10 @@ def read_samples(
             if first.sequence != name or len(first.frames) != len(truth) or first.annotated_frame is None:
                 what = f"{path} is for {len(first.frames)} frames of {first.sequence}, not {len(truth)} of {name}"
                 raise UserError(what, "take the video's own file")
+            strange = {stroke.object_id for strokes in first.frames for stroke in strokes} - {0, *objects}
+            if strange:
+                what = f"{path} has strokes for object {min(strange)}, which {name} has not"
+                raise UserError(what, f"its objects are {', '.join(map(str, objects))}, and 0 is the background")
             yield Sample(name, number, truth, objects, first)
 
 

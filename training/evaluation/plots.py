@@ -1,7 +1,8 @@
 """The figures of evaluation, as PNG or whatever the file's suffix says."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,22 @@ from training.evaluation.study import Study
 
 Numbers = Sequence[float] | np.ndarray
 
+GREY = "0.55"
+"""Of what is there for comparison."""
 
-def plot_reports(reports: Mapping[str, Report], out: str | Path, metric: str = "J&F", until: float = 60.0) -> None:
+
+def plot_reports(
+    reports: Mapping[str, Report],
+    out: str | Path,
+    metric: str = "J&F",
+    until: float = 60.0,
+    references: Collection[str] = (),
+) -> None:
     """A metric against time up to ``until`` seconds, one line for each report (MiVOS, figure 11)."""
-    curves = {f"{label}: AUC {report.auc(metric):.1f}": report.curve(metric) for label, report in reports.items()}
-    plot_curves(curves, f"time (s), mean of the samples, first {until:g} s", f"{metric} (%)", out, until)
+    labels = {name: f"{name}: AUC {report.auc(metric):.1f}" for name, report in reports.items()}
+    curves = {labels[name]: report.curve(metric) for name, report in reports.items()}
+    x, grey = f"time (s), mean of the samples, first {until:g} s", [labels[name] for name in references]
+    plot_curves(curves, x, f"{metric} (%)", out, until, grey)
 
 
 def plot_study(study: Study, out: str | Path) -> None:
@@ -31,22 +43,35 @@ def plot_study(study: Study, out: str | Path) -> None:
 
 
 def plot_curves(
-    curves: Mapping[str, tuple[Numbers, Numbers]], x: str, y: str, out: str | Path, until: float | None = None
+    curves: Mapping[str, tuple[Numbers, Numbers]],
+    x: str,
+    y: str,
+    out: str | Path,
+    until: float | None = None,
+    references: Collection[str] = (),
 ) -> None:
-    """Per cent against anything, a line for each of ``curves`` (x and y); ``until`` ends the axis."""
+    """Per cent against anything, a line for each of ``curves`` (x and y); ``until`` ends the axis.
+
+    Those of ``references``, such as the floor and the ceiling, are grey and broken.
+    """
     figure, (axes,) = _axes(1, xlabel=x, ylabel=y, ylim=(0, 102))
+    broken = cycle(("--", ":"))
     for label, (places, values) in curves.items():
-        axes.plot(places, values, marker="o", markersize=2 + (len(places) < 20), label=label)
+        look = {"marker": "o", "markersize": 2 + (len(places) < 20)}
+        if label in references:
+            look = {"linestyle": next(broken), "color": GREY}
+        axes.plot(places, values, label=label, **look)
     axes.set_xlim(0, until)
     _save(figure, out)
 
 
-def plot_bars(values: Mapping[str, float], label: str, out: str | Path) -> None:
-    """A bar for each value, the first on top, with its number."""
+def plot_bars(values: Mapping[str, float], label: str, out: str | Path, references: Collection[str] = ()) -> None:
+    """A bar for each value, the first on top, with its number; those of ``references`` are grey."""
     figure, (axes,) = _axes(1, xlabel=label)
-    bars = axes.barh(list(values), list(values.values()), height=0.6)
+    colours = [GREY if name in references else "C0" for name in values]
+    bars = axes.barh(list(values), list(values.values()), height=0.6, color=colours)
     axes.bar_label(bars, fmt="%.1f", padding=3)
-    axes.margins(x=0.12)
+    axes.margins(x=0.16)
     axes.invert_yaxis()
     _save(figure, out)
 
@@ -80,7 +105,7 @@ def plot_sweep(
         for label, values in rows.items():
             axes.plot(range(len(places)), values, marker="o", markersize=4, label=label)
         for label, value in levels[quantity].items():
-            axes.axhline(value, linestyle="--", linewidth=1, color="0.5")
+            axes.axhline(value, linestyle="--", linewidth=1, color=GREY)
             axes.annotate(label, (0, value), (0, 2), textcoords="offset points", fontsize=8, color="0.4")
         axes.set_xticks(range(len(places)), places)
         axes.set_ylim(bottom=0)

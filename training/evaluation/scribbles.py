@@ -61,7 +61,8 @@ def read_scribbles(path: str | Path) -> Scribbles:
         sequence, annotated = data["sequence"], data.get("annotated_frame")
         if annotated is None:  # files that the old robot wrote
             annotated = next((t for t, strokes in enumerate(frames) if strokes), None)
-        if not isinstance(sequence, str) or (annotated is not None and not 0 <= annotated < len(frames)):
+        on_a_frame = isinstance(annotated, int) and 0 <= annotated < len(frames)
+        if not isinstance(sequence, str) or not (annotated is None or on_a_frame):
             raise ValueError("wrong sequence or annotated_frame")
     except OSError as error:
         raise UserError(f"scribbles {path} cannot be read", str(error.strerror)) from None

@@ -92,7 +92,8 @@ class Study:
 def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = None) -> Study:
     """Read a folder of ``.jsonl`` logs, or the files given.
 
-    ``horizon`` is the longest session's user time if None. Raises UserError if there is no log, or one holds no IoU.
+    ``horizon`` is the longest session's user time if None. Raises UserError if there is no log, one holds no IoU, or
+    the horizon is no time.
     """
     if isinstance(logs, (str, Path)):
         if not Path(logs).is_dir():
@@ -108,6 +109,8 @@ def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = 
         if len(session.iou) == 1:
             raise UserError(f"{path} holds no IoU", "record sessions on an annotated video")
         sessions.append(session)
+    if horizon is not None and not 0 < horizon < np.inf:
+        raise UserError(f"a horizon of {horizon} s", "give seconds above zero, or none for the longest session's")
     longest = max(session.seconds[-1] for session in sessions)
     horizon = longest if horizon is None else horizon
     if horizon <= 0:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.files import write_json
@@ -72,9 +73,11 @@ def _check(recipe: Recipe, bench: Bench) -> None:
             raise UserError(f"the table has no checkpoint {name}", hint)
         if not network_file(path).is_file():
             raise UserError(f"checkpoint {name}: there is no {network_file(path)}", "give a file or a finished run")
-    if not any(set(row.checkpoints()) <= bench.checkpoints.keys() for row in recipe.rows):
+    rows = [row for row in recipe.expanded() if set(row.checkpoints()) <= bench.checkpoints.keys()]
+    if not rows:
         wanted = ", ".join(f"{name}=PATH ({what})" for name, what in recipe.checkpoints.items())
         raise UserError("no row of the table has all its checkpoints", f"give --checkpoint {wanted}")
+    bench.check(rows)
 
 
 def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
@@ -110,9 +113,8 @@ def _once(
     file = folder / "row.json"
     if file.exists():
         try:
-            outcomes = json.loads(file.read_text(encoding="utf-8"))["outcomes"]
-            outcomes = {name: Outcome(**outcome) for name, outcome in outcomes.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+            outcomes = TypeAdapter(dict[str, Outcome]).validate_python(json.loads(file.read_bytes())["outcomes"])
+        except (ValueError, KeyError, TypeError):
             raise UserError(f"{file} is damaged", "remove its folder, and the row is measured again") from None
         say(f"{head}: measured before, {folder}")
         return outcomes
@@ -142,15 +144,16 @@ def _table(recipe: Recipe, rows: Rows) -> Table:
 def _draw(recipe: Recipe, rows: Rows, out: Path) -> None:
     done = {row.name: outcome for row, outcome in rows if outcome}
     first, others = recipe.columns[0], recipe.columns[1:]
+    references = done.keys() - {row.name for row in recipe.expanded()}
     if recipe.figure == "bars":
-        plots.plot_bars({name: o.values[first] for name, o in done.items()}, first, out)
+        plots.plot_bars({name: o.values[first] for name, o in done.items()}, first, out, references)
     elif recipe.figure == "parts":
         parts = {name: {c: o.values.get(c, 0.0) for c in others} for name, o in done.items()}
         plots.plot_parts(parts, "ms for a frame and an object", out)
     elif recipe.figure in ("distance", "time"):
         x, y = next(iter(done.values())).series
         curves = {name: (o.series[x], o.series[y]) for name, o in done.items()}
-        plots.plot_curves(curves, x, y, out, until=60.0 if recipe.figure == "time" else None)
+        plots.plot_curves(curves, x, y, out, 60.0 if recipe.figure == "time" else None, references)
     elif recipe.figure == "sweep":
         _draw_sweep(recipe, done, out)
     else:

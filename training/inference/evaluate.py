@@ -186,7 +186,8 @@ def evaluate_interactive(
     perfect = None if drawing else baselines(truth)["oracle"]
     open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
-    systems = {Path(checkpoint).stem: open_video, **baselines(truth)}
+    references = baselines(truth)
+    systems = {Path(checkpoint).stem: open_video, **references}
     reports = {}
     for row, system in systems.items():
         samples = read_samples(truth, scribbles, names)
@@ -197,7 +198,7 @@ def evaluate_interactive(
     numbers = {label: report.summary() for label, report in reports.items()}
     write_json(Path(out) / "interactive.json", numbers)
     say(table.text())
-    plot_reports(reports, Path(out) / "interactive.png")
+    plot_reports(reports, Path(out) / "interactive.png", references=references)
     return reports
 
 
@@ -211,6 +212,8 @@ def open_sessions(
     say: Callable[[str], None],
 ) -> Callable[[str, tuple[int, ...]], System]:
     """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+    if options.flip or len(options.scales) > 1:
+        raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
 
     def open_video(name: str, objects: tuple[int, ...]) -> System:
         if len(store.mask_frames(name)) < len(store.frames(name)):

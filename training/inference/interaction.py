@@ -25,7 +25,7 @@ def with_background(prob: Tensor) -> Tensor:
 
 def hard(prob: Tensor) -> Tensor:
     """The likeliest object's map is 1, all others 0; where the background is likeliest, all are 0."""
-    best = with_background(prob).argmax(0)
+    best = with_background(prob).max(0).indices
     return torch.stack([best == row + 1 for row in range(len(prob))]).float()
 
 

@@ -1,6 +1,7 @@
 """How a propagation network is run: what it remembers, how it reads, at what size and precision."""
 
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 
 import torch
 
@@ -51,8 +52,10 @@ class Options:
             raise ValueError(f"memory_every is {self.memory_every}: it must be at least 1")
         if self.short_side is not None and self.short_side < 16:
             raise ValueError(f"short_side is {self.short_side}: it must be at least 16 pixels")
-        if not self.scales or min(self.scales) <= 0:
+        if not self.scales or not all(0 < scale < inf for scale in self.scales):
             raise ValueError(f"scales are {self.scales}: give at least one, and positive ones")
+        if self.memory_budget < 0 or self.capacity < 1:
+            raise ValueError("memory_budget is a number of bytes, capacity one of frames")
 
 
 def published_options(network: PropagationNetwork, **changes) -> Options:

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import first_mistake
-from training.evaluation.folders import MaskVideo
+from training.evaluation.folders import MaskVideo, describe_size
 from training.evaluation.scribbles import Stroke, read_scribbles
 from training.evaluation.session_log import SessionLog
 from training.inference.load import PROPAGATION, load_network
@@ -31,7 +31,7 @@ from training.inference.segment import checked_options
 from training.inference.session import InteractiveSession
 from training.inference.video import FrameFolder, open_video
 
-Path2D = Annotated[list[tuple[float, float]], Field(min_length=1)]
+Path2D = Annotated[list[tuple[FiniteFloat, FiniteFloat]], Field(min_length=1)]
 
 
 class Action(BaseModel):
@@ -80,7 +80,7 @@ class BrushAction(OnFrame):
     do: Literal["brush"]
     object: int
     path: Path2D
-    radius: float = Field(5.0, gt=0)
+    radius: FiniteFloat = Field(5.0, gt=0)
 
     def apply(self, session: InteractiveSession, folder: Path) -> None:
         session.brush(self.frame, self.object, self.path, self.radius, self.box)
@@ -211,7 +211,7 @@ def interact(
             fusion=fusion if fusion in ("linear", "none") else load_network(fusion, "fusion", device=device),
             options=checked_options(network, **options),
             log=SessionLog(log, user, frames.path.name, method) if log else None,
-            truth=_true_masks(Path(truth), frames.names) if truth else None,
+            truth=_true_masks(Path(truth), frames) if truth else None,
             say=say,
         )
     except ValueError as error:
@@ -223,9 +223,12 @@ def interact(
     return session
 
 
-def _true_masks(folder: Path, names: list[str]) -> np.ndarray:
+def _true_masks(folder: Path, frames: FrameFolder) -> np.ndarray:
     """(T, H, W)"""
     video = MaskVideo(folder)
-    if missing := set(names) - set(video.names):
+    if missing := set(frames.names) - set(video.names):
         raise UserError(f"{folder} has no mask for frame {min(missing)}", "the IoU is taken over all frames")
-    return np.stack([video.read(name).ids for name in names])
+    if video.size != (size := frames[0].shape[:2]):
+        sizes = f"{describe_size(video.size)}, frames are {describe_size(size)}"
+        raise UserError(f"masks of {folder} are {sizes}", "give the video's own true masks")
+    return np.stack([video.read(name).ids for name in frames.names])

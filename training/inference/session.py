@@ -20,10 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bl30k_gen.errors import UserError
 from models.clicks import Click, ClickNetwork
 from models.fusion import Fusion
 from models.propagation import Entry, PropagationNetwork, Query
 from models.s2m import S2M
+from training.evaluation.folders import describe_size
 from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
@@ -282,10 +284,11 @@ class InteractiveSession:
     # Inside
 
     def image(self, frame: int) -> Tensor:
-        """(3, H, W), normalised."""
+        """(3, H, W), normalised. Raises UserError if the frame is not of the size of the first."""
         pixels = self.frames[frame]
         if pixels.shape[:2] != self.size:
-            raise ValueError(f"frame {frame} is {pixels.shape[:2]}, the first one {self.size} (height, width)")
+            sizes = f"{describe_size(pixels.shape)}, the first one {describe_size(self.size)}"
+            raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
         return normalise(pixels, self.device)
 
     def _encode(self, frame: int) -> tuple[Tensor, Query]:

@@ -113,7 +113,7 @@ class Tracker:
             return
         if any([memory.thin() for memory in growing]):
             self.memory_every *= 2
-            budget = f"{self.options.memory_budget / 2**20:.0f} MiB"
+            budget = f"{self.options.memory_budget / 2**20:.3g} MiB"
             self.say(f"memory budget of {budget} reached: memory_every is {self.memory_every} from here on")
 
 

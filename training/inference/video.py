@@ -1,5 +1,6 @@
 """Frames of a video from a folder of pictures or a video file, and the masks that a user gives for some of them."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -50,20 +51,21 @@ class FrameFolder(Sequence):
 
 
 class VideoFile:
-    """A video file, decoded frame by frame from its beginning each time it is iterated over.
+    """A video file, decoded frame by frame from its beginning each time it is iterated over."""
 
-    ``names`` are numbers of five digits.
-    """
+    COMPLETE = 0.95
+    """Share of the frames that a file promises from which on it counts as whole: some formats only estimate them."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded."""
+        """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded, or ends long before it should."""
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
         import cv2  # here, because nothing else of inference needs it
 
         capture = cv2.VideoCapture(str(self.path))
-        count = 0
+        promised, count = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0
         try:
             while (read := capture.read())[0]:
                 count += 1
@@ -72,6 +74,8 @@ class VideoFile:
             capture.release()
         if not count:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+        if count < self.COMPLETE * promised:
+            raise UserError(f"{self.path} is damaged after {count} of {promised:.0f} frames", "get it anew")
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
