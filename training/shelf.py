@@ -26,9 +26,11 @@ class Shelf:
         known = self.names()
         if name in known:
             return self.folder / f"{name}.yaml"
-        if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        is_path = Path(name).suffix in (".yaml", ".yml")
+        if is_path and Path(name).is_file():
             return Path(name)
-        remedy = nearest(name, known, f"choose one of {', '.join(known)}, or give a YAML file")
+        remedy = nearest(name, known, "see `train.py list`, or give a YAML file")
+        remedy = "check the path" if is_path else remedy
         raise UserError(f"{self.what} {name} does not exist", remedy)
 
     def locate(self, folder: Path, base: str) -> Path:

@@ -270,10 +270,10 @@ from training.trainer import Order, Stopped, Trainer
 
 torch.set_num_threads(1)
 data, out, overrides = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+begin = Order.__init__
 with processes("cpu") as group:
     for kind in ("right", "wrong"):
         Trainer(load_stage("stcn/bl30k", overrides, [data], "tiny"), out / kind, group).run()
-        begin = Order.__init__
         def without_rank(self, mixture, stage, first, rank, world):
             begin(self, mixture, stage, first, 0, world)
         Order.__init__ = without_rank
