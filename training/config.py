@@ -195,7 +195,8 @@ def load_stage(
     for source, settings in (values.get("data") or {}).items():
         if not isinstance(settings, dict) or "kind" not in settings:
             known = ", ".join(key for key, other in values["data"].items() if key != source)
-            raise UserError(f"stage {name}: there is no source {source}", f"sources are {known}")
+            remedy = f"sources are {known}" if known else "a new one needs its kind and all its keys"
+            raise UserError(f"stage {name}: there is no source {source}", remedy)
     _place_data(values, list(data))
     try:
         return Stage.model_validate(values)

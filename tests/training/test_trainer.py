@@ -201,6 +201,12 @@ def test_the_rate_grows_and_decays(tiny):
     np.testing.assert_allclose(rates, [0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), None), ((8, 0), torch.bfloat16)])
+def test_bf16_is_for_gpus_that_have_it(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", torch.device("cuda")) == (chosen, False)
+
+
 def test_precision_and_device_are_checked():
     assert choose_precision("auto", CPU) == (None, False)
     assert choose_precision("bf16", CPU) == (torch.bfloat16, False)
