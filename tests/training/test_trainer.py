@@ -137,7 +137,7 @@ def test_a_damaged_state_is_named(short, tmp_path):
 
 
 def test_accumulated_steps_are_one_batch(tiny, tmp_path):
-    """Equal up to the rounding of sums: 1e-5 of a weight's largest value after two iterations."""
+    """Equal up to the rounding of sums: 1e-4 of a tensor's largest value after two iterations."""
     common = ["iterations=2", "batch=4", "optimiser.learning_rate=1e-5"]
     runs = [train(tiny("stcn/bl30k", *common, f"runtime.batch_per_step={n}"), tmp_path / str(n)) for n in (4, 1)]
     assert_close(*(weights(run.network) for run in runs), 1e-4)
