@@ -103,6 +103,9 @@ def set_key(values: Values, key: str, value: Any) -> None:
     for section in sections:
         inner = node.setdefault(section, {})
         if not isinstance(inner, dict):
+            if inner is None:
+                remedy = f"give all of it at once: --set '{section}={{{leaf}: {value}, ...}}'"
+                raise UserError(f"--set {key}: {section} is null", remedy)
             raise UserError(f"--set {key}: {section} is a value, not a section", "look at the resolved configuration")
         node = inner
     node[leaf] = value

@@ -19,6 +19,12 @@ STD = (0.229, 0.224, 0.225)
 """Images are RGB in [0, 1], minus MEAN, divided by STD, in every network here."""
 
 
+def check_backbone(name: str) -> None:
+    """Raises ValueError for a backbone that is unknown."""
+    if name not in CHANNELS:
+        raise ValueError(f"backbone {name!r} is unknown: choose one of {', '.join(CHANNELS)}")
+
+
 class ResNetEncoder(nn.Module):
     """torchvision's ResNet up to layer3.
 
@@ -30,8 +36,7 @@ class ResNetEncoder(nn.Module):
 
     def __init__(self, backbone: str = "resnet50", in_channels: int = 3, bias: bool = False):
         super().__init__()
-        if backbone not in CHANNELS:
-            raise ValueError(f"backbone {backbone!r} is unknown: choose one of {', '.join(CHANNELS)}")
+        check_backbone(backbone)
         self.backbone = backbone
         resnet = torchvision.models.get_model(backbone, weights=None)
         self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)

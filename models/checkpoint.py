@@ -111,7 +111,7 @@ def build(name: str, config: dict | None = None) -> nn.Module:
         raise ValueError(f"network {name} has no configuration key {', '.join(sorted(unknown))}")
     try:
         return network(config_class(**(config or {})))
-    except RuntimeError as error:  # torch's, for sizes below zero and the like
+    except (RuntimeError, TypeError) as error:  # torch's, for sizes below zero and the like
         raise ValueError(f"network {name} cannot be built with {config}: {str(error).splitlines()[0]}") from None
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.backbone import CHANNELS, STRIDE, ResNetEncoder, load_imagenet
+from models.backbone import CHANNELS, STRIDE, ResNetEncoder, check_backbone, load_imagenet
 from models.memory import SOFTMAX, Reading, read_memory
 
 
@@ -69,6 +69,10 @@ class PropagationConfig:
     value_dim: int = 512
     decoder_dim: int = 256
     multi_object: bool = True
+
+    def __post_init__(self):
+        check_backbone(self.backbone)
+        check_backbone(self.memory_backbone)
 
 
 class ResBlock(nn.Module):

@@ -33,6 +33,7 @@ class RDEConfig(STCNConfig):
     ema_keep: float = 0.5
 
     def __post_init__(self):
+        super().__post_init__()
         if self.update not in ("sam", "ema", "none"):
             raise ValueError(f"update {self.update!r} is unknown: choose sam, ema or none")
         if self.enhance not in ("aspp", "none"):

@@ -5,6 +5,7 @@ Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the fi
 fit any stage, e.g. for a first try without a GPU. Batches are totals over all processes.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -194,7 +195,8 @@ def load_stage(
     for source, settings in (values.get("data") or {}).items():
         if not isinstance(settings, dict) or "kind" not in settings:
             known = ", ".join(key for key, other in values["data"].items() if key != source)
-            raise UserError(f"stage {name}: there is no source {source}", f"sources are {known}")
+            remedy = f"sources are {known}" if known else "a new one needs its kind and all its keys"
+            raise UserError(f"stage {name}: there is no source {source}", remedy)
     _place_data(values, list(data))
     try:
         return Stage.model_validate(values)
@@ -225,7 +227,7 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
             first = next(iter(sources.values()))
             if Path(place).suffix == ".json":
                 first = next((source for source in sources.values() if source.get("kind") == "lvis"), first)
-            name = Path(place).resolve().stem.replace(".", "_")
+            name = Path(os.path.abspath(place)).stem.replace(".", "_")
             values["data"] = {name: first | {"path": place, "weight": 1}}
 
 

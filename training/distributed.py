@@ -37,6 +37,14 @@ class Processes:
             return flag
         return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
+    def join(self, texts: list[str]) -> list[str]:
+        """The texts of all processes, each once."""
+        if self.world == 1:
+            return texts
+        lists: list[list[str]] = [[]] * self.world
+        dist.all_gather_object(lists, texts)
+        return list(dict.fromkeys(text for one in lists for text in one))
+
     def wait(self) -> None:
         if self.world > 1:
             dist.barrier()
@@ -50,7 +58,7 @@ def processes(device: str = "auto") -> Iterator[Processes]:
         device: auto, cpu or cuda; auto takes the GPU if there is one.
 
     Raises:
-        UserError: CUDA is asked for and not there.
+        UserError: CUDA is asked for and not there, or there are more processes than GPUs.
     """
     rank, world, local = (
         int(os.environ.get(name, d)) for name, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)]
@@ -62,6 +70,11 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     on_gpu = device != "cpu" and torch.cuda.is_available()
     chosen = torch.device("cuda", local) if on_gpu else torch.device("cpu")
     if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise UserError(
+                f"process {local} of this machine has no GPU: there are {torch.cuda.device_count()}",
+                "start one process for each: torchrun --nproc-per-node gpu",
+            )
         torch.cuda.set_device(chosen)
     if world == 1:
         yield Processes(0, 1, chosen)

@@ -52,6 +52,8 @@ class FusionStep(nn.Module):
         super().__init__()
         if network.config.difference_aware and alignment is None:
             raise ValueError("a difference-aware fusion network needs a propagation network to align differences")
+        if alignment is not None and not isinstance(alignment, PropagationNetwork):
+            raise ValueError("differences are aligned by a propagation network, and these are weights of another one")
         self.network = network
         self.alignment = (
             [alignment.eval().requires_grad_(False)] if alignment is not None else []

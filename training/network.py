@@ -73,7 +73,7 @@ def build_step(stage: Stage, network: nn.Module, device: torch.device, world: in
         alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
         return FusionStep(network, alignment)
     except ValueError as error:
-        raise UserError(str(error), "give weights of STM: --set alignment=CHECKPOINT") from None
+        raise UserError(str(error), "give weights of one: --set alignment=CHECKPOINT") from None
 
 
 def freeze_batchnorm(network: nn.Module) -> nn.Module:

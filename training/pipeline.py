@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 from training.config import PROPAGATION, Stage, load_stage
 from training.data.settings import VideoSource
 from training.distributed import Processes
@@ -45,7 +45,12 @@ def plan(
     Raises:
         UserError: a stage or a step does not fit.
     """
-    data, named = list(data), set()
+    data = list(data)
+    needed = _sources(recipe)
+    for place in data:
+        if _source(place) and _source(place) not in needed:
+            remedy = nearest(_source(place), needed, f"sources are {', '.join(needed)}")
+            raise UserError(f"--data {place}: no stage has this source", remedy)
     _, overrides = divide_overrides(overrides)
     work: list[Work] = []
     stages: dict[str, Stage] = {}
@@ -63,8 +68,6 @@ def plan(
             fed = base.network == "fusion" and made is not None
             if fed:
                 places = [f"{next(iter(known))}={made}"]
-            else:
-                named.update(known)
             own = [override for override in overrides if _is_for(override, base)]
             stage = stages[step.stage] = load_stage(step.stage, own, places, preset, changes)
             if not fed:
@@ -85,9 +88,6 @@ def plan(
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
             work.append(Judging("evaluation", folder, network, *parts, Path(source.path), step))
-    for place in data:
-        if _source(place) and _source(place) not in named:
-            raise UserError(f"--data {place}: no stage has this source", f"sources are {', '.join(sorted(named))}")
     return work
 
 
@@ -104,6 +104,20 @@ def run_pipeline(recipe: Recipe, work: list[Work], out: Path, processes: Process
 def _source(place: str) -> str | None:
     name, equals, _ = place.partition("=")
     return name if equals and name.isidentifier() else None
+
+
+def _sources(recipe: Recipe) -> list[str]:
+    """What a recipe must be given; a fusion set that is made on the way is no part of it."""
+    needed, made = set(), False
+    for step in recipe.steps:
+        if isinstance(step, FusionDataStep):
+            made = True
+        elif isinstance(step, StageStep):
+            stage = load_stage(step.stage)
+            fed = made and stage.network == "fusion"
+            needed |= set() if fed else stage.sources.keys()
+            made = made and not fed
+    return sorted(needed)
 
 
 def _is_for(override: str, stage: Stage) -> bool:
@@ -129,9 +143,12 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
     if name not in stages:
         raise UserError(f"a step takes the videos of {name}", f"stages before it are {', '.join(stages) or 'none'}")
     sources = stages[name].sources
-    chosen = sources.get(source) or (next(iter(sources.values())) if len(sources) == 1 else None)
-    if not isinstance(chosen, VideoSource) or chosen.path is None:
-        raise UserError(f"stage {name} has no videos {source or ''}", f"give --data {source or 'NAME'}=PATH")
+    label = source if source in sources or len(sources) != 1 else next(iter(sources))
+    chosen = sources.get(label)
+    if not isinstance(chosen, VideoSource):
+        raise UserError(f"stage {name} has no videos {source or 'of one source'}", f"it has {', '.join(sources)}")
+    if chosen.path is None:
+        raise UserError(f"source {label} of stage {name} has no path", f"give --data {label}=PATH")
     return chosen
 
 

@@ -1,7 +1,7 @@
 """The folder of a run: what was asked for, what happened, and where to go on.
 
 config.yaml         the stage with every number
-environment.json    versions, code state, devices, data, command line of the latest start
+environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and pictures
 checkpoints/        the newest training states; the run goes on from the last
@@ -9,13 +9,17 @@ best.pt             the network with the best validation J&F, where the stage ha
 network.pt          the trained network, at the end
 network.md          its card
 samples.png         the last samples and what the network made of them, at the end
+.lock               keeps a second process out while one trains
 """
 
+import contextlib
+import fcntl
 import json
+import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,11 +27,13 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
 from models import checkpoint
 from training.config import Stage
+
+log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[1]
@@ -50,14 +56,41 @@ class RunFolder:
         """See that a run that is here has the same numbers.
 
         Raises:
-            UserError: the folder holds a run with other numbers, naming the first that differs.
+            UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
         """
         if self.config.exists():
-            for key, (ours, theirs) in difference(stage.identity(), self.stage().identity()).items():
+            before = self.stage()
+            if list(before.sources) != list(stage.sources):
+                raise UserError(
+                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(stage.sources)}",
+                    "give data that have moved the name they had (by a link), or choose another --out",
+                )
+            for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
                 raise UserError(
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
                     "go on with the same numbers, or choose another --out",
                 )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out: two would write into each other's states and log.
+
+        The lock ends with the process, however that ends; loader processes do not hold it (so that it is no flock).
+        File systems without locks keep nobody out.
+
+        Raises:
+            UserError: another process trains in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with open(self.root / ".lock", "wb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                remedy = "let it finish or stop it, or choose another --out"
+                raise UserError(f"another process trains in {self.root}", remedy) from None
+            except OSError:
+                log.warning("%s cannot be locked: see that no other process trains in it", self.root)
+            yield
 
     def claim(self, stage: Stage) -> None:
         """Write the configuration, which later runs must agree with."""
@@ -114,25 +147,29 @@ class RunFolder:
 
     def forget_after(self, iteration: int) -> None:
         """Drop the log's records of iterations that will be run again."""
-        if not self.log.exists():
-            return
-        kept = []
-        for line in self.log.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["iteration"] <= iteration:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError):  # cut off when the machine went down
-                continue
-        write_atomically(self.log, "".join(kept))
+        if self.log.exists():
+            kept = [record for record in self.records() if record["iteration"] <= iteration]
+            write_atomically(self.log, "".join(json.dumps(record) + "\n" for record in kept))
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's records, events included."""
-        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        """The log's records, events included, but for lines that were cut off when the machine went down."""
+        records = []
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+        return [record for record in records if isinstance(record, dict) and "iteration" in record]
 
 
 def network_file(path: str | Path) -> Path:
-    """The weights that a path means: a file, or those of a finished run's folder."""
-    return RunFolder(Path(path)).network if Path(path).is_dir() else Path(path)
+    """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
+    if not Path(path).is_dir():
+        return Path(path)
+    folder = RunFolder(Path(path))
+    if folder.network.exists():
+        return folder.network
+    if folder.states():
+        raise UserError(f"the run in {path} is not finished", "finish it, or give what `train.py export` makes of it")
+    raise UserError(f"{path} holds no network.pt", "give a file of weights, or the folder of a finished run")
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -147,8 +184,10 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def describe_environment(device: torch.device, world: int, data: dict[str, Any]) -> dict[str, Any]:
-    """What a result may depend on beside the configuration."""
+def describe_environment(
+    device: torch.device, world: int, data: dict[str, Any], start: dict[str, str] | None
+) -> dict[str, Any]:
+    """What a result may depend on beside the configuration. start: see ``describe_weights``."""
     packages = ("torch", "torchvision", "numpy", "pillow", "scipy", "pydantic")
     return {
         "command": sys.argv,
@@ -159,7 +198,14 @@ def describe_environment(device: torch.device, world: int, data: dict[str, Any])
         "processes": world,
         "code": code_state(),
         "data": data,
+        "start": start,
     }
+
+
+def describe_weights(path: Path) -> dict[str, str]:
+    """The weights that a path means, for the record."""
+    file = network_file(path)
+    return {"weights": str(file.resolve()), "sha256": sha256(file)}
 
 
 def code_state() -> dict[str, Any]:
@@ -184,6 +230,8 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Se
     lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
     lines += [f"- {fact}" for fact in facts]
     lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
+    if start := environment.get("start"):
+        lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
     for name, source in environment["data"].items():
         lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
     record = next((record for record in reversed(folder.records()) if "loss" in record), {})

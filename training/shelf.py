@@ -6,6 +6,9 @@ from bl30k_gen.errors import UserError, nearest
 
 ROOT = Path(__file__).parent
 
+FEW = 12
+"""Names that an error message lists."""
+
 
 class Shelf:
     """``<folder>/<name>.yaml``, for every file in a folder that fits a pattern.
@@ -26,9 +29,12 @@ class Shelf:
         known = self.names()
         if name in known:
             return self.folder / f"{name}.yaml"
-        if Path(name).suffix in (".yaml", ".yml") and Path(name).is_file():
+        is_path = Path(name).suffix in (".yaml", ".yml")
+        if is_path and Path(name).is_file():
             return Path(name)
-        remedy = nearest(name, known, f"choose one of {', '.join(known)}, or give a YAML file")
+        choice = f"choose one of {', '.join(known)}" if len(known) <= FEW else "see `train.py list`"
+        remedy = nearest(name, known, f"{choice}, or give a YAML file")
+        remedy = "check the path" if is_path else remedy
         raise UserError(f"{self.what} {name} does not exist", remedy)
 
     def locate(self, folder: Path, base: str) -> Path:

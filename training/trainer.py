@@ -1,10 +1,10 @@
 """The training loop: one process or several, whole states, the same curve after an interruption."""
 
 import contextlib
+import logging
 import math
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from training.distributed import Processes
 from training.held_out import validate
 from training.losses import kept_share
 from training.network import AnyBatch, build_network, build_step, freeze_batchnorm
-from training.run_folder import RunFolder, card, describe_environment
+from training.run_folder import RunFolder, card, describe_environment, describe_weights
+
+log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -54,7 +56,7 @@ class Trainer:
     """
 
     def __init__(self, stage: Stage, out: Path, processes: Processes, start: Path | None = None):
-        self.stage, self.processes, self.device = stage, processes, processes.device
+        self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
         self.folder.agree(stage)
@@ -85,10 +87,11 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came; the state is saved.
-            UserError: too many steps in a row had no finite gradient, too many files are damaged, or the data have
-                changed since the run began, or the disk is full.
+            UserError: too many steps in a row had no finite gradient, too many files are damaged, the data have
+                changed since the run began, the disk is full, or another process trains in the folder.
         """
-        with clear_disk_errors(self.folder.config):
+        alone = self.folder.lock() if self.processes.leads else contextlib.nullcontext()
+        with clear_disk_errors(self.folder.config), alone:
             self._run()
 
     def _run(self) -> None:
@@ -97,13 +100,12 @@ class Trainer:
             if leads:
                 print(f"{self.folder.root} is finished; its network is {self.folder.network}")
             return
-        environment = describe_environment(self.device, self.processes.world, self.mixture.describe())
-        writer, shown = None, None
+        shown = None
         if leads:
             self.folder.forget_after(self.iteration)
+            environment = self._environment()
             self._compare(environment)
             write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
-            writer = open_writer(self.folder.tensorboard, self.iteration)
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
             raise UserError(
@@ -112,7 +114,8 @@ class Trainer:
             )
         batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
-        with self._signals(), contextlib.closing(bar):
+        writing = open_writer(self.folder.tensorboard, self.iteration) if leads else contextlib.nullcontext()
+        with writing as writer, self._signals(), contextlib.closing(bar):
             while self.iteration < stage.iterations:
                 shown = self._iterate(batches, order.steps)
                 bar.update()
@@ -130,7 +133,6 @@ class Trainer:
                 if stop:
                     raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
         if leads:
-            writer.close()
             if shown:
                 pictures.save(pictures.show(*shown), self.folder.samples)
             checkpoint.save(self.network, self.folder.network)
@@ -140,6 +142,14 @@ class Trainer:
     def _is_due(self, every: int) -> bool:
         """Every so many iterations, and at the end."""
         return self.iteration % every == 0 or self.iteration == self.stage.iterations
+
+    def _environment(self) -> dict[str, Any]:
+        """What the result depends on; a run that goes on began with what it began with."""
+        if self.iteration:
+            start = self.folder.read_environment().get("start")
+        else:
+            start = describe_weights(self.start) if self.start else None
+        return describe_environment(self.device, self.processes.world, self.mixture.describe(), start)
 
     def _compare(self, environment: dict[str, Any]) -> None:
         """Say and log what has changed since the run was last started. Raises UserError for other data."""
@@ -222,8 +232,9 @@ class Trainer:
         for text in skipped:
             if text not in self.corrupt:
                 self.corrupt.append(text)
-                self._event({"event": "damaged file", "text": text})
-                warnings.warn(f"passed over: {text}", stacklevel=2)
+                if self.processes.leads:
+                    self._event({"event": "damaged file", "text": text})
+                    log.warning("passed over: %s", text)
         if len(self.corrupt) > self.stage.runtime.corrupt_files:
             raise UserError(
                 f"{len(self.corrupt)} files are damaged, the last: {self.corrupt[-1]}",
@@ -236,6 +247,7 @@ class Trainer:
 
     def _log(self, writer, bar: tqdm) -> None:
         values = self.window.close(self.processes)
+        self._pass_over(self.processes.join(self.corrupt))
         if not self.processes.leads:
             return
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
@@ -266,6 +278,7 @@ class Trainer:
         writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
+        self.window.share(self.processes)
         if self.processes.leads:
             state = {
                 "iteration": self.iteration,
@@ -324,13 +337,19 @@ class Window:
     def state(self) -> dict[str, dict]:
         return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
 
+    def share(self, processes: Processes) -> None:
+        """Give every process the mean of all processes' sums: one of them is saved, and all go on from it."""
+        if processes.world > 1 and self.sums:
+            sums = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
+            self.sums = dict(zip(self.sums, processes.mean(sums.to(processes.device)).tolist(), strict=True))
+
     def means(self) -> dict[str, Any]:
         return {key: total / self.counts[key] for key, total in self.sums.items()}
 
     def close(self, processes: Processes) -> dict[str, float]:
         """The means over all processes, and a new beginning."""
-        means = torch.tensor([float(mean) for mean in self.means().values()], dtype=torch.float64)
-        values = dict(zip(self.sums, processes.mean(means.to(processes.device)).tolist(), strict=True))
+        self.share(processes)
+        values = {key: float(mean) for key, mean in self.means().items()}
         self.sums, self.counts = {}, {}
         return values
 
@@ -339,8 +358,8 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | Non
     """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
     if name == "fp16" and device.type != "cuda":
         raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
-    if name == "auto":
-        name = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
+        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
 
 

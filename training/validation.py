@@ -15,7 +15,7 @@ from training.inference.propagate import propagate
 
 
 class Validation:
-    """The videos. Raises UserError if there are none, or one is not annotated."""
+    """The videos. Raises UserError if there are none, one is not annotated, or all begin without objects."""
 
     def __init__(self, config: ValidationVideos):
         self.config = config
@@ -28,6 +28,8 @@ class Validation:
         for name in self.names:
             if len(self.store.mask_frames(name)) < 2:
                 raise UserError(f"video {name} of {config.path} has fewer than two masks", "leave it out of the list")
+        if not any(self._first(name)[1] for name in self.names):
+            raise UserError(f"videos of {config.path} show no object at their start", "validate on others")
 
     def score(self, network: PropagationNetwork, processes: Processes) -> float:
         """J&F in per cent, the mean over the objects of the first masks; processes share the videos.
@@ -38,15 +40,17 @@ class Validation:
         scores = [s for name in self.names[processes.rank :: processes.world] for s in self._score(network, name)]
         total = torch.tensor([sum(scores), len(scores)], dtype=torch.float64, device=processes.device)
         total = processes.mean(total)
-        if not total[1]:
-            raise UserError(f"videos of {self.config.path} show no object at their start", "validate on others")
         return 100 * float(total[0] / total[1])
+
+    def _first(self, name: str) -> tuple[np.ndarray, list[int]]:
+        """A video's first mask (H, W), and the objects that it shows."""
+        ids = self.store.read_mask(name, self.store.mask_frames(name)[0]).ids
+        return ids, sorted(object_ids(ids))
 
     def _score(self, network: PropagationNetwork, name: str) -> list[float]:
         """The mean of J and F over a video's frames, of each object."""
         annotated = self.store.mask_frames(name)
-        first = self.store.read_mask(name, annotated[0]).ids
-        objects = sorted(object_ids(first))
+        first, objects = self._first(name)
         counted = set(annotated[1:-1] or annotated[1:])
         options = published_options(network, short_side=self.config.short_side)
         frames = ((number, self.store.read_rgb(name, number)) for number in range(annotated[0], max(counted) + 1))

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torchvision
 
+from models import checkpoint
 from models.backbone import ResNetEncoder, load_imagenet, widen_stem
 
 
@@ -68,3 +69,5 @@ def test_widened_stem_keeps_the_old_channels_and_adds_orthogonal_ones():
 def test_unknown_backbone_is_refused():
     with pytest.raises(ValueError, match="choose one of resnet18, resnet50"):
         ResNetEncoder("resnet101")
+    with pytest.raises(ValueError, match="choose one of resnet18, resnet50"):
+        checkpoint.build("stcn", {"backbone": "resnet101"})

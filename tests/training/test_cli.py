@@ -142,15 +142,15 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
 
 
 def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
-    """With loader processes, as a batch system meets it; then it learns from its own renders in CI's time."""
+    """With loader processes, each of which gets the signal, too, as Slurm sends it; then it learns."""
     arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
     arguments += ["--set", "runtime.workers=1", "--set", "iterations=40", "--set", "runtime.log_every=1"]
-    process = door(*arguments)
+    process = door(*arguments, start_new_session=True)
     log = tmp_path / "log.jsonl"
     deadline = time.monotonic() + 120
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and "the same command goes on" in errors, errors
     states = RunFolder(tmp_path).states()

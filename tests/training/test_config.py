@@ -63,6 +63,7 @@ def test_the_published_numbers():
         ("validation={share: 0.1, samples: 9, every: 9}", "holds still images out"),
         ("iterations", "no '='"),
         ("seed.a=1", "seed is a value"),
+        ("validation.share=0.1", "validation is null: give all of it at once"),
     ],
 )
 def test_mistakes_are_explained(override, words):

@@ -68,6 +68,8 @@ def test_fusion_is_trained_as_published(shared, recipe, published_weights, check
 def test_differences_need_an_alignment():
     with pytest.raises(ValueError, match="needs a propagation network"):
         FusionStep(Fusion(), None)
+    with pytest.raises(ValueError, match="weights of another one"):
+        FusionStep(Fusion(), Fusion())
     FusionStep(Fusion(FusionConfig(difference_aware=False)), None)
 
 

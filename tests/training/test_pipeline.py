@@ -131,6 +131,9 @@ def test_mistakes_are_named(tmp_path, videos):
         own.write_text(text)
         with pytest.raises(UserError, match=words):
             planned(str(own), tmp_path)
+    for places, words in [([], "source bl30k of stage stm/bl30k has no path"), (["bl31k=/x"], "did you mean bl30k")]:
+        with pytest.raises(UserError, match=words):
+            planned("mivos", tmp_path, data=places)
     # What the last step lacks is known before the first one begins.
     (tmp_path / "other").mkdir()
     arguments = ["pipeline", "--preset", "tiny", "--data", str(videos), "--data", f"davis={tmp_path / 'other'}"]

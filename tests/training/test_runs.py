@@ -92,12 +92,18 @@ def test_the_best_survives_an_interruption(judged, tiny, videos, tmp_path, monke
     assert files.sha256(folder.best) == files.sha256(judged[0].best)
 
 
-def test_validation_needs_annotated_videos(tiny, videos, tmp_path):
+def test_validation_needs_annotated_videos(tiny, videos, make_videos, tmp_path):
     path = f"validation_videos.path={videos}"
     with pytest.raises(UserError, match="no list 2017/val"):
         Trainer(tiny("stcn/bl30k", path), tmp_path, Processes(0, 1, CPU))
     with pytest.raises(UserError, match="for propagation networks"):
         load_stage("fusion/bl30k", [path])
+    root = make_videos(tmp_path / "empty", 1)
+    for mask in (root / "Annotations").rglob("00000.png"):
+        Image.fromarray(np.zeros_like(np.asarray(Image.open(mask)))).save(mask)
+    empty = f"validation_videos={{path: {root}, split: null, videos: 1, every: 1, short_side: null}}"
+    with pytest.raises(UserError, match="show no object at their start"):
+        Trainer(tiny("stcn/bl30k", empty), tmp_path / "run", Processes(0, 1, CPU))
 
 
 def test_runs_are_compared(judged, tiny, tmp_path):

@@ -108,9 +108,24 @@ def test_a_finished_run_is_left_alone(whole, short, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in whole.root.rglob("*.pt")}
 
 
-def test_other_numbers_need_another_folder(whole, tiny):
+def test_one_process_at_a_time(whole, short):
+    hold = "import fcntl, sys; file = open(sys.argv[1], 'wb'); fcntl.lockf(file, fcntl.LOCK_EX); print(); input()"
+    command = [sys.executable, "-c", hold, str(whole.root / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="another process trains in"):
+            train(short, whole.root)
+        other.communicate(b"\n")
+    train(short, whole.root)
+
+
+def test_other_numbers_need_another_folder(whole, tiny, videos, tmp_path):
     with pytest.raises(UserError, match="optimiser.learning_rate = 0.0005, not 0.1"):
         train(tiny("stcn/bl30k", *SHORT, "optimiser.learning_rate=0.1"), whole.root)
+    moved = tmp_path / "moved"
+    moved.symlink_to(videos)
+    with pytest.raises(UserError, match="holds a run on videos0, not on moved: .*by a link"):
+        train(load_stage("stcn/bl30k", SHORT, [str(moved)], "tiny"), whole.root)
     train(tiny("stcn/bl30k", *SHORT, "runtime.keep=5"), whole.root)
 
 
@@ -122,7 +137,7 @@ def test_a_damaged_state_is_named(short, tmp_path):
 
 
 def test_accumulated_steps_are_one_batch(tiny, tmp_path):
-    """Equal up to the rounding of sums: 1e-5 of a weight's largest value after two iterations."""
+    """Equal up to the rounding of sums: 1e-4 of a tensor's largest value after two iterations."""
     common = ["iterations=2", "batch=4", "optimiser.learning_rate=1e-5"]
     runs = [train(tiny("stcn/bl30k", *common, f"runtime.batch_per_step={n}"), tmp_path / str(n)) for n in (4, 1)]
     assert_close(*(weights(run.network) for run in runs), 1e-4)
@@ -165,14 +180,15 @@ def test_a_gradient_that_is_not_finite_is_no_step(tiny, tmp_path):
         run.run()
 
 
-def test_too_many_damaged_files_stop_the_run(make_videos, tmp_path):
+def test_too_many_damaged_files_stop_the_run(make_videos, tmp_path, caplog):
     root = make_videos(tmp_path / "data", 4)
     for name in ("a00001", "a00002"):
         for path in (root / "JPEGImages" / name).iterdir():
             path.write_bytes(b"no picture")
     overrides = [*SHORT, "iterations=8", "runtime.corrupt_files=1", "runtime.save_every=8"]
-    with pytest.warns(UserWarning, match="passed over"), pytest.raises(UserError, match="2 files are damaged"):
+    with pytest.raises(UserError, match="2 files are damaged"):
         train(load_stage("stcn/bl30k", overrides, [str(root)], "tiny"), tmp_path / "run")
+    assert caplog.text.count("passed over: ") == 2
     events = [r for r in RunFolder(tmp_path / "run").records() if r.get("event") == "damaged file"]
     assert len(events) == 2 and all("JPEGImages" in e["text"] for e in events)
 
@@ -183,6 +199,12 @@ def test_the_rate_grows_and_decays(tiny):
     )
     rates = [learning_rate(optimiser, iteration) for iteration in range(10)]
     np.testing.assert_allclose(rates, [0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(("capability", "chosen"), [((7, 5), None), ((8, 0), torch.bfloat16)])
+def test_bf16_is_for_gpus_that_have_it(monkeypatch, capability, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", torch.device("cuda")) == (chosen, False)
 
 
 def test_precision_and_device_are_checked():
@@ -212,7 +234,7 @@ def test_each_stage_begins_with_the_one_before(tiny, tmp_path, network):
         assert len([k for k in new if not k.startswith("sam_")]) == 1  # the widened stem
         if number == 0:
             second = train(stage, tmp_path / "bl30k", start)
-    assert np.isfinite(curve(second)[0][1])
+    assert np.isfinite(curve(second)[0][1]) and f"began with {first.network}" in second.card.read_text()
     with pytest.raises(UserError, match="do not fit|holds the network"):
         build_network(load_stage(f"{network}/bl30k"), first.network)
 
@@ -250,23 +272,35 @@ import torch
 from training.config import load_stage
 from training.data import mixture
 from training.distributed import processes
-from training.trainer import Order, Trainer
+from training.trainer import Order, Stopped, Trainer
 
 torch.set_num_threads(1)
 data, out, overrides = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
+begin = Order.__init__
 with processes("cpu") as group:
     for kind in ("right", "wrong"):
         Trainer(load_stage("stcn/bl30k", overrides, [data], "tiny"), out / kind, group).run()
-        begin = Order.__init__
         def without_rank(self, mixture, stage, first, rank, world):
             begin(self, mixture, stage, first, 0, world)
         Order.__init__ = without_rank
+    Order.__init__ = begin
+    stage = load_stage("stcn/bl30k", [*overrides, "runtime.log_every=3"], [data], "tiny")
+    stopped = Trainer(stage, out / "stopped", group)
+    stopped.stopping = True
+    stopped.corrupt = [f"file of {group.rank}"]
+    try:
+        stopped.run()
+    except Stopped:
+        again = Trainer(stage, out / "stopped", group)
+        again.corrupt = [f"file of {group.rank}"]
+        again.run()
 """
 
 
 def test_two_processes_are_one(videos, tmp_path):
     """After three iterations at the same batch, weights agree within 1e-4 of their largest value; those of two
-    processes that take the same samples do not."""
+    processes that take the same samples do not. Stopped between two records, they log what they would have logged,
+    and damaged files of either."""
     overrides = [
         "iterations=3",
         "batch=4",
@@ -286,6 +320,10 @@ def test_two_processes_are_one(videos, tmp_path):
     assert_close(weights(right.network), weights(alone.network), 1e-4)
     with pytest.raises(AssertionError):
         assert_close(weights(wrong.network), weights(alone.network), 1e-4)
+    stopped = RunFolder(tmp_path / "stopped")
+    ((iteration, loss, _),) = curve(stopped)
+    assert iteration == 3 and loss == pytest.approx(np.mean([loss for _, loss, _ in curve(right)]), rel=1e-6)
+    assert "file of 1" in [record.get("text") for record in stopped.records()]
 
 
 def test_trainer_module_says_what_it_needs(monkeypatch):

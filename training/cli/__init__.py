@@ -1,7 +1,4 @@
-"""The researcher's commands. Each does its work in another module; here are words and exit codes.
-
-Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
-"""
+"""The researcher's commands. Each does its work in another module; here are words and exit codes."""
 
 import logging
 import sys
@@ -11,7 +8,12 @@ import typer
 from bl30k_gen.errors import MISTAKE, run_door
 from training.cli import judging, learning, runs, using
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
+
+Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
+"""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
 for part in (learning, judging, using, runs):
     app.add_typer(part.app)
 

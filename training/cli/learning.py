@@ -70,7 +70,7 @@ def run(
 
     with _training(options.device) as group:
         if group.leads:
-            print(f"training into {folder} on {group.device}, {group.world} processes", flush=True)
+            print(f"training into {folder} on {group.world} x {group.device}", flush=True)
         Trainer(settings, folder, group, options.start).run()
 
 

@@ -1,7 +1,9 @@
 """Sources by weight, in a fixed order: sample number n of a run is the same on any number of workers and GPUs."""
 
 import hashlib
+import os
 import signal
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from copy import copy
@@ -196,10 +198,23 @@ def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch 
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread each. Ctrl-C reaches every process of a terminal; workers go on until the trainer ends them."""
+    """One thread. Signals reach all processes of a terminal or a job; workers go on until the trainer ends them."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(trainer: int) -> None:
+    """End this worker when the trainer sends SIGTERM, and not when Slurm sends it to every process of a job.
+
+    The trainer still has an iteration to finish then, and a worker that died would end it with an error.
+    """
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
+        pass
+    os._exit(0)
 
 
 def _open(name: str, source, stage: Stage) -> Images | Interactions | Videos | FusionSet:

@@ -187,7 +187,7 @@ def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
             log.warning("%s has no lists of splits; all its videos are used", store.path)
     if source.names is not None:
         if not Path(source.names).is_file():
-            raise UserError(f"list {source.names} does not exist", "give a text file with a video name a line")
+            raise UserError(f"list {source.names} is no file", "give a text file with a video name a line")
         wanted = read_image_set(Path(source.names))
         if unknown := sorted(set(wanted) - set(names)):
             raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "mend the list")
