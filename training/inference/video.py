@@ -54,7 +54,10 @@ class VideoFile:
     """A video file, decoded frame by frame from its beginning each time it is iterated over."""
 
     COMPLETE = 0.95
-    """Share of the frames that a file promises from which on it counts as whole: some formats only estimate them."""
+    """Share of the time that a file promises from which on it counts as whole.
+
+    Frames would not do: of a video whose rate varies their number is a guess in some formats.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -65,17 +68,21 @@ class VideoFile:
         import cv2  # here, because nothing else of inference needs it
 
         capture = cv2.VideoCapture(str(self.path))
-        promised, count = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        frame = 1 / rate if rate > 0 else 0.0  # seconds
+        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * frame
+        count, reached = 0, 0.0
         try:
             while (read := capture.read())[0]:
-                count += 1
+                count, reached = count + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + frame
                 yield np.ascontiguousarray(read[1][..., ::-1])
         finally:
             capture.release()
         if not count:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
-        if count < self.COMPLETE * promised:
-            raise UserError(f"{self.path} is damaged after {count} of {promised:.0f} frames", "get it anew")
+        if reached < self.COMPLETE * promised:
+            what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
+            raise UserError(what, "get it anew")
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
