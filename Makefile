@@ -65,6 +65,7 @@ demo: $(VENV)/.render
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Campaigns: long runs that `make test` leaves out.

@@ -283,9 +283,7 @@ def main() -> int:
     minutes = (time.monotonic() - begin) / 60
     took = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
     load = " ".join(f"{load:.0f}" for load in os.getloadavg())
-    text = PAGE.format(
-        command=command(), table=events_table(results), took=took, cores=os.cpu_count(), load=load
-    )
+    text = PAGE.format(command=command(), table=events_table(results), took=took, cores=os.cpu_count(), load=load)
     publish("\n".join([text, *(f"FAULT: {fault}" for fault in faults)]), arguments.results)
     return 1 if faults else 0
 

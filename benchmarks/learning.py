@@ -191,7 +191,8 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
 
 def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], picture: Path, page: Path) -> list[str]:
     def spread(values: list[float], sign: str = "") -> str:
-        return f"{np.mean(values):{sign}.3f} ({min(values):{sign}.3f} to {max(values):{sign}.3f})"
+        mean = f"{np.mean(values):{sign}.3f}"
+        return mean if len(values) == 1 else f"{mean} ({min(values):{sign}.3f} to {max(values):{sign}.3f})"
 
     rows = []
     for label in runs[0]:
@@ -201,8 +202,6 @@ def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], picture: Pat
     columns = ["", "J at distance 1", f"J at distances of {FAR} and more", "more than copying"]
     return [
         table(columns, rows),
-        "",
-        "Means over the seeds (the smallest to the largest).",
         "",
         f"![J against distance]({picture.relative_to(page.parent)})",
     ]
@@ -235,7 +234,7 @@ def main() -> None:
     lines = [
         f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with "
         f"models and backgrounds of their own. STCN of benchmarks/small.yaml, {arguments.iterations} iterations from "
-        f"nothing, {arguments.seeds} seeds.",
+        f"nothing; means over {arguments.seeds} seeds (the smallest to the largest).",
         "",
         "## Tracking",
         "",

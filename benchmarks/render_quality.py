@@ -92,8 +92,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("render_quality.md"), help="the report, Markdown")
     parser.add_argument("--work", type=Path, default=Path("out/render_quality"), help="pictures, references, times")
-    parser.add_argument("--try", dest="trials", action="append", default=[], metavar="'RECIPE KEY=VALUE ...'",
-                        help="one more setting: a shipped recipe or a YAML, with changes; repeatable")
+    parser.add_argument(
+        "--try",
+        dest="trials",
+        action="append",
+        default=[],
+        metavar="'RECIPE KEY=VALUE ...'",
+        help="one more setting: a shipped recipe or a YAML, with changes; repeatable",
+    )
     parser.add_argument("--only-trials", action="store_true", help="leave out bl30k_fast and bl30k_turbo")
     parser.add_argument("--models", help="folder of models (default: shared data if there is some, else builtin)")
     parser.add_argument("--textures", help="folder of textures")
@@ -298,20 +304,29 @@ def _report(
             return [getattr(still, field) / getattr(base[key], field) for key, still in stills.items()]
 
         cells = [_spread(share("seconds"), ".2f"), _spread(share("wall"), ".2f")]
-        cells += [_spread(against(f), "+.4f" if "ssim" in f else "+.2f")
-                  for f in ("whole", "objects", "ssim", "jpeg", "jpeg_objects", "jpeg_ssim")]
+        cells += [
+            _spread(against(f), "+.4f" if "ssim" in f else "+.2f")
+            for f in ("whole", "objects", "ssim", "jpeg", "jpeg_objects", "jpeg_ssim")
+        ]
         rows.append([name, *cells])
     seconds = []
     for name, stills in measured.items():
         values = stills.values()
         cells = [_spread([getattr(s, f) for s in values], ".2f") for f in ("seconds", "wall", "mask_seconds")]
         seconds.append([name, *cells, _spread([s.mask_seconds / s.seconds for s in values])])
-    absolute = [f"{label} {_spread([getattr(s, f) for s in base.values()], form)}" for label, f, form in (
-        ("PSNR of the whole frame", "whole", ".1f"), ("of object pixels", "objects", ".1f"),
-        ("SSIM", "ssim", ".4f"), ("stored as JPEG, PSNR", "jpeg", ".1f"),
-        ("of object pixels", "jpeg_objects", ".1f"), ("SSIM", "jpeg_ssim", ".4f"))]
+    absolute = [
+        f"{label} {_spread([getattr(s, f) for s in base.values()], form)}"
+        for label, f, form in (
+            ("PSNR of the whole frame", "whole", ".1f"),
+            ("of object pixels", "objects", ".1f"),
+            ("SSIM", "ssim", ".4f"),
+            ("stored as JPEG, PSNR", "jpeg", ".1f"),
+            ("of object pixels", "jpeg_objects", ".1f"),
+            ("SSIM", "jpeg_ssim", ".4f"),
+        )
+    ]
     loads = " to ".join(f"{one:.1f}" for one, *_ in load)
-    return "\n".join([
+    lines = [
         "# Time and quality of the renderer's settings",
         "",
         f"`{command()}`",
@@ -334,7 +349,8 @@ def _report(
         f"Building a scene of {specs[0].video.frames} frames: {_spread(built, '.1f')} s (wall). "
         f"Masks beside the rasteriser: {'; '.join(problems) or 'no problem found'}.",
         "",
-    ])
+    ]
+    return "\n".join(lines)
 
 
 def _spread(values: list[float], form: str = ".2f") -> str:

@@ -1,6 +1,8 @@
 """Contact sheets of the variants, for the documentation: a few frames along the full paths of a few videos.
 
     python -m benchmarks.variant_pictures --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
+
+Without names, of all of them.
 """
 
 import argparse

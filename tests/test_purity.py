@@ -24,9 +24,7 @@ def offences(source: str, allowed: frozenset[str] | set[str] = frozenset()) -> l
                 names += [alias.name for alias in node.names if alias.name in ("random", "urandom")]
         else:
             names = []
-        found += [
-            f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in banned | {"urandom"}
-        ]
+        found += [f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in banned | {"urandom"}]
         found += [f"line {node.lineno}: imports {n}" for n in names if n.startswith("numpy.random")]
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
             if ast.unparse(node.value) in ("np.random", "numpy.random") and node.attr not in ALLOWED_OF_NUMPY_RANDOM:

@@ -171,7 +171,9 @@ def test_what_credits_said_stays_when_the_assets_are_gone(dataset):
     report(dataset.root)
     listed = dataset.root / "credits.csv"
     assert "background,photos/a.jpg,,,unknown" in listed.read_text()
-    told = listed.read_text().replace("photos/a.jpg,,,unknown,,", "photos/a.jpg,A sea,'=Ann,CC-BY-4.0,x,https://x.org")
+    told = listed.read_text().replace(
+        "photos/a.jpg,,,unknown,,", "photos/a.jpg,A sea,'=Ann,CC-BY-4.0,x,https://x.org"
+    )
     listed.write_text(told)
     numbers = report(dataset.root)
     assert numbers["assets"]["background"]["licences"] == {"CC-BY-4.0": 1, "CC0-1.0": 1}

@@ -33,9 +33,15 @@ def test_annotated_frame_may_be_absent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"sequence": "x"}', '{"scribbles": [[{"path": [1, 2], "object_id": 1}]], "sequence": "x"}',
-             '{"scribbles": [[]], "sequence": "x", "annotated_frame": 7}',
-             '{"scribbles": [[]], "sequence": "x", "annotated_frame": 0.0}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"sequence": "x"}',
+        '{"scribbles": [[{"path": [1, 2], "object_id": 1}]], "sequence": "x"}',
+        '{"scribbles": [[]], "sequence": "x", "annotated_frame": 7}',
+        '{"scribbles": [[]], "sequence": "x", "annotated_frame": 0.0}',
+    ],
 )
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)

@@ -122,9 +122,7 @@ def test_a_row_is_measured_once(perfect, tmp_path, monkeypatch):
     ablate(one, perfect, tmp_path / "out")
     measured = []
     segment = measures.segment_dataset_video
-    monkeypatch.setattr(
-        measures, "segment_dataset_video", lambda *args: (measured.append(args[2]), segment(*args))
-    )
+    monkeypatch.setattr(measures, "segment_dataset_video", lambda *args: (measured.append(args[2]), segment(*args)))
     rows = [{"name": "the same by another name", "network": "stm"}]
     again = numbers(ablate(recipe(tmp_path / "two.yaml", rows=rows), perfect, tmp_path / "out"))
     assert again["the same by another name"][0] == 100.0 and not measured

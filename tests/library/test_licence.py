@@ -1,6 +1,5 @@
 """Names of licences, and which fit a requirement."""
 
-
 import pytest
 
 from bl30k_gen.errors import UserError

@@ -132,11 +132,7 @@ def test_the_camera_stays_in_its_blocks(scenes):
         points = np.array([getattr(spec.camera, name) for spec in scenes])
         assert np.all(points >= low) and np.all(points <= high)
         assert np.ptp(points, axis=(0, 1)).min() > 0.55
-    still = [
-        np.all(np.diff(getattr(spec.camera, name), axis=0) == 0, axis=1)
-        for spec in scenes
-        for name in blocks
-    ]
+    still = [np.all(np.diff(getattr(spec.camera, name), axis=0) == 0, axis=1) for spec in scenes for name in blocks]
     assert np.array_equal(still[::2], still[1::2]) and 0.05 < np.mean(still) < 0.2
     views = [spec.camera.field_of_view for spec in scenes]
     assert 0.7 <= min(views) < 0.71 and 0.79 < max(views) <= 0.8
@@ -299,9 +295,7 @@ def test_when_all_are_refused_the_key_and_reasons_are_named():
         sample(0, catalogue=fake_catalogue(textures=0))
 
 
-@pytest.mark.parametrize(
-    "recipe", sorted((ROOT / "render_configs").rglob("*.yaml")), ids=lambda path: str(path.name)
-)
+@pytest.mark.parametrize("recipe", sorted((ROOT / "render_configs").rglob("*.yaml")), ids=lambda path: str(path.name))
 def test_every_shipped_recipe_samples(recipe):
     config = load_config(recipe)
     spec = sample_scene(config, fake_catalogue(), fake_load, 0).spec

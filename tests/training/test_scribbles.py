@@ -101,6 +101,7 @@ def test_every_piece_is_scribbled_on_but_small_ones(numbers):
 
 def test_sizes_grow_with_the_crop(numbers):
     """A scribble on a region of a small crop lies as deep, in shares of the side, as on a large one."""
+
     def depth(size: int) -> float:
         wide = numbers.model_copy(update={"depth": (49, 49)})
         region = np.zeros((size, size), bool)

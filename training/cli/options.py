@@ -34,9 +34,9 @@ class TrainingOptions:
     preset: Annotated[str | None, typer.Option("--preset", help="Changes for any stage, e.g. tiny.")] = None
     device: Device = "auto"
     no_pretrained: Annotated[bool, typer.Option("--no-pretrained", help="Begin without ImageNet's weights.")] = False
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show configuration, data and cost; train nothing.")
-    ] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show configuration, data and cost; train nothing.")] = (
+        False
+    )
 
     @property
     def changes(self) -> list[str]:
@@ -49,19 +49,15 @@ class PropagationOptions:
     """How a propagation network is run: fields of ``training.inference.options.Options``, which checks them."""
 
     memory: Annotated[str | None, typer.Option("--memory", help="growing, bounded, or a mode of RDE's.")] = None
-    memory_every: Annotated[
-        int | None, typer.Option("--memory-every", help="Frames between memory frames.")
-    ] = None
+    memory_every: Annotated[int | None, typer.Option("--memory-every", help="Frames between memory frames.")] = None
     top_k: Annotated[
         int | None, typer.Option("--top-k", help="Memory positions that a pixel is read from; 0: all, by softmax.")
     ] = None
-    sigma: Annotated[
-        float | None, typer.Option("--sigma", help="Width of the reading's kernel, e.g. 5.6 or 7.")
-    ] = None
+    sigma: Annotated[float | None, typer.Option("--sigma", help="Width of the reading's kernel, e.g. 5.6 or 7.")] = (
+        None
+    )
     memory_budget: Annotated[int | None, typer.Option("--memory-budget", help="Bytes that memory may take.")] = None
-    short_side: Annotated[
-        int | None, typer.Option("--short-side", help="Pixels to work at, e.g. 480 or 600.")
-    ] = None
+    short_side: Annotated[int | None, typer.Option("--short-side", help="Pixels to work at, e.g. 480 or 600.")] = None
     scales: Annotated[
         list[float] | None, typer.Option("--scale", help="Average over sizes, factors of the above; repeatable.")
     ] = None

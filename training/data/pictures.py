@@ -113,9 +113,7 @@ def affine(
     ``matrix`` (2, 2) takes offsets from there to offsets in the picture. Outside is ``FILL``, or 0 for masks.
     """
     centre = np.array([picture.width / 2, picture.height / 2])
-    return Image.fromarray(
-        warp(np.asarray(picture), matrix, centre - matrix @ np.array(centre_out), size, resample)
-    )
+    return Image.fromarray(warp(np.asarray(picture), matrix, centre - matrix @ np.array(centre_out), size, resample))
 
 
 def warp(

@@ -166,9 +166,7 @@ class InteractiveBenchmark:
         return done
 
     def _is_last_on_frame(self, number: int) -> bool:
-        return (
-            self.new_frame_rounds is None or number == self.interactions or number + 1 in self.new_frame_rounds
-        )
+        return self.new_frame_rounds is None or number == self.interactions or number + 1 in self.new_frame_rounds
 
 
 def worst_frame(scores: np.ndarray, candidates: Iterable[int]) -> int:

@@ -163,15 +163,13 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, int], str]:
-    """"seen" or "unseen" for each (video, object) of YouTube-VOS.
+    """Whether it is "seen" or "unseen", for each (video, object) of YouTube-VOS.
 
     ``meta`` is the ``meta.json`` of the split that is scored, ``train_meta`` that of the training split, whose
     categories are the seen ones.
     """
     seen = {category for _, _, category in _categories(train_meta)}
-    return {
-        (video, label): "seen" if category in seen else "unseen" for video, label, category in _categories(meta)
-    }
+    return {(video, label): "seen" if category in seen else "unseen" for video, label, category in _categories(meta)}
 
 
 def statistics_in_percent(values: np.ndarray) -> Statistics:
@@ -332,9 +330,7 @@ def _score_video(root: Path, name: str, reader, protocol: Protocol):
     for row, label in enumerate(objects):
         if not frames[row]:
             notes.append(f"{name}: object {label} has no frame to score")
-    scored = [
-        (label, tuple(frames[row]), np.array(values[row])) for row, label in enumerate(objects) if frames[row]
-    ]
+    scored = [(label, tuple(frames[row]), np.array(values[row])) for row, label in enumerate(objects) if frames[row]]
     return scored, tuple(left_out), notes
 
 

@@ -34,7 +34,7 @@ def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Modu
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto", or a name that torch knows. Raises UserError if it is not there."""
+    """The device: "auto", or a name that torch knows. Raises UserError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
