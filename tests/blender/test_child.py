@@ -1,5 +1,6 @@
 """The child process: BlenderProc on the wheel, devices, memory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,14 +61,15 @@ os._exit(0)
 """
 
 
-def run(code, *arguments):
+def run(code, folder, *arguments):
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    environment = os.environ | {"TMPDIR": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
 
 
 def test_blenderproc_runs_on_the_wheel_and_leaves_python_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))  # without git, too, as in a container
-    done = run(ADAPTER)
+    done = run(ADAPTER, tmp_path)
     assert done.stdout.endswith("fine"), done.stderr
 
 
@@ -80,7 +82,7 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
     import numpy as np
 
     (tmp_path / "scene.json").write_text(sample(1).dumps())
-    done = run(CROSS_CHECK, tmp_path / "scene.json", tmp_path)
+    done = run(CROSS_CHECK, tmp_path, tmp_path / "scene.json", tmp_path)
     assert (tmp_path / "both.npz").exists(), done.stderr[-3000:]
     both = np.load(tmp_path / "both.npz")
     assert both["ours"].max() >= 3

@@ -311,7 +311,7 @@ def test_two_processes_are_one(videos, tmp_path):
     alone = train(load_stage("stcn/bl30k", overrides, [str(videos)], "tiny"), tmp_path / "alone")
     (tmp_path / "two.py").write_text(DISTRIBUTED)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
     command += [str(tmp_path / "two.py"), str(videos), str(tmp_path), *overrides]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
     assert done.returncode == 0, done.stderr[-3000:]
