@@ -10,7 +10,7 @@
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
-# make campaign-learning    a small network learns from renders (an hour and a half on one core)
+# make campaign-learning    a small network learns from renders (two hours and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #

@@ -211,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path, help="rendered videos, with lists train and val")
     parser.add_argument("--out", type=Path, default=Path("out/learning"), help="for runs and scores")
-    parser.add_argument("--iterations", type=int, default=1600, help="of the tracking networks")
+    parser.add_argument("--iterations", type=int, default=3200, help="of the tracking networks")
     parser.add_argument("--fusion-iterations", type=int, default=1200)
     parser.add_argument("--samples", type=int, default=200, help="on which fusion is judged")
     parser.add_argument("--seeds", type=int, default=2, help="of the tracking networks")
