@@ -1,6 +1,7 @@
 """Sources by weight, in a fixed order: sample number n of a run is the same on any number of workers and GPUs."""
 
 import hashlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -204,7 +205,7 @@ def _begin_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_with, args=(multiprocessing.parent_process().pid,), daemon=True).start()
 
 
 def _end_with(trainer: int) -> None:
