@@ -24,7 +24,7 @@ import torch
 from benchmarks.page import load, table
 from benchmarks.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
 from training.evaluation.semi_supervised import Results
-from training.inference.evaluate import evaluate_semi_supervised
+from training.experiments.evaluate import evaluate_semi_supervised
 
 SHORT_SIDE = 240
 ARMS = ("static", "static > renders", "static > real", "static > renders > real")

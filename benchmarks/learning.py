@@ -27,14 +27,15 @@ from bl30k_gen.seeding import rng
 from models import checkpoint
 from models.aggregate import object_logits
 from models.fusion import blend
-from training.config import Stage, load_stage
 from training.data.mixture import Draw, Mixture
+from training.data.sample import FusionBatch
 from training.evaluation.semi_supervised import Results
-from training.fusion import FusionBatch, FusionStep
-from training.fusion_data import make_fusion_data
-from training.inference.evaluate import evaluate_semi_supervised
-from training.losses import overlap
-from training.run_folder import network_file
+from training.experiments.evaluate import evaluate_semi_supervised
+from training.pipeline.fusion_data import make_fusion_data
+from training.runs.folder import network_file
+from training.schema.stage import Stage, load_stage
+from training.tasks.fusion import FusionStep
+from training.tasks.losses import overlap
 
 FAR = 10
 """Frames between the given mask and the scored one, from which on the margin is asked for."""

@@ -33,8 +33,8 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from models.backbone import MEAN, STD
-from training.config import Stage, load_stage
 from training.data.mixture import Mixture, Order, loader
+from training.schema.stage import Stage, load_stage
 
 BATCH = 8
 USUAL = "usual folder loader"

@@ -17,11 +17,11 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
 from models.backbone import widen_stem
-from training.config import Stage, load_stage
 from training.data.mixture import Mixture, Order, loader
-from training.distributed import processes
-from training.network import build_network, build_step
-from training.trainer import Trainer
+from training.engine.distributed import processes
+from training.engine.trainer import Trainer
+from training.schema.stage import Stage, load_stage
+from training.tasks.network import build_network, build_step
 
 PRESET = Path(__file__).with_name("small.yaml")
 

@@ -19,13 +19,13 @@ from benchmarks.small import calibrated, shrink, small_stage, train, write_page
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
-from training.config import Stage, load_stage
-from training.evaluation.bench import Bench
-from training.evaluation.table_recipe import load_table
-from training.evaluation.tables import ablate
-from training.fusion_data import make_fusion_data
-from training.recipes import changes_of, load_recipe
-from training.shelf import TABLES
+from training.experiments.bench import Bench
+from training.experiments.tables import ablate
+from training.pipeline.fusion_data import make_fusion_data
+from training.schema.lookup import TABLES
+from training.schema.recipe import changes_of, load_recipe
+from training.schema.stage import Stage, load_stage
+from training.schema.table import load_table
 
 SHORT_SIDE, CROP = 112, 96
 RECIPES = {

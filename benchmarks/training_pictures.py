@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
-from training import pictures
-from training.config import Stage, load_stage
 from training.data.mixture import Draw, Mixture
+from training.engine import visualisation
+from training.schema.stage import Stage, load_stage
 
 WIDTH = 1200
 HIDE = "augmentation.hide_and_seek={cells: 24, chance: [0.1, 0.5]}"
@@ -38,7 +38,7 @@ def sheet(stage: Stage, count: int, columns: int) -> np.ndarray:
     mixture = Mixture(stage)
     items = np.linspace(0, len(mixture.sources[0]) - 1, count).round().astype(int).tolist()
     batch = mixture.collate([mixture[Draw(0, number, 0, item, 1)] for number, item in enumerate(items)])
-    rows = np.split(pictures.show(batch.to(torch.device("cpu")), rows=count), count)
+    rows = np.split(visualisation.show(batch.to(torch.device("cpu")), rows=count), count)
     return np.concatenate([np.concatenate(rows[i : i + columns], 1) for i in range(0, count, columns)])
 
 

@@ -97,7 +97,7 @@ def test_rooms_import_only_what_they_may():
         ("bl30k_gen.blender.build", "from bl30k_gen.cluster.worker import stage"),
         ("models.stm", "import scipy"),
         ("models.stm", "from bl30k_gen.errors import UserError"),
-        ("training.trainer", "from bl30k_gen.config import load_config"),
+        ("training.engine.trainer", "from bl30k_gen.config import load_config"),
     ],
 )
 def test_the_search_finds_it(module, source):

@@ -12,13 +12,12 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.clicks import ClickConfig, ClickNetwork
 from models.s2m import S2M, S2MConfig
-from training.evaluation import bench as bench_module
-from training.evaluation import components, measures
-from training.evaluation.bench import Bench
-from training.evaluation.table_recipe import load_table
-from training.evaluation.tables import ablate
+from training.experiments import components, measures
+from training.experiments.bench import Bench
+from training.experiments.tables import ablate
 from training.inference.segment import checked_options
-from training.shelf import TABLES
+from training.schema.lookup import TABLES
+from training.schema.table import load_table
 
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
 

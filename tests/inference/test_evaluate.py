@@ -12,11 +12,13 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
 from training.evaluation.session_log import read_session
-from training.inference import evaluate, script, segment
-from training.inference.evaluate import evaluate_interactive, evaluate_semi_supervised
-from training.inference.script import interact, read_script, run_script
+from training.experiments import evaluate
+from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
+from training.inference import segment
 from training.inference.segment import segment_frames
-from training.inference.session import InteractiveSession
+from training.interactive import script
+from training.interactive.script import interact, read_script, run_script
+from training.interactive.session import InteractiveSession
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from bl30k_gen.errors import UserError
 from models.fusion import FusionConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
-from training.inference import interaction
-from training.inference import session as session_module
 from training.inference.options import Options, published_options
-from training.inference.session import InteractiveSession
-from training.inference.state import State
+from training.interactive import interaction
+from training.interactive import session as session_module
+from training.interactive.session import InteractiveSession
+from training.interactive.state import State
 
 EVERY = Options(memory_every=2, previous=True)
 

@@ -7,7 +7,7 @@ import torch
 from models.memory import Reading
 from training.inference.options import published_options
 from training.inference.propagate import Propagator
-from training.inference.session import InteractiveSession
+from training.interactive.session import InteractiveSession
 
 SIZE = (90, 150)
 

@@ -11,7 +11,7 @@ import torch
 
 from bl30k_gen.dataset import files, masks
 from models import checkpoint
-from training.config import load_stage
+from training.schema.stage import load_stage
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks import experiment, learning, small, train_step
 from bl30k_gen.dataset.reader import open_dataset
-from training.network import build_step
+from training.tasks.network import build_step
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from bl30k_gen.errors import DiskFull, UserError
 from models import checkpoint
 from training.cli import app, main
-from training.run_folder import RunFolder
-from training.shelf import STAGES
+from training.runs.folder import RunFolder
+from training.schema.lookup import STAGES
 
 ROOT = Path(__file__).parents[2]
 FEW = ["--preset", "tiny", "--device", "cpu", "--set", "iterations=2", "--set", "batch=1"]
@@ -134,7 +134,7 @@ def test_the_door_says_a_mistake_in_one_line():
 def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it fails
     monkeypatch.setattr(sys, "argv", ["train.py", "compare", str(tmp_path), "--out", str(tmp_path)])
-    monkeypatch.setattr("training.compare.compare", lambda runs, out: __import__("matplotlib"))
+    monkeypatch.setattr("training.runs.compare.compare", lambda runs, out: __import__("matplotlib"))
     with pytest.raises(SystemExit) as ended:
         main()
     said = capsys.readouterr().err

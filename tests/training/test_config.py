@@ -3,9 +3,9 @@ import yaml
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import flatten
-from training.config import Stage, load_stage
-from training.recipes import load_recipe
-from training.shelf import STAGES
+from training.schema.lookup import STAGES
+from training.schema.recipe import load_recipe
+from training.schema.stage import Stage, load_stage
 
 
 @pytest.mark.parametrize("name", STAGES.names())

@@ -12,14 +12,14 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.config import load_stage
 from training.data import pictures, sampling
 from training.data.images import find_pairs
 from training.data.mixture import Draw, Mixture, Order, largest_distance, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
-from training.data.settings import Curriculum, FrameChange, Jitter, Warp
 from training.data.videos import Geometry
+from training.schema.data import Curriculum, FrameChange, Jitter, Warp
+from training.schema.stage import load_stage
 
 STILL = [
     "augmentation.sequence={flip: 0, scale: null, crop_ratio: [1, 1], jitter: {brightness: 0, contrast: 0, "

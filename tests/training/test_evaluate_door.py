@@ -15,7 +15,7 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from training import cli
-from training.inference import evaluate
+from training.experiments import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
@@ -55,8 +55,9 @@ def test_flags_become_options(monkeypatch, tmp_path):
     """All commands that run a network know the same flags."""
     from typer.testing import CliRunner
 
-    from training.evaluation import tables
-    from training.inference import script, segment
+    from training.experiments import tables
+    from training.inference import segment
+    from training.interactive import script
 
     got = []
     take = lambda *args, **options: got.append(options)  # noqa: E731

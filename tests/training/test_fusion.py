@@ -12,18 +12,20 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.fusion import Fusion, FusionConfig
-from training import fusion_data, pictures
 from training.cli import app
-from training.config import load_stage
 from training.data.fusion import View, open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
 from training.data.pictures import FILL, recolour_pixels
-from training.distributed import Processes
-from training.fusion import FusionBatch, FusionStep
-from training.losses import kept_share
-from training.network import build_network
-from training.run_folder import RunFolder
-from training.trainer import Trainer
+from training.data.sample import FusionBatch
+from training.engine import visualisation
+from training.engine.distributed import Processes
+from training.engine.trainer import Trainer
+from training.pipeline import fusion_data
+from training.runs.folder import RunFolder
+from training.schema.stage import load_stage
+from training.tasks.fusion import FusionStep
+from training.tasks.losses import kept_share
+from training.tasks.network import build_network
 
 
 def test_fusion_is_trained_as_published(shared, recipe, published_weights, check_gradients):
@@ -170,8 +172,8 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
 def test_pictures_show_what_is_fused(fusion_set):
     mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
-    assert pictures.show(batch).shape == (2 * 64, 5 * 64, 3)
-    assert pictures.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
+    assert visualisation.show(batch).shape == (2 * 64, 5 * 64, 3)
+    assert visualisation.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
 
 
 def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from models import checkpoint
-from training.config import load_stage
 from training.data.sample import Batch
-from training.forward import TrainingStep, masks_of, run
-from training.losses import bootstrapped_cross_entropy, divergence, kept_share, overlap
+from training.schema.stage import load_stage
+from training.tasks.losses import bootstrapped_cross_entropy, divergence, kept_share, overlap
+from training.tasks.propagation import TrainingStep, masks_of, run
 
 
 def test_the_kept_share_and_the_loss_are_the_published_ones(shared):

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from bl30k_gen.errors import UserError
-from training.config import load_stage
 from training.data.lvis import Runs, draw, expand
 from training.data.mixture import Draw, Mixture
+from training.schema.stage import load_stage
 
 # A mask of 4 x 5 pixels (height x width) with the rows 1 and 2 of the columns 1 to 3 set, in each of the three forms.
 # The compressed one is what COCO's own tools write.

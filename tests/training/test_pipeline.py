@@ -14,13 +14,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bl30k_gen.errors import UserError
-from training import dry_run
 from training.cli import app
-from training.config import load_stage
-from training.pipeline import plan
-from training.recipes import load_recipe
-from training.shelf import RECIPES
-from training.work import FusionSetWork, Judging, Training
+from training.engine import dry_run
+from training.pipeline.plan import plan
+from training.pipeline.steps import FusionSetWork, Judging, Training
+from training.schema.lookup import RECIPES
+from training.schema.recipe import load_recipe
+from training.schema.stage import load_stage
 
 ROOT = Path(__file__).parents[2]
 WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]

@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training import trainer as trainer_module
 from training.cli import app
-from training.compare import compare, read_runs, smooth
-from training.config import load_stage
-from training.distributed import Processes
+from training.engine import trainer as trainer_module
+from training.engine.distributed import Processes
+from training.engine.export import export
+from training.engine.trainer import Trainer
+from training.engine.validation import Validation
 from training.evaluation.semi_supervised import score_folders
-from training.export import export
-from training.inference.evaluate import evaluate_semi_supervised
-from training.run_folder import RunFolder, read_state
-from training.trainer import Trainer
-from training.validation import Validation
+from training.experiments.evaluate import evaluate_semi_supervised
+from training.runs.compare import compare, read_runs, smooth
+from training.runs.folder import RunFolder, read_state
+from training.schema.stage import load_stage
 
 CPU = torch.device("cpu")
 SHORT = ["iterations=4", "batch=1", "runtime.save_every=2", "runtime.log_every=1"]

@@ -10,17 +10,18 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
-from training import pictures
-from training.config import load_stage
 from training.data.mixture import Draw, Mixture, Order
-from training.distributed import Processes
-from training.inference.interaction import scribble
+from training.data.sample import S2MBatch
+from training.engine import visualisation
+from training.engine.distributed import Processes
+from training.engine.trainer import Trainer
 from training.inference.load import load_network
-from training.losses import bootstrapped_cross_entropy
-from training.network import build_network, build_step, learn_batchnorm
-from training.run_folder import RunFolder
-from training.s2m import S2MBatch, S2MStep
-from training.trainer import Trainer
+from training.interactive.interaction import scribble
+from training.runs.folder import RunFolder
+from training.schema.stage import load_stage
+from training.tasks.losses import bootstrapped_cross_entropy
+from training.tasks.network import build_network, build_step, learn_batchnorm
+from training.tasks.s2m import S2MStep
 
 CPU = torch.device("cpu")
 SHORT = ["iterations=3", "batch=2", "runtime.save_every=2", "runtime.log_every=1", "runtime.picture_every=2"]
@@ -184,7 +185,7 @@ def test_samples_are_shown(short):
     mixture = Mixture(short)
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(CPU)
     batch.positive[0, 0, 5], batch.negative[0] = 1, 0
-    plain, told = pictures.show(batch), pictures.show(batch, batch.true)
+    plain, told = visualisation.show(batch), visualisation.show(batch, batch.true)
     assert plain.shape == (2 * 64, 2 * 64, 3) and told.shape == (2 * 64, 3 * 64, 3)
     assert (plain[5, :64] == (60, 255, 60)).all() and not (plain[5, 64:] == (60, 255, 60)).all()
 

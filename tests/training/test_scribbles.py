@@ -3,9 +3,9 @@ import pytest
 from scipy.ndimage import label
 
 from bl30k_gen.seeding import rng
-from training.config import load_stage
 from training.data.perturb import dilate, erode, erode_in_places, perturb
 from training.data.scribbles import Scribbler
+from training.schema.stage import load_stage
 
 SIZE = 160
 

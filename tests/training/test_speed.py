@@ -6,15 +6,17 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training import dry_run, speed
-from training.config import load_stage
 from training.data.mixture import Draw, Mixture
-from training.distributed import Processes
-from training.forward import TrainingStep
-from training.fusion import FusionBatch, FusionStep
-from training.network import build_network, freeze_batchnorm
-from training.run_folder import RunFolder
-from training.trainer import Trainer
+from training.data.sample import FusionBatch
+from training.engine import dry_run
+from training.engine.distributed import Processes
+from training.engine.trainer import Trainer
+from training.runs.folder import RunFolder
+from training.schema.stage import load_stage
+from training.tasks import speed
+from training.tasks.fusion import FusionStep
+from training.tasks.network import build_network, freeze_batchnorm
+from training.tasks.propagation import TrainingStep
 
 CPU = torch.device("cpu")
 OPTIONS = ["channels_last", "checkpointing", "compile"]

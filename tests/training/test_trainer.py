@@ -12,15 +12,15 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training import trainer as trainer_module
-from training.config import load_stage
 from training.data.mixture import Mixture, Order
 from training.data.sample import Batch
-from training.distributed import Processes, processes
-from training.forward import TrainingStep
-from training.network import build_network, freeze_batchnorm
-from training.run_folder import RunFolder, read_state
-from training.trainer import Stopped, Trainer, choose_precision, learning_rate
+from training.engine import trainer as trainer_module
+from training.engine.distributed import Processes, processes
+from training.engine.trainer import Stopped, Trainer, choose_precision, learning_rate
+from training.runs.folder import RunFolder, read_state
+from training.schema.stage import load_stage
+from training.tasks.network import build_network, freeze_batchnorm
+from training.tasks.propagation import TrainingStep
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -269,10 +269,10 @@ DISTRIBUTED = """
 import sys
 from pathlib import Path
 import torch
-from training.config import load_stage
+from training.schema.stage import load_stage
 from training.data import mixture
-from training.distributed import processes
-from training.trainer import Order, Stopped, Trainer
+from training.engine.distributed import processes
+from training.engine.trainer import Order, Stopped, Trainer
 
 torch.set_num_threads(1)
 data, out, overrides = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
