@@ -20,8 +20,9 @@ from typing import Any
 
 from benchmarks.page import ROOT, machine, parser_of, processor_seconds, publish, table
 from bl30k_gen.config import load_config
-from bl30k_gen.library import index, shapenet
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue import index
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.formats.source import MESH
 from bl30k_gen.scene.sampler import split_assets
 
 SIZES = (1000, 2000, 5000)
@@ -50,7 +51,7 @@ def copies(models: list[Path], count: int, root: Path) -> int:
 
 def tiny(root: Path) -> None:
     for number in range(WHOLE):
-        mesh = root / f"{10000000 + number % 55:08d}/{number:06d}" / shapenet.MESH
+        mesh = root / f"{10000000 + number % 55:08d}/{number:06d}" / MESH
         mesh.parent.mkdir(parents=True)
         mesh.write_text(TINY.format(number))
 
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True, help="A new folder; deleted at the end.")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    models = sorted(p for p in arguments.models.glob(f"*/*/{shapenet.MESH}"))
+    models = sorted(p for p in arguments.models.glob(f"*/*/{MESH}"))
     rows = []
     try:
         for count in SIZES:

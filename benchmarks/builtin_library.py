@@ -22,17 +22,17 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.page import ROOT, machine, publish, table
-from bl30k_gen.cluster.child import BlenderChild
-from bl30k_gen.cluster.dataset import sampler
-from bl30k_gen.cluster.worker import stage
+from bl30k_gen import builtin
 from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import procedural
 from bl30k_gen.library.asset import Model, Picture
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import load_asset
+from bl30k_gen.render.child import BlenderChild
+from bl30k_gen.render.dataset import sampler
+from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import parse_spec
 
 PINS = ROOT / "tests/library/builtin_pins.json"
@@ -120,16 +120,16 @@ def write_pins() -> None:
     """Describe everything. Raises UserError if something changed and ``VERSION`` did not."""
     old = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
     assets = {}
-    for kind in procedural.FAMILIES:
-        for family, variant in procedural.names(kind):
+    for kind in builtin.FAMILIES:
+        for family, variant in builtin.names(kind):
             name = f"{kind}/{family}/{variant}"
             asset = load(kind, family, int(variant))
             assets[name] = describe(asset)
             changed = name in old["assets"] and not is_as_pinned(asset, old["assets"][name])
-            if changed and old["version"] == procedural.VERSION:
-                raise UserError(f"{name} has changed", "raise VERSION in bl30k_gen/library/procedural/__init__.py")
+            if changed and old["version"] == builtin.VERSION:
+                raise UserError(f"{name} has changed", "raise VERSION in bl30k_gen/builtin/__init__.py")
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in assets.items())
-    write_atomically(PINS, f'{{"version": {procedural.VERSION}, "assets": {{\n{lines}\n}}}}\n')
+    write_atomically(PINS, f'{{"version": {builtin.VERSION}, "assets": {{\n{lines}\n}}}}\n')
 
 
 # --- Sheets -----------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
     config = load_config(ROOT / "render_configs/demo.yaml", [video, "render.samples=48"])
     catalogue = open_catalogue(config.assets)
     base = sampler(config, catalogue)("a00000").spec.to_json()
-    pictures, places = [], sorted(procedural.FAMILIES["background"])
+    pictures, places = [], sorted(builtin.FAMILIES["background"])
     child = BlenderChild("cpu", 1, timeout=300.0)
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
@@ -153,7 +153,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
                 "objects": [
                     base["objects"][0]
                     | {
-                        "model": {"id": family, "path": path, "sha256": procedural.find(path, "model")[1]},
+                        "model": {"id": family, "path": path, "sha256": builtin.find(path, "model")[1]},
                         "texture": None,
                         "location": [[0.0, 0.0, 0.0]] * 2,
                         "rotation": [[0.0, 0.0, 0.55]] * 2,
@@ -166,7 +166,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
                 ],
                 "ambient": 0.5,
                 "backdrop": {
-                    "image": {"id": place, "path": place, "sha256": procedural.find(place, "background")[1]},
+                    "image": {"id": place, "path": place, "sha256": builtin.find(place, "background")[1]},
                     "centre": [0.0, 3.0, -0.9],
                     "width": 4.6,
                     "height": 3.45,
@@ -186,7 +186,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
 def sheet(kind: str) -> np.ndarray:
     """(H, W, 3) one tile with its name for each family of a kind."""
     width, height, columns = TILES[kind]
-    families = sorted(procedural.FAMILIES[kind])
+    families = sorted(builtin.FAMILIES[kind])
     if kind == "model":
         pictures = render_shapes(families, (2 * width, 2 * height))
     else:
@@ -205,7 +205,7 @@ def sheet(kind: str) -> np.ndarray:
 
 
 def report(variants: int) -> str:
-    families = sorted(procedural.FAMILIES["model"])
+    families = sorted(builtin.FAMILIES["model"])
     pairs = likenesses(families, variants)
     values = np.array(list(pairs.values()))
     below = (values < ALIKE).mean()
@@ -217,11 +217,11 @@ def report(variants: int) -> str:
         "",
     ]
     kinds = []
-    for kind, of_kind in procedural.FAMILIES.items():
+    for kind, of_kind in builtin.FAMILIES.items():
         spent = {family: _seconds(kind, family) for family in of_kind}
         slowest = max(spent, key=spent.get)
         mean = np.mean(list(spent.values()))
-        numbers = str(len(of_kind)), str(procedural.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
+        numbers = str(len(of_kind)), str(builtin.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
         kinds.append([kind, *numbers])
     alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.get)[:-11:-1]]
     lines += [
@@ -239,7 +239,7 @@ def report(variants: int) -> str:
 
 
 def _seconds(kind: str, family: str) -> float:
-    make = procedural.find(f"builtin:{kind}/{family}/00", kind)[0]
+    make = builtin.find(f"builtin:{kind}/{family}/00", kind)[0]
     begin = time.process_time()
     make()
     return time.process_time() - begin

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, publish, table
-from bl30k_gen.cluster.estimate import BLOCK
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.pack import SUFFIX, pack
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.render.tools.estimate import BLOCK
 
 SMALL = "video={frames: 12, width: 256, height: 160}"
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.page import ROOT, command, parser_of, publish, table
-from bl30k_gen.cluster.journal import run_entries
 from bl30k_gen.dataset.layout import Layout, list_visible
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
+from bl30k_gen.render.output.journal import run_entries
 from bl30k_gen.seeding import rng
 
 RECIPE = [

@@ -20,9 +20,9 @@ import numpy as np
 
 from benchmarks.page import command, parser_of, publish, table
 from bl30k_gen.config import Limits
-from bl30k_gen.library.folder import SUFFIXES
-from bl30k_gen.library.inspector import Bounds, Inspector
-from bl30k_gen.library.measure import measure
+from bl30k_gen.library.catalogue.folder import SUFFIXES
+from bl30k_gen.library.catalogue.measure import measure
+from bl30k_gen.library.checking.inspector import Bounds, Inspector
 from bl30k_gen.seeding import rng
 
 LIMITS = Limits(max_faces=100_000, max_image_side=512, max_megapixels=4)
@@ -218,7 +218,7 @@ def _kind(name: str) -> str:
 
 def child() -> None:
     """``assets check``'s process, with an eye on every file that it opens once it has read its first line."""
-    from bl30k_gen.library import health
+    from bl30k_gen.library.checking import health
 
     health.load_asset(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
     inside = os.path.realpath(os.environ[INSIDE])

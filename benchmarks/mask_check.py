@@ -14,12 +14,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.page import ROOT, command, machine, parser_of, publish
-from bl30k_gen.cluster import dataset
-from bl30k_gen.cluster.worker import Execution, Supervisor, cached_asset
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render import dataset
+from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import parse_spec

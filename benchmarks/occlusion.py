@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.page import ROOT, command, machine, parser_of, publish, table
-from bl30k_gen.cluster.dataset import sampler
-from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.raster import visibility
 
 RECIPES = ROOT / "render_configs"

@@ -21,9 +21,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.page import ROOT, command, load, machine, parser_of, publish, spread, table
-from bl30k_gen.cluster.journal import run_entries
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.render.output.journal import run_entries
 
 HEAD = ("workers x threads", "wall, s", "frames/s", "x", "frames/s, warm", "x", "warm video / its frames")
 WAYS = ((1, 1), (1, 2), (2, 1))  # workers, threads of each

@@ -29,12 +29,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.page import ROOT, command, machine, table
-from bl30k_gen.cluster.dataset import sampler
-from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec

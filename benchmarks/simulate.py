@@ -27,15 +27,16 @@ import numpy as np
 
 from benchmarks import operations, virtual_task
 from benchmarks.virtual_cluster import Cluster, Faults
-from bl30k_gen.cluster import dataset, prune, slurm
-from bl30k_gen.cluster.journal import run_entries
-from bl30k_gen.cluster.lease import Leases
+from bl30k_gen.cluster import prune, slurm
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.layout import MASK, Layout, frame_name, list_visible
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render import dataset
+from bl30k_gen.render.output.journal import run_entries
+from bl30k_gen.render.output.lease import Leases
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.seeding import rng
 

@@ -19,7 +19,6 @@ import numpy as np
 
 from benchmarks import page
 from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, spread, table
-from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset import files, masks
 from bl30k_gen.dataset.layout import FRAME_FOLDERS, MASK, RGB, Layout, frame_name, publish, write_image_sets
@@ -27,7 +26,8 @@ from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng

@@ -33,11 +33,13 @@ from typer.main import get_command
 
 from benchmarks.virtual_cluster import Node, Task
 from bl30k_gen import cli
-from bl30k_gen.cluster import dataset, journal, lease, process, shard_store, store, worker
-from bl30k_gen.cluster.child import ChildDied, Event
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.errors import UserError
+from bl30k_gen.render import dataset, process
+from bl30k_gen.render import supervisor as worker
+from bl30k_gen.render.child import ChildDied, Event
+from bl30k_gen.render.output import journal, lease, shard_store, store
 from bl30k_gen.scene.sampler import SampledScene, split_of, video_index
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.cluster import process
-from bl30k_gen.cluster.store import open_store
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset import files, layout, masks, metadata
+from bl30k_gen.render import process
+from bl30k_gen.render.output.store import open_store
 from bl30k_gen.scene.spec import parse_spec
 
 ROOT = Path(__file__).parents[1]

@@ -94,7 +94,7 @@ def test_rooms_import_only_what_they_may():
         ("bl30k_gen.config", "from training import trainer"),
         ("bl30k_gen.scene.spec", "from bl30k_gen import blender"),
         ("bl30k_gen.library.load", "import bpy"),
-        ("bl30k_gen.blender.build", "from bl30k_gen.cluster.worker import stage"),
+        ("bl30k_gen.blender.build", "from bl30k_gen.render.supervisor import stage"),
         ("models.stm", "import scipy"),
         ("models.stm", "from bl30k_gen.errors import UserError"),
         ("training.engine.trainer", "from bl30k_gen.config import load_config"),

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library import gather
-from bl30k_gen.library.gather import Wishes
-from bl30k_gen.library.providers import AddressList
+from bl30k_gen.library.fetch import gather
+from bl30k_gen.library.fetch.gather import Wishes
+from bl30k_gen.library.fetch.providers import AddressList
 from bl30k_gen.seeding import rng
 
 FAST = {"per_second": 500.0, "back_off": 0.02, "timeout": 5.0, "deadline": 10.0}

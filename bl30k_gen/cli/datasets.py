@@ -59,7 +59,7 @@ def verify(
     if not as_json:
         print(report.table(), flush=True)
     if repair and not ok:
-        from bl30k_gen.cluster import repair as repairing
+        from bl30k_gen.render.tools import repair as repairing
 
         done = repairing.repair(dataset, report)
         answer, ok = answer | {"repair": done.to_json()}, done.ok
@@ -116,7 +116,7 @@ def report(
     from bl30k_gen.dataset import report
     from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.reader import open_dataset
-    from bl30k_gen.library import credits
+    from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()

@@ -22,7 +22,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 
 if TYPE_CHECKING:
-    from bl30k_gen.library.credits import Used
+    from bl30k_gen.library.catalogue.credits import Used
 
 PAGE = "report.html"
 _TEMPLATE = "report_page.html"

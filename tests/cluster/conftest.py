@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bl30k_gen.cluster import dataset
-from bl30k_gen.cluster.child import Event
-from bl30k_gen.cluster.worker import Execution, Supervisor
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render import dataset
+from bl30k_gen.render.child import Event
+from bl30k_gen.render.supervisor import Execution, Supervisor
 
 
 def config_from(flags: list[str]) -> Config:

@@ -8,17 +8,18 @@ import pytest
 import trimesh
 from PIL import Image
 
-from bl30k_gen.cluster import adding, turntable
-from bl30k_gen.cluster.child import BlenderChild, ChildDied
-from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.files import sha256_bytes
 from bl30k_gen.library.asset import AssetRefused
-from bl30k_gen.library.catalogue import open_catalogue
-from bl30k_gen.library.index import Health
-from bl30k_gen.library.inspector import Bounds, Inspector
-from bl30k_gen.library.licence import Credit
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.index import Health
+from bl30k_gen.library.catalogue.licence import Credit
+from bl30k_gen.library.checking.inspector import Bounds, Inspector
 from bl30k_gen.library.load import load_asset
+from bl30k_gen.render.child import BlenderChild, ChildDied
+from bl30k_gen.render.dataset import sampler
+from bl30k_gen.render.tools import add_asset as adding
+from bl30k_gen.render.tools import turntable
 
 RECIPE = "render_configs/demo.yaml"
 LIMITS = load_config(RECIPE).assets.limits

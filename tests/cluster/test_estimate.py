@@ -5,9 +5,9 @@ import statistics
 
 import pytest
 
-from bl30k_gen.cluster.estimate import LEAST_SCENES, interval, spread, timed_frames
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.render.tools.estimate import LEAST_SCENES, interval, spread, timed_frames
 from bl30k_gen.seeding import rng
 
 

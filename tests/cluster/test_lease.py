@@ -12,8 +12,6 @@ import time
 
 import pytest
 
-from bl30k_gen.cluster import process
-from bl30k_gen.cluster.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
 from bl30k_gen.dataset.layout import (
     FRAME_FOLDERS,
     Layout,
@@ -23,6 +21,8 @@ from bl30k_gen.dataset.layout import (
     publish,
 )  # fmt: skip
 from bl30k_gen.errors import UserError
+from bl30k_gen.render import process
+from bl30k_gen.render.output.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
 
 TIMEOUT = 60.0
 ELSEWHERE = "othernode.17.4711.0000abcd.{}"  # the name of a process of which nothing is known

@@ -13,11 +13,11 @@ from benchmarks.corruption import (
     stale_list,
     swapped_masks,
 )  # fmt: skip
-from bl30k_gen.cluster.repair import repair
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.errors import UserError
+from bl30k_gen.render.tools.repair import repair
 
 
 def videos_of(root):
@@ -58,7 +58,7 @@ def no_rendering(monkeypatch):
             asked.extend(names)
             return self
 
-    monkeypatch.setattr("bl30k_gen.cluster.repair.Supervisor", Nobody)
+    monkeypatch.setattr("bl30k_gen.render.tools.repair.Supervisor", Nobody)
     return asked
 
 

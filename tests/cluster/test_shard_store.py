@@ -11,12 +11,7 @@ import pytest
 
 from benchmarks.corruption import cut_off_shard
 from benchmarks.operations import count
-from bl30k_gen.cluster import process
-from bl30k_gen.cluster.dataset import open_for_writing
-from bl30k_gen.cluster.lease import LeaseLost, Leases
 from bl30k_gen.cluster.prune import prune
-from bl30k_gen.cluster.shard_care import take_out
-from bl30k_gen.cluster.shard_store import ShardStore
 from bl30k_gen.cluster.status import status
 from bl30k_gen.dataset import pack
 from bl30k_gen.dataset.layout import Layout, list_visible, write_image_sets
@@ -25,7 +20,12 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.errors import DiskFull, UserError
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render import process
+from bl30k_gen.render.dataset import open_for_writing
+from bl30k_gen.render.output.lease import LeaseLost, Leases
+from bl30k_gen.render.output.shard_recovery import take_out
+from bl30k_gen.render.output.shard_store import ShardStore
 from tests.synthetic import make_dataset, make_sharded, stage, synthetic_config
 
 ROOT = Path(__file__).resolve().parents[2]

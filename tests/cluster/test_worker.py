@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bl30k_gen.cluster.lease import FREE
-from bl30k_gen.cluster.worker import examine, set_aside, stage
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
+from bl30k_gen.render.check import examine
+from bl30k_gen.render.failures import failed_videos
+from bl30k_gen.render.output.lease import FREE
+from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import parse_spec
 
 
@@ -76,7 +78,7 @@ def test_what_always_crashes_is_set_aside_and_the_next_one_is_rendered(supervise
     summary = supervisor.run(["a00000", "a00001"])
     assert list(summary.set_aside) == ["a00000"] and "SIGSEGV" in summary.set_aside["a00000"]
     assert summary.rendered == ["a00001"]
-    assert set_aside(Layout(tmp_path)) == summary.set_aside
+    assert failed_videos(Layout(tmp_path)) == summary.set_aside
 
 
 def test_a_hung_child_is_killed(supervise, tmp_path):

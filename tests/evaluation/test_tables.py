@@ -12,6 +12,7 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.clicks import ClickConfig, ClickNetwork
 from models.s2m import S2M, S2MConfig
+from training.experiments import bench as bench_module
 from training.experiments import components, measures
 from training.experiments.bench import Bench
 from training.experiments.tables import ablate

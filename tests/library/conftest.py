@@ -1,7 +1,7 @@
 import pytest
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library.download import Client, Politeness
+from bl30k_gen.library.fetch.download import Client, Politeness
 from tests.web import FAST, Server
 
 

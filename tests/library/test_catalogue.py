@@ -4,8 +4,8 @@ import pytest
 
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.catalogue import Catalogue, folder_assets, open_catalogue
-from bl30k_gen.library.listed import Asset
+from bl30k_gen.library.catalogue.catalogue import Catalogue, folder_assets, open_catalogue
+from bl30k_gen.library.catalogue.listed import Asset
 
 LIMITS = {"max_faces": 200_000, "max_image_side": 2048, "max_megapixels": 50}
 

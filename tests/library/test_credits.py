@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from bl30k_gen.dataset.files import sha256
-from bl30k_gen.library.licence import Credit
-from bl30k_gen.library.manifest import Manifest
+from bl30k_gen.library.catalogue.licence import Credit
+from bl30k_gen.library.catalogue.manifest import Manifest
 
 CUBE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n"
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from bl30k_gen.library import download
-from bl30k_gen.library.download import Client, FetchRefused, Politeness, ServiceUnavailable
+from bl30k_gen.library.fetch import download
+from bl30k_gen.library.fetch.download import Client, FetchRefused, Politeness, ServiceUnavailable
 from tests.web import FAST
 
 

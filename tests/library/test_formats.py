@@ -9,8 +9,8 @@ import pytest
 import trimesh
 from PIL import Image
 
+from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.load import AssetRefused, Limits, load_asset
-from bl30k_gen.library.measure import measure
 
 Y_UP = {"obj", "glb", "gltf"}
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.library.polygon import split, triangulate
-from bl30k_gen.library.procedural.shapes.forms import box, cylinder, extrude, lathe, smooth, sphere, tube
+from bl30k_gen.builtin.shapes.forms import box, cylinder, extrude, lathe, smooth, sphere, tube
+from bl30k_gen.library.formats.polygon import split, triangulate
 
 ANGLE = np.linspace(0, 2 * np.pi, 80)
 RING = np.stack([np.cos(ANGLE), np.sin(ANGLE), 0.3 * np.sin(3 * ANGLE)], axis=1)

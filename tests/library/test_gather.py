@@ -12,12 +12,13 @@ from PIL import Image
 
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import gather, manifest
 from bl30k_gen.library.asset import AssetRefused
-from bl30k_gen.library.catalogue import open_catalogue
-from bl30k_gen.library.gather import Wishes, fingerprint, square_of
-from bl30k_gen.library.picture import decode
-from bl30k_gen.library.providers import Openverse
+from bl30k_gen.library.catalogue import manifest
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.fetch import gather
+from bl30k_gen.library.fetch.gather import Wishes, fingerprint, square_of
+from bl30k_gen.library.fetch.providers import Openverse
+from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.seeding import rng
 from tests.web import SMALL, collect, from_list, openverse, picture
 

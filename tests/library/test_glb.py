@@ -5,7 +5,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from bl30k_gen.library.glb import as_glb
+from bl30k_gen.library.formats.glb import as_glb
 from bl30k_gen.library.load import load_asset
 
 

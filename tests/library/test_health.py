@@ -12,13 +12,13 @@ import trimesh
 from PIL import Image
 
 from benchmarks import fuzz_assets
-from bl30k_gen.cluster import dataset
-from bl30k_gen.cluster.worker import cached_asset
 from bl30k_gen.config import Assets, Limits, load_config
-from bl30k_gen.library import index
-from bl30k_gen.library.catalogue import open_catalogue
-from bl30k_gen.library.health import examine
-from bl30k_gen.library.inspector import Bounds, Inspector, check
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue import index
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.checking.health import examine
+from bl30k_gen.library.checking.inspector import Bounds, Inspector, check
+from bl30k_gen.render import dataset
 
 LIMITS = Limits(max_faces=2000, max_image_side=256, max_megapixels=1)
 BOUNDS = Bounds(seconds=60, memory_gb=4)

@@ -12,10 +12,10 @@ from PIL import Image
 
 from bl30k_gen.config import Assets, Config, Limits, load_config
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import index
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue import index
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.measure import Shape, Size, measure
 from bl30k_gen.library.load import load_asset
-from bl30k_gen.library.measure import Shape, Size, measure
 
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 CUBE = trimesh.creation.box((1, 2, 4))
@@ -79,7 +79,7 @@ def test_a_file_in_many_blocks_counts_the_same(tmp_path, monkeypatch):
     (tmp_path / "a.obj").write_text("  " + sphere.export(file_type="obj").replace("\n", "\r\n\t"))
     whole = measure(str(tmp_path / "a.obj"))
     assert (whole.size.vertices, whole.size.faces) == (len(sphere.vertices), len(sphere.faces))
-    monkeypatch.setattr("bl30k_gen.library.measure.BLOCK", 1000)
+    monkeypatch.setattr("bl30k_gen.library.catalogue.measure.BLOCK", 1000)
     assert measure(str(tmp_path / "a.obj")) == whole
 
 

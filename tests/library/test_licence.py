@@ -3,7 +3,7 @@
 import pytest
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.licence import Credit, fits, parse_requirement, spdx
+from bl30k_gen.library.catalogue.licence import Credit, fits, parse_requirement, spdx
 
 
 @pytest.mark.parametrize(

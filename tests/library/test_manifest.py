@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import manifest
-from bl30k_gen.library.manifest import Manifest
+from bl30k_gen.library.catalogue import manifest
+from bl30k_gen.library.catalogue.manifest import Manifest
 
 OURS = {"file": "*", "licence": "MIT"}
 

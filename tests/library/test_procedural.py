@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import builtin_library
-from bl30k_gen.library import procedural
-from bl30k_gen.library.health import remarks
+from bl30k_gen import builtin
+from bl30k_gen.library.checking.health import remarks
 from bl30k_gen.library.load import Limits, load_asset
 
-SHAPES, TEXTURES, BACKGROUNDS = (sorted(procedural.FAMILIES[kind]) for kind in ("model", "texture", "background"))
+SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("model", "texture", "background"))
 
 
 @functools.cache
@@ -75,7 +75,7 @@ def test_textures(family):
 
 @pytest.mark.parametrize("family", BACKGROUNDS)
 def test_backgrounds(family):
-    pixels = load("background", family, BACKGROUNDS.index(family) % procedural.VARIANTS).pixels
+    pixels = load("background", family, BACKGROUNDS.index(family) % builtin.VARIANTS).pixels
     assert pixels.shape == (768, 1024, 3) and pixels.dtype == np.uint8
     assert pixels.std() > 15
     assert 30 < pixels.mean() < 225  # neither black nor white
@@ -117,7 +117,7 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
     def draw(_):
         raise InterruptedError
 
-    monkeypatch.setitem(procedural.FAMILIES["background"], "sea", draw)
+    monkeypatch.setitem(builtin.FAMILIES["background"], "sea", draw)
     picture = load_asset("builtin:background/sea/00", "background", limits)
     assert picture.size == (1024, 768)
     assert len(picture.sha256) == 64
@@ -126,7 +126,7 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
 
 
 def test_drawing_again_gives_the_same():
-    make, _ = procedural.find("builtin:texture/gravel/01", "texture")
+    make, _ = builtin.find("builtin:texture/gravel/01", "texture")
     assert (make() == make()).all()
 
 
@@ -141,16 +141,14 @@ def drawn():
     """(kind, family, variant) of what the tests above draw anyway."""
     for kind, families in (("model", SHAPES), ("texture", TEXTURES)):
         yield from ((kind, family, variant) for family in families for variant in range(2))
-    yield from (("background", family, k % procedural.VARIANTS) for k, family in enumerate(BACKGROUNDS))
+    yield from (("background", family, k % builtin.VARIANTS) for k, family in enumerate(BACKGROUNDS))
 
 
 def test_no_change_of_a_picture_or_shape_goes_unnoticed():
     pins = builtin_library.read_pins()
-    names = [
-        f"{kind}/{family}/{variant}" for kind in procedural.FAMILIES for family, variant in procedural.names(kind)
-    ]
+    names = [f"{kind}/{family}/{variant}" for kind in builtin.FAMILIES for family, variant in builtin.names(kind)]
     remedy = "raise VERSION if what exists has changed, then python -m benchmarks.builtin_library pins"
-    assert pins["version"] == procedural.VERSION, remedy
+    assert pins["version"] == builtin.VERSION, remedy
     assert list(pins["assets"]) == names, remedy
     changed = [
         f"{kind}/{family}/{variant:02d}"

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.library import manifest
-from bl30k_gen.library.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
+from bl30k_gen.library.catalogue import manifest
+from bl30k_gen.library.fetch.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
 from tests.web import collect, openverse, picture
 
 
