@@ -1,8 +1,8 @@
-"""A slice of the fault campaign (``benchmarks/faults.py``); the whole of it is ``make campaign-faults``."""
+"""A slice of the fault campaign (``benchmarks/faults/builds.py``); the whole of it is ``make campaign-faults``."""
 
 import pytest
 
-from benchmarks.faults import Campaign
+from benchmarks.faults.builds import Campaign
 
 TINIER = ["--set", "video={frames: 4, width: 64, height: 48}"]
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from benchmarks.corruption import (
+from benchmarks.faults.corruption import (
     edited_metadata,
     flip_in_shard,
     lost_video,

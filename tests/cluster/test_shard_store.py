@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.corruption import cut_off_shard
-from benchmarks.operations import count
+from benchmarks.faults.corruption import cut_off_shard
 from bl30k_gen.cluster.prune import prune
 from bl30k_gen.cluster.status import status
 from bl30k_gen.dataset import pack
@@ -26,7 +25,8 @@ from bl30k_gen.render.dataset import open_for_writing
 from bl30k_gen.render.output.lease import LeaseLost, Leases
 from bl30k_gen.render.output.shard_recovery import take_out
 from bl30k_gen.render.output.shard_store import ShardStore
-from tests.synthetic import make_dataset, make_sharded, stage, synthetic_config
+from tests.support.operations import count
+from tests.support.synthetic import make_dataset, make_sharded, stage, synthetic_config
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["a00000", "a00001", "a00002"]
@@ -312,7 +312,7 @@ def operations(folder, kind, videos):
     root = folder / f"shared{videos}"
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from tests.synthetic import make_sharded, synthetic_config\n"
+        "from tests.support.synthetic import make_sharded, synthetic_config\n"
         "config = synthetic_config('runtime.store=' + sys.argv[2])\n"
         "make_sharded(Path(sys.argv[3]), config, ['a%05d' % i for i in range(int(sys.argv[4]))])"
     )

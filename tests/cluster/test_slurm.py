@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import thousand
+from benchmarks.faults import thousand
 from bl30k_gen.cluster import slurm
 from bl30k_gen.cluster.slurm import Submissions, divide, load_settings, script
 from bl30k_gen.cluster.worklist import take_shard

@@ -2,7 +2,7 @@ import pytest
 
 from bl30k_gen.config import Limits
 from bl30k_gen.library.fetch.download import Client, Politeness
-from tests.web import FAST, Server
+from tests.support.web import FAST, Server
 
 
 @pytest.fixture

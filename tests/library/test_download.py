@@ -10,7 +10,7 @@ import pytest
 
 from bl30k_gen.library.fetch import download
 from bl30k_gen.library.fetch.download import Client, FetchRefused, Politeness, ServiceUnavailable
-from tests.web import FAST
+from tests.support.web import FAST
 
 
 def test_retry_after_is_honoured(server, client):

@@ -20,7 +20,7 @@ from bl30k_gen.library.fetch.gather import Wishes, fingerprint, square_of
 from bl30k_gen.library.fetch.providers import Openverse
 from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.seeding import rng
-from tests.web import SMALL, collect, from_list, openverse, picture
+from tests.support.web import SMALL, collect, from_list, openverse, picture
 
 
 def test_pictures_are_made_anew(server, client, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from benchmarks import fuzz_assets
+from benchmarks.faults import fuzz_assets
 from bl30k_gen.config import Assets, Limits, load_config
 from bl30k_gen.library.cache import cached_asset
 from bl30k_gen.library.catalogue import index

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks import builtin_library
+from benchmarks.pictures import builtin_library
 from bl30k_gen import builtin
 from bl30k_gen.library.checking.health import remarks
 from bl30k_gen.library.load import Limits, load_asset
@@ -131,7 +131,7 @@ def test_drawing_again_gives_the_same():
 
 
 def test_each_shape_is_visibly_its_own():
-    """A slice of what ``python -m benchmarks.builtin_library measure`` compares."""
+    """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
     alike = np.array(list(builtin_library.likenesses(chosen, 1).values()))
     assert (alike < builtin_library.ALIKE).mean() >= builtin_library.SHARE
@@ -147,7 +147,7 @@ def drawn():
 def test_no_change_of_a_picture_or_shape_goes_unnoticed():
     pins = builtin_library.read_pins()
     names = [f"{kind}/{family}/{variant}" for kind in builtin.FAMILIES for family, variant in builtin.names(kind)]
-    remedy = "raise VERSION if what exists has changed, then python -m benchmarks.builtin_library pins"
+    remedy = "raise VERSION if what exists has changed, then python -m benchmarks.pictures.builtin_library pins"
     assert pins["version"] == builtin.VERSION, remedy
     assert list(pins["assets"]) == names, remedy
     changed = [

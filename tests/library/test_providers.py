@@ -10,7 +10,7 @@ import pytest
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.fetch.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
-from tests.web import collect, openverse, picture
+from tests.support.web import collect, openverse, picture
 
 
 def test_openverse_with_paging_and_licences(server, client, tmp_path):

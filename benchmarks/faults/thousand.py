@@ -1,6 +1,6 @@
 """A thousand tiny videos through a real Slurm of one node, whose tasks are killed, requeued and preempted on the way.
 
-    python -m benchmarks.thousand --results docs/results/thousand.md
+    python -m benchmarks.faults.thousand --results docs/results/thousand.md
 
 Needs root, slurm-wlm and munge; brings up the cluster of slurm/one_node_cluster.sh, and takes it down again. Models
 and pictures are made small, so that Slurm and the files are what is tried, and not Cycles. When the queue is empty,

@@ -1,8 +1,8 @@
 """Seconds a frame and peak memory of the propagation networks, against a plain formulation of the same networks.
 
-    python -m benchmarks.propagation                                   # everything, about an hour on two cores
-    python -m benchmarks.propagation --networks stm --frames 20 --objects 1 --readings top-k
-    python -m benchmarks.propagation --device cuda --dtype bfloat16
+    python -m benchmarks.speed.propagation                                   # everything, about an hour on two cores
+    python -m benchmarks.speed.propagation --networks stm --frames 20 --objects 1 --readings top-k
+    python -m benchmarks.speed.propagation --device cuda --dtype bfloat16
 
 A frame is: encode the query, read the memory, decode, aggregate, and a fifth of a memory encoding (every fifth frame
 enters memory). The plain formulation loops over the objects, forms the whole THW x HW affinity of each, takes the

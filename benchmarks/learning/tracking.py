@@ -1,7 +1,7 @@
 """Does a small network learn from our renders? Two campaigns on the processor, resumable, with held-out videos.
 
-    python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
-    python -m benchmarks.learning out/renders --out out/learning [--seeds 2] [--results docs/results]
+    python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
+    python -m benchmarks.learning.tracking out/renders --out out/learning [--seeds 2] [--results docs/results]
 
 RENDERS is a dataset with the lists ``train`` and ``val``, whose videos share no model and no background.
 
@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.learning.small import axes_of, calibrated, save, small_stage, train, write_page
 from benchmarks.page import load, table
-from benchmarks.small import axes_of, calibrated, save, small_stage, train, write_page
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
@@ -233,8 +233,8 @@ def main() -> None:
         arguments.samples,
     )
     lines = [
-        f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with "
-        f"models and backgrounds of their own. STCN of benchmarks/small.yaml, {arguments.iterations} iterations from "
+        f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with models and "
+        f"backgrounds of their own. STCN of benchmarks/learning/small.yaml, {arguments.iterations} iterations from "
         f"nothing; means over {arguments.seeds} seeds (the smallest to the largest).",
         "",
         "## Tracking",

@@ -1,9 +1,9 @@
 """A build of 30,000 videos on 200 nodes, in virtual time: is every video there, and what did it cost?
 
-    python -m benchmarks.simulate --results docs/results/simulation.md
+    python -m benchmarks.faults.simulate --results docs/results/simulation.md
 
 The project's own commands divide, submit, render, watch and resubmit the work, on a real folder; what takes the place
-of Blender, time and Slurm is in ``benchmarks/virtual_task.py`` and ``benchmarks/virtual_cluster.py``. Nodes die, hang
+of Blender, time and Slurm is in ``tests/support/virtual_task.py`` and ``virtual_cluster.py`` there. Nodes die, hang
 and come back, tasks are preempted, killed and cut off by their time limit, Blender crashes. When Slurm's queue is
 empty, `resubmit` submits what is missing, until nothing is. The seed determines everything.
 """
@@ -25,8 +25,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import operations, virtual_task
-from benchmarks.virtual_cluster import Cluster, Faults
 from bl30k_gen.cluster import prune, slurm
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config, load_config
@@ -39,8 +37,10 @@ from bl30k_gen.render.output.journal import run_entries
 from bl30k_gen.render.output.lease import Leases
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.seeding import rng
+from tests.support import operations, virtual_task
+from tests.support.virtual_cluster import Cluster, Faults
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "render_configs/demo.yaml"
 SMALL = ["video={frames: 1, width: 32, height: 32}", "objects.count=[1, 1]"]
 STORES = ("folder", "tar")
@@ -271,7 +271,7 @@ def main() -> int:
         picture = arguments.results.with_suffix(".png")
         plot(results, picture)
         page = PAGE.format(
-            command=shlex.join(["python", "-m", "benchmarks.simulate", *sys.argv[1:]]),
+            command=shlex.join(["python", "-m", "benchmarks.faults.simulate", *sys.argv[1:]]),
             plan=plans[0],
             faults=plans[0].faults,
             median=FRAME_SECONDS,

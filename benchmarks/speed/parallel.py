@@ -2,7 +2,7 @@
 
 Renders the same few videos with 1 worker of 1 thread, 1 of 2, and 2 of 1, round by round, each into a fresh folder:
 
-    python -m benchmarks.parallel --videos 8 --rounds 2 --results docs/results/parallel.md
+    python -m benchmarks.speed.parallel --videos 8 --rounds 2 --results docs/results/parallel.md
 
 Frames/s are those of the whole command and, because Blender's start is paid once a run, those after each worker's
 first video. A warm video goes from being taken to being published: sampling, building, frames, check, checksums.

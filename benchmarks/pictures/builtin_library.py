@@ -1,8 +1,8 @@
 """The built-in library: contact sheets, how unlike its shapes are, and the pins that notice every change.
 
-    python -m benchmarks.builtin_library sheets --out docs/pictures
-    python -m benchmarks.builtin_library measure --out docs/results/builtin_library.md
-    python -m benchmarks.builtin_library pins
+    python -m benchmarks.pictures.builtin_library sheets --out docs/pictures
+    python -m benchmarks.pictures.builtin_library measure --out docs/results/builtin_library.md
+    python -m benchmarks.pictures.builtin_library pins
 
 ``sheets`` draws every family once, shapes through the project's own Blender child in front of its own backgrounds.
 ``measure`` compares silhouettes: each shape is seen from six sides, and each view is centred and scaled until its
@@ -212,7 +212,7 @@ def report(variants: int) -> str:
     lines = [
         "# The built-in library, measured",
         "",
-        f"`python -m benchmarks.builtin_library measure`, {machine('numpy')}; "
+        f"`python -m benchmarks.pictures.builtin_library measure`, {machine('numpy')}; "
         f"the first {variants} variants of each shape, six views, {GRID} x {GRID} pixels.",
         "",
     ]

@@ -1,4 +1,4 @@
-"""A task on a node of ``benchmarks/virtual_cluster.py``: the real ``generate.py render``, but for four things.
+"""A task on a node of ``tests/support/virtual_cluster.py``: the real ``generate.py render``, but for four things.
 
 * Blender: a video takes its virtual seconds, and one small file a folder stands for all its frames; it says how
   many of them are finished, so what is kept of a stopped video, and what is lost, is as it would be.
@@ -31,7 +31,6 @@ import numpy as np
 import tqdm
 from typer.main import get_command
 
-from benchmarks.virtual_cluster import Node, Task
 from bl30k_gen import cli
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
@@ -43,6 +42,7 @@ from bl30k_gen.render.output import journal, lease, shard_store, store
 from bl30k_gen.scene.sampler import SampledScene, split_of, video_index
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
+from tests.support.virtual_cluster import Node, Task
 
 FRAMES = 160  # of a video; on the disk it has one
 START, BUILD, FINISH = 12.0, 2.0, 3.0  # seconds: Blender's start, a scene's, checks and publishing

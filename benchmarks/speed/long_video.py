@@ -1,6 +1,6 @@
 """Does a long video stream in constant memory? An endless drift of noise goes through the engine, frame after frame.
 
-    python -m benchmarks.long_video [--frames 10000] [--networks stcn,rde] [--budget-mib 4] [--results docs/...md]
+    python -m benchmarks.speed.long_video [--frames 10000] [--networks stcn,rde] [--budget-mib 4] [--results FILE]
 
 Networks are small and untrained: what they remember is as large as that of trained ones of their shape. Printed are
 the process's resident memory, its memory frames' distance and the speed, at ten places of the video.

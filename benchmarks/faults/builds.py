@@ -5,7 +5,7 @@ started again, as a cluster would do. When all videos are there the dataset must
 disturbed, and a deep verification must find nothing. Then the next round begins, until there were enough events. All
 of it is done with videos as files, in tar shards and in HDF5 shards.
 
-    python -m benchmarks.faults --events 210 --results docs/results/faults.md
+    python -m benchmarks.faults.builds --events 210 --results docs/results/faults.md
 
 The seed draws the events and the waits between them; where exactly they strike depends on the machine.
 Disk-full events need root, for a small tmpfs; without it they are left out, and the table says so.

@@ -1,7 +1,7 @@
 """Every table and figure of the papers on real video, from networks small enough for one core; resumable.
 
-    python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
-    python -m benchmarks.tables out/renders DAVIS --out out/tables [--results docs/results/tables.md]
+    python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
+    python -m benchmarks.learning.tables out/renders DAVIS --out out/tables [--results docs/results/tables.md]
 
 DAVIS is a dataset with the lists ``train`` and ``val``. Small networks are trained by the recipes that the tables
 name, with crops of 96 pixels and every stage shortened by one factor, on the rendered videos and on the training
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.learning.small import calibrated, shrink, small_stage, train, write_page
 from benchmarks.page import load, parser_of
-from benchmarks.small import calibrated, shrink, small_stage, train, write_page
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint

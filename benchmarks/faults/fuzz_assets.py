@@ -1,6 +1,6 @@
 """Damages models and pictures in thousands of ways and loads each: does anything crash, hang, or read elsewhere?
 
-    python -m benchmarks.fuzz_assets --count 3000 --results docs/results/fuzz_assets.md
+    python -m benchmarks.faults.fuzz_assets --count 3000 --results docs/results/fuzz_assets.md
 
 Small sound files of every format are changed by seeded rules: bits, cuts, repeats, numbers, names of files. Each is
 measured as `assets index` does, in this process, and loaded as `assets check` does, in a child that notes every file
@@ -26,7 +26,7 @@ from bl30k_gen.library.checking.inspector import Bounds, Inspector
 from bl30k_gen.seeding import rng
 
 LIMITS = Limits(max_faces=100_000, max_image_side=512, max_megapixels=4)
-CHILD = (sys.executable, "-m", "benchmarks.fuzz_assets", "--child")
+CHILD = (sys.executable, "-m", "benchmarks.faults.fuzz_assets", "--child")
 ELSEWHERE = "BL30K_FUZZ_ELSEWHERE"  # environment: the file in which the child notes what it opened elsewhere
 INSIDE = "BL30K_FUZZ_INSIDE"  # environment: the folder that it may read
 NAMES = [

@@ -1,6 +1,6 @@
 """How fast `verify` is, beside the disk's own speed: GB a minute, plain and deep, with two workers.
 
-    python -m benchmarks.verify --gb 2 --results docs/results/verify.md
+    python -m benchmarks.speed.verify --gb 2 --results docs/results/verify.md
 
 Makes a dataset of full-size videos (768x512, 160 frames; pictures and masks of about the bytes that rendered ones
 have), as files and packed as tar and HDF5, and checks each of them cold, with its pages dropped from the system's

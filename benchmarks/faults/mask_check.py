@@ -3,7 +3,7 @@
 Renders videos through the real pipeline (RGB with one sample, since only masks matter), counts the videos whose masks
 were refused, and times the check beside a frame of ``bl30k_turbo``:
 
-    python -m benchmarks.mask_check --videos 50 --out out/mask_check --results docs/results/mask_check.md
+    python -m benchmarks.faults.mask_check --videos 50 --out out/mask_check --results docs/results/mask_check.md
 """
 
 import json

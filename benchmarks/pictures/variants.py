@@ -1,6 +1,6 @@
 """Contact sheets of the variants, for the documentation: a few frames along the full paths of a few videos.
 
-    python -m benchmarks.variant_pictures --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
+    python -m benchmarks.pictures.variants --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
 
 Without names, of all of them.
 """
@@ -22,7 +22,7 @@ from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import SceneSpec
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = ROOT / "render_configs/variants"
 FRAMES, WIDTH, HEIGHT = 5, 300, 200
 GAP = 3  # pixels

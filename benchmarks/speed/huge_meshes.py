@@ -1,6 +1,6 @@
 """What models of millions of faces cost: processor time, time on the wall and memory of each command.
 
-    python -m benchmarks.huge_meshes --scratch SCRATCH --faces 2000000 5000000 --results docs/results/huge_meshes.md
+    python -m benchmarks.speed.huge_meshes --scratch SCRATCH --results docs/results/huge_meshes.md
 
 A rough ball is written as OBJ, PLY and GLB; each goes through ``assets index``, ``assets check`` with the limits of
 the recipe and with higher ones, ``assets add --max-faces``, and a render of three frames that shows it.

@@ -1,7 +1,7 @@
 """How many training steps a second, against a plain float32 step; and whether both give the same losses.
 
-    python -m benchmarks.train_step --size 192 --batch 2 [--results docs/results/train_step.md]
-    python -m benchmarks.train_step --device cuda --dtype bfloat16 --set runtime.compile=true
+    python -m benchmarks.speed.train_step --size 192 --batch 2 [--results docs/results/train_step.md]
+    python -m benchmarks.speed.train_step --device cuda --dtype bfloat16 --set runtime.compile=true
 
 The plain step is STCN's as the field writes it: frame by frame and object by object, in float32. Ours is what
 ``train.py run stcn/bl30k`` does: all frames encoded as one batch, objects batched, what depends on the image alone

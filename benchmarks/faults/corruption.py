@@ -1,6 +1,6 @@
 """Planted corruption: damage a small real dataset in every way we can think of, and see what `verify` says.
 
-    python -m benchmarks.corruption --results docs/results/corruption.md
+    python -m benchmarks.faults.corruption --results docs/results/corruption.md
 
 Each kind of damage is planted alone, in a dataset of three videos as files and as shards. Where it can be, it is
 planted a second time with sizes, checksums and the metadata's digest renewed, as if a faulty program had written it

@@ -1,6 +1,6 @@
 """How much faster J and F are than a straightforward implementation, on real masks.
 
-    python -m benchmarks.metrics Annotations/480p [--videos 4] [--frames 12]
+    python -m benchmarks.speed.metrics Annotations/480p [--videos 4] [--frames 12]
 
 Both read the same PNGs. The straightforward one works frame by frame on whole images, as the formulas are written:
 boundary maps by comparing shifted copies, dilation by a disk with SciPy, scikit-image and, where it is installed,

@@ -10,7 +10,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.output.store import open_store
 from bl30k_gen.scene.spec import parse_spec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FRAMES, WIDTH, HEIGHT = 8, 96, 64
 
 

@@ -1,8 +1,8 @@
 """Time and picture quality of renderer settings, beside those of the published recipe.
 
-    python -m benchmarks.render_quality --out docs/results/render_quality.md
-    python -m benchmarks.render_quality --quick --out quick.md
-    python -m benchmarks.render_quality --try "bl30k_fast render.samples=32" --out trial.md
+    python -m benchmarks.speed.render_quality --out docs/results/render_quality.md
+    python -m benchmarks.speed.render_quality --quick --out quick.md
+    python -m benchmarks.speed.render_quality --try "bl30k_fast render.samples=32" --out trial.md
 
 Renders a few frames of a few videos with every setting, through the project's own scene building and passes, in one
 Blender process of its own. The settings take turns in a shuffled order, and two stills in a row never show the
@@ -220,7 +220,7 @@ def _run_child(steps: list[dict[str, Any]], threads: int, work: Path) -> list[di
     work.mkdir(parents=True, exist_ok=True)
     answer.unlink(missing_ok=True)
     write_atomically(job, json.dumps({"threads": threads, "steps": steps, "answer": str(answer)}))
-    call = [sys.executable, "-m", "benchmarks.render_quality", "--child", str(job)]
+    call = [sys.executable, "-m", "benchmarks.speed.render_quality", "--child", str(job)]
     with open(log, "wb") as output:
         ended = subprocess.run(call, stdout=output, stderr=output)
     if not answer.exists():

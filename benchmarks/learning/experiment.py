@@ -1,7 +1,7 @@
 """Does pretraining on our renders help on real video? Four arms at equal iterations, on the processor, resumable.
 
-    python generate.py render --config benchmarks/learning.yaml --out out/renders --count 80
-    python -m benchmarks.experiment out/renders DAVIS --out out/experiment [--results docs/results]
+    python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
+    python -m benchmarks.learning.experiment out/renders DAVIS --out out/experiment [--results docs/results]
 
 DAVIS is a dataset with the lists ``train`` and ``val``; it is brought to 240 pixels first. Every arm begins with the
 same network, trained on still images for ``--static`` iterations, and goes on for ``--iterations``:
@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.learning.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
 from benchmarks.page import load, table
-from benchmarks.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
 from training.evaluation.semi_supervised import Results
 from training.experiments.evaluate import evaluate_semi_supervised
 
@@ -120,7 +120,7 @@ def main() -> None:
     picture = arguments.results / "experiment.png"
     plot(scores, picture)
     lines = [
-        f"STCN of benchmarks/small.yaml, from nothing: {arguments.static} iterations on still images, then "
+        f"STCN of benchmarks/learning/small.yaml, from nothing: {arguments.static} iterations on still images, then "
         f"{arguments.iterations} in each arm, {arguments.seeds} seeds. Real videos at {SHORT_SIDE} pixels.",
         "",
         *describe(scores, picture, page),

@@ -1,7 +1,7 @@
 """Pictures for docs/training.md: what S2M learns from, and what hide-and-seek does to still images.
 
     python generate.py render --config render_configs/demo.yaml --out out/stills --count 8 --set video.frames=4
-    python -m benchmarks.training_pictures --data out/stills --out docs/pictures
+    python -m benchmarks.pictures.training_samples --data out/stills --out docs/pictures
 
 Any folder of images with masks will do as data. The same data give the same pictures.
 """

@@ -1,6 +1,6 @@
 """How many training samples a second come out of a folder, tar and HDF5 shards, against the usual folder loader.
 
-    python -m benchmarks.loader DATASET [--workers 2] [--size 384] [--results docs/results/loader.md]
+    python -m benchmarks.speed.loader DATASET [--workers 2] [--size 384] [--results docs/results/loader.md]
 
 DATASET is a folder of rendered videos; its shards are made in a temporary folder. The usual loader is
 written below as the field writes it: each frame's JPEG and PNG are decoded whole, cropped and resized, turned and

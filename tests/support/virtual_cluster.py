@@ -1,6 +1,6 @@
 """A Slurm cluster of many nodes in virtual time: the scheduler, the nodes, and what befalls them.
 
-Its tasks are real processes (``benchmarks/virtual_task.py``), forked from this one, which run the very command that
+Its tasks are real processes (``tests/support/virtual_task.py``), forked from this one, which run the command that
 the sbatch script of a submission names. At any moment at most one of them works; all others wait for the clock, so a
 seed determines everything. What hits a task is real, too: a dead one is killed by SIGKILL.
 """

@@ -1,6 +1,6 @@
 """How much of the objects other objects hide, in the scenes of a configuration; nothing is rendered.
 
-    python -m benchmarks.occlusion --results docs/results/occlusion.md [CONFIG ...] [--set assets.models=DIR ...]
+    python -m benchmarks.pictures.occlusion --results docs/results/occlusion.md [CONFIG ...] [--set ...]
 
 The rasteriser compares what it sees of each object with what it would see of it alone, at one pixel of each of
 ``--grid`` cells along the width. What lies outside the picture does not count, and neither do objects that would

@@ -3,7 +3,7 @@
 Copies real models into a ShapeNetCore.v2 tree, indexes 1,000, 2,000 and 5,000 of them; then makes a tree of 51,300
 tiny models, indexes it twice, and opens a catalogue from it:
 
-    python -m benchmarks.assets_index --models SHAPENET --scratch SCRATCH --results docs/results/assets_index.md
+    python -m benchmarks.speed.assets_index --models SHAPENET --scratch SCRATCH --results docs/results/assets_index.md
 
 Times are given as processor time of all processes and as time on the wall; the former hardly depends on what else
 the machine does.
@@ -94,13 +94,15 @@ def main() -> None:
         processor, wall, (_, changes) = timed(lambda: index.update(str(root), arguments.workers))
         rows.append((f"index them again, {changes.unchanged:,} unchanged", processor, wall, ""))
         bytes_of_index = (root / index.PLACE).stat().st_size
-        command = [sys.executable, "-m", "benchmarks.assets_index", "--start", str(root)]
+        command = [sys.executable, "-m", "benchmarks.speed.assets_index", "--start", str(root)]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         processor, wall = map(float, told.split())
         rows.append((f"start of a sampler from the index of {bytes_of_index / 1e6:.1f} MB", processor, wall, ""))
     finally:
         shutil.rmtree(arguments.scratch, ignore_errors=True)
-    called = shlex.join(["python", "-m", "benchmarks.assets_index", "--models", "SHAPENET", "--scratch", "SCRATCH"])
+    called = shlex.join(
+        ["python", "-m", "benchmarks.speed.assets_index", "--models", "SHAPENET", "--scratch", "SCRATCH"]
+    )
     cells = [(what, f"{processor:.2f}", f"{wall:.2f}", note) for what, processor, wall, note in rows]
     text = f"""# Cost of an index
 

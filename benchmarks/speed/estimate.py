@@ -1,6 +1,6 @@
 """Does an estimate hold? Makes one, renders the very build that it is about, and sets them side by side.
 
-    python -m benchmarks.estimate --count 12 --results docs/results/estimate.md
+    python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
 The page says how far apart they are.
 """
