@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library")]
+ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library", "builtin")]
 MODULES = sorted(module for room in ROOMS for module in room.rglob("*.py"))
 # Waits between requests and measures how long they take; decides nothing about any video.
 NEEDS_THE_CLOCK = {"library/download.py": {"time"}}
