@@ -137,7 +137,7 @@ def test_undo_goes_back_step_by_step(cells):
             session.set_mask(5, cells.mask(video, 5, {2: (3,)}))
             session.undo()
     assert not session.undo()
-    forgetful = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_limit=0)
+    forgetful = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_budget=0)
     forgetful.set_mask(2, cells.mask(video, 2, {1: (0,)}))
     assert not forgetful.undo()
 
@@ -164,8 +164,8 @@ def test_a_file_of_another_session_is_refused(cells, tmp_path):
     session.save(file)
     with pytest.raises(UserError, match="number of frames 4, not 3"):
         InteractiveSession(cells.network(), video[:3], [1]).load(file)
-    with pytest.raises(UserError, match="objects"):
-        InteractiveSession(cells.network(), video, [1, 2]).load(file)
+    with pytest.raises(UserError, match="frame size"):
+        InteractiveSession(cells.network(), np.pad(video, ((0, 0), (0, 0), (0, 16), (0, 0))), [1]).load(file)
     with pytest.raises(UserError, match="cannot be read"):
         session.load(tmp_path / "absent.npz")
     file.write_bytes(file.read_bytes()[:100])
@@ -327,7 +327,7 @@ def test_events_with_a_fake_clock(cells, tmp_path):
     now.t += 4
     session.set_mask(3, truth[3])
     now.t += 1
-    session.propagate(progress=lambda t: setattr(now, "t", now.t + 10))
+    session.propagate(progress=lambda t, maps: setattr(now, "t", now.t + 10))
     events = read_session(tmp_path / "log.jsonl").events
     assert [(e.kind, e.start, e.end) for e in events] == [
         ("search", 0, 2),
@@ -358,10 +358,11 @@ def test_impossible_requests_are_refused(cells):
         ("the background has no clicks", lambda: make(clicks=torch.nn.Identity()).click(0, 0, 4, 3)),
         ("has no pixel", lambda: session.brush(0, 1, [(0, 0)], box=(40, 0, 50, 9))),
         ("no frames", lambda: InteractiveSession(cells.network(), [], [1])),
-        ("objects are", lambda: InteractiveSession(cells.network(), video, [0, 1])),
+        ("numbered from 1", lambda: InteractiveSession(cells.network(), video, [0, 1])),
+        ("objects are", lambda: InteractiveSession(cells.network(), video, [1, 1])),
         ("254", lambda: InteractiveSession(cells.network(), video, [300])),
         ("flip", lambda: make(options=Options(flip=True))),
     ]:
         with pytest.raises(ValueError, match=message):
             act()
-    assert session.state == State(session.state.probs)
+    assert session.state == State((1, 2), session.state.probs)
