@@ -24,5 +24,8 @@ def main() -> None:
     try:
         run_door(app)
     except ModuleNotFoundError as error:
-        print(f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[train]'", file=sys.stderr)
+        extras = "train,annotate" if error.name in ("starlette", "uvicorn", "websockets") else "train"
+        print(
+            f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[{extras}]'", file=sys.stderr
+        )
         sys.exit(MISTAKE)

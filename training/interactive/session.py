@@ -112,11 +112,16 @@ class InteractiveSession:
         """Ids, in the order of the rows of probabilities."""
         return self.state.objects
 
+    @property
+    def cached_frames(self) -> int:
+        """How many encoded frames are kept."""
+        return len(self._encoded)
+
     # What there is to see
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
-        shown = self._shown(frame)
+        shown = self.shown(frame)
         known = self._labels.get(frame)
         if known is None or known[0] is not shown or known[1] != self.objects:
             known = self._labels[frame] = shown, self.objects, self.labels_of(shown)
@@ -129,6 +134,25 @@ class InteractiveSession:
         """(H, W) uint8 ids that maps of this video show of the session's objects."""
         prob = self.view.restore(unpack(maps, self.objects, self.device).unsqueeze(0))
         return label_map(interaction.with_background(prob), self.objects)
+
+    def shown(self, frame: int) -> Maps:
+        """A frame's newest maps. What a correction does not know of comes from the last propagation."""
+        state = self.state
+        before = state.probs[self._number(frame)]
+        mask = state.corrected.get(frame)
+        if mask is None:
+            return before
+        more = [label for label in before.objects if label in self.objects and label not in mask.objects]
+        if not more:
+            return mask
+        own = unpack(mask, mask.objects, self.device)
+        others = give_way(unpack(before, more, self.device), own)
+        return pack(torch.cat([own, others]), (*mask.objects, *more))
+
+    def soft(self, frame: int) -> np.ndarray:
+        """(O, H, W) float32 probabilities of a frame, its newest correction included."""
+        maps = unpack(self.shown(frame), self.objects, self.device)
+        return self.view.restore(maps.unsqueeze(0)).cpu().numpy()
 
     def masks(self) -> np.ndarray:
         """(T, H, W) uint8 ids of the whole video."""
@@ -270,7 +294,7 @@ class InteractiveSession:
         """Paint an area (h, w) bool at the working size."""
         self._check_free(label)
         with self._computing(frame, kind):
-            draft = replace(self._open(frame, kind, box), base=self._shown(frame), marks=())
+            draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
             _, prob = self._image_and_base(draft)
             answer = interaction.paint(*_inside(draft.box, prob, area), self._row(label))
             return self._correct(draft, prob, answer)
@@ -328,7 +352,7 @@ class InteractiveSession:
             probs = list(state.probs)
             trusted = state.trusted
             if frame in state.corrected:
-                probs[frame] = self._shown(frame)
+                probs[frame] = self.shown(frame)
                 trusted = (*trusted, (frame, state.corrected[frame]))
             disagreement = dict(state.disagreement)
             last = len(probs) - 1 if last is None else last
@@ -530,7 +554,7 @@ class InteractiveSession:
         draft = self.state.draft
         if draft and (draft.frame, draft.kind, draft.box) == (frame, kind, box):
             return draft
-        return Draft(frame, kind, box, self._shown(frame))
+        return Draft(frame, kind, box, self.shown(frame))
 
     def _image_and_base(self, draft: Draft) -> tuple[Tensor, Tensor]:
         """Image (3, h, w) and probabilities (O, h, w) before the interaction, at the working size."""
@@ -557,20 +581,6 @@ class InteractiveSession:
         old = self.state
         self.state = replace(old, **changes)
         self.history.push(old, self.state)
-
-    def _shown(self, frame: int) -> Maps:
-        """A frame's newest maps. What a correction does not know of comes from the last propagation."""
-        state = self.state
-        before = state.probs[self._number(frame)]
-        mask = state.corrected.get(frame)
-        if mask is None:
-            return before
-        more = [label for label in before.objects if label in self.objects and label not in mask.objects]
-        if not more:
-            return mask
-        own = unpack(mask, mask.objects, self.device)
-        others = give_way(unpack(before, more, self.device), own)
-        return pack(torch.cat([own, others]), (*mask.objects, *more))
 
     def _canvas(self, strokes: Sequence[Stroke]) -> np.ndarray:
         """Strokes as pixels at the working size: 0 for the background, else the object's row plus one."""

@@ -53,14 +53,26 @@ class Maps:
         assert self._read is not None
         return self._read()
 
-    @property
-    def in_memory(self) -> bool:
-        return self._array is not None
-
     def leave_memory(self, read: Callable[[], NDArray[np.uint16]]) -> None:
         """Free the array; ``read`` gets it from elsewhere whenever it is wanted."""
         _ = self.doubts
         self._read, self._array = read, None
+
+    @classmethod
+    def stored(
+        cls,
+        objects: Sequence[int],
+        size: tuple[int, int],
+        areas: Sequence[float],
+        doubts: Sequence[float],
+        read: Callable[[], NDArray[np.uint16]],
+    ) -> "Maps":
+        """Maps that have left memory."""
+        maps = cls(objects, np.zeros((0, *size), np.uint16))
+        maps.nbytes = 2 * len(maps.objects) * size[0] * size[1]
+        maps._read, maps._array = read, None
+        maps.__dict__.update(areas=tuple(areas), doubts=tuple(doubts))
+        return maps
 
     @cached_property
     def areas(self) -> tuple[float, ...]:
