@@ -178,7 +178,10 @@ class Server:
 
     async def _socket_route(self, websocket: WebSocket) -> None:
         await websocket.accept(PROTOCOL)
-        await self._made.wait()
+        try:
+            await self._made.wait()
+        except asyncio.CancelledError:  # the server stops before there is a session
+            return
         assert self.workspace is not None
         news: asyncio.Queue[News] = asyncio.Queue(WAITING)
         with self._listening(self.workspace, news):

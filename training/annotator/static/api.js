@@ -4,6 +4,7 @@ const token = location.hash.slice(1);
 let socket = null;
 let number = 0;
 const waiting = new Map();
+let answered = 0;
 export const listeners = new Set(); // called with each piece of news
 
 export async function get(path, signal) {
@@ -27,6 +28,8 @@ export function ask(request) {
   });
 }
 
+export const answers = () => answered;
+export const pending = () => waiting.size;
 export const act = (action) => ask({ action });
 
 export function connect() {
@@ -37,6 +40,7 @@ export function connect() {
     if ("answer" in news) {
       const asked = waiting.get(news.answer);
       waiting.delete(news.answer);
+      answered += 1;
       if (asked) news.error ? asked.reject(new Error(news.error)) : asked.resolve(news.done);
     } else for (const listener of listeners) listener(news);
   };

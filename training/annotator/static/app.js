@@ -1,5 +1,5 @@
 // Everything together.
-import { act, ask, connect, listeners, putMask } from "./api.js";
+import { act, answers, ask, connect, listeners, pending, putMask } from "./api.js";
 import { forget } from "./frames.js";
 import { dress, setIcon } from "./icons.js";
 import { nextDrift, openExport, openHelp, previousDrift, redo, undo } from "./keys.js";
@@ -172,6 +172,12 @@ on("study", () => {
   if ($("start")) $("start").onclick = () => ask({ study: "start" }).then(() => emit("state")).catch((error) => say(error.message, true));
 });
 
+// A button that was clicked gives the keyboard back to the frame, so that Space and Enter mean what they say there.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (event.detail && button && !button.closest("dialog")) $("view").focus({ preventScroll: true });
+});
+
 // News
 let opened = false;
 on("hello", (another) => {
@@ -204,4 +210,4 @@ if (location.hash.length < 2) {
 } else connect();
 
 // For tests and the console.
-window.annotate = { told, tab, act };
+window.annotate = { told, tab, place, act, answers, pending };

@@ -198,9 +198,9 @@ function showLook() {
 
 const bytes = (n) => (n > 2e9 ? `${(n / 2 ** 30).toFixed(1)} GiB` : `${Math.round(n / 2 ** 20)} MiB`);
 function showGauges() {
-  const { ram, gpu, queue, memory_frames: memory, cached_frames: cached, undo_bytes: undo, undo_budget: budget } = told.gauges;
+  const { ram, gpu, queue, memory_frames: memory, cached_frames: cached, undo_bytes: undo } = told.gauges;
   const rows = [["Frames in memory", memory], ["Encoded frames kept", cached], ["RAM", bytes(ram || 0)], ...(gpu === undefined ? [] : [["GPU memory", bytes(gpu)]]),
-    ["Undo", budget ? `${told.undo} steps, ${bytes(undo)} of ${bytes(budget)}` : "0 steps"], ["Waiting requests", queue]];
+    ["Undo", `${told.undo} ${told.undo === 1 ? "step" : "steps"}, ${bytes(undo || 0)}`], ["Waiting requests", queue]];
   $("gauges").replaceChildren(...rows.flatMap(([name, value]) => [
     Object.assign(document.createElement("span"), { textContent: name }), Object.assign(document.createElement("b"), { textContent: value ?? 0 }),
   ]));
