@@ -46,7 +46,9 @@ def serving(
     video: Video, out: Path, open_session: Callable[[], InteractiveSession], objects: int = 1
 ) -> Iterator[Server]:
     """A server that works until the block is over."""
-    server = Server(video, lambda: Workspace(video, open_session, out, objects, say=lambda text: None), "127.0.0.1", 0)
+    server = Server(
+        video, lambda: Workspace(video, open_session, out, objects, say=lambda text: None), "127.0.0.1", 0
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
@@ -96,7 +98,9 @@ class Hand:
 
     def told(self, what: str):
         """Something that the server has told the page."""
-        return self.page.evaluate(f"JSON.parse(JSON.stringify(annotate.told.{what}, (k, v) => v instanceof Set ? [...v] : v))")
+        return self.page.evaluate(
+            f"JSON.parse(JSON.stringify(annotate.told.{what}, (k, v) => v instanceof Set ? [...v] : v))"
+        )
 
     def point(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the frame lies in the window."""

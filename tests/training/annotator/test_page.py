@@ -95,7 +95,7 @@ def test_three_rounds_with_every_tool_equal_the_script(browser, new_session, slo
         hand.idle()
         assert session.state.rounds == 1
 
-        # Round 2: brush, eraser and polygon on another frame; a propagation that is paused, cancelled, and done again.
+        # Round 2: brush, eraser and polygon on another frame; a propagation is paused, cancelled, and done again.
         hand.key("ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "ArrowRight", "b", "1")
         hand.drag((30, 18), (38, 22))
         hand.drag((36, 22), (37, 22), button="right")
