@@ -264,7 +264,8 @@ class Workspace:
             count += 1
             self._live[frame] = maps
             self._versions[frame] = self._version(maps)
-            tick(count, frame, {str(frame): [self._versions[frame]]})
+            areas = {label: [round(area, 5), 0.0, ""] for label, area in zip(maps.objects, maps.areas, strict=True)}
+            tick(count, frame, {str(frame): [self._versions[frame], areas]})
 
         try:
             action.apply(session, self.out, progress)

@@ -13,8 +13,13 @@ export const undo = () => act({ do: "undo" }).catch(trouble);
 export const redo = () => act({ do: "redo" }).catch(trouble);
 export const openExport = () => $("export-dialog").showModal();
 export const openHelp = () => $("help-dialog").showModal();
-export const nextDrift = () => jump(told.drift, 1) || say("No likely drift after this frame.");
-export const previousDrift = () => jump(told.drift, -1) || say("No likely drift before this frame.");
+export const nextDrift = () => jump(stops(), 1) || say("No likely drift after this frame.");
+export const previousDrift = () => jump(stops(), -1) || say("No likely drift before this frame.");
+// Where to look: the first frame of each range that has likely drifted, and in a long one some frames more.
+const stops = () => told.drift.flatMap(([first, last]) => {
+  const step = Math.max(5, Math.round((last - first + 1) / 6));
+  return Array.from({ length: Math.ceil((last - first + 1) / step) }, (_, i) => [first + i * step]);
+});
 const mine = () => [...new Set([...told.interacted, ...told.corrected])].sort((a, b) => a - b).map((frame) => [frame, frame]);
 
 const arrow = (dx, dy) => (event) => {

@@ -133,14 +133,14 @@ function showPropagation() {
   const open = told.corrected.length;
   $("propagate-hint").textContent = !told.ready ? "" : !told.can.propagate
     ? "No propagation network is loaded: start with --network FILE, and one frame's masks are carried to all others. Brush, polygon and eraser work on every frame."
-    : running ? "Look around meanwhile; drawing waits." : frame === null ? "Mark objects on any frame first. Then the whole video follows."
+    : running ? "Look around meanwhile; drawing waits." : frame === null ? (told.rounds ? "Everything is propagated. Find a frame that is wrong (D), correct it, and propagate again." : "Mark objects on any frame first. Then the whole video follows.")
     : open > 1 ? `${open} frames are corrected and wait: ${told.corrected.join(", ")}.` : open ? "The corrected frame is carried to the others. It keeps exactly your mask." : "This frame was propagated; again is possible, for another range.";
   $("progress").hidden = !running;
   for (const button of $("direction").children) button.setAttribute("aria-checked", button.dataset.value === tab.direction);
   if (!running) return;
   $("progress-bar").value = running.total ? Math.min(1, running.done / running.total) : 0;
   const left = running.left == null ? "" : running.left > 90 ? ` · ${Math.round(running.left / 60)} min left` : ` · ${Math.ceil(running.left)} s left`;
-  $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.what}: ${running.done} of ${running.total}${left}`;
+  $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.done} of ${running.total}${left}`;
   $("pause").textContent = running.paused ? "Go on" : "Pause";
   if ($("follow").checked && running.frame != null) go(running.frame);
 }
