@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.backbone import CHANNELS, ResNetEncoder
+from models.backbone import CHANNELS, ResNetEncoder, start_orthogonal
 from models.memory import Reading
 from models.propagation import (
     Entry,
@@ -62,6 +62,7 @@ class ValueEncoder(nn.Module):
 
 
 class STCN(PropagationNetwork):
+    config: STCNConfig
     similarity = "l2"
     evaluation = Reading(top_k=20)
 
@@ -71,8 +72,7 @@ class STCN(PropagationNetwork):
         f16_dim = CHANNELS[config.backbone][0]
         self.key_encoder = ResNetEncoder(config.backbone)
         self.key_head = KeyValue(f16_dim, config.key_dim, config.value_dim)
-        nn.init.orthogonal_(self.key_head.key.weight)
-        nn.init.zeros_(self.key_head.key.bias)
+        start_orthogonal(self.key_head.key)
         channels = 5 if config.multi_object else 4
         self.value_encoder = ValueEncoder(config.memory_backbone, channels, f16_dim, config.value_dim)
 
