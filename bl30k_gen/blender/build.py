@@ -4,19 +4,24 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
 from bl30k_gen.errors import UserError
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Part, Picture, PictureKind
 from bl30k_gen.library.formats.uv import box_projection
-from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
+from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve
 
 bproc = runtime.load_blenderproc()
+Loaded = TypeVar("Loaded", Model, Picture)
 
 SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
 SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
@@ -53,10 +58,18 @@ def build(spec: SceneSpec) -> list[SoftMesh]:
     return [mesh for mesh in soft if mesh is not None]
 
 
-def load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
+def _model(reference: AssetRef, spec: SceneSpec) -> Model:
+    return _planned(reference, "model", spec, lambda: load_model(reference.path, spec.limits))
+
+
+def _picture(reference: AssetRef, kind: PictureKind, spec: SceneSpec) -> Picture:
+    return _planned(reference, kind, spec, lambda: load_picture(reference.path, kind, spec.limits))
+
+
+def _planned(reference: AssetRef, kind: Kind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
     """The asset, if it is still the one that the scene was planned with."""
     try:
-        asset = load_asset(reference.path, kind, spec.limits)
+        asset = load()
     except AssetRefused as refusal:
         raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
     if asset.sha256 != reference.sha256:
@@ -95,7 +108,7 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     plane.set_location(backdrop.centre)
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
-    image = _image("backdrop", load(backdrop.image, "background", spec).pixels)
+    image = _image("backdrop", _picture(backdrop.image, "background", spec).pixels)
     material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -107,12 +120,12 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
 
 
 def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
-    model = load(described.model, "model", spec)
+    model = _model(described.model, spec)
     if described.deformation is not None:
         model = refined(model)
     shared = None
     if described.texture is not None:
-        shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
+        shared = _image(described.texture.id, _picture(described.texture, "texture", spec).pixels)
     entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
@@ -150,8 +163,8 @@ def _move_straight_between_frames() -> None:
                 point.interpolation = "LINEAR"
 
 
-def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
-    """One Blender object for all parts of a model, a material slot for each."""
+def make_mesh(name: str, model: Model) -> Any:
+    """One Blender object (BlenderProc's MeshObject) for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
     faces = np.concatenate([part.faces for part in model.parts])

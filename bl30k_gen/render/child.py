@@ -105,6 +105,8 @@ class BlenderChild:
                 },
                 start_new_session=True,  # Ctrl-C is for the supervisor, which lets the frame in hand finish
             )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
         try:
             ready = self._next_event(START_TIMEOUT)
         except ChildDied:
@@ -129,8 +131,8 @@ class BlenderChild:
         with open(self._log, "r+b") as log:
             log.truncate()
         try:
-            self._process.stdin.write(f"{scene}\n".encode())
-            self._process.stdin.flush()
+            self._input.write(f"{scene}\n".encode())
+            self._input.flush()
         except BrokenPipeError:
             raise self._died() from None
         while True:
@@ -147,7 +149,7 @@ class BlenderChild:
     def close(self) -> None:
         """Let it end by itself, for a while."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+            self._input.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_TIMEOUT)
         self.kill()
@@ -156,7 +158,7 @@ class BlenderChild:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
-        self._process.stdout.close()
+        self._output.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def memory_gb(self) -> float:
@@ -173,7 +175,7 @@ class BlenderChild:
 
     def _next_event(self, timeout: float) -> Event:
         deadline = time.monotonic() + timeout
-        output = self._process.stdout.fileno()
+        output = self._output.fileno()
         while b"\n" not in self._pending:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([output], [], [], left)[0]:

@@ -210,16 +210,16 @@ def _scan(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Iter
     A sample on an edge that two triangles share belongs to exactly one of them: the edge is cut with the row in
     the same order of its ends for both, and a span includes its left end only.
     """
-    size, rows = np.ones(len(faces), dtype=np.int64), None
+    size = np.ones(len(faces), dtype=np.int64)
     for axis in (0, 1):
         after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)  # first sample not before it
         a, b, c = (after[faces[:, corner]] for corner in range(3))
-        rows = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
-        size *= rows[1] - rows[0]
+        first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)  # of the rows, in the end
+        size *= end - first
     kept = np.flatnonzero(size)  # small triangles mostly lie between the samples
     batch = np.cumsum(size[kept]) // BATCH
     for chosen in np.split(kept, np.flatnonzero(np.diff(batch)) + 1):
-        yield _scan_batch(points[faces[chosen]], rows[0][chosen], rows[1][chosen], shape)
+        yield _scan_batch(points[faces[chosen]], first[chosen], end[chosen], shape)
 
 
 def _scan_batch(

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.index import Health, Index, Progress
@@ -39,7 +40,7 @@ class Inspector:
         self.bounds = bounds
         self.command = command
         self.started = 0  # processes, all in all
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Inspector":
         return self
@@ -47,18 +48,18 @@ class Inspector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def examine(self, path: str, kind: str, limits: Limits) -> Health:
+    def examine(self, path: str, kind: Kind, limits: Limits) -> Health:
         """What is wrong with an asset; what crashes or hangs the process is refused, and fatal."""
         asked = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()}) + "\n"
         for attempt in range(2):
-            fresh = self._process is None
+            fresh, process = self._process is None, self._running()
             try:
-                answer = json.loads(self._ask(asked.encode()))
+                answer = json.loads(self._ask(process, asked.encode()))
                 return Health(answer["refused"], False, tuple(answer["remarks"]))
             except TimeoutError:
                 reason = f"takes more than {self.bounds.seconds:g} s to load"
             except EOFError:
-                reason = self._death()
+                reason = self._death(process)
             self.close()
             if fresh or attempt:  # else an earlier asset may have left the process in a bad way: once more
                 break
@@ -69,22 +70,22 @@ class Inspector:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             self._process.wait()
-            self._process.stdin.close()
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
             self._process = None
 
-    def _ask(self, line: bytes) -> bytes:
-        if self._process is None:
-            self._start()
+    def _ask(self, process: subprocess.Popen[bytes], line: bytes) -> bytes:
+        assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        answer, output = b"", self._process.stdout.fileno()
-        before, waited = processor_time(self._process.pid), 0.0
+            process.stdin.write(line)
+            process.stdin.flush()
+        answer, output = b"", process.stdout.fileno()
+        before, waited = processor_time(process.pid), 0.0
         pause = min(LOOK_EVERY, self.bounds.seconds)
         while not answer.endswith(b"\n"):
             if not select.select([output], [], [], pause)[0]:
-                used, waited = processor_time(self._process.pid) - before, waited + pause
+                used, waited = processor_time(process.pid) - before, waited + pause
                 if used > self.bounds.seconds or waited > PATIENCE * self.bounds.seconds:
                     raise TimeoutError
                 continue
@@ -93,7 +94,9 @@ class Inspector:
             answer += data
         return answer
 
-    def _start(self) -> None:
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is not None:
+            return self._process
         root = str(Path(__file__).resolve().parents[3])
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
         self._process = subprocess.Popen(
@@ -105,9 +108,10 @@ class Inspector:
             start_new_session=True,  # Ctrl-C is for the parent
         )
         self.started += 1
+        return self._process
 
-    def _death(self) -> str:
-        code = self._process.wait()
+    def _death(self, process: subprocess.Popen[bytes]) -> str:
+        code = process.wait()
         if code < 0:
             return f"crashes the loader ({signal.Signals(-code).name})"
         return f"crashes the loader, or needs more than {self.bounds.memory_gb:g} GiB of memory"
@@ -191,7 +195,7 @@ def _examined(
         idle.put(inspector)
 
     def examine(file: str) -> tuple[str, Health]:
-        kind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
+        kind: Kind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
         inspector = idle.get()
         try:
             return file, inspector.examine(f"{Path(folder).as_posix()}/{file}", kind, limits)
