@@ -81,7 +81,9 @@ class STCN(PropagationNetwork):
         features = self.key_encoder(image)
         return Query(*self.key_head(features[0]), *features)
 
-    def encode_memory(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
+    def encode_memory(self, image: Tensor, query: Query | None, masks: Tensor) -> Entry:
         """The key is the query's own, with one object; only the value depends on the masks."""
+        if query is None:
+            raise ValueError("memory is built upon the frame's query: encode_query comes first")
         value = self.value_encoder(self.memory_input(image, masks), query.f16)
         return Entry(query.key[:, None, :, None], value.unflatten(0, masks.shape[:2]).unsqueeze(3))
