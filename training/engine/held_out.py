@@ -12,7 +12,7 @@ from training.engine import visualisation
 
 @dataclass(frozen=True)
 class Result:
-    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples; None without any."""
+    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples, if any."""
 
     samples: int
     means: dict[str, float]

@@ -114,7 +114,7 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
 
 
 def encode_queries(network: PropagationNetwork, batch: Batch) -> tuple[Query | None, list[Query]]:
-    """The first frame's query and the others', encoded as one batch; STM's memory needs none, so its first is None."""
+    """The first frame's query and the others', encoded as one batch; STM's memory needs none, so that is None."""
     images = batch.images[:, 1:] if isinstance(network, STM) else batch.images
     encoded = network.encode_query(images.flatten(0, 1))
     parts = [x.unflatten(0, images.shape[:2]).unbind(1) for x in encoded]
