@@ -19,27 +19,30 @@ import math
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from models import checkpoint
 from models.aggregate import aggregate
 from models.backbone import prepare_for_inference
-from models.memory import KMN_SIGMA, Reading
-from models.propagation import Entry, Query
+from models.memory import Reading
+from models.propagation import Entry, PropagationNetwork, Query
 from models.rde import RDE
+from models.stcn import STCN
 from models.stm import STM
 
 MEMORY_EVERY = 5
+KMN_SIGMA = 7.0  # width of the Gaussian in KMN's paper, in positions at stride 16
 STAGES = ("query", "read", "decode", "memory")
 
 
 # The plain formulation.
 
 
-def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading) -> Tensor:
+def plain_read(network: PropagationNetwork, memory: Entry, query: Query, reading: Reading) -> Tensor:
     """(1, O, Cv, h, w) with a whole weight matrix (THW x HW) of each object."""
     height, width = query.key.shape[-2:]
     readouts = []
@@ -57,7 +60,7 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
             scores = (scores - scores.max(dim=0, keepdim=True).values).exp() * (
                 -squares / (2 * reading.sigma**2)
             ).exp()
-            kept, index = scores.topk(reading.top_k, dim=0)
+            kept, index = scores.topk(reading.top_k or len(scores), dim=0)
             weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
         elif reading.top_k is not None:
             kept, index = scores.topk(reading.top_k, dim=0)
@@ -69,7 +72,7 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
     return torch.stack(readouts)[None]
 
 
-def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor) -> Entry:
+def plain_memory(network: PropagationNetwork, image: Tensor, query: Query, masks: Tensor) -> Entry:
     """One memory frame, object by object."""
     keys, values = [], []
     for x in network.memory_input(image, masks).split(1):
@@ -77,13 +80,14 @@ def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor)
             key, value = network.memory_head(network.memory_encoder(x)[0])
             keys.append(key)
         else:
+            assert isinstance(network, STCN)
             value = network.value_encoder(x, query.f16)
         values.append(value)
     key = torch.stack(keys or [query.key], dim=1)
     return Entry(key.unsqueeze(3), torch.stack(values, dim=1).unsqueeze(3))
 
 
-def plain_decode(network: nn.Module, readout: Tensor, query: Query) -> Tensor:
+def plain_decode(network: PropagationNetwork, readout: Tensor, query: Query) -> Tensor:
     return torch.cat([network.decode(one, query) for one in readout.split(1, dim=1)], dim=1)
 
 
@@ -94,7 +98,8 @@ class Clock:
     """Seconds by stage of one frame."""
 
     def __init__(self, device: torch.device):
-        self.device, self.seconds, self._start = device, {}, 0.0
+        self.seconds: dict[str, float] = {}
+        self.device, self._start = device, 0.0
         self.lap(None)
 
     def lap(self, stage: str | None) -> None:
@@ -106,7 +111,9 @@ class Clock:
         self._start = now
 
 
-def run_frame(network: nn.Module, plain: bool, image: Tensor, memory: Entry, masks: Tensor, reading: Reading):
+def run_frame(
+    network: PropagationNetwork, plain: bool, image: Tensor, memory: Entry, masks: Tensor, reading: Reading
+) -> tuple[Tensor, dict[str, float]]:
     """Probabilities (1, O+1, H, W) and seconds by stage of one frame that also enters memory."""
     clock = Clock(image.device)
     query = network.encode_query(image)
@@ -116,7 +123,7 @@ def run_frame(network: nn.Module, plain: bool, image: Tensor, memory: Entry, mas
     logits = plain_decode(network, readout, query) if plain else network.decode(readout, query)
     prob = aggregate(logits.sigmoid())
     clock.lap("decode")
-    entry = (plain_memory if plain else type(network).encode_memory)(network, image, query, masks)
+    entry = plain_memory(network, image, query, masks) if plain else network.encode_memory(image, query, masks)
     if isinstance(network, RDE):
         network.update(entry, entry)
     clock.lap("memory")
@@ -160,6 +167,7 @@ def compare(name: str, frames: int, objects: int, reading_name: str, options: ar
     device = torch.device(options.device)
     torch.manual_seed(0)
     plain = checkpoint.build(name).eval().requires_grad_(False)
+    assert isinstance(plain, PropagationNetwork)
     fast = prepare_for_inference(copy.deepcopy(plain)).to(device)
     plain.to(device)
     height, width = options.size
@@ -172,7 +180,7 @@ def compare(name: str, frames: int, objects: int, reading_name: str, options: ar
     grid = (4 if name == "rde" else frames, height // 16, width // 16)
     key = torch.randn(1, key_objects, plain.config.key_dim, *grid, device=device)
     memory = Entry(key, torch.randn(1, objects, plain.config.value_dim, *grid, device=device))
-    autocast = contextlib.nullcontext()
+    autocast: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     fast_memory = Entry.cat([memory])
     if options.dtype == "bfloat16":
         autocast = torch.autocast(device.type, torch.bfloat16)
@@ -188,11 +196,11 @@ def compare(name: str, frames: int, objects: int, reading_name: str, options: ar
 
     with torch.inference_mode():
         difference = (run_plain()[0] - run_fast()[0]).abs().max().item()
-        laps = {"plain": [], "fast": []}
+        laps: dict[str, list[dict[str, float]]] = {"plain": [], "fast": []}
         for _ in range(options.repeats):
             laps["plain"].append(run_plain()[1])
             laps["fast"].append(run_fast()[1])
-        row = {"network": name, "frames": grid[0], "objects": objects, "reading": reading_name}
+        row: dict[str, Any] = {"network": name, "frames": grid[0], "objects": objects, "reading": reading_name}
         for kind, seconds in laps.items():
             row[kind] = {stage: statistics.median(lap[stage] for lap in seconds) for stage in (*STAGES, "frame")}
         row["plain"]["bytes"] = peak_bytes(run_plain, device)

@@ -22,7 +22,7 @@ from models.propagation import Entry, Query
 from models.stcn import STCN
 from training.data.sample import Batch
 from training.engine.trainer import choose_precision
-from training.schema.stage import Stage, load_stage
+from training.schema.stage import Runtime, Stage, load_stage
 from training.tasks.losses import bootstrapped_cross_entropy
 from training.tasks.network import build_network, build_step
 from training.tasks.propagation import decode, masks_of
@@ -57,7 +57,8 @@ def discs(stage: Stage, seed: int, device: torch.device) -> Batch:
 
 def plain_loss(network: STCN, batch: Batch) -> Tensor:
     """The stage's loss, frame by frame and object by object."""
-    labels, total, memory = batch.labels, 0.0, []
+    labels, total = batch.labels, batch.images.new_zeros(())
+    memory: list[list[Entry]] = []
     masks, last = batch.given, batch.images.shape[1] - 1
     for t in range(last + 1):
         image = batch.images[:, t]
@@ -119,7 +120,8 @@ def build(stage: Stage, device: torch.device, dtype: str) -> dict[str, Way]:
     for module in network.modules():  # residual blocks begin as identities: without ImageNet they would overflow
         if isinstance(module, Bottleneck | BasicBlock):
             nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
-    plain = build_step(stage.model_copy(update={"runtime": _plain_runtime(stage)}), copy.deepcopy(network), device)
+    plain = build_step(stage.model_copy(update={"runtime": _plain_runtime()}), copy.deepcopy(network), device).network
+    assert isinstance(plain, STCN)
     ours = build_step(stage, network, device)
     autocast, _ = choose_precision(PRECISIONS[dtype], device)
 
@@ -128,12 +130,12 @@ def build(stage: Stage, device: torch.device, dtype: str) -> dict[str, Way]:
             return ours(batch, SHARE)[0]
 
     def loss(batch: Batch) -> Tensor:
-        return plain_loss(plain.network, batch)
+        return plain_loss(plain, batch)
 
-    return {"plain": Way(plain.network, loss, stage), "ours": Way(ours.network, our_loss, stage)}
+    return {"plain": Way(plain, loss, stage), "ours": Way(ours.network, our_loss, stage)}
 
 
-def _plain_runtime(stage: Stage):
+def _plain_runtime() -> Runtime:
     return load_stage("stcn/bl30k").runtime.model_copy(update={"precision": "fp32"})
 
 
