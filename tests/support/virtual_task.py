@@ -219,7 +219,7 @@ class VirtualLeases(lease.Leases):
         self.virtual.end_beating(self)
 
     def _is_stale(self, holder: Path) -> bool:
-        self.virtual.look(process.host_of(holder.name))
+        self.virtual.look(holder.name.split(".", 1)[0])
         return super()._is_stale(holder)
 
 

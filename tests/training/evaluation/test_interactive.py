@@ -1,4 +1,5 @@
 import csv
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,15 @@ from training.evaluation.interactive import (
     worst_frame,
 )
 from training.evaluation.robot import Robot
-from training.evaluation.scribbles import Scribbles, Stroke, write_scribbles
+from training.evaluation.scribbles import Scribbles, Stroke
+
+
+def write_scribbles(scribbles, path):
+    """As davisinteractive does."""
+    frames = [[vars(stroke) | {"path": stroke.path.tolist()} for stroke in strokes] for strokes in scribbles.frames]
+    data = {"scribbles": frames, "sequence": scribbles.sequence, "annotated_frame": scribbles.annotated_frame}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
 
 
 @dataclass
