@@ -37,6 +37,7 @@ class Inspector:
     def __init__(self, bounds: Bounds, command: Sequence[str] = CHILD):
         self.bounds = bounds
         self.command = command
+        self.started = 0  # processes, all in all
         self._process: LineProcess | None = None
 
     def __enter__(self) -> "Inspector":
@@ -73,6 +74,7 @@ class Inspector:
                 [*self.command, "--memory-gb", str(self.bounds.memory_gb)],
                 {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             )
+            self.started += 1
         process, seconds = self._process, self.bounds.seconds
         before = process.processor_seconds()
         process.send(line)

@@ -57,7 +57,7 @@ def act(inspector, tmp_path, name, text):
 
 def test_one_process_serves_many_assets(actor, tmp_path):
     processes = {act(actor, tmp_path, f"{n}.obj", "fine").remarks for n in range(5)}
-    assert len(processes) == 1
+    assert len(processes) == 1 and actor.started == 1
 
 
 @pytest.mark.parametrize(
