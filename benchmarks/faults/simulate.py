@@ -106,9 +106,21 @@ def simulate(plan: Plan, folder: Path) -> Result:
     cluster.at(result.ideal_hours / 2 * 3600, lambda: middle.append(_timed_status(root)))
     asked, slurm._ask = slurm._ask, cluster.ask
     try:
-        _generate("submit", "--config", CONFIG, *_sets(*SMALL), "--count", plan.videos, "--out", root,
-                  "--store", plan.store, "--videos-per-task", plan.videos_per_task,
-                  *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"))  # fmt: skip
+        _generate(
+            "submit",
+            "--config",
+            CONFIG,
+            *_sets(*SMALL),
+            "--count",
+            plan.videos,
+            "--out",
+            root,
+            "--store",
+            plan.store,
+            "--videos-per-task",
+            plan.videos_per_task,
+            *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"),
+        )
         cluster.run()
         result.first_hours = cluster.now / 3600
         found = status(root)

@@ -205,9 +205,18 @@ def test_report_csv(tmp_path, squares):
     with open(tmp_path / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "", "session_id", "sequence", "scribble_idx", "interaction", "object_id", "frame", "jaccard", "contour",
-        "j_and_f", "timing",
-    ]  # fmt: skip
+        "",
+        "session_id",
+        "sequence",
+        "scribble_idx",
+        "interaction",
+        "object_id",
+        "frame",
+        "jaccard",
+        "contour",
+        "j_and_f",
+        "timing",
+    ]
     assert len(rows) == 3 * 8 * 2 and rows[-1][""] == "47"
     assert float(rows[0]["j_and_f"]) == pytest.approx((float(rows[0]["jaccard"]) + float(rows[0]["contour"])) / 2)
     again = read_report(tmp_path / "report.csv", interactions=3)
