@@ -42,8 +42,11 @@ class Format(Section, ABC):
         return [Unit(video.name, (video,)) for video in videos]
 
     @abstractmethod
-    def write(self, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
         """Write a unit's files into an empty folder, under the paths that they get in the output.
+
+        Args:
+            unit: its name.
 
         Raises:
             UserError: a file of the dataset is missing or damaged, or lacks what the format needs.

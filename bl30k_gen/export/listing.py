@@ -71,7 +71,7 @@ class Listing(Format):
     def frame_path(self, video: Video, i: int) -> str:
         """Where frame number ``i`` lies in the output."""
 
-    def write(self, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
         for video in videos:
             found = self.items(video)
             for name, items in found.items():

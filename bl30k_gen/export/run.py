@@ -61,7 +61,7 @@ def export(
     claim = {"format": kind.name, "version": kind.version, **kind.model_dump(mode="json")}
     with target.claimed(store.path, claim):
         jobs = [
-            _Job(f"{_UNIT}{unit.name}", unit.videos, _digest([fingerprint(store, video) for video in unit.videos]))
+            _Job(unit.name, unit.videos, _digest([fingerprint(store, video) for video in unit.videos]))
             for unit in kind.units(store, videos)
         ]
         if strange := sorted(set(target.finished()) - {job.key for job in jobs} - {_WHOLE}):
@@ -83,11 +83,16 @@ def export(
 
 @dataclass(frozen=True)
 class _Job:
-    """A unit to be written, by the key that it has in the target."""
+    """A unit to be written."""
 
-    key: str
+    unit: str
     videos: tuple[Entry, ...]
     fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the target."""
+        return f"{_UNIT}{self.unit}"
 
 
 def _write(
@@ -116,7 +121,7 @@ def _write_in_worker(job: _Job) -> dict[str, int]:
 
 def _write_job(store: VideoStore, kind: Format, target: Target, job: _Job) -> dict[str, int]:
     with files.clear_disk_errors(target.out / job.key):
-        kind.write([Video(store, video) for video in job.videos], target.staging(job.key))
+        kind.write(job.unit, [Video(store, video) for video in job.videos], target.staging(job.key))
         return target.publish(job.key, job.fingerprint)
 
 

@@ -93,20 +93,24 @@ class Video:
             _say_void(self.source)
         return mask.ids
 
-    def stored_bytes(self) -> int:
-        """Bytes of all frames and masks as stored."""
-        return sum(self._store.members(self.name).values())
+    def mask_bytes(self, i: int) -> bytes:
+        """The mask of frame number ``i`` as stored. Raises UserError where it has none."""
+        return self._store.mask_bytes(self.name, i)
 
     @functools.cached_property
+    def recorded(self) -> dict[str, Any] | None:
+        """The video's metadata, or None where the dataset has none."""
+        return self._store.metadata(self.name)
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """The video's metadata. Raises UserError where the dataset has none."""
-        found = self._store.metadata(self.name)
-        if found is None:
+        if self.recorded is None:
             raise UserError(
                 f"{self.source} has no {METADATA}/{self.name}.json",
                 "this format needs cameras and poses, which only datasets rendered by this project have",
             )
-        return found
+        return self.recorded
 
     def place_frame(self, i: int, path: Path) -> None:
         """Put frame number ``i`` at ``path``: a hard link to the dataset's own file if possible, else a copy.

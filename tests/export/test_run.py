@@ -38,8 +38,8 @@ def test_a_stopped_export_goes_on_to_the_same_files(store, tmp_path, monkeypatch
     kind = format_of(name)
     whole, write, seen = tmp_path / "whole", type(kind).write, []
 
-    def stop(self, videos, folder):
-        write(self, videos, folder)
+    def stop(self, unit, videos, folder):
+        write(self, unit, videos, folder)
         seen.append(videos[0].name)
         if len(seen) == 2:
             raise KeyboardInterrupt  # the unit is staged, not published
