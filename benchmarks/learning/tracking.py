@@ -233,9 +233,10 @@ def main() -> None:
         arguments.samples,
     )
     lines = [
-        f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with models and "
-        f"backgrounds of their own. STCN of benchmarks/learning/small.yaml, {arguments.iterations} iterations from "
-        f"nothing; means over {arguments.seeds} seeds (the smallest to the largest).",
+        f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with "
+        "models and backgrounds of their own. STCN of benchmarks/learning/small.yaml, "
+        f"{arguments.iterations} iterations from nothing; means over {arguments.seeds} seeds (the smallest to the "
+        "largest).",
         "",
         "## Tracking",
         "",

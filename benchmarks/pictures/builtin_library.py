@@ -7,7 +7,7 @@
 ``sheets`` draws every family once, shapes through the project's own Blender child in front of its own backgrounds.
 ``measure`` compares silhouettes: each shape is seen from six sides, and each view is centred and scaled until its
 longer side fills the frame. How alike two families are is the largest intersection over union of any view and any
-variants. ``pins`` writes tests/library/builtin_pins.json: numbers that describe every asset, which the tests compare
+variants. ``pins`` writes tests/builtin/builtin_pins.json: numbers that describe every asset, which the tests compare
 with what is made. A changed asset needs a new ``VERSION`` of the library, on which all its digests depend.
 """
 
@@ -35,7 +35,7 @@ from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import parse_spec
 
-PINS = ROOT / "tests/library/builtin_pins.json"
+PINS = ROOT / "tests/builtin/builtin_pins.json"
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side

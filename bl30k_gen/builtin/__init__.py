@@ -12,7 +12,7 @@ from bl30k_gen.builtin.shapes import SHAPES
 from bl30k_gen.builtin.textures import TEXTURES
 from bl30k_gen.seeding import rng
 
-# Raise it with every change of what an existing family makes: tests/library/test_procedural.py notices one.
+# Raise it with every change of what an existing family makes: tests/builtin/test_builtin.py notices one.
 VERSION = 3
 LICENCE = "CC0-1.0"
 FAMILIES = {"model": SHAPES, "texture": TEXTURES, "background": BACKGROUNDS}

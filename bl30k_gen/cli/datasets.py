@@ -122,7 +122,7 @@ def report(
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config and config.assets, credits.recorded(store))
-    numbers["assets"] = report.asset_numbers(used)
+    numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)
     numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))

@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from bl30k_gen.library.catalogue.listed import Asset
 KINDS = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
 COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
+MOST_USED = 10  # assets of each kind that a report names
 _COMPUTED = tuple("=+-@\t")  # a spreadsheet computes a cell that begins so
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,25 @@ class Used:
     @property
     def licence_url(self) -> str:
         return licence_address(self.licence)
+
+
+def asset_numbers(used: Iterable[Used]) -> dict[str, Any]:
+    """By kind: how many, how often, under which licences, and the most used."""
+    kinds: dict[str, list[Used]] = {}
+    for asset in used:
+        kinds.setdefault(asset.kind, []).append(asset)
+    return {
+        kind: {
+            "assets": len(members),
+            "uses": sum(asset.videos for asset in members),
+            "licences": dict(Counter(sorted(asset.licence for asset in members)).most_common()),
+            "most_used": [
+                {"id": a.id, "author": a.author, "licence": a.licence, "videos": a.videos}
+                for a in sorted(members, key=lambda a: (-a.videos, a.id))[:MOST_USED]
+            ],
+        }
+        for kind, members in kinds.items()
+    }
 
 
 class Uses:

@@ -191,7 +191,7 @@ def test_the_command(server, generate, tmp_path):
 
 def test_our_own_keywords_are_readable():
     for kind in ("textures", "backgrounds"):
-        words = gather.read_keywords(Path(__file__).parents[2] / f"assets/{kind}.txt")
+        words = gather.read_keywords(Path(__file__).parents[3] / f"assets/{kind}.txt")
         assert len(words) >= 75 and len({gather.folder_name(word) for word in words}) == len(words)
 
 

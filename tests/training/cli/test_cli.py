@@ -16,7 +16,7 @@ from training.cli import app, main
 from training.runs.folder import RunFolder
 from training.schema.lookup import STAGES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FEW = ["--preset", "tiny", "--device", "cpu", "--set", "iterations=2", "--set", "batch=1"]
 
 

@@ -22,7 +22,7 @@ from training.schema.lookup import RECIPES
 from training.schema.recipe import load_recipe
 from training.schema.stage import load_stage
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]
 
 

@@ -1,17 +1,8 @@
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask
-
-_path = Path(__file__).parents[1] / "inference" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("inference_fixtures", _path)
-_inference = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_inference)
-cells, one_thread = _inference.cells, _inference.one_thread
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from models import checkpoint
 from training import cli
 from training.experiments import evaluate
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
 
 

@@ -28,7 +28,7 @@ from bl30k_gen.render.output.shard_store import ShardStore
 from tests.support.operations import count
 from tests.support.synthetic import make_dataset, make_sharded, stage, synthetic_config
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = ["a00000", "a00001", "a00002"]
 CALLS = ("rename", "replace", "symlink", "mkdir", "fsync", "pwrite", "open", "rmdir", "unlink")
 

@@ -1,7 +1,5 @@
 """Golden numbers of the published engines, and small networks whose answers are known."""
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +9,6 @@ import torch
 from models.backbone import MEAN, STD
 from models.memory import Reading, read_memory
 from models.propagation import Entry, Query
-
-_path = Path(__file__).parents[1] / "models" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("golden_fixtures", _path)
-_models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_models)
-golden, small, one_thread = _models.golden, _models.small, _models.one_thread
 
 GOLDEN_SIZE = (90, 150)
 GOLDEN_PADDING = (3, 5)  # rows above, columns to the left

@@ -22,7 +22,7 @@ from training.schema.stage import load_stage
 from training.tasks.network import build_network, freeze_batchnorm
 from training.tasks.propagation import TrainingStep
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 SHORT = ["iterations=5", "batch=1", "runtime.save_every=2", "runtime.log_every=1", "runtime.picture_every=3"]
 
