@@ -1,0 +1,115 @@
+"""BOP: ``<split>/<scene>/`` with ``scene_camera.json``, ``scene_gt.json``, ``scene_gt_info.json``, rgb, mask_visib.
+
+A scene is a video; ``scenes.json`` names it. Lengths are millimetres, axes of a camera are x right, y down, z
+forwards, and the centre of the top left pixel is (0, 0), so that the principal point lies half a pixel before ours.
+Our models have a scale, which may change over time and differ along their axes: a pose's rotation and translation
+are rigid, and the scale stands beside as ``scale``. Models are not exported; ``objects.json`` of a scene says which
+they are. Definition: docs/bop_datasets_format.md of thodan/bop_toolkit.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bl30k_gen.dataset.files import write_json
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.export.base import Format, register
+from bl30k_gen.export.encoders.pictures import png
+from bl30k_gen.export.source import Entry, Video
+
+_MM = 1000.0  # of a metre
+_IDS = 1 << 8  # object ids of a video: its number * 256 + the id in the masks, which is at most 254
+_UNSEEN = [-1, -1, -1, -1]  # the box of what is not seen, as the toolkit has it
+
+
+@register("bop", "BOP scenes: cameras, poses, visible masks")
+class Bop(Format):
+    frames: bool = True
+
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+        for video in videos:
+            place = folder / video.split / f"{video.number:06d}"
+            place.mkdir(parents=True)
+            _write(place / "scene_camera.json", _cameras(video))
+            poses = _poses(video)
+            _write(place / "scene_gt.json", poses)
+            _write(place / "objects.json", _objects(video))
+            info: dict[str, list[dict[str, Any]]] = {}
+            for i in video.annotated:
+                ids = video.ids(i)
+                info[str(i)] = []
+                for place_in_list, described in enumerate(video.metadata["objects"]):
+                    seen = ids == described["id"]
+                    info[str(i)].append({"bbox_visib": _box(seen), "px_count_visib": int(seen.sum())})
+                    mask = place / "mask_visib" / f"{i:06d}_{place_in_list:06d}.png"
+                    mask.parent.mkdir(exist_ok=True)
+                    mask.write_bytes(png(np.where(seen, 255, 0).astype(np.uint8)))
+            _write(place / "scene_gt_info.json", info)
+            for i in range(len(video.frames)) if self.frames else ():
+                suffix = PurePosixPath(video.file_name(i)).suffix
+                video.place_frame(i, place / "rgb" / f"{i:06d}{suffix}")
+
+    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
+        write_json(folder / "scenes.json", {f"{video.number:06d}": video.name for video in videos})
+
+
+def _cameras(video: Video) -> dict[str, dict[str, Any]]:
+    camera = video.metadata["camera"]
+    k = np.array(camera["intrinsics"], np.float64) - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
+    return {
+        str(i): {
+            "cam_K": k.ravel().tolist(),
+            "depth_scale": 1.0,
+            "cam_R_w2c": pose[:3, :3].ravel().tolist(),
+            "cam_t_w2c": (pose[:3, 3] * _MM).tolist(),
+        }
+        for i, pose in enumerate(np.array(camera["extrinsics"], np.float64))
+    }
+
+
+def _poses(video: Video) -> dict[str, list[dict[str, Any]]]:
+    world_to_camera = np.array(video.metadata["camera"]["extrinsics"], np.float64)
+    found: dict[str, list[dict[str, Any]]] = {str(i): [] for i in range(len(video.frames))}
+    for described in video.metadata["objects"]:
+        for i, pose in enumerate(world_to_camera @ np.array(described["poses"], np.float64)):
+            scale = np.linalg.norm(pose[:3, :3], axis=0)
+            found[str(i)].append(
+                {
+                    "obj_id": _object_id(video, described["id"]),
+                    "cam_R_m2c": (pose[:3, :3] / scale).ravel().tolist(),
+                    "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
+                    "scale": scale.tolist(),
+                }
+            )
+    return found
+
+
+def _objects(video: Video) -> dict[str, dict[str, Any]]:
+    return {
+        str(_object_id(video, described["id"])): {
+            "mask_id": described["id"],
+            "model": described["model"],
+            "texture": described["texture"],
+        }
+        for described in video.metadata["scene"]["objects"]
+    }
+
+
+def _object_id(video: Video, number: int) -> int:
+    return video.number * _IDS + number
+
+
+def _box(seen: npt.NDArray[np.bool_]) -> list[int]:
+    """x, y, width, height as the toolkit counts them: the last pixel less the first."""
+    if not seen.any():
+        return _UNSEEN
+    y, x = np.nonzero(seen)
+    return [int(v) for v in (x.min(), y.min(), x.max() - x.min(), y.max() - y.min())]
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value) + "\n")
