@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from bl30k_gen.scene.geometry import Bools, Floats, Geometry, Ints
+from bl30k_gen.scene.geometry import BACKDROP, Body, Bools, Floats, Geometry, Ints
 from bl30k_gen.scene.raster import BATCH, NOTHING, Surface, expand, in_front, on_faces
 
 NEARER = 1e-6  # of a point's depth: by so much an occluder is nearer; hides rounding, and surfaces that coincide
@@ -31,23 +32,30 @@ def cast(geometry: Geometry, frame: int, points: Floats) -> Surface:
     """
     nearest = np.zeros(len(points))  # inverse depths
     ids, faces = np.zeros(len(points), np.uint8), np.full(len(points), NOTHING, np.int32)
-    places = _Places(points, geometry)
-    for id, hits in _hits(geometry, frame, places, None):
-        np.maximum.at(nearest, hits.places, hits.inverse_depth)
-        wins = hits.inverse_depth == nearest[hits.places]
-        ids[hits.places[wins]] = id
-        faces[hits.places[wins]] = hits.triangles[wins]
+    places = _Places(geometry, points)
+    for body in geometry.bodies:
+        for hits in _hits(geometry, body, frame, places):
+            np.maximum.at(nearest, hits.places, hits.inverse_depth)
+            wins = hits.inverse_depth == nearest[hits.places]
+            ids[hits.places[wins]] = body.id
+            faces[hits.places[wins]] = hits.triangles[wins]
     return on_faces(geometry, frame, ids, faces, points)
 
 
-def hidden(geometry: Geometry, frame: int, points: Floats, depth: Floats) -> Bools:
-    """Whether a surface lies before points: (N,), of (N, 2) places x, y in pixels and (N,) depths in metres.
+def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: Floats, depth: Floats) -> Bools:
+    """Whether a surface lies before points of surfaces; that which they lie on does not count.
 
-    Points beyond the picture's borders are not looked for: False. The surface that a point lies on does not hide it.
+    Args:
+        ids: (N,) of the bodies that the points belong to.
+        points: (N, 2) where they are seen, x and y in pixels. Beyond the picture's borders is not looked: False.
+        depth: (N,) metres.
     """
     covered = np.zeros(len(points), dtype=bool)
-    for _, hits in _hits(geometry, frame, _Places(points, geometry), depth):
-        covered[hits.places[hits.inverse_depth * depth[hits.places] > 1 + NEARER]] = True
+    every = _Places(geometry, points, depth)
+    of_objects = every.those(ids != BACKDROP)  # a flat surface hides no point of its own
+    for body in geometry.bodies:
+        for hits in _hits(geometry, body, frame, of_objects if body.id == BACKDROP else every):
+            covered[hits.places[hits.inverse_depth * depth[hits.places] > 1 + NEARER]] = True
     return covered
 
 
@@ -57,19 +65,33 @@ def inside(geometry: Geometry, points: Floats) -> Bools:
 
 
 class _Places:
-    """Places in a picture, sorted by their pixel, so that those in a stretch of a row of pixels are a slice."""
+    """Places in a picture, sorted by their pixel, so that those in a stretch of a row of pixels are a slice.
 
-    def __init__(self, points: Floats, geometry: Geometry):
+    Args:
+        points: (N, 2) x and y in pixels.
+        depth: (N,) metres, of points at the places; what is wholly behind them is of no interest.
+        numbers: which of them are meant; None: all.
+    """
+
+    def __init__(self, geometry: Geometry, points: Floats, depth: Floats | None = None, numbers: Ints | None = None):
+        self._made_of = geometry, points, depth
         self.rows, self.columns = geometry.height, geometry.width
-        within = np.flatnonzero(inside(geometry, points))
-        column, row = points[within].astype(np.int64).T
+        within = inside(geometry, points)
+        numbers = np.flatnonzero(within) if numbers is None else numbers[within[numbers]]
+        column, row = points[numbers].astype(np.int64).T
         cell = row * self.columns + column
         order = np.argsort(cell, kind="stable")
-        self.numbers, self.points = within[order], points[within[order]]
+        self.numbers = numbers[order]
+        self.points = points[self.numbers]
+        self.depth = None if depth is None else depth[self.numbers]
         counts = np.bincount(cell, minlength=self.rows * self.columns)
         self.starts = np.concatenate([[0], np.cumsum(counts)])  # of every cell, and the end
         self._sums = np.zeros((self.rows + 1, self.columns + 1), np.int64)  # of all cells above and to the left
         self._sums[1:, 1:] = counts.reshape(self.rows, self.columns).cumsum(axis=0).cumsum(axis=1)
+
+    def those(self, meant: Bools) -> "_Places":
+        """Some of them only; (N,)."""
+        return _Places(*self._made_of, np.flatnonzero(meant))
 
     def count(self, top: Ints, bottom: Ints, left: Ints, right: Ints) -> Ints:
         """How many places lie in the rows [top, bottom) and columns [left, right)."""
@@ -77,18 +99,15 @@ class _Places:
         return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
 
 
-def _hits(geometry: Geometry, frame: int, places: _Places, depth: Floats | None) -> Iterator[tuple[int, _Hits]]:
-    """Body by body; with ``depth`` without those triangles that are wholly behind a place's point."""
-    sorted_depth = None if depth is None else depth[places.numbers]
-    for body in geometry.bodies:
-        project = geometry.intrinsics @ geometry.to_camera(body, frame)[:3]
-        points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
-        for flat, faces, source in in_front(points, body.faces):
-            for place, inverse, number in _covering(places, flat, faces, sorted_depth):
-                yield body.id, _Hits(places.numbers[place], inverse, source[number])
+def _hits(geometry: Geometry, body: Body, frame: int, places: _Places) -> Iterator[_Hits]:
+    project = geometry.intrinsics @ geometry.to_camera(body, frame)[:3]
+    points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
+    for flat, faces, source in in_front(points, body.faces):
+        for place, inverse, number in _covering(places, flat, faces):
+            yield _Hits(places.numbers[place], inverse, source[number])
 
 
-def _covering(places: _Places, points: Floats, faces: Ints, depth: Floats | None) -> Iterator[_Hits]:
+def _covering(places: _Places, points: Floats, faces: Ints) -> Iterator[_Hits]:
     """Places, as numbered in ``places``, that lie in triangles whose (V, 3) points are (x, y, inverse depth)."""
     limit = np.array([places.columns, places.rows])
     first = np.clip(np.floor(points[:, :2]), 0, limit).astype(np.int32)
@@ -105,9 +124,9 @@ def _covering(places: _Places, points: Floats, faces: Ints, depth: Floats | None
             places.starts[begin + left[chosen][of_triangle]], places.starts[begin + right[chosen][of_triangle]]
         )
         number = chosen[of_triangle[of_stretch]]
-        if depth is not None:
+        if places.depth is not None:
             nearest = points[:, 2][faces[chosen]].max(axis=1)[of_triangle[of_stretch]]
-            before = nearest * depth[place] > 1 + NEARER
+            before = nearest * places.depth[place] > 1 + NEARER
             place, number = place[before], number[before]
         yield _inside(places.points, points, faces, place, number)
 
