@@ -32,11 +32,6 @@ from bl30k_gen.errors import Hopeless, UserError
 
 CARD = "ANNOTATIONS.md"
 POLL = 0.3  # seconds between two looks at how far the workers are
-ALL = tuple(
-    f"{name}{sign}1" if kind.between else name
-    for name, kind in KINDS.items()
-    for sign in ("+-" if kind.between else " ")
-)
 COMPRESSION = 1  # of gzip; more takes longer and saves little
 
 
@@ -214,9 +209,8 @@ def card(wanted: Sequence[Wanted]) -> str:
 def _write_card(out: Path, wanted: Sequence[Wanted]) -> None:
     there = {parse_wanted(folder.name) for folder in out.iterdir() if folder.is_dir()}
     order = list(KINDS)
-    files.write_atomically(
-        out / CARD, card(sorted(there | set(wanted), key=lambda w: (order.index(w.name), w.offset)))
-    )
+    kinds = sorted(there | set(wanted), key=lambda each: (order.index(each.name), each.offset))
+    files.write_atomically(out / CARD, card(kinds))
 
 
 def _attempt(

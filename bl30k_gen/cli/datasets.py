@@ -107,11 +107,9 @@ def annotations(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
     kinds: Annotated[
-        str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` for every one: see docs/annotations.md.")
+        str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
     ] = "depth,flow",
-    videos: Annotated[
-        str | None, typer.Option("--videos", help="Names, such as a00000,a00003. Default: all.")
-    ] = None,
+    videos: Annotated[str | None, typer.Option("--videos", help="Such as a00000,a00003. Default: all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -122,13 +120,12 @@ def annotations(
     from tqdm import tqdm
 
     from bl30k_gen.annotations import store as annotating
-    from bl30k_gen.dataset.derived import parse_wanted
+    from bl30k_gen.dataset.derived import every_kind, parse_wanted
     from bl30k_gen.dataset.reader import open_dataset
 
     store = open_dataset(dataset)
     names = None if videos is None else [name for name in videos.split(",") if name]
-    texts = annotating.ALL if kinds == "all" else kinds.split(",")
-    wanted = list(dict.fromkeys(parse_wanted(text) for text in texts))
+    wanted = every_kind() if kinds == "all" else list(dict.fromkeys(map(parse_wanted, kinds.split(","))))
     chosen = store.videos if names is None else names
     frames = sum(len(store.frames(name)) for name in chosen if name in store.videos)
     with tqdm(total=frames, unit="frame", disable=as_json) as bar:

@@ -30,66 +30,69 @@ Axes = Literal["camera", "world"]
 """``camera``: OpenCV's (x right, y down, z forward). ``world``: Blender's (x right, y into the picture, z up)."""
 
 
+# What the arrays mean is said once, in ``KINDS``; shapes here are those of one frame where a kind is of frames.
+
+
 class Flow(NamedTuple):
     """Motion in the picture."""
 
-    flow: Array  # (H, W, 2) pixels to the right and down; NaN where not valid
-    valid: Bools  # (H, W) there is a surface, and its point is before the camera on the other frame, too
-    occluded: Bools  # (H, W) valid, but on the other frame behind a surface or beyond the picture's borders
+    flow: Array  # (H, W, 2)
+    valid: Bools  # (H, W)
+    occluded: Bools  # (H, W)
 
 
 class SceneFlow(NamedTuple):
     """Motion in space."""
 
-    scene_flow: Array  # (H, W, 3) metres; NaN where not valid
-    valid: Bools  # (H, W) there is a surface
+    scene_flow: Array  # (H, W, 3)
+    valid: Bools  # (H, W)
 
 
 class Tracks(NamedTuple):
     """N points on F frames."""
 
-    queries: Array  # (N, 3) frame, x, y in pixels: where each point was chosen
-    ids: Ids  # (N,) of the object it lies on, 0 for the backdrop
-    places: Array  # (N, F, 2) x, y in pixels, also behind a surface and beyond the picture; NaN behind the camera
-    visible: Bools  # (N, F) in the picture and behind no surface
-    depth: Array  # (N, F) metres along the camera's axis
-    points: Array  # (N, F, 3) metres in the world
+    queries: Array  # (N, 3)
+    ids: Ids  # (N,)
+    places: Array  # (N, F, 2)
+    visible: Bools  # (N, F)
+    depth: Array  # (N, F)
+    points: Array  # (N, F, 3)
 
 
 class Order(NamedTuple):
-    """Who hides whom on a frame. Pixels are counted in the picture; the backdrop hides what is behind it."""
+    """Which of O objects hides which. Pixels are counted in the picture; the backdrop hides what is behind it."""
 
-    in_front: Counts  # (O, O) pixels at which both objects would be and the first is nearer than the second
-    visible: Counts  # (O,) pixels at which an object is seen
-    amodal: Counts  # (O,) pixels at which it would be, were it alone
-    visible_fraction: Array  # (O,) visible / amodal; NaN where it is not in the picture
+    in_front: Counts  # (O, O)
+    visible: Counts  # (O,)
+    amodal: Counts  # (O,)
+    visible_fraction: Array  # (O,)
 
 
 class Boxes(NamedTuple):
-    """Where objects are on a frame. Boxes in the picture are left, top, right, bottom in pixels."""
+    """Where O objects are."""
 
-    visible: Array  # (O, 4) around the pixels at which an object is seen, from edge to edge; NaN where it is not
-    amodal: Array  # (O, 4) around all of the object that is before the camera, also beyond the picture
-    corners: Array  # (O, 8, 3) metres in the world: the box along the object's own axes, z fastest and x slowest
+    visible: Array  # (O, 4)
+    amodal: Array  # (O, 4)
+    corners: Array  # (O, 8, 3)
 
 
 class Cameras(NamedTuple):
     """The camera of a video of F frames."""
 
-    intrinsics: Floats  # (3, 3) K in pixels; the origin is the picture's top left corner
-    extrinsics: Floats  # (F, 4, 4) the world to OpenCV's camera: x right, y down, z forward
-    blender: Floats  # (F, 4, 4) Blender's camera (x right, y up, z backward) to the world
+    intrinsics: Floats  # (3, 3)
+    extrinsics: Floats  # (F, 4, 4)
+    blender: Floats  # (F, 4, 4)
 
 
 class Poses(NamedTuple):
-    """Where objects are and how they are turned. Matrices act on column vectors of a model's own coordinates."""
+    """Where O objects are on F frames, and how they are turned."""
 
     ids: Ids  # (O,)
-    to_world: Floats  # (F, O, 4, 4) scale included
-    to_camera: Floats  # (F, O, 4, 4) to OpenCV's camera, scale included
-    rotation: Floats  # (F, O, 3, 3) of ``to_camera``, without the scale
-    translation: Floats  # (F, O, 3) metres, of ``to_camera``
-    scale: Floats  # (F, O, 3) along the model's own axes; the model's bounding box has the diagonal 1
+    to_world: Floats  # (F, O, 4, 4)
+    to_camera: Floats  # (F, O, 4, 4)
+    rotation: Floats  # (F, O, 3, 3)
+    translation: Floats  # (F, O, 3)
+    scale: Floats  # (F, O, 3)
 
 
 class Field(NamedTuple):
@@ -245,6 +248,12 @@ class Wanted(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name}{self.offset:+d}" if self.kind.between else self.name
+
+
+def every_kind() -> list[Wanted]:
+    """All kinds, those between two frames to the next and to the last one."""
+    offsets = {True: (1, -1), False: (0,)}
+    return [Wanted(name, offset) for name, kind in KINDS.items() for offset in offsets[kind.between]]
 
 
 def parse_wanted(text: str) -> Wanted:
