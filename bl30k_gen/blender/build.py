@@ -9,8 +9,8 @@ import numpy as np
 
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
+from bl30k_gen.library.formats.uv import box_projection
 from bl30k_gen.library.load import Model, Part
-from bl30k_gen.library.uv import box_projection
 from bl30k_gen.scene.assets import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import ObjectSpec, SceneSpec

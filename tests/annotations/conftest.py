@@ -8,9 +8,9 @@ import pytest
 import trimesh
 
 from bl30k_gen.annotations.view import Video
-from bl30k_gen.cluster.dataset import sampler
 from bl30k_gen.config import load_config
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.assets import load_models
 from bl30k_gen.scene.trajectory import NEAR_CLIP
 from tests.scene.conftest import a_scene, as_model

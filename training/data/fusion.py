@@ -24,10 +24,10 @@ from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 from training.data import pictures
+from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
-from training.data.settings import Augmentation, FusionSource
 from training.data.unusable import Unusable
-from training.fusion import FusionBatch
+from training.schema.data import Augmentation, FusionSource
 
 PROVENANCE = "fusion.json"
 TRIES, SAME_VIDEO, STRICT = 20, 5, 15
