@@ -20,6 +20,13 @@ def export(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change an option of the format; repeatable."),
     ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `generate.py annotations`, for depth, flow, tracks. Default: derive them."),
+    ] = None,
+    pickle: Annotated[
+        bool, typer.Option("--pickle", help="Write the pickles, too, that tap-vid and cotracker are published as.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -30,12 +37,12 @@ def export(
     from bl30k_gen.export.base import format_of
     from bl30k_gen.export.run import export
 
-    kind = format_of(to, overrides or [])
+    kind = format_of(to, [*(overrides or []), *(["pickle=true"] if pickle else [])])
     with tqdm(unit="unit", disable=as_json) as bar:
 
         def show(done: int, of: int) -> None:
             bar.total = of
             bar.update(done - bar.n)
 
-        summary = export(open_dataset(dataset), kind, out, videos or None, workers, show)
+        summary = export(open_dataset(dataset, annotations=annotations), kind, out, videos or None, workers, show)
     answer(as_json, summary.to_json(), summary.text())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.derived import Annotated
 from bl30k_gen.dataset.layout import METADATA, SPLITS
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.trees import FolderTree
@@ -111,6 +112,11 @@ class Video:
                 "this format needs cameras and poses, which only datasets rendered by this project have",
             )
         return self.recorded
+
+    @property
+    def derived(self) -> Annotated:
+        """The readers of annotations, which take the video's name: ``video.derived.read_depth(video.name, 0)``."""
+        return self._store
 
     def place_frame(self, i: int, path: Path) -> None:
         """Put frame number ``i`` at ``path``: a hard link to the dataset's own file if possible, else a copy.
