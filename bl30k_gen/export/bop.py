@@ -29,6 +29,7 @@ _UNSEEN = [-1, -1, -1, -1]  # the box of what is not seen, as the toolkit has it
 @register("bop", "BOP scenes: cameras, poses, visible masks")
 class Bop(Format):
     frames: bool = True
+    amodal: bool = False  # with the whole silhouettes, which follow from the models
 
     def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
         for video in videos:
@@ -38,23 +39,43 @@ class Bop(Format):
             poses = _poses(video)
             _write(place / "scene_gt.json", poses)
             _write(place / "objects.json", _objects(video))
-            info: dict[str, list[dict[str, Any]]] = {}
-            for i in video.annotated:
-                ids = video.ids(i)
-                info[str(i)] = []
-                for place_in_list, described in enumerate(video.metadata["objects"]):
-                    seen = ids == described["id"]
-                    info[str(i)].append({"bbox_visib": _box(seen), "px_count_visib": int(seen.sum())})
-                    mask = place / "mask_visib" / f"{i:06d}_{place_in_list:06d}.png"
-                    mask.parent.mkdir(exist_ok=True)
-                    mask.write_bytes(png(np.where(seen, 255, 0).astype(np.uint8)))
+            info = {str(i): self._write_masks(video, i, place) for i in video.annotated}
             _write(place / "scene_gt_info.json", info)
             for i in range(len(video.frames)) if self.frames else ():
                 suffix = PurePosixPath(video.file_name(i)).suffix
                 video.place_frame(i, place / "rgb" / f"{i:06d}{suffix}")
 
+    def _write_masks(self, video: Video, i: int, place: Path) -> list[dict[str, Any]]:
+        """Write the masks of a frame; returns what ``scene_gt_info.json`` says of it."""
+        ids = video.ids(i)
+        visible = np.stack([ids == described["id"] for described in video.metadata["objects"]])
+        info: list[dict[str, Any]] = [
+            {"bbox_visib": _box(seen), "px_count_visib": int(seen.sum())} for seen in visible
+        ]
+        _write_silhouettes(place / "mask_visib", i, visible)
+        if self.amodal:
+            # What is seen counts as whole, should a pixel on an edge differ between the render and the geometry.
+            whole = video.derived.read_amodal(video.name, i) | visible
+            _write_silhouettes(place / "mask", i, whole)
+            for entry, silhouette in zip(info, whole, strict=True):
+                count = int(silhouette.sum())
+                entry |= {
+                    "bbox_obj": _box(silhouette),
+                    "px_count_all": count,
+                    "px_count_valid": count,
+                    "visib_fract": entry["px_count_visib"] / count if count else 0.0,
+                }
+        return info
+
     def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
         write_json(folder / "scenes.json", {f"{video.number:06d}": video.name for video in videos})
+
+
+def _write_silhouettes(folder: Path, i: int, silhouettes: npt.NDArray[np.bool_]) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, silhouette in enumerate(silhouettes):
+        picture = png(np.where(silhouette, 255, 0).astype(np.uint8))
+        (folder / f"{i:06d}_{number:06d}.png").write_bytes(picture)
 
 
 def _cameras(video: Video) -> dict[str, dict[str, Any]]:

@@ -77,7 +77,8 @@ class Listing(Format):
             for name, items in found.items():
                 part = _part(folder, name, video.name)
                 part.parent.mkdir(parents=True, exist_ok=True)
-                part.write_text(",\n".join(json.dumps(item, separators=(",", ":")) for item in items))
+                text = ",\n".join(json.dumps(item, separators=(",", ":")) for item in items)
+                part.write_text(text, encoding="utf-8")
             for i in range(len(video.frames)) if self.frames else ():
                 video.place_frame(i, folder / self.frame_path(video, i))
 
@@ -85,13 +86,13 @@ class Listing(Format):
         for split, entries in by_split(videos):
             for path, (once, lists) in self.listings(split).items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                with open(folder / path, "w") as file:
+                with open(folder / path, "w", encoding="utf-8") as file:
                     file.write("{\n" + "".join(f"{json.dumps(k)}: {json.dumps(v)},\n" for k, v in once.items()))
                     for number, name in enumerate(lists):
                         file.write(f"{',' if number else ''}{json.dumps(name.rpartition('/')[2])}: [")
                         empty = True
                         for entry in entries:
-                            if text := _part(out, name, entry.name).read_text():
+                            if text := _part(out, name, entry.name).read_text(encoding="utf-8"):
                                 file.write(("\n" if empty else ",\n") + text)
                                 empty = False
                         file.write("]\n")

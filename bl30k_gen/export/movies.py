@@ -57,6 +57,6 @@ def _pictures(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
 def _masks(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
     for i in range(len(video.frames)):
         ids = video.ids(i)
-        if ids.dtype != np.uint8:
+        if ids.max(initial=0) > 255:
             raise UserError(f"{video.source}: {video.name} has ids above 255", "choose a format that keeps PNG masks")
-        yield ids
+        yield ids.astype(np.uint8, copy=False)

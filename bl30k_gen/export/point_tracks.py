@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from bl30k_gen.annotations.derive import open_video
 from bl30k_gen.annotations.tracks import QUERIES, choose, tracks
@@ -66,9 +67,9 @@ class CoTracker(Format):
     def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
-            kept = np.isfinite(found.places).all((1, 2))
-            if not kept.all():
-                log.warning("%s: %d of %d points come behind the camera; left out", video.name, sum(~kept), len(kept))
+            kept = _placed(found).all(1)
+            if lost := int((~kept).sum()):
+                log.warning("%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places))
             arrays = encode.cotracker(found.places[kept], found.visible[kept])
             place = folder / video.split / video.name
             place.mkdir(parents=True)
@@ -88,11 +89,15 @@ class Pips(Format):
     def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
-            valid = np.isfinite(found.places).all(-1)
             place = folder / video.split / video.name
             place.mkdir(parents=True)
-            (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, valid)))
+            (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, _placed(found))))
             write_movie(video, place / "rgb.mp4", 24, "h264", self.crf)
+
+
+def _placed(found: Tracks) -> npt.NDArray[np.bool_]:
+    """(N, F) whether a point is before the camera."""
+    return np.isfinite(found.places[..., 0])
 
 
 def _place_frames(video: Video, folder: Path, wanted: bool) -> None:

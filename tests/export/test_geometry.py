@@ -1,6 +1,7 @@
 """Depth, flow and tracks of rendered videos: the files say what the annotations say."""
 
 import io
+import json
 import pickle
 import shutil
 
@@ -126,6 +127,21 @@ def test_pips(written, real):
     assert track.shape == (6, len(found.places), 4)
     assert (track[..., 2].T == found.visible).all()
     assert cv2.VideoCapture(str(place / "rgb.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 6
+
+
+def test_bop_with_whole_silhouettes(written, real):
+    scene = written("bop", "amodal=true") / "000000"
+    infos = json.loads((scene / "scene_gt_info.json").read_text())
+    for i in range(6):
+        amodal, order = real.read_amodal(NAME, i), real.read_order(NAME, i)
+        for number, info in enumerate(infos[str(i)]):
+            visible, whole = (
+                np.asarray(Image.open(scene / f"{kind}/{i:06d}_{number:06d}.png")) == 255
+                for kind in ("mask_visib", "mask")
+            )
+            assert (whole == amodal[number] | visible).all() and info["px_count_all"] == whole.sum()
+            if whole.sum() > 20:
+                assert info["visib_fract"] == pytest.approx(order.visible_fraction[number], abs=0.05)
 
 
 def test_stored_annotations_are_used(generate, rendered, real, tmp_path, monkeypatch):

@@ -7,10 +7,13 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 Codec = Literal["h264", "av1"]
 
@@ -62,7 +65,7 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
     with av.open(str(path), "w", format=container, options={"fflags": "+bitexact"}) as file:
-        stream = file.add_stream(encoder, rate=rate, options=options)
+        stream = cast("VideoStream", file.add_stream(encoder, rate=rate, options=options))
         stream.height, stream.width = size
         stream.pix_fmt = stored
         stream.codec_context.gop_size = _KEY_FRAMES
