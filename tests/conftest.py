@@ -1,6 +1,7 @@
 """What tests of all rooms share: the shared data, what may be skipped, and what is made once.
 
-A test may be skipped for two reasons only, which its message begins with: ``shared data absent`` or ``GPU absent``.
+A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
+``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.
 With ``CI=true`` in the environment any other skip fails.
 
 ``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
@@ -55,7 +56,7 @@ SLOW = (
     "training/tasks/test_speed.py",
     "training/test_campaigns.py",
 )
-EXCUSES = ("shared data absent", "GPU absent")
+EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,6 +44,11 @@ class Part:
     roughness: float
     metallic: float
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether texels are transparent; they are holes with ``render.alpha: clip`` alone."""
+        return self.texture is not None and self.texture.shape[2] == 4 and bool((self.texture[..., 3] < 128).any())
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself
 class Model:
