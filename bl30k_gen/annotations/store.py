@@ -214,7 +214,7 @@ def _write_card(out: Path, wanted: Sequence[Wanted]) -> None:
 
 
 def _attempt(
-    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], None]
+    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], object]
 ) -> str | None:
     """Why a video has no annotations; None: it has."""
     try:
