@@ -21,11 +21,11 @@ from benchmarks.page import command, load, machine, parser_of, publish, spread, 
 from models.propagation import Entry, Query
 from models.stcn import STCN
 from training.data.sample import Batch
-from training.engine.trainer import choose_precision
 from training.schema.stage import Stage, load_stage
 from training.tasks.losses import bootstrapped_cross_entropy
 from training.tasks.network import build_network, build_step
 from training.tasks.propagation import decode, masks_of
+from training.tasks.speed import choose_precision
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SHARE = 0.5

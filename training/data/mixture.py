@@ -11,13 +11,13 @@ from copy import copy
 from dataclasses import replace
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from training.data import pictures
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
@@ -197,8 +197,8 @@ def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch 
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread. Signals reach all processes of a terminal or a job; workers go on until the trainer ends them."""
-    cv2.setNumThreads(1)
+    """OpenCV on one thread. Signals reach all processes of a terminal or a job; workers work until the trainer ends."""
+    pictures.opencv()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either
