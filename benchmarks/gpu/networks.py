@@ -54,6 +54,7 @@ class Sizes:
     seconds: float = 0.7  # that a row of frames is timed for
     crop: int = 384
     batch: int = 8
+    warm_up: int = 2
     steps: int = 8
     fit_crop: int = 160
     fit_steps: int = 60
@@ -68,6 +69,7 @@ DRY = Sizes(
     seconds=0.0,
     crop=64,
     batch=2,
+    warm_up=1,
     steps=1,
     fit_crop=64,
     fit_steps=1,
@@ -303,7 +305,7 @@ def train(run: Run, sizes: Sizes, device: str, compiled: bool) -> None:
                 batches = [discs(stage, number, torch.device(device)) for number in range(2)]
                 if device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
-                for number in range(2):
+                for number in range(sizes.warm_up):
                     trained.iterate(batches[number])
                 row["until_timed"] = time.perf_counter() - began
                 for number in range(sizes.steps):
@@ -393,7 +395,8 @@ def describe(rows: list[Row], head: Row) -> str:
         "# Networks on one GPU",
         "",
         f"`{head['command']}` on {head['hardware']}, {head['date']}. "
-        f"Frames of {head['frame'][1]}x{head['frame'][0]}, reading with top-k; crops of {head['crop']}, batches of {head['batch']}.",
+        f"Frames of {head['frame'][1]}x{head['frame'][0]}, reading with top-k; crops of {head['crop']}, "
+        f"batches of {head['batch']}.",
         "" if head["device"] == "cuda" else "\n**A dry run on the processor: its numbers mean nothing.**\n",
     ]
     goals = _goals(rows)
@@ -541,7 +544,8 @@ def main(arguments: list[str] | None = None) -> int:
         "crop": sizes.crop,
         "batch": sizes.batch,
     }
-    run = Run(options.results or Path("out/gpu/gpu_networks.md"), options.minutes, head, describe)
+    page = options.results or Path("out/gpu/gpu_networks.md")
+    run = Run(page, page.with_suffix(".json"), options.minutes, head, describe)
     print(head["hardware"], flush=True)
     rates = propagate(run, sizes, device)
     train(run, sizes, device, compiled=False)

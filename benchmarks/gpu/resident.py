@@ -2,7 +2,8 @@
 
 For data of hundreds of megabytes once decoded: no loader process, no decoder and no OpenCV between the samples. What
 is drawn for a sample is drawn by ``training.data``; it is applied to the pixels on the device. Unlike there, pixels
-are interpolated bilinearly, the mean colour that contrast turns around is the video's, and hue is left alone.
+are interpolated bilinearly, what lies beside a crop is shown where the crop is turned, the mean colour that contrast
+turns around is the video's, and hue is left alone.
 """
 
 import functools

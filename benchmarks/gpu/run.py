@@ -7,17 +7,18 @@ needs more than PyTorch with torchvision.
 import argparse
 import contextlib
 import importlib
-import json
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 Row = dict[str, Any]
+
+_STARTED = time.time()  # imports are part of a lent machine's time
 
 GRACE = 20.0
 """Seconds beyond its time after which a run is ended, wherever it is."""
@@ -61,6 +62,7 @@ def device_of(dry_run: bool) -> str:
     import torch
 
     if dry_run:
+        torch.set_num_threads(1)  # threads that wait for a busy processor would take longer
         return "cpu"
     if not torch.cuda.is_available():
         fail(f"PyTorch {torch.__version__} finds no GPU", "--dry-run tries all steps on the processor")
@@ -74,7 +76,7 @@ def hardware(device: str) -> str:
     from benchmarks.page import machine
 
     if device == "cpu":
-        return f"processor, {machine()}, PyTorch {torch.__version__}"
+        return f"{machine()}, PyTorch {torch.__version__}"
     about = torch.cuda.get_device_properties(0)
     return (
         f"{about.name}, {about.total_memory / 2**30:.0f} GiB, {about.multi_processor_count} multiprocessors, "
@@ -86,17 +88,27 @@ class Run:
     """Rows of results, a page made of them, and a deadline.
 
     Args:
-        page: the Markdown page to keep up to date; the rows lie beside it, with the suffix ``.json``.
+        page: the Markdown page to keep up to date.
+        store: the JSON of ``head`` and all rows.
         minutes: the run's time from the start of the process. ``GRACE`` seconds later the process is ended.
         head: facts about the run that are stored with the rows.
         describe: the page's text, of the rows so far.
+        earlier: rows of runs before this one.
     """
 
-    def __init__(self, page: Path, minutes: float, head: Row, describe: Callable[[list[Row], Row], str]):
-        self.page, self.head, self.describe = page, head, describe
-        self.rows: list[Row] = []
+    def __init__(
+        self,
+        page: Path,
+        store: Path,
+        minutes: float,
+        head: Row,
+        describe: Callable[[list[Row], Row], str],
+        earlier: Sequence[Row] = (),
+    ):
+        self.page, self.store, self.head, self.describe = page, store, head, describe
+        self.rows: list[Row] = list(earlier)
         self.errors = 0
-        self.ends = _process_start() + 60 * minutes
+        self.ends = _STARTED + 60 * minutes
         self._watch = threading.Timer(max(1.0, self.left() + GRACE), self._end)
         self._watch.daemon = True
         self._watch.start()
@@ -118,7 +130,7 @@ class Run:
     def write(self) -> None:
         from bl30k_gen.dataset.files import write_atomically, write_json
 
-        write_json(self.page.with_suffix(".json"), {**self.head, "rows": self.rows})
+        write_json(self.store, {**self.head, "rows": self.rows})
         write_atomically(self.page, self.describe(self.rows, self.head).rstrip() + "\n")
 
     @contextlib.contextmanager
@@ -129,12 +141,13 @@ class Run:
         except Exception as error:  # whatever a driver, a compiler or a lacking package raises
             traceback.print_exc()
             self.errors += 1
-            self.record(kind, **what, error=f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
+            first = next(iter(str(error).strip().splitlines()), "")
+            self.record(kind, **what, error=f"{type(error).__name__}: {first}")
 
     def close(self) -> int:
         """The exit status."""
         self._watch.cancel()
-        self.head["seconds"] = round(time.time() - _process_start())
+        self.head["seconds"] = round(time.time() - _STARTED)
         self.write()
         print(f"{self.page} is written, {len(self.rows)} rows, {self.errors} of them errors", flush=True)
         return 1 if self.errors else 0
@@ -146,17 +159,3 @@ class Run:
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _process_start() -> float:
-    """When this process began, seconds since 1970: imports are part of a lent machine's time."""
-    return _STARTED
-
-
-_STARTED = time.time()
-
-
-def load_rows(page: Path) -> Row | None:
-    """What an earlier run wrote beside its page."""
-    path = page.with_suffix(".json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
