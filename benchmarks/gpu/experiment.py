@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 MINUTES = 8.0
 STATIC = 0.15
 """Of the time, for still images."""
+TWO_OBJECTS = 0.6
+"""Rate of iterations with two objects of videos beside those of still images, until it is measured."""
 FOLDS = 3
 MODEL = {"backbone": "resnet18", "memory_backbone": "resnet18", "value_dim": 256}
 """Published widths but for the values', which have 512 channels: the network would take 66 MB in half precision."""
@@ -69,6 +71,8 @@ class Sizes:
     turns: int = 4
     rate: float = 2e-4
     rise: int = 100  # iterations of linear growth of the rate
+    warm_up: int = 20  # iterations before the speed is measured, and those that it is measured on
+    most: int | None = None  # iterations of a turn
     model: dict[str, Any] = field(default_factory=lambda: MODEL)
     judged_frames: int | None = None  # of a video; all if None
 
@@ -78,6 +82,8 @@ DRY = Sizes(
     batch=2,
     turns=2,
     rise=1,
+    warm_up=1,
+    most=1,
     model={"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 16, "decoder_dim": 16},
     judged_frames=4,
 )
@@ -327,11 +333,14 @@ class Experiment:
 
     def _still_images(self, base: Arm, out: Path, seconds: float, went_on: bool) -> float:
         """Iterations a second. The base's weights are saved."""
-        first = 1 if self.device == "cpu" else 20
-        done, took, _ = base.train(self.samplers["static"], self.stages["static"], first, (0, 0), math.inf)
-        count = first if self.device == "cpu" else max(first, int((seconds - took) * done / took * 1.5))
-        deadline = time.time() + seconds - took if self.device != "cpu" else math.inf
-        done, took, losses = base.train(self.samplers["static"], self.stages["static"], count, (0, 0.79), deadline)
+        began, sampler, stage = time.time(), self.samplers["static"], self.stages["static"]
+        warm_up = self.sizes.warm_up
+        base.train(sampler, stage, warm_up, (0, 0), math.inf)  # kernels are loaded, memory is taken
+        done, took, _ = base.train(sampler, stage, warm_up, (0, 0), math.inf)
+        count = self._at_most(max(warm_up, int((began + seconds - time.time()) * done / took * 1.1)))
+        done, took, losses = base.train(sampler, stage, count, (0, 0.79), max(began + seconds, time.time() + 1))
+        if base.broken:
+            raise ArithmeticError("the loss on still images is not finite")
         base.iterations += int(self.state["static_iterations"])
         rate = done / took
         self.run.record(
@@ -348,7 +357,7 @@ class Experiment:
         save_half(base.network, out, "base")
         self.state |= {"static_iterations": base.iterations, "rate": rate}
         base.iterations = 0
-        return rate
+        return rate * TWO_OBJECTS
 
     def _turns(self, arms: dict[str, Arm], scores: dict[str, dict[str, float]], rate: float) -> None:
         turns, half = self.sizes.turns, self.sizes.turns // 2
@@ -357,14 +366,14 @@ class Experiment:
         for turn in range(first, first + turns):
             second = turn > half
             if second and BOTH not in arms:
-                arms[BOTH] = arms[RENDERS].copy()
+                arms[BOTH] = arms[RENDERS].copy()  # a broken arm stays one
             working = {name: arm for name, arm in arms.items() if not arm.broken and not self._is_over(name, decided)}
             if not working:
                 print("every gain is decided, or every arm is broken", flush=True)
                 return
             to_come = sum(3 if t > half else 2 for t in range(turn, first + turns))
             spare = self.run.left() - 10 - (to_come + 3) * self.judging
-            count = 1 if self.device == "cpu" else int(rate * spare / to_come * (3 if second else 2) / len(working))
+            count = self._at_most(int(rate * spare / to_come * (3 if second else 2) / len(working)))
             if count < 1:
                 print("the time is up for another turn", flush=True)
                 return
@@ -395,6 +404,9 @@ class Experiment:
             self.state |= {"turn": turn, "rate": rate}
             self._keep_arms(arms)
 
+    def _at_most(self, count: int) -> int:
+        return count if self.sizes.most is None else min(count, self.sizes.most)
+
     def _source(self, name: str, second: bool) -> str:
         return "real" if name == REAL or (name == BOTH and second) else "renders"
 
@@ -406,7 +418,7 @@ class Experiment:
 
     def _compare(self, turn: int, scores: dict[str, dict[str, float]], decided: dict[tuple[str, str], int]) -> None:
         for pair in PAIRS:
-            if not all(name in scores for name in pair):
+            if not all(name in scores for name in pair) or decided.get(pair, 0) >= 2:
                 continue
             mean, low, high = gain(scores[pair[0]], scores[pair[1]])
             clear = abs(mean) >= DECIDED and (low > 0 or high < 0) and len(self.judged.clips) >= ENOUGH

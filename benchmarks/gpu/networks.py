@@ -186,10 +186,10 @@ def propagate_compiled(run: Run, sizes: Sizes, device: str, name: str, dtype: st
     from benchmarks.speed.propagation import build_pair, make_case
     from training.tasks import speed
 
-    torch.compiler.reset()
     plain, fast = build_pair(name, torch.device(device), _config(name, sizes))
     fast = speed.prepare(fast, _stage(name, sizes, ["runtime.compile=true"]).runtime, sizes.compile_backend)
     for objects in sizes.objects:
+        torch.compiler.reset()  # else another number of objects would be compiled for any number
         for frames in sizes.memory if name != "rde" else sizes.memory[:1]:
             if run.left() < 30:
                 return
