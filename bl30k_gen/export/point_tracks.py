@@ -69,7 +69,9 @@ class CoTracker(Format):
             found = tracks_of(video, self.points)
             kept = _placed(found).all(1)
             if lost := int((~kept).sum()):
-                log.warning("%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places))
+                log.warning(
+                    "%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places)
+                )
             arrays = encode.cotracker(found.places[kept], found.visible[kept])
             place = folder / video.split / video.name
             place.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Grey pictures without loss."""
+"""Pictures without loss."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def png(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    """A grey PNG, 8 or 16 bits as the (H, W) array has."""
+    """A PNG: grey of an (H, W) array, 8 or 16 bits as it has; RGB of an (H, W, 3) uint8 one."""
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
