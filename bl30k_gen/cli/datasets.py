@@ -43,9 +43,18 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
+    annotated: Annotated[
+        bool,
+        typer.Option("--annotations", help="Hold depth, flow and others against masks, pictures and each other."),
+    ] = False,
+    stored: Annotated[
+        Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a dataset against its metadata: files, checksums, and with --deep every pixel.
+
+    Of annotations a few frames of each video are checked, with --deep all.
 
     Exit code 1 where something is wrong; with --repair, where it still is.
     """
@@ -65,6 +74,16 @@ def verify(
         answer, ok = answer | {"repair": done.to_json()}, done.ok
         if not as_json:
             print(done.table())
+    if annotated or stored is not None:
+        from bl30k_gen.annotations.check import check_all
+        from bl30k_gen.dataset.reader import open_dataset
+
+        store = open_dataset(dataset, annotations=stored)
+        with tqdm(total=len(store.videos), unit="video", desc="annotations", disable=as_json) as bar:
+            findings = check_all(store, deep, workers, bar.update)
+        answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
+        if not as_json:
+            print(*findings, f"annotations of {len(store.videos)} videos: {len(findings)} findings", sep="\n")
     if as_json:
         print(json.dumps(answer, indent=1))
     raise typer.Exit(0 if ok else 1)

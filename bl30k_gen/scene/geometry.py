@@ -1,6 +1,7 @@
 """The surfaces of a video and where they are on each frame: pure NumPy, the ground that the rasteriser stands on."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,6 +57,12 @@ class Geometry:
     def body(self, id: int) -> Body:
         """Raises KeyError where the scene has no object of that id."""
         return self._by_id[id]
+
+    def without(self, id: int) -> "Geometry":
+        """The same with one body less."""
+        other = copy(self)
+        other.bodies = tuple(body for body in self.bodies if body.id != id)
+        return other
 
     def vertices(self, body: Body, frame: int) -> npt.NDArray[np.floating]:
         """(V, 3) vertices in the body's own coordinates as they are on a frame."""

@@ -29,7 +29,9 @@ def test_blender_sees_the_same(judged, frame):
     same = ids == view.surface.ids
     assert same.mean() >= 0.9999 and len(np.unique(ids)) > 2
     # Blender's ray is not quite at the pixel's centre, so it is followed to where it went.
-    points = seen["position"].reshape(-1, 3) @ geometry.extrinsics[frame][:3, :3].T + geometry.extrinsics[frame][:3, 3]
+    points = (
+        seen["position"].reshape(-1, 3) @ geometry.extrinsics[frame][:3, :3].T + geometry.extrinsics[frame][:3, 3]
+    )
     places = project(geometry, points.astype(np.float64))
     met = cast(geometry, frame, places)
     both = (met.ids == ids.ravel()) & met.seen
