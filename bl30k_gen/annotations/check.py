@@ -280,7 +280,7 @@ def _at(picture: np.ndarray, places: Floats) -> Floats:
 
 def _alike(ids: np.ndarray, faces: np.ndarray, places: Floats, own: np.ndarray) -> Bools:
     """(N,) whether all four pixels around a place show one triangle of the body ``own``."""
-    corner = np.floor(places).astype(int)
+    corner = np.floor(np.nan_to_num(places, nan=-1)).astype(int)
     within = (corner >= 0).all(axis=1) & (corner < [ids.shape[1] - 1, ids.shape[0] - 1]).all(axis=1)
     column, row = np.where(within[:, None], corner, 0).T
     around = [(row + down, column + right) for down in (0, 1) for right in (0, 1)]
@@ -289,4 +289,4 @@ def _alike(ids: np.ndarray, faces: np.ndarray, places: Floats, own: np.ndarray) 
 
 
 def _median(errors: np.ndarray) -> str:
-    return f"{np.nanmedian(errors):.2g} pixels in the median"
+    return f"{np.median(np.nan_to_num(errors, nan=np.inf)):.2g} pixels in the median"

@@ -75,14 +75,14 @@ def _mistakes(
                 yield f"leads to frame {frame + offset}", lambda kind=kind: by_field(kind, of_view(view, kind))[field]
     if KINDS[wanted.name].fields[field].shape.startswith("(F, H, W"):
         for shift in (-BESIDE, BESIDE):
-            yield "is taken half a pixel beside the pixels' centres", of(_shifted(view, shift))
+            yield "is taken half a pixel beside the pixels' centres", of(beside(view, shift))
             if wanted.name == "flow":
                 yield "leads half a pixel beside its goal", lambda shift=shift: truth + np.float32(shift)
         for thing in geometry.spec.objects:
             yield f"lacks object {thing.id}", of(View(geometry.without(thing.id), frame))
 
 
-def _shifted(view: View, shift: float) -> View:
+def beside(view: View, shift: float) -> View:
     """The same frame, looked at beside the centres of its pixels."""
     rows, columns = np.indices(view.shape) + 0.5 + shift
     met = cast(view.geometry, view.frame, np.stack([columns, rows], axis=-1).reshape(-1, 2))

@@ -45,7 +45,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
     annotated: Annotated[
         bool,
-        typer.Option("--annotations", help="Hold depth, flow and others against masks, pictures and each other."),
+        typer.Option("--annotations", help="Check depth, flow and others by masks, pictures and each other."),
     ] = False,
     stored: Annotated[
         Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")

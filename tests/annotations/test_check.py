@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from copy import copy
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 
+from bl30k_gen.annotations import faults
 from bl30k_gen.annotations import store as storing
 from bl30k_gen.annotations.check import check
 from bl30k_gen.annotations.derive import by_field, of_view, open_video
@@ -34,7 +37,7 @@ def spoiled(rendered, stored, tmp_path):
         out = shutil.copytree(stored, tmp_path / "spoiled")
         with h5py.File(out / kind / f"{NAME}.h5", "r+") as file:
             file[field][...] = change(file[field][...])
-        return [str(finding) for finding in check(open_dataset(rendered, annotations=out), NAME, every_frame=True)]
+        return [str(finding) for finding in check(open_dataset(rendered, annotations=out), NAME)]
 
     return spoil
 
@@ -90,17 +93,14 @@ def test_a_planted_fault_is_found_and_named(spoiled, kind, field, change, named)
 
 
 @pytest.mark.parametrize("kind", ["depth", "flow+1"])
-def test_places_beside_the_centres_are_named(rendered, spoiled, kind, monkeypatch):
-    from bl30k_gen.annotations import faults
-
+def test_places_beside_the_centres_are_named(rendered, spoiled, kind):
     video, wanted = open_video(open_dataset(rendered), NAME), parse_wanted(kind)
     field = wanted.name
 
     def change(array):
         for frame in range(len(array) - wanted.offset):
-            array[frame] = by_field(wanted, of_view(faults._shifted(video.view(frame), -faults.BESIDE), wanted))[
-                field
-            ]
+            view = faults.beside(video.view(frame), -faults.BESIDE)
+            array[frame] = by_field(wanted, of_view(view, wanted))[field]
         return array
 
     found = spoiled(kind, field, change)
@@ -128,9 +128,6 @@ def test_a_stale_mesh_is_named(rendered, spoiled):
     largest = max(store.metadata(NAME)["objects"], key=lambda each: sum(each["visible_area"]))["id"]
 
     def shrunk(geometry):
-        from copy import copy
-        from dataclasses import replace
-
         other = copy(geometry)
         other.bodies = tuple(replace(b, rest=b.rest * 0.97) if b.id == largest else b for b in geometry.bodies)
         return other
@@ -170,8 +167,6 @@ def test_from_the_command_line(rendered, stored, generate, tmp_path):
 @pytest.mark.parametrize("extras", [(DEFORM, SHAKE)])
 def test_the_checks_hold_for_shapes_that_change(sampled, extras):
     """Those that need no pictures: there and back, and tracks where rays meet them."""
-    from bl30k_gen.annotations import faults
-
     video = sampled(4, *extras)
     for wanted in every_kind():
         if wanted.kind.of_frames:
