@@ -214,7 +214,7 @@ def open_fusion_set(root: Path) -> FolderTree | ShardTree:
     shards = [root] if root.is_file() and root.suffix in SUFFIXES else shards_in(root)
     tree = ShardTree(shards) if shards else FolderTree(root)
     if not tree.exists(PROVENANCE) or not _is_json(tree.read(PROVENANCE)):
-        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md")
+        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/recipes.md")
     if shards and root.is_dir() and (loose := FolderTree(root).folders("")):
         raise UserError(f"{root} holds {loose[0]} beside packed files", "give `make-fusion-data` again, to its end")
     return tree
