@@ -18,13 +18,21 @@ def preview(
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("out/preview"),
     columns: Annotated[int, typer.Option(min=1, help="Frames of each video on the sheet.")] = 6,
+    annotated: Annotated[
+        bool, typer.Option("--annotations", help="A sheet of depth, flow and others of the first video, too.")
+    ] = False,
 ) -> None:
     """Write a contact sheet (PNG) and an animation of the first video (WebP), masks drawn over the frames."""
     from bl30k_gen.dataset import preview
     from bl30k_gen.dataset.reader import open_dataset
 
-    for path in preview.write(open_dataset(dataset), videos or None, out, columns):
+    store = open_dataset(dataset)
+    for path in preview.write(store, videos or None, out, columns):
         print(path)
+    if annotated:
+        from bl30k_gen.annotations import pictures
+
+        print(pictures.write(store, (videos or store.videos)[0], out, columns))
 
 
 @app.command()
