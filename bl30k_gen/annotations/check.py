@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation, map_coordinates
 
 from bl30k_gen.annotations import faults
 from bl30k_gen.annotations.derive import open_video
-from bl30k_gen.dataset.derived import Bools, Floats, Tracks, every_kind, stored_path
+from bl30k_gen.dataset.derived import Bools, Floats, Flow, Tracks, every_kind, stored_path
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.rays import cast
@@ -202,20 +202,12 @@ class _Check:
 
     def pictures(self, chosen: Sequence[int]) -> Told:
         """Where flow leads, the next picture looks as this one does; the picture after it does so less."""
-        motion, errors = [], []
-        for frame in chosen:
-            flow = self.read("flow+1", frame) if frame + 2 < self.frames else None
-            if flow is None:
-                continue
-            shown = flow.valid & ~flow.occluded
-            arrived = _arrived(flow.flow, shown)
-            now, *later = (self.store.read_rgb(self.name, frame + n).mean(axis=2) for n in range(3))
-            motion.append(np.linalg.norm(flow.flow[shown], axis=1).mean())
-            errors.append([np.abs(_at(picture, arrived) - now[shown]).mean() for picture in later])
-        if not motion or np.mean(motion) <= STILL:
+        flows = ((frame, self.read("flow+1", frame)) for frame in chosen if frame + 2 < self.frames)
+        found = [warp(self.store, self.name, frame, flow) for frame, flow in flows if flow is not None]
+        if not found:
             return
-        right, late = np.mean(errors, axis=0)
-        if right >= late:
+        motion, right, late = np.mean(found, axis=0)
+        if motion > STILL and right >= late:
             differences = f"{right:.2f} of 255 where it leads, {late:.2f} one frame later"
             yield "flow+1", f"is not how pictures move: they differ by {differences}"
 
@@ -250,6 +242,20 @@ class _Check:
             right = (met.ids == tracks.ids[shown]) & np.isclose(met.depth, tracks.depth[shown, f], rtol=1e-2)
             if np.count_nonzero(~right) > LATE * len(shown):
                 yield "tracks", f"show on frame {f} {np.count_nonzero(~right)} points that something else hides"
+
+
+def warp(store: VideoStore, name: str, frame: int, flow: Flow) -> tuple[float, float, float]:
+    """How well pictures move as flow to the next frame says.
+
+    Returns:
+        Mean motion in pixels; and the mean difference, of 255, between what is seen in a frame and where flow leads
+        on the next frame, and on the one after that, which is wrong. Of pixels that are not occluded.
+    """
+    shown = flow.valid & ~flow.occluded
+    arrived = _arrived(flow.flow, shown)
+    now, right, late = (store.read_rgb(name, frame + n).mean(axis=2) for n in range(3))
+    differences = [float(np.abs(_at(picture, arrived) - now[shown]).mean()) for picture in (right, late)]
+    return float(np.linalg.norm(flow.flow[shown], axis=1).mean()), differences[0], differences[1]
 
 
 def _allowed(mask: np.ndarray) -> float:
