@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.dataset.derived import other_frame
-from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.geometry import Bools, Floats, Geometry
@@ -48,14 +47,14 @@ class Video:
         models: every model of ``spec`` by the id of its asset.
 
     Raises:
-        UserError: transparent texels are cut out of its objects.
+        UserError: as ``scene.holes.holes_of``.
     """
 
     def __init__(self, spec: SceneSpec, models: Mapping[str, Model]):
-        if spec.render.alpha == "clip":
-            _refuse_holes(spec, models)
         self.spec = spec
         self.geometry = Geometry(spec, models)
+        for body in self.geometry.bodies:
+            _ = body.holes  # which may be unknown: better said now than later
         self.view = lru_cache(maxsize=_KEPT)(self._view)
 
     def _view(self, frame: int) -> View:
@@ -115,12 +114,3 @@ def spread(values: npt.NDArray[Scalar], seen: Bools, otherwise: float | bool) ->
     whole = np.full((*seen.shape, *values.shape[1:]), otherwise, dtype=values.dtype)
     whole[seen] = values
     return whole
-
-
-def _refuse_holes(spec: SceneSpec, models: Mapping[str, Model]) -> None:
-    for thing in spec.objects:
-        if thing.texture is None and any(part.has_holes for part in models[thing.model.id].parts):
-            raise UserError(
-                f"video {spec.name}: {thing.model.id} has holes where it is transparent (render.alpha: clip)",
-                "annotations are of whole surfaces: leave the video out",
-            )

@@ -1,14 +1,16 @@
 """The surfaces of a video and where they are on each frame: pure NumPy, the ground that the rasteriser stands on."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.deformation import deform, refined, time_of
+from bl30k_gen.scene.holes import Holes, holes_of
 from bl30k_gen.scene.spec import BackdropSpec, Deformation, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, intrinsics, object_poses, to_opencv
 
@@ -32,6 +34,12 @@ class Body:
     faces: Ints  # (F, 3)
     poses: Floats  # (frames, 4, 4) from its coordinates to the world, scale included
     deformation: Deformation | None
+    clipped: Model | None = None  # where its texture is transparent; None: nowhere
+
+    @cached_property
+    def holes(self) -> Holes | None:
+        """Raises UserError as ``holes_of``."""
+        return None if self.clipped is None else holes_of(self.clipped)
 
 
 class Geometry:
@@ -57,6 +65,12 @@ class Geometry:
         """Raises KeyError where the scene has no object of that id."""
         return self._by_id[id]
 
+    def without(self, id: int) -> "Geometry":
+        """The same with one body less."""
+        other = copy(self)
+        other.bodies = tuple(body for body in self.bodies if body.id != id)
+        return other
+
     def vertices(self, body: Body, frame: int) -> npt.NDArray[np.floating]:
         """(V, 3) vertices in the body's own coordinates as they are on a frame."""
         return body.rest if body.deformation is None else self._deformed(body.id, frame)
@@ -79,7 +93,8 @@ def _bodies(spec: SceneSpec, models: Mapping[str, Model]) -> Iterator[Body]:
             model = refined(model)
         faces = np.concatenate([part.faces for part in model.parts])
         poses = object_poses(thing, spec.video.frames, spec.static)
-        yield Body(thing.id, model.vertices, faces, poses, thing.deformation)
+        own = spec.render.alpha == "clip" and thing.texture is None  # a texture in their place has no holes
+        yield Body(thing.id, model.vertices, faces, poses, thing.deformation, model if own else None)
 
 
 def _backdrop(backdrop: BackdropSpec, frames: int) -> Body:

@@ -30,7 +30,7 @@ def page() -> str:
     head = PAGE.read_text(encoding="utf-8").partition(MARKER)[0] if PAGE.exists() else "# Troubleshooting\n\n"
     lines = [MARKER, "", "## All messages", "", "`...` stands for a name, a number or a path.", ""]
     for area, folders in AREAS.items():
-        rows = sorted({row for folder in folders for row in _messages(folder)}, key=lambda row: row[0].lower())
+        rows = sorted({row for folder in folders for row in _messages(folder)}, key=lambda row: (row[0].lower(), row))
         lines += [f"### {area}", "", "| message | remedy |", "|---|---|"]
         lines += [f"| {_cell(what)} | {_cell(remedy)} |" for what, remedy in rows] + [""]
     return head + "\n".join(lines)
