@@ -131,29 +131,40 @@ def test_tao_is_consistent_as_its_reader_demands(exported, store):
     assert all((out / "frames" / image["file_name"]).is_file() for image in images.values())
 
 
-def test_trackeval_scores_exported_truth_against_itself(exported, store, published, tmp_path):
+def _scored(annotations):
+    return [dict(annotation, score=1.0) for annotation in annotations]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "dataset", "predict"),
+    [
+        ("tao", "annotations/train.json", "TAO", lambda truth: _scored(truth["annotations"])),
+        ("youtube-vis", "train/instances.json", "YouTubeVIS", lambda truth: _scored(truth["annotations"])),
+        ("burst", "annotations/train/all_classes.json", "BURST", lambda truth: truth),
+    ],
+)
+def test_trackeval_scores_exported_truth_against_itself(exported, published, tmp_path, name, file, dataset, predict):
     trackeval = published("trackeval")
-    out = exported("tao")
-    truth_file = out / "annotations/train.json"
-    predictions = [dict(a, score=1.0) for a in json.loads(truth_file.read_text())["annotations"]]
-    (tmp_path / "gt").mkdir()
-    (tmp_path / "gt/train.json").write_text(truth_file.read_text())
-    (tmp_path / "trackers/self/data").mkdir(parents=True)
-    (tmp_path / "trackers/self/data/it.json").write_text(json.dumps(predictions))
-    dataset = trackeval.datasets.TAO(
-        {"GT_FOLDER": str(tmp_path / "gt"), "TRACKERS_FOLDER": str(tmp_path / "trackers"), "PRINT_CONFIG": False}
+    truth = json.loads((exported(name) / file).read_text())
+    ending = "youtube_vis_train" if name == "youtube-vis" else ""  # it appends this to the names of its folders
+    for place, value in (
+        (f"gt{ending}/train.json", truth),
+        (f"trackers{ending}/self/data/it.json", predict(truth)),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(json.dumps(value))
+    folders = {"GT_FOLDER": str(tmp_path / "gt"), "TRACKERS_FOLDER": str(tmp_path / "trackers")}
+    quiet = (
+        "PRINT_RESULTS",
+        "OUTPUT_SUMMARY",
+        "OUTPUT_DETAILED",
+        "OUTPUT_EMPTY_CLASSES",
+        "PLOT_CURVES",
+        "PRINT_CONFIG",
     )
-    evaluator = trackeval.Evaluator(
-        {
-            "PRINT_RESULTS": False,
-            "OUTPUT_SUMMARY": False,
-            "OUTPUT_DETAILED": False,
-            "OUTPUT_EMPTY_CLASSES": False,
-            "PLOT_CURVES": False,
-            "PRINT_CONFIG": False,
-            "TIME_PROGRESS": False,
-        }
-    )
-    results, _ = evaluator.evaluate([dataset], [trackeval.metrics.HOTA({"PRINT_CONFIG": False})])
-    hota = results["TAO"]["self"]["COMBINED_SEQ"]["object"]["HOTA"]["HOTA"]
-    assert hota == pytest.approx(1.0)
+    evaluator = trackeval.Evaluator(dict.fromkeys((*quiet, "TIME_PROGRESS"), False))
+    config = folders | {"PRINT_CONFIG": False, "SPLIT_TO_EVAL": "train"}
+    data = getattr(trackeval.datasets, dataset)(config)
+    results, _ = evaluator.evaluate([data], [trackeval.metrics.HOTA({"PRINT_CONFIG": False})])
+    (scores,) = (s for c, s in results[data.get_name()]["self"]["COMBINED_SEQ"].items() if "comb" not in c)
+    assert scores["HOTA"]["HOTA"] == pytest.approx(1.0)

@@ -1,6 +1,7 @@
 """Pictures without loss."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,3 +13,9 @@ def png(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file into a folder that may not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
