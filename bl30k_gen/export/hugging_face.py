@@ -56,7 +56,8 @@ class HuggingFace(Format):
             rows = (row for video in videos for row in _rows(video))
             while group := list(islice(rows, _ROWS)):
                 writer.write_table(pa.Table.from_pylist(group, schema))
-        write_metadata(videos, folder)
+        for video in videos:
+            video.place_metadata(folder / "metadata")
 
     def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
         import pyarrow.parquet as pq
@@ -79,14 +80,6 @@ class HuggingFace(Format):
         digests = {path: files.sha256(out / path) for paths in shards.values() for path in paths}
         (folder / "README.md").write_text(card(sizes, len(videos), licences, kept), encoding="utf-8")
         (folder / "croissant.json").write_text(json.dumps(croissant(shards, digests, licences), indent=1) + "\n")
-
-
-def write_metadata(videos: Sequence[Video], folder: Path) -> None:
-    """Each video's metadata as ``metadata/<video>.json``, where the dataset has any."""
-    for video in videos:
-        if video.recorded is not None:
-            (folder / "metadata").mkdir(exist_ok=True)
-            (folder / f"metadata/{video.name}.json").write_text(json.dumps(video.recorded) + "\n")
 
 
 def card(sizes: dict[str, tuple[int, int]], videos: int, licences: Sequence[str], kept: Sequence[str]) -> str:
