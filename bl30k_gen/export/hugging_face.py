@@ -5,6 +5,7 @@ was, and the files that say whose assets the videos show. Images and masks are t
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ from bl30k_gen.export.grouping import by_size
 from bl30k_gen.export.source import Entry, Video, by_split
 from bl30k_gen.library.catalogue import credits
 from bl30k_gen.settings import Count
+
+log = logging.getLogger(__name__)
 
 _ROWS = 64  # of a row group: a reader decodes as many at once
 _NAME = "BL30K-style synthetic videos"
@@ -77,6 +80,10 @@ class HuggingFace(Format):
         for name in kept:
             (folder / name).write_bytes(store.tree.read(name))
         licences = _licences(store)
+        if not licences:
+            log.warning(
+                "%s has no %s: the card names no licences; `generate.py report` writes it", store.path, credits.CSV
+            )
         digests = {path: files.sha256(out / path) for paths in shards.values() for path in paths}
         (folder / "README.md").write_text(card(sizes, len(videos), licences, kept), encoding="utf-8")
         (folder / "croissant.json").write_text(json.dumps(croissant(shards, digests, licences), indent=1) + "\n")
