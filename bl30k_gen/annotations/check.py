@@ -276,7 +276,7 @@ def _flat(points: Floats) -> Floats:
 def _arrived(flow: np.ndarray, shown: Bools) -> Floats:
     """(N, 2) where flow leads, centres of pixels at whole numbers."""
     rows, columns = np.nonzero(shown)
-    return np.stack([columns, rows], axis=1) + flow[shown].astype(np.float64)
+    return flow[shown].astype(np.float64) + np.stack([columns, rows], axis=1)
 
 
 def _at(picture: np.ndarray, places: Floats) -> Floats:
@@ -287,7 +287,7 @@ def _at(picture: np.ndarray, places: Floats) -> Floats:
 def _alike(ids: np.ndarray, faces: np.ndarray, places: Floats, own: np.ndarray) -> Bools:
     """(N,) whether all four pixels around a place show one triangle of the body ``own``."""
     corner = np.floor(np.nan_to_num(places, nan=-1)).astype(int)
-    within = (corner >= 0).all(axis=1) & (corner < [ids.shape[1] - 1, ids.shape[0] - 1]).all(axis=1)
+    within = np.asarray(((corner >= 0) & (corner < [ids.shape[1] - 1, ids.shape[0] - 1])).all(axis=1))
     column, row = np.where(within[:, None], corner, 0).T
     around = [(row + down, column + right) for down in (0, 1) for right in (0, 1)]
     same = [(ids[place] == own) & (faces[place] == faces[around[0]]) for place in around]

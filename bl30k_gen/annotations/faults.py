@@ -1,6 +1,7 @@
 """Is a stored array the one that is derived? If not, the likely mistakes are tried, to name the one that was made."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,34 +53,38 @@ def _name(view: View, wanted: Wanted, field: str, stored: np.ndarray, truth: np.
 def _mistakes(
     view: View, wanted: Wanted, field: str, truth: np.ndarray
 ) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
-    def of(other: View, kind: Wanted = wanted) -> Callable[[], np.ndarray]:
-        return lambda: by_field(kind, of_view(other, kind))[field if kind == wanted else kind.name]
-
     geometry, frame = view.geometry, view.frame
     if wanted.name in _MISTAKEN:
-        yield f"holds {_MISTAKEN[wanted.name]}", of(view, Wanted(_MISTAKEN[wanted.name]))
+        mistaken = _MISTAKEN[wanted.name]
+        yield f"holds {mistaken}", partial(_field, view, Wanted(mistaken), mistaken)
     if truth.dtype.kind == "f" and truth.shape[:2] == view.shape and truth.ndim == 3:
-        swapped = [1, 0, *range(2, truth.shape[2])]
-        yield "has x and y swapped", lambda: truth[..., swapped]
+        yield "has x and y swapped", partial(np.take, truth, [1, 0, *range(2, truth.shape[2])], axis=2)
         for axis, letter in zip(range(truth.shape[2]), "xyz", strict=False):
             signs = np.where(np.arange(truth.shape[2]) == axis, -1, 1)
-            yield f"has the sign of {letter} reversed", lambda signs=signs: truth * signs
-        yield "has all signs reversed", lambda: -truth
-    for other in (frame + 1, frame - 1):
-        if 0 <= other < geometry.frames and 0 <= other + wanted.offset < geometry.frames:
-            yield f"is that of frame {other}", of(View(geometry, other))
+            yield f"has the sign of {letter} reversed", partial(np.multiply, truth, signs)
+        yield "has all signs reversed", partial(np.negative, truth)
+    for neighbour in (frame + 1, frame - 1):
+        if 0 <= neighbour < geometry.frames and 0 <= neighbour + wanted.offset < geometry.frames:
+            yield f"is that of frame {neighbour}", partial(_field, View(geometry, neighbour), wanted, field)
     if wanted.kind.between:
         for offset in (-wanted.offset, wanted.offset + 1, wanted.offset - 1):
             if offset and 0 <= frame + offset < geometry.frames:
-                kind = wanted._replace(offset=offset)
-                yield f"leads to frame {frame + offset}", lambda kind=kind: by_field(kind, of_view(view, kind))[field]
+                yield f"leads to frame {frame + offset}", partial(_field, view, wanted._replace(offset=offset), field)
     if KINDS[wanted.name].fields[field].shape.startswith("(F, H, W"):
         for shift in (-BESIDE, BESIDE):
-            yield "is taken half a pixel beside the pixels' centres", of(beside(view, shift))
+            yield (
+                "is taken half a pixel beside the pixels' centres",
+                partial(_field, beside(view, shift), wanted, field),
+            )
             if wanted.name == "flow":
-                yield "leads half a pixel beside its goal", lambda shift=shift: truth + np.float32(shift)
+                yield "leads half a pixel beside its goal", partial(np.add, truth, np.float32(shift))
         for thing in geometry.spec.objects:
-            yield f"lacks object {thing.id}", of(View(geometry.without(thing.id), frame))
+            without = View(geometry.without(thing.id), frame)
+            yield f"lacks object {thing.id}", partial(_field, without, wanted, field)
+
+
+def _field(view: View, wanted: Wanted, field: str) -> np.ndarray:
+    return by_field(wanted, of_view(view, wanted))[field]
 
 
 def beside(view: View, shift: float) -> View:

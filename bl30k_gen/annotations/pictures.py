@@ -18,8 +18,10 @@ Rgb = npt.NDArray[np.uint8]  # (H, W, 3)
 
 GAP, CAPTION = 4, 96  # pixels between tiles, and of the column that says what a row shows
 PAPER, INK, NOTHING = (255, 255, 255), (40, 40, 40), (128, 128, 128)
-TRAIL = 12  # frames of a track that are drawn
+TRAIL = 8  # frames of a track that are drawn
+SHOWN = 80  # tracks; more hide each other
 RAMP = np.array([[255, 244, 176], [250, 157, 88], [196, 62, 98], [92, 26, 110], [18, 8, 48]])  # near to far
+UPWARDS = np.array([1, -1, -1], np.float32)  # turns y up and z towards the camera, as pictures of normals have it
 DIM = 0.45  # of a picture below lines
 
 
@@ -37,7 +39,7 @@ def depth_picture(depth: Array) -> Rgb:
 
 def vector_picture(vectors: Array) -> Rgb:
     """Unit vectors or coordinates from -1 to 1 (x, y, z) as red, green, blue from 0 to 255."""
-    return _paint((vectors + 1) * 127.5, np.isfinite(vectors).all(axis=-1))
+    return _paint((vectors + 1) * 127.5, np.asarray(np.isfinite(vectors).all(axis=-1)))
 
 
 def flow_picture(flow: Flow, longest: float | None = None) -> Rgb:
@@ -65,12 +67,16 @@ def amodal_picture(rgb: Rgb, masks: npt.NDArray[np.bool_], ids: Sequence[int]) -
 
 
 def tracks_picture(rgb: Rgb, tracks: Tracks, frame: int) -> Rgb:
-    """Where points are and were; a ring where one is hidden. The colour is that of its place where it was chosen."""
+    """Where points are and were; a ring where one is hidden. The colour tells where it was chosen.
+
+    Of many tracks about ``SHOWN`` are drawn.
+    """
     picture = Image.fromarray((rgb * DIM).astype(np.uint8))
     draw = ImageDraw.Draw(picture)
     size = np.array(rgb.shape[1::-1])
     radius = max(1.0, rgb.shape[0] / 160)
-    for query, places, visible in zip(tracks.queries, tracks.places, tracks.visible, strict=True):
+    some = slice(None, None, -(-len(tracks.queries) // SHOWN))
+    for query, places, visible in zip(tracks.queries[some], tracks.places[some], tracks.visible[some], strict=True):
         across, down = np.clip(query[1:] / size, 0, 1)
         colour = (int(255 * across), int(255 * (1 - across) * 0.7 + 70), int(255 * down))
         trail = places[max(0, frame - TRAIL) : frame + 1]
@@ -100,7 +106,7 @@ def sheet(store: VideoStore, name: str, columns: int = 4, tile_width: int = 240)
     rows: dict[str, Callable[[int], Rgb]] = {
         "picture": lambda i: store.read_rgb(name, i),
         "depth": lambda i: depth_picture(store.read_depth(name, i)),
-        "normals": lambda i: vector_picture(store.read_normals(name, i) * [1, -1, -1]),
+        "normals": lambda i: vector_picture(store.read_normals(name, i) * UPWARDS),
         "coordinates": lambda i: vector_picture(store.read_object_coordinates(name, i) * 2),
         "flow": lambda i: flow_picture(flows[chosen.index(i)], longest),
         "amodal": lambda i: amodal_picture(store.read_rgb(name, i), store.read_amodal(name, i), ids),
@@ -119,7 +125,8 @@ def sheet(store: VideoStore, name: str, columns: int = 4, tile_width: int = 240)
         for column, frame in enumerate(chosen):
             drawn = Image.fromarray(make(frame)).resize(tile, Image.Resampling.LANCZOS)
             picture.paste(drawn, (CAPTION + column * (tile[0] + GAP), top))
-            draw.text((CAPTION + column * (tile[0] + GAP) + 3, top + 1), str(frame), fill=PAPER, font=font)
+            corner = (CAPTION + column * (tile[0] + GAP) + 4, top + 2)
+            draw.text(corner, str(frame), fill=PAPER, font=font, stroke_width=2, stroke_fill=INK)
     return picture
 
 

@@ -30,6 +30,9 @@ class Fragments(NamedTuple):
     inverse_depth: Floats  # (N,) 1 / metres, of the triangle at the sample
     faces: Ints  # (N,)
 
+    def only(self, kept: Bools) -> "Fragments":
+        return Fragments(self.where[kept], self.inverse_depth[kept], self.faces[kept])
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -225,7 +228,7 @@ def _opaque(geometry: Geometry, body: Body, frame: int, fragments: Fragments) ->
     """Those at full size that are in no hole."""
     rows, columns = np.divmod(fragments.where, geometry.width)
     kept = opaque(geometry, body, frame, fragments.faces, np.stack([columns + 0.5, rows + 0.5], axis=1))
-    return Fragments(*(part[kept] for part in fragments))
+    return fragments.only(kept)
 
 
 def every(mask: np.ndarray, step: int) -> np.ndarray:
@@ -353,16 +356,16 @@ def _scan(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragm
     A sample on an edge that two triangles share belongs to exactly one of them: the edge is cut with the row in
     the same order of its ends for both, and a span includes its left end only.
     """
-    size, rows = np.ones(len(faces), dtype=np.int64), None
-    for axis in (0, 1):
+    size = np.ones(len(faces), dtype=np.int64)
+    for axis in (0, 1):  # columns, then rows
         after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)  # first sample not before it
         a, b, c = (after[faces[:, corner]] for corner in range(3))
-        rows = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
-        size *= rows[1] - rows[0]
+        first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+        size *= end - first
     kept = np.flatnonzero(size)  # small triangles mostly lie between the samples
     batch = np.cumsum(size[kept]) // BATCH
     for chosen in np.split(kept, np.flatnonzero(np.diff(batch)) + 1):
-        where, inverse_depth, triangle = _scan_batch(points[faces[chosen]], rows[0][chosen], rows[1][chosen], shape)
+        where, inverse_depth, triangle = _scan_batch(points[faces[chosen]], first[chosen], end[chosen], shape)
         yield Fragments(where, inverse_depth, chosen[triangle])
 
 

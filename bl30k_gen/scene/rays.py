@@ -24,6 +24,9 @@ class _Hits(NamedTuple):
     inverse_depth: Floats  # (N,) 1 / metres
     triangles: Ints  # (N,)
 
+    def only(self, kept: Bools) -> "_Hits":
+        return _Hits(self.places[kept], self.inverse_depth[kept], self.triangles[kept])
+
 
 def cast(geometry: Geometry, frame: int, points: Floats) -> Surface:
     """The surfaces that rays through (N, 2) places meet first; x and y in pixels, centres of pixels at +0.5.
@@ -61,7 +64,7 @@ def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: F
 
 def inside(geometry: Geometry, points: Floats) -> Bools:
     """Whether (..., 2) places lie in the picture."""
-    return ((points >= 0) & (points < [geometry.width, geometry.height])).all(axis=-1)
+    return np.asarray(((points >= 0) & (points < [geometry.width, geometry.height])).all(axis=-1))
 
 
 class _Places:
@@ -107,7 +110,7 @@ def _hits(geometry: Geometry, body: Body, frame: int, places: _Places) -> Iterat
             hits = _Hits(places.numbers[place], inverse, source[number])
             if body.holes is not None:
                 kept = opaque(geometry, body, frame, hits.triangles, places.points[place])
-                hits = _Hits(*(part[kept] for part in hits))
+                hits = hits.only(kept)
             yield hits
 
 
