@@ -162,7 +162,7 @@ def test_every_module_has_its_place():
         ("bl30k_gen.scene.spec", "from bl30k_gen import blender"),
         ("bl30k_gen.library.load", "import bpy"),
         ("bl30k_gen.dataset.report", "from bl30k_gen.library.catalogue import credits"),
-        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_asset"),
+        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_model"),
         ("bl30k_gen.render.output.lease", "import bl30k_gen.render.supervisor"),
         ("training.evaluation.metrics", "from training.inference.propagate import propagate"),
         ("training.data.mixture", "def f():\n    from training.tasks import losses"),

@@ -6,11 +6,12 @@ against flow; then every kind is timed and meshes are drawn by the hundred to se
     python -m benchmarks.faults.annotations --out out/annotations --results docs/results/annotations.md
 """
 
+import argparse
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bl30k_gen.annotations.tracks import tracks
 from bl30k_gen.annotations.view import Points, Video, project
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.derived import every_kind
+from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.library.asset import Model, Part
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
@@ -50,19 +52,19 @@ VARIANTS = {
 RENDER_SECONDS = (8.0, 10.0)  # of processor time a frame of bl30k_fast, see render_quality.md
 
 
-def scenes(arguments: object, variant: list[str], size: str) -> Iterator[SceneSpec]:
+def scenes(arguments: argparse.Namespace, variant: list[str], size: str) -> Iterator[SceneSpec]:
     config = configuration(arguments, [*variant, size])
     describe = sampler(config, open_catalogue(config.assets))
     for index in range(arguments.videos):
         yield describe(video_name(index, 5000)).spec
 
 
-def configuration(arguments: object, overrides: list[str]) -> Config:
+def configuration(arguments: argparse.Namespace, overrides: list[str]) -> Config:
     assets = [f"assets.{kind}={getattr(arguments, kind)}" for kind in ("models", "textures", "backgrounds")]
     return load_config(ROOT / "render_configs/bl30k_fast.yaml", [*assets, *overrides])
 
 
-def by_blender(arguments: object) -> list[list[str]]:
+def blender_section(arguments: argparse.Namespace) -> str:
     rows = []
     for variant, overrides in VARIANTS.items():
         found: list[Judgement] = []
@@ -86,11 +88,20 @@ def by_blender(arguments: object) -> list[list[str]]:
                 f"{statistics.mean(motion):.2f}",
             ]
         )
-    return rows
+    columns = [
+        *("videos", "frames", "ids equal", "depth within", "99.9 % below", "normals within 0.1°"),
+        *("99.9 % below", "flow within 0.01 pixels", "99.9 % below", "mean motion, pixels"),
+    ]
+    return f"""## Blender as judge
+
+Cycles' passes of geometry at one sample, 384x256, four frames of each video from the first to the last. Flow is that
+to the frame before and the one after. Depth is within tolerance where it differs by at most 1e-5 m + 1e-6 of itself;
+the column beside it is in units of that. Pixels on which both see the same object.
+
+{table(columns, rows)}"""
 
 
-def by_rays(arguments: object) -> list[list[str]]:
-    """Tracks at their query, and flow there and back by rays between pixels' centres."""
+def rays_section(arguments: argparse.Namespace) -> str:
     rows = []
     for variant, overrides in VARIANTS.items():
         at_query, back, toggles, points = [], [], 0, 0
@@ -118,11 +129,19 @@ def by_rays(arguments: object) -> list[list[str]]:
                 *(f"{np.percentile(errors, 99):.1e}", f"{errors.max():.1e}"),
             ]
         )
-    return rows
+    columns = [
+        *("videos", "tracks", "furthest from the query", "changes of visibility a track"),
+        *("there and back, 99 % below", "all below"),
+    ]
+    return f"""## Rays as judge
+
+Tracks of 256 points a video over 160 frames; and flow from frame 80 to 81, followed back from where a ray through its
+goal meets a surface. Pixels.
+
+{table(columns, rows)}"""
 
 
-def by_pictures(arguments: object, out: Path) -> tuple[list[list[str]], int, int]:
-    """Warp errors of rendered videos; how many findings ``verify --annotations --deep`` has, on how many frames."""
+def pictures_section(arguments: argparse.Namespace) -> str:
     rows, findings, frames = [], 0, 0
     for variant, overrides in VARIANTS.items():
         small = [
@@ -131,7 +150,7 @@ def by_pictures(arguments: object, out: Path) -> tuple[list[list[str]], int, int
             "motion.rotation_speed=0.2",
         ]
         config = configuration(arguments, [*overrides, *small, "render.samples=8"])
-        folder = out / f"renders-{variant.split(',')[0]}"
+        folder = arguments.out / f"renders-{variant.split(',')[0]}"
         render(config, folder, [video_name(index, 5000) for index in range(arguments.videos)])
         store = open_dataset(folder)
         found = [
@@ -147,11 +166,19 @@ def by_pictures(arguments: object, out: Path) -> tuple[list[list[str]], int, int
         for name in store.videos:
             findings += len(check(store, name, every_frame=True))
             frames += len(store.frames(name))
-    return rows, findings, frames
+    columns = ["videos", "pairs", "mean motion, pixels", "next frame", "one frame late", "next is better"]
+    return f"""## Pictures as judge
+
+Rendered videos, three frames each. Mean difference of grey values, of 255, between a frame and where flow leads on
+the next one; and, as it should be larger, on the one after that.
+
+{table(columns, rows)}
+
+`verify --annotations --deep` of these {frames} frames: {findings} findings."""
 
 
-def cost(arguments: object, out: Path) -> list[list[str]]:
-    """Processor seconds a frame of every kind of one video at full size, stored."""
+def cost_section(arguments: argparse.Namespace) -> str:
+    out = arguments.out
     overrides = ["video={frames: 16, width: 768, height: 512}", "render.samples=1", "render.denoiser=none"]
     config = configuration(arguments, overrides)
     render(config, out / "full", [video_name(1, 5000)])
@@ -166,11 +193,18 @@ def cost(arguments: object, out: Path) -> list[list[str]]:
         name = str(wanted[0]) if len(wanted) == 1 else "all of them in one run"
         share = " to ".join(f"{100 * seconds / whole:.1f}" for whole in reversed(RENDER_SECONDS))
         rows.append([name, f"{seconds:.3f}", f"{size / 16 / 1e6:.2f}", f"{share} %"])
-    return rows
+    low, high = RENDER_SECONDS
+    return f"""## Cost
+
+One video of 768x512, processor seconds and stored megabytes a frame. The last column compares with the {low:.0f} to
+{high:.0f} s that `bl30k_fast` takes to render a frame.
+
+{table(["kind", "seconds", "MB", "of rendering"], rows)}"""
 
 
-def memory(arguments: object, meshes: int) -> str:
-    """Peak memory after a few videos and after many, each with a mesh of its own of 80,000 faces."""
+def memory_section(arguments: argparse.Namespace) -> str:
+    """Of many videos one after the other, each with a mesh of its own."""
+    meshes = arguments.meshes
     spec = next(scenes(arguments, [], "video={frames: 160, width: 384, height: 256}"))
     ball = trimesh.creation.icosphere(6)
     part = Part(ball.faces.astype(np.int32), None, (0.8, 0.8, 0.8), None, 0.5, 0.0)
@@ -187,6 +221,15 @@ def memory(arguments: object, meshes: int) -> str:
     )
 
 
+PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "blender": blender_section,
+    "rays": rays_section,
+    "pictures": pictures_section,
+    "cost": cost_section,
+    "memory": memory_section,
+}
+
+
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--videos", type=int, default=4, help="of each variant")
@@ -195,63 +238,19 @@ def main() -> None:
     parser.add_argument("--textures", default="builtin")
     parser.add_argument("--backgrounds", default="builtin")
     parser.add_argument("--out", type=Path, default=Path("out/annotations"))
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure; a part that is in --out is kept")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    busy = load()
-    grown = memory(arguments, arguments.meshes)
-    judged, rays = by_blender(arguments), by_rays(arguments)
-    pictures, findings, frames = by_pictures(arguments, arguments.out)
-    lines = [
+    sections = [
         "# Are annotations true, and what do they cost?",
-        "",
-        f"`{command()}` on {machine()}, {busy:.1f} processes a processor when it began.",
-        "",
-        "## Blender as judge",
-        "",
-        "Cycles' passes of geometry at one sample, 384x256, four frames of each video from the first to the last.",
-        "Flow is that to the frame before and the one after. Depth is within tolerance where it differs by at most",
-        "1e-5 m + 1e-6 of itself; its last column is in units of that.",
-        "",
-        table(
-            [
-                *("videos", "frames", "ids equal", "depth within", "99.9 % below", "normals within 0.1°"),
-                *("99.9 % below", "flow within 0.01 pixels", "99.9 % below", "mean motion, pixels"),
-            ],
-            judged,
-        ),
-        "",
-        "## Rays as judge",
-        "",
-        "Tracks of 256 points a video over 160 frames; and flow from frame 80 to 81, followed back from where a ray",
-        "through its goal meets a surface. Pixels.",
-        "",
-        table(
-            [
-                *("videos", "tracks", "furthest from the query", "changes of visibility a track"),
-                *("there and back, 99 % below", "all below"),
-            ],
-            rays,
-        ),
-        "",
-        "## Pictures as judge",
-        "",
-        "Rendered videos, three frames each. Mean difference of grey values, of 255, between a frame and where flow",
-        "leads on the next one; and, as it should be larger, on the one after that.",
-        "",
-        table(["videos", "pairs", "mean motion, pixels", "next frame", "one frame late", "next is better"], pictures),
-        "",
-        f"`verify --annotations --deep` of these {frames} frames: {findings} findings.",
-        "",
-        "## Cost",
-        "",
-        "One video of 768x512 with real or built-in meshes, processor seconds and stored megabytes a frame; the last",
-        f"column compares with {RENDER_SECONDS[0]:.0f} to {RENDER_SECONDS[1]:.0f} s of rendering with `bl30k_fast`.",
-        "",
-        table(["kind", "seconds", "MB", "of rendering"], cost(arguments, arguments.out)),
-        "",
-        f"Peak memory: {grown}.",
+        f"`{command()}` on {machine()}, {load():.1f} processes a processor when it began.",
     ]
-    publish("\n".join(lines), arguments.results)
+    for part in arguments.parts.split(","):
+        kept = arguments.out / f"{part}.md"
+        if not kept.exists():
+            write_atomically(kept, PARTS[part](arguments))
+        sections.append(kept.read_text(encoding="utf-8"))
+    publish("\n\n".join(sections), arguments.results)
 
 
 if __name__ == "__main__":

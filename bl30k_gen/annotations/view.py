@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bl30k_gen.dataset.derived import other_frame
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene import raster
-from bl30k_gen.scene.geometry import Bools, Floats, Geometry
+from bl30k_gen.scene.geometry import Bools, Floats, Geometry, Latest
 from bl30k_gen.scene.raster import Layer, Surface
 from bl30k_gen.scene.spec import SceneSpec
 
@@ -55,10 +55,12 @@ class Video:
         self.geometry = Geometry(spec, models)
         for body in self.geometry.bodies:
             _ = body.holes  # which may be unknown: better said now than later
-        self.view = lru_cache(maxsize=_KEPT)(self._view)
+        self._views: Latest[int, View] = Latest(_KEPT)
 
-    def _view(self, frame: int) -> View:
-        return View(self.geometry, other_frame(self.spec.name, self.geometry.frames, frame, 0))
+    def view(self, frame: int) -> View:
+        """Raises UserError where the video has no such frame."""
+        other_frame(self.spec.name, self.geometry.frames, frame, 0)
+        return self._views.get(frame, partial(View, self.geometry, frame))
 
 
 @dataclass(frozen=True, eq=False)

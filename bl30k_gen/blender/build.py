@@ -4,13 +4,15 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from typing import Any
+
 import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
+from bl30k_gen.library.asset import Model, Part
 from bl30k_gen.library.formats.uv import box_projection
-from bl30k_gen.library.load import Model, Part
 from bl30k_gen.scene.assets import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import ObjectSpec, SceneSpec
@@ -136,8 +138,8 @@ def _move_straight_between_frames() -> None:
                 point.interpolation = "LINEAR"
 
 
-def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
-    """One Blender object for all parts of a model, a material slot for each."""
+def make_mesh(name: str, model: Model) -> Any:
+    """One Blender object (BlenderProc's MeshObject) for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
     faces = np.concatenate([part.faces for part in model.parts])

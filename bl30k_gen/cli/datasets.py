@@ -182,7 +182,7 @@ def report(
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
-    used = uses.credits(config and config.assets, credits.recorded(store))
+    used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)

@@ -19,7 +19,7 @@ from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -142,6 +142,14 @@ class VideoStore(Annotated):
             return json.loads(self.tree.read(path))
         except ValueError as error:
             raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+
+    def required_metadata(self, name: str) -> dict[str, Any]:
+        """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
+        found = self.metadata(name)
+        if found is None:
+            remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
+            raise UserError(f"{self.path} has no metadata of video {name}", remedy)
+        return found
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """What the dataset was made with, changed by ``key=value``; None where it does not say.

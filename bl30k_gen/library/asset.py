@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
+
+Kind = Literal["model", "texture", "background"]
+PictureKind = Literal["texture", "background"]
 
 
 class AssetRefused(Exception):

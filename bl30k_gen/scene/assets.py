@@ -1,24 +1,24 @@
 """The assets that a scene was planned with, or an error."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TypeVar
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.load import AssetRefused, Model, Picture, load_asset
+from bl30k_gen.library import load
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture, PictureKind
 from bl30k_gen.scene.spec import AssetRef, SceneSpec
+
+Loaded = TypeVar("Loaded", Model, Picture)
 
 
 def load_model(reference: AssetRef, spec: SceneSpec) -> Model:
     """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
-    model = _load(reference, "model", spec)
-    assert isinstance(model, Model)
-    return model
+    return _planned(reference, "model", spec, lambda: load.load_model(reference.path, spec.limits))
 
 
-def load_picture(reference: AssetRef, kind: Literal["texture", "background"], spec: SceneSpec) -> Picture:
+def load_picture(reference: AssetRef, kind: PictureKind, spec: SceneSpec) -> Picture:
     """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
-    picture = _load(reference, kind, spec)
-    assert isinstance(picture, Picture)
-    return picture
+    return _planned(reference, kind, spec, lambda: load.load_picture(reference.path, kind, spec.limits))
 
 
 def load_models(spec: SceneSpec) -> dict[str, Model]:
@@ -27,9 +27,10 @@ def load_models(spec: SceneSpec) -> dict[str, Model]:
     return {id: load_model(reference, spec) for id, reference in references.items()}
 
 
-def _load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
+def _planned(reference: AssetRef, kind: Kind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
+    """The asset, if it is still the one that the scene was planned with."""
     try:
-        asset = load_asset(reference.path, kind, spec.limits)
+        asset = load()
     except AssetRefused as refusal:
         raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
     if asset.sha256 != reference.sha256:

@@ -1,9 +1,10 @@
 """The surfaces of a video and where they are on each frame: pure NumPy, the ground that the rasteriser stands on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,30 @@ class Body:
         return None if self.clipped is None else holes_of(self.clipped)
 
 
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Latest(Generic[Key, Value]):
+    """The latest results of something slow. Unlike ``lru_cache`` on a method it does not keep its owner alive.
+
+    Args:
+        most: results that are kept.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: dict[Key, Value] = {}
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """The result for a key, made if it is not there."""
+        value = self._kept.pop(key) if key in self._kept else make()
+        self._kept[key] = value  # as the last one
+        while len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return value
+
+
 class Geometry:
     """All surfaces of a video and its camera.
 
@@ -57,13 +82,8 @@ class Geometry:
         self.camera_poses = camera_poses(camera, video.frames, spec.static)  # Blender's camera to the world
         self.extrinsics = to_opencv(self.camera_poses)  # the world to OpenCV's camera
         self.bodies = tuple(_bodies(spec, models))
-        self._by_id = {body.id: body for body in self.bodies}
         soft = sum(body.deformation is not None for body in self.bodies)
-        self._deformed = lru_cache(maxsize=3 * soft)(self._deform)  # the frame in hand and its two neighbours
-
-    def body(self, id: int) -> Body:
-        """Raises KeyError where the scene has no object of that id."""
-        return self._by_id[id]
+        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(3 * soft)  # neighbours, too
 
     def without(self, id: int) -> "Geometry":
         """The same with one body less."""
@@ -73,16 +93,14 @@ class Geometry:
 
     def vertices(self, body: Body, frame: int) -> npt.NDArray[np.floating]:
         """(V, 3) vertices in the body's own coordinates as they are on a frame."""
-        return body.rest if body.deformation is None else self._deformed(body.id, frame)
+        if body.deformation is None:
+            return body.rest
+        time = time_of(frame, self.frames)
+        return self._deformed.get((body.id, frame), partial(deform, body.rest, body.deformation, time))
 
     def to_camera(self, body: Body, frame: int) -> Floats:
         """(4, 4) from a body's own coordinates to those of OpenCV's camera (x right, y down, z forward), metres."""
         return self.extrinsics[frame] @ body.poses[frame]
-
-    def _deform(self, id: int, frame: int) -> npt.NDArray[np.float32]:
-        body = self.body(id)
-        assert body.deformation is not None
-        return deform(body.rest, body.deformation, time_of(frame, self.frames))
 
 
 def _bodies(spec: SceneSpec, models: Mapping[str, Model]) -> Iterator[Body]:

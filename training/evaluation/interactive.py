@@ -127,14 +127,16 @@ class InteractiveBenchmark:
         void = sample.truth < 0
         done: list[Interaction] = []
         annotated: set[int] = set()  # by the robot; the frame of the first scribbles is not among them
-        scribbles = sample.scribbles
+        scribbles, frame = sample.scribbles, sample.scribbles.annotated_frame
+        if frame is None:
+            raise ValueError(f"the first scribbles of {sample.sequence} are on no frame")
         start = self.clock()
         system = None
         while len(done) < self.interactions and self.clock() - start <= limit:
             number = len(done) + 1
             began = self.clock()
             system = system or open_video(sample.sequence, sample.objects)
-            submission = system(Round(number, scribbles.annotated_frame, scribbles, self._is_last_on_frame(number)))
+            submission = system(Round(number, frame, scribbles, self._is_last_on_frame(number)))
             ended = self.clock()
             if ended - start > limit:
                 break
@@ -159,7 +161,7 @@ class InteractiveBenchmark:
                 if not candidates <= set(range(len(masks))):
                     raise ValueError(f"candidates {sorted(candidates)} are no frames of {sample.sequence}")
             else:
-                candidates = {scribbles.annotated_frame}
+                candidates = {frame}
             frame = worst_frame(scores, candidates - annotated or candidates)
             annotated.add(frame)
             scribbles = self.robot.correct(sample.sequence, sample.truth, masks, sample.objects, frame)
