@@ -1,6 +1,7 @@
 # make demo                 renders a small dataset of built-in assets and shows it
 # make annotate             opens a video of the demo dataset in the browser, with small networks trained on it
 # make test                 checks the code and runs all tests
+# make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
@@ -27,13 +28,19 @@ SYSTEM_LIBRARIES := sh bl30k_gen/blender/system_libraries.sh $(BIN)/python
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
 WORKERS := $(shell echo $$(($(PROCESSORS) < 4 ? $(PROCESSORS) : 4)))
 
+define CODE_CHECKS
+$(BIN)/ruff format --check .
+$(BIN)/ruff check .
+$(BIN)/python -m mypy
+endef
+
 IS_RIGHT := 'import ensurepip, sys, venv; print(sys.version_info[:2] == (3, 11) or "")'
 NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no other version) and $(PYTHON) is not that: \
  apt-get install python3.11 python3.11-venv, or conda create -n bl30k python=3.11, or uv python install 3.11; then \
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo annotate test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
+.PHONY: help demo annotate test check campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-long-video campaign-learning campaign-experiment campaign-tables
 
@@ -53,7 +60,7 @@ $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
-	$(INSTALL) --editable '.[render,train,annotate,dev]'
+	$(INSTALL) --editable '.[render,train,export,annotate,dev]'
 	@touch $@ $(VENV)/.render
 
 demo: $(VENV)/.render
@@ -86,9 +93,13 @@ annotate: $(VENV)/.test demo $(NETWORK) $(S2M)
 
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(CODE_CHECKS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+check: $(VENV)/.test
+	$(CODE_CHECKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" -q --durations 0 \
+	 --durations-min 5
 
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render

@@ -55,20 +55,23 @@ def annotate(
     _check(frames, folder, network, s2m, clicks, fusion)
 
     def open_session() -> "InteractiveSession":
-        from training.inference.load import PROPAGATION, load_network
+        from models.clicks import ClickNetwork
+        from models.propagation import PropagationNetwork
+        from models.s2m import S2M
+        from training.inference.load import load_fusion, load_network
         from training.inference.options import Options
         from training.inference.segment import checked_options
         from training.interactive.session import InteractiveSession
 
-        loaded = load_network(network, *PROPAGATION, device=device) if network else None
+        loaded = load_network(network, PropagationNetwork, device=device) if network else None
         side = min(short_side or (SHORT_SIDE if network or s2m or clicks else 10**9), *frames[0].shape[:2])
         return InteractiveSession(
             loaded,
             frames,
             [],
-            s2m=load_network(s2m, "s2m", device=device) if s2m else None,
-            clicks=load_network(clicks, "clicks", device=device) if clicks else None,
-            fusion=fusion if fusion in ("linear", "none") else load_network(fusion, "fusion", device=device),
+            s2m=load_network(s2m, S2M, device=device) if s2m else None,
+            clicks=load_network(clicks, ClickNetwork, device=device) if clicks else None,
+            fusion=load_fusion(fusion, device),
             options=checked_options(loaded, short_side=side) if loaded else Options(short_side=side),
             say=say,
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from training.interactive.cache import EncodedFrames
 from training.interactive.history import History
 from training.interactive.local_control import Box, check_box, stitch
 from training.interactive.merging import Merge, Merger, give_way
-from training.interactive.state import Draft, Kind, Maps, State, nothing, pack, read_state, unpack, write_state
+from training.interactive.state import Draft, Maps, State, Tool, nothing, pack, read_state, unpack, write_state
 
 Direction = Literal["both", "forward", "backward"]
 LABELS_KEPT = 64
@@ -289,21 +289,21 @@ class InteractiveSession:
         return self._paint(frame, "fill", label, interaction.polygon(_points(path), *self.view.working), box)
 
     def _paint(
-        self, frame: int, kind: Kind, label: int, area: np.ndarray, box: tuple[int, int, int, int] | None
+        self, frame: int, kind: Tool, label: int, area: np.ndarray, box: tuple[int, int, int, int] | None
     ) -> np.ndarray:
         """Paint an area (h, w) bool at the working size."""
         self._check_free(label)
         with self._computing(frame, kind):
             draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
             _, prob = self._image_and_base(draft)
-            answer = interaction.paint(*_inside(draft.box, prob, area), self._row(label))
-            return self._correct(draft, prob, answer)
+            inside, painted = _inside(draft.box, prob, area)
+            return self._correct(draft, prob, interaction.paint(inside, painted, self._row(label)))
 
     def set_mask(self, frame: int, mask: np.ndarray | Tensor) -> np.ndarray:
         """Take a mask from elsewhere: (H, W) integer ids, or (O, H, W) probabilities of the objects."""
         with self._computing(frame, "mask"):
             draft = self._open(frame, "mask", None)
-            maps = one_hot(mask, self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
+            maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
             before = self.view.cut(unpack(draft.base, self.objects, self.device))
             if maps.shape != (len(self.objects), *self.size):
                 raise ValueError(
@@ -342,7 +342,7 @@ class InteractiveSession:
             raise ValueError("propagation needs a propagation network")
         state = self.state
         if frame is None:
-            frame = next(reversed(state.corrected), None)
+            frame = next(reversed(list(state.corrected)), None)
         if frame is None or frame not in {*state.corrected, *state.interacted}:
             where = "no frame was" if frame is None else f"frame {frame} was not"
             raise ValueError(f"{where} corrected since the last propagation: interact with a frame first")
@@ -370,7 +370,7 @@ class InteractiveSession:
                 disagreement=disagreement,
             )
             if self.truth is not None:
-                about["iou"] = self._mean_j()
+                about["iou"] = self._mean_j(self.truth)
 
     def undo(self) -> bool:
         """Take the last interaction or propagation back. False if there is none that is remembered."""
@@ -546,7 +546,7 @@ class InteractiveSession:
                 self._certain[number:] = [(mask, known, entry)]
         return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
 
-    def _open(self, frame: int, kind: Kind, box: tuple[int, int, int, int] | None) -> Draft:
+    def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
         """The interaction that goes on, or a new one."""
         self._number(frame)
         if box is not None:
@@ -619,12 +619,12 @@ class InteractiveSession:
     def _event(self, kind: str, **about) -> AbstractContextManager:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
-    def _mean_j(self) -> float:
+    def _mean_j(self, truth: np.ndarray) -> float:
         """Mean over frames and objects."""
         masks = self.masks()
         scores = [
-            jaccard(truth == label, mask == label)
-            for truth, mask in zip(self.truth, masks, strict=True)
+            jaccard(true == label, mask == label)
+            for true, mask in zip(truth, masks, strict=True)
             for label in self.objects
         ]
         return float(np.mean(scores))
@@ -649,6 +649,6 @@ def _disagreement(older: Tensor, newer: Tensor) -> float:
     return float((1 - both / either.clamp(min=1))[either > 0].max()) if bool((either > 0).any()) else 0.0
 
 
-def _inside(box: Box | None, *maps):
+def _inside(box: Box | None, *maps: Any) -> list[Any]:
     """The box of every map (..., h, w), or the maps themselves."""
     return [box.crop(x) if box else x for x in maps]

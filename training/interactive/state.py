@@ -31,7 +31,7 @@ VERSION = 2
 STEPS = 65535
 """Probabilities are kept as whole numbers of this fraction, exact to 1e-5 in half the space of floats."""
 
-Kind = Literal["scribble", "click", "brush", "fill", "mask"]
+Tool = Literal["scribble", "click", "brush", "fill", "mask"]
 
 
 class Maps:
@@ -94,7 +94,7 @@ class Draft:
     """
 
     frame: int
-    kind: Kind
+    kind: Tool
     box: Box | None
     base: Maps
     marks: tuple[Stroke | tuple[int, Click], ...] = ()
