@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from training.interactive.history import History
 from training.interactive.state import Maps, State
 
 DOUBT = 0.12
-"""Mean uncertainty over an object's area from which on it has likely drifted; a sharp mask has a few hundredths."""
+"""Mean uncertainty over an object's area from which on it may have drifted; a sharp mask has a few hundredths."""
+OUTSTANDING, UNSURE = 1.5, 0.5
+"""It likely has where its uncertainty is this many times the median of all frames, and from this much on anyway."""
 JUMP = 1.6
 """Factor between the areas of neighbouring frames from which on an object has likely drifted."""
 DISAGREEMENT = 0.35
@@ -30,6 +33,7 @@ def lanes(state: State) -> list[dict[int, Lane]]:
     shown = [state.corrected.get(t, maps) for t, maps in enumerate(state.probs)]
     areas = [_by_object(maps, maps.areas) for maps in shown]
     user = {*state.corrected, *state.interacted}
+    usual = {label: _usual_doubt(label, shown, user) for label in state.objects}
     found: list[dict[int, Lane]] = []
     for t, maps in enumerate(shown):
         doubts = _by_object(maps, maps.doubts)
@@ -39,7 +43,7 @@ def lanes(state: State) -> list[dict[int, Lane]]:
                 continue
             area, doubt = areas[t][label], doubts[label]
             before = areas[t - 1].get(label, area) if t else area
-            why = "" if t in user else _drift(area, doubt, before, state.disagreement.get(t, 0.0))
+            why = "" if t in user else _drift(area, doubt, before, state.disagreement.get(t, 0.0), usual[label])
             if area or why:
                 lane[label] = Lane(area, doubt, why)
         found.append(lane)
@@ -68,12 +72,19 @@ def _by_object(maps: Maps, values: tuple[float, ...]) -> dict[int, float]:
     return dict(zip(maps.objects, values, strict=True))
 
 
-def _drift(area: float, doubt: float, before: float, disagreement: float) -> str:
+def _usual_doubt(label: int, shown: list[Maps], user: set[int]) -> float:
+    """The median over the frames that were not corrected and have the object."""
+    pairs = ((t, maps) for t, maps in enumerate(shown) if t not in user and label in maps.objects)
+    doubts = [_by_object(m, m.doubts)[label] for _, m in pairs if _by_object(m, m.areas)[label] > SMALL]
+    return median(doubts) if doubts else 0.0
+
+
+def _drift(area: float, doubt: float, before: float, disagreement: float, usual: float) -> str:
     if min(area, before) <= SMALL < max(area, before):
         return "appears" if area > before else "disappears"
     if min(area, before) > SMALL and max(area, before) > JUMP * min(area, before):
         return "its area jumps"
-    if area > SMALL and doubt > DOUBT:
+    if area > SMALL and doubt > max(DOUBT, min(UNSURE, OUTSTANDING * usual)):
         return "the network is unsure"
     if area > SMALL and disagreement > DISAGREEMENT:
         return "forward and backward disagree"

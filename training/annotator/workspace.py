@@ -402,7 +402,7 @@ class Workspace:
     def _version(self, maps: Maps) -> int:
         """A number that maps have as long as they look the same; 0 if there is nothing to see."""
         alive = tuple(label for label in self._ready().objects if label in maps.objects)
-        if not alive or not any(maps.areas):
+        if not alive or not (any(maps.areas) or any(maps.doubts)):
             return 0
         numbers = self._numbers.setdefault(maps, {})
         if alive not in numbers:

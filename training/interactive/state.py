@@ -76,14 +76,20 @@ class Maps:
 
     @cached_property
     def areas(self) -> tuple[float, ...]:
-        """The ratio of pixels above one half, for each object."""
-        return tuple(float((one > STEPS // 2).mean()) for one in self.array)
+        """The ratio of pixels at which each object is the likeliest, the background among them."""
+        if not self.objects:
+            return ()
+        array = self.array.astype(np.int32)
+        best = array.max(0)
+        labelled = best > STEPS - array.sum(0)
+        winner = array.argmax(0)
+        return tuple(float((labelled & (winner == row)).mean()) for row in range(len(array)))
 
     @cached_property
     def doubts(self) -> tuple[float, ...]:
-        """How uncertain each object's pixels are: the mean of min(p, 1 - p) over the area, 0 if all are certain."""
+        """How uncertain each object's pixels are: min(p, 1 - p) over the area, 0 if all are certain, at most 10."""
         doubts = (float(np.minimum(one, STEPS - one).mean(dtype=np.float64)) / STEPS for one in self.array)
-        return tuple(doubt / max(area, 1e-5) for doubt, area in zip(doubts, self.areas, strict=True))
+        return tuple(min(10.0, doubt / max(area, 1e-6)) for doubt, area in zip(doubts, self.areas, strict=True))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,11 @@ export function deleteObject(id = tab.object) {
   if (one) act({ do: "delete", object: id }).then(() => say(`${one.name} is deleted from all frames. Undo brings it back.`)).catch(trouble);
 }
 export function renameObject() {
-  document.querySelector(`#objects li[data-id="${tab.object}"] .name`)?.select();
+  const name = document.querySelector(`#objects li[data-id="${tab.object}"] input.name`);
+  if (!name) return;
+  name.readOnly = false;
+  name.focus();
+  name.select();
 }
 
 function small(name, title, set, act) {
@@ -56,7 +60,8 @@ function listObjects() {
     row.onclick = () => selectObject(one.id);
     const colour = Object.assign(document.createElement("input"), { type: "color", value: one.colour, title: "Colour" });
     colour.onchange = () => ask({ look: { object: one.id, colour: colour.value } }).catch(trouble).finally(() => colour.blur());
-    const name = Object.assign(document.createElement("input"), { className: "name", value: one.name, maxLength: 60, title: "Name (N)", spellcheck: false });
+    const name = Object.assign(document.createElement("input"), { className: "name", value: one.name, maxLength: 60, title: "Double click to rename (N)", spellcheck: false, readOnly: true, tabIndex: -1 });
+    name.onmousedown = (event) => name.readOnly && event.preventDefault(); // a click chooses the object, keys stay with the frame
     name.onkeydown = (event) => {
       event.stopPropagation();
       if (event.key === "Enter" || event.key === "Escape") {
@@ -64,9 +69,12 @@ function listObjects() {
         name.blur();
       }
     };
-    name.onblur = () => name.value.trim() && name.value !== one.name
-      ? ask({ look: { object: one.id, name: name.value.trim() } }).catch(trouble)
-      : setTimeout(listObjects);
+    name.onblur = () => {
+      if (name.readOnly) return;
+      name.readOnly = true;
+      if (name.value.trim() && name.value !== one.name) ask({ look: { object: one.id, name: name.value.trim() } }).catch(trouble);
+      else setTimeout(listObjects);
+    };
     row.append(colour, name);
     if (at < 9) row.append(Object.assign(document.createElement("kbd"), { textContent: at + 1 }));
     row.append(
@@ -86,6 +94,7 @@ function listObjects() {
     Object.assign(document.createElement("kbd"), { textContent: "0" }),
   );
   list.append(background);
+  list.ondblclick = renameObject;
   $("objects-hint").textContent = told.objects.length ? "" : "No objects yet. Add one, then mark it on a frame.";
 }
 
