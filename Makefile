@@ -12,6 +12,7 @@
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
+# make campaign-annotator   the page in the browser: how fast it answers, and its memory. Needs DAVIS=folder (minutes)
 # make campaign-learning    a small network learns from renders (two hours and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
@@ -42,7 +43,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .NOTPARALLEL:
 .PHONY: help demo annotate test check campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-long-video campaign-learning campaign-experiment campaign-tables
+ campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -128,6 +129,9 @@ campaign-estimate: $(VENV)/.render
 
 campaign-thousand: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.thousand --results docs/results/thousand.md
+
+campaign-annotator: $(VENV)/.test
+	$(BIN)/python -m benchmarks.speed.annotator $(DAVIS)/JPEGImages/480p/camel --results docs/results/annotator.md
 
 campaign-long-video: $(VENV)/.test
 	$(BIN)/python -m benchmarks.speed.long_video --results docs/results/long_video.md

@@ -1,6 +1,6 @@
 // Everything together.
 import { act, answers, ask, connect, listeners, pending, putMask } from "./api.js";
-import { forget } from "./frames.js";
+import { atHand, forget } from "./frames.js";
 import { dress, setIcon } from "./icons.js";
 import { nextDrift, openExport, openHelp, previousDrift, redo, undo } from "./keys.js";
 import { say } from "./notices.js";
@@ -209,5 +209,11 @@ if (location.hash.length < 2) {
   $("gone-text").textContent = "Open the whole address that the program printed, with everything after the #.";
 } else connect();
 
-// For tests and the console.
-window.annotate = { told, tab, place, act, answers, pending };
+// For tests, measurements and the console.
+const afterDrawing = [];
+on("drawn", () => afterDrawing.splice(0).forEach((call) => call()));
+const onceDrawn = (call) => {
+  afterDrawing.push(call);
+  redraw();
+};
+window.annotate = { told, tab, place, act, answers, pending, go, atHand, onceDrawn };

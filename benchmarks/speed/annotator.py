@@ -1,0 +1,173 @@
+"""Does the page answer at once? A stroke, scrubbing, labels, and the server's memory, in headless Chromium.
+
+    python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
+
+VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the picture that
+shows it, from the end of a brush stroke to the label that comes back, beside the time that the session computes; how
+many frames a second the page shows while it scrubs; and the resident memory of a server of its own with 100, 1,000
+and 10,000 frames (links to those of VIDEO), after thirty of them were looked at.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.page import command, load, machine, parser_of, publish, table
+from tests.support.annotator import FLAGS, Hand
+from tests.support.browser import executable
+from training.inference.video import FrameFolder
+
+STROKES, SCRUBBED = 12, 60
+COUNTS = (100, 1000, 10_000)
+
+# Milliseconds from the event of a move to the frame of animation in which the canvas was drawn, without the first.
+MOVES = """() => new Promise((done) => {
+  const times = [];
+  const view = document.getElementById('view');
+  const {left, top, width, height} = view.getBoundingClientRect();
+  const at = (i) => ({
+    clientX: left + width * (0.3 + i / 200), clientY: top + height / 2, pointerId: 1, bubbles: true, buttons: 1});
+  view.setPointerCapture = () => {};
+  view.dispatchEvent(new PointerEvent('pointerdown', {...at(0), button: 0}));
+  const step = (i) => {
+    if (i === 40) { view.dispatchEvent(new PointerEvent('pointercancel', at(i))); return done(times.slice(1)); }
+    const start = performance.now();
+    view.dispatchEvent(new PointerEvent('pointermove', at(i)));
+    annotate.onceDrawn(() => { times.push(performance.now() - start); requestAnimationFrame(() => step(i + 1)); });
+  };
+  step(0);
+})"""
+
+
+def start(folder: Path, out: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
+    """``train.py annotate`` and its address."""
+    log = out.with_suffix(".log")
+    with open(log, "wb") as file:
+        arguments = [sys.executable, "-u", "train.py", "annotate", str(folder), "--out", str(out), *flags]
+        process = subprocess.Popen(arguments, stdout=file, stderr=file)
+    while not (found := re.search(r"Open (\S+)", log.read_text())):
+        if process.poll() is not None:
+            raise RuntimeError(log.read_text())
+        time.sleep(0.05)
+    return process, found[1]
+
+
+def resident_mib(process: subprocess.Popen[bytes]) -> float:
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def scrub(hand: Hand, frames: list[int]) -> float:
+    """Frames a second that the page shows with their picture, one after the other."""
+    return hand.page.evaluate(
+        """async (frames) => {
+          const start = performance.now();
+          for (const frame of frames) {
+            annotate.go(frame);
+            while (!annotate.atHand(frame)) await new Promise((r) => setTimeout(r, 1));
+            await new Promise((r) => annotate.onceDrawn(r));
+          }
+          return 1000 * frames.length / (performance.now() - start);
+        }""",
+        frames,
+    )
+
+
+def speed(page: Page, url: str) -> list[list[str]]:
+    """Rows of what was measured, and its value."""
+    hand = Hand(page, url)
+    hand.key("b")
+    moves = sorted(page.evaluate(MOVES))
+    labels = []
+    for number in range(STROKES):
+        hand.page.wait_for_timeout(50)
+        path = [[0.2, 0.2 + 0.03 * number], [0.6, 0.3 + 0.03 * number]]
+        action = {"do": "brush", "frame": number, "object": 1, "path": path, "radius": 12}
+        labels.append(
+            page.evaluate(
+                """async (action) => {
+                  const start = performance.now();
+                  await annotate.act(action);
+                  return performance.now() - start;
+                }""",
+                action,
+            )
+        )
+    frames = len(hand.told("names"))
+    first = scrub(hand, list(range(frames - 1, max(0, frames - 1 - SCRUBBED), -1)))
+    again = scrub(hand, list(range(max(0, frames - SCRUBBED), frames)))
+    return [
+        ["pointer to picture, median (ms)", f"{np.median(moves):.1f}"],
+        ["pointer to picture, 95 of 100 (ms)", f"{np.percentile(moves, 95):.1f}"],
+        ["brush to label, median (ms)", f"{np.median(labels):.0f}"],
+        ["scrubbing for the first time (frames/s)", f"{first:.0f}"],
+        ["scrubbing again (frames/s)", f"{again:.0f}"],
+    ]
+
+
+def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
+    """Rows of frames, MiB once the session is open, MiB after some frames were looked at."""
+    rows: list[list[str]] = []
+    for count in COUNTS:
+        clip = folder / f"frames_{count}"
+        clip.mkdir()
+        for number in range(count):
+            file = source.files[number % len(source)]
+            os.symlink(file.resolve(), clip / f"{number:05d}{file.suffix}")
+        process, url = start(clip, folder / f"out_{count}")
+        try:
+            hand = Hand(page, url)
+            opened = resident_mib(process)
+            scrub(hand, list(range(0, count, max(1, count // 30))))
+            rows.append([str(count), f"{opened:.0f}", f"{resident_mib(process):.0f}"])
+        finally:
+            process.terminate()
+            process.wait()
+        print(*rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = parser_of(__doc__ or "")
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--network", help="a propagation network, which makes the work's size 480")
+    arguments = parser.parse_args()
+    source = FrameFolder(arguments.video)
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
+        folder = Path(temporary)
+        browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        flags = ["--network", arguments.network] if arguments.network else []
+        process, url = start(arguments.video, folder / "speed", *flags)
+        try:
+            rows = speed(page, url)
+        finally:
+            process.terminate()
+            process.wait()
+        rows_memory = memory(page, source, folder)
+        browser.close()
+    height, width = source[0].shape[:2]
+    text = f"""# The page in the browser: speed and memory
+
+    {command()}
+
+{machine("torch", "starlette", "uvicorn")}; load {load():.1f} processes a processor; frames of {width}x{height}.
+
+{table(["what", "value"], rows)}
+
+A stroke is drawn by the page alone; its label comes from the session, through the websocket, after it is saved.
+
+{table(["frames", "MiB when open", "MiB after 30 frames"], rows_memory)}
+"""
+    publish(text, arguments.results)
+
+
+if __name__ == "__main__":
+    main()
