@@ -41,6 +41,7 @@ IMPORT_ORDER = {
         "dataset",
         "config",
         "settings",
+        "inputs",
         "seeding",
         "errors",
         "version",
@@ -64,7 +65,7 @@ IMPORT_ORDER = {
 TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
-TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding", "bl30k_gen.settings")
+TRAINING_MAY_USE = tuple(f"bl30k_gen.{name}" for name in ("dataset", "errors", "inputs", "seeding", "settings"))
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
 

@@ -48,7 +48,7 @@ def submit(
 ) -> None:
     """Render on a Slurm cluster: write job arrays and submit them."""
     from bl30k_gen.cluster import worklist
-    from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.slurm import Submissions, load_settings, max_array_size
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.library.catalogue.catalogue import open_catalogue
     from bl30k_gen.render import dataset
@@ -60,7 +60,7 @@ def submit(
     if dry_run:
         print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
         return
-    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
+    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets), max_array_size)
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
     print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
 

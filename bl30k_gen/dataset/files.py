@@ -67,9 +67,31 @@ def temporary_name(path: Path) -> Path:
 
 def replace(source: Path, target: Path) -> None:
     """Rename a file or folder on one file system, and make the new name survive a power cut."""
-    os.replace(source, target)
+    rename(source, target)
     for folder in {target.parent, source.parent}:
         sync(folder)
+
+
+def rename(source: Path, target: Path) -> None:
+    """``os.replace``, but for a rename that was done and yet reported as failed, as network file systems do.
+
+    Raises:
+        OSError: it was not done.
+    """
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_there(source) or not is_there(target):
+            raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file, folder or link exists. Raises OSError where the disk does not tell: that is no "no"."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def sync(path: Path) -> None:

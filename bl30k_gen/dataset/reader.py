@@ -5,7 +5,6 @@ Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS:
 """
 
 import functools
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -16,9 +15,11 @@ import numpy as np
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
+from bl30k_gen.dataset.names import checked_name
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest, printable
+from bl30k_gen.inputs import parse_json
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -76,14 +77,21 @@ class VideoStore:
         self._mask = _with_resolution(tree, MASK)
         self._white: dict[str, masks.White] = {}
         if METADATA in tree.folders(""):
-            self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
+            names = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
-            self.videos = tree.folders(self._rgb)
+            names = tree.folders(self._rgb)
+        self.videos = [checked_name(name, path) for name in names if not name.startswith("._")]  # macOS's, in tars
 
     @property
     def root(self) -> Path:
         """The folder that the dataset, or its one shard, lies in; what is written about it goes there."""
         return self.path if self.path.is_dir() else self.path.parent
+
+    def require(self, name: str) -> None:
+        """Raises UserError where the dataset has no such video."""
+        if name not in self.videos:
+            few = f"it has {len(self.videos)} videos" + (f", {self.videos[0]} the first" if self.videos else "")
+            raise UserError(f"{self.path} has no video {printable(name)}", nearest(name, self.videos, few))
 
     def frames(self, name: str) -> list[str]:
         """Names of a video's frames, without suffix, in order."""
@@ -128,10 +136,7 @@ class VideoStore:
         path = f"{METADATA}/{name}.json"
         if not self.tree.exists(path):
             return None
-        try:
-            return json.loads(self.tree.read(path))
-        except ValueError as error:
-            raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+        return parse_json(self.tree.read(path), self.path / path, "restore or render it again")
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """What the dataset was made with, changed by ``key=value``; None where it does not say.

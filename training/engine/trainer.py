@@ -61,7 +61,7 @@ class Trainer:
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
         self.folder.agree(stage)
-        state = self.folder.latest()
+        state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step = build_step(stage, self.network, self.device, processes.world)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
@@ -103,6 +103,7 @@ class Trainer:
             return
         shown = None
         if leads:
+            self.folder.quarantine_after(self.iteration)
             self.folder.forget_after(self.iteration)
             environment = self._environment()
             self._compare(environment)

@@ -1,12 +1,12 @@
 """Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import sha256, write_atomically, write_json
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
@@ -76,7 +76,8 @@ def evaluate_semi_supervised(
     settings = checked_options(network, **options)
     out = Path(out)
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
-    _claim(out / "run.json", run)
+    run["dataset"] = str(store.path.resolve())
+    claim(out, "evaluate", run, [store.path], "run.json")
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
@@ -182,7 +183,8 @@ def evaluate_interactive(
     settings = checked_options(network, **options)
     run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    _claim(Path(out) / "interactive_run.json", run)
+    run["dataset"] = str(store.path.resolve())
+    claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
     perfect = None if drawing else baselines(truth)["oracle"]
     open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
@@ -292,19 +294,3 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
         frame = store.frames(names[0])[0]
         raise UserError(f"video {names[0]} of {dataset} has no masks", f"name them like its frames, {frame}.png")
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
-
-
-def _claim(path: Path, run: dict[str, str]) -> None:
-    """Note what the results beside the file are made with. Raises UserError where they were made otherwise.
-
-    A note without results is what a mistake has left.
-    """
-    if path.exists() and any(other != path for other in path.parent.iterdir()):
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}
-        for key, value in run.items():
-            if before.get(key) != value:
-                raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
-    write_json(path, run)

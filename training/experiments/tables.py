@@ -17,6 +17,7 @@ import torch
 from pydantic import TypeAdapter
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.errors import UserError, nearest
 from training.evaluation import plots
@@ -38,6 +39,7 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
     """
     recipe, out = load_table(name), Path(out)
     _check(recipe, bench)
+    claim(out, "ablate", {}, [bench.data[0].path])
     measure, rows = MEASURES[recipe.measure], []
     todo = recipe.expanded()
     for number, row in enumerate(todo, 1):

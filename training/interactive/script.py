@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
@@ -216,6 +217,8 @@ def interact(
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
+    read = [Path(path) for path in (video, truth) if path]
+    claim(Path(out), "interact", {"video": str(Path(video).resolve())}, read)
     run_script(session, plan, Path(script).parent)
     for number, name in enumerate(frames.names):
         write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))

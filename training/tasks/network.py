@@ -9,7 +9,8 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
 from training.data.sample import Batch, FusionBatch, S2MBatch
-from training.runs.folder import FORMAT, network_file, read_state
+from training.runs.folder import network_file
+from training.runs.state import FORMAT, read_state
 from training.schema.stage import Stage
 from training.tasks import speed
 from training.tasks.fusion import FusionStep

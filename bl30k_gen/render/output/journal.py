@@ -22,8 +22,6 @@ class EventLog:
     """A file of JSON lines. Every line has the time (seconds since 1970), the host and the process."""
 
     def __init__(self, path: Path):
-        with files.clear_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file: io.FileIO | None = None  # opened once: a network file system is asked for every opening
         self._where = {"host": socket.gethostname(), "pid": os.getpid()}
@@ -32,6 +30,7 @@ class EventLog:
         entry = {"time": time.time(), **self._where, **event}
         with files.clear_disk_errors(self.path):
             if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = open(self.path, "ab", buffering=0)
             self._file.write(f"{json.dumps(entry)}\n".encode())
 

@@ -63,7 +63,7 @@ class ShardStore:
         restore_records(self.layout)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
-        self._unfinished = set(list_visible(self.layout.unfinished("").parent))
+        self._unfinished = set(list_visible(self.layout.interrupted))
         self._observer.__enter__()
         ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
         if any([self._bury(shard) for shard in ours]):
@@ -114,7 +114,9 @@ class ShardStore:
             folder, _, file = path.split("/")
             members[path] = (staged / folder / file).read_bytes()
         record = f"{metadata['split']}/{claim.shard.name}"
-        claim.shard.part.append(claim.name, members, lambda: self._record(claim, record))
+        claim.shard.part.append(
+            claim.name, members, lambda: self._record(claim, record), lambda: self._is_recorded(claim.name, record)
+        )
         self._known.add(claim.name)
 
     def release(self, claim: "ShardClaim") -> None:
@@ -174,8 +176,11 @@ class ShardStore:
             os.symlink(text, prepared)
             os.rename(prepared, self.layout.record(claim.name))
         except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
-            if "/".join(self.layout.recorded(claim.name) or ()) != text:
+            if not self._is_recorded(claim.name, text):
                 raise
+
+    def _is_recorded(self, name: str, text: str) -> bool:
+        return "/".join(self.layout.recorded(name) or ()) == text
 
     def _target(self, shard: str) -> Path:
         return self.layout.shards.root / f"{shard}{SUFFIX[self.kind]}"

@@ -145,7 +145,7 @@ def test_hearts_beat_by_themselves(tmp_path):
 
 def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-c", "from bl30k_gen.cluster import process; print(process.new_name())"],
+        [sys.executable, "-c", "from bl30k_gen.render import process; print(process.new_name())"],
         capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
     assert process.surely_dead(ended) and not process.surely_dead(process.new_name())

@@ -1,5 +1,6 @@
 """Videos in shards: none is lost or doubled, whatever ends a worker; without Blender, on synthetic frames."""
 
+import errno
 import os
 import shutil
 import signal
@@ -157,6 +158,46 @@ def test_a_torn_tail_does_not_count(tmp_path):
         store._record = kept
         store.release(claim)
     assert open_dataset(tmp_path).videos == ["a00000"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+@pytest.mark.parametrize("call", ["rename", "symlink"])
+def test_what_was_done_and_reported_as_failed_loses_no_video(tmp_path, expected, monkeypatch, call, kind):
+    """The partial shard was cut back after a rename that the file system had done: its commit marker stayed."""
+    original, counted = getattr(os, call), [0]
+
+    def wrong(*arguments, **named):
+        result = original(*arguments, **named)
+        counted[0] += 1
+        if counted[0] == step:
+            raise OSError(errno.EIO, "Input/output error")
+        return result
+
+    for step in range(1, 100):
+        root, counted[0] = tmp_path / f"{call}-{step}", 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, wrong)
+            try:
+                make_sharded(root, config_of(kind), NAMES)
+            except (OSError, UserError):
+                pass
+        if counted[0] < step:
+            break
+        assert set(Layout(root).published()) <= set(open_dataset(root).videos) if (root / "Shards").exists() else True
+        make_sharded(root, config_of(kind), NAMES)
+        assert videos_of(root) == expected and verify(root).ok
+    assert step > 3
+
+
+def test_a_marker_that_cannot_be_read_is_not_taken_for_missing(tmp_path, monkeypatch):
+    root = make_sharded(tmp_path, config_of("tar"), NAMES).root
+
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "readlink", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        Layout(root).recorded("a00000")
 
 
 def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
