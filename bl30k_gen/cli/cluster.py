@@ -68,7 +68,7 @@ def submit(
 @app.command()
 def estimate(
     config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="Videos of the build.")] = 30000,
+    count: Annotated[int, typer.Option("--count", min=1, max=2_600_000, help="Videos of the build.")] = 30000,
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
     threads: Threads = 0,
@@ -104,8 +104,9 @@ def estimate(
 def status(dataset: Dataset, count: Count = None, as_json: Json = False) -> None:
     """How far a dataset is: done, running, failed, frames/s, time left, slow nodes."""
     from bl30k_gen.cluster.status import status
+    from bl30k_gen.cluster.worklist import checked_number
 
-    found = status(dataset, count)
+    found = status(dataset, None if count is None else checked_number("--count", count))
     answer(as_json, found.to_json(), "\n".join(found.lines()))
 
 
@@ -120,12 +121,13 @@ def resubmit(
 ) -> None:
     """Submit exactly what is missing, failed videos included, with the settings of the last time or others."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.worklist import checked_number
     from bl30k_gen.render.dataset import open_existing
     from bl30k_gen.scene.sampler import video_name
 
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
-    wanted = submissions.wanted() if count is None else range(count)
+    wanted = submissions.wanted() if count is None else range(checked_number("--count", count))
     done, under_way = set(layout.published()), submissions.under_way()
     segment = config.dataset.videos_per_segment
     missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]

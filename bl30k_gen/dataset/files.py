@@ -125,11 +125,13 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
                 "free some space (or quota) there and run the same command again; what is finished is kept",
             ) from error
         if error.errno in _FORBIDDEN:
-            raise UserError(f"{folder} may not be written", "mend its permissions or choose another") from error
+            raise UserError(f"{folder} may not be written", "fix its permissions or choose another") from error
         if error.errno in _NO_FOLDER:
             raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
         if error.errno == errno.EISDIR:
             raise UserError(f"{path} is a folder", "give a file's name") from error
+        if error.filename is None:  # of a file that is open
+            error.filename = str(path)
         raise
 
 

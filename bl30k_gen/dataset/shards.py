@@ -12,16 +12,20 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
 _AGAIN = "copy or download it again"
-_NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a missing or damaged index raises
+_NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
+_INDEX_LIMIT = 1 << 30  # bytes
+HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
 
 Row = tuple[str, int, int]  # path in the shard, offset and bytes of the contents
 
@@ -45,11 +49,9 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
         identity = _identity(shard)
     except OSError as error:
         raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
-    if trust_saved:
-        with contextlib.suppress(*_NO_INDEX):
-            saved = json.loads(index_path(shard).read_text(encoding="utf-8"))
-            if saved["shard"] == identity:
-                return _folders(saved["folders"], shard, identity["bytes"])
+    if trust_saved and (saved := _saved_columns(shard, identity)) is not None:
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            return _folders(saved, shard, identity["bytes"])
     columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
         _save(index_path(shard), identity, columns)
@@ -66,7 +68,7 @@ def index_damaged(shard: Path) -> dict[str, Folder]:
     rows: list[Row] = []
     end = shard.stat().st_size if shard.exists() else 0
     try:
-        saved = json.loads(index_path(shard).read_text(encoding="utf-8"))["folders"]
+        saved = _read_saved(shard)["folders"]
         for folder, columns in saved.items():
             rows += ((f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
     except _NO_INDEX:
@@ -83,6 +85,50 @@ def save_index(shard: Path, rows: Iterable[Row], place: Path) -> None:
 
 def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".index.json")
+
+
+def _saved_columns(shard: Path, identity: dict[str, int | str]) -> dict[str, list[list]] | None:
+    """What the saved index lists, if it is that of this very shard."""
+    with contextlib.suppress(*_NO_INDEX):
+        saved = _read_saved(shard)
+        if saved["shard"] == identity:
+            return dict(saved["folders"])
+    return None
+
+
+def _read_saved(shard: Path) -> dict[str, Any]:
+    return read_json(index_path(shard), "remove it", limit=_INDEX_LIMIT)
+
+
+def require_header(header: bytes, path: str, size: int, shard: Path) -> None:
+    """Raises UserError where the ``HEADER`` bytes before a tar member's contents are not those of this member."""
+    try:
+        entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        raise _wrong_index(shard, path) from None
+    name = entry.name.removeprefix("./")
+    short = path.isascii() and len(path) < tarfile.LENGTH_NAME  # longer ones stand in a header before this one
+    if entry.size != size or (short and name != path):
+        raise _wrong_index(shard, path)
+
+
+def require_datasets(shard: Path, path: str, folder: Folder) -> None:
+    """Raises UserError where a folder's files do not lie in an HDF5 shard where the index says."""
+    import h5py
+
+    try:
+        with h5py.File(shard, "r") as file:
+            group = file[path] if path else file
+            for name, offset, size in zip(folder.names, folder.offsets.tolist(), folder.sizes.tolist(), strict=True):
+                node = group[name]
+                if node.size * node.dtype.itemsize != size or (node.id.get_offset() or 0) != offset:
+                    raise _wrong_index(shard, f"{path}/{name}")
+    except (OSError, RuntimeError, KeyError, ValueError, AttributeError):
+        raise _wrong_index(shard, path) from None
+
+
+def _wrong_index(shard: Path, path: str) -> UserError:
+    return UserError(f"{index_path(shard)} is wrong about {path}", "remove it: it is made anew")
 
 
 def _save(path: Path, identity: dict[str, int | str], columns: dict[str, list[list]]) -> None:
@@ -110,6 +156,8 @@ def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str,
     for path, (names, offsets, sizes) in columns.items():
         if not all(_is_plain(part) for part in (*path.split("/"), *names) if part or path):
             raise UserError(f"shard {shard}: a path in {path or 'its root'} leads outside", "do not trust it")
+        if not len(names) == len(offsets) == len(sizes) or sorted(names) != list(names):
+            raise ValueError(f"columns of {path} do not fit")
         key = tuple(names)
         folder = Folder(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
         inside = (folder.offsets >= 0) & (folder.sizes >= 0) & (folder.offsets + folder.sizes <= end)

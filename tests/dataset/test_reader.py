@@ -232,3 +232,40 @@ def test_davis_as_it_comes(davis):
     assert store.read_rgb("goat", 0).shape == (480, 854, 3)
     mask = store.read_mask("goat", 0)
     assert mask.kind == "single" and set(np.unique(mask.ids)) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_an_index_that_lies_is_noticed(dataset, tmp_path, kind):
+    """It served the frames of another video."""
+    (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
+    place = shard.with_name(shard.name + ".index.json")
+    saved = json.loads(place.read_text())
+    for folder in ("JPEGImages", "Annotations"):
+        one, two = saved["folders"][f"{folder}/a00000"], saved["folders"][f"{folder}/a00001"]
+        one[1:], two[1:] = two[1:], one[1:]
+    place.write_text(json.dumps(saved))
+    store = open_dataset(shard)
+    with pytest.raises(UserError, match=r"index\.json is wrong about JPEGImages/a00000"):
+        store.read_rgb("a00000", 0)
+    place.unlink()
+    assert (open_dataset(shard).read_rgb("a00000", 0) == open_dataset(dataset.root).read_rgb("a00000", 0)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: saved["folders"]["JPEGImages/a00000"][0].reverse(),
+        lambda saved: saved["folders"]["JPEGImages/a00000"][1].pop(),
+        lambda saved: saved["folders"]["JPEGImages/a00000"].__setitem__(1, ["x"] * 8),
+        lambda saved: saved.__setitem__("folders", 7),
+        lambda saved: saved.__setitem__("folders", {"JPEGImages": None}),
+    ],
+)
+def test_an_index_of_the_wrong_form_is_made_anew(dataset, tmp_path, damage):
+    (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
+    place = shard.with_name(shard.name + ".index.json")
+    saved = json.loads(place.read_text())
+    damage(saved)
+    place.write_text(json.dumps(saved))
+    assert open_dataset(shard).videos == ["a00000", "a00001", "a00002"]
+    assert open_dataset(shard).read_mask("a00000", 0).ids.any()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 from training.interactive.local_control import Box
 
 FORMAT = "bl30k-session"
@@ -101,7 +102,7 @@ def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int]
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file["about"].tobytes())
+            about = parse_json(file["about"].tobytes(), path, "give a file that a session has saved")
             arrays = {name: file[name] for name in file.files if name != "about"}
         if (about["format"], about["version"]) != (FORMAT, VERSION):
             raise ValueError(f"format {about['format']}, version {about['version']}")

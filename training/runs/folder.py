@@ -62,7 +62,7 @@ class RunFolder:
             UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
         """
         if not self.config.exists():
-            require_free(self.root)
+            require_free(self.root, [path.name for path in vars(self).values() if path != self.root])
         else:
             before = self.stage()
             if list(before.sources) != list(stage.sources):

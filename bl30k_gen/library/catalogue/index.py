@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue import folder as plain
 from bl30k_gen.library.catalogue import shapenet
 from bl30k_gen.library.catalogue.licence import Credit
@@ -74,7 +75,7 @@ def read(folder: str | Path) -> Index | None:
     """A folder's index, or None where it has none that can be read."""
     path = Path(folder) / PLACE
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path, "index the folder again", limit=1 << 30)
         if tree["schema"] != SCHEMA:
             log.warning("%s is of another version: run `generate.py assets index %s`", path, folder)
             return None
@@ -85,7 +86,7 @@ def read(folder: str | Path) -> Index | None:
         return Index(tree["layout"], dict(tree["folders"]), rows, limits, bool(tree["complete"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+    except (UserError, OSError, ValueError, TypeError, KeyError, IndexError):
         log.warning("%s is damaged: run `generate.py assets index %s`", path, folder)
         return None
 

@@ -149,10 +149,10 @@ def test_bad_input_of_every_kind_is_one_line(tmp_path, monkeypatch, capsys, spoi
             cli.main()
         return ended.value.code, capsys.readouterr().err
 
-    out = "--out", tmp_path / "out"
+    out, other = ("--out", tmp_path / "scores"), ("--out", tmp_path / "masks")
     for expected, arguments in (
         (evaluated, ("evaluate", tmp_path / "net.pt", data, *out)),
-        (segmented, ("segment", tmp_path / "net.pt", "--video", data / "JPEGImages/v", *out, "--first-mask",
+        (segmented, ("segment", tmp_path / "net.pt", "--video", data / "JPEGImages/v", *other, "--first-mask",
                      data / "Annotations/v")),
     ):  # fmt: skip
         code, said = run(*arguments)
