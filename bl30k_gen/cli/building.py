@@ -91,6 +91,7 @@ def render(
     from bl30k_gen.dataset.layout import Layout, write_image_sets
     from bl30k_gen.render import dataset, progress
     from bl30k_gen.render.child import allotted_threads
+    from bl30k_gen.render.output.journal import ASKED
     from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
@@ -116,13 +117,16 @@ def render(
     except BaseException:
         supervisor.close()
         raise
+    if count is not None:
+        supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:
         summary = supervisor.run(names)
     finally:
         bar.close()
-        write_image_sets(layout)
+        if out.exists():
+            write_image_sets(layout)
     answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)

@@ -1,5 +1,6 @@
 """Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from bl30k_gen.cli.options import (
     answer,
     resolved,
 )
+from bl30k_gen.errors import UserError
 
 app = typer.Typer()
 
@@ -128,7 +130,13 @@ def resubmit(
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
     wanted = submissions.wanted() if count is None else range(checked_number("--count", count))
-    done, under_way = set(layout.published()), submissions.under_way()
+    done, under_way = set(layout.published()), set()
+    try:
+        under_way = submissions.under_way()
+    except UserError as error:
+        if not dry_run:
+            raise
+        print(f"{error.what}: what Slurm has in its queue is not left out", file=sys.stderr)
     segment = config.dataset.videos_per_segment
     missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]
     settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import DiskFull, Hopeless, UserError
 
 # What decoding a damaged picture may raise.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -58,6 +58,26 @@ def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) 
 def write_json(path: str | Path, value: Any) -> None:
     """As ``write_atomically``: ``value`` as JSON that people can read, too."""
     write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def make_folder(folder: Path, root: Path) -> None:
+    """Create a folder and those above it, below ``root``, which must be there.
+
+    Raises:
+        Hopeless: ``root`` is not there (any more): it is not made anew at its old place.
+    """
+    missing = [folder] if folder != root else []
+    while missing and missing[-1].parent != root:
+        missing.append(missing[-1].parent)
+    try:
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise gone(root) from None
+
+
+def gone(root: Path) -> Hopeless:
+    return Hopeless(f"{root} is not there any more", "if it was moved, give its new place to go on")
 
 
 def temporary_name(path: Path) -> Path:

@@ -152,6 +152,8 @@ def list_visible(folder: Path) -> list[str]:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise UserError(f"{folder} is a file", "a folder belongs there: remove the file") from None
 
 
 def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[str, Any]]:

@@ -171,11 +171,11 @@ class VideoStore:
 
     def rgb_path(self, name: str, i: int) -> str:
         rgb, _ = self._files(name)
-        return f"{self._rgb}/{name}/{list(rgb.values())[i]}"
+        return f"{self._rgb}/{name}/{_nth(list(rgb.values()), i, name)}"
 
     def mask_path(self, name: str, i: int) -> str:
         rgb, mask = self._files(name)
-        frame = list(rgb)[i]
+        frame = _nth(list(rgb), i, name)
         if frame not in mask:
             raise UserError(f"{self.path / self._mask / name}: frame {frame} has no mask", "see mask_frames")
         return f"{self._mask}/{name}/{mask[frame]}"
@@ -226,6 +226,12 @@ def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[st
 def _by_stem(names: list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
     split = (PurePosixPath(name) for name in names)
     return {path.stem: path.name for path in split if path.suffix.lower() in suffixes}
+
+
+def _nth(frames: list[str], i: int, name: str) -> str:
+    if not -len(frames) <= i < len(frames):
+        raise UserError(f"video {name} has no frame {i}", f"it has {len(frames)}, counted from 0")
+    return frames[i]
 
 
 def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:

@@ -82,6 +82,7 @@ class ShardTree:
         self.complete = beside is not None
         self._descriptors: dict[int, int] = {}
         self._prefixes: list[str] = []  # of each shard
+        self._compares = damaged is None  # what is read with the index; else as much is to be had as there is
         self._checked: set[tuple[int, str]] = set()  # shards and folders in them
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
@@ -119,7 +120,7 @@ class ShardTree:
             return self.beside.read(path)
         shard, offset, size = self._row(path)
         place = self.shards[shard]
-        header = HEADER if place.suffix == ".tar" else 0
+        header = HEADER if self._compares and place.suffix == ".tar" else 0
         try:
             if shard not in self._descriptors:
                 self._descriptors[shard] = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
@@ -130,7 +131,7 @@ class ShardTree:
             raise UserError(f"shard {place} is cut off in {path}", "copy or download it again")
         if header:
             require_header(data[:header], self._prefixes[shard] + path, size, place)
-        else:
+        elif self._compares:
             self._require_datasets(shard, path.rpartition("/")[0])
         return data[header:]
 

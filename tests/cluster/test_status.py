@@ -37,10 +37,11 @@ def build(root, config: Config, videos: int, nodes: int = 4):
         layout.metadata(name).write_text("{}")
     for number in range(nodes):
         with open(root / f"Logs/runs/node{number}.jsonl", "w") as journal:
-            journal.write(json.dumps({"event": "ready", "time": now - 1000.0, "host": f"node{number}"}) + "\n")
+            ready = {"event": "ready", "device_name": "x", "threads": 2}
+            journal.write(json.dumps({**ready, "time": now - 1000.0, "host": f"node{number}"}) + "\n")
             for place, name in enumerate(done[number::nodes]):
                 seconds = 3.0 if number == 3 else 1.0
-                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds}
+                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds, "seconds": 9.0}
                 when = now - 1000.0 + 1000.0 * place / len(done[number::nodes])
                 journal.write(json.dumps({**line, "time": when, "host": f"node{number}"}) + "\n")
             journal.write('{"event": "publ')  # the line that a killed run was writing

@@ -124,7 +124,7 @@ class ShardStore:
         published = name in self._known
         log = self.frames.log(name)
         if log.exists() and not (published and '"failure"' not in log.read_text(encoding="utf-8")):
-            _append(log, self.layout.log(name))
+            _append(log, self.layout.log(name), self.layout.root)
         if published and f"{name}.tar" in self._unfinished:
             self.layout.unfinished(name).unlink(missing_ok=True)
         elif not published and any((staged / RGB).glob("*")) and claim.held():
@@ -136,7 +136,7 @@ class ShardStore:
         claim.release()
 
     def log(self, name: str) -> EventLog:
-        return EventLog(self.frames.log(name))
+        return EventLog(self.frames.log(name), self.frames.root)
 
     def _shard_in_hand(self) -> "_Shard":
         with self._lock:
@@ -214,6 +214,7 @@ class _Shard:
 
     def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
         """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
+        self.lease.require()
         try:
             slot = self._slots.pop() if self._slots else self._new_slot()
         except FileNotFoundError:
@@ -296,8 +297,8 @@ def _unpack(source: Path, staged: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _append(source: Path, target: Path) -> None:
+def _append(source: Path, target: Path, root: Path) -> None:
     with files.clear_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target.parent, root)
         with open(target, "a", encoding="utf-8") as log:
             log.write(source.read_text(encoding="utf-8"))

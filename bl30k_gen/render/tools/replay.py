@@ -43,7 +43,11 @@ class Replay:
 def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
     published = open_dataset(root)
-    spec = parse_spec(published.metadata(video)["scene"], f"of {video}")
+    published.require(video)
+    described = published.metadata(video)
+    if described is None or "scene" not in described:
+        raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
+    spec = parse_spec(described["scene"], f"of {video}")
     runtime = load_config(Layout(root).config).runtime
     masks = pixels = largest = 0
     with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:

@@ -19,7 +19,7 @@ from bl30k_gen.dataset.part import PART
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import DiskFull, Hopeless, UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import process
 from bl30k_gen.render.dataset import open_for_writing
@@ -367,3 +367,29 @@ def test_a_video_costs_at_most_ten_operations_on_the_shared_file_system(tmp_path
     each = (many - few) / 8
     once = few - 4 * each
     assert each + once / 50 <= 10, f"{each} operations a video, {once} a run"
+
+
+def test_a_shard_that_was_lost_is_not_asked_again(tmp_path):
+    """After one heartbeat that failed, every video was begun and given up for ever."""
+    with a_store(tmp_path) as store:
+        store.release(make_one(store, "a00000"))
+        lost = store._shard
+        lost.lease.lost = True
+        claim = store.take("a00001")
+        assert claim.shard is not lost and claim.held()
+        store.release(claim)
+
+
+def test_a_dataset_that_was_renamed_ends_the_run(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    with pytest.raises(Hopeless, match="is not there any more"), a_store(root) as store:
+        store.release(make_one(store, "a00000"))
+        claim = store.take("a00001")
+        root.rename(tmp_path / "moved")
+        with pytest.raises((LeaseLost, OSError, UserError)):
+            store.publish(claim, stage(store.frames, config_of("tar"), 1))
+        store.release(claim)
+        store.take("a00002")
+    assert not root.exists()
+    assert open_dataset(tmp_path / "moved").videos == ["a00000"]
