@@ -1,11 +1,17 @@
 """Files from outside: no pipe, device or endless file is waited for, no JSON is taken for what it is not."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json, parse_json_lines, read_bytes, read_text
+
+ROOT = Path(__file__).parents[1]
+ASSETS = "assets fetch --kind textures --provider urls --out OUT --urls PIPE"
 
 
 def test_what_is_no_regular_file_is_named_at_once(tmp_path):
@@ -71,3 +77,26 @@ def test_bad_lines_of_a_journal_are_counted():
     lines = [b'{"a": 1}', b"", b"{", b"[1]", b"\xff\x00", b"[" * 100_000, b'{"a": NaN}', b'{"b": 2}']
     found, bad = parse_json_lines(b"\n".join(lines), "x")
     assert [sorted(entry) for entry in found] == [["a"], ["a"], ["b"]] and bad == 4
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("generate.py", "config", "show", "--config", "PIPE"),
+        ("generate.py", "config", "show", "--config", "BASE"),
+        ("generate.py", "plan", "--config", "render_configs/demo.yaml", "--out", "OUT", "--indices", "PIPE"),
+        ("generate.py", *ASSETS.split()),
+        ("generate.py", "verify", "SHARD"),
+        ("train.py", "segment", "PIPE", "--video", "x", "--first-mask", "PIPE", "--out", "OUT"),
+        ("train.py", "run", "PIPE"),
+    ],
+)
+def test_no_command_waits_for_a_pipe(tmp_path, command):
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.tar")
+    (tmp_path / "base.yaml").write_text(f"extends: {tmp_path}/pipe\n")
+    places = {"PIPE": "pipe", "OUT": "out", "SHARD": "pipe.tar", "BASE": "base.yaml"}
+    words = [str(tmp_path / places[word]) if word in places else word for word in command]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ") and not (tmp_path / "out").exists()

@@ -22,10 +22,12 @@ from PIL import Image
 
 from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 
 WHITE = 255
 White = Literal["object", "void"]
 
+MASK_LIMIT = 256 << 20  # bytes of a file
 _REMEDY = "masks are PNGs whose pixels are object ids (mode P or L), or colours of the DAVIS palette"
 
 
@@ -128,9 +130,9 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
     else:
         name = source
         try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise UserError(f"mask {source} cannot be read", str(error.strerror)) from None
+            data = read_bytes(source, MASK_LIMIT)
+        except FileNotFoundError:
+            raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()

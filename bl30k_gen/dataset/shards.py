@@ -18,7 +18,7 @@ import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import read_json
+from bl30k_gen.inputs import open_regular, read_json
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
@@ -174,7 +174,7 @@ def _is_plain(part: str) -> bool:
 def _identity(shard: Path) -> dict[str, int | str]:
     """Changes when a shard is replaced, cut off or grown; survives copying."""
     size = shard.stat().st_size
-    with open(shard, "rb") as file:
+    with open_regular(shard) as file:
         ends = file.read(_END)
         file.seek(max(0, size - _END))
         ends += file.read(_END)

@@ -7,6 +7,7 @@ import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
 from training.cli import judging, learning, runs, using
+from training.cli.threads import choose_threads
 
 HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
 
@@ -23,6 +24,7 @@ for part in (learning, judging, using, runs):
 
 def _run() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    choose_threads()
     app()
 
 

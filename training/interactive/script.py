@@ -23,6 +23,7 @@ from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from bl30k_gen.settings import first_mistake
 from training.evaluation.folders import MaskVideo, describe_size
 from training.evaluation.scribbles import Stroke, read_scribbles
@@ -151,9 +152,9 @@ class Script(BaseModel):
 def read_script(path: str | Path) -> Script:
     """Raises UserError naming the first thing that is wrong with the file."""
     try:
-        return Script.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise UserError(f"script {path} cannot be read", str(error.strerror)) from None
+        return Script.model_validate_json(read_bytes(path))
+    except FileNotFoundError:
+        raise UserError(f"script {path} does not exist", "give a JSON file of actions") from None
     except ValidationError as error:
         where, mistake = first_mistake(error)
         raise UserError(f"script {path}, {where or 'its text'}", mistake) from None

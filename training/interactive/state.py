@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import parse_json
+from bl30k_gen.inputs import open_regular, parse_json
 from training.interactive.local_control import Box
 
 FORMAT = "bl30k-session"
@@ -101,7 +101,7 @@ def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int]
         UserError: the file is missing, damaged, or of another video.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             about = parse_json(file["about"].tobytes(), path, "give a file that a session has saved")
             arrays = {name: file[name] for name in file.files if name != "about"}
         if (about["format"], about["version"]) != (FORMAT, VERSION):
@@ -111,7 +111,7 @@ def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int]
         theirs = about["objects"], about["size"], about["frames"]
     except OSError as error:
         raise UserError(f"session {path} cannot be read", error.strerror or str(error)) from None
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path} is no saved session ({error})", "give a file that a session has saved") from None
     for what, own, other in zip(("objects", "frame size", "number of frames"), mine, theirs, strict=True):
         if own != other:

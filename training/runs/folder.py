@@ -30,7 +30,7 @@ from pydantic import ValidationError
 from bl30k_gen.dataset.claim import require_free
 from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import parse_json_lines, read_bytes, read_json
+from bl30k_gen.inputs import open_regular, parse_json_lines, read_bytes, read_json
 from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
 from training.runs.state import read_state, write_state
 from training.schema.stage import Stage
@@ -200,6 +200,8 @@ class RunFolder:
 def network_file(path: str | Path) -> Path:
     """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
     if not Path(path).is_dir():
+        with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
+            pass
         return Path(path)
     folder = RunFolder(Path(path))
     if folder.network.exists():

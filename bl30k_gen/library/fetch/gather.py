@@ -22,7 +22,7 @@ from PIL import Image
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import parse_json_lines, read_bytes
+from bl30k_gen.inputs import parse_json_lines, read_bytes, read_text
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.licence import licence_address, one_line
@@ -73,9 +73,9 @@ class Made:
 def read_keywords(path: Path) -> tuple[str, ...]:
     """One keyword a line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"keywords {path} cannot be read", str(error)) from None
+        lines = read_text(path).splitlines()
+    except FileNotFoundError:
+        raise UserError(f"keywords {path} does not exist", "write one a line, or use those in assets/") from None
     words = dict.fromkeys(" ".join(line.partition("#")[0].split()) for line in lines)
     found = tuple(word for word in words if folder_name(word))
     if not found:
