@@ -1,5 +1,6 @@
 """Opening a dataset for rendering: the same configuration and the same assets as before, or none of it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -8,15 +9,17 @@ from bl30k_gen.dataset.card import citation, dataset_card
 from bl30k_gen.dataset.claim import refuse_input, require_free
 from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import read_json
 from bl30k_gen.library.asset import AssetRefused, Model, Picture
 from bl30k_gen.library.cache import cached_asset
 from bl30k_gen.library.catalogue.catalogue import Catalogue
-from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.library.catalogue.listed import Asset, Kind
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
-from bl30k_gen.scene.spec import SceneSpec, read_spec
+from bl30k_gen.scene.spec import AssetRef, SceneSpec, read_spec
 from bl30k_gen.settings import difference
+
+log = logging.getLogger(__name__)
 
 SCENES = "scenes"
 KINDS = ("model", "texture", "background")
@@ -163,12 +166,15 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
     return describe
 
 
-def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
+def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[str], SampledScene]]:
     """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
 
+    Scenes may have been edited: what is drawn by its path is credited by its id, so that the two have to agree.
+
     Raises:
-        UserError: there are none.
+        UserError: there are none, or (by the function) an asset is not that of the catalogue.
     """
+    known = {(kind, asset.id): asset for kind in KINDS for asset in catalogue.of(kind)}
     names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
     if not names:
         raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
@@ -177,6 +183,36 @@ def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
         spec = read_spec(folder / SCENES / f"{name}.json")
         if spec.name != name:
             raise UserError(f"{folder / SCENES / name}.json is of video {spec.name}", "name the file as the video")
-        return SampledScene(spec, ())
+        return SampledScene(_agreed(spec), ())
+
+    def _agreed(spec: SceneSpec) -> SceneSpec:
+        objects = [
+            thing.model_copy(
+                update={
+                    "model": resolved("model", thing.model, spec),
+                    "texture": thing.texture and resolved("texture", thing.texture, spec),
+                }
+            )
+            for thing in spec.objects
+        ]
+        image = resolved("background", spec.backdrop.image, spec)
+        backdrop = spec.backdrop.model_copy(update={"image": image})
+        return spec.model_copy(update={"objects": tuple(objects), "backdrop": backdrop})
+
+    def resolved(kind: Kind, ref: AssetRef, spec: SceneSpec) -> AssetRef:
+        asset = known.get((kind, ref.id))
+        where = f"scene {folder / SCENES / spec.name}.json: {kind} {ref.id}"
+        if asset is None:
+            hint = nearest(ref.id, (id for of, id in known if of == kind), f"assets.{kind}s holds no such asset")
+            raise UserError(f"{where} is unknown", hint)
+        if str(asset.path) != ref.path:
+            raise UserError(f"{where} lies in {asset.path}, not in {ref.path}", "change both id and path")
+        if ref.sha256:
+            return ref
+        log.warning("%s has no sha256: the file's is taken", where)
+        try:
+            return ref.model_copy(update={"sha256": cached_asset(ref.path, kind, spec.limits).sha256})
+        except AssetRefused as refusal:
+            raise UserError(where, refusal.reason) from None
 
     return names, describe

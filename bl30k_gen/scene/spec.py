@@ -27,7 +27,7 @@ class AssetRef(Section):
 
     id: str
     path: str  # ``builtin:...``, or a file's path as the configuration gives its folder
-    sha256: str
+    sha256: str = ""  # "" in a scene that was written by hand: it is computed when the scene is read
 
 
 Axis = Literal["x", "y", "z"]  # of the model

@@ -194,7 +194,8 @@ def try_rename(source: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno in (*_GONE, *_TAKEN):
             return False
-        raise
+        if files.is_there(source) or not files.is_there(target):  # else it was done and reported as failed
+            raise
     return True
 
 

@@ -23,7 +23,7 @@ def test_what_the_user_has_set_stays():
 
 
 def test_pytorch_takes_what_was_chosen():
-    code = "from training.cli.threads import choose_threads; choose_threads()\nimport torch; print(torch.get_num_threads())"
+    code = "from training.cli import threads; threads.choose_threads()\nimport torch; print(torch.get_num_threads())"
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment["OMP_THREAD_LIMIT"] = "64"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
