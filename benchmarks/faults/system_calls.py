@@ -17,6 +17,7 @@ import functools
 import io
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -49,7 +50,7 @@ PATHS = (*PATHS, "readlink")
 DESCRIPTORS = ("pwrite", "fsync", "ftruncate")
 ERRORS = (errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EXDEV, errno.EACCES)
 CHANGING = ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "pwrite", "fsync", "ftruncate")
-SYSTEM_CALLS = ("openat", "mkdir", "rename", "symlink", "unlink", "rmdir", "write", "pwrite64", "fsync", "ftruncate")
+SYSTEM_CALLS = ("mkdir", "rename", "symlink", "unlink", "rmdir", "write", "pwrite64", "fsync", "ftruncate")
 DONE = "EIO, but done"
 HEADING = "System calls that fail"
 LIMIT = 60.0  # seconds that a build in a process of its own may take
@@ -170,27 +171,30 @@ def scratch() -> Iterator[Path]:
         yield Path(folder) / "data"
 
 
-def calls_of(store: Store) -> Counter[str]:
+def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
     """How often a build without a fault makes each call."""
-    with scratch() as root, Wrapper(root) as wrapper:
-        build(root, config_of(store))
-    return wrapper.counts
+    with scratch() as root:
+        if injector == "wrapper":
+            with Wrapper(root) as wrapper:
+                build(root, config_of(store))
+            return wrapper.counts
+        trace = root.parent / "trace"
+        _strace(root, store, ["-e", f"trace={','.join(SYSTEM_CALLS)}", "-o", str(trace)])
+        found = re.findall(r"^(?:\d+ +)?(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE)
+    return Counter(call for call in found if call in SYSTEM_CALLS)
 
 
 def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
     """Seeded single faults: of every store and call alike."""
     rng = random.Random(seed)
-    calls = {store: calls_of(store) for store in STORES}
+    calls = {store: calls_of(store, injector) for store in STORES}
     found = []
     for number in range(count):
         store = STORES[number % len(STORES)]
-        if injector == "strace":
-            found.append(Fault("strace", store, rng.choice(SYSTEM_CALLS), rng.randint(1, 40), rng.choice(ERRORS)))
-            continue
         call = rng.choice(sorted(calls[store]))
-        done = call in CHANGING and rng.random() < 0.4
+        done = injector == "wrapper" and call in CHANGING and rng.random() < 0.4
         error = errno.EIO if done else rng.choice(ERRORS)
-        found.append(Fault("wrapper", store, call, rng.randint(1, calls[store][call]), error, done))
+        found.append(Fault(injector, store, call, rng.randint(1, calls[store][call]), error, done))
     return found
 
 
@@ -224,16 +228,17 @@ def _in_this_process(root: Path, fault: Fault) -> tuple[int, str]:
 
 def _under_strace(root: Path, fault: Fault) -> tuple[int, str]:
     inject = f"inject={fault.call}:error={errno.errorcode[fault.error]}:when={fault.number}"
-    command = ["strace", "-f", "-q", "-o", "/dev/null", "-P", str(root)]
-    for folder in (".staging", "Shards", "Shards/.staging", "Shards/.published", "ImageSets", "Metadata"):
-        command += ["-P", str(root / folder)]
-    command += ["-e", f"trace={fault.call}", "-e", inject]
-    own = [sys.executable, "-m", "benchmarks.faults.system_calls", "--build", fault.store, "--root", str(root)]
     try:
-        done = subprocess.run([*command, *own], capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
+        done = _strace(root, fault.store, ["-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"])
     except subprocess.TimeoutExpired:
         return -1, "it did not end"
     return done.returncode, done.stderr
+
+
+def _strace(root: Path, store: Store, flags: list[str]) -> subprocess.CompletedProcess[str]:
+    command = ["strace", "-f", "-q", *flags, sys.executable, "-B", "-m", "benchmarks.faults.system_calls"]
+    command += ["--build", store, "--root", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
 
 
 def _published(root: Path) -> list[str]:

@@ -108,15 +108,15 @@ def render(
         names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
-    bar = progress.Progress(len(names), settings.video.frames)
     threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
-    supervisor = Supervisor(settings, layout, describe, execution, bar)
+    supervisor = Supervisor(settings, layout, describe, execution, lambda event: bar(event))
     try:
         dataset.open_for_writing(layout, settings, catalogue, supervisor.prepare)
     except BaseException:
         supervisor.close()
         raise
+    bar = progress.Progress(len(names), settings.video.frames)
     if count is not None:
         supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -110,9 +110,11 @@ class Trainer:
             write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
+            remedy = "choose a batch that runtime.batch_per_step divides"
+            if stage.batch < 2 or stage.runtime.batch_per_step < 2:
+                remedy = f"set {'batch' if stage.batch < 2 else 'runtime.batch_per_step'} to 2 or more"
             raise UserError(
-                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
-                "choose a batch that runtime.batch_per_step divides",
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one", remedy
             )
         batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
