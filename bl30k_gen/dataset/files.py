@@ -21,6 +21,8 @@ from bl30k_gen.errors import DiskFull, Hopeless, UserError
 # What decoding a damaged picture may raise.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
+MOST_PIXELS = 8192 * 8192  # of a frame
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
@@ -183,6 +185,12 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
     return buffer.getvalue()
 
 
+def require_pixels(image: Image.Image) -> None:
+    """Raises ValueError for a picture that is larger than any frame, before its pixels are decoded."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
+
+
 def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP picture.
 
@@ -191,6 +199,7 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
+            require_pixels(image)
             return np.asarray(image.convert("RGB"))
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.files import PICTURE_ERRORS, require_pixels
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 
@@ -135,6 +135,7 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
             raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            require_pixels(image)
             image.load()
             mode, pixels = image.mode, np.array(image)
     except PICTURE_ERRORS as error:

@@ -25,6 +25,7 @@ _END = 1 << 16  # bytes at either end of a shard by which its index knows it
 _AGAIN = "copy or download it again"
 _NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
 _INDEX_LIMIT = 1 << 30  # bytes
+DEEPEST = 10  # groups in groups of an HDF5 shard
 HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
 
 Row = tuple[str, int, int]  # path in the shard, offset and bytes of the contents
@@ -186,16 +187,19 @@ def _scan(shard: Path) -> Iterable[Row]:
 
 
 def _scan_tar(shard: Path) -> Iterator[Row]:
+    end_of_file = shard.stat().st_size
     try:
         with tarfile.open(shard, "r:") as archive:
             while (entry := archive.next()) is not None:
+                if entry.offset_data + entry.size > end_of_file:
+                    raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
                 archive.members = []  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
                     yield entry.name.removeprefix("./"), entry.offset_data, entry.size
                 elif not entry.isdir():
                     raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
             end = archive.offset
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         remedy = f"decompress it if it is compressed, else {_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
     with open(shard, "rb") as file:
@@ -208,18 +212,30 @@ def _scan_tar(shard: Path) -> Iterator[Row]:
 def _scan_hdf5(shard: Path) -> list[Row]:
     import h5py
 
-    rows = []
-
-    def visit(path: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            offset = node.id.get_offset()
-            if node.size and offset is None:
-                raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")
-            rows.append((path, offset or 0, node.size * node.dtype.itemsize))
-
+    rows: list[Row] = []
     try:
         with h5py.File(shard, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py's, for damage in different places
+            groups: list[tuple[str, h5py.Group]] = [("", file)]  # the library's own walk overflows the stack
+            for prefix, group in groups:
+                for name in group:
+                    path = f"{prefix}{name}"
+                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                        raise UserError(f"shard {shard}: {path} is a link", "do not trust it")
+                    node = group[name]
+                    if isinstance(node, h5py.Dataset):
+                        rows.append((path, *_place_of(node, path, shard)))
+                    elif path.count("/") >= DEEPEST:
+                        raise UserError(f"shard {shard} is nested too deeply", "do not trust it")
+                    else:
+                        groups.append((f"{path}/", node))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # for damage in different places
         raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
     return rows
+
+
+def _place_of(node: Any, path: str, shard: Path) -> tuple[int, int]:
+    """Offset and bytes of an HDF5 dataset."""
+    offset, size = node.id.get_offset(), (node.size or 0) * node.dtype.itemsize
+    if size and offset is None:
+        raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")
+    return offset or 0, size

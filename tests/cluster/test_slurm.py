@@ -248,3 +248,12 @@ def test_paths_in_a_script_are_quoted_and_memory_may_be_left_out(tmp_path):
     assert f"#SBATCH --output='{tmp_path}/my data 100%%/Slurm/001/%A_%a.log'" in lines
     assert not any("--mem" in line for line in lines)
     assert f"'{tmp_path}/my data 100%'" in lines[-1]
+
+
+def test_a_dry_run_of_resubmit_needs_no_slurm(tmp_path, generate):
+    generate("plan", "--config", "render_configs/demo.yaml", "--count", 1, "--out", tmp_path / "data")
+    done = generate("resubmit", tmp_path / "data", "--count", 3, "--dry-run")
+    assert "#SBATCH --array=0-" in done.stdout
+    if shutil.which("squeue") is None:
+        assert "what Slurm has in its queue is not left out" in done.stderr
+        assert "squeue is not installed" in generate("resubmit", tmp_path / "data", "--count", 3, code=2).stderr
