@@ -95,7 +95,8 @@ def estimate(
     layout = "{l_bar}{bar}| {n:.0f} of {total:.0f} s"
     with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
 
-        def progress(spent: float) -> None:
+        def progress(spent: float, scenes: int) -> None:
+            bar.set_description(f"{scenes} scenes timed", refresh=False)
             bar.update(min(spent, seconds) - bar.n)
 
         said = estimate(settings, count, nodes, execution, seconds, progress)
