@@ -88,9 +88,14 @@ def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict
     """
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        careful = {"parse_float": _finite, "parse_int": _moderate} if _LARGE.search(text) else {}
-        constant = None if nan else _refuse
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=constant, **careful)
+        large = bool(_LARGE.search(text))
+        value = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=None if nan else _refuse,
+            parse_float=_finite if large else None,
+            parse_int=_moderate if large else None,
+        )
     except RecursionError:
         raise UserError(f"{source} is nested too deeply", remedy) from None
     except ValueError as error:

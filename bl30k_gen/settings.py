@@ -107,7 +107,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
-            raise yaml.MarkedYAMLError(problem="it is nested too deeply", problem_mark=event.start_mark)
+            raise yaml.YAMLError("it is nested too deeply")
 
 
 def _check_node(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) -> int:

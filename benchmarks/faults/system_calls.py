@@ -258,7 +258,7 @@ def _readable(root: Path) -> list[str]:
 
 
 def summary(outcomes: list[Outcome]) -> str:
-    rows = []
+    rows: list[list[str | int]] = []
     for injector in ("wrapper", "strace"):
         for kind in dict.fromkeys(sorted(o.fault.kind for o in outcomes if o.fault.injector == injector)):
             of_kind = [o for o in outcomes if (o.fault.injector, o.fault.kind) == (injector, kind)]
@@ -274,7 +274,7 @@ def summary(outcomes: list[Outcome]) -> str:
                     sum(not o.same for o in of_kind),
                 ]
             )
-    rows.append(["all", "", *(sum(row[column] for row in rows) for column in range(2, 8))])
+    rows.append(["all", "", *(sum(int(row[column]) for row in rows) for column in range(2, 8))])
     head = ["By", "Error", "Faults", "no harm", "one line, exit 2", "tracebacks", "videos lost", "other bytes after"]
     return table(head, [[str(cell) for cell in row] for row in rows])
 

@@ -6,17 +6,18 @@ SIGTERM (the same command goes on). --debug shows where in the program a mistake
 
 import typer
 
-from bl30k_gen.cli import assets, building, cluster, configs, datasets
+from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
 from bl30k_gen.errors import run_entry_point
+from bl30k_gen.version import version_option
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # no escape sequences: what is printed passes errors.PrintableStream
     help=__doc__,
+    callback=version_option,
 )
-for part in (building, datasets, cluster):
+for part in (building, datasets, export, cluster):
     app.add_typer(part.app)
 app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")

@@ -98,6 +98,7 @@ class Part:
                 "the next run finishes it: give the same command again",
             )
         if self.videos and kind == "tar":
+            assert self._descriptor is not None  # there is a video
             with files.clear_disk_errors(self.path):
                 os.ftruncate(self._descriptor, self._end)
                 _write(self._descriptor, tar_end(self._end), self._end)

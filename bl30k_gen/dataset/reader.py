@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bl30k_gen.dataset import masks, shards
+from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
 from bl30k_gen.dataset.names import checked_name
@@ -32,18 +33,27 @@ _RESOLUTION = "480p"  # the one that is taken of several
 log = logging.getLogger(__name__)
 
 
-def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStore":
+def open_dataset(
+    path: str | Path, damaged: Damaged | None = None, annotations: str | Path | None = None
+) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
     Of the last, also shards in the making are read, as far as they go.
 
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
+        annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
 
     Raises:
         UserError: nothing of the kind is there.
     """
-    path = Path(path)
+    store = _open(Path(path), damaged)
+    if annotations is not None:
+        store.annotations = open_annotations(annotations)
+    return store
+
+
+def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
     if path.is_file():
         if path.suffix not in shards.SUFFIXES:
             raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
@@ -64,7 +74,7 @@ def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStor
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
 
 
-class VideoStore:
+class VideoStore(Annotated):
     """The videos of a dataset. Copies itself into forked and spawned processes.
 
     Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
@@ -137,6 +147,14 @@ class VideoStore:
         if not self.tree.exists(path):
             return None
         return parse_json(self.tree.read(path), self.path / path, "restore or render it again")
+
+    def required_metadata(self, name: str) -> dict[str, Any]:
+        """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
+        found = self.metadata(name)
+        if found is None:
+            remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
+            raise UserError(f"{self.path} has no metadata of video {name}", remedy)
+        return found
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """What the dataset was made with, changed by ``key=value``; None where it does not say.

@@ -48,15 +48,16 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
     """
     try:
         identity = _identity(shard)
+        end = shard.stat().st_size
     except OSError as error:
         raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
     if trust_saved and (saved := _saved_columns(shard, identity)) is not None:
         with contextlib.suppress(ValueError, TypeError, AttributeError):
-            return _folders(saved, shard, identity["bytes"])
+            return _folders(saved, shard, end)
     columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
         _save(index_path(shard), identity, columns)
-    return _folders(columns, shard, identity["bytes"])
+    return _folders(columns, shard, end)
 
 
 def index_rows(rows: Iterable[Row], shard: Path) -> dict[str, Folder]:
@@ -193,7 +194,7 @@ def _scan_tar(shard: Path) -> Iterator[Row]:
             while (entry := archive.next()) is not None:
                 if entry.offset_data + entry.size > end_of_file:
                     raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
-                archive.members = []  # the archive would remember every header
+                archive.members = []  # type: ignore[attr-defined]  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
                     yield entry.name.removeprefix("./"), entry.offset_data, entry.size
                 elif not entry.isdir():

@@ -33,6 +33,7 @@ from bl30k_gen.dataset.layout import (
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.part import PART, shard_of
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
 
 Kind = Literal[
@@ -98,7 +99,7 @@ def verify(
     deep: bool = False,
     names: Iterable[str] | None = None,
     workers: int = 1,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[str], object] = lambda name: None,
 ) -> Report:
     """Check a dataset.
 
@@ -284,13 +285,15 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
 
 
 def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
-    layout = Layout(store.path)
+    layout, tree = Layout(store.path), store.tree
+    if not isinstance(tree, ShardTree):
+        return
     for name in sorted(list_visible(layout.records)):
         recorded, place = layout.recorded(name), f"{SHARDS}/.published/{name}"
         if recorded is None:
             yield Problem("", "marker", f"{place} is no commit marker")
         elif name in present:
-            shard = store.tree.shard_of(f"{METADATA}/{name}.json")
+            shard = tree.shard_of(f"{METADATA}/{name}.json")
             holding = shard_of(shard) if shard.name == PART else shard.stem
             if holding != recorded[1]:
                 yield Problem("", "marker", f"{place} names shard {recorded[1]}, but the video lies in {holding}")

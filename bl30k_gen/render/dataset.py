@@ -11,10 +11,10 @@ from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import read_json
-from bl30k_gen.library.asset import AssetRefused, Model, Picture
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture
+from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.library.catalogue.catalogue import Catalogue
-from bl30k_gen.library.catalogue.listed import Asset, Kind
+from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import AssetRef, SceneSpec, read_spec
 from bl30k_gen.settings import difference
@@ -22,7 +22,7 @@ from bl30k_gen.settings import difference
 log = logging.getLogger(__name__)
 
 SCENES = "scenes"
-KINDS = ("model", "texture", "background")
+KINDS: tuple[Kind, ...] = ("model", "texture", "background")
 
 
 def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
@@ -156,12 +156,19 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
 
     def describe(name: str) -> SampledScene:
         index = video_index(name, config.dataset.videos_per_segment)
-        return sample_scene(config, catalogue, load, index)
+        return sample_scene(config, catalogue, load_model, load_picture, index)
 
-    def load(asset: Asset) -> Model | Picture:
+    def load_model(asset: Asset) -> Model:
+        refuse_fatal(asset)
+        return cached_model(asset.path, limits)
+
+    def load_picture(asset: Asset) -> Picture:
+        refuse_fatal(asset)
+        return cached_picture(asset.path, asset.kind, limits)
+
+    def refuse_fatal(asset: Asset) -> None:
         if asset.fatal:
             raise AssetRefused(asset.fatal)
-        return cached_asset(asset.path, asset.kind, limits)
 
     return describe
 
@@ -211,7 +218,8 @@ def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[st
             return ref
         log.warning("%s has no sha256: the file's is taken", where)
         try:
-            return ref.model_copy(update={"sha256": cached_asset(ref.path, kind, spec.limits).sha256})
+            read = cached_model if kind == "model" else cached_picture
+            return ref.model_copy(update={"sha256": read(ref.path, spec.limits).sha256})
         except AssetRefused as refusal:
             raise UserError(where, refusal.reason) from None
 

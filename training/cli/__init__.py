@@ -6,6 +6,7 @@ import sys
 import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
+from bl30k_gen.version import version_option
 from training.cli import judging, learning, runs, using
 from training.cli.threads import choose_threads
 
@@ -16,7 +17,7 @@ Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGI
 """
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP, callback=version_option
 )
 for part in (learning, judging, using, runs):
     app.add_typer(part.app)

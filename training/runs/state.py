@@ -50,7 +50,7 @@ def digest(state: dict[str, Any]) -> str:
     return running.hexdigest()
 
 
-def _pieces(value: Any) -> Iterator[bytes | memoryview]:
+def _pieces(value: Any) -> Iterator[bytes]:
     if isinstance(value, dict):
         yield b"{%d" % len(value)
         for key, inner in value.items():
@@ -64,6 +64,6 @@ def _pieces(value: Any) -> Iterator[bytes | memoryview]:
         yield f"{value.dtype}{tuple(value.shape)}".encode()
         flat = value.detach().cpu().contiguous().reshape(-1)
         if flat.numel():
-            yield memoryview(flat.view(torch.uint8).numpy())
+            yield flat.view(torch.uint8).numpy().tobytes()
     else:
         yield repr(value).encode()

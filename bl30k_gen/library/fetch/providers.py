@@ -193,10 +193,11 @@ class AddressList:
             raise UserError(f"{path} does not exist", "give --urls FILE, one address a line") from None
         self._listed: list[Found] = []
         for number, line in enumerate(lines, start=1):
-            url, *rest = (*line.strip().split("\t"), "", "", "", "")
+            columns = [*line.strip().split("\t"), "", "", "", ""]
+            url = columns[0]
             if not url or url.startswith("#"):
                 continue
-            found = list(_found(url, *rest[:4]))
+            found = list(_found(url, *columns[1:5]))
             if not found:
                 raise UserError(f"{path}, line {number}: {one_line(url, 80)}", "begin it with http:// or https://")
             self._listed += found
@@ -233,7 +234,8 @@ class _News:
     """Ends a search whose answers bring nothing new, however many pages a service says there are."""
 
     def __init__(self, base: str):
-        self._base, self._seen, self._stale = base, set(), 0
+        self._base, self._stale = base, 0
+        self._seen: set[str] = set()
 
     def require(self, keys: Iterable[Any]) -> None:
         """To be called with what tells the entries of each page apart. Raises FetchRefused."""

@@ -71,7 +71,7 @@ def run_entries(layout: Layout) -> Iterator[dict[str, Any]]:
 
 def _is_entry(entry: dict[str, Any]) -> bool:
     """Whether an event has what those of its kind have, with the types that they have."""
-    fields = {"time": (int, float), "host": str, "event": str}
+    fields: dict[str, type | tuple[type, ...]] = {"time": (int, float), "host": str, "event": str}
     if entry.get("event") == "ready":
         fields |= {"device_name": str, "threads": int}
     if entry.get("event") == ASKED:

@@ -44,8 +44,8 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
     published = open_dataset(root)
     published.require(video)
-    described = published.metadata(video)
-    if described is None or "scene" not in described:
+    described = published.required_metadata(video)
+    if "scene" not in described:
         raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
     spec = parse_spec(described["scene"], f"of {video}")
     runtime = load_config(Layout(root).config).runtime
@@ -54,9 +54,7 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
         again = Layout(Path(folder))
         child = BlenderChild(device or runtime.device, threads, runtime.frame_timeout)
         try:
-            for event in child.render(stage(again, spec)):
-                if event["event"] == "failed":
-                    raise UserError(event["what"], event["remedy"])
+            child.render_once(stage(again, spec))
         finally:
             child.close()
         for frame in range(spec.video.frames):
