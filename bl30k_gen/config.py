@@ -207,7 +207,7 @@ class Render(Section):
     """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
 
     engine: Literal["cycles", "eevee"]
-    samples: Annotated[int, Field(ge=1, le=1 << 24)]  # what Cycles can count
+    samples: Annotated[int, Field(ge=1, le=1_000_000)]
     adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
     adaptive_bright: Bright | None  # scenes darker than this are rendered to less noise, in proportion
     adaptive_minimum: Whole  # samples before a pixel may be done

@@ -27,11 +27,19 @@ MOST = 1 << 40  # larger numbers are mistakes
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, and ten times as fast
 _COMMENT = re.compile(r"""\s*[^\s\[{'"!&*|>].*\s#""")
 
+
+def moderate(number: int) -> int:
+    """``number``, if it counts something that there may be. Raises ValueError."""
+    if number > MOST:
+        raise ValueError(f"is more than {MOST:,}")
+    return number
+
+
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=MOST)]
-Whole = Annotated[int, Field(ge=0, le=MOST)]
+Count = Annotated[int, Field(ge=1), AfterValidator(moderate)]
+Whole = Annotated[int, Field(ge=0), AfterValidator(moderate)]
 
 
 def ordered(pair: tuple[float, float]) -> tuple[float, float]:
