@@ -59,7 +59,7 @@ $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
-	$(INSTALL) --editable '.[render,train,dev]'
+	$(INSTALL) --editable '.[render,train,export,dev]'
 	@touch $@ $(VENV)/.render
 
 demo: $(VENV)/.render

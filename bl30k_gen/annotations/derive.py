@@ -59,14 +59,18 @@ def annotation(video: Video, wanted: Wanted, i: int | None) -> Any:
         return OF_VIDEO[wanted.name](video)
     if i is None:
         raise ValueError(f"{wanted} is of a frame: give its number")
+    return of_view(video.view(i), wanted)
+
+
+def of_view(view: View, wanted: Wanted) -> Any:
+    """One kind that is of frames."""
     if wanted.name in BETWEEN_FRAMES:
-        return BETWEEN_FRAMES[wanted.name](video.view(i), wanted.offset)
-    return OF_FRAME[wanted.name](video.view(i))
+        return BETWEEN_FRAMES[wanted.name](view, wanted.offset)
+    return OF_FRAME[wanted.name](view)
 
 
-def arrays(video: Video, wanted: Wanted, i: int | None) -> dict[str, np.ndarray]:
-    """The same by the names of ``KINDS``."""
-    found = annotation(video, wanted, i)
+def by_field(wanted: Wanted, found: Any) -> dict[str, np.ndarray]:
+    """What ``annotation`` returns, as arrays by the names in ``KINDS``."""
     return {wanted.name: found} if KINDS[wanted.name].result is None else found._asdict()
 
 

@@ -12,21 +12,20 @@ from bl30k_gen.scene.raster import Layer, in_front
 
 def amodal(view: View) -> Bools:
     """(O, H, W) the mask that each object would have, were it alone."""
-    return np.stack([np.isfinite(layer.depth) for layer in _objects(view)])
+    return np.array([np.isfinite(layer.depth) for layer in _objects(view)], bool).reshape(-1, *view.shape)
 
 
 def order(view: View) -> Order:
     """Who hides whom."""
-    shown = _objects(view)
-    covered = np.stack([np.isfinite(layer.depth).ravel() for layer in shown], axis=1)  # (H * W, O)
-    shared = np.flatnonzero(covered.sum(axis=1) > 1)
-    depth = np.stack([layer.depth.ravel()[shared] for layer in shown], axis=1)
+    shown, covered = _objects(view), amodal(view)
+    shared = covered.sum(axis=0) > 1
+    depth = [layer.depth[shared] for layer in shown]
     nearer = np.zeros((len(shown),) * 2, np.int32)
     for one, other in itertools.permutations(range(len(shown)), 2):
-        nearer[one, other] = np.count_nonzero((depth[:, one] < depth[:, other]) & np.isfinite(depth[:, other]))
+        nearer[one, other] = np.count_nonzero((depth[one] < depth[other]) & np.isfinite(depth[other]))
     counts = np.bincount(view.surface.ids.ravel(), minlength=256)
     visible = counts[[layer.body.id for layer in shown]].astype(np.int32)
-    whole = covered.sum(axis=0).astype(np.int32)
+    whole = covered.sum(axis=(1, 2)).astype(np.int32)
     with np.errstate(invalid="ignore"):
         return Order(nearer, visible, whole, (visible / np.where(whole, whole, np.nan)).astype(np.float32))
 
@@ -59,7 +58,7 @@ def cameras(geometry: Geometry) -> Cameras:
 def poses(geometry: Geometry) -> Poses:
     """The objects' matrices on every frame."""
     bodies = [body for body in geometry.bodies if body.id != BACKDROP]
-    to_world = np.stack([body.poses for body in bodies], axis=1)
+    to_world = np.moveaxis(np.array([body.poses for body in bodies]).reshape(-1, geometry.frames, 4, 4), 0, 1)
     to_camera = geometry.extrinsics[:, None] @ to_world
     scale = np.linalg.norm(to_world[..., :3, :3], axis=-2)
     rotation = to_camera[..., :3, :3] / scale[..., None, :]

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from bl30k_gen.annotations.derive import arrays, open_video
+from bl30k_gen.annotations.derive import annotation, by_field, open_video
 from bl30k_gen.annotations.view import Video
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.derived import (
@@ -93,12 +93,12 @@ def write_video(
         opened = [(each, stack.enter_context(_file(out, each, video, digest))) for each in missing]
         for each, file in opened:
             if not each.kind.of_frames:
-                for field, array in arrays(video, each, None).items():
+                for field, array in by_field(each, annotation(video, each, None)).items():
                     file.create_dataset(field, data=array)
         for frame in range(frames):
             for each, file in opened:
                 if each.kind.of_frames and 0 <= frame + each.offset < frames:
-                    for field, array in arrays(video, each, frame).items():
+                    for field, array in by_field(each, annotation(video, each, frame)).items():
                         file[field][frame] = array
             progress()
 

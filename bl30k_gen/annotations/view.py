@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.dataset.derived import other_frame
-from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene import raster
-from bl30k_gen.scene.geometry import Bools, Floats, Geometry
+from bl30k_gen.scene.geometry import Bools, Floats, Geometry, Latest
 from bl30k_gen.scene.raster import Layer, Surface
 from bl30k_gen.scene.spec import SceneSpec
 
@@ -48,18 +47,20 @@ class Video:
         models: every model of ``spec`` by the id of its asset.
 
     Raises:
-        UserError: transparent texels are cut out of its objects.
+        UserError: as ``scene.holes.holes_of``.
     """
 
     def __init__(self, spec: SceneSpec, models: Mapping[str, Model]):
-        if spec.render.alpha == "clip":
-            _refuse_holes(spec, models)
         self.spec = spec
         self.geometry = Geometry(spec, models)
-        self.view = lru_cache(maxsize=_KEPT)(self._view)
+        for body in self.geometry.bodies:
+            _ = body.holes  # which may be unknown: better said now than later
+        self._views: Latest[int, View] = Latest(_KEPT)
 
-    def _view(self, frame: int) -> View:
-        return View(self.geometry, other_frame(self.spec.name, self.geometry.frames, frame, 0))
+    def view(self, frame: int) -> View:
+        """Raises UserError where the video has no such frame."""
+        other_frame(self.spec.name, self.geometry.frames, frame, 0)
+        return self._views.get(frame, partial(View, self.geometry, frame))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +116,3 @@ def spread(values: npt.NDArray[Scalar], seen: Bools, otherwise: float | bool) ->
     whole = np.full((*seen.shape, *values.shape[1:]), otherwise, dtype=values.dtype)
     whole[seen] = values
     return whole
-
-
-def _refuse_holes(spec: SceneSpec, models: Mapping[str, Model]) -> None:
-    for thing in spec.objects:
-        if thing.texture is None and any(part.has_holes for part in models[thing.model.id].parts):
-            raise UserError(
-                f"video {spec.name}: {thing.model.id} has holes where it is transparent (render.alpha: clip)",
-                "annotations are of whole surfaces: leave the video out",
-            )

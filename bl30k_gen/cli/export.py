@@ -13,7 +13,7 @@ app = typer.Typer()
 @app.command()
 def export(
     dataset: Dataset,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="A format; docs/export.md describes each.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of those above.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for it: a new one, or one that this command began.")],
     videos: Annotated[list[str] | None, typer.Option("--video", help="Only this video; repeatable.")] = None,
     overrides: Annotated[
@@ -30,7 +30,11 @@ def export(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Write a dataset in the format of another: coco, youtube-vis and others; goes on where it was stopped."""
+    """Write a dataset in the format of another; goes on where it was stopped.
+
+    Formats: bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video, webdataset,
+    youtube-vis. docs/export.md describes them and their options.
+    """
     from tqdm import tqdm
 
     from bl30k_gen.dataset.reader import open_dataset

@@ -5,6 +5,7 @@ was, and the files that say whose assets the videos show. Images and masks are t
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,8 @@ from bl30k_gen.export.grouping import by_size
 from bl30k_gen.export.source import Entry, Video, by_split
 from bl30k_gen.library.catalogue import credits
 from bl30k_gen.settings import Count
+
+log = logging.getLogger(__name__)
 
 _ROWS = 64  # of a row group: a reader decodes as many at once
 _NAME = "BL30K-style synthetic videos"
@@ -56,7 +59,8 @@ class HuggingFace(Format):
             rows = (row for video in videos for row in _rows(video))
             while group := list(islice(rows, _ROWS)):
                 writer.write_table(pa.Table.from_pylist(group, schema))
-        write_metadata(videos, folder)
+        for video in videos:
+            video.place_metadata(folder / "metadata")
 
     def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
         import pyarrow.parquet as pq
@@ -76,17 +80,13 @@ class HuggingFace(Format):
         for name in kept:
             (folder / name).write_bytes(store.tree.read(name))
         licences = _licences(store)
+        if not licences:
+            log.warning(
+                "%s has no %s: the card names no licences; `generate.py report` writes it", store.path, credits.CSV
+            )
         digests = {path: files.sha256(out / path) for paths in shards.values() for path in paths}
         (folder / "README.md").write_text(card(sizes, len(videos), licences, kept), encoding="utf-8")
         (folder / "croissant.json").write_text(json.dumps(croissant(shards, digests, licences), indent=1) + "\n")
-
-
-def write_metadata(videos: Sequence[Video], folder: Path) -> None:
-    """Each video's metadata as ``metadata/<video>.json``, where the dataset has any."""
-    for video in videos:
-        if video.recorded is not None:
-            (folder / "metadata").mkdir(exist_ok=True)
-            (folder / f"metadata/{video.name}.json").write_text(json.dumps(video.recorded) + "\n")
 
 
 def card(sizes: dict[str, tuple[int, int]], videos: int, licences: Sequence[str], kept: Sequence[str]) -> str:

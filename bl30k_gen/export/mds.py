@@ -16,7 +16,6 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, Unit, register
 from bl30k_gen.export.encoders import mds
 from bl30k_gen.export.grouping import by_size
-from bl30k_gen.export.hugging_face import write_metadata
 from bl30k_gen.export.source import Entry, Video, by_split
 from bl30k_gen.settings import Count
 
@@ -41,7 +40,8 @@ class Mds(Format):
             mds.write_shard(path, _COLUMNS, samples, sum(len(video.annotated) for video in videos))
         except ValueError as error:
             raise UserError(f"shard {unit}: {error}", "choose a smaller shard_bytes") from None
-        write_metadata(videos, folder)
+        for video in videos:
+            video.place_metadata(folder / "metadata")
 
     def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
         for split, entries in by_split(videos):

@@ -29,6 +29,15 @@ class Encoded(NamedTuple):
         """As COCO's JSON has it."""
         return {"size": list(self.size), "counts": self.counts}
 
+    @property
+    def plain_rle(self) -> dict[str, list[int]]:
+        """The same not compressed: lengths of runs of background and object by turns, the first of background."""
+        flat = np.concatenate([[False], decode(self).ravel(order="F"), [False]])
+        ends = np.flatnonzero(flat[1:] != flat[:-1])
+        total = self.size[0] * self.size[1]
+        lengths = np.diff(np.concatenate([[0], ends, [total]]))
+        return {"size": list(self.size), "counts": lengths[: len(lengths) - (ends[-1] == total)].tolist()}
+
 
 def encode(ids: Ids) -> dict[int, Encoded]:
     """Every object that an (H, W) mask of ids shows, by its id."""

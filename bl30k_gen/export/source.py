@@ -133,6 +133,13 @@ class Video:
                 pass
         path.write_bytes(self.rgb_bytes(i))
 
+    def place_metadata(self, folder: Path) -> None:
+        """Put the video's metadata into ``folder`` as they are, where the dataset has any."""
+        path = f"{METADATA}/{self.name}.json"
+        if self._store.tree.exists(path):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{self.name}.json").write_bytes(self._store.tree.read(path))
+
 
 def entries(store: VideoStore, names: Sequence[str] | None) -> list[Entry]:
     """The videos to export, numbered in the dataset's order.

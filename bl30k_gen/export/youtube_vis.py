@@ -1,7 +1,8 @@
 """YouTube-VIS: ``<split>/instances.json`` and ``<split>/JPEGImages/<video>/``, as the version of 2021 lies on disk.
 
 An annotation is one object in all annotated frames of a video; where it is not seen, its segmentation, box and area
-are null. Definition: https://youtube-vos.org/dataset/vis/, reader: ``ytvos.py`` of youtubevos/cocoapi.
+are null. RLEs are not compressed, as in the published files: not every reader takes others. Definition:
+https://youtube-vos.org/dataset/vis/, reader: ``ytvos.py`` of youtubevos/cocoapi.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class YoutubeVis(Listing):
                     "height": height,
                     "width": width,
                     "length": len(seen),
-                    "segmentations": [shown and shown.rle for shown in track],
+                    "segmentations": [shown and shown.plain_rle for shown in track],
                     "bboxes": [shown and shown.box for shown in track],
                     "areas": [shown and shown.area for shown in track],
                 }

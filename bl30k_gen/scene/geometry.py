@@ -1,14 +1,17 @@
 """The surfaces of a video and where they are on each frame: pure NumPy, the ground that the rasteriser stands on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.deformation import deform, refined, time_of
+from bl30k_gen.scene.holes import Holes, holes_of
 from bl30k_gen.scene.spec import BackdropSpec, Deformation, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, intrinsics, object_poses, to_opencv
 
@@ -32,6 +35,36 @@ class Body:
     faces: Ints  # (F, 3)
     poses: Floats  # (frames, 4, 4) from its coordinates to the world, scale included
     deformation: Deformation | None
+    clipped: Model | None = None  # where its texture is transparent; None: nowhere
+
+    @cached_property
+    def holes(self) -> Holes | None:
+        """Raises UserError as ``holes_of``."""
+        return None if self.clipped is None else holes_of(self.clipped)
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Latest(Generic[Key, Value]):
+    """The latest results of something slow. Unlike ``lru_cache`` on a method it does not keep its owner alive.
+
+    Args:
+        most: results that are kept.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._kept: dict[Key, Value] = {}
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """The result for a key, made if it is not there."""
+        value = self._kept.pop(key) if key in self._kept else make()
+        self._kept[key] = value  # as the last one
+        while len(self._kept) > self._most:
+            del self._kept[next(iter(self._kept))]
+        return value
 
 
 class Geometry:
@@ -49,26 +82,25 @@ class Geometry:
         self.camera_poses = camera_poses(camera, video.frames, spec.static)  # Blender's camera to the world
         self.extrinsics = to_opencv(self.camera_poses)  # the world to OpenCV's camera
         self.bodies = tuple(_bodies(spec, models))
-        self._by_id = {body.id: body for body in self.bodies}
         soft = sum(body.deformation is not None for body in self.bodies)
-        self._deformed = lru_cache(maxsize=3 * soft)(self._deform)  # the frame in hand and its two neighbours
+        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(3 * soft)  # neighbours, too
 
-    def body(self, id: int) -> Body:
-        """Raises KeyError where the scene has no object of that id."""
-        return self._by_id[id]
+    def without(self, id: int) -> "Geometry":
+        """The same with one body less."""
+        other = copy(self)
+        other.bodies = tuple(body for body in self.bodies if body.id != id)
+        return other
 
     def vertices(self, body: Body, frame: int) -> npt.NDArray[np.floating]:
         """(V, 3) vertices in the body's own coordinates as they are on a frame."""
-        return body.rest if body.deformation is None else self._deformed(body.id, frame)
+        if body.deformation is None:
+            return body.rest
+        time = time_of(frame, self.frames)
+        return self._deformed.get((body.id, frame), partial(deform, body.rest, body.deformation, time))
 
     def to_camera(self, body: Body, frame: int) -> Floats:
         """(4, 4) from a body's own coordinates to those of OpenCV's camera (x right, y down, z forward), metres."""
         return self.extrinsics[frame] @ body.poses[frame]
-
-    def _deform(self, id: int, frame: int) -> npt.NDArray[np.float32]:
-        body = self.body(id)
-        assert body.deformation is not None
-        return deform(body.rest, body.deformation, time_of(frame, self.frames))
 
 
 def _bodies(spec: SceneSpec, models: Mapping[str, Model]) -> Iterator[Body]:
@@ -79,7 +111,8 @@ def _bodies(spec: SceneSpec, models: Mapping[str, Model]) -> Iterator[Body]:
             model = refined(model)
         faces = np.concatenate([part.faces for part in model.parts])
         poses = object_poses(thing, spec.video.frames, spec.static)
-        yield Body(thing.id, model.vertices, faces, poses, thing.deformation)
+        own = spec.render.alpha == "clip" and thing.texture is None  # a texture in their place has no holes
+        yield Body(thing.id, model.vertices, faces, poses, thing.deformation, model if own else None)
 
 
 def _backdrop(backdrop: BackdropSpec, frames: int) -> Body:

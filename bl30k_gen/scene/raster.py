@@ -30,6 +30,9 @@ class Fragments(NamedTuple):
     inverse_depth: Floats  # (N,) 1 / metres, of the triangle at the sample
     faces: Ints  # (N,)
 
+    def only(self, kept: Bools) -> "Fragments":
+        return Fragments(self.where[kept], self.inverse_depth[kept], self.faces[kept])
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -105,7 +108,10 @@ def layers(geometry: Geometry, frame: int) -> Iterator[Layer]:
     for body in geometry.bodies:
         nearest = np.zeros(shape[0] * shape[1])  # inverse depths
         faces = np.full(shape[0] * shape[1], NOTHING, dtype=np.int32)
-        for where, inverse_depth, number in _drawn(geometry, body, frame, 1):
+        for fragments in _drawn(geometry, body, frame, 1):
+            if body.holes is not None:
+                fragments = _opaque(geometry, body, frame, fragments)
+            where, inverse_depth, number = fragments
             np.maximum.at(nearest, where, inverse_depth)
             wins = inverse_depth == nearest[where]
             faces[where[wins]] = number[wins]
@@ -145,12 +151,17 @@ def on_faces(
     """
     barycentrics, depth = np.full((*ids.shape, 3), np.nan), np.full(ids.shape, np.nan)
     for body, here in of_bodies(geometry, ids, faces):
-        view = geometry.to_camera(body, frame)
-        corners = (geometry.vertices(body, frame) @ view[:3, :3].T + view[:3, 3])[body.faces]
+        corners = _corners(geometry, body, frame)
         weights = _barycentrics(corners, faces[here], rays(geometry, points[here]))
         barycentrics[here] = weights
         depth[here] = np.einsum("ni,ni->n", weights, corners[faces[here], :, 2])
     return Surface(ids, faces, barycentrics, depth)
+
+
+def opaque(geometry: Geometry, body: Body, frame: int, faces: Ints, points: Floats) -> Bools:
+    """Whether (N,) faces of a body with holes are surface at (N, 2) places x, y in pixels."""
+    assert body.holes is not None
+    return body.holes.opaque(faces, _barycentrics(_corners(geometry, body, frame), faces, rays(geometry, points)))
 
 
 def of_bodies(
@@ -169,6 +180,12 @@ def rays(geometry: Geometry, points: Floats) -> Floats:
     k = geometry.intrinsics
     flat = (points - k[:2, 2]) / np.diag(k)[:2]
     return np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1)
+
+
+def _corners(geometry: Geometry, body: Body, frame: int) -> Floats:
+    """(F, 3, 3) corners of a body's faces in the camera."""
+    view = geometry.to_camera(body, frame)
+    return (geometry.vertices(body, frame) @ view[:3, :3].T + view[:3, 3])[body.faces]
 
 
 def _barycentrics(corners: Floats, faces: Ints, directions: Floats) -> Floats:
@@ -205,6 +222,13 @@ def _drawn(geometry: Geometry, body: Body, frame: int, step: int) -> Iterator[Fr
     project = k @ geometry.to_camera(body, frame)[:3]
     points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
     return _fragments(points, body.faces, _grid(geometry.spec, step))
+
+
+def _opaque(geometry: Geometry, body: Body, frame: int, fragments: Fragments) -> Fragments:
+    """Those at full size that are in no hole."""
+    rows, columns = np.divmod(fragments.where, geometry.width)
+    kept = opaque(geometry, body, frame, fragments.faces, np.stack([columns + 0.5, rows + 0.5], axis=1))
+    return fragments.only(kept)
 
 
 def every(mask: np.ndarray, step: int) -> np.ndarray:
@@ -333,10 +357,10 @@ def _scan(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragm
     the same order of its ends for both, and a span includes its left end only.
     """
     size = np.ones(len(faces), dtype=np.int64)
-    for axis in (0, 1):
+    for axis in (0, 1):  # columns, then rows
         after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)  # first sample not before it
         a, b, c = (after[faces[:, corner]] for corner in range(3))
-        first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)  # of the rows, in the end
+        first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
         size *= end - first
     kept = np.flatnonzero(size)  # small triangles mostly lie between the samples
     batch = np.cumsum(size[kept]) // BATCH

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.scene.geometry import BACKDROP, Body, Bools, Floats, Geometry, Ints
-from bl30k_gen.scene.raster import BATCH, NOTHING, Surface, expand, in_front, on_faces
+from bl30k_gen.scene.raster import BATCH, NOTHING, Surface, expand, in_front, on_faces, opaque
 
 NEARER = 1e-6  # of a point's depth: by so much an occluder is nearer; hides rounding, and surfaces that coincide
 ON_EDGE = 1e-9  # of a triangle: a place so near to it counts as inside, so that no crack opens between two triangles
@@ -23,6 +23,9 @@ class _Hits(NamedTuple):
     places: Ints  # (N,)
     inverse_depth: Floats  # (N,) 1 / metres
     triangles: Ints  # (N,)
+
+    def only(self, kept: Bools) -> "_Hits":
+        return _Hits(self.places[kept], self.inverse_depth[kept], self.triangles[kept])
 
 
 def cast(geometry: Geometry, frame: int, points: Floats) -> Surface:
@@ -104,7 +107,11 @@ def _hits(geometry: Geometry, body: Body, frame: int, places: _Places) -> Iterat
     points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
     for flat, faces, source in in_front(points, body.faces):
         for place, inverse, number in _covering(places, flat, faces):
-            yield _Hits(places.numbers[place], inverse, source[number])
+            hits = _Hits(places.numbers[place], inverse, source[number])
+            if body.holes is not None:
+                kept = opaque(geometry, body, frame, hits.triangles, places.points[place])
+                hits = hits.only(kept)
+            yield hits
 
 
 def _covering(places: _Places, points: Floats, faces: Ints) -> Iterator[_Hits]:

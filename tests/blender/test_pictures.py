@@ -5,9 +5,13 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from bl30k_gen.annotations.motion import flow
+from bl30k_gen.annotations.view import Video
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
+from bl30k_gen.scene.assets import load_models
+from bl30k_gen.scene.rays import cast
 
 
 def predicted(spec, frame):
@@ -103,6 +107,25 @@ def test_transparency_cuts_holes_only_when_asked_to(window, draw):
     backdrop, _ = draw(window("clip").model_copy(update={"objects": ()}))
     hole = binary_erosion((opaque > 0) & (clipped == 0), iterations=3)
     assert np.abs(rgb[0].astype(int) - backdrop[0])[hole].mean() < 6, "the backdrop is seen through the hole"
+
+
+def test_annotations_have_the_same_holes(window, draw):
+    for alpha in ("clip", "opaque"):
+        spec = window(alpha)
+        turned = spec.objects[0].model_copy(update={"rotation": ((0.2, 0.4, 0.3),) * 5})
+        behind = turned.model_copy(update={"id": 2, "location": ((0.4, 2.0, 0.1),) * 5})
+        spec = spec.model_copy(update={"objects": (turned, behind)})
+        _, masks = draw(spec)
+        video = Video(spec, load_models(spec))
+        surface = video.view(0).surface
+        assert (surface.ids == masks[0]).mean() >= 0.9995
+        middle = surface.ids[masks.shape[1] // 2, masks.shape[2] // 2]
+        assert (middle == 1) == (alpha == "opaque")
+        rows, columns = np.indices(masks.shape[1:]) + 0.5
+        met = cast(video.geometry, 0, np.stack([columns, rows], axis=-1).reshape(-1, 2))
+        assert (met.ids == surface.ids.ravel()).mean() > 0.9999
+        still = flow(video.view(0), 1)
+        assert not still.occluded.any() and np.nanmax(abs(still.flow)) < 1e-6, "seen through a hole is not hidden"
 
 
 def test_where_transparency_is_ignored_texels_have_their_own_colour(window, draw):

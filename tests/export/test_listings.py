@@ -8,6 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from bl30k_gen.export.rle import encode
 from tests.support.synthetic import FRAMES, HEIGHT, WIDTH
 
 TRAIN, VAL = ["a00000", "a00001"], ["a00002"]
@@ -67,7 +68,8 @@ def test_youtube_vis_holds_each_object_through_the_video(exported, store):
             assert (rle is None) == (track["bboxes"][i] is None) == (track["areas"][i] is None)
             nulls += rle is None
             if rle:
-                mask = decoded(rle["size"], rle["counts"])
+                assert all(isinstance(run, int) for run in rle["counts"])
+                mask = coco_mask.decode(coco_mask.frPyObjects(rle, *rle["size"])).astype(bool)
                 assert mask.sum() == track["areas"][i] > 0
                 rebuilt[track["video_id"]][i][mask] = track["id"] % 65536
     for number, ids in rebuilt.items():
@@ -76,6 +78,16 @@ def test_youtube_vis_holds_each_object_through_the_video(exported, store):
         for file in videos[number]["file_names"]:
             assert (out / "train/JPEGImages" / file).is_file()
     assert nulls, "an object leaves the picture: that has to be a null"
+
+
+def test_plain_run_lengths_are_those_of_the_compressed():
+    random = np.random.default_rng(3)
+    masks = [random.random((9, 7)) < 0.5 for _ in range(40)]
+    masks += [np.ones((9, 7), bool), np.eye(9, 7, dtype=bool), np.eye(9, 7, dtype=bool)[::-1, ::-1]]
+    for mask in masks:
+        (seen,) = encode(mask.astype(np.uint8)).values()
+        again = coco_mask.frPyObjects(seen.plain_rle, 9, 7)
+        assert again["counts"].decode() == seen.counts and sum(seen.plain_rle["counts"]) == 63
 
 
 def test_burst_is_what_its_format_says(exported, store):
@@ -131,29 +143,47 @@ def test_tao_is_consistent_as_its_reader_demands(exported, store):
     assert all((out / "frames" / image["file_name"]).is_file() for image in images.values())
 
 
-def test_trackeval_scores_exported_truth_against_itself(exported, store, published, tmp_path):
+def _scored(annotations):
+    return [dict(annotation, score=1.0) for annotation in annotations]
+
+
+def _packed(tracks):
+    """With compressed run lengths, as the evaluation wants predictions."""
+    for track in tracks:
+        packed = [rle and coco_mask.frPyObjects(rle, *rle["size"]) for rle in track["segmentations"]]
+        yield track | {"segmentations": [rle and rle | {"counts": rle["counts"].decode()} for rle in packed]}
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "dataset", "predict"),
+    [
+        ("tao", "annotations/train.json", "TAO", lambda truth: _scored(truth["annotations"])),
+        ("youtube-vis", "train/instances.json", "YouTubeVIS", lambda truth: _scored(_packed(truth["annotations"]))),
+        ("burst", "annotations/train/all_classes.json", "BURST", lambda truth: truth),
+    ],
+)
+def test_trackeval_scores_exported_truth_against_itself(exported, published, tmp_path, name, file, dataset, predict):
     trackeval = published("trackeval")
-    out = exported("tao")
-    truth_file = out / "annotations/train.json"
-    predictions = [dict(a, score=1.0) for a in json.loads(truth_file.read_text())["annotations"]]
-    (tmp_path / "gt").mkdir()
-    (tmp_path / "gt/train.json").write_text(truth_file.read_text())
-    (tmp_path / "trackers/self/data").mkdir(parents=True)
-    (tmp_path / "trackers/self/data/it.json").write_text(json.dumps(predictions))
-    dataset = trackeval.datasets.TAO(
-        {"GT_FOLDER": str(tmp_path / "gt"), "TRACKERS_FOLDER": str(tmp_path / "trackers"), "PRINT_CONFIG": False}
+    truth = json.loads((exported(name) / file).read_text())
+    ending = "youtube_vis_train" if name == "youtube-vis" else ""  # it appends this to the names of its folders
+    for place, value in (
+        (f"gt{ending}/train.json", truth),
+        (f"trackers{ending}/self/data/it.json", predict(truth)),
+    ):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_text(json.dumps(value))
+    folders = {"GT_FOLDER": str(tmp_path / "gt"), "TRACKERS_FOLDER": str(tmp_path / "trackers")}
+    quiet = (
+        "PRINT_RESULTS",
+        "OUTPUT_SUMMARY",
+        "OUTPUT_DETAILED",
+        "OUTPUT_EMPTY_CLASSES",
+        "PLOT_CURVES",
+        "PRINT_CONFIG",
     )
-    evaluator = trackeval.Evaluator(
-        {
-            "PRINT_RESULTS": False,
-            "OUTPUT_SUMMARY": False,
-            "OUTPUT_DETAILED": False,
-            "OUTPUT_EMPTY_CLASSES": False,
-            "PLOT_CURVES": False,
-            "PRINT_CONFIG": False,
-            "TIME_PROGRESS": False,
-        }
-    )
-    results, _ = evaluator.evaluate([dataset], [trackeval.metrics.HOTA({"PRINT_CONFIG": False})])
-    hota = results["TAO"]["self"]["COMBINED_SEQ"]["object"]["HOTA"]["HOTA"]
-    assert hota == pytest.approx(1.0)
+    evaluator = trackeval.Evaluator(dict.fromkeys((*quiet, "TIME_PROGRESS"), False))
+    config = folders | {"PRINT_CONFIG": False, "SPLIT_TO_EVAL": "train"}
+    data = getattr(trackeval.datasets, dataset)(config)
+    results, _ = evaluator.evaluate([data], [trackeval.metrics.HOTA({"PRINT_CONFIG": False})])
+    (scores,) = (s for c, s in results[data.get_name()]["self"]["COMBINED_SEQ"].items() if "comb" not in c)
+    assert scores["HOTA"]["HOTA"] == pytest.approx(1.0)

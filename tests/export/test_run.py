@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from bl30k_gen.cli.export import export as command
 from bl30k_gen.dataset import layout, masks
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
@@ -152,6 +153,10 @@ def test_the_documentation_has_every_format():
         assert f"| `{name}` |" in page, name
         for option in kind.model_fields:
             assert f"`{option}" in page, (name, option)
+
+
+def test_the_help_names_every_format():
+    assert f"Formats: {', '.join(formats())}." in " ".join(command.__doc__.split())
 
 
 def test_the_command(generate, places, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.export.encoders import mds
+from bl30k_gen.library.catalogue import credits
 from tests.export.conftest import run
 from tests.support.synthetic import FRAMES
 
@@ -55,8 +57,6 @@ def test_datasets_streams_over_several_shards(exported, store, offline):
 
 
 def test_a_frame_without_mask_is_null(places, tmp_path, offline):
-    import shutil
-
     shutil.copytree(places.root, tmp_path / "data")
     (tmp_path / "data/Annotations/a00002/00003.png").unlink()
     run(open_dataset(tmp_path / "data"), "hf", tmp_path / "o")
@@ -64,14 +64,31 @@ def test_a_frame_without_mask_is_null(places, tmp_path, offline):
     assert [row["frame"] for row in loaded if row["mask"] is None] == [3]
 
 
-def test_the_card_counts_what_is_there(exported):
+def test_the_card_counts_what_is_there(exported, places):
     out = exported("hf")
     header = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
     splits = {split["name"]: split for split in header["dataset_info"]["splits"]}
     assert splits["train"]["num_examples"] == 2 * FRAMES and splits["val"]["num_examples"] == FRAMES
     assert header["dataset_info"]["dataset_size"] == sum(p.stat().st_size for p in (out / "data").iterdir())
     assert (out / "config.yaml").is_file()
-    assert json.loads((out / "metadata/a00001.json").read_text())["name"] == "a00001"
+    assert (out / "metadata/a00001.json").read_bytes() == places.metadata("a00001").read_bytes()
+
+
+def test_licences_of_the_credits_are_named(places, tmp_path, caplog):
+    shutil.copytree(places.root, tmp_path / "data")
+    run(open_dataset(tmp_path / "data"), "hf", tmp_path / "none")
+    assert "has no credits.csv" in caplog.text and "license: unknown" in (tmp_path / "none/README.md").read_text()
+    row = dict.fromkeys(credits.COLUMNS, "x") | {"kind": "model", "licence": "CC0-1.0", "videos": "3"}
+    lines = [",".join(credits.COLUMNS), ",".join(row.values())]
+    (tmp_path / "data" / credits.CSV).write_text("\n".join(lines) + "\n")
+    (tmp_path / "data" / credits.MARKDOWN).write_text("# Credits\n")
+    run(open_dataset(tmp_path / "data"), "hf", tmp_path / "o")
+    card = (tmp_path / "o/README.md").read_text()
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["license"] == "other" and header["license_link"] == "CREDITS.md"
+    (licence,) = json.loads((tmp_path / "o/croissant.json").read_text())["license"]
+    assert licence in card and "creativecommons.org/publicdomain/zero/1.0" in licence
+    assert (tmp_path / "o/CREDITS.md").read_text() == "# Credits\n"
 
 
 def test_croissant_is_valid_and_gives_the_rows(exported, store, caplog):

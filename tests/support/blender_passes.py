@@ -13,9 +13,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from bl30k_gen.annotations import dense
+from bl30k_gen.annotations.view import Points, Video, project
+from bl30k_gen.scene.rays import cast
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSES = {
@@ -33,6 +37,37 @@ def render_passes(scene: Path, out: Path, frames: list[int]) -> dict[int, dict[s
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return {frame: dict(np.load(out / f"{frame}.npz")) for frame in frames}
+
+
+class Judgement(NamedTuple):
+    """How far annotations of a frame are from Blender's passes; N pixels, where both see the same object."""
+
+    ids: float  # ratio of the picture's pixels on which both see the same object
+    depth: np.ndarray  # (N,) difference / (1e-5 m + 1e-6 of the depth)
+    normals: np.ndarray  # (N,) degrees
+    flow: np.ndarray  # (M,) pixels, of flow to the frames before and after
+
+
+def judge(video: Video, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
+    """Blender's ray is not quite at the pixel's centre, so it is followed to where it went."""
+    geometry, ids = video.geometry, seen["index"].round().astype(np.uint8)
+    to_camera = geometry.extrinsics[frame]
+    points = seen["position"].reshape(-1, 3).astype(np.float64) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    places = project(geometry, points)
+    met = cast(geometry, frame, places)
+    both = (met.ids == ids.ravel()) & met.seen
+    depth = np.abs(met.depth - seen["z"].ravel())[both] / (1e-5 + 1e-6 * met.depth[both])
+    view = video.view(frame)
+    same = (view.surface.ids == ids).ravel() & both
+    cosine = (dense.normals(view, "world") * seen["normal"]).sum(axis=-1).ravel()[same]
+    vector, errors = seen["vector"].reshape(-1, 4), []
+    for other, motion in ((frame + 1, [-1, 1] * vector[:, 2:]), (frame - 1, [1, -1] * vector[:, :2])):
+        if 0 <= other < geometry.frames:
+            flow = np.full(places.shape, np.nan)
+            flow[met.seen] = project(geometry, Points.of(geometry, met).in_camera(other)) - places[met.seen]
+            errors.append(np.linalg.norm(flow - motion, axis=1)[both])
+    equal = float((view.surface.ids == ids).mean())
+    return Judgement(equal, depth, np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.concatenate(errors))
 
 
 def main(scene: Path, out: Path, frames: list[int]) -> None:

@@ -1,6 +1,7 @@
-"""Grey pictures without loss."""
+"""Pictures without loss."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +9,13 @@ from PIL import Image
 
 
 def png(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    """A grey PNG, 8 or 16 bits as the (H, W) array has."""
+    """A PNG: grey of an (H, W) array, 8 or 16 bits as it has; RGB of an (H, W, 3) uint8 one."""
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a file into a folder that may not exist yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

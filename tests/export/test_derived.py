@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import OpenEXR
 import pytest
+import torchvision
 from PIL import Image
 
 from bl30k_gen.annotations import store as storing
@@ -36,17 +37,20 @@ def written(real, tmp_path):
     return make
 
 
-def test_flow_as_flo(written, real):
+def test_flow_as_sintel_is_what_torchvision_reads(written, real):
     place = written("flow")
-    assert sorted(p.stem for p in (place / f"flow/{NAME}").iterdir()) == real.frames(NAME)[:-1]
-    for i in (0, 4):
+    data = torchvision.datasets.Sintel(str(place), split="train", pass_name="clean")
+    assert len(data) == 5
+    for i, (one, two, read) in enumerate(data):
         flow, valid, occluded = real.read_flow(NAME, i)
-        read = cv2.readOpticalFlow(str(place / f"flow/{NAME}/0000{i}.flo"))
+        assert (np.asarray(one) == real.read_rgb(NAME, i)).all() and (
+            np.asarray(two) == real.read_rgb(NAME, i + 1)
+        ).all()
+        read = read.transpose(1, 2, 0)
         assert (read[valid] == flow[valid]).all() and (np.abs(read[~valid]) > 1e9).all()
-        hidden = np.asarray(Image.open(place / f"occlusions/{NAME}/0000{i}.png")) == 255
-        invalid = np.asarray(Image.open(place / f"invalid/{NAME}/0000{i}.png")) == 255
-        assert (hidden == occluded).all() and (invalid == ~valid).all()
-    assert (place / f"frames/{NAME}/00005.jpg").read_bytes() == real.rgb_bytes(NAME, 5)
+        name = f"{NAME}/frame_000{i + 1}.png"
+        for kind, where in (("occlusions", occluded), ("invalid", ~valid)):
+            assert ((np.asarray(Image.open(place / "Sintel/training" / kind / name)) == 255) == where).all()
 
 
 def test_flow_backwards_as_flo5(written, real):
@@ -54,15 +58,27 @@ def test_flow_backwards_as_flo5(written, real):
     assert sorted(p.stem for p in (place / f"flow/{NAME}").iterdir()) == real.frames(NAME)[1:]
     with h5py.File(place / f"flow/{NAME}/00003.flo5") as file:
         assert np.array_equal(file["flow"][()], real.read_flow(NAME, 3, -1).flow, equal_nan=True)
+    assert (place / f"frames/{NAME}/00005.jpg").read_bytes() == real.rgb_bytes(NAME, 5)
 
 
-def test_flow_as_kitti(written, real):
+def test_flow_as_kitti_is_what_torchvision_reads(written, real):
     place = written("flow", "encoding=kitti")
-    flow, valid, occluded = real.read_flow(NAME, 2)
-    for kind, where in (("flow_occ", valid), ("flow_noc", valid & ~occluded)):
-        stored = cv2.imread(str(place / f"{kind}/{NAME}/00002.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
-        assert ((stored[..., 2] == 1) == where).all()
-        assert np.abs((stored[..., :2].astype(float) - 2**15) / 64 - flow)[where].max() <= 1 / 128 + 1e-6
+    data = torchvision.datasets.KittiFlow(str(place), split="train")
+    assert len(data) == 5
+    for i, (one, two, read, known) in enumerate(data):
+        flow, valid, occluded = real.read_flow(NAME, i)
+        assert (np.asarray(one) == real.read_rgb(NAME, i)).all() and (
+            np.asarray(two) == real.read_rgb(NAME, i + 1)
+        ).all()
+        assert (known == valid).all()
+        assert np.abs(read.transpose(1, 2, 0) - flow)[valid].max() <= 1 / 128 + 1e-6
+        stored = cv2.imread(str(place / f"KittiFlow/training/flow_noc/{NAME}_0000{i}_10.png"), cv2.IMREAD_UNCHANGED)
+        assert ((stored[..., 0] == 1) == (valid & ~occluded)).all()
+
+
+def test_layouts_of_the_next_frame_take_no_other(real, tmp_path):
+    with pytest.raises(UserError, match="offset=-1: give encoding=flo5"):
+        run(real, "flow", tmp_path / "o", "offset=-1")
 
 
 def test_depth_as_png_and_exr(written, real):
