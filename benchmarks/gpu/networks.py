@@ -384,7 +384,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
             way.iterate(next(batches).to(torch.device(device)))
             count += 1
         run.record("loader", workers=workers, fed_steps_per_second=count / (time.perf_counter() - began))
-        del batches
+        del batches, loaded
     _empty(device)
 
 
