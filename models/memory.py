@@ -22,18 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KMN_SIGMA = 7.0
-"""Width of the Gaussian in KMN's paper, in positions at stride 16."""
-EVALUATION_SIGMA = 5.6
-"""The width in the kernelised evaluations of Mask-Propagation and MiVOS."""
-
 
 @dataclass(frozen=True)
 class Reading:
     """How to read. The default is the full softmax of training; evaluations filter.
 
     top_k: keep the k best memory positions per query position; all of them when the memory holds fewer.
-    sigma: width of the kernel in positions; None reads without kernel.
+    sigma: width of the kernel in positions at stride 16; 7 in KMN's paper, 5.6 in the evaluations of Mask-Propagation
+        and MiVOS. None reads without kernel.
     budget: bytes that the affinities of one chunk of query positions may take. A chunk is at least one position.
     """
 

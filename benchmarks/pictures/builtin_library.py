@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -40,7 +41,9 @@ LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side
 ALIKE, SHARE = 0.9, 0.95  # the share of pairs that must be less alike
-TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}  # width, height, columns
+TILES: dict[Kind, tuple[int, int, int]]  # width, height, columns
+TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}
+SHEETS: dict[Kind, str]
 SHEETS = {"model": "builtin_shapes.jpg", "texture": "builtin_textures.jpg", "background": "builtin_backgrounds.jpg"}
 
 
@@ -111,7 +114,7 @@ def describe(asset: Model | Picture) -> list[int]:
     return [len(faces), *(round(10_000 * v) for v in sizes), round(10 * np.mean(colours))]
 
 
-def read_pins() -> dict:
+def read_pins() -> dict[str, Any]:
     return json.loads(PINS.read_text(encoding="utf-8"))
 
 
@@ -122,7 +125,7 @@ def is_as_pinned(asset: Model | Picture, pinned: list[int]) -> bool:
 
 def write_pins() -> None:
     """Describe everything. Raises UserError if something changed and ``VERSION`` did not."""
-    old = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
+    old: dict[str, Any] = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
     assets = {}
     for kind in builtin.FAMILIES:
         for family, variant in builtin.names(kind):
@@ -222,11 +225,11 @@ def report(variants: int) -> str:
     kinds = []
     for kind, of_kind in builtin.FAMILIES.items():
         spent = {family: _seconds(kind, family) for family in of_kind}
-        slowest = max(spent, key=spent.get)
+        slowest = max(spent, key=spent.__getitem__)
         mean = np.mean(list(spent.values()))
         numbers = str(len(of_kind)), str(builtin.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
         kinds.append([kind, *numbers])
-    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.get)[:-11:-1]]
+    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
     lines += [
         table(("Kind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
@@ -241,7 +244,7 @@ def report(variants: int) -> str:
     return "\n".join(lines)
 
 
-def _seconds(kind: str, family: str) -> float:
+def _seconds(kind: Kind, family: str) -> float:
     make = builtin.find(f"builtin:{kind}/{family}/00", kind)[0]
     begin = time.process_time()
     make()
@@ -260,7 +263,9 @@ def main() -> None:
     elif options.work == "measure":
         publish(report(options.variants), options.out or ROOT / "docs/results/builtin_library.md")
     else:
-        for kind in [options.kind] if options.kind else SHEETS:
+        for kind in SHEETS:
+            if options.kind not in (None, kind):
+                continue
             folder = options.out or ROOT / "docs/pictures"
             write_atomically(folder / SHEETS[kind], encode_jpeg(sheet(kind), 82, "4:2:0"))
 

@@ -152,7 +152,7 @@ def _settings(options: argparse.Namespace) -> list[Setting]:
         source = getattr(options, kind) or (folder if folder.is_dir() else "builtin")
         common.append(f"assets.{kind}={json.dumps(str(source))}")
     wanted = [BASELINE, *(() if options.only_trials else SHIPPED), *options.trials]
-    settings = []
+    settings: list[Setting] = []
     for text in wanted:
         recipe, *changes = shlex.split(text)
         path = RECIPES / f"{recipe}.yaml" if (RECIPES / f"{recipe}.yaml").exists() else Path(recipe)

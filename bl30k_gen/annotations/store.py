@@ -41,7 +41,7 @@ def write(
     out: Path,
     names: Sequence[str] | None = None,
     workers: int = 1,
-    progress: Callable[[int], None] = lambda frames: None,
+    progress: Callable[[int], object] = lambda frames: None,
 ) -> dict[str, str]:
     """Store annotations of videos; what is there already is kept.
 
@@ -70,7 +70,7 @@ def write(
 
 
 def write_video(
-    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, progress: Callable[[], None] = lambda: None
+    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, progress: Callable[[], object] = lambda: None
 ) -> None:
     """Store what is not there yet of one video, frame by frame.
 
@@ -214,7 +214,7 @@ def _write_card(out: Path, wanted: Sequence[Wanted]) -> None:
 
 
 def _attempt(
-    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], None]
+    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], object]
 ) -> str | None:
     """Why a video has no annotations; None: it has."""
     try:
@@ -253,7 +253,7 @@ def _in_parallel(
     wanted: Sequence[Wanted],
     out: Path,
     workers: int,
-    progress: Callable[[int], None],
+    progress: Callable[[int], object],
 ) -> dict[str, str]:
     context = multiprocessing.get_context("spawn")
     counter, told = context.Value("q", 0), 0

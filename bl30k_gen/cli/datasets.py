@@ -157,8 +157,9 @@ def annotations(
     frames = sum(len(store.frames(name)) for name in chosen if name in store.videos)
     with tqdm(total=frames, unit="frame", disable=as_json) as bar:
         refused = annotating.write(store, wanted, out, names, workers, bar.update)
-    facts = {"videos": len(chosen) - len(refused), "kinds": [str(each) for each in wanted], "refused": refused}
-    lines = [*refused.values(), f"{facts['videos']} of {len(chosen)} videos: {', '.join(facts['kinds'])} in {out}"]
+    made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
+    facts = {"videos": made, "kinds": kinds, "refused": refused}
+    lines = [*refused.values(), f"{made} of {len(chosen)} videos: {', '.join(kinds)} in {out}"]
     answer(as_json, facts, "\n".join(lines))
     raise typer.Exit(1 if refused else 0)
 

@@ -95,9 +95,14 @@ def animation(
     buffer = io.BytesIO()
     first = next(frames)
     first.save(
-        buffer, "WEBP", save_all=True, append_images=frames, duration=round(1000 / frames_per_second), loop=0,
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=frames,
+        duration=round(1000 / frames_per_second),
+        loop=0,
         quality=80,
-    )  # fmt: skip
+    )
     write_atomically(path, buffer.getvalue())
 
 

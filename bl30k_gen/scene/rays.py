@@ -64,7 +64,7 @@ def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: F
 
 def inside(geometry: Geometry, points: Floats) -> Bools:
     """Whether (..., 2) places lie in the picture."""
-    return np.asarray(((points >= 0) & (points < [geometry.width, geometry.height])).all(axis=-1))
+    return np.all((points >= 0) & (points < [geometry.width, geometry.height]), axis=-1)
 
 
 class _Places:

@@ -54,9 +54,17 @@ def passing(sample):
     """A bright object that moves to the right, or bends, before a black backdrop."""
 
     def make(moves, *overrides):
-        spec = sample(5, "video={frames: 3, width: 128, height: 80}", "render.samples=32",
-                      "render.denoiser=none", "lights.ambient=1.0",
-                      "image.quality=100", "render.sampling_pattern=sobol", "camera.speed=0", *overrides)  # fmt: skip
+        spec = sample(
+            5,
+            "video={frames: 3, width: 128, height: 80}",
+            "render.samples=32",
+            "render.denoiser=none",
+            "lights.ambient=1.0",
+            "image.quality=100",
+            "render.sampling_pattern=sobol",
+            "camera.speed=0",
+            *overrides,
+        )
         ends = ((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)) if moves else ((0.0, 0.0, 0.0),) * 2
         camera = {"location": ((0.0, -6.0, 0.0),) * 2, "target": ((0.0, 3.0, 0.0),) * 2}
         thing = spec.objects[0].model_copy(

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,9 +99,8 @@ def main(scene: Path, out: Path, frames: list[int]) -> None:
         arrays = {
             name: [channels[f"ViewLayer.{stem}.{c}"] for c in letters] for name, (stem, letters) in PASSES.items()
         }
-        np.savez(
-            out / f"{frame}.npz", **{name: np.stack(planes, axis=-1).squeeze() for name, planes in arrays.items()}
-        )
+        stacked: dict[str, Any] = {name: np.stack(planes, axis=-1).squeeze() for name, planes in arrays.items()}
+        np.savez(out / f"{frame}.npz", **stacked)
 
 
 def _move_to_neighbours(mesh) -> None:

@@ -20,12 +20,11 @@ from pydantic.fields import FieldInfo
 
 from bl30k_gen.config import Config, Range, load_config
 from bl30k_gen.settings import Section, flatten
-from training.schema.data import FusionSource, ImageSource, LvisSource, VideoSource
+from training.schema.data import SOURCES
 from training.schema.stage import Stage, load_stage
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"
-SOURCES = {"videos": VideoSource, "images": ImageSource, "lvis": LvisSource, "fusion": FusionSource}
 STAGE = "stcn/bl30k"
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "any", dict: "mapping"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "a multiple of", "min_length": "at least"}

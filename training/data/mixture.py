@@ -11,20 +11,21 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from training.data import pictures
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
 from training.data.sample import Batch, FusionBatch, S2MBatch, Sample
+from training.data.sampling import largest_distance
 from training.data.unusable import Unusable
 from training.data.videos import Videos
-from training.schema.data import AnySource, Curriculum, FusionSource, VideoSource
+from training.schema.data import AnySource, FusionSource, VideoSource
 from training.schema.stage import Stage
 
 REPLACEMENTS = 20
@@ -157,13 +158,6 @@ class Order:
         return Draw(epoch, number, source, item, largest_distance(self.stage.curriculum, epoch, self.epochs))
 
 
-def largest_distance(curriculum: Curriculum | None, epoch: int, epochs: int) -> int:
-    """The curriculum's value in an epoch: the next one after each share of all epochs."""
-    if curriculum is None:
-        return 1
-    return curriculum.distances[sum(epoch >= share * epochs for share in curriculum.at)]
-
-
 class Steps(Dataset):
     """A mixture's batches by lists of ``Draw``; or the UserError, which torch does not carry over from a worker."""
 
@@ -202,7 +196,7 @@ def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch 
 
 def _begin_worker(worker: int) -> None:
     """One thread. Signals reach all processes of a terminal or a job; workers go on until the trainer ends them."""
-    cv2.setNumThreads(1)
+    pictures.opencv()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either

@@ -26,6 +26,7 @@ from training.schema.stage import Optimiser, Stage
 from training.tasks import speed
 from training.tasks.losses import kept_share
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
+from training.tasks.speed import choose_precision
 
 log = logging.getLogger(__name__)
 
@@ -358,15 +359,6 @@ class Window:
         values = {key: float(mean) for key, mean in self.means().items()}
         self.sums, self.counts = {}, {}
         return values
-
-
-def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
-    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
-    if name == "fp16" and device.type != "cuda":
-        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
-    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
-        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from models.fusion import Fusion, align
 from models.memory import affinity
 from models.policy import RecurrentMemory
 from models.s2m import S2M
-from training.evaluation.robot import Robot
+from training.evaluation.robot import BENCHMARK_ROBOT
 from training.evaluation.scribbles import rasterise
 from training.experiments.bench import Bench, Outcome
 from training.inference.load import pick_device
@@ -55,7 +55,7 @@ def _scribbles(row: Row, bench: Bench) -> Outcome:
     network = bench.load(row.s2m, S2M)
     name, _, mask, objects = bench.first_video()
     view, image, _ = _working(row, bench)
-    strokes = Robot().begin(name, mask[None].astype(np.int16), objects).frames[0]
+    strokes = BENCHMARK_ROBOT.begin(name, mask[None].astype(np.int16), objects).frames[0]
     rows = {0: 0} | {label: number for number, label in enumerate(objects, 1)}
     canvas = rasterise([replace(stroke, object_id=rows[stroke.object_id]) for stroke in strokes], *view.working)
     image = view.cut(image)[0]

@@ -220,9 +220,15 @@ def open_sessions(
         if len(store.mask_frames(name)) < len(store.frames(name)):
             raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
         session = InteractiveSession(
-            network, StoredFrames(store, name), objects, s2m=s2m, fusion=fusion, options=options, undo_limit=0,
+            network,
+            StoredFrames(store, name),
+            objects,
+            s2m=s2m,
+            fusion=fusion,
+            options=options,
+            undo_limit=0,
             say=lambda text: say(f"{name}: {text}"),
-        )  # fmt: skip
+        )
         return as_system(session, perfect(name, objects) if perfect else None)
 
     return open_video

@@ -95,11 +95,15 @@ def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
         return identity
     device = pick_device(bench.device)
     kept = row.model_dump(exclude={"name", "published"})
-    return identity | kept | {
-        "options": {**bench.options, **row.options},
-        "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-    }  # fmt: skip
+    return (
+        identity
+        | kept
+        | {
+            "options": {**bench.options, **row.options},
+            "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        }
+    )
 
 
 def _once(

@@ -62,7 +62,7 @@ class ObjectClicks:
     def answer(self, clicks: Sequence[Click]) -> Tensor:
         """Probability (H, W) of the object after all the clicks, of which there is at least one."""
         session, clicks = self._session, list(clicks)
-        if session.clicks == clicks:
+        if self._answer is not None and session.clicks == clicks:
             return self._answer
         while session.clicks and session.clicks != clicks[: len(session.clicks)]:
             session.undo()
@@ -70,6 +70,7 @@ class ObjectClicks:
             session.undo()  # an earlier answer is wanted again
         for y, x, positive in clicks[len(session.clicks) :]:
             self._answer = session.add(y, x, positive)
+        assert self._answer is not None  # there is a click
         return self._answer
 
 

@@ -161,9 +161,14 @@ class Judging:
                 if self.s2m is None:
                     print("no S2M was trained: scribbled frames are corrected perfectly", flush=True)
                 evaluate_interactive(
-                    self.network, self.s2m, self.dataset, self.folder / "interactive", self.fusion or "linear",
-                    split=split, **options,
-                )  # fmt: skip
+                    self.network,
+                    self.s2m,
+                    self.dataset,
+                    self.folder / "interactive",
+                    self.fusion or "linear",
+                    split=split,
+                    **options,
+                )
         _wait_for(self.folder, processes, [0])
 
 

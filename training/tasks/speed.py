@@ -44,6 +44,15 @@ def prepare(network: Network, runtime: Runtime, backend: str = "inductor") -> Ne
     return network
 
 
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
+    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
+    if name == "fp16" and device.type != "cuda":
+        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
+    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
+        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
+
+
 @contextlib.contextmanager
 def as_built(network: nn.Module) -> Iterator[None]:
     """The network without its prepared parts: for frames of other sizes, which would be compiled anew."""

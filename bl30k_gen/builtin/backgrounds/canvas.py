@@ -70,10 +70,3 @@ def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """A tiling texture at coordinates in repeats, the nearest texel."""
     size = len(texture)
     return texture[(v * size).astype(int) % size, (u * size).astype(int) % size]
-
-
-def shrunk(texture: np.ndarray, times: int) -> np.ndarray:
-    """A texture of which more repeats fit into the same square, averaged."""
-    size = len(texture) // times
-    small = texture[: size * times, : size * times].reshape(size, times, size, times, 3).mean(axis=(1, 3))
-    return np.tile(small, (times, times, 1))

@@ -6,6 +6,7 @@ from bl30k_gen.builtin.backgrounds import props
 from bl30k_gen.builtin.backgrounds.canvas import SKIES, sky
 from bl30k_gen.builtin.backgrounds.props import WARM, texture, tone
 from bl30k_gen.builtin.backgrounds.stage import Paint, Stage
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, hsv
 
 DAYS = (0, 0, 3, 3, 4)  # of SKIES
@@ -74,6 +75,7 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
     return half
 
 
+@background
 def street(random: Random) -> np.ndarray:
     """A street by day: houses, shops, awnings, parked cars, trees and walkers."""
     stage = Stage(random, (random.uniform(-2.5, 2.5), 0, 1.7), random.uniform(-0.2, 0.2), 0.06)
@@ -82,6 +84,7 @@ def street(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(3.5, 7))
 
 
+@background
 def night(random: Random) -> np.ndarray:
     """A wet street at night: lit windows and shops, headlamps, signs, all of it mirrored in the road."""
     stage = Stage(random, (random.uniform(-1.5, 1.5), 0, 1.5), random.uniform(-0.2, 0.2), 0.06)
@@ -99,6 +102,7 @@ def night(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(7, 14), 0.5, 0.8)
 
 
+@background
 def market(random: Random) -> np.ndarray:
     """Stalls under awnings with crates of fruit, strings of lamps, a crowd."""
     stage = Stage(random, (random.uniform(-0.6, 0.6), 0, 1.6), random.uniform(-0.15, 0.15), 0.03)
@@ -145,6 +149,7 @@ def market(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(6, 12), 0.1 if evening else 0.0)
 
 
+@background
 def park(random: Random) -> np.ndarray:
     """A path through lawns under trees, benches, lamp posts, bushes, a pond, walkers."""
     stage = Stage(random, (0, 0, 1.6), random.uniform(-0.2, 0.2), 0.06)

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
 from bl30k_gen.library.formats.mesh import RawMesh
 
 
+@shape
 def piano(random: Random) -> RawMesh:
     """A grand piano, its lid raised, and a stool."""
     work, long, wide = f.Sculpture(), random.uniform(1.0, 1.5), 0.75
@@ -45,6 +47,7 @@ def piano(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def trumpet(random: Random) -> RawMesh:
     work, metal = f.Sculpture(), (m.gold(), m.gold(), m.steel(), m.rgb("b87444", 0.3, 0.6))[random.integers(4)]
     long, bell = random.uniform(0.85, 1.1), random.uniform(0.22, 0.34)
@@ -74,6 +77,7 @@ def trumpet(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def harp(random: Random) -> RawMesh:
     work, wood = f.Sculpture(), m.textured(random, "planks", "parquet", "marble", roughness=0.3)
     high, wide = random.uniform(1.5, 1.9), random.uniform(0.75, 0.95)
@@ -102,6 +106,7 @@ def harp(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bell(random: Random) -> RawMesh:
     """A bell that swings in a yoke between two posts."""
     work, lip, high = f.Sculpture(), random.uniform(0.42, 0.55), random.uniform(0.65, 0.9)
@@ -128,6 +133,7 @@ def bell(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def xylophone(random: Random) -> RawMesh:
     work, bars, long = f.Sculpture(), int(random.integers(8, 14)), random.uniform(1.3, 1.7)
     wood = m.textured(random, "planks", "parquet")

@@ -145,8 +145,9 @@ def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkey
         train(short, tmp_path)
     monkeypatch.undo()
     again = train(short, tmp_path)
-    ours, theirs = ([{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in f.records()]
-                    for f in (again, whole))  # fmt: skip
+    ours, theirs = (
+        [{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in f.records()] for f in (again, whole)
+    )
     assert ours == theirs
     assert all(torch.equal(value, state(whole)[key]) for key, value in state(again).items())
 
