@@ -198,7 +198,7 @@ class Render(Section):
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
-    denoiser: Literal["none", "openimagedenoise"]
+    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix heeds neither of the next two keys
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]

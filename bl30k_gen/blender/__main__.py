@@ -4,7 +4,7 @@ Reads the path of one SceneSpec file a line on standard input and renders that v
 ``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
 one JSON object a line on standard output (everything else that Blender prints goes to standard error):
 
-    {"event": "ready", "device": ..., "device_name": ..., "threads": ..., "bpy": ..., "blenderproc": ...}
+    {"event": "ready", "device": ..., "device_name": ..., "denoising": ..., "threads": ..., "bpy": ..., ...}
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk

@@ -17,6 +17,7 @@ from bl30k_gen.scene.spec import SceneSpec
 
 bproc = runtime.load_blenderproc()
 
+DENOISERS = {"openimagedenoise": "OPENIMAGEDENOISE", "optix": "OPTIX"}
 PREFILTERS = {"none": "NONE", "fast": "FAST", "accurate": "ACCURATE"}
 QUALITIES = {"fast": "FAST", "balanced": "BALANCED", "high": "HIGH"}
 PATTERNS = {"sobol": "TABULATED_SOBOL", "blue_noise": "BLUE_NOISE"}
@@ -81,7 +82,11 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> No
     denoise = settings.denoiser != "none"
     cycles.use_denoising = scene.view_layers[0].cycles.use_denoising = denoise  # BlenderProc turns both off
     if denoise:
-        cycles.denoiser = "OPENIMAGEDENOISE"
+        preferences = runtime.cycles_preferences()
+        if settings.denoiser == "optix":
+            runtime.require_optix_denoiser(preferences)
+        cycles.denoiser = DENOISERS[settings.denoiser]
+        cycles.denoising_use_gpu = runtime.denoises_on_gpu(preferences)
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter = PREFILTERS[settings.denoise_prefilter]
         cycles.denoising_quality = QUALITIES[settings.denoise_quality]
