@@ -25,12 +25,14 @@ Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(settings.Section):
-    """A key whose default is None is not stored while it is None, so that what does not use it stays as it was."""
+    """A key that has a default is not stored while it has it, so that what does not use it stays as it was."""
 
     @model_serializer(mode="wrap")
     def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
+        return {
+            k: v for k, v in handler(self).items() if fields[k].is_required() or getattr(self, k) != fields[k].default
+        }
 
 
 class Range(BaseModel):
@@ -204,6 +206,13 @@ class Render(Section):
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
+    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
+
+    @model_validator(mode="after")
+    def _cycles_composites(self) -> "Render":
+        if self.engine != "cycles" and self.backdrop == "composited":
+            raise ValueError(f"engine {self.engine} needs backdrop: traced")
+        return self
 
 
 class Image(Section):

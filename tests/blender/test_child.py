@@ -47,8 +47,7 @@ from bl30k_gen.blender import build, passes
 from bl30k_gen.scene.spec import read_spec
 scratch = Path(sys.argv[2])
 spec = read_spec(sys.argv[1])
-build.build(spec)
-passes.set_up(spec, 1)
+passes.set_up(spec, build.build(spec), 1)
 ours = np.stack([passes.render_mask(frame, scratch) for frame in range(spec.video.frames)])
 bpy.context.scene.render.use_file_extension = True
 for entity in bproc.object.get_all_mesh_objects():
