@@ -70,46 +70,46 @@ test: $(VENV)/.test
 
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render
-	$(BIN)/python -m benchmarks.faults --events 210 --results docs/results/faults.md
+	$(BIN)/python -m benchmarks.faults.builds --events 210 --results docs/results/faults.md
 
 campaign-simulate: $(VENV)/.test
-	$(BIN)/python -m benchmarks.simulate --results docs/results/simulation.md
+	$(BIN)/python -m benchmarks.faults.simulate --results docs/results/simulation.md
 
 campaign-corruption: $(VENV)/.render
-	$(BIN)/python -m benchmarks.corruption --results docs/results/corruption.md
+	$(BIN)/python -m benchmarks.faults.corruption --results docs/results/corruption.md
 
 campaign-verify: $(VENV)/.render
-	$(BIN)/python -m benchmarks.verify --gb 2 --results docs/results/verify.md
+	$(BIN)/python -m benchmarks.speed.verify --gb 2 --results docs/results/verify.md
 
 campaign-masks: $(VENV)/.render
-	$(BIN)/python -m benchmarks.mask_check --videos 50 --results docs/results/mask_check.md
+	$(BIN)/python -m benchmarks.faults.mask_check --videos 50 --results docs/results/mask_check.md
 
 campaign-fuzz: $(VENV)/.render
-	$(BIN)/python -m benchmarks.fuzz_assets --count 4000 --results docs/results/fuzz_assets.md
+	$(BIN)/python -m benchmarks.faults.fuzz_assets --count 4000 --results docs/results/fuzz_assets.md
 
 campaign-parallel: $(VENV)/.render
-	$(BIN)/python -m benchmarks.parallel --videos 8 --rounds 3 --results docs/results/parallel.md
+	$(BIN)/python -m benchmarks.speed.parallel --videos 8 --rounds 3 --results docs/results/parallel.md
 
 campaign-estimate: $(VENV)/.render
-	$(BIN)/python -m benchmarks.estimate --count 12 --results docs/results/estimate.md
+	$(BIN)/python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
 campaign-thousand: $(VENV)/.render
-	$(BIN)/python -m benchmarks.thousand --results docs/results/thousand.md
+	$(BIN)/python -m benchmarks.faults.thousand --results docs/results/thousand.md
 
 campaign-long-video: $(VENV)/.test
-	$(BIN)/python -m benchmarks.long_video --results docs/results/long_video.md
+	$(BIN)/python -m benchmarks.speed.long_video --results docs/results/long_video.md
 
 LEARNING_RENDERS := out/learning_renders
 
 campaign-learning-renders: $(VENV)/.test
-	$(BIN)/python generate.py render --config benchmarks/learning.yaml --out $(LEARNING_RENDERS) --count 80 \
+	$(BIN)/python generate.py render --config benchmarks/learning/renders.yaml --out $(LEARNING_RENDERS) --count 80 \
 	 --workers $(WORKERS) --threads-per-worker 1
 
 campaign-learning: campaign-learning-renders
-	$(BIN)/python -m benchmarks.learning $(LEARNING_RENDERS) --out out/learning --results docs/results
+	$(BIN)/python -m benchmarks.learning.tracking $(LEARNING_RENDERS) --out out/learning --results docs/results
 
 campaign-experiment: campaign-learning-renders
-	$(BIN)/python -m benchmarks.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
+	$(BIN)/python -m benchmarks.learning.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
 
 campaign-tables: campaign-learning-renders
-	$(BIN)/python -m benchmarks.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
+	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md

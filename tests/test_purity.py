@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library")]
+ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library", "builtin")]
 MODULES = sorted(module for room in ROOMS for module in room.rglob("*.py"))
 # Waits between requests and measures how long they take; decides nothing about any video.
-NEEDS_THE_CLOCK = {"library/download.py": {"time"}}
+NEEDS_THE_CLOCK = {"fetch/download.py": {"time"}}
 BANNED_IMPORTS = {"random", "time", "uuid", "secrets", "datetime", "bpy", "blenderproc", "torch", "pickle"}
 ALLOWED_OF_NUMPY_RANDOM = {"Generator"}  # as a type; streams come from bl30k_gen.seeding
 

@@ -72,7 +72,7 @@ class Child:
         asked = json.loads(path.read_text(encoding="utf-8"))
         try:
             from bl30k_gen.blender.reduce import reduce
-            from bl30k_gen.library.glb import as_glb
+            from bl30k_gen.library.formats.glb import as_glb
 
             model = load_asset(asked["model"], "model", Limits.model_validate(asked["limits"]))
             write_atomically(asked["out"], as_glb(reduce(model, asked["faces"])))

@@ -12,8 +12,8 @@ import numpy as np
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
 from bl30k_gen.errors import UserError
+from bl30k_gen.library.formats.uv import box_projection
 from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
-from bl30k_gen.library.uv import box_projection
 from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve

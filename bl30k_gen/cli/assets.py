@@ -52,10 +52,10 @@ def fetch_command(
     """Gather pictures under open licences. Repeated, it goes on where it stopped."""
     from tqdm import tqdm
 
-    from bl30k_gen.library.download import Client, Politeness
-    from bl30k_gen.library.gather import Wishes, gather, read_keywords
-    from bl30k_gen.library.licence import parse_requirement
-    from bl30k_gen.library.providers import provider
+    from bl30k_gen.library.catalogue.licence import parse_requirement
+    from bl30k_gen.library.fetch.download import Client, Politeness
+    from bl30k_gen.library.fetch.gather import Wishes, gather, read_keywords
+    from bl30k_gen.library.fetch.providers import provider
 
     if kind not in ("textures", "backgrounds"):
         raise UserError(f"--kind {kind}", "give textures or backgrounds")
@@ -99,11 +99,11 @@ def add_command(
     as_json: Json = False,
 ) -> None:
     """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
-    from bl30k_gen.cluster.adding import Studio, Wishes, add, kind_of
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
-    from bl30k_gen.library.inspector import Bounds, Inspector
-    from bl30k_gen.library.licence import Credit, spdx
+    from bl30k_gen.library.catalogue.licence import Credit, spdx
+    from bl30k_gen.library.checking.inspector import Bounds, Inspector
+    from bl30k_gen.render.tools.add_asset import Studio, Wishes, add, kind_of
 
     settings = load_config(config, overrides or [])
     credit = Credit(spdx(licence), author, source)
@@ -135,7 +135,7 @@ def index_command(
     as_json: Json = False,
 ) -> None:
     """Measure what folders hold, so that a build never scans them again. Repeated, it reads only what changed."""
-    from bl30k_gen.library import index
+    from bl30k_gen.library.catalogue import index
 
     answer = {}
     for folder in folders:
@@ -164,7 +164,7 @@ def check_command(
 ) -> None:
     """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
     from bl30k_gen.config import load_config
-    from bl30k_gen.library.inspector import Bounds, check
+    from bl30k_gen.library.checking.inspector import Bounds, check
 
     assets = load_config(config, overrides or []).assets
     named = [str(folder) for folder in folders or []] or [*assets.models, *assets.textures, *assets.backgrounds]
@@ -196,8 +196,8 @@ def list_command(
 ) -> None:
     """Show what a build would draw from, category by category; with --category, asset by asset."""
     from bl30k_gen.config import load_config
-    from bl30k_gen.library import report
-    from bl30k_gen.library.catalogue import category_names
+    from bl30k_gen.library.catalogue.catalogue import category_names
+    from bl30k_gen.library.checking import report
 
     settings = load_config(config, overrides or [])
     assets = _assets(settings, folders or [])
@@ -225,8 +225,8 @@ def credits_command(
 
     from bl30k_gen.config import load_config
     from bl30k_gen.dataset.reader import open_dataset
-    from bl30k_gen.library import credits
-    from bl30k_gen.library.licence import parse_requirement
+    from bl30k_gen.library.catalogue import credits
+    from bl30k_gen.library.catalogue.licence import parse_requirement
 
     wanted = parse_requirement([require]) if require is not None else None
     store = open_dataset(dataset)
@@ -254,7 +254,7 @@ def credits_command(
 
 def _assets(config: "Config", folders: list[Path]) -> list[Any]:
     """What some folders hold, or everything that a configuration draws from."""
-    from bl30k_gen.library.catalogue import folder_assets, open_catalogue
+    from bl30k_gen.library.catalogue.catalogue import folder_assets, open_catalogue
 
     if not folders:
         catalogue = open_catalogue(config.assets)

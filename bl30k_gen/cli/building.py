@@ -39,7 +39,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check this machine: Python, Blender, devices, disk, and the time of a test frame."""
-    from bl30k_gen.cluster import doctor
+    from bl30k_gen.render.tools import doctor
 
     checks = doctor.examine(device or "auto", threads, out)
     answer(as_json, [vars(c) for c in checks], doctor.table(checks))
@@ -57,9 +57,10 @@ def plan(
     draft: Draft = False,
 ) -> None:
     """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
-    from bl30k_gen.cluster import dataset, worklist
+    from bl30k_gen.cluster import worklist
     from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.layout import Layout
+    from bl30k_gen.render import dataset
 
     settings = resolved(config, out, overrides, draft)
     wanted = worklist.indices_from(count, index, indices)
@@ -90,9 +91,11 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
-    from bl30k_gen.cluster import dataset, progress, slurm, worklist
-    from bl30k_gen.cluster.worker import Execution, Supervisor
+    from bl30k_gen.cluster import worklist
     from bl30k_gen.dataset.layout import Layout, write_image_sets
+    from bl30k_gen.render import dataset, progress
+    from bl30k_gen.render.child import allotted_threads
+    from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
     settings = resolved(config, plan or out, overrides, draft, store)
@@ -110,7 +113,7 @@ def render(
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
     bar = progress.Progress(len(names), settings.video.frames)
-    threads = threads or slurm.allotted_threads(workers)
+    threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
     supervisor = Supervisor(settings, layout, describe, execution, bar)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +138,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Render a published video again from its own metadata, and report how many pixels differ."""
-    from bl30k_gen.cluster.replay import replay
+    from bl30k_gen.render.tools.replay import replay
 
     result = replay(dataset, video, device, threads)
     answer(as_json, vars(result), result.sentence())
@@ -143,7 +146,7 @@ def replay(
 
 
 def _catalogue(settings: "Config") -> Any:
-    from bl30k_gen.library.catalogue import open_catalogue
+    from bl30k_gen.library.catalogue.catalogue import open_catalogue
 
     return open_catalogue(settings.assets)
 

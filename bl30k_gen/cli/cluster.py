@@ -47,10 +47,11 @@ def submit(
     overrides: Overrides = None,
 ) -> None:
     """Render on a Slurm cluster: write job arrays and submit them."""
-    from bl30k_gen.cluster import dataset, worklist
+    from bl30k_gen.cluster import worklist
     from bl30k_gen.cluster.slurm import Submissions, load_settings
     from bl30k_gen.dataset.layout import Layout
-    from bl30k_gen.library.catalogue import open_catalogue
+    from bl30k_gen.library.catalogue.catalogue import open_catalogue
+    from bl30k_gen.render import dataset
 
     wanted = worklist.indices_from(count, None, indices)
     settings = load_settings(slurm, _changes(slurm_overrides, videos_per_task))
@@ -80,11 +81,11 @@ def estimate(
     """Time real frames here, and say what a build will take: hours, nodes and disk, with their uncertainty."""
     from tqdm import tqdm
 
-    from bl30k_gen.cluster.estimate import estimate
-    from bl30k_gen.cluster.progress import update_seconds
-    from bl30k_gen.cluster.slurm import allotted_threads
-    from bl30k_gen.cluster.worker import Execution
     from bl30k_gen.config import load_config
+    from bl30k_gen.render.child import allotted_threads
+    from bl30k_gen.render.progress import update_seconds
+    from bl30k_gen.render.supervisor import Execution
+    from bl30k_gen.render.tools.estimate import estimate
 
     settings = load_config(config, overrides or [])
     threads = threads or allotted_threads(workers)
@@ -119,7 +120,7 @@ def resubmit(
 ) -> None:
     """Submit exactly what is missing, failed videos included, with the settings of the last time or others."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
-    from bl30k_gen.cluster.status import open_existing
+    from bl30k_gen.render.dataset import open_existing
     from bl30k_gen.scene.sampler import video_name
 
     layout, config = open_existing(dataset)
@@ -142,7 +143,7 @@ def resubmit(
 def prune(dataset: Dataset, scratch: Scratch = None, as_json: Json = False) -> None:
     """Clear up after workers that are gone: leases, logs of finished videos, leftovers, this machine's scratch."""
     from bl30k_gen.cluster.prune import prune
-    from bl30k_gen.cluster.status import open_existing
+    from bl30k_gen.render.dataset import open_existing
 
     pruned = prune(*open_existing(dataset), scratch)
     leases = f"{len(pruned.leases)} stale leases freed {' '.join(pruned.leases)}".rstrip()

@@ -59,7 +59,7 @@ def verify(
     if not as_json:
         print(report.table(), flush=True)
     if repair and not ok:
-        from bl30k_gen.cluster import repair as repairing
+        from bl30k_gen.render.tools import repair as repairing
 
         done = repairing.repair(dataset, report)
         answer, ok = answer | {"repair": done.to_json()}, done.ok
@@ -116,13 +116,13 @@ def report(
     from bl30k_gen.dataset import report
     from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.reader import open_dataset
-    from bl30k_gen.library import credits
+    from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config and config.assets, credits.recorded(store))
-    numbers["assets"] = report.asset_numbers(used)
+    numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)
     numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))

@@ -30,8 +30,8 @@ def resolved(
     config: Path | None, folder: Path, overrides: list[str] | None, draft: bool = False, store: str | None = None
 ) -> "Config":
     """The configuration that a command is to use: its ``--config``, or the one that lies in ``folder``."""
-    from bl30k_gen.cluster.dataset import config_of
     from bl30k_gen.config import draft_of
+    from bl30k_gen.render.dataset import config_of
 
     stored = [] if store is None else [f"runtime.store={store}"]
     settings = config_of(config, folder, [*(overrides or []), *stored])

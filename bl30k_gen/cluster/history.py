@@ -6,9 +6,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from bl30k_gen.cluster.journal import run_entries
-from bl30k_gen.cluster.worker import set_aside
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.render.failures import failed_videos
+from bl30k_gen.render.output.journal import run_entries
 
 
 def render_time(root: Path) -> dict[str, Any] | None:
@@ -51,7 +51,7 @@ def render_time(root: Path) -> dict[str, Any] | None:
 def failures(root: Path, published: Collection[str]) -> dict[str, list[str]]:
     """``{reason: [videos]}`` of the videos that were set aside and are not there."""
     found: dict[str, list[str]] = {}
-    for name, reason in set_aside(Layout(root)).items():
+    for name, reason in failed_videos(Layout(root)).items():
         if name not in published:
             found.setdefault(reason, []).append(name)
     return found

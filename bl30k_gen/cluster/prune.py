@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bl30k_gen.cluster import process
-from bl30k_gen.cluster.child import remove_dead_scratch, scratch_root
-from bl30k_gen.cluster.lease import FREE, Leases, holders
-from bl30k_gen.cluster.shard_care import bury, remove_if_void
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, finish_publishing
+from bl30k_gen.render import process
+from bl30k_gen.render.child import remove_dead_scratch, scratch_root
+from bl30k_gen.render.output.lease import FREE, Leases, holders
+from bl30k_gen.render.output.shard_recovery import bury, remove_if_void
 
 UNFINISHED = (".new", ".discarded")  # hidden folders in .staging that a killed worker may leave
 WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # whose files have a hidden name at first

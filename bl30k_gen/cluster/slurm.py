@@ -213,12 +213,6 @@ def max_array_size() -> int:
     return int(found[1]) if found else USUAL_ARRAY
 
 
-def allotted_threads(workers: int) -> int:
-    """Render threads of each worker from Slurm's allotment; 0, which is all, outside of Slurm."""
-    cpus = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return max(1, int(cpus) // workers) if cpus.isdecimal() else 0
-
-
 def _array_tasks(path: Path) -> int:
     return int(re.search(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)[1]) + 1
 

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bl30k_gen.cluster import process
-from bl30k_gen.cluster.journal import run_entries
-from bl30k_gen.cluster.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.cluster.slurm import Submissions
-from bl30k_gen.cluster.worker import set_aside
-from bl30k_gen.config import Config, load_config
+from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.errors import UserError
+from bl30k_gen.render import process
+from bl30k_gen.render.dataset import open_existing
+from bl30k_gen.render.failures import failed_videos
+from bl30k_gen.render.output.journal import run_entries
+from bl30k_gen.render.output.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.scene.sampler import video_name
 
 RECENT = 3600.0  # seconds over which the speed is taken
@@ -62,15 +62,7 @@ def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]
     indices = list(range(count)) if count is not None else Submissions(layout.root).wanted()
     if indices:
         return [video_name(index, config.dataset.videos_per_segment) for index in indices]
-    return sorted({*layout.published(), *holders(layout), *set_aside(layout)})
-
-
-def open_existing(root: Path) -> tuple[Layout, Config]:
-    """Raises UserError where no dataset was begun."""
-    layout = Layout(root)
-    if not layout.config.exists():
-        raise UserError(f"{root} holds no config.yaml", "no dataset was begun there; give its folder")
-    return layout, load_config(layout.config)
+    return sorted({*layout.published(), *holders(layout), *failed_videos(layout)})
 
 
 def status(root: Path, count: int | None = None) -> Status:
@@ -78,7 +70,7 @@ def status(root: Path, count: int | None = None) -> Status:
     layout, config = open_existing(root)
     wanted = wanted_names(layout, config, count)
     done = set(layout.published()).intersection(wanted)
-    failed = {name: reason for name, reason in set_aside(layout).items() if name not in done}
+    failed = {name: reason for name, reason in failed_videos(layout).items() if name not in done}
     held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
     running = [name for name, lease in held.items() if _lives(lease, config.runtime.lease_timeout)]
     interrupted = sorted(held.keys() - set(running))

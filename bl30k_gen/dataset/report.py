@@ -6,10 +6,9 @@ outside are escaped by the template. Equal datasets give equal bytes.
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,9 +19,6 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.statistics import Statistics
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-
-if TYPE_CHECKING:
-    from bl30k_gen.library.credits import Used
 
 PAGE = "report.html"
 _TEMPLATE = "report_page.html"
@@ -59,25 +55,6 @@ def collect(
     return there | counted.to_json()
 
 
-def asset_numbers(used: "Iterable[Used]") -> dict[str, Any]:
-    """By kind: how many, how often, under which licences, and the most used."""
-    kinds: dict[str, list[Used]] = {}
-    for asset in used:
-        kinds.setdefault(asset.kind, []).append(asset)
-    return {
-        kind: {
-            "assets": len(members),
-            "uses": sum(asset.videos for asset in members),
-            "licences": dict(Counter(sorted(asset.licence for asset in members)).most_common()),
-            "most_used": [
-                {"id": a.id, "author": a.author, "licence": a.licence, "videos": a.videos}
-                for a in sorted(members, key=lambda a: (-a.videos, a.id))[:_MOST_USED]
-            ],
-        }
-        for kind, members in kinds.items()
-    }
-
-
 def choose(store: VideoStore, number: int) -> list[str]:
     """Some videos, drawn at random and the same ones every time, in their order."""
     drawn = rng(0, "report").permutation(len(store.videos))[:number]
@@ -111,8 +88,8 @@ def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> s
     """The page as HTML.
 
     Args:
-        numbers: as ``collect`` gives them, with ``assets`` (see ``asset_numbers``), ``failures`` (``failure_list``)
-            and ``render`` (``cluster/history.py``).
+        numbers: as ``collect`` gives them, with ``assets`` (see
+            ``library.catalogue.credits``), ``failures`` (``failure_list``) and ``render`` (``cluster/history.py``).
         pictures: see ``samples``.
     """
     import jinja2

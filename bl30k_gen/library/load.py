@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from bl30k_gen import builtin
 from bl30k_gen.config import Limits
-from bl30k_gen.library import procedural
 from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
-from bl30k_gen.library.gltf import read_gltf
-from bl30k_gen.library.mesh import finish
-from bl30k_gen.library.obj import read_obj
-from bl30k_gen.library.picture import decode, fit, fitting
-from bl30k_gen.library.ply_stl import read_ply_or_stl
-from bl30k_gen.library.source import Source
+from bl30k_gen.library.formats.gltf import read_gltf
+from bl30k_gen.library.formats.mesh import finish
+from bl30k_gen.library.formats.obj import read_obj
+from bl30k_gen.library.formats.picture import decode, fit, fitting
+from bl30k_gen.library.formats.ply_stl import read_ply_or_stl
+from bl30k_gen.library.formats.source import Source
 
 __all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_asset"]
 
@@ -55,9 +55,9 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
 
 def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
     try:
-        make, sha256 = procedural.find(path, kind)
+        make, sha256 = builtin.find(path, kind)
     except KeyError:
         raise AssetRefused(f"{path}: is no built-in {kind}") from None
     if kind == "model":
         return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
-    return Picture(fitting(procedural.SIZES[kind], limits), sha256, lambda: fit(make(), limits))
+    return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))

@@ -22,8 +22,8 @@ from bl30k_gen.scene.trajectory import camera_poses, clearance, curve, intrinsic
 from bl30k_gen.seeding import rng
 
 if TYPE_CHECKING:
-    from bl30k_gen.library.catalogue import Catalogue
-    from bl30k_gen.library.listed import Asset
+    from bl30k_gen.library.catalogue.catalogue import Catalogue
+    from bl30k_gen.library.catalogue.listed import Asset
 
 Split = Literal["train", "val"]
 Load = Callable[["Asset"], Model | Picture]  # raises AssetRefused

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bl30k_gen.cluster.child import BlenderChild
-from bl30k_gen.cluster.dataset import sampler
-from bl30k_gen.cluster.worker import stage
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
-from bl30k_gen.library.catalogue import open_catalogue
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.child import BlenderChild
+from bl30k_gen.render.dataset import sampler
+from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import SceneSpec
 
 ROOT = Path(__file__).resolve().parents[2]

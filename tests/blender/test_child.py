@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bl30k_gen.cluster.child import BlenderChild
 from bl30k_gen.errors import UserError
+from bl30k_gen.render.child import BlenderChild
 
 ROOT = Path(__file__).resolve().parents[2]
 CHEAP = ("render.samples=1", "render.denoiser=none")
@@ -90,8 +90,8 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
 
 @pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])
 def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras):
-    from bl30k_gen.cluster.worker import stage
     from bl30k_gen.dataset.layout import Layout
+    from bl30k_gen.render.staging import stage
 
     child = BlenderChild("cpu", 1, timeout=120.0)
     try:

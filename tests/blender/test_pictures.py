@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from bl30k_gen.cluster.worker import cached_asset
+from bl30k_gen.library.cache import cached_asset
 from bl30k_gen.library.load import load_asset
 from bl30k_gen.scene import raster
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from bl30k_gen.cluster.worker import cached_asset, stage
 from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.render.staging import stage
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import Bend
 

@@ -1,10 +1,10 @@
-"""A slice of the simulated build (``benchmarks/simulate.py``); the whole of it is ``make campaign-simulate``."""
+"""A slice of the simulated build (``benchmarks/faults/simulate.py``); all of it is ``make campaign-simulate``."""
 
 import pytest
 
-from benchmarks.simulate import EVENTS, Plan, simulate
-from benchmarks.virtual_cluster import Faults
+from benchmarks.faults.simulate import EVENTS, Plan, simulate
 from bl30k_gen.cluster import worklist
+from tests.support.virtual_cluster import Faults
 
 OFTEN = Faults(preempted=0.2, node_dies=0.1, killed=0.1, node_hangs=0.1, crash=0.1, slow_nodes=0.2)
 FEW = Plan(videos=80, nodes=5, videos_per_task=5, time="00:25:00", seed=4, faults=OFTEN)

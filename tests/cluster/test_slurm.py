@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import thousand
+from benchmarks.faults import thousand
 from bl30k_gen.cluster import slurm
 from bl30k_gen.cluster.slurm import Submissions, divide, load_settings, script
 from bl30k_gen.cluster.worklist import take_shard
 from bl30k_gen.dataset.layout import Layout, unpublish
 from bl30k_gen.errors import UserError
+from bl30k_gen.render.child import allotted_threads
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,9 +76,9 @@ def test_bad_settings_are_named(override, message):
 
 def test_threads_come_from_the_allotment(monkeypatch):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    assert slurm.allotted_threads(1) == 0
+    assert allotted_threads(1) == 0
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "9")
-    assert [slurm.allotted_threads(workers) for workers in (1, 2, 20)] == [9, 4, 1]
+    assert [allotted_threads(workers) for workers in (1, 2, 20)] == [9, 4, 1]
 
 
 def test_a_dry_run_needs_no_slurm_and_writes_nothing(generate, tiny, tmp_path, monkeypatch):

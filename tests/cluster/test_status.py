@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from bl30k_gen.cluster import child, process
-from bl30k_gen.cluster.lease import FREE, HEARTBEAT, Leases
 from bl30k_gen.cluster.prune import prune
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
+from bl30k_gen.render import child, process
+from bl30k_gen.render.output.lease import FREE, HEARTBEAT, Leases
 from bl30k_gen.scene.sampler import video_name
 
 ELSEWHERE = "othernode.17.4711.0000abcd.{}"

@@ -1,4 +1,4 @@
-"""Synthetic datasets (``tests/synthetic.py``)."""
+"""Synthetic datasets (``tests/support/synthetic.py``)."""
 
 import functools
 import os
@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from bl30k_gen.dataset import layout
-from tests.synthetic import make_dataset, make_sharded, stage, synthetic_config
+from tests.support.synthetic import make_dataset, make_sharded, stage, synthetic_config
 
 
 @pytest.fixture(scope="session")

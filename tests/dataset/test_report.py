@@ -11,7 +11,7 @@ from bl30k_gen.cli import app
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from tests.browser import browser
+from tests.support.browser import browser
 
 HOSTILE = """'"><script>alert("x")</script>"""
 READ_NUMBERS = "Object.fromEntries([...document.querySelectorAll('data')].map(d => [d.dataset.key, d.value]))"

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.corruption import (
+from benchmarks.faults.corruption import (
     IN_FOLDERS,
     IN_SHARDS,
     ROOT,

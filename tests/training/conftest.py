@@ -11,7 +11,11 @@ import torch
 
 from bl30k_gen.dataset import files, masks
 from models import checkpoint
-from training.config import load_stage
+from tests.support.cells import cells, compare, encoded_once, stm
+from tests.support.golden import golden, one_thread, small
+from training.schema.stage import load_stage
+
+__all__ = ["cells", "compare", "encoded_once", "golden", "one_thread", "small", "stm"]
 
 torch.set_num_threads(1)
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import experiment, learning, small, train_step
+from benchmarks.learning import experiment, small
+from benchmarks.learning import tracking as learning
+from benchmarks.speed import train_step
 from bl30k_gen.dataset.reader import open_dataset
-from training.network import build_step
+from training.tasks.network import build_step
 
 CPU = torch.device("cpu")
 

@@ -33,7 +33,7 @@ def evaluate(
     options: PropagationOptions,
 ) -> None:
     """What a checkpoint is worth on annotated videos, beside copying the first mask and the oracle."""
-    from training.inference.evaluate import evaluate_interactive, evaluate_semi_supervised
+    from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
     how = options.given()
     if interactive:
@@ -79,8 +79,8 @@ def ablate(
     options: PropagationOptions,
 ) -> None:
     """Make a paper's table or figure of your checkpoints. The same command goes on; rows done are kept."""
-    from training.evaluation.bench import Bench
-    from training.evaluation.tables import ablate
+    from training.experiments.bench import Bench
+    from training.experiments.tables import ablate
 
     given = {}
     for pair in checkpoints or []:

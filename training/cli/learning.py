@@ -13,7 +13,7 @@ from bl30k_gen.errors import STOPPED, UserError
 from training.cli.options import Device, Json, TrainingOptions, with_groups
 
 if TYPE_CHECKING:
-    from training.distributed import Processes
+    from training.engine.distributed import Processes
 
 RUNS = Path("out/runs")
 
@@ -23,10 +23,10 @@ app = typer.Typer()
 @app.command("list")
 def list_stages(as_json: Json = False) -> None:
     """List the stages, the recipes, and the tables."""
-    from training.config import load_stage
-    from training.evaluation.table_recipe import load_table
-    from training.recipes import load_recipe
-    from training.shelf import RECIPES, STAGES, TABLES
+    from training.schema.lookup import RECIPES, STAGES, TABLES
+    from training.schema.recipe import load_recipe
+    from training.schema.stage import load_stage
+    from training.schema.table import load_table
 
     stages = {name: load_stage(name) for name in STAGES.names()}
     recipes = {name: load_recipe(name) for name in RECIPES.names()}
@@ -57,16 +57,16 @@ def run(
     options: TrainingOptions,
 ) -> None:
     """Train one stage. The same command goes on where it was stopped; torchrun spreads it over GPUs."""
-    from training.config import load_stage
+    from training.schema.stage import load_stage
 
     settings = load_stage(stage, options.changes, options.data or [], options.preset)
     folder = options.out or RUNS / Path(stage).with_suffix("").as_posix().replace("/", "-")
     if options.dry_run:
-        from training.dry_run import dry_run
+        from training.engine.dry_run import dry_run
 
         dry_run(settings, folder, options.device, options.start)
         return
-    from training.trainer import Trainer
+    from training.engine.trainer import Trainer
 
     with _training(options.device) as group:
         if group.leads:
@@ -82,8 +82,8 @@ def pipeline(
     options: TrainingOptions,
 ) -> None:
     """Train the stages of a recipe, make fusion data, judge. The same command goes on where it was stopped."""
-    from training.pipeline import plan, run_pipeline
-    from training.recipes import load_recipe
+    from training.pipeline.plan import plan, run_pipeline
+    from training.schema.recipe import load_recipe
 
     folder = options.out or RUNS / Path(recipe).stem
     chosen = load_recipe(recipe, options.changes, options.preset)
@@ -119,7 +119,7 @@ def make_fusion_data(
 ) -> None:
     """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
     from bl30k_gen.dataset.reader import open_dataset
-    from training.fusion_data import make_fusion_data
+    from training.pipeline.fusion_data import make_fusion_data
 
     first, _, total = shard.partition("/")
     if not (first.isdigit() and total.isdigit() and int(first) < int(total)):
@@ -133,8 +133,8 @@ def make_fusion_data(
 @contextlib.contextmanager
 def _training(device: str) -> Iterator["Processes"]:
     """The processes that train; a signal ends the command with its own exit code."""
-    from training.distributed import processes
-    from training.trainer import Stopped
+    from training.engine.distributed import processes
+    from training.engine.trainer import Stopped
 
     with processes(device) as group:
         try:

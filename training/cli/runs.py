@@ -18,7 +18,7 @@ def compare_runs(
     as_json: Json = False,
 ) -> None:
     """Runs side by side: a table, their curves in one plot, and where their configurations differ."""
-    from training.compare import compare, read_runs
+    from training.runs.compare import compare, read_runs
 
     text = compare(runs, out)
     if as_json:
@@ -42,6 +42,6 @@ def export_run(
     half: Annotated[bool, typer.Option("--half", help="Weights in 16 bits.")] = False,
 ) -> None:
     """One small file with a run's network, and its card beside it."""
-    from training.export import export
+    from training.engine.export import export
 
     print(export(run, out or run / "export.pt", which, form, half))

@@ -48,6 +48,6 @@ def interact(
     options: PropagationOptions,
 ) -> None:
     """Run a scripted interactive session."""
-    from training.inference.script import interact
+    from training.interactive.script import interact
 
     interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())

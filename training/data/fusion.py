@@ -24,10 +24,10 @@ from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 from training.data import pictures
+from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
-from training.data.settings import Augmentation, FusionSource
 from training.data.unusable import Unusable
-from training.fusion import FusionBatch
+from training.schema.data import Augmentation, FusionSource
 
 PROVENANCE = "fusion.json"
 TRIES, SAME_VIDEO, STRICT = 20, 5, 15
@@ -214,7 +214,7 @@ def open_fusion_set(root: Path) -> FolderTree | ShardTree:
     shards = [root] if root.is_file() and root.suffix in SUFFIXES else shards_in(root)
     tree = ShardTree(shards) if shards else FolderTree(root)
     if not tree.exists(PROVENANCE) or not _is_json(tree.read(PROVENANCE)):
-        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md")
+        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/recipes.md")
     if shards and root.is_dir() and (loose := FolderTree(root).folders("")):
         raise UserError(f"{root} holds {loose[0]} beside packed files", "give `make-fusion-data` again, to its end")
     return tree

@@ -21,7 +21,7 @@ from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
-from training.data.settings import Augmentation, FrameChange, ImageSource, LvisSource
+from training.schema.data import Augmentation, FrameChange, ImageSource, LvisSource
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
 _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")

@@ -5,9 +5,9 @@ import torch
 
 from training.data.images import Images
 from training.data.perturb import perturb
+from training.data.sample import S2MBatch
 from training.data.scribbles import Scribbler
-from training.data.settings import Augmentation, ImageSource, LvisSource, Scribbles
-from training.s2m import S2MBatch
+from training.schema.data import Augmentation, ImageSource, LvisSource, Scribbles
 
 
 class Interactions(Images):

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage.draw import polygon2mask
 
 from bl30k_gen.errors import UserError
-from training.data.settings import LvisSource
+from training.schema.data import LvisSource
 
 LARGEST = 2**28
 """Pixels of an image; a file that claims more is damaged."""

@@ -18,16 +18,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.config import Stage
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
-from training.data.sample import Batch, Sample
-from training.data.settings import Curriculum
+from training.data.sample import Batch, FusionBatch, S2MBatch, Sample
 from training.data.unusable import Unusable
 from training.data.videos import Videos
-from training.fusion import FusionBatch
-from training.s2m import S2MBatch
+from training.schema.data import Curriculum
+from training.schema.stage import Stage
 
 REPLACEMENTS = 20
 """Other items that are tried in the place of a damaged one."""

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.errors import UserError
-from training.data.settings import FrameChange, Jitter, Warp
+from training.schema.data import FrameChange, Jitter, Warp
 
 FILL = (124, 116, 104)
 """ImageNet's mean colour, for what lies outside a picture."""

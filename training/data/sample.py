@@ -116,6 +116,63 @@ class Batch(Tensors):
         return labels_of(self.masks).masked_fill(self.void, -1)
 
 
+@dataclass(frozen=True)
+class FusionBatch(Tensors):
+    """Two propagations of the same objects to one frame; the second one starts at the reference frame.
+
+    From the loader images are (B, 3, H, W) uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float,
+    images normalised and masks in [0, 1].
+
+    image, reference: (B, 3, H, W), the frame to be fused and the reference frame.
+    older, newer: (B, O, H, W) soft masks of the frame, propagated from another reference and from this one.
+    before, after: (B, O, H, W), the reference frame's masks as propagated from the other one, and the true ones.
+    true: (B, O, H, W), what is learned.
+    distance: (B, 2), of the frame to the other reference and to this one, as shares of the distance between the two.
+    present: (B, O) bool.
+    """
+
+    image: Tensor
+    reference: Tensor
+    older: Tensor
+    newer: Tensor
+    before: Tensor
+    after: Tensor
+    true: Tensor
+    distance: Tensor
+    present: Tensor
+    names: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    IMAGES = ("image", "reference")
+    MASKS = ("older", "newer", "before", "after", "true")
+    OTHERS = ("distance", "present")
+
+
+@dataclass(frozen=True)
+class S2MBatch(Tensors):
+    """Images with one object each.
+
+    From the loader images are uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float, images normalised
+    and masks in [0, 1].
+
+    image: (B, 3, H, W).
+    before: (B, 1, H, W), the mask so far, hard.
+    positive, negative: (B, 1, H, W), scribbles on the object and beside it.
+    true: (B, 1, H, W), what is learned.
+    """
+
+    image: Tensor
+    before: Tensor
+    positive: Tensor
+    negative: Tensor
+    true: Tensor
+    names: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    IMAGES = ("image",)
+    MASKS = ("before", "positive", "negative", "true")
+
+
 def labels_of(masks: Tensor) -> Tensor:
     """(..., O, H, W) soft masks -> (..., H, W) int64: 0 for background, else the first object that is there."""
     inside = masks > 0.5

@@ -13,9 +13,9 @@ from skimage.morphology import skeletonize
 
 from bl30k_gen.settings import WholeInterval
 from training.data.perturb import dilate, ellipse, erode, erode_in_places
-from training.data.settings import Scribbles
 from training.evaluation.robot import Robot
 from training.evaluation.scribbles import bezier, draw_line
+from training.schema.data import Scribbles
 
 FULL = 480
 """Side of the crop for which the numbers of ``Scribbles`` are given."""

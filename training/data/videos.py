@@ -14,8 +14,8 @@ from bl30k_gen.errors import UserError
 from training.data import pictures, sampling
 from training.data.perturb import perturb
 from training.data.sample import Sample
-from training.data.settings import Augmentation, VideoSource
 from training.data.unusable import Unusable
+from training.schema.data import Augmentation, VideoSource
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import prepare_for_inference
-from training.config import PROPAGATION as PROPAGATION
-from training.run_folder import network_file
+from training.runs.folder import network_file
+from training.schema.stage import PROPAGATION as PROPAGATION
 
 
 def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Module:

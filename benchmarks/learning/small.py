@@ -1,0 +1,133 @@
+"""What the campaigns with small networks share: their training, their scores, and their pages."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks.page import command, load, machine, publish
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.reader import open_dataset
+from models import checkpoint
+from models.backbone import widen_stem
+from training.data.mixture import Mixture, Order, loader
+from training.engine.distributed import processes
+from training.engine.trainer import Trainer
+from training.schema.stage import Stage, load_stage
+from training.tasks.network import build_network, build_step
+
+PRESET = Path(__file__).with_name("small.yaml")
+
+
+def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str) -> Stage:
+    """A stage of a small propagation network. The rate falls to a tenth for the last quarter.
+
+    Sources that are not in ``data`` are left out. From the middle of the run on only the hardest pixels count. Crops
+    of videos are about as large as what they are shown at, and not shrunk as whole frames would be.
+    """
+    sources = load_stage(name).data
+    left_out = [f"data.{source}.weight=0" for source in sources if source not in data]
+    crops = [f"data.{source}.crop_scale=[0.1, 0.5]" for source in data if sources[source].kind == "videos"]
+    schedule = [
+        f"iterations={iterations}",
+        f"seed={seed}",
+        f"optimiser.decay_at=[{max(1, 3 * iterations // 4)}]",
+        f"loss.warm_up=[{iterations // 4}, {iterations // 2}]",
+    ]
+    places = [f"{source}={path}" for source, path in data.items()]
+    return load_stage(name, [*left_out, *crops, *schedule, *overrides], places, preset=str(PRESET))
+
+
+def train(stage: Stage, out: Path, start: Path | None = None) -> Path:
+    """Run a stage on the processor, or go on with it; ``out`` has its network then."""
+    print(f"--- {out}: {stage.network}, {stage.iterations} iterations of {stage.batch}", flush=True)
+    with processes("cpu") as group:
+        Trainer(stage, out, group, start).run()
+    return out
+
+
+@torch.no_grad()
+def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
+    """A network of the stage from nothing, whose frozen batch norms know the statistics of some samples.
+
+    Training freezes the stored means and variances, which come from ImageNet as a rule. Without ImageNet they would
+    be zeros and ones, and activations would grow from block to block. The masks' channels are as strong beside those
+    of the image as in a stem that was widened from ImageNet's.
+    """
+    if out.exists():
+        return out
+    network = build_network(stage, None)
+    stem = (network.memory_encoder if stage.network == "stm" else network.value_encoder.resnet).conv1
+    stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
+    step = build_step(stage, network, torch.device("cpu"))
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.train().momentum = None  # a plain mean over the batches
+    mixture = Mixture(stage)
+    stage = stage.model_copy(update={"iterations": batches})
+    for batch in loader(mixture, Order(mixture, stage), 0):
+        step(batch.to(torch.device("cpu")), 1.0)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(network, out)
+    return out
+
+
+def shrink(dataset: Path, out: Path, short_side: int) -> Path:
+    """A copy of a dataset whose frames have this short side, with its lists; complete or not there."""
+    if out.exists():
+        return out
+    store, staged = open_dataset(dataset), Layout(out.with_name(f".{out.name}.part"))
+    for name in store.videos:
+        for number in store.mask_frames(name):
+            rgb, ids = Image.fromarray(store.read_rgb(name, number)), store.read_mask(name, number).ids
+            factor = short_side / min(rgb.size)
+            size = tuple(round(side * factor) for side in rgb.size)
+            small = files.encode_jpeg(np.asarray(rgb.resize(size, Image.Resampling.BICUBIC)), 95, "4:4:4")
+            files.write_atomically(staged.rgb(name, number), small)
+            mask = np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))
+            files.write_atomically(staged.mask(name, number), encode_mask(mask))
+    for path in store.image_set_paths():
+        files.write_atomically(staged.root / path, store.tree.read(path))
+    files.replace(staged.root, out)
+    return out
+
+
+def write_page(out: Path, title: str, lines: Sequence[str], load_before: float) -> None:
+    """A page of ``docs/results``: what was run, where, and what came out."""
+    where = f"{machine('torch')}, one thread, load (processes a processor) {load_before:.1f} at the start"
+    head = [f"# {title}", "", f"`{command()}` on {where} and {load():.1f} at the end.", ""]
+    publish("\n".join([*head, *lines]), out)
+
+
+def axes_of(width: float, height: float, **settings) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot(**settings)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def save(figure: Figure, out: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    files.write_atomically(out, buffer.getvalue())
+
+
+def stills(renders: Path, out: Path) -> Path:
+    """The frames of the training videos with their masks, as pairs of still images; complete or not there."""
+    if out.exists():
+        return out
+    store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))
+    for name in store.image_set("train"):
+        for number in store.mask_frames(name):
+            files.write_atomically(staged.rgb(name, number), store.rgb_bytes(name, number))
+            files.write_atomically(staged.mask(name, number), store.mask_bytes(name, number))
+    files.replace(staged.root, out)
+    return out

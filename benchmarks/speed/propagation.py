@@ -1,0 +1,253 @@
+"""Seconds a frame and peak memory of the propagation networks, against a plain formulation of the same networks.
+
+    python -m benchmarks.speed.propagation                                   # everything, about an hour on two cores
+    python -m benchmarks.speed.propagation --networks stm --frames 20 --objects 1 --readings top-k
+    python -m benchmarks.speed.propagation --device cuda --dtype bfloat16
+
+A frame is: encode the query, read the memory, decode, aggregate, and a fifth of a memory encoding (every fifth frame
+enters memory). The plain formulation loops over the objects, forms the whole THW x HW affinity of each, takes the
+softmax or scatters the top k into zeros, multiplies densely, and shares nothing. Both are timed in turns in one run,
+their difference and the medians are printed. RDE's memory is constant (four frames), whatever ``--frames`` says.
+Weights are random: they change no time.
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import math
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from models import checkpoint
+from models.aggregate import aggregate
+from models.backbone import prepare_for_inference
+from models.memory import KMN_SIGMA, Reading
+from models.propagation import Entry, Query
+from models.rde import RDE
+from models.stm import STM
+
+MEMORY_EVERY = 5
+STAGES = ("query", "read", "decode", "memory")
+
+
+# The plain formulation.
+
+
+def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading) -> Tensor:
+    """(1, O, Cv, h, w) with a whole weight matrix (THW x HW) of each object."""
+    height, width = query.key.shape[-2:]
+    readouts = []
+    for o in range(memory.value.shape[1]):
+        keys = memory.key[0, min(o, memory.key.shape[1] - 1)].flatten(1)
+        queries = query.key[0].flatten(1)
+        if network.similarity == "dot":
+            scores = keys.T @ (queries / math.sqrt(len(keys)))
+        else:
+            scores = (2 * keys.T @ queries - keys.square().sum(0)[:, None]) / math.sqrt(len(keys))
+        if reading.sigma is not None:
+            best = scores.argmax(dim=1, keepdim=True)
+            position = torch.arange(height * width, device=scores.device)[None]
+            squares = (position // width - best // width) ** 2 + (position % width - best % width) ** 2
+            scores = (scores - scores.max(dim=0, keepdim=True).values).exp() * (
+                -squares / (2 * reading.sigma**2)
+            ).exp()
+            kept, index = scores.topk(reading.top_k, dim=0)
+            weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
+        elif reading.top_k is not None:
+            kept, index = scores.topk(reading.top_k, dim=0)
+            kept = (kept - kept[:1]).exp()
+            weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
+        else:
+            weights = scores.softmax(dim=0)
+        readouts.append((memory.value[0, o].flatten(1) @ weights).view(-1, height, width))
+    return torch.stack(readouts)[None]
+
+
+def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor) -> Entry:
+    """One memory frame, object by object."""
+    keys, values = [], []
+    for x in network.memory_input(image, masks).split(1):
+        if isinstance(network, STM):
+            key, value = network.memory_head(network.memory_encoder(x)[0])
+            keys.append(key)
+        else:
+            value = network.value_encoder(x, query.f16)
+        values.append(value)
+    key = torch.stack(keys or [query.key], dim=1)
+    return Entry(key.unsqueeze(3), torch.stack(values, dim=1).unsqueeze(3))
+
+
+def plain_decode(network: nn.Module, readout: Tensor, query: Query) -> Tensor:
+    return torch.cat([network.decode(one, query) for one in readout.split(1, dim=1)], dim=1)
+
+
+# Timing.
+
+
+class Clock:
+    """Seconds by stage of one frame."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.seconds, self._start = device, {}, 0.0
+        self.lap(None)
+
+    def lap(self, stage: str | None) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if stage is not None:
+            self.seconds[stage] = now - self._start
+        self._start = now
+
+
+def run_frame(network: nn.Module, plain: bool, image: Tensor, memory: Entry, masks: Tensor, reading: Reading):
+    """Probabilities (1, O+1, H, W) and seconds by stage of one frame that also enters memory."""
+    clock = Clock(image.device)
+    query = network.encode_query(image)
+    clock.lap("query")
+    readout = plain_read(network, memory, query, reading) if plain else network.read(memory, query, reading)
+    clock.lap("read")
+    logits = plain_decode(network, readout, query) if plain else network.decode(readout, query)
+    prob = aggregate(logits.sigmoid())
+    clock.lap("decode")
+    entry = (plain_memory if plain else type(network).encode_memory)(network, image, query, masks)
+    if isinstance(network, RDE):
+        network.update(entry, entry)
+    clock.lap("memory")
+    clock.seconds["frame"] = sum(clock.seconds[s] for s in STAGES[:3]) + clock.seconds["memory"] / MEMORY_EVERY
+    return prob, clock.seconds
+
+
+def peak_bytes(call, device: torch.device) -> int | None:
+    """Memory that a call takes at most, beyond what was held before it. None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (Linux)
+        before = _status_bytes("VmRSS")
+        call()
+        return _status_bytes("VmHWM") - before
+    except OSError:
+        return None
+
+
+def _status_bytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+
+
+def convolution_share(call, device: torch.device) -> float:
+    """Part of the operators' own time that convolutions take."""
+    cuda = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+        call()
+    times = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
+    convolutions = sum(t for key, t in times.items() if any(s in key.lower() for s in ("conv", "cudnn", "xmma")))
+    return convolutions / max(1e-9, sum(times.values()))
+
+
+def compare(name: str, frames: int, objects: int, reading_name: str, options: argparse.Namespace) -> dict:
+    """One row of the table: medians of both formulations in turns."""
+    device = torch.device(options.device)
+    torch.manual_seed(0)
+    plain = checkpoint.build(name).eval().requires_grad_(False)
+    fast = prepare_for_inference(copy.deepcopy(plain)).to(device)
+    plain.to(device)
+    height, width = options.size
+    image = torch.randn(1, 3, height, width, device=device)
+    masks = torch.rand(1, objects, height, width, device=device)
+    top_k = None if reading_name == "softmax" else plain.evaluation.top_k
+    reading = Reading(top_k, KMN_SIGMA if reading_name == "kernel" else None)
+
+    key_objects = objects if name == "stm" else 1
+    grid = (4 if name == "rde" else frames, height // 16, width // 16)
+    key = torch.randn(1, key_objects, plain.config.key_dim, *grid, device=device)
+    memory = Entry(key, torch.randn(1, objects, plain.config.value_dim, *grid, device=device))
+    autocast = contextlib.nullcontext()
+    fast_memory = Entry.cat([memory])
+    if options.dtype == "bfloat16":
+        autocast = torch.autocast(device.type, torch.bfloat16)
+        fast_memory = fast_memory._replace(value=fast_memory.value.bfloat16())
+
+    def run_plain():
+        return run_frame(plain, True, image, memory, masks, reading)
+
+    def run_fast():
+        with autocast:
+            last = image.contiguous(memory_format=torch.channels_last)
+            return run_frame(fast, False, last, fast_memory, masks, reading)
+
+    with torch.inference_mode():
+        difference = (run_plain()[0] - run_fast()[0]).abs().max().item()
+        laps = {"plain": [], "fast": []}
+        for _ in range(options.repeats):
+            laps["plain"].append(run_plain()[1])
+            laps["fast"].append(run_fast()[1])
+        row = {"network": name, "frames": grid[0], "objects": objects, "reading": reading_name}
+        for kind, seconds in laps.items():
+            row[kind] = {stage: statistics.median(lap[stage] for lap in seconds) for stage in (*STAGES, "frame")}
+        row["plain"]["bytes"] = peak_bytes(run_plain, device)
+        row["fast"]["bytes"] = peak_bytes(run_fast, device)
+        row["convolutions"] = convolution_share(run_fast, device)
+    return row | {"difference": difference}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=["stm", "stcn", "rde"], choices=["stm", "stcn", "rde"])
+    parser.add_argument("--frames", nargs="+", type=int, default=[5, 20, 50], help="memory frames")
+    parser.add_argument("--objects", nargs="+", type=int, default=[1, 3])
+    readings = ["softmax", "top-k", "kernel"]
+    parser.add_argument("--readings", nargs="+", default=readings, choices=readings, help="kernel includes top-k")
+    parser.add_argument("--size", nargs=2, type=int, default=[480, 864], metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of the fast formulation")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="also write all numbers here")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+
+    gpu = options.device.startswith("cuda")
+    hardware = torch.cuda.get_device_name() if gpu else f"{options.threads} threads"
+    print(f"torch {torch.__version__}, {hardware}, {options.dtype}, {options.size[0]}x{options.size[1]}; seconds, MB")
+    print(
+        f"{'network':7} {'frames':>6} {'objects':>7} {'reading':8} | {'read':>7} {'plain':>7} {'ratio':>5} "
+        f"| {'frame':>7} {'plain':>7} {'ratio':>5} {'fps':>6} | {'peak':>6} {'plain':>6} | {'conv':>4} {'differ':>7}"
+    )
+    rows = []
+    for name in options.networks:
+        for frames in options.frames if name != "rde" else options.frames[:1]:
+            for objects in options.objects:
+                for reading in options.readings:
+                    row = compare(name, frames, objects, reading, options)
+                    rows.append(row)
+                    print(_line(row), flush=True)
+    if options.json:
+        result = {"torch": torch.__version__, "hardware": hardware, "dtype": options.dtype, "rows": rows}
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+def _line(row: dict) -> str:
+    fast, plain = row["fast"], row["plain"]
+    peaks = [f"{x['bytes'] / 1e6:6.0f}" if x["bytes"] is not None else f"{'-':>6}" for x in (fast, plain)]
+    times = [
+        f"{fast[stage]:7.4f} {plain[stage]:7.4f} {fast[stage] / plain[stage]:5.2f}" for stage in ("read", "frame")
+    ]
+    return (
+        f"{row['network']:7} {row['frames']:6} {row['objects']:7} {row['reading']:8} | {times[0]} | {times[1]} "
+        f"{1 / fast['frame']:6.2f} | {' '.join(peaks)} | {row['convolutions']:4.0%} {row['difference']:7.0e}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What there is: layouts of asset folders, index, manifest, selection, licences, credits."""

@@ -1,0 +1,136 @@
+"""The index the sampler draws from: which models, textures and backgrounds there are, in a fixed order.
+
+An asset's id does not say where its folder lies, so the same assets give the same videos on every machine.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from bl30k_gen import builtin
+from bl30k_gen.config import Assets
+from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.library.catalogue import folder, index, shapenet
+from bl30k_gen.library.catalogue.listed import Asset, Kind
+from bl30k_gen.library.catalogue.manifest import Manifest
+from bl30k_gen.library.catalogue.select import select_licences, select_models
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All assets of a build, each kind sorted by id.
+
+    Raises:
+        UserError: two assets of a kind have the same id.
+    """
+
+    models: tuple[Asset, ...]
+    textures: tuple[Asset, ...]
+    backgrounds: tuple[Asset, ...]
+
+    def __post_init__(self) -> None:
+        for kind in get_args(Kind):
+            assets = sorted(self.of(kind), key=lambda asset: asset.id)
+            for one, other in zip(assets, assets[1:], strict=False):
+                if one.id == other.id:
+                    raise UserError(
+                        f"assets.{kind}s: {one.path} and {other.path} have the same id {one.id}",
+                        "give the two folders different names, or list one of them only",
+                    )
+            object.__setattr__(self, f"{kind}s", tuple(assets))
+
+    def of(self, kind: Kind) -> tuple[Asset, ...]:
+        return {"model": self.models, "texture": self.textures, "background": self.backgrounds}[kind]
+
+    def find(self, kind: Kind, id: str) -> Asset:
+        """The asset with this id. Raises UserError with the nearest known id if there is none."""
+        known = {asset.id: asset for asset in self.of(kind)}
+        if id not in known:
+            hint = nearest(id, known, f"the catalogue holds {len(known)}, such as {min(known)}")
+            raise UserError(f"no {kind} {id} in assets.{kind}s", hint)
+        return known[id]
+
+    def digest(self) -> str:
+        """SHA-256 of the sorted (kind, id) list; equal digests mean that the sampler has the same choice."""
+        names = sorted((kind, asset.id) for kind in get_args(Kind) for asset in self.of(kind))
+        return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def open_catalogue(assets: Assets) -> Catalogue:
+    """List what the configuration points at, and filter it as it asks. No asset is opened.
+
+    Raises:
+        UserError: a folder is missing or holds nothing of its kind, two assets have the same id, or a filter leaves
+            nothing.
+    """
+    found = {kind: list(_gather(kind, getattr(assets, f"{kind}s"))) for kind in get_args(Kind)}
+    if assets.select is not None:
+        found["model"] = select_models(found["model"], assets.select, category_names(assets.models))
+    if assets.licences is not None:
+        found = {kind: select_licences(of_kind, kind, assets.licences) for kind, of_kind in found.items()}
+    return Catalogue(*(tuple(found[kind]) for kind in get_args(Kind)))
+
+
+def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
+    """What else the categories of models are called, the best name first."""
+    names: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        if source != "builtin":
+            names |= shapenet.category_names(source)
+    return names
+
+
+def _gather(kind: Kind, sources: list[str]) -> Iterator[Asset]:
+    for source in sources:
+        if source == "builtin":
+            for family, variant in builtin.names(kind):
+                path = f"builtin:{kind}/{family}/{variant}"
+                yield Asset(f"builtin/{family}/{variant}", kind, path, family, builtin.LICENCE)
+            continue
+        key = f"assets.{kind}s"
+        if not Path(source).is_dir():
+            problem = "is not a folder" if Path(source).exists() else "does not exist"
+            raise UserError(f"{key}: {source} {problem}", f"give an existing folder or `builtin` as {key}")
+        found = list(folder_assets(kind, source))
+        if not found:
+            wanted = ", ".join(folder.SUFFIXES[kind])
+            raise UserError(
+                f"{key}: {source} holds no {kind}", f"put files there that end in {wanted}, or use `builtin`"
+            )
+        yield from found
+
+
+def folder_assets(kind: Kind, source: str) -> Iterator[Asset]:
+    """What a folder holds of a kind, with what its manifest and its index say of each."""
+    stored = index.read(source)
+    current = stored is not None and index.is_current(source, stored)
+    if stored is not None and not current:
+        log.warning("the index of %s is out of date and not used: run `generate.py assets index %s`", source, source)
+    rows = stored.rows if stored else {}
+    manifest, prefix = Manifest(source), len(Path(source).as_posix()) + 1
+    for entry in _entries(kind, source, stored if current else None):
+        file = entry.path[prefix:]
+        row = rows.get(file)
+        credit, sha256 = manifest.of(file, row.credit if row else None)
+        dangerous = row is not None and row.health is not None and row.health.fatal
+        fatal = row.health.refused if dangerous and index.is_unchanged(source, row) else ""
+        yield Asset(
+            *(entry.id, kind, entry.path, entry.category),
+            *(credit.licence, credit.author, credit.source, credit.title),
+            *(sha256, row, fatal),
+        )
+
+
+def _entries(kind: Kind, source: str, stored: index.Index | None) -> list[folder.Entry]:
+    """The same with an index and without."""
+    if stored is not None and (kind == "model" or stored.layout == "folder"):
+        layout, names = index.LAYOUTS[stored.layout], folder.Names.of(source)
+        return [layout.entry(names, file) for file in stored.rows if file.lower().endswith(folder.SUFFIXES[kind])]
+    found = list(shapenet.models(source)) if kind == "model" else []
+    return found or list(folder.files(source, folder.SUFFIXES[kind]))

@@ -1,0 +1,224 @@
+"""``.bl30k/index.json`` in a folder of assets: what is in it, measured once, so that a build never scans it again.
+
+The index says no more than listing the folder would about which assets there are: where a folder of the tree has
+changed since, it is set aside. A file that did not change keeps what was measured, and checked, of it.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bl30k_gen.config import Limits
+from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue import folder as plain
+from bl30k_gen.library.catalogue import shapenet
+from bl30k_gen.library.catalogue.licence import Credit
+from bl30k_gen.library.catalogue.measure import Measured, Shape, Size, measure
+
+PLACE = ".bl30k/index.json"
+SCHEMA = 1
+WORTH_A_PROCESS = 16 << 20  # bytes; less are read before another process has started
+LAYOUTS = {"folder": plain, "shapenet": shapenet}
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # an iterable and its length -> the same, shown
+
+log = logging.getLogger(__name__)
+
+
+class Health(NamedTuple):
+    """What ``assets check`` found."""
+
+    refused: str  # the reason; empty where the asset can be used
+    fatal: bool  # the loader crashed or hung, so nobody should try again
+    remarks: tuple[str, ...]  # what is odd about an asset that can be used
+
+
+class Row(NamedTuple):
+    """One file. As JSON: this tuple, without the parts of ``size`` and ``credit`` being named."""
+
+    file: str  # its place in the folder
+    bytes: int
+    mtime_ns: int
+    sha256: str  # of the file itself; empty where it cannot be read
+    size: Shape | Size | None
+    credit: Credit | None  # what the file itself says
+    health: Health | None  # None: not checked
+
+
+@dataclass
+class Index:
+    layout: str  # of LAYOUTS
+    folders: dict[str, int]  # place -> time of change in ns; a new or missing asset shows in one of them
+    rows: dict[str, Row]
+    limits: Limits | None = None  # those of the checks
+    complete: bool = True  # False where measuring was interrupted
+
+
+@dataclass
+class Changes:
+    """How a folder differs from its index."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    unchanged: int = 0
+
+
+def read(folder: str | Path) -> Index | None:
+    """A folder's index, or None where it has none that can be read."""
+    path = Path(folder) / PLACE
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if tree["schema"] != SCHEMA:
+            log.warning("%s is of another version: run `generate.py assets index %s`", path, folder)
+            return None
+        limits = Limits.model_validate(tree["limits"]) if tree["limits"] else None
+        rows = {row[0]: _row(row) for row in tree["rows"]}
+        if tree["layout"] not in LAYOUTS:
+            raise ValueError(tree["layout"])
+        return Index(tree["layout"], dict(tree["folders"]), rows, limits, bool(tree["complete"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+        log.warning("%s is damaged: run `generate.py assets index %s`", path, folder)
+        return None
+
+
+def write(folder: str | Path, index: Index) -> None:
+    """Raises UserError: the folder may not be written, or the disk is full."""
+    head = {
+        "schema": SCHEMA,
+        "layout": index.layout,
+        "complete": index.complete,
+        "limits": index.limits.model_dump() if index.limits else None,
+        "folders": index.folders,
+    }
+    lines = [json.dumps(head)[:-1] + ', "rows": [']
+    lines.append(",\n".join(json.dumps(_plain(row), separators=(",", ":")) for row in index.rows.values()))
+    write_atomically(Path(folder) / PLACE, "\n".join([*lines, "]}"]) + "\n")
+
+
+def is_current(folder: str | Path, index: Index) -> bool:
+    """Whether the folders of the tree are as they were: one stat each, no listing."""
+    return index.complete and all(_mtime(Path(folder, place)) == time for place, time in index.folders.items())
+
+
+def update(folder: str, workers: int, progress: Progress = lambda items, _: items) -> tuple[Index, Changes]:
+    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and goes on the next time.
+
+    Raises:
+        UserError: it is no folder, holds no assets, or may not be written.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{folder} is no folder", "give a folder of models or pictures")
+    with clear_disk_errors(root / PLACE):
+        (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
+    before = read(folder)
+    layout, folders, files = _list(root)
+    if not files:
+        raise UserError(f"{folder} holds no assets", f"put files there that end in {', '.join(_SUFFIXES)}")
+    known = before.rows if before else {}
+    index = Index(layout, folders, {}, before.limits if before else None)
+    changes, stale = Changes(removed=sorted(known.keys() - set(files))), []
+    for file in files:
+        stamp, row = _stamp(root / file), known.get(file)
+        if row is not None and (row.bytes, row.mtime_ns) == stamp:
+            changes.unchanged += 1
+            index.rows[file] = row
+        else:
+            (changes.added if row is None else changes.changed).append(file)
+            stale.append((file, *stamp))
+    try:
+        for row in progress(_measured(root, stale, workers), len(stale)):
+            index.rows[row.file] = row
+    except BaseException:
+        index.complete = False
+        write(folder, index)
+        raise
+    index.rows = {file: index.rows[file] for file in files}
+    if before != index:
+        write(folder, index)
+    return index, changes
+
+
+_SUFFIXES = plain.SUFFIXES["model"] + plain.SUFFIXES["texture"]
+
+
+def _list(root: Path) -> tuple[str, dict[str, int], list[str]]:
+    """The layout of a folder, its subfolders with their times of change, and its assets."""
+    for layout in ("shapenet", "folder"):
+        folders: dict[str, int] = {}
+        files: list[str] = []
+        for place, names in LAYOUTS[layout].walk(root.resolve()):
+            folders[place] = _mtime(root / place)
+            if layout == "shapenet":
+                files += names
+            else:
+                files += (place + name for name in names if name.lower().endswith(_SUFFIXES))
+        if files:
+            break
+    return layout, folders, files
+
+
+def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[Row]:
+    paths = [str(root / file) for file, *_ in stale]
+    if workers <= 1 or sum(size for _, size, _ in stale) < workers * WORTH_A_PROCESS:
+        yield from (_new_row(entry, measure(path)) for entry, path in zip(stale, paths, strict=True))
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        try:
+            found = pool.map(measure, paths, chunksize=min(32, 1 + len(stale) // (8 * workers)))
+            yield from (_new_row(entry, measured) for entry, measured in zip(stale, found, strict=True))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _new_row(entry: tuple[str, int, int], measured: Measured) -> Row:
+    return Row(*entry, measured.sha256, measured.size, measured.credit, None)
+
+
+def is_unchanged(folder: str | Path, row: Row) -> bool:
+    """Whether a file is as it was when it was measured."""
+    return _stamp(Path(folder, row.file)) == (row.bytes, row.mtime_ns)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _mtime(path: Path) -> int:
+    return _stamp(path)[1]
+
+
+def _plain(row: Row) -> list[Any]:
+    size, credit = row.size, row.credit
+    if isinstance(size, Shape):
+        size = [size.vertices, size.faces, size.low, size.high, size.textured]
+    elif size is not None:
+        size = [size.width, size.height]
+    credit = credit and [credit.licence, credit.author, credit.source, credit.title]
+    return [row.file, row.bytes, row.mtime_ns, row.sha256, size, credit, row.health]
+
+
+def _row(values: list[Any]) -> Row:
+    file, size_bytes, mtime_ns, sha256, size, credit, health = values
+    if size is not None:
+        if len(size) == 5:
+            vertices, faces, low, high, textured = size
+            size = Shape(vertices, faces, low and tuple(low), high and tuple(high), textured)
+        else:
+            size = Size(*size)
+    if health is not None:
+        health = Health(health[0], health[1], tuple(health[2]))
+    return Row(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)

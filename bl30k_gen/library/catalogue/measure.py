@@ -1,0 +1,261 @@
+"""What an asset's file says about its size, found by reading it once: the full parse is the loader's.
+
+Counts and bounds are what the file holds: before polygons without area are dropped, equal positions merged and the
+model brought to unit size.
+"""
+
+import codecs
+import functools
+import hashlib
+import os
+import re
+import stat
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import AssetRefused
+from bl30k_gen.library.catalogue.folder import SUFFIXES
+from bl30k_gen.library.catalogue.licence import Credit, one_line, spdx
+from bl30k_gen.library.formats.gltf import outline_gltf
+from bl30k_gen.library.formats.ply_stl import stl_faces
+from bl30k_gen.library.formats.source import Source, without_waiting
+
+BLOCK = 4 << 20  # bytes that are looked at together
+HEADER = 64 << 20  # bytes beyond which a PLY's header or a glTF's JSON is not read
+MTL_BYTES = 16 << 20
+LIMITS = Limits(max_faces=2**31, max_image_side=2**16, max_megapixels=2**16)  # nothing is refused here for its size
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Of a model, in the axes and units of its file; ``faces`` are triangles (in a PLY, polygons)."""
+
+    vertices: int
+    faces: int
+    low: tuple[float, float, float] | None  # bounds; None where the coordinates are no finite numbers
+    high: tuple[float, float, float] | None
+    textured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a picture, in pixels as stored."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    sha256: str  # of the file; empty where it cannot be read
+    size: Shape | Size | None  # None where the file does not say
+    credit: Credit | None  # what the file itself says about its author
+
+
+def measure(path: str) -> Measured:
+    """Measure one file. Never raises for what is in it; whether it can be used is the loader's to say."""
+    suffix = Path(path).suffix.lower()
+    try:
+        with open(path, "rb", opener=without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return Measured("", None, None)
+            with np.errstate(all="ignore"):
+                return _BY_SUFFIX[suffix](path, file)
+    except OSError:
+        return Measured("", None, None)
+
+
+def _obj(path: str, file: BinaryIO) -> Measured:
+    digest, libraries = hashlib.sha256(), []
+    vertices = polygons = corners = 0
+    bounds = _Bounds()
+    for block in _blocks(file, digest.update):
+        if b"\n " in block or b"\n\t" in block:
+            block = _INDENT.sub(b"\n", block)
+        rows = _VERTEX.findall(block)
+        vertices += len(rows)
+        bounds.add_text(rows)
+        faces = _FACE.findall(block)
+        polygons += len(faces)
+        corners += len(b" ".join(faces).split())
+        libraries += _MTLLIB.findall(block)
+    textured = any(_has_map(path, library.decode("utf-8", "replace").strip()) for library in dict.fromkeys(libraries))
+    return Measured(digest.hexdigest(), Shape(vertices, max(0, corners - 2 * polygons), *bounds.ends, textured), None)
+
+
+# With the line's end before it each begins with fixed bytes, which is several times faster to look for.
+_VERTEX = re.compile(rb"\nv[ \t]+(\S+[ \t]+\S+[ \t]+\S+)")
+_FACE = re.compile(rb"\nf[ \t]([^\r\n#]*)")
+_MTLLIB = re.compile(rb"\nmtllib[ \t]+([^\r\n]+)")
+_INDENT = re.compile(rb"\n[ \t]+")
+_MAP = re.compile(rb"^[ \t]*map_Kd[ \t]+\S", re.MULTILINE)
+
+
+def _has_map(path: str, library: str) -> bool:
+    source = Source.unread(path)
+    try:
+        names = [library] if source.exists(library) else library.split()
+        return any(_MAP.search(source.read(name, MTL_BYTES)) for name in names if source.exists(name))
+    except AssetRefused:
+        return False
+
+
+def _ply(path: str, file: BinaryIO) -> Measured:
+    digest, data = _digest_and_start(file, HEADER)
+    header, end, body = data.partition(b"end_header")
+    body = body.partition(b"\n")[2]
+    counts = {name: int(count[:18]) for name, count in re.findall(rb"^element\s+(\w+)\s+(\d+)", header, re.M)}
+    if not end or b"vertex" not in counts:
+        return Measured(digest, None, None)
+    bounds, count = _Bounds(), counts[b"vertex"]
+    layout = _ply_vertex(header)
+    if layout is not None and re.match(rb"ply\s+format\s+ascii", header):
+        width = len(layout.names)
+        rows = [line.split() for line in body.split(b"\n", count)[:count]] if count <= len(body) else []
+        where = [layout.names.index(axis) for axis in "xyz"]
+        bounds.add_text([b" ".join(row[i] for i in where) for row in rows if len(row) >= width])
+    elif layout is not None and count * layout.itemsize <= len(body):
+        table = np.frombuffer(body, layout, count)
+        bounds.add(np.stack([table[axis].astype(np.float64) for axis in "xyz"], axis=1))
+    textured = re.search(rb"^comment\s+texturefile\s", header, re.M | re.I) is not None
+    return Measured(digest, Shape(count, counts.get(b"face", 0), *bounds.ends, textured), None)
+
+
+_PLY_TYPES = {"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2"}
+_PLY_TYPES |= {"ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"}
+_PLY_TYPES |= {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
+
+
+def _ply_vertex(header: bytes) -> np.dtype | None:
+    """The layout of a vertex; None unless vertices come first and are made of numbers, with x, y and z."""
+    order = ">" if b"binary_big_endian" in header else "<"
+    first = re.search(rb"^element\s+vertex\s+\d+\s*\n((?:\s*(?:property|comment)\s.*\n)*)", header, re.M)
+    if first is None or header.find(b"element ") != header.find(b"element vertex"):
+        return None
+    words = [line.split() for line in first[1].decode("ascii", "replace").splitlines()]
+    properties = [line[1:] for line in words if line and line[0] == "property"]
+    try:
+        layout = np.dtype([(name, order + _PLY_TYPES[kind]) for kind, name in properties])
+    except (KeyError, ValueError):
+        return None
+    return layout if {"x", "y", "z"} <= set(layout.names or ()) else None
+
+
+def _stl(path: str, file: BinaryIO) -> Measured:
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(84)
+    file.seek(0)
+    digest, bounds = hashlib.sha256(), _Bounds()
+    count = stl_faces(start, size)
+    if count is not None:
+        digest.update(file.read(84))
+        left = count
+        for block in iter(functools.partial(file.read, BLOCK // 50 * 50), b""):
+            digest.update(block)
+            corners = np.frombuffer(block, _STL_FACE, min(left, len(block) // 50))["corners"]
+            left -= len(corners)
+            bounds.add(corners.reshape(-1, 3).astype(np.float64))
+        return Measured(digest.hexdigest(), Shape(3 * count, count, *bounds.ends, False), None)
+    corners = 0
+    for block in _blocks(file, digest.update):
+        rows = _STL_VERTEX.findall(block)
+        corners += len(rows)
+        bounds.add_text(rows)
+    return Measured(digest.hexdigest(), Shape(corners, corners // 3, *bounds.ends, False) if corners else None, None)
+
+
+_STL_FACE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+_STL_VERTEX = re.compile(rb"vertex[ \t]+(\S+[ \t]+\S+[ \t]+\S+)")
+
+
+def _gltf(path: str, file: BinaryIO) -> Measured:
+    digest, data = _digest_and_start(file, HEADER)
+    if data.startswith(b"glTF") and len(data) >= 20:
+        data = data[: 20 + struct.unpack_from("<I", data, 12)[0]]  # the header and the JSON chunk
+    try:
+        vertices, faces, low, high, textured, about = outline_gltf(Source.unread(path, data), LIMITS)
+    except AssetRefused:
+        return Measured(digest, None, None)
+    bounds = _Bounds()
+    bounds.add(np.stack([low, high]))
+    return Measured(digest, Shape(vertices, faces, *bounds.ends, textured), _credit(about))
+
+
+def _credit(about: dict) -> Credit | None:
+    """What the entry ``asset`` of a glTF says in the way of Sketchfab's exports (and so Objaverse's)."""
+    extras = about.get("extras")
+    said = extras if isinstance(extras, dict) else {}
+    author, licence = one_line(said.get("author") or about.get("copyright")), one_line(said.get("license"))
+    if not author and not licence:
+        return None
+    return Credit(spdx(licence), author, one_line(said.get("source")), one_line(said.get("title")))
+
+
+def _picture(path: str, file: BinaryIO) -> Measured:
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
+                return Measured(digest, Size(*image.size), None)
+    except Exception:  # Pillow raises all kinds, and what failed here is always the file
+        return Measured(digest, None, None)
+
+
+class _Bounds:
+    """The lowest and highest coordinates of points that come in pieces."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
+
+    def add(self, points: np.ndarray) -> None:
+        if len(points):
+            self._low = np.minimum(self._low, points.min(axis=0))  # NaN stays
+            self._high = np.maximum(self._high, points.max(axis=0))
+
+    def add_text(self, rows: list[bytes]) -> None:
+        """Rows of three numbers each."""
+        try:
+            self.add(np.array([float(word) for word in b" ".join(rows).split()]).reshape(-1, 3))
+        except ValueError:
+            self._low = np.full(3, np.nan)
+
+    @property
+    def ends(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
+            return None, None
+        return tuple(float(f"{v:.6g}") for v in self._low), tuple(float(f"{v:.6g}") for v in self._high)
+
+
+def _blocks(file: BinaryIO, see: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Large pieces of a file that begin with a line's end and stop before one; ``see`` is given every byte."""
+    rest = b"\n"
+    for block in iter(functools.partial(file.read, BLOCK), b""):
+        see(block)
+        whole, _, left = (rest + block.removeprefix(codecs.BOM_UTF8)).rpartition(b"\n")
+        if whole:
+            yield whole
+        rest = b"\n" + left[-BLOCK:]  # a line of megabytes is none that says anything
+    yield rest
+
+
+def _digest_and_start(file: BinaryIO, most: int) -> tuple[str, bytes]:
+    digest = hashlib.sha256()
+    start = file.read(most)
+    digest.update(start)
+    for block in iter(functools.partial(file.read, BLOCK), b""):
+        digest.update(block)
+    return digest.hexdigest(), start
+
+
+_BY_SUFFIX = {".obj": _obj, ".ply": _ply, ".stl": _stl, ".glb": _gltf, ".gltf": _gltf}
+_BY_SUFFIX |= dict.fromkeys(SUFFIXES["texture"], _picture)

@@ -1,0 +1,99 @@
+"""Which of the assets that are there a build draws from: by category, id, size and licence."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from bl30k_gen.config import Selection
+from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.library.catalogue.licence import fits, parse_requirement
+from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.seeding import rng
+
+CategoryNames = Mapping[str, tuple[str, ...]]  # a category -> what else it is called
+
+
+def select_models(models: list[Asset], selection: Selection, names: CategoryNames) -> list[Asset]:
+    """The models that a build draws from, in their order.
+
+    Raises:
+        UserError: a category or pattern fits nothing, a size is not known, or nothing is left.
+    """
+    categories = sorted({model.category for model in models})
+    wanted = find_categories(selection.categories, categories, names) if selection.categories else set(categories)
+    wanted -= find_categories(selection.hold_out or (), categories, names)
+    if selection.category_share is not None:
+        low, high = selection.category_share.low, selection.category_share.high
+        places = {category: place_of(category) for category in sorted(wanted)}
+        wanted = {category for category, place in places.items() if low <= place < high}
+        if places and not wanted:
+            lie = ", ".join(f"{category} at {place:.2f}" for category, place in list(places.items())[:8])
+            raise UserError(f"assets.select.category_share = [{low:g}, {high:g}] holds no category", lie)
+    kept = [model for model in models if model.category in wanted]
+    if selection.include:
+        chosen = _matching(models, selection.include, "include")
+        kept = [model for model in kept if model.id in chosen]
+    if selection.exclude:
+        refused = _matching(models, selection.exclude, "exclude")
+        kept = [model for model in kept if model.id not in refused]
+    if selection.max_faces is not None:
+        kept = [model for model in kept if _faces(model) <= selection.max_faces]
+    if not kept:
+        raise UserError(f"assets.select leaves none of {len(models)} models", "ask for less at once")
+    return kept
+
+
+def find_categories(wanted: Iterable[str], categories: Iterable[str], names: CategoryNames) -> set[str]:
+    """The categories that are meant: each by itself or by one of its names, in any case.
+
+    Raises:
+        UserError: there is none of that name, with the nearest one.
+    """
+    meant: dict[str, set[str]] = {}
+    for category in categories:
+        for name in (category, *names.get(category, ())):
+            meant.setdefault(name.lower(), set()).add(category)
+    found: set[str] = set()
+    for name in wanted:
+        if name.lower() not in meant:
+            hint = nearest(name.lower(), meant, f"there is {', '.join(sorted(meant)[:8])}")
+            raise UserError(f"no models of category {name}", hint)
+        found |= meant[name.lower()]
+    return found
+
+
+def place_of(category: str) -> float:
+    """A category's place in 0..1, by which ``category_share`` divides them: always the same, and its own affair."""
+    return float(rng(0, "category", category).random())
+
+
+def select_licences(assets: list[Asset], kind: str, licences: list[str]) -> list[Asset]:
+    """The assets whose licence is asked for. Raises UserError if there is none."""
+    wanted = parse_requirement(licences)
+    kept = [asset for asset in assets if fits(asset.licence, wanted)]
+    if not kept:
+        there = ", ".join(sorted({asset.licence for asset in assets}))
+        raise UserError(f"assets.licences leaves no {kind}: there is {there}", "name more, or write a manifest.jsonl")
+    return kept
+
+
+def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
+    exact = {model.id for model in models}
+    found: set[str] = set()
+    for pattern in patterns:
+        fitting = {pattern} & exact or {id for id in exact if fnmatchcase(id, pattern)}
+        if not fitting:
+            hint = nearest(pattern, exact, "see `generate.py assets list --category NAME`")
+            raise UserError(f"assets.select.{key}: {pattern} fits no model", hint)
+        found |= fitting
+    return found
+
+
+def _faces(model: Asset) -> int:
+    if model.path.startswith("builtin:"):
+        return 0  # all of them are small
+    if model.faces is None:
+        raise UserError(
+            f"assets.select.max_faces: nobody counted the faces of {model.path}",
+            "run `generate.py assets index` on its folder",
+        )
+    return model.faces

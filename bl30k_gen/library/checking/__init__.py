@@ -1,0 +1,1 @@
+"""Checks of assets in a child process, and their report."""

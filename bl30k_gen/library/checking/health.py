@@ -1,0 +1,72 @@
+"""Whether an asset can be used, and what is odd about it. As a module that is run, the process that finds it out:
+
+    python -m bl30k_gen.library.checking.health --memory-gb 6
+
+It reads lines of JSON, {"path", "kind", "limits"}, and answers each with a line {"refused", "remarks"}. Whatever an
+asset does to it, crash, hang or eat memory, concerns this process alone; see ``inspector``.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+
+import numpy as np
+
+from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import AssetRefused, Model
+from bl30k_gen.library.load import load_asset
+
+MOSTLY_OPEN = 0.05  # share of edges that are no edge of exactly two faces, above which a mesh has no inside
+AT_ODDS = 0.1  # share of neighbouring faces that disagree about which side is out
+
+
+def examine(path: str, kind: str, limits: Limits) -> tuple[str, list[str]]:
+    """Load an asset completely. Returns the reason why it is refused (or ``""``), and remarks on what can be used."""
+    try:
+        asset = load_asset(path, kind, limits)
+    except AssetRefused as refused:
+        return refused.reason, []
+    return "", remarks(asset) if isinstance(asset, Model) else []
+
+
+def remarks(model: Model) -> list[str]:
+    """What is odd about a model. Edges of one face, or of more than two, are not."""
+    faces = np.concatenate([part.faces for part in model.parts])
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, kind, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    forward = np.bincount(kind.ravel(), edges[:, 0] < edges[:, 1], minlength=len(count))
+    shared = count == 2
+    if not shared.any():
+        return []
+    at_odds = float((forward[shared] != 1).mean())
+    if at_odds > AT_ODDS:
+        return [f"flipped normals: {100 * at_odds:.0f} % of neighbouring faces disagree about which side is out"]
+    if 1 - shared.mean() <= MOSTLY_OPEN and volume(model.vertices, faces) < 0:
+        return ["flipped normals: the faces look inwards"]
+    return []
+
+
+def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Of a closed mesh, positive where its faces look outwards."""
+    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    return float(np.einsum("fi,fi->f", a, np.cross(b, c)).sum() / 6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory-gb", type=float, required=True)
+    limit = int(parser.parse_args().memory_gb * 2**30)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")  # a library that prints must not get in between
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        refused, odd = examine(asked["path"], asked["kind"], Limits.model_validate(asked["limits"]))
+        print(json.dumps({"refused": refused, "remarks": odd}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Gathering images from public services: providers, HTTP client, manifest."""

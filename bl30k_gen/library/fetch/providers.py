@@ -1,0 +1,266 @@
+"""Where pictures come from: five services behind one method, ``search``.
+
+Each is asked in its documented way and answers with addresses of pictures and whose they are, best first, page by
+page, for as long as one goes on reading. What an answer lacks is left out, never guessed.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue.licence import Credit, fits, one_line, spdx
+from bl30k_gen.library.fetch.download import Client, FetchRefused
+
+Kind = Literal["textures", "backgrounds"]
+
+
+@dataclass(frozen=True)
+class Found:
+    url: str
+    credit: Credit
+    member: str = ""  # a pattern: the picture is the member of the zip at ``url`` whose name matches
+
+
+class Provider(Protocol):
+    base: str  # address of the service
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        """Pictures for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
+        ...
+
+
+class Openverse:
+    """https://api.openverse.org/v1/ : hundreds of millions of openly licensed pictures."""
+
+    PAGE = 20  # the most that is given to those who are not registered; 12 pages of one search are
+
+    def __init__(self, base: str = "https://api.openverse.org", licences: tuple[str, ...] = ()):
+        self.base, self.licences = base, licences
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        codes = {_openverse_code(licence) for licence in self.licences}
+        asked = {"q": keyword, "page_size": self.PAGE} | ({"license": ",".join(sorted(codes))} if codes else {})
+        page, pages = 1, 1
+        while page <= pages:
+            answer = _mapping(client.json(f"{self.base}/v1/images/", asked | {"page": page}))
+            pages = _number(answer.get("page_count"))
+            for result in _list(answer.get("results")):
+                licence = f"{one_line(result.get('license'))} {one_line(result.get('license_version'))}"
+                title, source = one_line(result.get("title")), one_line(result.get("foreign_landing_url"))
+                yield from _found(result.get("url"), licence, result.get("creator"), source, title)
+            page += 1
+
+
+def _openverse_code(licence: str) -> str:
+    """``by-sa`` for CC-BY-SA-4.0."""
+    code = re.sub(r"^cc-|-\d.*$", "", licence.lower())
+    return {"0": "cc0", "pdm": "pdm"}.get(code, code)
+
+
+class Commons:
+    """https://commons.wikimedia.org/w/api.php : Wikimedia Commons."""
+
+    PAGE = 50
+    WIDTH = 1920  # pixels; only 20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920 and 3840 are served
+
+    def __init__(self, base: str = "https://commons.wikimedia.org"):
+        self.base = base
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        words = f"{keyword} texture" if kind == "textures" else keyword
+        asked = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search"}
+        asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
+        asked |= {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": self.WIDTH}
+        goes_on: dict[str, Any] = {}
+        while True:
+            answer = _mapping(_patiently(client, f"{self.base}/w/api.php", asked | goes_on))
+            pages = [_mapping(page) for page in _list(_mapping(answer.get("query")).get("pages"))]
+            for page in sorted(pages, key=lambda page: _number(page.get("index"))):
+                info = _mapping(next(iter(_list(page.get("imageinfo"))), {}))
+                about = {k: _text(_mapping(v).get("value")) for k, v in _mapping(info.get("extmetadata")).items()}
+                licence = about.get("License") or about.get("LicenseShortName", "")
+                url, source = info.get("thumburl") or info.get("url"), one_line(info.get("descriptionurl"))
+                title = one_line(page.get("title")).removeprefix("File:")
+                yield from _found(url, licence, about.get("Artist", ""), source, title)
+            goes_on = _mapping(answer.get("continue"))
+            if not goes_on:
+                return
+
+
+def _patiently(client: Client, url: str, asked: dict[str, Any]) -> Any:
+    """An answer of MediaWiki, which reports errors with status 200; one is that its servers lag behind."""
+    for attempt in range(client.politeness.tries):
+        answer = client.json(url, asked)
+        error = _mapping(_mapping(answer).get("error"))
+        if not error:
+            return answer
+        if error.get("code") not in ("maxlag", "ratelimited", "readonly"):
+            raise FetchRefused(f"{url}: {one_line(error.get('info')) or one_line(error.get('code'))}")
+        client.postpone(url, client.politeness.back_off * 2**attempt)
+    raise FetchRefused(f"{url}: {one_line(error.get('info'))}, {client.politeness.tries} times")
+
+
+class PolyHaven:
+    """https://api.polyhaven.com : textures, and panoramas as backgrounds; all CC0."""
+
+    def __init__(self, base: str = "https://api.polyhaven.com", site: str = "https://polyhaven.com"):
+        self.base, self.site = base, site
+        self._lists: dict[str, dict[str, Any]] = {}
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        if kind not in self._lists:
+            asked = {"type": "textures" if kind == "textures" else "hdris"}
+            self._lists[kind] = _mapping(client.json(f"{self.base}/assets", asked))
+        wanted = set(keyword.lower().split())
+        for slug, about in self._lists[kind].items():
+            about = _mapping(about)
+            words = " ".join(map(one_line, [about.get("name"), *_items(about, "categories"), *_items(about, "tags")]))
+            if not wanted <= set(re.findall(r"\w+", words.lower())) or not re.fullmatch(r"[\w-]+", slug):
+                continue
+            files = _mapping(client.json(f"{self.base}/files/{slug}"))
+            if kind == "textures":
+                sizes = _mapping(files.get("Diffuse") or files.get("diffuse"))
+                jpg = _mapping(_mapping(sizes.get("2k") or sizes.get("1k")).get("jpg"))
+            else:
+                jpg = _mapping(files.get("tonemapped"))
+            authors = ", ".join(one_line(name) for name in _mapping(about.get("authors")))
+            yield from _found(jpg.get("url"), "cc0", authors, f"{self.site}/a/{slug}", one_line(about.get("name")))
+
+
+class AmbientCG:
+    """https://ambientcg.com/api/v2/full_json : materials in zips, and panoramas as backgrounds; all CC0."""
+
+    PAGE = 100
+    # The wanted download of an asset, best first, and the picture in it (or it is a picture itself).
+    CHOICES = {
+        "textures": ("2K-JPG", "1K-JPG"),
+        "backgrounds": ("TONEMAPPED", *(f"{size}K-TONEMAPPED" for size in (4, 2, 8, 1))),
+    }
+    MEMBER = r"_Color\.(?:jpg|png)$"
+
+    def __init__(self, base: str = "https://ambientcg.com"):
+        self.base = base
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        asked = {"type": "Material" if kind == "textures" else "HDRI", "include": "downloadData"}
+        asked["q"] = ",".join(keyword.split())  # its tags, between commas
+        offset, total = 0, 1
+        while offset < total:
+            answer = _mapping(
+                client.json(f"{self.base}/api/v2/full_json", asked | {"limit": self.PAGE, "offset": offset})
+            )
+            total = _number(answer.get("numberOfResults"))
+            assets = _list(answer.get("foundAssets"))
+            for asset in assets:
+                id, downloads = one_line(asset.get("assetId")), {}
+                for folder in _mapping(asset.get("downloadFolders")).values():
+                    for category in _mapping(_mapping(folder).get("downloadFiletypeCategories")).values():
+                        for entry in _list(_mapping(category).get("downloads")):
+                            downloads[one_line(entry.get("attribute")).upper()] = entry
+                entry = next((downloads[choice] for choice in self.CHOICES[kind] if choice in downloads), {})
+                zipped = one_line(entry.get("filetype")) == "zip"
+                url = entry.get("downloadLink") or entry.get("fullDownloadPath")
+                for found in _found(url, "cc0", "ambientCG", f"{self.base}/view?id={id}", id):
+                    yield Found(found.url, found.credit, self.MEMBER if zipped else "")
+            if not assets:
+                return
+            offset += len(assets)
+
+
+class AddressList:
+    """A text file, one picture a line: its address, then, separated by tabs, licence, author, page and title."""
+
+    base = ""
+
+    def __init__(self, path: Path):
+        """Raises UserError: it cannot be read, holds none, or a line is no address."""
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read", str(error)) from None
+        self._listed: list[Found] = []
+        for number, line in enumerate(lines, start=1):
+            url, *rest = (*line.strip().split("\t"), "", "", "", "")
+            if not url or url.startswith("#"):
+                continue
+            found = list(_found(url, *rest[:4]))
+            if not found:
+                raise UserError(f"{path}, line {number}: {one_line(url, 80)}", "begin it with http:// or https://")
+            self._listed += found
+        if not self._listed:
+            raise UserError(f"{path} holds no addresses", "write one a line")
+
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+        yield from self._listed
+
+
+PROVIDERS = {"openverse": Openverse, "commons": Commons, "polyhaven": PolyHaven, "ambientcg": AmbientCG}
+
+
+def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str, ...]) -> Provider:
+    """A provider by name. Raises UserError: there is none of that name, a bad address, ``urls`` without its file."""
+    if name == "urls":
+        if urls is None:
+            raise UserError("--provider urls has no list", "give --urls FILE, one address a line")
+        return AddressList(urls)
+    if name not in PROVIDERS:
+        raise UserError(f"--provider {name}", f"give one of {', '.join([*PROVIDERS, 'urls'])}")
+    if base and not re.match(r"https?://[^/]", base):
+        raise UserError(f"--base-url {base}", "give an address that begins with http:// or https://")
+    given = {"base": base.rstrip("/")} if base else {}
+    return Openverse(**given, licences=licences) if name == "openverse" else PROVIDERS[name](**given)
+
+
+def acceptable(found: Found, licences: tuple[str, ...]) -> bool:
+    """Whether the licence is one of those wanted (any, known or not, if none are named)."""
+    return not licences or fits(found.credit.licence, licences)
+
+
+# --- Reading what strangers send ----------------------------------------------------------------------------------
+
+
+def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[Found]:
+    """One picture, if it has an address."""
+    address = one_line(url, 4096)
+    if re.match(r"https?://", address):
+        page = one_line(source, 1000)
+        page = page if re.match(r"https?://", page) else ""
+        yield Found(address, Credit(spdx(one_line(licence)), one_line(author), page, one_line(title)))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _items(about: dict[str, Any], key: str) -> list[Any]:
+    return about[key] if isinstance(about.get(key), list) else []
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.pieces.append(data)
+
+
+def _text(html: Any) -> str:
+    """The text of a piece of HTML, on one line."""
+    parser = _Text()
+    parser.feed(html[:10_000] if isinstance(html, str) else "")
+    parser.close()
+    return one_line(" ".join(parser.pieces))

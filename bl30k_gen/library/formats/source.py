@@ -1,0 +1,110 @@
+"""Reads an asset's own files and no other: never outside its folder, never through a link, never too much."""
+
+import contextlib
+import hashlib
+import os
+import stat
+from pathlib import Path, PureWindowsPath
+
+from bl30k_gen.errors import printable
+from bl30k_gen.library.asset import AssetRefused
+
+MESH = "models/model_normalized.obj"
+"""Where ShapeNetCore.v2 has the mesh in a model's folder."""
+
+
+def model_folder(path: Path) -> Path | None:
+    """The ``<synset>/<model>`` folder of a mesh in this layout, or None if it is in another."""
+    return path.parents[1] if path.as_posix().endswith("/" + MESH) else None
+
+
+class Source:
+    """The file of an asset, the files it refers to, and the digest of all that was read."""
+
+    def __init__(self, path: str, max_bytes: int):
+        """Read the main file. Raises AssetRefused if it is missing, too large or no regular file."""
+        self._begin(path)
+        self.data = self._read(self._main, self._main.name, max_bytes)
+
+    @classmethod
+    def unread(cls, path: str, data: bytes = b"") -> "Source":
+        """An asset whose own file is not read, or only begun (``data``): for the files that it refers to."""
+        source = cls.__new__(cls)
+        source._begin(path)
+        source.data = data
+        return source
+
+    def refuse(self, reason: str) -> AssetRefused:
+        """An exception to raise; the reason is made one printable line."""
+        line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+        return AssetRefused(f"{printable(self.name)}: {line[:300]}")
+
+    def exists(self, name: str, base: str = "") -> bool:
+        """Whether a file that the asset refers to is there. Raises AssetRefused as ``read`` does."""
+        return os.path.exists(self._locate(name, base))
+
+    def read(self, name: str, max_bytes: int, base: str = "") -> bytes:
+        """The bytes of a file that the asset refers to by ``name``, relative to the asset's file (and ``base``).
+
+        Raises AssetRefused: the name is absolute, leads out of the asset's folder or through a link, or the file
+        is missing, too large or no regular file.
+        """
+        return self._read(self._locate(name, base), name, max_bytes)
+
+    def sha256(self) -> str:
+        """Digest of all files read so far, in the order in which they were."""
+        return self._digest.hexdigest()
+
+    def _begin(self, path: str) -> None:
+        self.name = path
+        self._main = Path(path)
+        self._digest = hashlib.sha256()
+        if not path.isprintable() and any("\udc80" <= c <= "\udcff" for c in path):
+            raise self.refuse("has a name that is not UTF-8, which no list of assets can hold")
+
+    def _locate(self, name: str, base: str) -> Path:
+        if not name or "\0" in name or "://" in name or PureWindowsPath(name).anchor:
+            raise self.refuse(f"refers to {name!r}, which is no relative file name")
+        root = (model_folder(self._main.absolute()) or self._main.absolute().parent).resolve()
+        start = self._main.absolute().parent.resolve()
+        path = Path(os.path.normpath(start / base / name.replace("\\", "/")))
+        if not path.is_relative_to(root):
+            raise self.refuse(f"refers to {name!r}, which is outside its folder")
+        try:
+            if path.resolve() != path:
+                raise self.refuse(f"refers to {name!r}, which is a link or behind one")
+        except (OSError, RuntimeError):
+            raise self.refuse(f"refers to {name!r}, which cannot be opened") from None
+        return path
+
+    def _read(self, path: Path, name: str, max_bytes: int) -> bytes:
+        try:
+            with open(path, "rb", opener=without_waiting) as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise self.refuse(f"{name} is no regular file")
+                if status.st_size > max_bytes:
+                    raise self.refuse(f"{name} has {status.st_size} bytes, more than the {max_bytes} allowed")
+                data = file.read()
+        except FileNotFoundError:
+            raise self.refuse("does not exist" if path == self._main else _missing(name, path)) from None
+        except (OSError, ValueError) as error:
+            raise self.refuse(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        if path != self._main:  # so that an asset of one file has the digest that sha256sum prints
+            self._digest.update(len(data).to_bytes(8, "little"))
+        self._digest.update(data)
+        return data
+
+
+def _missing(name: str, path: Path) -> str:
+    """Says so, and what there is instead where the names differ in their case alone."""
+    with contextlib.suppress(OSError):
+        for other in sorted(os.listdir(path.parent)):
+            if other.casefold() == path.name.casefold():
+                return f"{name} is missing; there is {other}"
+    return f"{name} is missing"
+
+
+def without_waiting(path: str, flags: int) -> int:
+    """For ``open(..., opener=)``: a named pipe would block for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,6 +1,0 @@
-"""The background families: functions of a random stream that paint a (768, 1024, 3) uint8 image."""
-
-from bl30k_gen.library.procedural.backgrounds import halls, indoors, landscapes, outside, seasons, towns
-from bl30k_gen.library.procedural.families import families
-
-BACKGROUNDS = families(halls, indoors, landscapes, outside, seasons, towns)

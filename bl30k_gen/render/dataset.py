@@ -1,0 +1,134 @@
+"""Opening a dataset for rendering: the same configuration and the same assets as before, or none of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bl30k_gen.config import Config, load_config
+from bl30k_gen.dataset.card import citation, dataset_card
+from bl30k_gen.dataset.files import write_atomically, write_json
+from bl30k_gen.dataset.layout import METADATA, Layout
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.asset import AssetRefused, Model, Picture
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue.catalogue import Catalogue
+from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
+from bl30k_gen.scene.spec import read_spec
+from bl30k_gen.settings import difference
+
+SCENES = "scenes"
+KINDS = ("model", "texture", "background")
+
+
+def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
+    """The configuration that a command names, or the one that lies in ``folder``.
+
+    Raises:
+        UserError
+    """
+    if config is None and not Layout(folder).config.exists():
+        raise UserError(f"{folder} holds no config.yaml yet", "give --config, e.g. render_configs/demo.yaml")
+    return load_config(config or Layout(folder).config, overrides)
+
+
+def open_existing(root: Path) -> tuple[Layout, Config]:
+    """Raises UserError where no dataset was begun."""
+    layout = Layout(root)
+    if not layout.config.exists():
+        raise UserError(f"{root} holds no config.yaml", "no dataset was begun there; give its folder")
+    return layout, load_config(layout.config)
+
+
+def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> None:
+    """Begin a dataset, or make sure that an existing one is being continued.
+
+    Raises:
+        UserError: a key of the configuration, or the set of assets, is not what the dataset was begun with.
+    """
+    record = layout.root / "catalogue.json"
+    assets = _identity(catalogue)
+    if layout.config.exists():
+        begun = load_config(layout.config)
+        for key, (new, old) in difference(config.identity(), begun.identity()).items():
+            raise UserError(
+                f"{layout.root} was begun with {key} = {old}, not {new}",
+                "give the same configuration, or another --out",
+            )
+        if config.runtime.store != begun.runtime.store:
+            raise UserError(
+                f"{layout.root} was begun with --store {begun.runtime.store}, not {config.runtime.store}",
+                f"give --store {begun.runtime.store}, or another --out",
+            )
+    if config.runtime.store != "folder" and (layout.root / METADATA).is_dir():
+        raise UserError(
+            f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {config.runtime.store}",
+            "they were unpacked: set runtime.store: folder there to go on with folders",
+        )
+    if record.exists():
+        before = json.loads(record.read_text(encoding="utf-8"))
+        if before["digest"] != assets["digest"]:
+            raise UserError(
+                f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
+                "restore the asset folders, or give another --out",
+            )
+    if not layout.config.exists():
+        write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
+        write_atomically(layout.citation, citation(config.digest()))
+        write_json(record, assets)
+        write_atomically(layout.config, config.to_yaml())
+
+
+def _counts(assets: dict[str, object]) -> str:
+    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest")
+
+
+def _identity(catalogue: Catalogue) -> dict[str, object]:
+    """What a dataset records of its assets, so that it is never continued with others."""
+    counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
+    return {"digest": catalogue.digest(), **counts}
+
+
+def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
+    """(source, licences) of every folder that assets come from, for the dataset's card."""
+    assets = config.assets
+    found = {}
+    for root in dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds]):
+        of_root = (a for kind in KINDS for a in catalogue.of(kind) if a.path.startswith(root))
+        found["the built-in library" if root == "builtin" else root] = ", ".join(sorted({a.licence for a in of_root}))
+    return list(found.items())
+
+
+def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:
+    """A video's name -> its scene, sampled."""
+    limits = config.assets.limits
+
+    def describe(name: str) -> SampledScene:
+        index = video_index(name, config.dataset.videos_per_segment)
+        return sample_scene(config, catalogue, load, index)
+
+    def load(asset: Asset) -> Model | Picture:
+        if asset.fatal:
+            raise AssetRefused(asset.fatal)
+        return cached_asset(asset.path, asset.kind, limits)
+
+    return describe
+
+
+def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
+    """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
+
+    Raises:
+        UserError: there are none.
+    """
+    names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
+    if not names:
+        raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
+
+    def describe(name: str) -> SampledScene:
+        spec = read_spec(folder / SCENES / f"{name}.json")
+        if spec.name != name:
+            raise UserError(f"{folder / SCENES / name}.json is of video {spec.name}", "name the file as the video")
+        return SampledScene(spec, ())
+
+    return names, describe

@@ -1,0 +1,207 @@
+"""Leases: whatever goes wrong, two workers never publish the same video.
+
+The staging folder of a video in the making is its lease. ``.staging/<video>/`` holds exactly one folder, named after
+its owner (``process.new_name``) or ``free``; in it lie the frames so far and the file ``heartbeat``, a counter that
+the owner moves. It changes hands by renaming that one folder, which a file system does for one caller alone; the
+frames so far come with it.
+
+* A new lease is prepared under a hidden name and renamed to ``.staging/<video>``, which fails if that exists.
+* A lease is stale when the counter has not moved for ``timeout`` seconds of the observer's own monotonic clock (no
+  two clocks are ever compared), or when its owner is known to be dead. Then it is renamed to the observer's name. Of
+  two observers the second finds nothing to rename; an owner's name is never given twice, so it cannot hit a later
+  lease by mistake either.
+* An owner that was taken for dead and wakes up (SIGSTOP, a network file system that hung) finds that its folder is
+  gone: its heartbeat fails, its Blender cannot write another frame, and publishing fails, because every step of it
+  is a rename out of or into that folder (``dataset.layout.finish_publishing``) and nothing there creates it again.
+  There is no moment at which a late owner can do harm.
+
+Only ``rename``, ``mkdir`` and reading are used, which are atomic on NFS too; there is no ``flock``.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import Layout, list_visible
+from bl30k_gen.render import process
+
+HEARTBEAT = "heartbeat"
+FREE = "free"
+BEATS = 6  # in the time after which a silent owner counts as dead
+
+_GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR)
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+class LeaseLost(Exception):
+    """Somebody else has this video now."""
+
+
+class Lease:
+    """The right to make one video, until somebody takes it over."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.lost = False
+        self._count = 0
+
+    def beat(self) -> None:
+        """Move the counter, or notice that the lease is lost. An error of the disk is a beat that was missed."""
+        self._count += 1
+        try:
+            with open(self.folder / HEARTBEAT, "r+b") as heartbeat:  # never creates it
+                heartbeat.write(_counter(self._count))
+        except OSError as error:
+            self.lost = self.lost or error.errno in _GONE
+
+    def held(self) -> bool:
+        """Ask the file system."""
+        self.lost = self.lost or not self.folder.exists()
+        return not self.lost
+
+    def require(self) -> None:
+        """Raises LeaseLost."""
+        if not self.held():
+            raise LeaseLost
+
+    def release(self) -> None:
+        """Let anybody have it, with the frames so far; or clear up if the video was published."""
+        with contextlib.suppress(OSError):
+            os.rename(self.folder, self.folder.with_name(FREE))
+        with contextlib.suppress(OSError):
+            self.folder.parent.rmdir()  # only if it is empty
+
+
+class Leases:
+    """One worker's leases on the videos of one dataset; a context manager, within which their counters move.
+
+    Args:
+        layout: ``layout.owner`` is the name under which leases are taken.
+        timeout: seconds without a movement after which an owner counts as dead.
+        clock: the observer's monotonic clock, seconds.
+    """
+
+    def __init__(self, layout: Layout, timeout: float, clock: Callable[[], float] = time.monotonic):
+        self.layout = layout
+        self.timeout = timeout
+        self._clock = clock
+        self._held: set[Lease] = set()
+        self._seen: dict[Path, tuple[bytes, float]] = {}  # lease: its counter, and when it was first seen so
+        self._moving: set[Path] = set()
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Leases":
+        self._heart.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._heart.join()
+
+    def take(self, name: str) -> Lease | None:
+        """The lease of a video, or None while somebody else has it.
+
+        Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
+
+        Raises:
+            UserError: the disk is full, or may not be written.
+        """
+        mine = self.layout.staging(name)
+        with files.clear_disk_errors(mine):
+            holder = holder_of(mine.parent)
+            if holder is None:
+                won = _begin(mine)
+            elif holder.name == FREE or self._is_stale(holder):
+                won = try_rename(holder, mine)
+            else:
+                return None
+        if not won and not mine.exists():  # over NFS a rename may be done and yet reported as failed
+            return None
+        lease = Lease(mine)
+        lease.beat()
+        with self._lock:
+            self._held.add(lease)
+        return lease
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            self._held.discard(lease)
+        lease.release()
+
+    def seen_alive(self, name: str) -> bool:
+        """Whether the counter of the video's present holder has moved since ``take`` first saw it."""
+        return holder_of(self.layout.staging(name).parent) in self._moving
+
+    def _is_stale(self, holder: Path) -> bool:
+        if process.surely_dead(holder.name):
+            return True
+        counter, now = _read(holder), self._clock()
+        before = self._seen.setdefault(holder, (counter, now))
+        if before[0] != counter:
+            self._seen[holder] = (counter, now)
+            self._moving.add(holder)
+            return False
+        return now - before[1] >= self.timeout
+
+    def _beat(self) -> None:
+        while not self._end.wait(self.timeout / BEATS):
+            with self._lock:
+                held = list(self._held)
+            for lease in held:
+                lease.beat()
+
+
+def holders(layout: Layout) -> dict[str, Path]:
+    """``{video: its lease's folder}`` of all videos in the making, from one listing for each of them."""
+    found = {name: holder_of(layout.making / name) for name in sorted(list_visible(layout.making))}
+    return {name: holder for name, holder in found.items() if holder is not None}
+
+
+def holder_of(home: Path) -> Path | None:
+    """What lies in ``.staging/<name>``: the folder that is its lease."""
+    try:
+        names = sorted(os.listdir(home))
+    except FileNotFoundError:
+        return None
+    return home / names[0] if names else None
+
+
+def _begin(mine: Path) -> bool:
+    home = mine.parent
+    prepared = home.with_name(f".{home.name}.{mine.name}.new")
+    try:
+        (prepared / mine.name).mkdir(parents=True)
+        (prepared / mine.name / HEARTBEAT).write_bytes(_counter(0))
+        return try_rename(prepared, home)
+    finally:
+        shutil.rmtree(prepared, ignore_errors=True)  # where it is still there
+
+
+def try_rename(source: Path, target: Path) -> bool:
+    """Whether it was us; False if another was first."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno in (*_GONE, *_TAKEN):
+            return False
+        raise
+    return True
+
+
+def _read(holder: Path) -> bytes:
+    try:
+        return (holder / HEARTBEAT).read_bytes()
+    except OSError:  # just renamed, or a file system that hangs: no movement
+        return b""
+
+
+def _counter(count: int) -> bytes:
+    return b"%012d\n" % count

@@ -1,0 +1,298 @@
+"""Videos go from scratch on the node straight into one shard a run (``dataset/part.py``).
+
+The shard in the making, ``Shards/.staging/<shard>/<owner>/``, is a lease (``cluster/lease.py``): it has the
+heartbeat of the whole run. A video is claimed by moving a small folder to ``.staging/<video>``, which fails if that
+is there; in it lies nothing but a link to the folder of the shard. A claim is void when its link leads nowhere, that
+is when the shard has another owner or none. So all of a dead worker's claims end with one rename, that of its shard's
+folder, and so does its power to publish: a record is made in that folder and moved out of it.
+
+Whoever takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own list of
+videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
+
+Besides the heartbeat a video costs seven operations on the shared file system, and a run about a hundred; frames,
+logs and checks stay on the node. Frames of a run that was stopped are kept as one file.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import tarfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import METADATA, RGB, Layout, discard_staging, list_visible
+from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.part import PART, Part
+from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.errors import UserError
+from bl30k_gen.render import process
+from bl30k_gen.render.child import new_scratch
+from bl30k_gen.render.output.journal import EventLog
+from bl30k_gen.render.output.lease import Lease, LeaseLost, Leases, holder_of, holders, try_rename
+from bl30k_gen.render.output.shard_recovery import bury, remove_if_void, restore_records
+
+HEADING = ("config.yaml", "catalogue.json", "DATASET.md", "CITATION.cff")  # every shard has them, to be of use alone
+
+
+class ShardStore:
+    """See ``store.Store``.
+
+    Args:
+        layout: of the dataset.
+        timeout: seconds without a sign of life after which another worker counts as dead.
+        scratch: folder for frames; None: the usual one.
+        names: the videos of this run; its shard is named after the first.
+    """
+
+    def __init__(self, layout: Layout, kind: Kind, timeout: float, scratch: Path | None, names: list[str]):
+        self.layout, self.kind = layout, kind
+        self._timeout, self._scratch, self._names = timeout, scratch, names
+        self._observer = Leases(Layout(layout.shards.root, process.new_name()), timeout)
+        self._shard: _Shard | None = None
+        self._lock = threading.RLock()
+        self._with: dict[str, str] = {}  # the shard whose owner has a video
+
+    def __enter__(self) -> "ShardStore":
+        with files.clear_disk_errors(self.layout.records):
+            self.layout.records.mkdir(parents=True, exist_ok=True)
+            self.layout.making.mkdir(exist_ok=True)
+        restore_records(self.layout)
+        self.frames = Layout(new_scratch(self._scratch))
+        self._known = set(self.layout.published())
+        self._unfinished = set(list_visible(self.layout.unfinished("").parent))
+        self._observer.__enter__()
+        ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
+        if any([self._bury(shard) for shard in ours]):
+            for claim in holders(self.layout).values():
+                remove_if_void(claim)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._shard is not None:
+                self._shard.finish(self._target(self._shard.name), self.kind)
+        finally:
+            self._observer.__exit__()
+            shutil.rmtree(self.frames.root, ignore_errors=True)
+
+    def has(self, name: str) -> bool:
+        return name in self._known
+
+    def take(self, name: str) -> "ShardClaim | None":
+        while True:
+            shard = self._shard_in_hand()
+            try:
+                claim = shard.claim(name, self.layout)
+                if claim is None and self._is_free_now(name):
+                    claim = shard.claim(name, self.layout)
+                return claim
+            except LeaseLost:
+                with self._lock:
+                    if self._shard is shard:
+                        shard.leave()
+                        self._shard = None
+
+    def seen_alive(self, name: str) -> bool:
+        return name in self._with and self._observer.seen_alive(self._with[name])
+
+    def complete(self, name: str) -> bool:
+        if self.layout.recorded(name):
+            self._known.add(name)
+            return True
+        if f"{name}.tar" in self._unfinished:
+            _unpack(self.layout.unfinished(name), self.frames.staging(name))
+        return False
+
+    def publish(self, claim: "ShardClaim", metadata: Mapping[str, Any]) -> None:
+        staged = self.frames.staging(claim.name)
+        members = {f"{METADATA}/{claim.name}.json": dumps(metadata).encode()}
+        for path in sorted(metadata["files"]):
+            folder, _, file = path.split("/")
+            members[path] = (staged / folder / file).read_bytes()
+        record = f"{metadata['split']}/{claim.shard.name}"
+        claim.shard.part.append(claim.name, members, lambda: self._record(claim, record))
+        self._known.add(claim.name)
+
+    def release(self, claim: "ShardClaim") -> None:
+        name, staged = claim.name, self.frames.staging(claim.name)
+        published = name in self._known
+        log = self.frames.log(name)
+        if log.exists() and not (published and '"failure"' not in log.read_text(encoding="utf-8")):
+            _append(log, self.layout.log(name))
+        if published and f"{name}.tar" in self._unfinished:
+            self.layout.unfinished(name).unlink(missing_ok=True)
+        elif not published and any((staged / RGB).glob("*")) and claim.held():
+            with contextlib.suppress(UserError):  # a full disk: they are rendered again
+                _pack(staged, self.layout.unfinished(name))
+                self._unfinished.add(f"{name}.tar")
+        discard_staging(self.frames, name)
+        log.unlink(missing_ok=True)
+        claim.release()
+
+    def log(self, name: str) -> EventLog:
+        return EventLog(self.frames.log(name))
+
+    def _shard_in_hand(self) -> "_Shard":
+        with self._lock:
+            if self._shard is None:
+                heading = {n: (self.layout.root / n).read_bytes() for n in HEADING if (self.layout.root / n).exists()}
+                owned = Layout(self.layout.shards.root, process.new_name())
+                self._shard = _Shard(owned, self._timeout, self._free_names(), self._target, heading)
+            return self._shard
+
+    def _free_names(self) -> Iterator[str]:
+        """Names for a shard of this run; what dead workers left under them is finished on the way."""
+        for number in itertools.count(1):
+            name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
+            if not (self.layout.shards.making / name).exists() or self._bury(name):
+                yield name
+
+    def _is_free_now(self, name: str) -> bool:
+        """Look at a claim that is in our way, and clear it away if it is void."""
+        home = self.layout.staging(name).parent
+        holder = holder_of(home)
+        if holder is None:
+            return True
+        if holder.exists():
+            shard = self._with[name] = Path(os.readlink(holder)).parent.name
+            if not self._bury(shard):
+                return False
+        remove_if_void(holder)
+        return True
+
+    def _bury(self, shard: str) -> bool:
+        with self._lock:
+            return bury(self.layout, self.kind, self._observer, shard)
+
+    def _record(self, claim: "ShardClaim", text: str) -> None:
+        prepared = files.temporary_name(claim.shard.folder / claim.name)
+        try:
+            os.symlink(text, prepared)
+            os.rename(prepared, self.layout.record(claim.name))
+        except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
+            if "/".join(self.layout.recorded(claim.name) or ()) != text:
+                raise
+
+    def _target(self, shard: str) -> Path:
+        return self.layout.shards.root / f"{shard}{SUFFIX[self.kind]}"
+
+
+class _Shard:
+    """The shard in the making of a run.
+
+    Args:
+        layout: of the shards, with an owner's name that was never used before.
+        names: that it may have.
+        target: where the finished shard of a name lies.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        timeout: float,
+        names: Iterator[str],
+        target: Callable[[str], Path],
+        heading: Mapping[str, bytes],
+    ):
+        self._layout = layout
+        self._leases = Leases(layout, timeout)
+        self._leases.__enter__()
+        self.name, self.lease = next(filter(None, (self._take(name, target(name)) for name in names)))
+        self.folder = self.lease.folder
+        self.part = Part(self.folder, heading)
+        self._slots: list[Path] = []
+        self._count = itertools.count()
+
+    def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
+        """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
+        try:
+            slot = self._slots.pop() if self._slots else self._new_slot()
+        except FileNotFoundError:
+            raise LeaseLost from None
+        home = layout.staging(name).parent
+        if try_rename(slot, home) or os.path.lexists(home / self._layout.owner):
+            return ShardClaim(name, self, home, slot)
+        self.lease.require()
+        self._slots.append(slot)
+        return None
+
+    def give_back(self, claim: "ShardClaim") -> None:
+        if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
+            self._slots.append(claim.slot)
+
+    def finish(self, target: Path, kind: Kind) -> None:
+        try:
+            self.part.finish(target, kind)
+            discard_staging(self._layout, self.name)
+        except FileNotFoundError:
+            if self.lease.held():
+                raise
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Whoever comes by may finish it, if there is anything in it."""
+        self.part.close()
+        self._leases.release(self.lease)
+        self._leases.__exit__()
+
+    def _take(self, name: str, target: Path) -> tuple[str, Lease] | None:
+        """None where this name is another's, or was another's until just now."""
+        lease = None if target.exists() else self._leases.take(name)
+        if lease is None:
+            return None
+        if not (lease.folder / PART).exists() and not target.exists():
+            return name, lease
+        self._leases.release(lease)
+        return None
+
+    def _new_slot(self) -> Path:
+        slot = self.folder / f"slot-{next(self._count)}"
+        os.mkdir(slot)
+        os.symlink(Path("../..", *self.folder.parts[-4:]), slot / self._layout.owner)
+        return slot
+
+
+class ShardClaim:
+    """The right to make one video, as long as the shard is ours."""
+
+    def __init__(self, name: str, shard: _Shard, home: Path, slot: Path):
+        self.name, self.shard, self.home, self.slot = name, shard, home, slot
+
+    @property
+    def lost(self) -> bool:
+        return self.shard.lease.lost
+
+    def held(self) -> bool:
+        return self.shard.lease.held()
+
+    def require(self) -> None:
+        self.shard.lease.require()
+
+    def release(self) -> None:
+        self.shard.give_back(self)
+
+
+def _pack(staged: Path, target: Path) -> None:
+    found = (path for path in sorted(staged.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    write_shard(target, "tar", ((str(path.relative_to(staged)), path.read_bytes()) for path in found))
+
+
+def _unpack(source: Path, staged: Path) -> None:
+    """Fetch the frames so far; without them the video begins anew."""
+    try:
+        with tarfile.open(source, "r:") as archive:
+            archive.extractall(staged, filter="data")
+    except (OSError, tarfile.TarError):
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _append(source: Path, target: Path) -> None:
+    with files.clear_disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(target, "a", encoding="utf-8") as log:
+            log.write(source.read_text(encoding="utf-8"))

@@ -1,0 +1,104 @@
+"""Where a worker leaves its videos: as files of a folder, or in one shard a run.
+
+Both say who makes which video, give a place for its frames, and publish it at one stroke.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.layout import Layout, finish_publishing, publish
+from bl30k_gen.render.output.journal import EventLog
+from bl30k_gen.render.output.lease import Lease, Leases
+from bl30k_gen.render.output.shard_store import ShardStore
+
+
+class Claim(Protocol):
+    """The right to make one video, until somebody takes it over."""
+
+    lost: bool  # as far as is known
+
+    def held(self) -> bool:
+        """Ask the file system."""
+
+    def require(self) -> None:
+        """Raises lease.LeaseLost."""
+
+
+class Store(Protocol):
+    """A context manager, within which claims stay alive."""
+
+    frames: Layout  # where the frames of a video in the making lie
+
+    def __enter__(self) -> "Store": ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def has(self, name: str) -> bool:
+        """Whether a video is known to be published; a cheap look."""
+
+    def take(self, name: str) -> Claim | None:
+        """None while somebody else has the video; call it again to see whether he lives."""
+
+    def seen_alive(self, name: str) -> bool:
+        """Whether he who has the video has given a sign of life since ``take`` first saw him."""
+
+    def complete(self, name: str) -> bool:
+        """With the claim: whether the video is published now. If not, some of its frames may be there."""
+
+    def publish(self, claim: Claim, metadata: Mapping[str, Any]) -> None:
+        """Make the video in ``frames`` part of the dataset. Raises LeaseLost, FileNotFoundError, UserError."""
+
+    def release(self, claim: Claim) -> None:
+        """Let anybody have the video, with the frames so far."""
+
+    def log(self, name: str) -> EventLog: ...
+
+
+def open_store(config: Config, layout: Layout, scratch: Path | None, names: list[str]) -> Store:
+    """The store of a run that is to make the videos ``names``.
+
+    Args:
+        scratch: folder for frames of shards; None: the usual one.
+    """
+    if config.runtime.store == "folder":
+        return FolderStore(layout, config.runtime.lease_timeout)
+    return ShardStore(layout, config.runtime.store, config.runtime.lease_timeout, scratch, names)
+
+
+class FolderStore:
+    """Videos are folders of files. The claim of a video is the lease of its staging folder."""
+
+    def __init__(self, layout: Layout, timeout: float):
+        self.frames = layout
+        self._leases = Leases(layout, timeout)
+
+    def __enter__(self) -> "FolderStore":
+        self._leases.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.__exit__()
+
+    def has(self, name: str) -> bool:
+        return self.frames.is_published(name) and not self.frames.staging(name).parent.exists()
+
+    def take(self, name: str) -> Lease | None:
+        return self._leases.take(name)
+
+    def seen_alive(self, name: str) -> bool:
+        return self._leases.seen_alive(name)
+
+    def complete(self, name: str) -> bool:
+        return finish_publishing(self.frames, name)
+
+    def publish(self, claim: Lease, metadata: Mapping[str, Any]) -> None:
+        claim.require()
+        publish(self.frames, metadata["name"], metadata)
+
+    def release(self, claim: Lease) -> None:
+        self._leases.release(claim)
+
+    def log(self, name: str) -> EventLog:
+        return EventLog(self.frames.log(name))

@@ -1,0 +1,82 @@
+"""What a person sees while videos are rendered."""
+
+import statistics
+import sys
+
+from tqdm import tqdm
+
+from bl30k_gen.render.child import Event
+from bl30k_gen.render.supervisor import Summary
+
+LOG_SECONDS = 60.0  # between two bars where nobody watches, as in a job's log
+
+
+def update_seconds() -> float:
+    """Between two pictures of a bar."""
+    return 0.1 if sys.stderr.isatty() else LOG_SECONDS
+
+
+class Progress:
+    """A bar of frames with frames/s and the time left; to be given to a Supervisor as ``on_event``.
+
+    Args:
+        videos, frames: how many videos there are to do, and frames a video.
+    """
+
+    def __init__(self, videos: int, frames: int):
+        self.frames = frames
+        often = update_seconds()
+        self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=often)
+        self.timed = False
+        self.in_hand: dict[str, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        name = event.get("name")
+        match event["event"]:
+            case "ready":
+                self._say(f"device {event['device']} ({event['device_name']}), {event['threads']} threads")
+            case "built":
+                self.bar.set_description(name)
+            case "frame":
+                self.in_hand[name] = self.in_hand.get(name, 0) + 1
+                self.bar.update()
+                if not self.timed:
+                    self.timed = True
+                    self._say(f"first frame: {event['total_seconds']:.2f} s")
+            case "published":
+                self.bar.update(self.frames - self.in_hand.pop(name, 0))
+            case "already":
+                self.bar.update(self.frames)
+            case "set_aside":
+                self.bar.update(self.frames - self.in_hand.pop(name, 0))
+                self._say(f"{name} set aside: {event['reason']}")
+
+    def _say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr)  # standard output is for the result
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def summary_lines(summary: Summary, out: str) -> list[str]:
+    """The last words of a run, for people."""
+    lines = [f"{len(summary.rendered)} videos rendered, {len(summary.already)} were there already, in {out}"]
+    if summary.frames:
+        rate = summary.frames / summary.seconds
+        lines.append(f"{summary.frames} frames in {summary.seconds:.0f} s: {rate:.2f} frames/s")
+    if summary.refusals:
+        lines.append(f"{len(summary.refusals)} assets were refused, and others taken:")
+        lines += [f"  {reason}" for _, reason in sorted(summary.refusals.items())]
+    if summary.set_aside:
+        lines.append(f"{len(summary.set_aside)} videos set aside (see their logs; the same command tries again):")
+        lines += [f"  {name}: {reason}" for name, reason in sorted(summary.set_aside.items())]
+    if summary.elsewhere:
+        lines.append(f"{len(summary.elsewhere)} videos are being rendered by other workers")
+    if summary.stopped:
+        lines.append("stopped; the same command goes on")
+    return lines
+
+
+def median_frame_seconds(events: list[Event]) -> float:
+    """Of a list of child events. Raises ValueError if there is no frame among them."""
+    return statistics.median(event["total_seconds"] for event in events if event["event"] == "frame")

@@ -1,0 +1,329 @@
+"""The supervisor: renders a list of videos with one or several Blender children.
+
+A child that crashes or hangs loses the frame in hand and nothing else: a fresh one goes on at the first missing
+frame. A video that fails twice without getting further is set aside with its reason, and the others go on.
+
+Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
+"""
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.layout import Layout, describe_staged
+from bl30k_gen.dataset.metadata import build_metadata
+from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.render import process
+from bl30k_gen.render.check import examine
+from bl30k_gen.render.child import BlenderChild, ChildDied, Event
+from bl30k_gen.render.failures import failed_names, forget_failure, record_failure
+from bl30k_gen.render.output.journal import EventLog, run_log
+from bl30k_gen.render.output.lease import LeaseLost
+from bl30k_gen.render.output.store import Claim, Store, open_store
+from bl30k_gen.render.staging import discard_frames, stage
+from bl30k_gen.scene.sampler import SampledScene
+from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
+from bl30k_gen.version import project_version
+
+ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
+LOOK_AGAIN = 0.5  # seconds between two looks at a video that somebody else has
+
+Describe = Callable[[str], SampledScene]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to render; nothing here changes a pixel."""
+
+    device: str
+    threads: int  # a worker; 0: all
+    workers: int
+    scratch: Path | None = None  # for temporary files; None: memory
+
+
+@dataclass
+class Summary:
+    """What became of the videos of one run."""
+
+    rendered: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)  # other workers are at it
+    set_aside: dict[str, str] = field(default_factory=dict)  # name: reason
+    refusals: dict[str, str] = field(default_factory=dict)  # asset id: reason
+    frames: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+
+
+class Failed(Exception):
+    """This video cannot be rendered, now or by trying again."""
+
+
+class Supervisor:
+    """Renders videos into ``layout``.
+
+    Args:
+        describe: a video's name -> its scene.
+        on_event: called with every event (from the worker threads, one at a time): those of the child, and
+            ``{"event": "published" | "already" | "set_aside", "name": ...}``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        layout: Layout,
+        describe: Describe,
+        execution: Execution,
+        on_event: Callable[[Event], None],
+    ):
+        self.config, self.describe, self.execution = config, describe, execution
+        self.layout = replace(layout, owner=process.new_name())
+        self.store: Store | None = None
+        self.journal = run_log(self.layout)
+        self.config_digest = config.digest()
+        self.summary = Summary()
+        self.set_aside_before = failed_names(self.layout)
+        self._on_event = on_event
+        self._lock = threading.Lock()
+        self._postponed: deque[str] = deque()
+        self.stopping = threading.Event()
+        self._error: BaseException | None = None
+        self.children: set[BlenderChild] = set()
+
+    def run(self, names: list[str]) -> Summary:
+        """Render all; returns when they are done, set aside, made by another worker, or ``stop`` was called.
+
+        Raises:
+            UserError: something that concerns every video, such as a full disk. What is finished is kept.
+        """
+        begin = time.monotonic()
+        self.store = open_store(self.config, self.layout, self.execution.scratch, names)
+        queue = iter(names)
+        threads = [
+            threading.Thread(target=self._work, args=(queue,), name=f"worker-{n}")
+            for n in range(max(1, min(self.execution.workers, len(names))))
+        ]
+        try:
+            with self.store:
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.2)  # lets the main thread see signals
+        except UserError as error:
+            self._error = self._error or error
+        self.summary.seconds = time.monotonic() - begin
+        self.summary.stopped = self.stopping.is_set()
+        if self._error is not None:
+            raise self._error
+        return self.summary
+
+    def stop(self) -> None:
+        """Finish the frames in hand, keep them, and return from ``run``. Safe in a signal handler."""
+        self.stopping.set()
+        for child in list(self.children):
+            child.stop()
+
+    def say(self, event: Event) -> None:
+        with self._lock:
+            self._on_event(event)
+
+    def _work(self, queue: Iterator[str]) -> None:
+        worker = _Worker(self)
+        try:
+            while not self.stopping.is_set():
+                with self._lock:
+                    name = next(queue, None)
+                if name is not None:
+                    if not worker.video(name):
+                        self._postponed.append(name)
+                elif not self._postponed or not self._try_again(worker):
+                    return
+        except BaseException as error:
+            self._error = self._error or error
+            self.stop()
+        finally:
+            worker.close()
+
+    def _try_again(self, worker: "_Worker") -> bool:
+        """Look at a video that somebody else had: wait for his end or for a sign of life. False if none is left."""
+        self.stopping.wait(LOOK_AGAIN)
+        try:
+            name = self._postponed.popleft()
+        except IndexError:  # another thread has it
+            return False
+        if not worker.video(name):
+            alive = self.store.seen_alive(name)
+            (self.summary.elsewhere if alive else self._postponed).append(name)
+        return True
+
+    def start_child(self) -> BlenderChild:
+        execution = self.execution
+        child = BlenderChild(
+            execution.device, execution.threads, self.config.runtime.frame_timeout, execution.scratch
+        )
+        self.children.add(child)
+        if self.stopping.is_set():  # stop() may have come between the start and the line above
+            child.stop()
+        self.journal.write(child.ready)
+        self.say(child.ready)
+        return child
+
+    def end_child(self, child: BlenderChild) -> None:
+        self.children.discard(child)
+        child.close()
+
+
+class _Worker:
+    """One thread's part of the work: its child, and the video in hand."""
+
+    def __init__(self, supervisor: Supervisor):
+        self.supervisor = supervisor
+        self.layout = supervisor.layout
+        self.store = supervisor.store
+        self.child: BlenderChild | None = None
+
+    def close(self) -> None:
+        if self.child is not None:
+            self.supervisor.end_child(self.child)
+            self.child = None
+
+    def video(self, name: str) -> bool:
+        """Bring one video to its end, whatever that is. False if somebody else has it."""
+        if self.store.has(name):
+            self._already(name)
+            return True
+        claim = self.store.take(name)
+        if claim is None:
+            return False
+        try:
+            if self.store.complete(name):
+                self._already(name)
+            else:
+                self._make(name, claim)
+        except (LeaseLost, OSError, UserError):
+            if claim.held():
+                raise
+            if self.child is not None:  # it may be in the middle of that video
+                self.child.kill()
+                self.close()
+            return False
+        finally:
+            self.store.release(claim)
+        return True
+
+    def _already(self, name: str) -> None:
+        self.supervisor.summary.already.append(name)
+        self.supervisor.say({"event": "already", "name": name})
+
+    def _make(self, name: str, claim: Claim) -> None:
+        summary = self.supervisor.summary
+        scene = self.supervisor.describe(name)
+        summary.refusals.update(scene.refusals)
+        log = self.store.log(name)
+        begin, self.frame_seconds = time.monotonic(), []
+        try:
+            if not self._render(scene.spec, log, claim):
+                return
+            end = {"event": "published", "name": name}
+            summary.rendered.append(name)
+            if name in self.supervisor.set_aside_before:
+                forget_failure(self.layout, name)
+        except Failed as failure:
+            claim.require()
+            end = {"event": "set_aside", "name": name, "reason": str(failure)}
+            record_failure(self.layout, name, str(failure))
+            summary.set_aside[name] = str(failure)
+        log.write(end)
+        median = round(statistics.median(self.frame_seconds), 4) if self.frame_seconds else None
+        spent = {"seconds": round(time.monotonic() - begin, 3), "frames": len(self.frame_seconds)}
+        self.supervisor.journal.write({**end, **spent, "frame_seconds": median})
+        self.supervisor.say(end)
+
+    def _render(self, spec: SceneSpec, log: EventLog, claim: Claim) -> bool:
+        """Whether the video is published now; False if the run was stopped before."""
+        frames = self.store.frames
+        scene_file = stage(frames, spec)
+        crashes = mismatches = 0
+        while True:
+            try:
+                finished, progress = False, False
+                for event in self._events(scene_file, log):
+                    if claim.lost:
+                        raise LeaseLost
+                    if event["event"] == "frame":
+                        progress = True
+                        self.supervisor.summary.frames += 1
+                        self.frame_seconds.append(event["total_seconds"])
+                    elif event["event"] == "failed":
+                        raise (
+                            Hopeless(event["what"], event["remedy"])
+                            if event["hopeless"]
+                            else Failed(f"{event['what']}: {event['remedy']}")
+                        )
+                    finished = event["event"] == "done"
+                if not finished:
+                    if self.supervisor.stopping.is_set():
+                        return False
+                    raise ChildDied("Blender alone was told to stop", [])
+                problems, areas = examine(spec, self.supervisor.config, frames)
+                if not problems:
+                    self.store.publish(claim, self._metadata(spec, areas))
+                    return True
+                discard_frames(frames, spec.name)
+                mismatches += 1
+                reason, details = "the masks do not show what the scene says", problems[:20]
+            except ChildDied as death:
+                self.close()
+                crashes = 1 if progress else crashes + 1
+                reason, details = death.reason, death.log
+            claim.require()
+            log.write({"event": "failure", "reason": reason, "details": details})
+            if self.supervisor.stopping.is_set():
+                return False
+            if ATTEMPTS in (crashes, mismatches):
+                raise Failed(f"{reason} ({details[-1].strip()})" if details else reason)
+
+    def _events(self, scene_file: Path, log: EventLog) -> Iterator[Event]:
+        runtime = self.supervisor.config.runtime
+        if self.child is not None and (
+            self.child.videos >= runtime.videos_per_child or self.child.memory_gb() > runtime.child_memory_gb
+        ):
+            self.close()
+        if self.child is None:
+            self.child = self.supervisor.start_child()
+            log.write(self.child.ready)
+        for event in self.child.render(scene_file):
+            log.write(event)
+            self.supervisor.say(event)
+            yield event
+
+    def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
+        described = describe_staged(self.store.frames, spec.name, spec.video.frames)
+        return video_metadata(spec, areas, described, self.supervisor.config_digest, self.child.ready)
+
+
+def video_metadata(
+    spec: SceneSpec, areas: np.ndarray, described: Mapping[str, Any], config_digest: str, ready: Event
+) -> dict[str, Any]:
+    """The metadata of a video: ``areas`` as ``examine`` counts them, files as ``describe_staged`` describes them."""
+    frames = spec.video.frames
+    return build_metadata(
+        spec.to_json(),
+        config_digest=config_digest,
+        versions={"bl30k": project_version(), **{k: ready[k] for k in ("bpy", "blenderproc")}},
+        visible_area=areas,
+        intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
+        extrinsics=extrinsics(spec.camera, frames, spec.static),
+        poses=np.array([object_poses(thing, frames, spec.static) for thing in spec.objects]),
+        files=described,
+    )

@@ -1,0 +1,169 @@
+"""Adding an asset of one's own: looked at by the loader first, then by the renderer, then kept in a folder."""
+
+import io
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.files import sha256_bytes, write_atomically
+from bl30k_gen.errors import UserError, printable
+from bl30k_gen.library.asset import AssetRefused, Model, Picture
+from bl30k_gen.library.catalogue import manifest
+from bl30k_gen.library.catalogue.folder import SUFFIXES
+from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit
+from bl30k_gen.library.checking.inspector import Inspector
+from bl30k_gen.library.formats.glb import as_glb
+from bl30k_gen.library.formats.source import model_folder
+from bl30k_gen.library.load import load_asset
+from bl30k_gen.render.child import BlenderChild, ChildDied
+from bl30k_gen.render.tools import turntable
+
+MOST_FACES = 5_000_000  # of a model that shall be reduced
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one file."""
+
+    file: str
+    facts: str
+    strip: str
+    kept: str | None  # where it is now, if it was to be kept
+
+
+@dataclass(frozen=True)
+class Wishes:
+    strips: Path  # folder for the pictures
+    to: Path | None  # folder to keep assets in
+    max_faces: int | None
+    credit: Credit
+
+
+class Studio:
+    """The Blender that draws strips: started when the first is wanted, and again when it died."""
+
+    def __init__(self, device: str, timeout: float):
+        self._device, self._timeout = device, timeout
+        self._child: BlenderChild | None = None
+
+    def __enter__(self) -> "Studio":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def child(self) -> BlenderChild:
+        """Raises UserError: it does not start."""
+        if self._child is None:
+            try:
+                self._child = BlenderChild(self._device, 0, self._timeout)
+            except ChildDied as death:
+                last = next((line.strip() for line in reversed(death.log) if line.strip()), "it printed nothing")
+                raise UserError(f"{death.reason}: {last}", "try `generate.py doctor`") from None
+        return self._child
+
+    def close(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
+    """Check one model or picture, draw its strip, and keep it.
+
+    A model in one file, and every picture, is kept byte for byte; one in several files, or that was reduced, becomes
+    a GLB.
+
+    Raises:
+        AssetRefused: it cannot be used, or not be drawn.
+        UserError: it is neither model nor picture, or its place is taken by another.
+    """
+    try:
+        return _add(path, config, wishes, inspector, studio)
+    except ChildDied as death:
+        studio.close()
+        raise AssetRefused(f"{printable(str(path))}: cannot be drawn: {death.reason}") from None
+
+
+def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
+    kind = kind_of(path)
+    limits = config.assets.limits
+    if wishes.max_faces is not None:
+        limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MOST_FACES)})
+    if reason := inspector.examine(str(path), kind, limits).refused:
+        raise AssetRefused(reason)
+    asset = load_asset(str(path), kind, limits)
+    with tempfile.TemporaryDirectory(prefix="bl30k-add-") as folder:
+        used, suffix, data = path, path.suffix.lower(), path.read_bytes()
+        whole = None
+        if isinstance(asset, Model):
+            whole = sum(len(part.faces) for part in asset.parts)
+            smaller = wishes.max_faces is not None and whole > wishes.max_faces
+            if smaller or sha256_bytes(data) != asset.sha256:
+                data = (
+                    turntable.reduce(str(path), wishes.max_faces, limits, studio.child())
+                    if smaller
+                    else as_glb(asset)
+                )
+                suffix, used = ".glb", Path(folder) / "model.glb"
+                used.write_bytes(data)
+                asset = load_asset(str(used), kind, config.assets.limits)
+            rows = turntable.model_rows(str(used), asset, config, Path(folder))
+        else:
+            rows = turntable.picture_rows(str(used), Path(folder))
+        name, facts = _name(path), describe(asset, whole)
+        sheet = turntable.strip(rows, f"{path.name}: {facts}", config, studio.child(), Path(folder))
+        picture = io.BytesIO()
+        sheet.save(picture, "PNG")
+        strip = wishes.strips / f"{name}{suffix}.png"
+        write_atomically(strip, picture.getvalue())
+        kept = _keep(wishes.to / f"{name}{suffix}", data, wishes.credit) if wishes.to is not None else None
+    return Added(str(path), facts, str(strip), kept)
+
+
+def kind_of(path: Path) -> str:
+    """``model`` or ``texture``, by a file's suffix. Raises UserError, also where there is no file."""
+    if not path.is_file():
+        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}", "give a model or a picture")
+    for kind in ("model", "texture"):
+        if path.suffix.lower() in SUFFIXES[kind]:
+            return kind
+    known = ", ".join(SUFFIXES["model"] + SUFFIXES["texture"])
+    raise UserError(f"{path} is neither a model nor a picture", f"give a file that ends in one of {known}")
+
+
+def describe(asset: Model | Picture, whole: int | None = None) -> str:
+    """One line of facts. ``whole``: the faces of the model before it was reduced."""
+    if isinstance(asset, Picture):
+        height, width = asset.pixels.shape[:2]
+        return f"{width} x {height} pixels"
+    faces = sum(len(part.faces) for part in asset.parts)
+    size = " x ".join(f"{extent:.2f}" for extent in np.ptp(asset.vertices, axis=0))
+    mapped = sum(part.uv is not None for part in asset.parts)
+    textured = sum(part.texture is not None for part in asset.parts)
+    of_all = f" of {whole}" if whole not in (None, faces) else ""
+    return (
+        f"{faces} faces{of_all} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
+        f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
+        f"width x depth x height {size} at a diagonal of 1"
+    )
+
+
+def _name(path: Path) -> str:
+    """ShapeNet's models all have the same file's name; theirs is that of their folder."""
+    model = model_folder(path.absolute())
+    return model.name if model is not None else path.stem
+
+
+def _keep(target: Path, data: bytes, credit: Credit) -> str:
+    if target.exists() and target.read_bytes() != data:
+        raise UserError(f"{target} is another file already", "rename one of the two")
+    write_atomically(target, data)
+    if credit != Credit():
+        told = {key: value for key, value in asdict(credit).items() if value not in ("", UNKNOWN)}
+        line = {"file": target.name, "sha256": sha256_bytes(data), **told}
+        manifest.append(target.parent / manifest.NAME, line)
+    return str(target)

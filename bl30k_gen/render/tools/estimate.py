@@ -1,0 +1,373 @@
+"""What a build will cost: times real frames of a few of its scenes here, and says how sure that is.
+
+A scene is built as in a real build and then drawn on a few of its frames: two at the start, of which the first is the
+slower one because it loads the scene, and two at the end. The other frames are made to look finished, so that the
+child passes over them as it does when it goes on with an interrupted video.
+"""
+
+import math
+import os
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.layout import MASK, METADATA, RGB, Layout, frame_name
+from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.pack import SUFFIX, write_shard
+from bl30k_gen.dataset.shards import index_path, index_shard
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render.child import BlenderChild, ChildDied, Event
+from bl30k_gen.render.dataset import sampler
+from bl30k_gen.render.staging import stage
+from bl30k_gen.render.supervisor import Describe, Execution, video_metadata
+from bl30k_gen.scene import raster
+from bl30k_gen.scene.sampler import video_name
+from bl30k_gen.scene.spec import SceneSpec
+
+LEAST_SCENES = 3  # below which nothing can be said about the spread
+CONFIDENCE = 0.95
+BLOCK = 4096  # bytes that a file in a folder takes a multiple of
+LOG_LINE = 60  # bytes: what a line of a log has beside its event
+STORES = ("folder", *SUFFIX)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one video would cost."""
+
+    seconds: float  # of a worker
+    cpu_seconds: float  # of its processors; 0 where the system does not tell
+    frame_seconds: float  # without the first
+    bytes: dict[str, float]  # by store
+    files: int  # in a folder
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value, and between which it lies with the probability ``CONFIDENCE`` as far as the scenes' spread tells."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Interval":
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def plus(self, term: float) -> "Interval":
+        return Interval(self.value + term, self.low + term, self.high + term)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    videos: int
+    frames: int  # a video
+    size: tuple[int, int]  # width, height
+    device: str
+    threads: int  # a worker
+    workers: int  # a node
+    nodes: int
+    scenes: int  # that were timed
+    seconds_spent: float
+    load: float  # of this machine before the work, processes a processor
+    start_seconds: float  # of a Blender process
+    frame_seconds: Interval
+    video_seconds: Interval
+    worker_hours: Interval
+    cpu_hours: Interval | None  # processor time used
+    gpu_hours: Interval | None  # with one GPU a node
+    wall_hours: Interval
+    bytes: dict[str, Interval]  # by store
+    files: int  # in a folder
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        width, height = self.size
+        rows = [
+            ("a frame", _duration(self.frame_seconds)),
+            ("a video", _duration(self.video_seconds)),
+            ("worker hours", _range(self.worker_hours, "h")),
+        ]
+        if self.cpu_hours is not None:
+            rows.append(("CPU hours", _range(self.cpu_hours, "h")))
+        if self.gpu_hours is not None:
+            rows.append(("GPU hours", _range(self.gpu_hours, "h") + ", one GPU a node"))
+        where = f"{_plural(self.nodes, 'node')} of {_plural(self.workers, 'worker')}"
+        rows.append(("wall time", f"{_duration(self.wall_hours.times(3600))} on {where}"))
+        for store, size in self.bytes.items():
+            files = f", {self.files:,} files" if store == "folder" else ""
+            rows.append((f"disk, {store}", _size(size) + files))
+        how = f"{self.device}, {_plural(self.threads, 'thread')} a worker"
+        lines = [
+            f"{self.videos:,} videos of {self.frames} frames, {width}x{height}; {how}",
+            *(f"  {name:<13} {value}" for name, value in rows),
+            f"in brackets: {CONFIDENCE:.0%} intervals from the spread of {self.scenes} scenes, "
+            f"timed in {self.seconds_spent:.0f} s",
+        ]
+        if self.load > 0.5:
+            lines.append(f"this machine was busy ({self.load:.1f} processes a processor): its times are upper bounds")
+        return lines
+
+
+def estimate(
+    config: Config,
+    count: int,
+    nodes: int,
+    execution: Execution,
+    seconds: float,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> Estimate:
+    """Time scenes for ``seconds`` with as many workers side by side as a node shall have.
+
+    Args:
+        count: videos of the build; the scenes are spread over them.
+        seconds: after which no further scene is begun; but three are timed, and each worker ends the one in hand.
+        progress: called with the seconds spent.
+
+    Raises:
+        UserError: Blender does not start here, or a scene cannot be rendered.
+    """
+    begin = time.monotonic()
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    run = _Run(config, execution, begin + seconds, lambda: progress(time.monotonic() - begin))
+    scenes = run.measure(spread(max(count, LEAST_SCENES)))
+    ready, workers = run.ready, execution.workers
+    video = interval([scene.seconds for scene in scenes], None)
+    starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child))
+    worker_seconds = interval([scene.seconds for scene in scenes], count).plus(starts * run.start_seconds)
+    least = run.start_seconds + video.value  # the last video of all is not shared
+    wall = [max(least, value / (nodes * workers)) for value in asdict(worker_seconds).values()]
+    used = [scene.cpu_seconds for scene in scenes]
+    return Estimate(
+        videos=count,
+        frames=config.video.frames,
+        size=(config.video.width, config.video.height),
+        device=ready["device_name"],
+        threads=ready["threads"],
+        workers=workers,
+        nodes=nodes,
+        scenes=len(scenes),
+        seconds_spent=time.monotonic() - begin,
+        load=load,
+        start_seconds=run.start_seconds,
+        frame_seconds=interval([scene.frame_seconds for scene in scenes], None),
+        video_seconds=video,
+        worker_hours=worker_seconds.times(1 / 3600),
+        cpu_hours=interval(used, count).plus(starts * run.start_cpu).times(1 / 3600) if all(used) else None,
+        gpu_hours=None if ready["device"] == "cpu" else worker_seconds.times(1 / 3600 / workers),
+        wall_hours=Interval(*wall).times(1 / 3600),
+        bytes={store: interval([scene.bytes[store] for scene in scenes], count) for store in STORES},
+        files=count * scenes[0].files,
+    )
+
+
+def interval(values: Sequence[float], count: int | None) -> Interval:
+    """The sum of ``count`` values of which some were measured, or (None) their mean, with Student's t.
+
+    The variance of a sum of N further values, estimated from n: s^2 (N^2 / n + N).
+    """
+    from scipy.stats import t
+
+    mean, number = statistics.fmean(values), len(values)
+    error = t.ppf(0.5 + CONFIDENCE / 2, number - 1) * statistics.stdev(values)
+    if count is None:
+        return Interval(mean, max(0.0, mean - error / math.sqrt(number)), mean + error / math.sqrt(number))
+    error *= math.sqrt(count**2 / number + count)
+    return Interval(mean * count, max(0.0, mean * count - error), mean * count + error)
+
+
+def spread(count: int) -> Iterator[int]:
+    """Every index below ``count`` once, in van der Corput's order: each beginning of it is spread evenly."""
+    seen, bits = set(), max(1, (count - 1).bit_length())
+    for number in range(1 << bits):
+        index = int(f"{number:0{bits}b}"[::-1], 2) * count >> bits
+        if index not in seen:
+            seen.add(index)
+            yield index
+
+
+def timed_frames(frames: int) -> list[int]:
+    """Two frames at the start and two at the end, or all that there are."""
+    return sorted({0, 1, frames - 2, frames - 1} & set(range(frames)))
+
+
+class _Run:
+    """Workers that time scenes until the time is up."""
+
+    def __init__(self, config: Config, execution: Execution, deadline: float, tick: Callable[[], None]):
+        self.config, self.execution, self.deadline, self.tick = config, execution, deadline, tick
+        self.describe: Describe = sampler(config, open_catalogue(config.assets))
+        self.ready: Event = {}
+        self.start_seconds = self.start_cpu = 0.0
+        self._lock = threading.Lock()
+        self._children: set[BlenderChild] = set()
+        self._scenes: list[Scene] = []
+        self._error: BaseException | None = None
+        self._overhead: dict[str, float] = {}
+
+    def measure(self, indices: Iterator[int]) -> list[Scene]:
+        """Raises UserError if a scene cannot be rendered."""
+        threads = [threading.Thread(target=self._work, args=(indices,)) for _ in range(self.execution.workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                try:
+                    thread.join(0.2)
+                    self.tick()
+                except KeyboardInterrupt as interrupt:
+                    self._error = interrupt
+                    for child in list(self._children):
+                        child.kill()
+        if self._error is not None:
+            raise self._error
+        return self._scenes
+
+    def _work(self, indices: Iterator[int]) -> None:
+        child = None
+        try:
+            begin = time.monotonic()
+            runtime, execution = self.config.runtime, self.execution
+            child = BlenderChild(execution.device, execution.threads, runtime.frame_timeout, execution.scratch)
+            self._children.add(child)
+            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.cpu_seconds()
+            self.ready = child.ready
+            self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
+            while self._error is None:
+                with self._lock:
+                    enough = len(self._scenes) >= LEAST_SCENES and time.monotonic() >= self.deadline
+                    index = None if enough else next(indices, None)
+                if index is None:
+                    return
+                scene = self._scene(child, index, timed_frames(self.config.video.frames))
+                with self._lock:
+                    self._scenes.append(scene)
+        except ChildDied as death:
+            last = " | ".join(death.log[-3:])
+            self._error = self._error or UserError(death.reason, last or "try `generate.py doctor`")
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            if child is not None:
+                child.close()
+
+    def _scene(self, child: BlenderChild, index: int, chosen: list[int]) -> Scene:
+        config, frames = self.config, self.config.video.frames
+        begin, busy = time.monotonic(), time.thread_time()
+        spec = self.describe(video_name(index, config.dataset.videos_per_segment)).spec
+        described, described_cpu = time.monotonic() - begin, time.thread_time() - busy
+        with tempfile.TemporaryDirectory(dir=child.scratch) as folder:
+            layout = Layout(Path(folder))
+            scene_file = stage(layout, spec)
+            for frame in set(range(frames)) - set(chosen):
+                for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
+                    path.parent.mkdir(exist_ok=True)
+                    path.touch()
+            begin, cpu = time.monotonic(), [child.cpu_seconds()]
+            events = []
+            for event in child.render(scene_file):
+                if event["event"] == "failed":
+                    raise UserError(event["what"], event["remedy"])
+                cpu.append(child.cpu_seconds())
+                events.append(event)
+            rendered = time.monotonic() - begin
+            drawn = [event["total_seconds"] for event in events if event["event"] == "frame"]
+            spent = np.diff(cpu)  # of: built, each frame, done
+            begin, busy = time.monotonic(), time.thread_time()
+            areas = self._examine(layout, spec, chosen)
+            checked, checked_cpu = time.monotonic() - begin, time.thread_time() - busy
+            sizes, files = self._sizes(layout, spec, chosen, areas, events, child.ready)
+        rest, further = drawn[1:] or drawn, frames - len(drawn)  # frames after the first, and those not drawn
+        per_frame, cpu_per_frame = statistics.fmean(rest), float(spent[-1 - len(rest) : -1].mean())
+        share = frames / len(drawn)
+        return Scene(
+            seconds=described + rendered + per_frame * further + checked * share,
+            cpu_seconds=described_cpu + float(spent.sum()) + cpu_per_frame * further + checked_cpu * share,
+            frame_seconds=per_frame,
+            bytes=sizes,
+            files=files,
+        )
+
+    def _examine(self, layout: Layout, spec: SceneSpec, chosen: list[int]) -> np.ndarray:
+        """The check of masks, for what it takes. Returns the mean visible area of each object, (O,)."""
+        models = {o.model.id: cached_asset(o.model.path, "model", spec.limits) for o in spec.objects}
+        counts = np.zeros(256)
+        for frame in chosen:
+            mask = read_values(layout.staged_mask(spec.name, frame))
+            raster.compare(mask, spec, models, frame, self.config.check)
+            counts += np.bincount(mask.ravel(), minlength=256)
+        return counts[[described.id for described in spec.objects]] / len(chosen)
+
+    def _sizes(
+        self, layout: Layout, spec: SceneSpec, chosen: list[int], areas: np.ndarray, events: list[Event], ready: Event
+    ) -> tuple[dict[str, float], int]:
+        """Bytes of the video in each store, and files in a folder."""
+        frames, name = spec.video.frames, spec.name
+        rgb = statistics.fmean(layout.staged_rgb(name, frame).stat().st_size for frame in chosen)
+        mask = statistics.fmean(layout.staged_mask(name, frame).stat().st_size for frame in chosen)
+        members = {
+            f"{folder}/{name}/{frame_name(folder, frame)}": round(size)
+            for folder, size in ((RGB, rgb), (MASK, mask))
+            for frame in range(frames)
+        }
+        described = {path: {"bytes": size, "sha256": "0" * 64} for path, size in members.items()}
+        tiled = np.tile(areas.astype(np.int64), (frames, 1))
+        metadata = dumps(video_metadata(spec, tiled, described, "0" * 64, ready))
+        members[f"{METADATA}/{name}.json"] = len(metadata)
+        with self._lock:
+            if not self._overhead:
+                self._overhead = _overheads(layout.root, members)
+        payload = rgb * frames + mask * frames + len(metadata)
+        lines = sum(len(str(event)) + LOG_LINE for event in events) / len(events) * (frames + 3)  # one for each event
+        blocks = (math.ceil(size / BLOCK) * BLOCK for size in (*members.values(), lines))
+        shards = {kind: payload + overhead * len(members) for kind, overhead in self._overhead.items()}
+        return {"folder": float(sum(blocks)), **shards}, len(members) + 1
+
+
+def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
+    """Bytes a file that each kind of shard adds, its index included: from writing one with files of these sizes."""
+    found = {}
+    for kind, suffix in SUFFIX.items():
+        shard = folder / f"shard{suffix}"
+        write_shard(shard, kind, ((path, bytes(size)) for path, size in members.items()))
+        index_shard(shard)
+        written = shard.stat().st_size + index_path(shard).stat().st_size
+        found[kind] = (written - sum(members.values())) / len(members)
+        shard.unlink()
+    return found
+
+
+def _plural(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+_DURATIONS = {"days": 259200.0, "h": 7200.0, "min": 120.0, "s": 0.0}  # from how many seconds on each is used
+_SECONDS = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
+_BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
+
+
+def _duration(seconds: Interval) -> str:
+    unit = next(unit for unit, least in _DURATIONS.items() if seconds.value >= least)
+    return _range(seconds.times(1 / _SECONDS[unit]), unit)
+
+
+def _size(size: Interval) -> str:
+    unit = next((unit for unit, factor in _BYTES.items() if size.value >= factor), "MB")
+    return _range(size.times(1 / _BYTES[unit]), unit)
+
+
+def _range(interval: Interval, unit: str) -> str:
+    value, low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in asdict(interval).values())
+    return f"{value} {unit} ({low} to {high})"

@@ -1,0 +1,160 @@
+"""Rendering again exactly the videos that `verify` finds bad."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.config import Config
+from bl30k_gen.dataset.layout import SPLITS, Layout, discard_staging, unpublish, write_image_sets
+from bl30k_gen.dataset.metadata import digest
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.render import dataset, process
+from bl30k_gen.render.child import Event, allotted_threads
+from bl30k_gen.render.dataset import open_existing
+from bl30k_gen.render.output.lease import Leases, holders
+from bl30k_gen.render.output.shard_recovery import bury, record_all, take_out
+from bl30k_gen.render.supervisor import Execution, Supervisor
+from bl30k_gen.scene.sampler import SampledScene, video_index
+from bl30k_gen.scene.spec import SceneSpec, parse_spec
+
+
+@dataclass
+class Repair:
+    """What was done."""
+
+    rendered: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
+    busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
+    set_aside: dict[str, str] = field(default_factory=dict)  # {video: reason}
+    after: Report | None = None  # of what was rendered, and of the dataset's own files
+
+    @property
+    def ok(self) -> bool:
+        return self.after.ok and not self.busy
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self) | {"ok": self.ok, "after": self.after.to_json()}
+
+    def table(self) -> str:
+        rows = [f"{name:<12} rendered again" for name in self.rendered]
+        rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
+        rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
+        rows += [f"{name:<12} set aside: {reason}" for name, reason in sorted(self.set_aside.items())]
+        return "\n".join([*rows, f"after the repair: {self.after.table()}"])
+
+
+def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
+    """Take the bad videos of ``report`` out of the dataset, render them again, and look at them again.
+
+    Killed at any point, it is done by checking and repairing again.
+
+    Args:
+        on_event: as a Supervisor's.
+
+    Raises:
+        UserError: the dataset has no ``config.yaml``, or one that none of its videos was made with; assets have
+            changed; the disk is full.
+    """
+    layout, config = open_existing(root)
+    _require_config(report, layout)
+    catalogue = open_catalogue(config.assets)
+    dataset.open_for_writing(layout, config, catalogue)
+    bad, done = [name for name in report.bad_videos() if _is_a_name(name, config)], Repair()
+    scenes = _take_out(Layout(root, process.new_name()), config, report, bad, done)
+    if any(problem.kind == "image set" for problem in report.problems):
+        for split in SPLITS:
+            layout.image_set(split).unlink(missing_ok=True)
+
+    sampled = dataset.sampler(config, catalogue)
+
+    def describe(name: str) -> SampledScene:
+        return SampledScene(scenes[name], ()) if name in scenes else sampled(name)
+
+    execution = Execution(config.runtime.device, allotted_threads(1), 1)
+    supervisor = Supervisor(config, layout, describe, execution, on_event)
+    asked = [name for name in bad if name not in {*done.removed, *done.busy}]
+    summary = supervisor.run(asked)
+    done.rendered, done.set_aside = sorted(summary.rendered), summary.set_aside
+    missing = sorted(set(asked) - {*summary.rendered, *summary.already})
+    if not missing:  # else the old lists go on saying what there should be
+        write_image_sets(layout)
+    done.after = verify(root, report.deep, names=done.rendered)
+    done.after.problems += dataset_problems(open_dataset(root))
+    for name in missing:
+        done.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
+    return done
+
+
+def _require_config(report: Report, layout: Layout) -> None:
+    strange = {problem.video for problem in report.problems if problem.kind == "config"}
+    if strange and len(strange) == report.videos:
+        raise UserError(
+            f"{layout.config} is not the configuration that the videos were made with",
+            "restore it: that file is wrong, not the videos",
+        )
+
+
+def _is_a_name(name: str, config: Config) -> bool:
+    try:
+        return video_index(name, config.dataset.videos_per_segment) >= 0
+    except UserError:  # a folder of somebody's own
+        return False
+
+
+def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], done: Repair) -> dict[str, SceneSpec]:
+    """Take the bad videos out; return the scenes of those whose metadata is sound (they may have been planned)."""
+    if config.runtime.store == "folder":
+        store = open_dataset(layout.root)
+        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
+        with Leases(layout, config.runtime.lease_timeout) as leases:
+            done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
+        return scenes
+    with Leases(Layout(layout.shards.root, layout.owner), config.runtime.lease_timeout) as leases:
+        for shard in holders(layout.shards):
+            bury(layout, config.runtime.store, leases, shard)
+        damaged: list[Path] = []
+        is_damaged = any(problem.kind == "shard" for problem in report.problems)
+        store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
+        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
+        done.busy = take_out(layout, config.runtime.store, leases, store, bad, damaged)
+    record_all(layout, open_dataset(layout.root))
+    return scenes
+
+
+def _unpublish(layout: Layout, leases: Leases, name: str) -> bool:
+    """False if a worker has the video."""
+    lease = leases.take(name)
+    if lease is None:
+        return False
+    unpublish(layout, name)
+    discard_staging(layout, name)
+    leases.release(lease)
+    return True
+
+
+def _sound_scenes(store: VideoStore, names: list[str]) -> dict[str, SceneSpec]:
+    scenes = {}
+    for name in names:
+        metadata = _metadata(store, name)
+        if metadata.get("name") == name and metadata.get("digest") == digest(metadata):
+            scenes[name] = parse_spec(metadata["scene"], f"of {name}")
+    return scenes
+
+
+def _foreign(store: VideoStore, names: list[str]) -> list[str]:
+    """Those whose metadata is another video's, and that are in no list: they were renamed."""
+    known = {name for names in listed(store).values() for name in names}
+    return [name for name in names if name not in known and _metadata(store, name).get("name", name) != name]
+
+
+def _metadata(store: VideoStore, name: str) -> dict[str, Any]:
+    """Empty where it is missing or damaged."""
+    try:
+        found = store.metadata(name)
+    except UserError:
+        return {}
+    return found if isinstance(found, dict) else {}

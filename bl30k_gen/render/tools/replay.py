@@ -1,0 +1,66 @@
+"""Rendering a published video again, from nothing but its own metadata."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bl30k_gen.config import load_config
+from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
+from bl30k_gen.render.child import BlenderChild
+from bl30k_gen.render.staging import stage
+from bl30k_gen.scene.spec import parse_spec
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How a second rendering differs from the published one."""
+
+    video: str
+    frames: int
+    mask_pixels_different: int
+    rgb_pixels_different: int
+    largest_rgb_difference: int  # of 255
+
+    @property
+    def same(self) -> bool:
+        return not (self.mask_pixels_different or self.rgb_pixels_different)
+
+    def sentence(self) -> str:
+        if self.same:
+            return f"{self.video}: {self.frames} frames, not one pixel differs"
+        return (
+            f"{self.video}: {self.frames} frames, {self.mask_pixels_different} mask pixels and "
+            f"{self.rgb_pixels_different} RGB pixels differ, by at most {self.largest_rgb_difference} of 255"
+        )
+
+
+def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
+    """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
+    published = open_dataset(root)
+    spec = parse_spec(published.metadata(video)["scene"], f"of {video}")
+    runtime = load_config(Layout(root).config).runtime
+    masks = pixels = largest = 0
+    with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:
+        again = Layout(Path(folder))
+        child = BlenderChild(device or runtime.device, threads, runtime.frame_timeout)
+        try:
+            for event in child.render(stage(again, spec)):
+                if event["event"] == "failed":
+                    raise UserError(event["what"], event["remedy"])
+        finally:
+            child.close()
+        for frame in range(spec.video.frames):
+            mask = read_values(again.staged_mask(video, frame))
+            masks += int((published.read_mask(video, frame).ids != mask).sum())
+            path = again.staged_rgb(video, frame)
+            rgb = decode_rgb(path.read_bytes(), path)
+            difference = np.abs(published.read_rgb(video, frame).astype(np.int16) - rgb.astype(np.int16))
+            pixels += int(difference.any(axis=2).sum())
+            largest = max(largest, int(difference.max()))
+    return Replay(video, spec.video.frames, masks, pixels, largest)

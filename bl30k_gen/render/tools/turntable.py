@@ -1,0 +1,178 @@
+"""What the renderer makes of one asset: a strip of pictures of it, turning on the spot."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from bl30k_gen.config import Config, Limits
+from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.asset import Model
+from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.render.child import BlenderChild
+from bl30k_gen.render.staging import stage
+from bl30k_gen.scene.spec import SCHEMA_VERSION, SceneSpec, parse_spec
+
+VIEWS, SIDE = 8, 200  # pictures a row, pixels each
+SAMPLES = 16
+GREY = 90  # of the studio's wall, sRGB
+CAPTION, GAP = 18, 3  # pixels
+STANDARD = "builtin:model/teapot/00"  # what textures are shown on
+
+
+@dataclass(frozen=True)
+class Row:
+    """One turn of a model, and what there is to see in it."""
+
+    caption: str
+    model: str  # paths, as in an AssetRef
+    texture: str | None
+    background: str
+    alpha: str  # as ``render.alpha``
+
+
+def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[Row]:
+    """A model with its own materials and with a new texture; both ways to treat alpha, where it has some."""
+    wall, grid = _wall(folder), _grid(folder)
+    alpha = config.render.alpha
+    rows = [
+        Row("its own materials", path, None, wall, alpha),
+        Row("a new texture: seams, stretching", path, grid, wall, alpha),
+    ]
+    if has_holes(model):
+        other = "clip" if alpha == "opaque" else "opaque"
+        rows[0] = Row(f"its own materials, render.alpha: {alpha}", path, None, wall, alpha)
+        rows.insert(1, Row(f"the same, render.alpha: {other}", path, None, wall, other))
+    return rows
+
+
+def picture_rows(path: str, folder: Path) -> list[Row]:
+    """A picture as the texture of a standard shape, and as the background of one."""
+    return [
+        Row("as a texture", STANDARD, path, _wall(folder), "opaque"),
+        Row("as a background", STANDARD, None, path, "opaque"),
+    ]
+
+
+def has_holes(model: Model) -> bool:
+    textures = (part.texture for part in model.parts if part.texture is not None)
+    return any(texture.shape[2] == 4 and bool((texture[..., 3] < 128).any()) for texture in textures)
+
+
+def strip(rows: list[Row], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
+    """Draw the rows one below the other. Temporary files go to ``folder``.
+
+    Raises:
+        UserError: Blender cannot draw one of them.
+    """
+    font = ImageFont.load_default(12)
+    height = CAPTION + SIDE + GAP
+    sheet = Image.new("RGB", (VIEWS * (SIDE + GAP) - GAP, CAPTION + len(rows) * height), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((2, 2), title, fill=(0, 0, 0), font=font)
+    for number, row in enumerate(rows):
+        top = CAPTION + number * height
+        draw.text((2, top + 2), row.caption, fill=(90, 90, 90), font=font)
+        for column, pixels in enumerate(_turn(row, config, child, folder / str(number))):
+            sheet.paste(Image.fromarray(pixels), (column * (SIDE + GAP), top + CAPTION))
+    return sheet
+
+
+def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
+    """A model with ``faces`` faces at most, as a GLB. Raises UserError."""
+    with tempfile.TemporaryDirectory(prefix="bl30k-reduce-") as folder:
+        request, out = Path(folder) / "model.reduce.json", Path(folder) / "model.glb"
+        asked = {"model": path, "limits": limits.model_dump(), "faces": faces, "out": str(out)}
+        request.write_text(json.dumps(asked), encoding="utf-8")
+        _end_of(child, request)
+        return out.read_bytes()
+
+
+def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
+    spec, layout = _scene(row, config), Layout(folder)
+    _end_of(child, stage(layout, spec))
+    paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
+    return [decode_rgb(path.read_bytes(), path) for path in paths]
+
+
+def _end_of(child: BlenderChild, request: Path) -> None:
+    last = list(child.render(request))[-1]
+    if last["event"] != "done":
+        raise UserError(last.get("what", "Blender was stopped"), last.get("remedy", "try again"))
+
+
+def _scene(row: Row, config: Config) -> SceneSpec:
+    """The model, upright and twice its unit size, on a turntable that a camera looks down on a little."""
+    limits = config.assets.limits
+
+    def asset(path: str, kind: str) -> dict[str, str]:
+        return {"id": Path(path).name, "path": path, "sha256": cached_asset(path, kind, limits).sha256}
+
+    def lamp(location: tuple[float, float, float], power: float) -> dict[str, Any]:
+        return {"location": location, "power": power, "radius": 0.5, "colour": (1.0, 1.0, 1.0)}
+
+    picture = cached_asset(row.background, "background", limits).pixels
+    aspect = picture.shape[1] / picture.shape[0]
+    turned = 2 * np.pi * (VIEWS - 1) / VIEWS
+    still = {"location": [(0.0, 0.0, 0.0)] * 2, "scale": [(2.0, 2.0, 2.0)] * 2, "clearance_failed": False}
+    rough = {"samples": SAMPLES, "adaptive_threshold": 0.0, "denoise_prefilter": "fast", "alpha": row.alpha}
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "name": "turntable",
+        "index": 0,
+        "seed": 0,
+        "split": "train",
+        "video": {"frames": VIEWS, "width": SIDE, "height": SIDE},
+        "static": "drift",
+        "camera": {"field_of_view": 0.4, "location": [(0.0, -5.0, 1.5)] * 2, "target": [(0.0, 0.0, 0.0)] * 2},
+        "objects": [
+            {
+                "id": 1,
+                "model": asset(row.model, "model"),
+                "texture": row.texture and asset(row.texture, "texture"),
+                "rotation": [(0.0, 0.0, 0.0), (0.0, 0.0, turned)],
+                **still,
+            }
+        ],
+        "lights": [lamp((-4.0, -6.0, 6.0), 3000.0), lamp((6.0, -3.0, 2.0), 800.0)],
+        "ambient": 0.4,
+        "backdrop": {
+            "image": asset(row.background, "background"),
+            "centre": (0.0, 6.0, -1.8),
+            "width": 6.0 * max(aspect, 1.0),
+            "height": 6.0 * max(1.0, 1 / aspect),
+            "strength": 0.8,
+        },
+        "render": config.render.model_copy(update=rough),
+        "image": config.image,
+        "limits": limits,
+    }
+    return parse_spec(values, "of a turntable")
+
+
+def _wall(folder: Path) -> str:
+    path = folder / "wall.png"
+    Image.new("RGB", (8, 8), (GREY, GREY, GREY)).save(path)
+    return str(path)
+
+
+def _grid(folder: Path) -> str:
+    """Numbered squares in different colours, on which a seam, a stretched face or a mirrored one is seen."""
+    path, squares, side = folder / "grid.png", 8, 64
+    picture = Image.new("RGB", (squares * side, squares * side))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(28)
+    for row in range(squares):
+        for column in range(squares):
+            shade = 235 if (row + column) % 2 else 120
+            colour = (shade, 60 + shade * row // 16, 60 + shade * column // 16)
+            corner = (column * side, row * side)
+            draw.rectangle((*corner, corner[0] + side, corner[1] + side), fill=colour)
+            draw.text((corner[0] + 12, corner[1] + 14), f"{row}{column}", fill=(20, 20, 20), font=font)
+    picture.save(path)
+    return str(path)

@@ -1,0 +1,3 @@
+from tests.support.library import client, limits, server
+
+__all__ = ["client", "limits", "server"]

@@ -1,0 +1,177 @@
+"""Recipes, and the whole way from a rendered folder to numbers."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bl30k_gen.errors import UserError
+from training.cli import app
+from training.engine import dry_run
+from training.pipeline.plan import plan
+from training.pipeline.steps import FusionSetWork, Judging, Training
+from training.schema.lookup import RECIPES
+from training.schema.recipe import load_recipe
+from training.schema.stage import load_stage
+
+ROOT = Path(__file__).parents[3]
+WHOLE = ["stm/static", "stm/bl30k", "stm/vos", "fusion/bl30k", "fusion/davis", "s2m/static"]
+
+
+def planned(name, out, *overrides, data=("/data",), start=None):
+    said: list[str] = []
+    recipe = load_recipe(name, overrides, "tiny")
+    return plan(recipe, out, data, overrides, "tiny", start, said.append), said
+
+
+@pytest.fixture(scope="module")
+def cost():
+    """``dry_run.measure``, once for each kind of network and sample."""
+    measure = dry_run.measure
+    known = {}
+
+    def once(stage, samples, device, start):
+        key = stage.network, str(stage.model), stage.frames, stage.objects
+        known[key] = known.get(key) or measure(stage, samples, device, start)
+        return known[key]
+
+    return once
+
+
+# The recipes of fusion alone need a set, see test_fusion.
+@pytest.mark.parametrize("name", [name for name in RECIPES.names() if not name.startswith("fusion")])
+def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
+    monkeypatch.setattr(dry_run, "measure", cost)
+    few = ["--preset", "tiny", "--set", "size=32", "--device", "cpu", "--dry-run"]
+    result = CliRunner().invoke(app, ["pipeline", name, "--data", str(videos), "--out", str(tmp_path), *few])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    steps = re.findall(r"^# \d-(\S+): ", result.output, re.M)
+    stages = [step for step in steps if "fusion" not in step and step != "evaluation"]
+    assert len(set(steps)) == len(steps) and len(stages) >= 2 and result.output.count(" GiB a sample") == len(stages)
+    assert ("mivos" in name) == ("evaluation" in steps)
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_recipes_are_what_their_papers_say():
+    def stages(name):
+        steps = planned(name, Path("out"))[0]
+        return {step.name: step.stage for step in steps if isinstance(step, Training)}
+
+    assert list(stages("mivos")) == WHOLE
+    assert list(stages("mivos-without-bl30k")) == ["stm/static", "stm/vos", "fusion/davis", "s2m/static"]
+    assert list(stages("mivos-linear")) == ["stm/static", "stm/bl30k", "stm/vos", "s2m/static"]
+    assert all(not s.model["difference_aware"] for n, s in stages("mivos-agnostic").items() if "fusion" in n)
+    iou = {name: stage.augmentation.first_mask_iou for name, stage in stages("rde-iou-70").items()}
+    assert set(iou.values()) == {(0.7, 1.0)} and len(iou) == 3
+    assert [s.model.get("update") for s in stages("rde-moving-average").values()] == ["none", "ema", "ema"]
+    assert {s.model.get("enhance") for s in stages("rde-no-enhancing").values()} == {"none"}
+    guidance = [stage.loss.guidance for stage in stages("rde-guidance-20").values()]
+    assert guidance == [20, 20, 20] and stages("rde-weights-5")["rde/vos"].loss.consistency == 5
+    full = load_stage("stm/vos", changes=load_recipe("mivos-top-k").steps[1].set)
+    assert full.iterations == 300_000
+
+
+def test_steps_begin_with_what_others_left(tmp_path):
+    work, said = planned("mivos", tmp_path, start=Path("begin.pt"))
+    by_name = {step.name: step for step in work}
+    assert by_name["stm/static"].start == Path("begin.pt")
+    assert by_name["stm/bl30k"].start == by_name["stm/static"].folder
+    assert by_name["fusion/bl30k"].start is None
+    assert by_name["fusion/davis"].start == by_name["fusion/bl30k"].folder
+    aware = by_name["fusion/davis"].stage
+    assert aware.alignment == str(by_name["stm/vos"].folder) and aware.model["difference_aware"]
+    made = [step for step in work if isinstance(step, FusionSetWork)]
+    assert aware.sources["davis_fusion"].path == str(made[1].folder)
+    assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
+    judging = work[-1]
+    assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder
+    assert judging.s2m == by_name["s2m/static"].folder
+    assert "no still images are given" in said[0] and "no real video is given" in said[1]
+    assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
+
+
+def test_what_overrides_and_places_are_for(tmp_path):
+    linear = planned("mivos", tmp_path, "fusion.kind=linear")[0]
+    assert [step.name for step in linear] == ["stm/static", "stm/bl30k", "stm/vos", "s2m/static", "evaluation"]
+    work, said = planned(
+        "mivos", tmp_path, "data.youtube.weight=0", "fusion_data.separation=7", data=["/renders", "davis=/davis"]
+    )
+    by_name = {step.name: step for step in work}
+    assert [s.path for s in by_name["stm/vos"].stage.sources.values()] == ["/davis"] and len(said) == 2
+    assert [s.path for s in by_name["stm/bl30k"].stage.sources.values()] == ["/renders"]
+    assert by_name["fusion data of stm/vos"].source.path == "/davis" == str(work[-1].dataset)
+    assert by_name["fusion data of stm/vos"].numbers.separation == 7
+
+
+def test_mistakes_are_named(tmp_path, videos):
+    own = tmp_path / "own.yaml"
+    for text, words in [
+        ("about: x\nsteps: [{stage: stm/static, sett: {}}]", r"steps.0.stage.sett"),
+        ("about: x\nsteps: [{what: 1}]", "steps.0"),
+        ("about: x\nsteps: 3", "steps"),
+        ("extends: mivos\nfusion: {kind: none}", "fusion.kind"),
+    ]:
+        own.write_text(text)
+        with pytest.raises(UserError, match=words):
+            load_recipe(str(own))
+    numbers = "separation: 1, range: null, memory_every: 1"
+    for text, words in [
+        (f"about: x\nsteps: [{{fusion_data: stm/vos, {numbers}}}]", "before any propagation"),
+        (f"about: x\nsteps: [{{stage: stm/bl30k}}, {{fusion_data: stm/vos, {numbers}}}]", "stages before it are"),
+        (f"about: x\nsteps: [{{stage: stm/static}}, {{fusion_data: stm/static, {numbers}}}]", "has no videos"),
+    ]:
+        own.write_text(text)
+        with pytest.raises(UserError, match=words):
+            planned(str(own), tmp_path)
+    for places, words in [([], "source bl30k of stage stm/bl30k has no path"), (["bl31k=/x"], "did you mean bl30k")]:
+        with pytest.raises(UserError, match=words):
+            planned("mivos", tmp_path, data=places)
+    # What the last step lacks is known before the first one begins.
+    (tmp_path / "other").mkdir()
+    arguments = ["pipeline", "--preset", "tiny", "--data", str(videos), "--data", f"davis={tmp_path / 'other'}"]
+    result = CliRunner().invoke(app, [*arguments, "--set", "data.youtube.weight=0", "--out", str(tmp_path / "run")])
+    assert isinstance(result.exception, UserError) and "JPEGImages" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
+    """Killed in its middle, the same command goes on, and a third time has nothing to do."""
+    out = tmp_path / "run"
+    command = [sys.executable, str(ROOT / "train.py"), "pipeline", "--preset", "tiny", "--data", str(rendered)]
+    command += ["--out", str(out), "--device", "cpu", "--set", "iterations=2", "--set", "batch=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 240
+    while not (out / "3-fusion-data-stm-bl30k").exists() and time.monotonic() < deadline and first.poll() is None:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    network = out / "1-stm-bl30k/network.pt"
+    before = network.stat().st_mtime_ns
+    assert not (out / "report.md").exists()
+
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "no real video is given (davis, youtube)" in done.stdout and "is finished" in done.stdout
+    assert network.stat().st_mtime_ns == before
+    rows = list(csv.DictReader((out / "stages.csv").open()))
+    assert [row["stage"] for row in rows] == WHOLE
+    assert all(float(row["last loss"]) > 0 for row in rows)
+    report = (out / "report.md").read_text()
+    pictures = re.findall(r"!\[\]\((.*?)\)", report)
+    assert len(pictures) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
+    for picture in pictures:
+        Image.open(out / picture).verify()
+    assert "first mask copied" in report and "J&F@60s" in report and "100.0" in report
+
+    result = CliRunner().invoke(app, command[2:])
+    assert result.exit_code == 0 and result.output.count("is finished") == 6, result.output
+    assert "interactions" not in result.output and "a00002: 6 frames" not in result.output

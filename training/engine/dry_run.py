@@ -1,0 +1,109 @@
+"""What a run would do: its numbers, its data, a picture of its samples, and what it costs here."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from training.data.mixture import Mixture, Order
+from training.engine import visualisation
+from training.engine.distributed import processes
+from training.engine.trainer import choose_precision, open_validation
+from training.schema.stage import Stage
+from training.tasks.network import AnyBatch, build_network, build_step
+
+SHOWN = 4
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Cost:
+    """seconds and bytes of a forward and backward pass of one sample; and the bytes that do not grow with samples."""
+
+    seconds: float
+    sample: int
+    fixed: int
+
+
+def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
+    """Print all that, and write ``samples.png`` into the run's folder. Nothing is trained.
+
+    Raises:
+        UserError: as the run itself would, for data, numbers and weights.
+    """
+    print(stage.to_yaml())
+    mixture = Mixture(stage)
+    order = Order(mixture, stage)
+    for name, source in mixture.describe().items():
+        counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
+        print(f"data {name}: {counts}, from {source['path']}")
+    if stage.validation is not None:
+        print(f"held out for validation: {sum(len(source) for source in mixture.held_out().sources)} items")
+    if validation := open_validation(stage):
+        print(f"validation: {len(validation.names)} videos every {stage.validation_videos.every} iterations")
+    print(
+        f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
+    )
+    began = time.perf_counter()
+    samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
+    loading = (time.perf_counter() - began) / SHOWN
+    picture = out / "samples.png"
+    visualisation.save(visualisation.show(samples.to(torch.device("cpu")), rows=SHOWN), picture)
+    print(f"samples: {picture}")
+    for text in samples.skipped:
+        print(f"passed over: {text}")
+    with processes(device) as group:
+        cost = measure(stage, samples, group.device, start)
+    print("\n".join(describe(stage, cost, loading, order.step, group.device)))
+
+
+def describe(stage: Stage, cost: Cost, loading: float, step: int, device: torch.device) -> list[str]:
+    """Lines on memory and time. loading: seconds for a sample in one process. step: samples taken at once."""
+    needed = cost.fixed + step * cost.sample
+    workers = max(1, stage.runtime.workers)
+    pace = max(cost.seconds, loading / workers)
+    slower = "loading is what takes longer; more runtime.workers help" if pace > cost.seconds else "loading keeps up"
+    hours = pace * stage.batch * stage.iterations / 3600
+    return [
+        f"memory: {cost.fixed / GIB:.2f} GiB for weights, gradients and Adam, {cost.sample / GIB:.2f} GiB a sample; "
+        f"{needed / GIB:.1f} GiB for {step} at once (runtime.batch_per_step)",
+        f"time on {device}: {cost.seconds:.3f} s a sample, {loading:.3f} s to load it by one of {workers} workers: "
+        f"{slower}",
+        f"about {hours:.1f} hours on one such device, without validation",
+    ]
+
+
+def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None) -> Cost:
+    """The cost of a sample, by computing two, which S2M's batch norms need.
+
+    On a CPU a sample's bytes are those that autograd keeps.
+    """
+    step = build_step(stage, build_network(stage, start), device)
+    autocast, _ = choose_precision(stage.runtime.precision, device)
+    two = samples.first(2).to(device)
+    weights = sum(p.numel() * p.element_size() for p in step.parameters())
+    seconds, kept = 0.0, {}
+    own = {p.untyped_storage().data_ptr() for p in step.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    for _ in range(2):  # the first one also prepares kernels and memory
+        kept.clear()
+        began = time.perf_counter()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                total, _, _ = step(two, 1.0)
+        total.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = (time.perf_counter() - began) / len(two)
+    sample = sum(kept.values()) // len(two)
+    if device.type == "cuda":
+        sample = max(sample, (torch.cuda.max_memory_allocated(device) - 2 * weights) // len(two))
+    return Cost(seconds, sample, 4 * weights)

@@ -1,0 +1,67 @@
+"""A run's network as one small file to give away, with the card that says how it was made."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
+from bl30k_gen.errors import UserError
+from models import checkpoint
+from training.runs.folder import RunFolder, card, read_state
+
+Which = Literal["best", "last"]
+Form = Literal["ours", "published"]
+
+
+def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours", half: bool = False) -> str:
+    """Write the network to ``out`` and its card beside it (``.md``).
+
+    Args:
+        run: the folder of a run, finished or not.
+        which: "best" by validation J&F, or "last"; the best where the run has one, if None.
+        form: "published" is the state dict that the paper's code reads.
+        half: weights in 16 bits, half the size; they are read back as 32 bits.
+
+    Returns: a line that says what was written.
+
+    Raises:
+        UserError: the folder holds no run, or no network of that kind.
+    """
+    folder = RunFolder(run)
+    stage = folder.stage()
+    which = which or ("best" if folder.best.exists() else "last")
+    network, origin = _network(folder, stage, which)
+    if half:
+        network.half()
+    try:
+        with clear_disk_errors(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            (checkpoint.save if form == "ours" else checkpoint.export)(network, out)
+    except ValueError as error:
+        raise UserError(str(error), "export it with --form ours") from None
+    size = f"{out.stat().st_size / 2**20:.1f} MiB"
+    facts = [f"weights: {origin}, {size}, sha256 {sha256(out)}", f"form: {form}{', 16 bits' if half else ''}"]
+    write_atomically(out.with_suffix(".md"), card(folder, stage, folder.read_environment(), facts))
+    return f"{out} ({size}): {origin}"
+
+
+def _network(folder: RunFolder, stage, which: Which) -> tuple[torch.nn.Module, str]:
+    """The network, and where in the run it comes from."""
+    if which == "best":
+        if not folder.best.exists():
+            remedy = "export the last one, or train with --set validation_videos.path=DATASET"
+            raise UserError(f"{folder.root} was not validated", remedy)
+        record = max((r for r in folder.records() if "J&F" in r), key=lambda r: r["J&F"])
+        return checkpoint.load(folder.best), f"iteration {record['iteration']}, validation J&F {record['J&F']:.1f}"
+    if folder.network.exists():
+        return checkpoint.load(folder.network), f"iteration {stage.iterations}, the last"
+    states = folder.states()
+    if not states:
+        raise UserError(f"{folder.root} has no network yet", "train it to its first saved state")
+    from training.tasks.network import build_network
+
+    state = read_state(states[-1])
+    network = build_network(stage.model_copy(update={"imagenet": "none"}), None)
+    network.load_state_dict(state["network"])
+    return network, f"iteration {state['iteration']} of {stage.iterations}"

@@ -1,0 +1,45 @@
+"""A network judged on the images that its stage holds out; ``training.engine.validation`` judges on videos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.data.mixture import Draw, Mixture
+from training.engine import visualisation
+from training.schema.stage import Stage
+
+
+@dataclass(frozen=True)
+class Result:
+    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples."""
+
+    samples: int
+    means: dict[str, float]
+    picture: np.ndarray
+    skipped: list[str]
+
+
+@torch.no_grad()
+def validate(step: nn.Module, mixture: Mixture, stage: Stage, device: torch.device) -> Result:
+    """Run a network with its loss (see ``trainer.build_step``) in evaluation mode; always on the same samples."""
+    held_out = mixture.held_out()
+    rows = held_out.order(0)[: stage.validation.samples].tolist()
+    draws = [Draw(0, number, source, item, 1) for number, (source, item) in enumerate(rows)]
+    modes = {module: module.training for module in step.modules()}
+    step.eval()
+    sums: dict[str, float] = {}
+    skipped: list[str] = []
+    picture = None
+    for first in range(0, len(draws), stage.runtime.batch_per_step):
+        samples = [held_out[draw] for draw in draws[first : first + stage.runtime.batch_per_step]]
+        batch = held_out.collate(samples).to(device)
+        _, parts, masks = step(batch, 1.0)
+        for key, value in parts.items():
+            sums[key] = sums.get(key, 0.0) + float(value) * len(batch)
+        skipped += batch.skipped
+        picture = visualisation.show(batch, masks) if picture is None else picture
+    for module, training in modes.items():
+        module.training = training
+    return Result(len(draws), {key: total / len(draws) for key, total in sums.items()}, picture, skipped)

@@ -1,0 +1,380 @@
+"""The training loop: one process or several, whole states, the same curve after an interruption."""
+
+import contextlib
+import logging
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_json
+from bl30k_gen.errors import UserError
+from models import checkpoint
+from training.data.mixture import Mixture, Order, loader
+from training.engine import visualisation
+from training.engine.distributed import Processes
+from training.engine.held_out import validate
+from training.runs.folder import RunFolder, card, describe_environment, describe_weights
+from training.schema.stage import Optimiser, Stage
+from training.tasks import speed
+from training.tasks.losses import kept_share
+from training.tasks.network import AnyBatch, build_network, build_step, freeze_batchnorm
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """A signal asked the run to end. It is saved, and the same command goes on."""
+
+
+def open_validation(stage: Stage):
+    """The stage's ``Validation``, if it has videos for it."""
+    if stage.validation_videos.path is None:
+        return None
+    from training.engine.validation import Validation  # which imports the inference engine
+
+    return Validation(stage.validation_videos)
+
+
+def learning_rate(optimiser: Optimiser, iteration: int) -> float:
+    """Linear growth, then steps of decay."""
+    grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
+    return optimiser.learning_rate * grown * optimiser.decay ** sum(iteration >= at for at in optimiser.decay_at)
+
+
+class Trainer:
+    """One run of a stage in a folder. ``run()`` goes on from the newest state in it.
+
+    The sample order, the learning rate and the kept share are functions of the iteration alone, so that a state needs
+    no more than the iteration to find them again.
+    """
+
+    def __init__(self, stage: Stage, out: Path, processes: Processes, start: Path | None = None):
+        self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
+        self.folder = RunFolder(Path(out))
+        self.mixture = Mixture(stage)
+        self.folder.agree(stage)
+        state = self.folder.latest()
+        self.network = build_network(stage, start if state is None else None)
+        self.step = build_step(stage, self.network, self.device, processes.world)
+        self.parameters = [p for p in self.network.parameters() if p.requires_grad]
+        rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
+        self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
+        self.autocast, half = choose_precision(stage.runtime.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.iteration, self.bad_steps = 0, 0
+        self.window = Window()
+        self.corrupt: list[str] = []
+        self.best: dict[str, Any] = {}
+        self.validation = open_validation(stage)
+        self.stopping = False
+        if state is not None:
+            self._restore(state)
+        processes.wait()  # all have agreed
+        if processes.leads:
+            self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
+        if processes.world > 1:
+            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
+
+    def run(self) -> None:
+        """Train to the last iteration, then write the network and its card.
+
+        Raises:
+            Stopped: SIGTERM or SIGINT came; the state is saved.
+            UserError: too many steps in a row had no finite gradient, too many files are damaged, the data have
+                changed since the run began, the disk is full, or another process trains in the folder.
+        """
+        alone = self.folder.lock() if self.processes.leads else contextlib.nullcontext()
+        with clear_disk_errors(self.folder.config), alone:
+            self._run()
+
+    def _run(self) -> None:
+        stage, leads = self.stage, self.processes.leads
+        if self.folder.network.exists() and self.iteration >= stage.iterations:
+            if leads:
+                print(f"{self.folder.root} is finished; its network is {self.folder.network}")
+            return
+        shown = None
+        if leads:
+            self.folder.forget_after(self.iteration)
+            environment = self._environment()
+            self._compare(environment)
+            write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
+        order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
+        if stage.network == "s2m" and order.step * self.processes.world < 2:
+            raise UserError(
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
+                "choose a batch that runtime.batch_per_step divides",
+            )
+        batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
+        bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
+        writing = open_writer(self.folder.tensorboard, self.iteration) if leads else contextlib.nullcontext()
+        with writing as writer, self._signals(), contextlib.closing(bar):
+            while self.iteration < stage.iterations:
+                shown = self._iterate(batches, order.steps)
+                bar.update()
+                if self._is_due(stage.runtime.log_every):
+                    self._log(writer, bar)
+                if writer is not None and self.iteration % stage.runtime.picture_every == 0:
+                    writer.add_image("samples", visualisation.show(*shown), self.iteration, dataformats="HWC")
+                if self.validation and self._is_due(stage.validation_videos.every):
+                    self._validate_on_videos(writer)
+                if writer is not None and stage.validation and self._is_due(stage.validation.every):
+                    self._validate_on_images(writer)
+                stop = self.processes.any(self.stopping)
+                if stop or self._is_due(stage.runtime.save_every):
+                    self._save()
+                if stop:
+                    raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
+        if leads:
+            if shown:
+                visualisation.save(visualisation.show(*shown), self.folder.samples)
+            checkpoint.save(self.network, self.folder.network)
+            write_atomically(self.folder.card, card(self.folder, stage, environment))
+        self.processes.wait()
+
+    def _is_due(self, every: int) -> bool:
+        """Every so many iterations, and at the end."""
+        return self.iteration % every == 0 or self.iteration == self.stage.iterations
+
+    def _environment(self) -> dict[str, Any]:
+        """What the result depends on; a run that goes on began with what it began with."""
+        if self.iteration:
+            start = self.folder.read_environment().get("start")
+        else:
+            start = describe_weights(self.start) if self.start else None
+        return describe_environment(self.device, self.processes.world, self.mixture.describe(), start)
+
+    def _compare(self, environment: dict[str, Any]) -> None:
+        """Say and log what has changed since the run was last started. Raises UserError for other data."""
+        if not self.iteration:
+            return
+        changes = self.folder.changes(environment)
+        for key, (before, now) in changes.items():
+            if key.startswith("data.") and key.endswith(".digest"):
+                raise UserError(
+                    f"{self.folder.root} began with other items in {key.split('.')[1]}",
+                    "restore its list of items, or choose another --out",
+                )
+            print(f"{key} was {before} when the run was last started, and is {now}", flush=True)
+        if changes:
+            self._event({"event": "other environment", "changes": changes})
+
+    def _validate_on_videos(self, writer) -> None:
+        """J&F on the validation videos; the best network so far is kept."""
+        self.network.eval()
+        with speed.as_built(self.network):
+            score = self.validation.score(self.network, self.processes)
+        freeze_batchnorm(self.network)
+        better = score > self.best.get("J&F", -1)
+        if better:
+            self.best = {"iteration": self.iteration, "J&F": score}
+        if self.processes.leads:
+            self.folder.record({"iteration": self.iteration, "J&F": score})
+            writer.add_scalar("validation/J&F", score, self.iteration)
+            print(f"{self.iteration}/{self.stage.iterations} J&F {score:.1f} on the validation videos", flush=True)
+            if better:
+                checkpoint.save(self.network, self.folder.best)
+
+    def _iterate(self, batches: Iterator[AnyBatch], steps: int) -> tuple[AnyBatch, torch.Tensor]:
+        """One iteration: ``steps`` batches, one step of the optimiser."""
+        stage, began = self.stage, time.perf_counter()
+        rate = learning_rate(stage.optimiser, self.iteration)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        share = kept_share(self.iteration, stage.loss.warm_up, stage.loss.kept)
+        self.optimiser.zero_grad(set_to_none=True)
+        waited, values = 0.0, Window()
+        for number in range(steps):
+            before = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - before
+            self._pass_over(batch.skipped)
+            batch = batch.to(self.device)
+            last = number == steps - 1
+            with contextlib.nullcontext() if last or self.processes.world == 1 else self.step.no_sync():
+                with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+                    total, parts, masks = self.step(batch, share)
+                self.scaler.scale(total / steps).backward()
+            values.add({"loss": total.detach(), **parts})
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.parameters, stage.optimiser.clip or math.inf).item()
+        if self._take_step(norm):
+            self.window.add(values.means(), {"gradient": norm})
+        self.iteration += 1
+        self.window.add({"seconds": time.perf_counter() - began, "waiting": waited})
+        return batch, masks
+
+    def _take_step(self, norm: float) -> bool:
+        """Step if the gradient is finite; processes see the same one, so that they agree."""
+        finite = math.isfinite(norm)
+        if finite:
+            self.scaler.step(self.optimiser)
+            self.bad_steps = 0
+        else:
+            self.bad_steps += 1
+            self._event({"event": "bad step", "in_a_row": self.bad_steps})
+            if self.bad_steps > self.stage.runtime.bad_steps:
+                raise UserError(
+                    f"{self.bad_steps} steps in a row up to iteration {self.iteration + 1} had no finite gradient",
+                    "lower optimiser.learning_rate, or set runtime.precision=fp32; the last saved state is sound",
+                )
+        self.scaler.update()
+        return finite
+
+    def _pass_over(self, skipped: list[str]) -> None:
+        for text in skipped:
+            if text not in self.corrupt:
+                self.corrupt.append(text)
+                if self.processes.leads:
+                    self._event({"event": "damaged file", "text": text})
+                    log.warning("passed over: %s", text)
+        if len(self.corrupt) > self.stage.runtime.corrupt_files:
+            raise UserError(
+                f"{len(self.corrupt)} files are damaged, the last: {self.corrupt[-1]}",
+                "restore the data (log.jsonl names all), or raise runtime.corrupt_files",
+            )
+
+    def _event(self, values: dict[str, Any]) -> None:
+        if self.processes.leads:
+            self.folder.record({"iteration": self.iteration + 1, **values})
+
+    def _log(self, writer, bar: tqdm) -> None:
+        values = self.window.close(self.processes)
+        self._pass_over(self.processes.join(self.corrupt))
+        if not self.processes.leads:
+            return
+        rate = learning_rate(self.stage.optimiser, self.iteration - 1)
+        epoch = (self.iteration * self.stage.batch - 1) // self.mixture.epoch_length()
+        loss = self.stage.loss
+        share = kept_share(self.iteration - 1, loss.warm_up, loss.kept)
+        record = {"iteration": self.iteration, "epoch": epoch, "learning_rate": rate, "kept": share, **values}
+        self.folder.record(record)
+        for key, value in record.items():
+            if key != "iteration":
+                writer.add_scalar(key, value, self.iteration)
+        shown = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
+        bar.set_postfix(shown)
+        if bar.disable:
+            words = " ".join(f"{key} {value}" for key, value in shown.items())
+            seconds = f"{values['seconds']:.2f} s/it, {values['waiting']:.2f} s of it waiting for data"
+            print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
+
+    def _validate_on_images(self, writer) -> None:
+        step = self.step.module if self.processes.world > 1 else self.step
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            result = validate(step, self.mixture, self.stage, self.device)
+        self._pass_over(result.skipped)
+        means = {f"validation_{key}": value for key, value in result.means.items()}
+        self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
+        for key, mean in means.items():
+            writer.add_scalar(key, mean, self.iteration)
+        writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+
+    def _save(self) -> None:
+        self.window.share(self.processes)
+        if self.processes.leads:
+            state = {
+                "iteration": self.iteration,
+                "position": self.iteration * self.stage.batch,
+                "network": self.network.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "random": random_state(self.device),
+                "window": self.window.state(),
+                "bad_steps": self.bad_steps,
+                "corrupt": self.corrupt,
+                "best": self.best,
+            }
+            self.folder.save(state, self.stage.runtime.keep)
+        self.processes.wait()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
+        self.best = state["best"]
+        self.window = Window(**state["window"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM (a batch system's warning) and SIGINT end the run after the iteration in hand."""
+
+        def stop(number, frame):
+            self.stopping = True
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Window:
+    """Means since the last record. Summed on the device; read once a record."""
+
+    def __init__(self, sums: dict[str, float] | None = None, counts: dict[str, int] | None = None):
+        self.sums: dict[str, Any] = dict(sums or {})
+        self.counts = dict(counts or {})
+
+    def add(self, *groups: dict[str, Any]) -> None:
+        for values in groups:
+            for key, value in values.items():
+                self.sums[key] = self.sums.get(key, 0.0) + value
+                self.counts[key] = self.counts.get(key, 0) + 1
+
+    def state(self) -> dict[str, dict]:
+        return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
+
+    def share(self, processes: Processes) -> None:
+        """Give every process the mean of all processes' sums: one of them is saved, and all go on from it."""
+        if processes.world > 1 and self.sums:
+            sums = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
+            self.sums = dict(zip(self.sums, processes.mean(sums.to(processes.device)).tolist(), strict=True))
+
+    def means(self) -> dict[str, Any]:
+        return {key: total / self.counts[key] for key, total in self.sums.items()}
+
+    def close(self, processes: Processes) -> dict[str, float]:
+        """The means over all processes, and a new beginning."""
+        self.share(processes)
+        values = {key: float(mean) for key, mean in self.means().items()}
+        self.sums, self.counts = {}, {}
+        return values
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
+    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
+    if name == "fp16" and device.type != "cuda":
+        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
+    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
+        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def open_writer(folder: Path, iteration: int):
+    """A TensorBoard writer that drops what was written after ``iteration``."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("tensorboard is not installed", "pip install tensorboard") from None
+    return SummaryWriter(str(folder), purge_step=iteration + 1)

@@ -1,0 +1,1 @@
+"""Checkpoints on datasets: evaluation, and the papers' tables and figures."""

@@ -1,0 +1,89 @@
+"""The bench on which all rows of a table are measured, and what a measurement gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.errors import UserError
+from models.propagation import PropagationNetwork
+from training.evaluation.semi_supervised import PROTOCOLS
+from training.experiments.evaluate import StoredFrames, given_masks, open_annotated
+from training.inference.load import PROPAGATION, load_network
+from training.inference.options import Options
+from training.inference.segment import checked_options
+from training.schema.table import NO_CHECKPOINT, Row
+
+FRAMES = 60
+"""Of the first video, where a few frames tell enough: for timing and for what memory holds."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """values: {column: number}. series: {name: values along a curve}; those of a row have one length."""
+
+    values: dict[str, float]
+    series: dict[str, list] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where all rows of a table are measured.
+
+    checkpoints: {name: path}. options: of every row, beneath its own. scribbles: first ones, else the robot's.
+    """
+
+    dataset: Path
+    checkpoints: Mapping[str, Path]
+    split: str | None = None
+    protocol: str = "davis17"
+    scribbles: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    workers: int = 1
+    say: Callable[[str], None] = print
+
+    @cached_property
+    def data(self) -> tuple[VideoStore, list[str], Path]:
+        """The dataset, the names of its videos that count, and its folder of annotations."""
+        return open_annotated(self.dataset, self.split)
+
+    def network(self, row: Row) -> tuple[PropagationNetwork, Options]:
+        network = self.load(row.network, *PROPAGATION)
+        return network, self._options(network, row)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Raise UserError for a checkpoint or an option that does not fit its row, before anything is measured."""
+        parts = ((getattr(row, kind), kind) for row in rows for kind in ("s2m", "clicks", "fusion"))
+        for name, kind in dict.fromkeys(parts):
+            if name not in NO_CHECKPOINT:
+                self.load(name, kind)
+        networks = dict.fromkeys(row.network for row in rows if row.network)
+        networks = {name: self.load(name, *PROPAGATION) for name in networks}
+        for row in rows:
+            if row.network:
+                try:
+                    self._options(networks[row.network], row)
+                except UserError as error:
+                    raise UserError(f"row {row.name}: {error.what}", error.remedy) from None
+
+    def _options(self, network: PropagationNetwork, row: Row) -> Options:
+        return checked_options(network, **{**self.options, **row.options})
+
+    def load(self, name: str, *kinds: str) -> torch.nn.Module:
+        return load_network(self.checkpoints[name], *kinds, device=self.device)
+
+    def first_video(self) -> tuple[str, list[np.ndarray], np.ndarray, tuple[int, ...]]:
+        """Its name, at most ``FRAMES`` frames, the mask of the first one and its objects."""
+        store, names, _ = self.data
+        given = given_masks(store, names[0], PROTOCOLS["davis17"])
+        if 0 not in given:
+            raise UserError(f"video {names[0]} shows no object in its first frame", "begin the list with another")
+        objects = tuple(int(label) for label in np.unique(given[0]) if label)
+        return names[0], list(islice(StoredFrames(store, names[0]), FRAMES)), given[0], objects

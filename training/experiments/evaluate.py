@@ -1,0 +1,310 @@
+"""Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bl30k_gen.dataset.files import sha256, write_atomically, write_json
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.trees import FolderTree
+from bl30k_gen.errors import UserError
+from models.fusion import Fusion
+from models.propagation import PropagationNetwork
+from models.s2m import S2M
+from training.evaluation.interactive import (
+    MIVOS_ROUNDS,
+    InteractiveBenchmark,
+    Report,
+    Round,
+    Sample,
+    System,
+    baselines,
+    read_report,
+    read_samples,
+)
+from training.evaluation.plots import plot_reports
+from training.evaluation.report import Table, write_report
+from training.evaluation.semi_supervised import PROTOCOLS, Protocol, Results, score_baselines, score_folders
+from training.evaluation.strips import write_strip
+from training.inference.load import PROPAGATION, load_network
+from training.inference.options import Options
+from training.inference.segment import Speed, checked_options, segment_frames
+from training.inference.video import first_appearances
+from training.interactive.session import InteractiveSession
+from training.runs.folder import network_file
+
+
+def evaluate_semi_supervised(
+    checkpoint: str | Path,
+    dataset: str | Path,
+    out: str | Path,
+    protocol: str = "davis17",
+    split: str | None = None,
+    groups: dict[tuple[str, int], str] | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+    **options,
+) -> dict[str, Results]:
+    """Segment every video from its first masks and score them: ``train.py evaluate``.
+
+    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size, ``out/scores.*``, and to look at,
+    ``out/strips/<video>.png``. Videos whose masks are complete are not segmented again, as long as checkpoint and
+    options are the same.
+
+    Args:
+        dataset: a folder with ``JPEGImages`` and ``Annotations``.
+        protocol: a key of ``PROTOCOLS``; it also says which masks are given.
+        split: the list in ``ImageSets`` whose videos count; all, if None.
+        groups: as for ``score_folders``.
+        workers: processes that score.
+        options: fields of ``Options`` that differ from the network's own.
+
+    Returns: results of the checkpoint, of each object's first mask copied, and of the oracle.
+
+    Raises:
+        UserError: something is missing or does not fit.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"unknown protocol {protocol}", f"choose one of {', '.join(PROTOCOLS)}")
+    store, names, truth = open_annotated(dataset, split)
+    network = load_network(checkpoint, *PROPAGATION, device=device)
+    settings = checked_options(network, **options)
+    out = Path(out)
+    run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
+    _claim(out / "run.json", run)
+    speed = Speed()
+    for name in names:
+        segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
+    if speed.frames:
+        say(f"segmented {len(names)} videos: {speed}")
+    results = {
+        Path(checkpoint).stem: score_folders(truth, out / "masks", protocol, names, groups, workers, say),
+        **score_baselines(truth, protocol, names, groups, workers),
+    }
+    say(write_report(results, out))
+    for name in names:
+        images = (store.path / store.rgb_path(name, 0)).parent.parent
+        write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images)
+    return results
+
+
+def segment_dataset_video(
+    network: PropagationNetwork,
+    store: VideoStore,
+    name: str,
+    out: Path,
+    protocol: Protocol,
+    options: Options,
+    say: Callable[[str], None],
+    speed: Speed,
+) -> None:
+    """Write the masks of one video, unless all of them are there."""
+    names = store.frames(name)
+    if all((out / f"{frame}.png").exists() for frame in names):
+        return
+    given = given_masks(store, name, protocol)
+    frames = StoredFrames(store, name)
+    try:
+        for result in segment_frames(network, frames, given, options, say=lambda text: say(f"{name}: {text}")):
+            speed.add(result)
+            write_atomically(out / f"{names[result.number]}.png", encode_mask(result.labels()))
+    except UserError as error:
+        raise UserError(f"video {name}, {error.what}", error.remedy) from None
+    say(f"{name}: {len(names)} frames")
+
+
+def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, np.ndarray]:
+    """The masks that the protocol gives to a method: those of the first frame, or each object's first one."""
+    annotated = store.mask_frames(name)
+    if not annotated or (protocol.frames == "inner" and annotated[0] != 0):
+        raise UserError(f"video {name} has no mask for its first frame", "a method starts from it")
+    numbers = annotated[:1] if protocol.frames == "inner" else annotated
+    masks = ((number, store.read_mask(name, number).ids) for number in numbers)
+    if protocol.merged:
+        masks = ((number, (ids != 0).astype(np.uint8)) for number, ids in masks)
+    return first_appearances(masks)
+
+
+class StoredFrames(Sequence):
+    """A video of a dataset as a sequence of frames (H, W, 3) uint8."""
+
+    def __init__(self, store: VideoStore, name: str):
+        self.store, self.name = store, name
+
+    def __len__(self) -> int:
+        return len(self.store.frames(self.name))
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return self.store.read_rgb(self.name, number)
+
+
+def evaluate_interactive(
+    checkpoint: str | Path,
+    s2m: str | Path | None,
+    dataset: str | Path,
+    out: str | Path,
+    fusion: str | Path | Literal["linear", "none"] = "linear",
+    scribbles: str | Path | None = None,
+    split: str | None = None,
+    new_frame_rounds: Sequence[int] | None = MIVOS_ROUNDS,
+    device: str = "auto",
+    say: Callable[[str], None] = print,
+    **options,
+) -> dict[str, Report]:
+    """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
+
+    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
+    Samples that are in these reports are not run again, as long as checkpoints and options are the same.
+
+    Args:
+        checkpoint: of the propagation network.
+        s2m: of the scribble-to-mask network; None corrects the scribbled frame perfectly (an ablation of MiVOS).
+        fusion: a checkpoint of a fusion network, or as for ``InteractiveSession``.
+        scribbles: folder of first scribbles; the robot draws them, if None.
+        new_frame_rounds: as for ``InteractiveBenchmark``.
+        options: fields of ``Options`` that differ from the network's own.
+
+    Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
+    """
+    store, names, truth = open_annotated(dataset, split)
+    network = load_network(checkpoint, *PROPAGATION, device=device)
+    given = {"checkpoint": checkpoint, "s2m": s2m, "fusion": fusion}
+    drawing = load_network(s2m, "s2m", device=device) if s2m else None
+    if fusion not in ("linear", "none"):
+        fusion = load_network(fusion, "fusion", device=device)
+    settings = checked_options(network, **options)
+    run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
+    run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
+    _claim(Path(out) / "interactive_run.json", run)
+    perfect = None if drawing else baselines(truth)["oracle"]
+    open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
+    benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
+    references = baselines(truth)
+    systems = {Path(checkpoint).stem: open_video, **references}
+    reports = {}
+    for row, system in systems.items():
+        samples = read_samples(truth, scribbles, names)
+        path = Path(out) / f"{row.replace(' ', '_')}.csv"
+        reports[row] = _run_missing(benchmark, samples, system, path, say if system is open_video else _say_nothing)
+    table = interactive_table(reports)
+    table.write(Path(out) / "interactive")
+    numbers = {label: report.summary() for label, report in reports.items()}
+    write_json(Path(out) / "interactive.json", numbers)
+    say(table.text())
+    plot_reports(reports, Path(out) / "interactive.png", references=references)
+    return reports
+
+
+def open_sessions(
+    network: PropagationNetwork,
+    s2m: S2M | None,
+    fusion: Fusion | Literal["linear", "none"],
+    options: Options,
+    store: VideoStore,
+    perfect: Callable[[str, tuple[int, ...]], System] | None,
+    say: Callable[[str], None],
+) -> Callable[[str, tuple[int, ...]], System]:
+    """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+    if options.flip or len(options.scales) > 1:
+        raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
+
+    def open_video(name: str, objects: tuple[int, ...]) -> System:
+        if len(store.mask_frames(name)) < len(store.frames(name)):
+            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
+        session = InteractiveSession(
+            network, StoredFrames(store, name), objects, s2m=s2m, fusion=fusion, options=options, undo_limit=0,
+            say=lambda text: say(f"{name}: {text}"),
+        )  # fmt: skip
+        return as_system(session, perfect(name, objects) if perfect else None)
+
+    return open_video
+
+
+def _run_missing(
+    benchmark: InteractiveBenchmark,
+    samples: Iterable[Sample],
+    system: Callable[[str, tuple[int, ...]], System],
+    path: Path,
+    say: Callable[[str], None],
+) -> Report:
+    """Run the samples that the report at ``path`` lacks; it is written after each of them."""
+    report = Report(benchmark.interactions, benchmark.seconds_per_object)
+    if path.exists():
+        report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
+    done = {(sequence, number) for sequence, number, _ in report.samples}
+    for sample in samples:
+        if (sample.sequence, sample.scribble_idx) not in done:
+            new = benchmark.run([sample], system, say)
+            report.samples += new.samples
+            report.interactions += new.interactions
+            report.write_csv(path)
+    return report
+
+
+def _say_nothing(text: str) -> None:
+    pass
+
+
+def as_system(session: InteractiveSession, perfect: System | None = None) -> System:
+    """A session as the benchmark drives it: scribbles to a mask, and propagation where the round says so.
+
+    perfect: knows the truth, and then stands for the scribbles.
+    """
+
+    def answer(task: Round) -> np.ndarray:
+        strokes = task.scribbles.frames[task.frame]
+        if perfect:
+            session.set_mask(task.frame, perfect(task)[task.frame])
+        elif strokes:
+            session.scribble(task.frame, strokes)
+            session.keep()
+        if task.propagate and task.frame in session.state.corrected:
+            session.propagate(task.frame)
+        return session.masks()
+
+    return answer
+
+
+def interactive_table(reports: dict[str, Report]) -> Table:
+    """A row for each report: AUC and value at 60 s of J, F and J&F, per cent."""
+    rows = [(label, report.summary()) for label, report in reports.items()]
+    columns = list(rows[0][1])
+    return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
+
+
+def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
+    """The dataset, the names of its videos that count, and its folder of annotations."""
+    store = open_dataset(dataset)
+    if not isinstance(store.tree, FolderTree):
+        raise UserError(f"dataset {dataset} is packed", "unpack it; masks are scored in folders")
+    names = store.image_set(split) if split else store.videos
+    if not names:
+        raise UserError(f"dataset {dataset} has no videos", "put them into JPEGImages and Annotations")
+    annotated = store.mask_frames(names[0])
+    if not annotated:
+        frame = store.frames(names[0])[0]
+        raise UserError(f"video {names[0]} of {dataset} has no masks", f"name them like its frames, {frame}.png")
+    return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
+
+
+def _claim(path: Path, run: dict[str, str]) -> None:
+    """Note what the results beside the file are made with. Raises UserError where they were made otherwise.
+
+    A note without results is what a mistake has left.
+    """
+    if path.exists() and any(other != path for other in path.parent.iterdir()):
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            before = {}
+        for key, value in run.items():
+            if before.get(key) != value:
+                raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
+    write_json(path, run)

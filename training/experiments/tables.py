@@ -1,0 +1,177 @@
+"""The papers' tables and figures by command: the rows of a recipe, each measured once, as a table and a picture.
+
+A recipe is a YAML in ``training/configs/tables``: what is measured, which checkpoints it needs, its rows. A row is
+kept in ``out/rows/<digest of what it depends on>``, so that a row that was measured before, also for another recipe,
+is not measured again.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.files import write_json
+from bl30k_gen.errors import UserError, nearest
+from training.evaluation import plots
+from training.evaluation.report import Table
+from training.experiments.bench import Bench, Outcome
+from training.experiments.measures import MEASURES
+from training.inference.load import pick_device
+from training.runs.folder import network_file
+from training.schema.table import Recipe, Row, load_table, word
+
+Rows = list[tuple[Row, Outcome | None]]
+
+
+def ablate(name: str, bench: Bench, out: str | Path) -> Table:
+    """Measure the rows of a recipe and write ``out/<name>.txt``, ``.csv``, ``.tex``, ``.json`` and ``.png``.
+
+    A row whose checkpoint is not given is left out, which is said. Raises UserError if that is every row, or if a
+    checkpoint is unknown or not there.
+    """
+    recipe, out = load_table(name), Path(out)
+    _check(recipe, bench)
+    measure, rows = MEASURES[recipe.measure], []
+    todo = recipe.expanded()
+    for number, row in enumerate(todo, 1):
+        head = f"[{number}/{len(todo)}] {row.name}"
+        lacking = [need for need in row.checkpoints() if need not in bench.checkpoints]
+        if lacking:
+            need = f"{lacking[0]} ({recipe.checkpoints[lacking[0]]})"
+            bench.say(f"{head}: left out, there is no {need}: give --checkpoint {lacking[0]}=PATH")
+            rows.append((row, None))
+            continue
+
+        def compute(folder: Path, row: Row = row) -> dict[str, Outcome]:
+            return {"": measure.row(row, bench, folder)}
+
+        rows.append((row, _once(out, _identity(recipe, row, bench), compute, head, bench.say)[""]))
+    if measure.baselines:
+        identity = _identity(recipe, None, bench)
+        found = _once(out, identity, lambda folder: measure.baselines(bench), "floor and ceiling", bench.say)
+        rows += [(Row(name=label), outcome) for label, outcome in found.items()]
+    table, stem = _table(recipe, rows), out / Path(name).stem
+    table.write(stem)
+    machine = {row.name: asdict(outcome) for row, outcome in rows if outcome}
+    write_json(f"{stem}.json", machine)
+    _draw(recipe, rows, Path(f"{stem}.png"))
+    bench.say(f"\n{recipe.about}\n\n{table.text()}\n{stem}.txt, .csv, .tex, .json, .png")
+    return table
+
+
+def _check(recipe: Recipe, bench: Bench) -> None:
+    for name, path in bench.checkpoints.items():
+        if name not in recipe.checkpoints:
+            hint = nearest(name, recipe.checkpoints, f"it takes {', '.join(recipe.checkpoints)}")
+            raise UserError(f"the table has no checkpoint {name}", hint)
+        if not network_file(path).is_file():
+            raise UserError(f"checkpoint {name}: there is no {network_file(path)}", "give a file or a finished run")
+    rows = [row for row in recipe.expanded() if set(row.checkpoints()) <= bench.checkpoints.keys()]
+    if not rows:
+        wanted = ", ".join(f"{name}=PATH ({what})" for name, what in recipe.checkpoints.items())
+        raise UserError("no row of the table has all its checkpoints", f"give --checkpoint {wanted}")
+    bench.check(rows)
+
+
+def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
+    """Everything that an outcome depends on; without a row, the outcome of floor and ceiling."""
+    store, names, _ = bench.data
+    identity = {
+        "measure": recipe.measure,
+        "dataset": str(store.path.resolve()),
+        "videos": names,
+        "protocol": bench.protocol if recipe.measure == "semi-supervised" else "",
+        "scribbles": str(bench.scribbles and bench.scribbles.resolve()) if recipe.measure == "interactive" else "",
+    }
+    if row is None:
+        return identity
+    device = pick_device(bench.device)
+    kept = row.model_dump(exclude={"name", "published"})
+    return identity | kept | {
+        "options": {**bench.options, **row.options},
+        "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }  # fmt: skip
+
+
+def _once(
+    out: Path,
+    identity: dict[str, Any],
+    compute: Callable[[Path], dict[str, Outcome]],
+    head: str,
+    say: Callable[[str], None],
+) -> dict[str, Outcome]:
+    """What ``compute`` gives, or gave before."""
+    folder = out / "rows" / sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    file = folder / "row.json"
+    if file.exists():
+        try:
+            outcomes = TypeAdapter(dict[str, Outcome]).validate_python(json.loads(file.read_bytes())["outcomes"])
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{file} is damaged", "remove its folder, and the row is measured again") from None
+        say(f"{head}: measured before, {folder}")
+        return outcomes
+    say(head)
+    outcomes = compute(folder)
+    content = {"identity": identity, "outcomes": {name: asdict(outcome) for name, outcome in outcomes.items()}}
+    write_json(file, content)
+    return outcomes
+
+
+def _table(recipe: Recipe, rows: Rows) -> Table:
+    published = [column for column in recipe.columns if any(column in row.published for row, _ in rows)]
+    header = ["", *recipe.columns, *(f"published {column}" for column in published)]
+    return Table(
+        header,
+        [
+            [
+                row.name,
+                *(outcome.values.get(column) if outcome else None for column in recipe.columns),
+                *(row.published.get(column) for column in published),
+            ]
+            for row, outcome in rows
+        ],
+    )
+
+
+def _draw(recipe: Recipe, rows: Rows, out: Path) -> None:
+    done = {row.name: outcome for row, outcome in rows if outcome}
+    first, others = recipe.columns[0], recipe.columns[1:]
+    references = done.keys() - {row.name for row in recipe.expanded()}
+    if recipe.figure == "bars":
+        plots.plot_bars({name: o.values[first] for name, o in done.items()}, first, out, references)
+    elif recipe.figure == "parts":
+        parts = {name: {c: o.values.get(c, 0.0) for c in others} for name, o in done.items()}
+        plots.plot_parts(parts, "ms for a frame and an object", out)
+    elif recipe.figure in ("distance", "time"):
+        x, y = next(iter(done.values())).series
+        curves = {name: (o.series[x], o.series[y]) for name, o in done.items()}
+        plots.plot_curves(curves, x, y, out, 60.0 if recipe.figure == "time" else None, references)
+    elif recipe.figure == "sweep":
+        _draw_sweep(recipe, done, out)
+    else:
+        paths = {name: (o.series["frame"], np.array(o.series["embedding"])) for name, o in done.items()}
+        plots.plot_paths(paths, out)
+
+
+def _draw_sweep(recipe: Recipe, done: dict[str, Outcome], out: Path) -> None:
+    ((option, values),) = recipe.sweep.items()
+    swept = {(row.name, word(v)): recipe.swept(row, option, v).name for row in recipe.rows for v in values}
+    level = {name: outcome for name, outcome in done.items() if name not in swept.values()}
+
+    def number(name: str, column: str) -> float:
+        return done[name].values.get(column, np.nan) if name in done else np.nan
+
+    curves = {
+        column: {row.name: [number(swept[row.name, word(v)], column) for v in values] for row in recipe.rows}
+        for column in recipe.columns[:2]
+    }
+    levels = {c: {name: o.values[c] for name, o in level.items() if c in o.values} for c in curves}
+    plots.plot_sweep(curves, levels, option, [word(value) for value in values], out)

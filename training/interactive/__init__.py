@@ -1,0 +1,1 @@
+"""The interactive session: interactions, state, fusion between rounds, local control, scripts."""

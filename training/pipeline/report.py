@@ -1,0 +1,81 @@
+"""What came of a recipe: one Markdown file with tables and pictures, beside the folders of its steps."""
+
+import os
+from pathlib import Path
+
+from bl30k_gen.dataset.files import write_atomically
+from training.evaluation.report import Table
+from training.evaluation.strips import write_strip
+from training.experiments.evaluate import open_annotated
+from training.pipeline.steps import Judging, Training, Work
+from training.runs.folder import RunFolder
+from training.schema.recipe import Recipe
+
+STRIPS = 2
+"""Videos whose masks are shown."""
+
+
+def write_pipeline_report(recipe: Recipe, work: list[Work], out: Path) -> str:
+    """Write ``out/report.md``, ``out/stages.csv`` and pictures of masks. Returns the tables as text."""
+    stages = stage_table([step for step in work if isinstance(step, Training)])
+    write_atomically(out / "stages.csv", stages.csv())
+    lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
+    lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
+    for step in work:
+        if isinstance(step, Training) and RunFolder(step.folder).samples.exists():
+            lines += [f"{step.name}: the last samples, and what the network made of them", ""]
+            lines += [_picture(RunFolder(step.folder).samples, out), ""]
+    text = [stages.text()]
+    for step in work:
+        if isinstance(step, Judging):
+            parts, tables = _judged(step, out)
+            lines += parts
+            text += tables
+    write_atomically(out / "report.md", "\n".join(lines))
+    return "\n".join([*text, f"{out / 'report.md'} shows it with pictures"])
+
+
+def stage_table(steps: list[Training]) -> Table:
+    """One row for each stage: its loss and IoU at the beginning and at the end, each a mean of a tenth of its log."""
+    rows = []
+    for step in steps:
+        records = [record for record in RunFolder(step.folder).records() if "loss" in record]
+        tenth = max(1, len(records) // 10)
+        numbers = [
+            sum(record[key] for record in part) / len(part) if part and key in part[0] else None
+            for key in ("loss", "iou")
+            for part in (records[:tenth], records[-tenth:])
+        ]
+        best = max((r["J&F"] for r in RunFolder(step.folder).records() if "J&F" in r), default=None)
+        rows.append([step.name, step.stage.iterations, step.stage.batch, *numbers, best])
+    header = ["stage", "iterations", "batch", "first loss", "last loss", "first IoU", "last IoU", "best J&F"]
+    return Table(header, rows, digits=3)
+
+
+def _judged(step: Judging, out: Path) -> tuple[list[str], list[str]]:
+    """Lines of the report, and the tables alone."""
+    semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
+    split, note = step.split()
+    scores = (semi / "scores.txt").read_text(encoding="utf-8")
+    lines = [f"## Judged on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
+    lines += ["Masks carried from the first frame's:", "", "```", scores.rstrip(), "```", ""]
+    tables = [scores]
+    store, names, truth = open_annotated(step.dataset, split)
+    for name in names[:STRIPS]:
+        picture = step.folder / f"{name}.png"
+        frames = Path(store.path / store.rgb_path(name, 0)).parent.parent
+        write_strip(truth, semi / "masks", name, picture, images=frames)
+        lines += [f"{name}: annotation, prediction, errors (blue missed, red invented)", ""]
+        lines += [_picture(picture, out), ""]
+    if step.step.interactive:
+        table = (interactive / "interactive.txt").read_text(encoding="utf-8")
+        how = "scribbles" if step.s2m else "perfect correction of the scribbled frame (no S2M)"
+        joined = "the fusion network" if step.fusion else "linear blending"
+        lines += [f"The interactive benchmark, with {how} and {joined}:", "", "```", table.rstrip(), "```", ""]
+        lines += [_picture(interactive / "interactive.png", out), ""]
+        tables.append(table)
+    return lines, tables
+
+
+def _picture(path: Path, out: Path) -> str:
+    return f"![]({Path(os.path.relpath(path, out)).as_posix()})"

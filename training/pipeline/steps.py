@@ -1,0 +1,187 @@
+"""What the steps of a recipe do: train a stage, make fusion data, judge; each knows what is done in its folder."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
+from training.data.mixture import Mixture, Order
+from training.data.videos import choose_videos
+from training.engine.distributed import Processes
+from training.engine.dry_run import dry_run
+from training.runs.folder import RunFolder
+from training.schema.data import VideoSource
+from training.schema.recipe import EvaluateStep, FusionData
+from training.schema.stage import Stage
+
+
+class Work(Protocol):
+    """A step with its folder and where everything lies that it needs."""
+
+    name: str
+    folder: Path
+
+    def check(self, processes: Processes) -> None:
+        """Raise UserError for what can be known to fail before anything is done."""
+
+    def show(self, device: str) -> None:
+        """What the step would do."""
+
+    def run(self, processes: Processes) -> None:
+        """Do it, or what is left of it."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """start: weights, or the folder of the run before. made: the fusion set comes from a step before."""
+
+    name: str
+    folder: Path
+    stage: Stage
+    start: Path | None
+    made: bool = False
+
+    def check(self, processes: Processes) -> None:
+        if not self.made and not RunFolder(self.folder).network.exists():
+            Order(Mixture(self.stage), self.stage, world=processes.world)
+
+    def show(self, device: str) -> None:
+        if self.made and not all(Path(source.path).exists() for source in self.stage.sources.values()):
+            print(self.stage.to_yaml())
+            print("its data are made by the step before and are not there yet")
+            return
+        # Later stages take the weights of the one before, which are not there yet.
+        first = self.start is None or self.start.suffix or RunFolder(self.start).network.exists()
+        stage = self.stage if first else self.stage.model_copy(update={"imagenet": "none"})
+        dry_run(stage, self.folder, device, self.start if first else None)
+
+    def run(self, processes: Processes) -> None:
+        from training.engine.trainer import Trainer
+
+        run = RunFolder(self.folder)
+        if run.network.exists():
+            run.agree(self.stage)
+            if processes.leads:
+                print(f"{self.folder} is finished; its network is {run.network}", flush=True)
+            return
+        if processes.leads:
+            print(f"{self.name}: training into {self.folder} on {processes.world} x {processes.device}", flush=True)
+        Trainer(self.stage, self.folder, processes, self.start).run()
+
+
+@dataclass(frozen=True)
+class FusionSetWork:
+    """Propagations of ``source``'s videos by ``network``; processes share the videos."""
+
+    name: str
+    folder: Path
+    network: Path
+    source: VideoSource
+    numbers: FusionData
+
+    def check(self, processes: Processes) -> None:
+        if not self._videos():
+            raise UserError(f"{self.source.path} has no videos to make fusion data of", "check split and share")
+
+    def show(self, device: str) -> None:
+        print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
+
+    def run(self, processes: Processes) -> None:
+        from training.pipeline.fusion_data import make_fusion_data
+
+        numbers, part = self.numbers, (processes.rank, processes.world)
+        _begin(self.folder, processes)
+        if processes.leads:
+            print(f"{self.name}: propagating into {self.folder}", flush=True)
+        make_fusion_data(
+            self.network, Path(self.source.path), self.folder, self._videos(), numbers.separation, numbers.range,
+            numbers.memory_every, part, device=processes.device.type,
+        )  # fmt: skip
+        _wait_for(self.folder, processes, range(processes.world))
+
+    def _videos(self) -> list[str]:
+        return choose_videos(open_dataset(self.source.path), self.source)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """The semi-supervised protocol, and the interactive benchmark if the step asks for it."""
+
+    name: str
+    folder: Path
+    network: Path
+    fusion: Path | None
+    s2m: Path | None
+    dataset: Path
+    step: EvaluateStep
+
+    def check(self, processes: Processes) -> None:
+        from training.experiments.evaluate import open_annotated
+
+        open_annotated(self.dataset, self.split()[0])
+
+    def split(self) -> tuple[str | None, str]:
+        """The list of videos, and a note if it cannot be the one that the recipe names."""
+        store = open_dataset(self.dataset)
+        name = Path(self.step.split).name
+        if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
+            return self.step.split, ""
+        return None, f"{self.dataset} holds no video out ({self.step.split}): all are judged, those of training, too"
+
+    def show(self, device: str) -> None:
+        split, note = self.split()
+        print(f"judge on {self.dataset}, list {split}: {self.step}", note, sep="\n" if note else "")
+
+    def run(self, processes: Processes) -> None:
+        from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
+
+        _begin(self.folder, processes)
+        if processes.leads:
+            split, note = self.split()
+            print(f"{self.name}: judging into {self.folder}", note, sep="\n" if note else "", flush=True)
+            options = {"device": processes.device.type, **_options(self.step.options)}
+            evaluate_semi_supervised(
+                self.network, self.dataset, self.folder / "semi_supervised", self.step.protocol, split, **options
+            )
+            if self.step.interactive:
+                if self.s2m is None:
+                    print("no S2M was trained: scribbled frames are corrected perfectly", flush=True)
+                evaluate_interactive(
+                    self.network, self.s2m, self.dataset, self.folder / "interactive", self.fusion or "linear",
+                    split=split, **options,
+                )  # fmt: skip
+        _wait_for(self.folder, processes, [0])
+
+
+def _options(options: dict[str, Any]) -> dict[str, Any]:
+    from models.memory import Reading
+
+    if "top_k" not in options:
+        return options
+    rest = {key: value for key, value in options.items() if key != "top_k"}
+    return {"reading": Reading(top_k=options["top_k"]), **rest}
+
+
+def _marker(folder: Path, rank: int, world: int) -> Path:
+    return folder / f".{rank}-of-{world}.done"
+
+
+def _begin(folder: Path, processes: Processes) -> None:
+    _marker(folder, processes.rank, processes.world).unlink(missing_ok=True)
+    processes.wait()
+
+
+def _wait_for(folder: Path, processes: Processes, ranks: Iterable[int]) -> None:
+    """Say that this process has done its part, and wait for others' parts.
+
+    They may take days, longer than a collective operation waits, so that this is a file of each.
+    """
+    if processes.world == 1:
+        return
+    write_atomically(_marker(folder, processes.rank, processes.world), "")
+    while not all(_marker(folder, rank, processes.world).exists() for rank in ranks):
+        time.sleep(1)

@@ -1,0 +1,253 @@
+"""The folder of a run: what was asked for, what happened, and where to go on.
+
+config.yaml         the stage with every number
+environment.json    versions, code state, devices, data, first weights, command line of the latest start
+log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
+tensorboard/        the same as curves, and pictures
+checkpoints/        the newest training states; the run goes on from the last
+best.pt             the network with the best validation J&F, where the stage has videos for it
+network.pt          the trained network, at the end
+network.md          its card
+samples.png         the last samples and what the network made of them, at the end
+.lock               keeps a second process out while one trains
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
+from bl30k_gen.errors import UserError
+from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
+from models import checkpoint
+from training.schema.stage import Stage
+
+log = logging.getLogger(__name__)
+
+FORMAT, VERSION = "bl30k-training", 1
+_ROOT = Path(__file__).parents[2]
+
+
+class RunFolder:
+    def __init__(self, root: Path):
+        self.root = root
+        self.config = root / "config.yaml"
+        self.environment = root / "environment.json"
+        self.log = root / "log.jsonl"
+        self.tensorboard = root / "tensorboard"
+        self.checkpoints = root / "checkpoints"
+        self.network = root / "network.pt"
+        self.best = root / "best.pt"
+        self.card = root / "network.md"
+        self.samples = root / "samples.png"
+
+    def agree(self, stage: Stage) -> None:
+        """See that a run that is here has the same numbers.
+
+        Raises:
+            UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
+        """
+        if self.config.exists():
+            before = self.stage()
+            if list(before.sources) != list(stage.sources):
+                raise UserError(
+                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(stage.sources)}",
+                    "give data that have moved the name they had (by a link), or choose another --out",
+                )
+            for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
+                raise UserError(
+                    f"{self.root} holds a run with {key} = {theirs}, not {ours}",
+                    "go on with the same numbers, or choose another --out",
+                )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out: two would write into each other's states and log.
+
+        The lock ends with the process, however that ends; loader processes do not hold it (so that it is no flock).
+        File systems without locks keep nobody out.
+
+        Raises:
+            UserError: another process trains in this folder.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with open(self.root / ".lock", "wb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                remedy = "let it finish or stop it, or choose another --out"
+                raise UserError(f"another process trains in {self.root}", remedy) from None
+            except OSError:
+                log.warning("%s cannot be locked: see that no other process trains in it", self.root)
+            yield
+
+    def claim(self, stage: Stage) -> None:
+        """Write the configuration, which later runs must agree with."""
+        write_atomically(self.config, stage.to_yaml())
+
+    def stage(self) -> Stage:
+        """The run's configuration. Raises UserError if it is missing, or of another version of this project."""
+        values = read_yaml(self.config, "give the folder of a run: it holds config.yaml")
+        try:
+            return Stage.model_validate(values)
+        except ValidationError as error:
+            version = f"{self.config} is of another version ({first_mistake(error)[0]})"
+            raise UserError(version, "choose another folder") from None
+
+    def read_environment(self) -> dict[str, Any]:
+        """What the latest start wrote down. Raises UserError if it did not come so far."""
+        try:
+            return json.loads(self.environment.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{self.environment} is missing or damaged", "start the run again") from None
+
+    def changes(self, environment: dict[str, Any]) -> dict[str, list]:
+        """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
+        before, now = (
+            flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
+            for values in (self.read_environment(), environment)
+        )
+        keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch"))]
+        return {k: [before.get(k), now.get(k)] for k in keys if before.get(k) != now.get(k)}
+
+    def states(self) -> list[Path]:
+        """Training states, oldest first."""
+        return sorted(p for p in self.checkpoints.glob("*.pt") if not p.name.startswith("."))
+
+    def save(self, state: dict[str, Any], keep: int) -> Path:
+        """Write a training state, whole or not at all, and remove all but the newest ``keep``."""
+        path = self.checkpoints / f"{state['iteration']:09d}.pt"
+        with clear_disk_errors(path):
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            checkpoint.write({"format": FORMAT, "version": VERSION, **state}, path)
+        for old in self.states()[:-keep]:
+            old.unlink()
+        return path
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest training state; None before the first."""
+        states = self.states()
+        return read_state(states[-1]) if states else None
+
+    def record(self, values: dict[str, Any]) -> None:
+        """Append one record to the log."""
+        with clear_disk_errors(self.log), open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def forget_after(self, iteration: int) -> None:
+        """Drop the log's records of iterations that will be run again."""
+        if self.log.exists():
+            kept = [record for record in self.records() if record["iteration"] <= iteration]
+            write_atomically(self.log, "".join(json.dumps(record) + "\n" for record in kept))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log's records, events included, but for lines that were cut off when the machine went down."""
+        records = []
+        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                records.append(json.loads(line))
+        return [record for record in records if isinstance(record, dict) and "iteration" in record]
+
+
+def network_file(path: str | Path) -> Path:
+    """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
+    if not Path(path).is_dir():
+        return Path(path)
+    folder = RunFolder(Path(path))
+    if folder.network.exists():
+        return folder.network
+    if folder.states():
+        raise UserError(f"the run in {path} is not finished", "finish it, or give what `train.py export` makes of it")
+    raise UserError(f"{path} holds no network.pt", "give a file of weights, or the folder of a finished run")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """A training state. Nothing in it is executed. Raises UserError if it is none, or damaged."""
+    remedy = "remove it, and the run goes on from the one before"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and archive errors have no common base
+        raise UserError(f"{path} is no readable training state ({type(error).__name__})", remedy) from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("version") != VERSION:
+        raise UserError(f"{path} is no training state of this version", remedy)
+    return state
+
+
+def describe_environment(
+    device: torch.device, world: int, data: dict[str, Any], start: dict[str, str] | None
+) -> dict[str, Any]:
+    """What a result may depend on beside the configuration. start: see ``describe_weights``."""
+    packages = ("torch", "torchvision", "numpy", "pillow", "scipy", "pydantic")
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in packages},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+        "processes": world,
+        "code": code_state(),
+        "data": data,
+        "start": start,
+    }
+
+
+def describe_weights(path: Path) -> dict[str, str]:
+    """The weights that a path means, for the record."""
+    file = network_file(path)
+    return {"weights": str(file.resolve()), "sha256": sha256(file)}
+
+
+def code_state() -> dict[str, Any]:
+    """The commit of the working copy and whether it has changes; empty outside a working copy."""
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(_ROOT), *args], capture_output=True, text=True, check=True, timeout=20
+            ).stdout
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
+
+
+def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
+    """How a run's network was made, as Markdown. facts: lines about the network itself."""
+    code = environment["code"].get("commit", "unknown") + (
+        " with changes" if environment["code"].get("changed") else ""
+    )
+    lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
+    lines += [f"- {fact}" for fact in facts]
+    lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
+    if start := environment.get("start"):
+        lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
+    for name, source in environment["data"].items():
+        lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
+    record = next((record for record in reversed(folder.records()) if "loss" in record), {})
+    losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
+    lines.append(f"- last record: {losses}")
+    judged = next((record for record in reversed(folder.records()) if "validated" in record), None)
+    if judged is not None:
+        values = ", ".join(f"{key} {value:.4g}" for key, value in judged.items() if isinstance(value, float))
+        lines.append(f"- {judged['validated']} samples held out: {values}")
+    lines += ["", "```yaml"]
+    lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
+    return "\n".join([*lines, "```", ""])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

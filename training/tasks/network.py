@@ -1,0 +1,100 @@
+"""What a stage trains: its network with the weights that it begins with, and the losses around it."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bl30k_gen.errors import UserError
+from models import checkpoint
+from models.backbone import read_weights
+from training.data.sample import Batch, FusionBatch, S2MBatch
+from training.runs.folder import FORMAT, network_file, read_state
+from training.schema.stage import Stage
+from training.tasks import speed
+from training.tasks.fusion import FusionStep
+from training.tasks.propagation import TrainingStep
+from training.tasks.s2m import S2MStep
+
+AnyBatch = Batch | FusionBatch | S2MBatch
+AnyStep = TrainingStep | FusionStep | S2MStep
+
+
+def build_network(stage: Stage, start: Path | None) -> nn.Module:
+    """The stage's network: from another network's weights, else with encoders from ImageNet as the stage says.
+
+    Args:
+        start: a network file (ours or a published one), a training state, or the folder of a finished run. Weights
+            of single objects are widened for several; RDE's recurrence may be missing in them. S2M also takes a
+            DeepLabV3+ for VOC, with which the published one began.
+
+    Raises:
+        UserError: the weights cannot be read or do not fit.
+    """
+    torch.manual_seed(stage.seed)
+    propagation = stage.network not in ("fusion", "s2m")
+    model = {**stage.model, "multi_object": stage.objects > 1} if propagation else stage.model
+    try:
+        network = checkpoint.build(stage.network, model)
+        if stage.network == "s2m" and start is not None and checkpoint.is_deeplab(network_file(start)):
+            checkpoint.start_s2m(network, network_file(start))
+        elif start is not None:
+            checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
+        elif stage.imagenet != "none" and stage.network != "fusion":
+            network.load_imagenet(stage.imagenet)
+    except (ValueError, TypeError) as error:
+        remedy = (
+            f"give --from weights of {stage.network}" if start is not None else "see model and imagenet in the stage"
+        )
+        raise UserError(str(error), remedy) from None
+    return network
+
+
+def _weights(start: Path, network: str) -> dict[str, torch.Tensor]:
+    start = network_file(start)
+    if read_weights(start).get("format") == FORMAT:
+        return read_state(start)["network"]
+    return checkpoint.load(start, network).state_dict()
+
+
+def build_step(stage: Stage, network: nn.Module, device: torch.device, world: int = 1) -> AnyStep:
+    """The network with its losses, on the device of one of ``world`` processes.
+
+    Raises:
+        UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
+    """
+    network = network.to(device)
+    if stage.network == "s2m":
+        return S2MStep(speed.prepare(learn_batchnorm(network, device, world), stage.runtime))
+    network = speed.prepare(freeze_batchnorm(network), stage.runtime)
+    if stage.network != "fusion":
+        return TrainingStep(network, stage.loss)
+    try:
+        alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
+        return FusionStep(network, alignment)
+    except ValueError as error:
+        raise UserError(str(error), "give weights of one: --set alignment=CHECKPOINT") from None
+
+
+def freeze_batchnorm(network: nn.Module) -> nn.Module:
+    """Train with the batch norms' stored means and variances; their weights and biases still learn.
+
+    The published networks keep everything in evaluation mode for this, because batches are small.
+    """
+    for module in network.train().modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return network
+
+
+def learn_batchnorm(network: nn.Module, device: torch.device, world: int) -> nn.Module:
+    """Train with the means and variances of the samples at hand, over all processes, and learn to store them.
+
+    Raises:
+        UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.
+    """
+    if world > 1:
+        if device.type != "cuda":
+            raise UserError("S2M's batch norms are shared by processes on GPUs only", "train in one process")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network.train()

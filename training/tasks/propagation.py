@@ -1,0 +1,138 @@
+"""How a network is run on a training sample, and what it is told about the result."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from models.aggregate import object_logits
+from models.propagation import Entry, PropagationNetwork, Query
+from models.rde import RDE
+from models.stm import STM
+from training.data.sample import Batch
+from training.schema.stage import Loss
+from training.tasks.losses import bootstrapped_cross_entropy, divergence, overlap
+
+
+@dataclass
+class Outcome:
+    """logits: (B, 1 + O, H, W), aggregated, of each frame but the first. terms: losses beside cross-entropy."""
+
+    logits: list[Tensor]
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+class TrainingStep(nn.Module):
+    """A network with its losses: one call from batch to loss, as distributed training needs it."""
+
+    def __init__(self, network: PropagationNetwork, loss: Loss):
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def forward(self, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """
+        Args:
+            share: of the pixels that count, see ``losses.kept_share``.
+
+        Returns: the total loss; its parts and the mean IoU, detached; the predicted masks (B, T - 1, O, H, W).
+        """
+        outcome = run(self.network, batch)
+        total, parts = self.judge(outcome, batch, share)
+        masks = torch.stack([masks_of(logits.detach()) for logits in outcome.logits], dim=1)
+        parts["iou"] = overlap(masks, batch.labels[:, 1:], batch.present)
+        return total, {name: part.detach() for name, part in parts.items()}, masks
+
+    def judge(self, outcome: Outcome, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total loss and its parts: cross-entropy of each frame, and weighted terms."""
+        labels = batch.labels
+        parts = {}
+        for t, logits in enumerate(outcome.logits, 1):
+            parts[f"frame_{t}"] = bootstrapped_cross_entropy(logits, labels[:, t], batch.present, share).mean()
+        total = sum(w * part for w, part in zip(self.loss.frame_weights, parts.values(), strict=True))
+        weights = {"guidance": self.loss.guidance, "consistency": self.loss.consistency}
+        for name, term in outcome.terms.items():
+            parts[name] = weights[name] * term
+            total = total + parts[name]
+        return total, parts
+
+
+def run(network: PropagationNetwork, batch: Batch) -> Outcome:
+    """Propagate the first frame's masks through the sample, as the network's own paper trains it."""
+    return run_rde(network, batch) if isinstance(network, RDE) else run_growing(network, batch)
+
+
+def run_growing(network: PropagationNetwork, batch: Batch) -> Outcome:
+    """STM and STCN: each frame is read from all before it, with the masks that were predicted for them.
+
+    Gradients flow through the predicted masks.
+    """
+    queries = encode_queries(network, batch)
+    memory = [network.encode_memory(batch.images[:, 0], queries[0], batch.given)]
+    outcome = Outcome([])
+    last = batch.images.shape[1] - 1
+    for t in range(1, last + 1):
+        logits = segment(network, Entry.cat(memory), queries[t], batch.present)
+        outcome.logits.append(logits)
+        if t < last:
+            memory.append(network.encode_memory(batch.images[:, t], queries[t], masks_of(logits)))
+    return outcome
+
+
+def run_rde(network: RDE, batch: Batch) -> Outcome:
+    """RDE: even frames are read from the recurrent embedding, odd ones from the whole memory (RDE, section 3.3).
+
+    The whole memory also reads the even frames, as the teacher of the recurrent embedding (unbiased guidance), and
+    writes the masks that go into memory. The first frame's value from its perturbed mask is held to the value from
+    its true mask (mask consistency). Without recurrence, in RDE's first stage, all is read from the whole memory.
+    """
+    queries = encode_queries(network, batch)
+    first = network.encode_memory(batch.images[:, 0], queries[0], batch.given)
+    true = network.encode_memory(batch.images[:, 0], queries[0], batch.masks[:, 0])
+    outcome = Outcome([], {"consistency": divergence(first.value, true.value)})
+    recurrent, memory = first, [first]
+    last = batch.images.shape[1] - 1
+    for t in range(1, last + 1):
+        even = network.config.update != "none" and t % 2 == 0
+        whole = network.read(Entry.cat(memory), queries[t])
+        logits = None
+        if even:
+            readout = network.read(recurrent, queries[t])
+            logits = decode(network, readout, queries[t], batch.present)
+            thin = queries[t].value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+            pair = (torch.cat([part, thin], dim=2) for part in (readout, whole))
+            outcome.terms["guidance"] = outcome.terms.get("guidance", 0) + divergence(*pair)
+        if not even or t < last:
+            from_whole = decode(network, whole, queries[t], batch.present)
+        outcome.logits.append(logits if even else from_whole)
+        if t < last:
+            entry = network.encode_memory(batch.images[:, t], queries[t], masks_of(from_whole))
+            memory.append(entry)
+            if network.config.update != "none":
+                recurrent = network.update(recurrent, entry)
+    return outcome
+
+
+def encode_queries(network: PropagationNetwork, batch: Batch) -> list[Query | None]:
+    """Every frame's query, encoded as one batch. STM's memory needs none, so its first frame has none."""
+    first = 1 if isinstance(network, STM) else 0
+    images = batch.images[:, first:]
+    encoded = network.encode_query(images.flatten(0, 1))
+    parts = [x.unflatten(0, images.shape[:2]).unbind(1) for x in encoded]
+    return [None] * first + [Query(*frame) for frame in zip(*parts, strict=True)]
+
+
+def segment(network: PropagationNetwork, memory: Entry, query: Query, present: Tensor) -> Tensor:
+    """Aggregated logits (B, 1 + O, H, W) of a frame."""
+    return decode(network, network.read(memory, query), query, present)
+
+
+def decode(network: PropagationNetwork, readout: Tensor, query: Query, present: Tensor) -> Tensor:
+    """Aggregated logits of a readout; an absent object has probability 0."""
+    prob = torch.sigmoid(network.decode(readout, query).float()) * present[:, :, None, None]
+    return object_logits(prob)
+
+
+def masks_of(logits: Tensor) -> Tensor:
+    """Soft masks (B, O, H, W) of the objects."""
+    return logits.softmax(1)[:, 1:]

@@ -1,0 +1,56 @@
+"""Ways to run a network in less time or memory. They change nothing but rounding."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from bl30k_gen.errors import UserError
+from training.schema.stage import Runtime
+
+PARTS = ("encode_query", "encode_memory", "decode", "update")
+"""What a propagation network does to a frame; ``update`` is RDE's. Other networks are one part, ``forward``."""
+
+
+def prepare(network: nn.Module, runtime: Runtime, backend: str = "inductor") -> nn.Module:
+    """Do as ``runtime`` says, in place: channels last, compiled parts, parts whose activations are computed twice.
+
+    Args:
+        backend: of torch.compile.
+
+    Raises:
+        UserError: activations would be computed twice in a network whose batch norms learn their statistics.
+    """
+    if runtime.channels_last:
+        for parameter in network.parameters():
+            if parameter.ndim == 4:  # SAM's 3D convolutions keep their layout
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    if runtime.checkpointing and any(norm.training for norm in norms):
+        raise UserError("runtime.checkpointing counts a batch twice where batch norms learn", "set it to false")
+    for name in _parts(network):
+        part = getattr(network, name)
+        if runtime.compile:
+            part = torch.compile(part, backend=backend)
+        if runtime.checkpointing:
+            part = partial(checkpoint, part, use_reentrant=False, preserve_rng_state=False)
+        if runtime.compile or runtime.checkpointing:
+            setattr(network, name, part)
+    return network
+
+
+@contextlib.contextmanager
+def as_built(network: nn.Module) -> Iterator[None]:
+    """The network without its prepared parts: for frames of other sizes, which would be compiled anew."""
+    prepared = {name: network.__dict__.pop(name) for name in _parts(network) if name in network.__dict__}
+    try:
+        yield
+    finally:
+        network.__dict__.update(prepared)
+
+
+def _parts(network: nn.Module) -> list[str]:
+    return [name for name in PARTS if hasattr(network, name)] or ["forward"]
