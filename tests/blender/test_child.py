@@ -142,7 +142,7 @@ def test_denoising_runs_where_cycles_says_that_it_can():
 
 
 def test_doctor_says_where_denoising_runs(tmp_path):
-    from bl30k_gen.cluster.doctor import examine
+    from bl30k_gen.render.tools.doctor import examine
 
     checks = {check.name: check for check in examine("cpu", 1, tmp_path)}
     assert checks["denoising"].ok and checks["denoising"].found == "OpenImageDenoise on the processor"
