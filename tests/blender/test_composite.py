@@ -74,8 +74,8 @@ def test_denoised_frames_have_no_light_around_the_objects(sample, draw):
 
 def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
     """It takes less time, and without objects next to none."""
-    from bl30k_gen.render.staging import stage
     from bl30k_gen.dataset.layout import Layout
+    from bl30k_gen.render.staging import stage
 
     spec = sample(1, "render.samples=24", "render.adaptive_threshold=0")
 
