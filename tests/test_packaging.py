@@ -42,6 +42,7 @@ IMPORT_ORDER = {
         "config",
         "settings",
         "seeding",
+        "line_process",
         "errors",
         "version",
     ],

@@ -174,9 +174,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
                 },
             }
             scene = parse_spec(spec, family)
-            *_, last = child.render(stage(layout, scene))
-            if last["event"] != "done":
-                raise UserError(f"{family}: {last['what']}", last["remedy"])
+            child.render_once(stage(layout, scene))
             file = layout.staged_rgb(scene.name, 0)
             pictures.append(decode_rgb(file.read_bytes(), file))
     child.close()

@@ -40,7 +40,7 @@ def page() -> str:
     lines = [
         "# All configuration keys",
         "",
-        "Made from the schemas by `python -m tests.support.configuration_page`; a test compares them. Unknown keys are",
+        "Made from the schemas by `python -m tests.support.configuration_page`; a test compares. Unknown keys are",
         "refused, with the nearest known one. Any key can be given on the command line: `--set render.samples=32`.",
         "",
         "## Rendering",

@@ -108,12 +108,11 @@ def _test_frame(child: BlenderChild) -> Check:
         layout = Layout(Path(folder))
         scene = sampler(config, open_catalogue(config.assets))(name)
         try:
-            events = list(child.render(stage(layout, scene.spec)))
+            events = child.render_once(stage(layout, scene.spec))
         except ChildDied as death:
             return Check("test frame", False, death.reason, "look at the last lines: " + " | ".join(death.log[-3:]))
-    last = events[-1]
-    if last["event"] != "done":
-        return Check("test frame", False, last.get("what", "stopped"), last.get("remedy", "try again"))
+        except UserError as error:
+            return Check("test frame", False, error.what, error.remedy)
     video = config.video
     found = f"{median_frame_seconds(events):.2f} s a frame of {video.width}x{video.height} (demo recipe)"
     return Check("test frame", True, found)

@@ -242,7 +242,7 @@ class _Run:
             runtime, execution = self.config.runtime, self.execution
             child = BlenderChild(execution.device, execution.threads, runtime.frame_timeout, execution.scratch)
             self._children.add(child)
-            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.cpu_seconds()
+            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.processor_seconds()
             self.ready = child.ready
             self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
             while self._error is None:
@@ -275,12 +275,12 @@ class _Run:
                 for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
                     path.parent.mkdir(exist_ok=True)
                     path.touch()
-            begin, cpu = time.monotonic(), [child.cpu_seconds()]
+            begin, cpu = time.monotonic(), [child.processor_seconds()]
             events = []
             for event in child.render(scene_file):
                 if event["event"] == "failed":
                     raise UserError(event["what"], event["remedy"])
-                cpu.append(child.cpu_seconds())
+                cpu.append(child.processor_seconds())
                 events.append(event)
             rendered = time.monotonic() - begin
             drawn = [event["total_seconds"] for event in events if event["event"] == "frame"]

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from bl30k_gen.config import Config, Limits
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import Model
 from bl30k_gen.library.cache import cached_asset
 from bl30k_gen.render.child import BlenderChild
@@ -90,21 +89,15 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
         request, out = Path(folder) / "model.reduce.json", Path(folder) / "model.glb"
         asked = {"model": path, "limits": limits.model_dump(), "faces": faces, "out": str(out)}
         request.write_text(json.dumps(asked), encoding="utf-8")
-        _end_of(child, request)
+        child.render_once(request)
         return out.read_bytes()
 
 
 def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
     spec, layout = _scene(row, config), Layout(folder)
-    _end_of(child, stage(layout, spec))
+    child.render_once(stage(layout, spec))
     paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
     return [decode_rgb(path.read_bytes(), path) for path in paths]
-
-
-def _end_of(child: BlenderChild, request: Path) -> None:
-    last = list(child.render(request))[-1]
-    if last["event"] != "done":
-        raise UserError(last.get("what", "Blender was stopped"), last.get("remedy", "try again"))
 
 
 def _scene(row: Row, config: Config) -> SceneSpec:

@@ -118,7 +118,7 @@ def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path
         def __init__(self, *_):
             Dying.started += 1
 
-        def render(self, _):
+        def render_once(self, _):
             raise ChildDied("Blender was ended by SIGSEGV", [])
 
         def close(self):
