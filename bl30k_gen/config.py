@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen import settings
 from bl30k_gen.errors import UserError
@@ -208,11 +217,12 @@ class Render(Section):
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
     backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
 
-    @model_validator(mode="after")
-    def _cycles_composites(self) -> "Render":
-        if self.engine != "cycles" and self.backdrop == "composited":
-            raise ValueError(f"engine {self.engine} needs backdrop: traced")
-        return self
+    @field_validator("backdrop")
+    @classmethod
+    def _cycles_composites(cls, value: str, others: ValidationInfo) -> str:
+        if value == "composited" and others.data.get("engine") == "eevee":
+            raise ValueError("must be traced with render.engine eevee")
+        return value
 
 
 class Image(Section):

@@ -15,8 +15,7 @@ FILTER_WIDTH = 3.0  # pixels, of Cycles' window: twice the width that its settin
 BORDER = 1  # pixels around the picture that the window reaches
 LEAST_GRID, MOST_GRID = 4, 8  # samples a pixel, along an edge
 ROWS = 64  # of the picture that are drawn at a time; bounds the memory
-MOVED = 0.4  # pixels between two moments of an exposure, unless there were more than MOST_MOMENTS
-MOST_MOMENTS = 16
+MOVED = 0.4  # pixels between two moments of an exposure
 
 
 class Backdrop:
@@ -39,7 +38,10 @@ class Backdrop:
         self.to_camera = extrinsics(spec.camera, video.frames, spec.static)
 
     def draw(self, frame: int) -> np.ndarray:
-        """(H, W, 3) float32, scene-linear light of one frame, the mean over its exposure."""
+        """(H, W, 3) float32, scene-linear light of one frame, the mean over its exposure.
+
+        Takes the longer the more the picture moves in it, and does not end if ``moved`` is not finite.
+        """
         moments = [self._projection(time) for time in self._moments(frame)]
         picture = self._drawn(moments[0])
         for projection in moments[1:]:
@@ -47,18 +49,23 @@ class Backdrop:
         picture /= np.float32(len(moments))
         return picture
 
-    def _moments(self, frame: int) -> np.ndarray:
-        """Times at which the picture is drawn: the middles of equal parts of the exposure."""
+    def moved(self, frame: int) -> float:
+        """By how many pixels the picture moves during an exposure, at most; not finite where that cannot be told."""
         blur = self.spec.render.motion_blur
         if blur is None:
-            return np.array([float(frame)])
+            return 0.0
         opened, middle, closed = (self._projection(frame + side * blur / 2) for side in (-1, 0, 1))
         corners = self._corners()
-        moved = sum(
+        ways = [
             np.linalg.norm(_mapped(a, _mapped(np.linalg.inv(b), corners)) - corners, axis=1).max()
-            for a, b in ((opened, middle), (middle, closed))
-        )
-        count = MOST_MOMENTS if np.isnan(moved) else int(np.clip(np.ceil(moved / MOVED), 1, MOST_MOMENTS))
+            for a, b in ((opened, middle), (closed, middle))
+        ]
+        return float(np.nan_to_num(sum(ways), nan=np.inf))
+
+    def _moments(self, frame: int) -> np.ndarray:
+        """Times at which the picture is drawn: the middles of equal parts of the exposure."""
+        blur = self.spec.render.motion_blur or 0.0
+        count = max(1, int(np.ceil(self.moved(frame) / MOVED)))
         return frame + blur * ((np.arange(count) + 0.5) / count - 0.5)
 
     def _projection(self, time: float) -> np.ndarray:

@@ -11,6 +11,8 @@ from bl30k_gen.blender.stills import developed, light, still
 from bl30k_gen.scene.extent import Rectangle, rectangles
 from bl30k_gen.scene.spec import SceneSpec
 
+STILL = 2.0  # pixels that the backdrop may move during an exposure
+
 
 class Composite:
     """Draws a video's frames: by Cycles only the rectangles in which objects are, without backdrop.
@@ -25,10 +27,15 @@ class Composite:
         self.backdrop = Backdrop(spec, built.backdrop, threads)
 
     def render(self, frame: int, scratch: Path) -> np.ndarray:
-        """(H, W, 3) uint8 sRGB of one frame. Traced as a whole where an object reaches behind the backdrop."""
+        """(H, W, 3) uint8 sRGB of one frame.
+
+        Traced as a whole where an object reaches behind the backdrop, or where the backdrop moves much during the
+        exposure: the mean of objects over a backdrop is that of objects over the mean of the backdrop only while
+        the backdrop is about the same.
+        """
         scene = bpy.context.scene
         found = rectangles(self.spec, self.vertices, frame)
-        if found is None:
+        if found is None or self.backdrop.moved(frame) > STILL:
             show(scene, None)
             return still(scene, frame, scratch)
         picture = self.backdrop.draw(frame)

@@ -13,9 +13,15 @@ from bl30k_gen.library.load import load_asset
 from .conftest import ROOT
 
 SMALL = "video={frames: 1, width: 128, height: 80}"
+TWO = "video.frames=2"  # a single frame does not move
 NOISELESS = ("render.samples=128", "render.adaptive_threshold=0", "render.denoiser=none", "image.quality=100")
 COMPOSITED, TRACED = "render.backdrop=composited", "render.backdrop=traced"
-SHAKE = "camera.shake={angle: [0.03, 0.05], roll: 0.5, cycles: [3, 30], waves: 6}"
+SHAKE = "camera.shake={angle: [0.0075, 0.0075], roll: 0.5, cycles: [3, 30], waves: 6}"  # by nearly two pixels
+DEFORM = (
+    "objects.deformation={chance: 1.0, kinds: [lattice, wave, bend], cycles: [1, 2], displacement: [0.15, 0.3],"
+    " amplitude: [0.04, 0.1], wavelength: [0.4, 0.9], angle: [0.8, 1.8]}"
+)
+STANDS = "camera.speed=0"
 BLUR = "render.motion_blur=1.0"
 
 
@@ -24,14 +30,14 @@ def error(ours, theirs):
     return float(np.sqrt(np.mean((ours.astype(float) - theirs) ** 2)))
 
 
-@pytest.mark.parametrize("extras", [(), (BLUR, SHAKE)], ids=["sharp", "blurred"])
+@pytest.mark.parametrize("extras", [(), (TWO, BLUR, SHAKE, STANDS)], ids=["sharp", "blurred"])
 def test_a_bare_backdrop_is_what_tracing_comes_to(sample, draw, extras):
-    size = SMALL.replace("1", "2", 1) if extras else SMALL  # a single frame does not move
-    many = sample(1, size, *NOISELESS, *extras).model_copy(update={"objects": ()})
+    many = sample(1, SMALL, *NOISELESS, *extras).model_copy(update={"objects": ()})
     traced, _ = draw(many)
     composited, masks = draw(as_composited(many))
     assert not masks.any()
     noise = error(traced, composited)
+    assert noise > 0, "it is not traced"
     assert noise < 2.0
     assert error(blocks(traced), blocks(composited)) < noise / 4, "what is left is noise, which means take away"
     others = [np.roll(composited, 1, axis=axis) for axis in (1, 2)]
@@ -52,11 +58,13 @@ def as_composited(spec):
     return spec.model_copy(update={"render": spec.render.model_copy(update={"backdrop": "composited"})})
 
 
-def test_objects_lie_over_the_backdrop_without_seam_or_halo(sample, draw):
-    spec = sample(1, SMALL, *NOISELESS)
+@pytest.mark.parametrize("extras", [(), (TWO, BLUR, SHAKE, STANDS, DEFORM)], ids=["sharp", "blurred"])
+def test_objects_lie_over_the_backdrop_without_seam_or_halo(sample, draw, extras):
+    spec = sample(1, SMALL, *NOISELESS, *extras)
     traced, masks = draw(spec)
     composited, same = draw(as_composited(spec))
     assert np.array_equal(masks, same), "masks do not depend on how pictures are drawn"
+    assert (traced != composited).any(axis=(1, 2, 3)).all(), "no frame is traced"
     edges = np.stack([binary_dilation(np.gradient(m.astype(float))[0] != 0, iterations=3) for m in masks])
     for where in (masks > 0, masks == 0, edges):
         assert where.any()
@@ -98,6 +106,11 @@ def test_what_is_behind_the_backdrop_is_hidden_by_it(sample, draw):
     assert np.array_equal(traced, composited), "the frame is traced as a whole"
 
 
+def test_what_moves_fast_before_a_moving_backdrop_is_traced(sample, draw):
+    spec = sample(1, SMALL, TWO, BLUR, "image.quality=100", "render.samples=4", "camera.speed=0.5")
+    assert np.array_equal(draw(spec)[0], draw(as_composited(spec))[0])
+
+
 def test_a_backdrop_that_does_not_fill_the_view_ends_at_its_edge(sample, draw):
     spec = sample(1, SMALL, *NOISELESS, "lights.ambient=0.5").model_copy(update={"objects": ()})
     small = spec.model_copy(update={"backdrop": spec.backdrop.model_copy(update={"width": 4.0, "height": 3.0})})
@@ -117,7 +130,7 @@ def test_a_backdrop_does_not_depend_on_how_many_rows_are_drawn_at_a_time(sample,
 
 
 def test_eevee_does_not_composite(sample):
-    with pytest.raises(UserError, match="engine eevee needs backdrop: traced"):
+    with pytest.raises(UserError, match="render.backdrop = 'composited': must be traced with render.engine eevee"):
         sample(1, "render.engine=eevee", COMPOSITED)
 
 
