@@ -19,6 +19,7 @@ OURS = {"bl30k_gen", "models", "training"}
 # The import order: a package imports packages that stand below it here, never one above. The longest name counts.
 IMPORT_ORDER = {
     "bl30k_gen": [
+        "__main__",
         "cli",
         "cluster",
         "render.tools",
@@ -40,6 +41,7 @@ IMPORT_ORDER = {
         "library.asset",
         "dataset",
         "config",
+        "resources",
         "settings",
         "seeding",
         "line_process",
@@ -65,7 +67,7 @@ IMPORT_ORDER = {
 TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
-TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding", "bl30k_gen.settings")
+TRAINING_MAY_USE = tuple(f"bl30k_gen.{part}" for part in ("dataset", "errors", "seeding", "settings", "version"))
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
 
@@ -186,6 +188,17 @@ def test_what_is_imported_is_declared():
             if not distributions.get(top, {canonical(top)}) & allowed:
                 undeclared.add(f"{module} imports {top}")
     assert undeclared == set()
+
+
+def test_the_wheel_has_every_package():
+    """``models`` and ``training`` are installed inside ``bl30k_training``, folders of data inside ``bl30k_gen``."""
+    folders = {f.parent.relative_to(ROOT) for package in sorted(OURS) for f in (ROOT / package).rglob("*.py")}
+    names = {".".join(folder.parts) for folder in folders}
+    code = {name if within(name, "bl30k_gen") else f"bl30k_training.{name}" for name in names}
+    data = {"assets", "render_configs", "render_configs.variants", "slurm"}
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(listed) == code | {"bl30k_training"} | {f"bl30k_gen.{name}" for name in data}
+    assert listed == sorted(listed)
 
 
 def test_every_declared_package_is_pinned_within_its_range():

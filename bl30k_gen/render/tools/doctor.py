@@ -23,7 +23,6 @@ from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import stage
 
-RECIPES = Path(__file__).resolve().parents[3] / "render_configs"
 FULL_VIDEO_GB = 0.025  # a published video of 160 frames takes about so much
 LEAST_FREE_GB = 2.0
 TEST_FRAMES = 3
@@ -102,7 +101,7 @@ def _place(denoising: str) -> str:
 
 
 def _test_frame(child: BlenderChild) -> Check:
-    config = load_config(RECIPES / "demo.yaml", [f"video.frames={TEST_FRAMES}"])
+    config = load_config("demo", [f"video.frames={TEST_FRAMES}"])
     name = "a00000"
     with tempfile.TemporaryDirectory(prefix="bl30k-doctor-") as folder:
         layout = Layout(Path(folder))
