@@ -146,14 +146,11 @@ def _score_chunks(memory_key: Tensor, query_key: Tensor, similarity: str, readin
 @torch.no_grad()
 def _best_query(keys: Tensor, queries: Tensor, size: int) -> Tensor:
     """The query position (B, O or 1, T*h*w) that each memory position likes best."""
-    best = index = None
-    for start in range(0, queries.shape[2], size):
+    best, index = torch.matmul(queries[:, :, :size], keys.mT).max(dim=2)
+    for start in range(size, queries.shape[2], size):
         value, where = torch.matmul(queries[:, :, start : start + size], keys.mT).max(dim=2)
-        if best is None:
-            best, index = value, where
-        else:
-            index = torch.where(value > best, where + start, index)
-            best = torch.maximum(value, best)
+        index = torch.where(value > best, where + start, index)
+        best = torch.maximum(value, best)
     return index
 
 

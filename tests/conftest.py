@@ -1,6 +1,7 @@
 """What tests of all rooms share: the shared data, what may be skipped, and what is made once.
 
-A test may be skipped for two reasons only, which its message begins with: ``shared data absent`` or ``GPU absent``.
+A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
+``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.
 With ``CI=true`` in the environment any other skip fails.
 
 ``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
@@ -25,7 +26,7 @@ TINY = [
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3"),
     *("--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
 ]
-EXCUSES = ("shared data absent", "GPU absent")
+EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
 
 
 @pytest.fixture(scope="session")

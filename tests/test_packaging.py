@@ -162,7 +162,7 @@ def test_every_module_has_its_place():
         ("bl30k_gen.scene.spec", "from bl30k_gen import blender"),
         ("bl30k_gen.library.load", "import bpy"),
         ("bl30k_gen.dataset.report", "from bl30k_gen.library.catalogue import credits"),
-        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_asset"),
+        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_model"),
         ("bl30k_gen.render.output.lease", "import bl30k_gen.render.supervisor"),
         ("training.evaluation.metrics", "from training.inference.propagate import propagate"),
         ("training.data.mixture", "def f():\n    from training.tasks import losses"),
@@ -177,11 +177,13 @@ def test_the_search_finds_it(module, source):
 
 
 def test_what_is_imported_is_declared():
-    """bl30k_gen runs on the base packages, its Blender child with [render], models and training with [train]."""
+    """bl30k_gen runs on the base packages, its Blender child with [render], some formats that it exports to with
+    [export], models and training with [train]."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
-        allowed = DECLARED["base"] | (DECLARED["render"] if within(module, "bl30k_gen.blender") else set())
+        extras = [e for e, p in (("render", "blender"), ("export", "export")) if within(module, f"bl30k_gen.{p}")]
+        allowed = DECLARED["base"].union(*(DECLARED[extra] for extra in extras))
         if not within(module, "bl30k_gen"):
             allowed |= DECLARED["train"]
         for top in {name.split(".")[0] for name in imports(tree)} - sys.stdlib_module_names - OURS - {"mathutils"}:

@@ -27,9 +27,9 @@ from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Model, Picture
+from bl30k_gen.library.asset import Kind, Model, Picture, PictureKind
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import stage
@@ -44,8 +44,12 @@ TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 
 SHEETS = {"model": "builtin_shapes.jpg", "texture": "builtin_textures.jpg", "background": "builtin_backgrounds.jpg"}
 
 
-def load(kind: str, family: str, variant: int) -> Model | Picture:
-    return load_asset(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
+def load_shape(family: str, variant: int) -> Model:
+    return load_model(f"builtin:model/{family}/{variant:02d}", LIMITS)
+
+
+def load_image(kind: PictureKind, family: str, variant: int) -> Picture:
+    return load_picture(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
 
 
 # --- Silhouettes ------------------------------------------------------------------------------------------------
@@ -76,7 +80,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 def likenesses(families: list[str], variants: int) -> dict[tuple[str, str], float]:
     """Of every pair of families, over all pairs of their first variants."""
-    seen = {family: [silhouettes(load("model", family, v)) for v in range(variants)] for family in families}
+    seen = {family: [silhouettes(load_shape(family, v)) for v in range(variants)] for family in families}
     return {
         (a, b): max(likeness(one, other) for one in seen[a] for other in seen[b])
         for a, b in itertools.combinations(families, 2)
@@ -123,7 +127,8 @@ def write_pins() -> None:
     for kind in builtin.FAMILIES:
         for family, variant in builtin.names(kind):
             name = f"{kind}/{family}/{variant}"
-            asset = load(kind, family, int(variant))
+            number = int(variant)
+            asset = load_shape(family, number) if kind == "model" else load_image(kind, family, number)
             assets[name] = describe(asset)
             changed = name in old["assets"] and not is_as_pinned(asset, old["assets"][name])
             if changed and old["version"] == builtin.VERSION:
@@ -181,14 +186,14 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
     return pictures
 
 
-def sheet(kind: str) -> np.ndarray:
+def sheet(kind: Kind) -> np.ndarray:
     """(H, W, 3) one tile with its name for each family of a kind."""
     width, height, columns = TILES[kind]
     families = sorted(builtin.FAMILIES[kind])
     if kind == "model":
         pictures = render_shapes(families, (2 * width, 2 * height))
     else:
-        pictures = [load(kind, family, 0).pixels for family in families]
+        pictures = [load_image(kind, family, 0).pixels for family in families]
     rows = -(-len(families) // columns)
     page = Image.new("RGB", (columns * width, rows * (height + 14)), (255, 255, 255))
     canvas = ImageDraw.Draw(page)

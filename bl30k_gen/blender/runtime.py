@@ -57,7 +57,7 @@ def load_blenderproc() -> types.ModuleType:
 
     # SetupUtility is imported through a bare package first, because the real one calls setup() on import.
     bare = types.ModuleType("blenderproc")
-    bare.__path__ = list(found.submodule_search_locations)
+    bare.__path__ = list(found.submodule_search_locations or [])
     sys.modules["blenderproc"] = bare
     from blenderproc.python.utility.SetupUtility import SetupUtility
 

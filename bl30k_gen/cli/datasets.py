@@ -1,4 +1,4 @@
-"""Commands for a dataset that is there: preview, info, verify, pack, unpack, report."""
+"""Commands for a dataset that is there: preview, info, verify, pack, unpack, annotations, report."""
 
 import json
 from pathlib import Path
@@ -103,6 +103,40 @@ def unpack(
 
 
 @app.command()
+def annotations(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
+    kinds: Annotated[
+        str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
+    ] = "depth,flow",
+    videos: Annotated[str | None, typer.Option("--videos", help="Such as a00000,a00003. Default: all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Derive depth, flow, tracks and others from the scenes, without rendering, and store them.
+
+    Can be stopped and given again. Exit code 1 where a video has none, because a model of it is missing or changed.
+    """
+    from tqdm import tqdm
+
+    from bl30k_gen.annotations import store as annotating
+    from bl30k_gen.dataset.derived import every_kind, parse_wanted
+    from bl30k_gen.dataset.reader import open_dataset
+
+    store = open_dataset(dataset)
+    names = None if videos is None else [name for name in videos.split(",") if name]
+    wanted = every_kind() if kinds == "all" else list(dict.fromkeys(map(parse_wanted, kinds.split(","))))
+    chosen = store.videos if names is None else names
+    frames = sum(len(store.frames(name)) for name in chosen if name in store.videos)
+    with tqdm(total=frames, unit="frame", disable=as_json) as bar:
+        refused = annotating.write(store, wanted, out, names, workers, bar.update)
+    facts = {"videos": len(chosen) - len(refused), "kinds": [str(each) for each in wanted], "refused": refused}
+    lines = [*refused.values(), f"{facts['videos']} of {len(chosen)} videos: {', '.join(facts['kinds'])} in {out}"]
+    answer(as_json, facts, "\n".join(lines))
+    raise typer.Exit(1 if refused else 0)
+
+
+@app.command()
 def report(
     dataset: Dataset,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
@@ -121,7 +155,7 @@ def report(
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
-    used = uses.credits(config and config.assets, credits.recorded(store))
+    used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)

@@ -220,13 +220,15 @@ def max_array_size() -> int:
 
 
 def _array_tasks(path: Path) -> int:
-    return int(re.search(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)[1]) + 1
+    [last] = re.findall(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return int(last) + 1
 
 
 def _queue() -> list[tuple[str, str, str]]:
     """(array's job id, task, state) of every task of this project that Slurm still has."""
     lines = _ask("squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F %K %T").splitlines()
-    return [tuple(line.split()) for line in lines if len(line.split()) == 3]
+    words = (line.split() for line in lines)
+    return [(job, task, state) for job, task, state in (line for line in words if len(line) == 3)]
 
 
 def _ask(*command: str, timeout: float = 300.0) -> str:

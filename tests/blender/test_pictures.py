@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from bl30k_gen.library.cache import cached_asset
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.cache import cached_model
+from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
 
 
 def predicted(spec, frame):
-    models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+    models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
     return raster.predict(spec, models, frame)
 
 
@@ -43,8 +43,8 @@ def test_masks_hold_exactly_the_ids_of_the_scene(sample, draw):
 
 def test_an_object_of_many_parts_has_one_id_and_moves_as_one(sample, draw):
     spec = sample(4, "objects.count=[3, 3]")
-    many = max(spec.objects, key=lambda thing: len(cached_asset(thing.model.path, "model", spec.limits).parts))
-    assert len(cached_asset(many.model.path, "model", spec.limits).parts) > 1
+    many = max(spec.objects, key=lambda thing: len(cached_model(thing.model.path, spec.limits).parts))
+    assert len(cached_model(many.model.path, spec.limits).parts) > 1
     alone = spec.model_copy(update={"objects": (many.model_copy(update={"id": 9}),)})
     _, masks = draw(alone)
     for frame, mask in enumerate(masks):
@@ -83,7 +83,7 @@ def window(tmp_path, sample):
     def make(alpha):
         spec = sample(6, f"render.alpha={alpha}", "objects.count=[1, 1]")
         path = str(tmp_path / "sheet.obj")
-        digest = load_asset(path, "model", spec.limits).sha256
+        digest = load_model(path, spec.limits).sha256
         still = {"location": [(0.0, 0.0, 0.0)] * 5, "rotation": [(0.0, 0.0, 0.0)] * 5, "scale": [(3.0, 3.0, 3.0)] * 5}
         sheet = {"model": {"id": "sheet", "path": path, "sha256": digest}, "texture": None, "id": 1, **still}
         camera = {"field_of_view": 0.8, "location": [(0.0, -6.0, 0.0)] * 5, "target": [(0.0, 3.0, 0.0)] * 5}

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.render.staging import stage
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import Bend
@@ -19,7 +19,7 @@ BLUR = "render.motion_blur=0.8"
 
 
 def predicted(spec, frame):
-    models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+    models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
     return raster.predict(spec, models, frame)
 
 

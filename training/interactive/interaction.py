@@ -44,7 +44,8 @@ def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> 
     rows = torch.arange(1, len(prob) + 1, device=image.device).view(-1, 1, 1)
     positive = (canvas == rows).float()
     negative = ((canvas != rows) & (canvas != NO_STROKE)).float()
-    view = View(image.shape[-2:])
+    height, width = image.shape[-2:]
+    view = View((height, width))
     wide = [F.max_pool2d(view.masks(x), 3, stride=1, padding=1) for x in (positive, negative)]
     logits = network.segment(view.image(image), view.masks(hard(prob)), *wide)
     return aggregate(view.cut(logits).float().sigmoid(), hard=True, keep_background=False)[0]

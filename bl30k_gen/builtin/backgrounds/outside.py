@@ -55,7 +55,7 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
             deep = random.uniform(6, 12)
             houses.facade(side, side * half, y + deep / 2, deep, random.uniform(8, 17))
             y += deep
-        for y in np.arange(5 + side, 60, 13):
+        for y in range(5 + side, 60, 13):
             post = side * (half - 2.1)
             stage.cylinder(post, y, 0, 0.07, 4.6, DARK)
             stage.box(post - side * 0.5, y, 4.6, (1.1, 0.1, 0.08), DARK)
@@ -69,7 +69,7 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
                 props.car(stage, random, side * (half - 3.5), y, 0.0 if side > 0 else np.pi, lit * random.integers(2))
         for _ in range(int(random.integers(2, 6))):
             props.person(stage, random, side * random.uniform(half - 2, half - 0.4), random.uniform(4, 25))
-    for y in np.arange(2, 70, 4):
+    for y in range(2, 70, 4):
         stage.box(0, y, 0, (0.14, 1.8, 0.005), Paint((0.9, 0.9, 0.88)))
     return half
 
@@ -112,7 +112,7 @@ def market(random: Random) -> np.ndarray:
     houses = _Houses(stage, random, 0.6 * evening)
     cloths = [texture(random, "stripes", "weave") for _ in range(3)]
     for side in (-1, 1):
-        for y in np.arange(8, 60, 9):
+        for y in range(8, 60, 9):
             houses.facade(side, side * 7.5, y, 9, random.uniform(7, 12))
         for y in np.arange(3.0, 22, 2.9):
             x = side * random.uniform(2.7, 3.2)
@@ -136,7 +136,7 @@ def market(random: Random) -> np.ndarray:
                 stage.lamp(x - side * 0.6, y, 1.8, WARM, 1.3, 1.2)
             props.person(stage, random, x + side * 0.9, y)
     if evening:
-        for y in np.arange(2, 25, 2):
+        for y in range(2, 25, 2):
             for x in np.linspace(-2, 2, 9):
                 lamp = hsv(random.choice([0.1, 0.1, 0.0, 0.35, 0.58]), random.uniform(0.3, 0.8), 1)
                 stage.ball(x, y, 2.6 + 0.09 * x * x, (0.035, 0.035, 0.04), Paint(lamp, glow=22))

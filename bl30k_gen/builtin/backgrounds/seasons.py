@@ -122,7 +122,7 @@ def harbour(random: Random) -> np.ndarray:
     crate = wood(random)
     for x in (-9, 9):
         stage.box(x, 12, 0.35, (1.6, 20, 0.15), pier)
-        for y in np.arange(4, 22, 3):
+        for y in range(4, 22, 3):
             stage.cylinder(x - 0.9, y, 0, 0.14, 1.3, Paint((0.35, 0.27, 0.2)))
     for _ in range(int(random.integers(3, 7))):
         stage.box(

@@ -1,5 +1,7 @@
 """Shapes of animals. Front towards -y."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bl30k_gen.builtin.patterns import Random
@@ -14,7 +16,7 @@ def _ball(at: Point, radii: Point, segments: int = 20) -> f.Form:
     return f.sphere(1, segments).scaled(*radii).moved(*at)
 
 
-def _limb(points: list[Point], radii: tuple[float, ...], sides: int = 12, count: int = 16) -> f.Form:
+def _limb(points: Sequence[Point], radii: tuple[float, ...], sides: int = 12, count: int = 16) -> f.Form:
     """A tube along a smooth path whose radius passes through ``radii``."""
     thick = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(radii)), radii)
     return f.tube(f.smooth(points, count), thick, sides)

@@ -209,7 +209,7 @@ def bridge(random: Random) -> RawMesh:
         f.extrude(np.concatenate([np.stack([x, crown], 1), np.stack([x, crown + 0.02], 1)[::-1]]), 0.46),
     )
     for k in range(2):
-        post = np.array([-1, 1][k]) * long * 0.48
+        post = [-1, 1][k] * long * 0.48
         work.add(m.black(), f.cylinder(0.025, 0.4, segments=10).moved(post, -0.27, high + 0.1))
         work.add(m.rgb("ffe9a8", 0.2), f.sphere(0.07, 14).moved(post, -0.27, high + 0.55))
     return work.mesh()

@@ -150,7 +150,7 @@ def chair(random: Random) -> RawMesh:
             (x * (width / 2 - 0.06), depth / 2 - 0.05, height),
             (x * (width / 2 - 0.06), depth / 2 + 0.12, height + back),
         ]
-        work.add(wood, f.tube(np.linspace(*post, 6), 0.05, 10))
+        work.add(wood, f.tube(np.linspace(post[0], post[1], 6), 0.05, 10))
     style = random.integers(3)
     if style == 0:
         for level in np.linspace(0.35, 0.95, 4):
@@ -163,7 +163,7 @@ def chair(random: Random) -> RawMesh:
     elif style == 1:
         for x in np.linspace(-0.5, 0.5, 6)[1:-1]:
             slat = [(x * width, depth / 2 - 0.03, height + 0.05), (x * width, depth / 2 + 0.11, height + back * 0.9)]
-            work.add(wood, f.tube(np.linspace(*slat, 5), 0.028, 8))
+            work.add(wood, f.tube(np.linspace(slat[0], slat[1], 5), 0.028, 8))
         work.add(wood, f.box(width, 0.08, 0.16).moved(y=depth / 2 + 0.1, z=height + back * 0.88))
     else:
         pad = f.box(width - 0.14, 0.12, back * 0.7, 0.05).turned("x", -0.15)

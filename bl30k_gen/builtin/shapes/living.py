@@ -134,7 +134,7 @@ def ladder(random: Random) -> RawMesh:
     for y in (-1, 1):
         for x in (-1, 1):
             ends = np.array([(x * foot, y * spread, 0), (x * top, y * 0.06, high)])
-            work.add(rail, f.tube(np.linspace(*ends, 4), 0.032, 8))
+            work.add(rail, f.tube(np.linspace(ends[0], ends[1], 4), 0.032, 8))
     for k in range(rungs):
         t = (k + 0.7) / rungs
         work.add(

@@ -80,7 +80,7 @@ def harp(random: Random) -> RawMesh:
     pillar = np.array([(-wide / 2, 0, 0.1), (-wide / 2, 0, high)])
     work.add(
         m.gold() if random.random() < 0.6 else wood,
-        f.tube(np.linspace(*pillar, 12), 0.06 + 0.015 * (np.arange(12) % 2), 14),
+        f.tube(np.linspace(pillar[0], pillar[1], 12), 0.06 + 0.015 * (np.arange(12) % 2), 14),
     )
     neck = f.smooth(
         [
@@ -93,7 +93,7 @@ def harp(random: Random) -> RawMesh:
     )
     work.add(wood, f.tube(neck, np.linspace(0.09, 0.07, 26), 12))
     chest = np.array([(-wide * 0.42, 0, 0.12), (wide / 2, 0, high * 0.86)])
-    work.add(wood, f.tube(np.linspace(*chest, 14), np.linspace(0.2, 0.08, 14), 16).scaled(1, 0.9, 1))
+    work.add(wood, f.tube(np.linspace(chest[0], chest[1], 14), np.linspace(0.2, 0.08, 14), 16).scaled(1, 0.9, 1))
     for k in range(16):
         t = (k + 1) / 17
         top, low = neck[int(25 * (0.06 + 0.9 * t))], chest[0] + (chest[1] - chest[0]) * (0.1 + 0.85 * t)
@@ -142,7 +142,7 @@ def xylophone(random: Random) -> RawMesh:
         work.add(m.steel(), pipe.moved((t - 0.5) * long, 0, 0.24 - 0.28 * (1 - 0.7 * t)))
     for y in (-1, 1):
         rail = np.array([(-long * 0.55, y * 0.3, 0.27), (long * 0.55, y * 0.12, 0.27)])
-        work.add(wood, f.tube(np.linspace(*rail, 6), 0.04, 8))
+        work.add(wood, f.tube(np.linspace(rail[0], rail[1], 6), 0.04, 8))
         for x, out in ((-long * 0.55, 0.3), (long * 0.55, 0.12)):
             work.add(wood, f.box(0.07, 0.07, 0.75).moved(x, y * out, -0.48))
     for turn in (0.4, -0.3):

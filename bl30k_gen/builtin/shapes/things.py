@@ -149,7 +149,7 @@ def drum(random: Random) -> RawMesh:
         low, high = (0.03, height - 0.02) if k % 2 else (height - 0.02, 0.03)
         r = radius + 0.07
         rope = np.array([(r * np.cos(a), r * np.sin(a), low), (r * np.cos(b), r * np.sin(b), high)])
-        work.add(m.rgb("e8dcc0"), f.tube(np.linspace(*rope, 6), 0.02, 8))
+        work.add(m.rgb("e8dcc0"), f.tube(np.linspace(rope[0], rope[1], 6), 0.02, 8))
         work.add(m.gold(), f.sphere(0.05, 12).moved(*rope[0]))
     for turn in (0.35, -0.5):
         stick = f.tube(np.array([(-0.75, 0, 0), (0.55, 0, 0.02)]), np.array([0.05, 0.03]), 12)

@@ -106,7 +106,8 @@ def logs(random: Random, size: int = SIZE) -> np.ndarray:
     centres = (centres + random.normal(0, 0.05 / columns, centres.shape)) % 1
     count = len(centres)
     y, x = axes(size)
-    distance, near = cKDTree(centres, boxsize=1).query(np.stack([x, y], axis=-1).reshape(-1, 2), k=2)
+    tree = cKDTree(centres, boxsize=np.array([1, 1]))
+    distance, near = map(np.asarray, tree.query(np.stack([x, y], axis=-1).reshape(-1, 2), k=2))
     radius = random.uniform(0.44, 0.55, count) / columns
     away = distance / radius[near]
     log = near[np.arange(size * size), away.argmin(axis=1)].reshape(size, size)

@@ -42,7 +42,7 @@ class Replay:
 def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
     published = open_dataset(root)
-    spec = parse_spec(published.metadata(video)["scene"], f"of {video}")
+    spec = parse_spec(published.required_metadata(video)["scene"], f"of {video}")
     runtime = load_config(Layout(root).config).runtime
     masks = pixels = largest = 0
     with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:

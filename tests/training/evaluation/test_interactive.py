@@ -109,6 +109,10 @@ def test_the_limit_is_wall_clock_time_with_the_robot(squares):
     assert report.interactions == [] and report.auc() == 0 and len(report.samples) == 1
 
 
+def test_the_benchmarks_robot_opens_regions_by_a_fifth():
+    assert InteractiveBenchmark().robot.radius_share == 0.2
+
+
 def interaction(name, number, seconds, j, f, objects=(1,)):
     return Interaction(name, 1, number, seconds, objects, np.array([[[j, f]] * len(objects)] * 3))
 
@@ -126,6 +130,10 @@ def test_missing_interactions_keep_the_score_and_cost_nothing():
     # a has one row, b two: (50 + 2 * 20) / 3 and so on
     assert values == pytest.approx([0, 30, 40, 130 / 3, 130 / 3])
     assert report.curve("J")[1] == pytest.approx([0, 80 / 3, 40, 130 / 3, 130 / 3])
+    # Another set of scribbles of a sequence is another sample, but the limit averages over sequences.
+    report.samples.append(("a", 2, (1,)))
+    assert report.curve("J&F")[0][-1] == pytest.approx(150)
+    report.samples.pop()
     area = 6 * 30 / 2 + 3 * 35 + 3 * (40 + 130 / 3) / 2 + 138 * 130 / 3
     assert report.auc() == pytest.approx(area / 150)
     assert report.value_at(7.5) == pytest.approx(35)

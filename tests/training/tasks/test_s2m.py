@@ -161,7 +161,7 @@ def test_held_out_samples_are_judged(whole):
 
 
 def test_the_network_works_in_a_session(whole):
-    network = load_network(whole.root, "s2m", device="cpu")
+    network = load_network(whole.root, S2M, device="cpu")
     assert network.config.backbone == "resnet18" and not network.training
     strokes = np.full((50, 70), -1)
     strokes[20, 10:40] = 1
