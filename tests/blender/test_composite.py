@@ -8,7 +8,7 @@ from bl30k_gen.blender import backdrop
 from bl30k_gen.blender.backdrop import Backdrop
 from bl30k_gen.config import load_config
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_picture
 
 from .conftest import ROOT
 
@@ -122,7 +122,7 @@ def test_a_backdrop_that_does_not_fill_the_view_ends_at_its_edge(sample, draw):
 
 def test_a_backdrop_does_not_depend_on_how_many_rows_are_drawn_at_a_time(sample, monkeypatch):
     spec = as_composited(sample(1, "video={frames: 2, width: 128, height: 200}"))
-    pixels = load_asset(spec.backdrop.image.path, "background", spec.limits).pixels
+    pixels = load_picture(spec.backdrop.image.path, "background", spec.limits).pixels
     whole = Backdrop(spec, pixels, 1).draw(0)
     assert whole.shape == (200, 128, 3) and whole.dtype == np.float32
     monkeypatch.setattr(backdrop, "ROWS", 16)

@@ -19,7 +19,7 @@ DEFORM = (
 
 
 def scene_and_models(index, *overrides):
-    spec = sample_scene(configuration(*overrides), fake_catalogue(), fake_load, index).spec
+    spec = sample_scene(configuration(*overrides), fake_catalogue(), fake_load, fake_load, index).spec
     models = {thing.model.id: fake_load(FakeAsset(thing.model.id, thing.model.path)) for thing in spec.objects}
     return spec, models
 
