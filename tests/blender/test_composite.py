@@ -13,9 +13,9 @@ from bl30k_gen.library.load import load_picture
 from .conftest import ROOT
 
 SMALL = "video={frames: 1, width: 128, height: 80}"
-TWO = "video.frames=2"  # a single frame does not move
-NOISELESS = ("render.samples=128", "render.adaptive_threshold=0", "render.denoiser=none", "image.quality=100")
 COMPOSITED, TRACED = "render.backdrop=composited", "render.backdrop=traced"
+TWO = "video.frames=2"  # a single frame does not move
+NOISELESS = ("render.samples=128", "render.adaptive_threshold=0", "render.denoiser=none", "image.quality=100", TRACED)
 SHAKE = "camera.shake={angle: [0.0075, 0.0075], roll: 0.5, cycles: [3, 30], waves: 6}"  # by nearly two pixels
 DEFORM = (
     "objects.deformation={chance: 1.0, kinds: [lattice, wave, bend], cycles: [1, 2], displacement: [0.15, 0.3],"
@@ -85,7 +85,7 @@ def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.render.staging import stage
 
-    spec = sample(1, "render.samples=24", "render.adaptive_threshold=0")
+    spec = sample(1, TRACED, "render.samples=24", "render.adaptive_threshold=0")
 
     def seconds(described, name):
         frames = [e for e in child.render(stage(Layout(tmp_path / name), described)) if e["event"] == "frame"]
@@ -96,7 +96,7 @@ def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
 
 
 def test_what_is_behind_the_backdrop_is_hidden_by_it(sample, draw):
-    spec = sample(1, SMALL, "image.quality=100", "render.samples=8")
+    spec = sample(1, SMALL, TRACED, "image.quality=100", "render.samples=8")
     x, _, z = spec.backdrop.centre
     near = min(thing.location[0][1] for thing in spec.objects)
     through = spec.model_copy(update={"backdrop": spec.backdrop.model_copy(update={"centre": (x, near, z)})})
@@ -107,7 +107,7 @@ def test_what_is_behind_the_backdrop_is_hidden_by_it(sample, draw):
 
 
 def test_what_moves_fast_before_a_moving_backdrop_is_traced(sample, draw):
-    spec = sample(1, SMALL, TWO, BLUR, "image.quality=100", "render.samples=4", "camera.speed=0.5")
+    spec = sample(1, SMALL, TWO, TRACED, BLUR, "image.quality=100", "render.samples=4", "camera.speed=0.5")
     assert np.array_equal(draw(spec)[0], draw(as_composited(spec))[0])
 
 
