@@ -2,7 +2,7 @@
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
-# make campaign-calls       660 system calls that fail, one at a time, under builds of every kind (ten minutes)
+# make campaign-calls       690 system calls that fail, one at a time, under builds of every kind (ten minutes)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
 # make campaign-verify      how fast a dataset is checked, beside the disk's own speed

@@ -297,7 +297,7 @@ def page(outcomes: list[Outcome], seed: int) -> str:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=600, help="faults by the wrapper")
-    parser.add_argument("--strace", type=int, default=60, help="faults by strace, where it is installed")
+    parser.add_argument("--strace", type=int, default=90, help="faults by strace, where it is installed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build", choices=STORES, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)

@@ -53,15 +53,16 @@ def score(
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
 ) -> None:
     """Score masks that exist already: J, F and J&F of any pair of folders."""
-    from bl30k_gen.dataset.claim import claim
+    from bl30k_gen.dataset.claim import claim, refuse_input
     from training.evaluation.report import write_report
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
 
     names = read_list(videos) if videos else None
     workers = os.cpu_count() or 1
-    claim(out, "score", {"truth": str(truth.resolve()), "masks": str(masks.resolve())}, [truth, masks])
+    refuse_input(out, [truth, masks])
     results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
     results |= score_baselines(truth, protocol, names, workers=workers)
+    claim(out, "score", {"truth": str(truth.resolve()), "masks": str(masks.resolve())})
     print(write_report(results, out))
 
 

@@ -188,11 +188,11 @@ def evaluate_interactive(
     plain = (None, "linear", "none")
     run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
+    perfect = None if drawing else baselines(truth)["oracle"]
+    open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     run["dataset"] = str(store.path.resolve())
     claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
     _say_what_is_judged(checkpoint, store, names, split, say)
-    perfect = None if drawing else baselines(truth)["oracle"]
-    open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     references = baselines(truth)
     systems = {Path(checkpoint).stem: open_video, **references}
