@@ -216,9 +216,8 @@ def memory_section(arguments: argparse.Namespace) -> str:
         flow(video.view(80))
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     early = peaks[min(20, meshes - 1)]
-    return (
-        f"{early:.0f} MB after {min(21, meshes)} meshes of {len(ball.faces)} faces, {peaks[-1]:.0f} MB after {meshes}"
-    )
+    first = f"{early:.0f} MB after {min(21, meshes)} meshes of {len(ball.faces)} faces"
+    return f"Peak memory of depth and flow: {first}, {peaks[-1]:.0f} MB after {meshes}."
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
