@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen import settings
 from bl30k_gen.errors import UserError
+from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
@@ -25,12 +35,14 @@ Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(settings.Section):
-    """A key whose default is None is not stored while it is None, so that what does not use it stays as it was."""
+    """A key that has a default is not stored while it has it, so that what does not use it stays as it was."""
 
     @model_serializer(mode="wrap")
     def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
+        return {
+            k: v for k, v in handler(self).items() if fields[k].is_required() or getattr(self, k) != fields[k].default
+        }
 
 
 class Range(BaseModel):
@@ -198,12 +210,20 @@ class Render(Section):
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
-    denoiser: Literal["none", "openimagedenoise"]
+    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix heeds neither of the next two keys
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
+    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
+
+    @field_validator("backdrop")
+    @classmethod
+    def _cycles_composites(cls, value: str, others: ValidationInfo) -> str:
+        if value == "composited" and others.data.get("engine") == "eevee":
+            raise ValueError("must be traced with render.engine eevee")
+        return value
 
 
 class Image(Section):
@@ -331,13 +351,14 @@ class Config(Section):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a recipe, follow ``extends:``, apply ``key=value`` overrides, validate.
+    """Read a render configuration, given by its path or its name; follow ``extends:``, apply overrides, validate.
 
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
             range.
     """
-    return settings.load_section(Config, Path(path), overrides, "give --config one of render_configs/*.yaml")
+    remedy = f"give --config a YAML, or one of {', '.join(config_names())}"
+    return settings.load_section(Config, find_config(path), overrides, remedy)
 
 
 def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bl30k_gen.settings import known_keys
-from tests.support import configuration_page
+from tests.support import configuration_page, messages_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -17,6 +17,11 @@ def test_the_page_of_keys_is_current():
     page = configuration_page.PAGE.read_text(encoding="utf-8")
     assert page == configuration_page.page(), "run python -m tests.support.configuration_page"
     assert all(f"`{key}`" in page for key in known_keys(configuration_page.Config))
+
+
+def test_the_page_of_messages_is_current():
+    page = messages_page.PAGE.read_text(encoding="utf-8")
+    assert page == messages_page.page(), "run python -m tests.support.messages_page"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

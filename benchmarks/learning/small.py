@@ -17,6 +17,8 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
 from models.backbone import widen_stem
+from models.stcn import STCN
+from models.stm import STM
 from training.data.mixture import Mixture, Order, loader
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
@@ -64,7 +66,8 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     if out.exists():
         return out
     network = build_network(stage, None)
-    stem = (network.memory_encoder if stage.network == "stm" else network.value_encoder.resnet).conv1
+    assert isinstance(network, STM | STCN)
+    stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
     step = build_step(stage, network, torch.device("cpu"))
     for module in network.modules():
@@ -101,7 +104,8 @@ def shrink(
         for number in store.mask_frames(name):
             rgb, ids = Image.fromarray(store.read_rgb(name, number)), store.read_mask(name, number).ids
             factor = short_side / min(rgb.size)
-            size = tuple(round(side * factor) for side in rgb.size)
+            width, height = (round(side * factor) for side in rgb.size)
+            size = width, height
             small = files.encode_jpeg(np.asarray(rgb.resize(size, Image.Resampling.BICUBIC)), quality, subsampling)
             files.write_atomically(staged.rgb(name, number), small)
             mask = np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))

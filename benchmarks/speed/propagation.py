@@ -24,25 +24,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from models import checkpoint
 from models.aggregate import aggregate
 from models.backbone import prepare_for_inference
-from models.memory import KMN_SIGMA, Reading
+from models.memory import Reading
 from models.propagation import Entry, PropagationNetwork, Query
 from models.rde import RDE
+from models.stcn import STCN
 from models.stm import STM
 
 MEMORY_EVERY = 5
+KMN_SIGMA = 7.0  # width of the Gaussian in KMN's paper, in positions at stride 16
 STAGES = ("query", "read", "decode", "memory")
 
 
 # The plain formulation.
 
 
-def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading) -> Tensor:
+def plain_read(network: PropagationNetwork, memory: Entry, query: Query, reading: Reading) -> Tensor:
     """(1, O, Cv, h, w) with a whole weight matrix (THW x HW) of each object."""
     height, width = query.key.shape[-2:]
     readouts = []
@@ -60,7 +62,7 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
             scores = (scores - scores.max(dim=0, keepdim=True).values).exp() * (
                 -squares / (2 * reading.sigma**2)
             ).exp()
-            kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
+            kept, index = scores.topk(min(reading.top_k or len(scores), len(scores)), dim=0)
             weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
         elif reading.top_k is not None:
             kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
@@ -72,7 +74,7 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
     return torch.stack(readouts)[None]
 
 
-def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor) -> Entry:
+def plain_memory(network: PropagationNetwork, image: Tensor, query: Query, masks: Tensor) -> Entry:
     """One memory frame, object by object."""
     keys, values = [], []
     for x in network.memory_input(image, masks).split(1):
@@ -80,13 +82,14 @@ def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor)
             key, value = network.memory_head(network.memory_encoder(x)[0])
             keys.append(key)
         else:
+            assert isinstance(network, STCN)
             value = network.value_encoder(x, query.f16)
         values.append(value)
     key = torch.stack(keys or [query.key], dim=1)
     return Entry(key.unsqueeze(3), torch.stack(values, dim=1).unsqueeze(3))
 
 
-def plain_decode(network: nn.Module, readout: Tensor, query: Query) -> Tensor:
+def plain_decode(network: PropagationNetwork, readout: Tensor, query: Query) -> Tensor:
     return torch.cat([network.decode(one, query) for one in readout.split(1, dim=1)], dim=1)
 
 
@@ -174,6 +177,7 @@ def build_pair(
     """A network with random weights as it is, and prepared for inference."""
     torch.manual_seed(0)
     plain = checkpoint.build(name, config).eval().requires_grad_(False)
+    assert isinstance(plain, PropagationNetwork)
     return plain.to(device), prepare_for_inference(copy.deepcopy(plain)).to(device)
 
 

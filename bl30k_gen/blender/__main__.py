@@ -4,7 +4,7 @@ Reads the path of one SceneSpec file a line on standard input and renders that v
 ``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
 one JSON object a line on standard output (everything else that Blender prints goes to standard error):
 
-    {"event": "ready", "device": ..., "device_name": ..., "threads": ..., "bpy": ..., "blenderproc": ...}
+    {"event": "ready", "device": ..., "device_name": ..., "denoising": ..., "threads": ..., "bpy": ..., ...}
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
@@ -33,7 +33,7 @@ from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import Hopeless, UserError
-from bl30k_gen.library.load import AssetRefused, load_asset
+from bl30k_gen.library.load import AssetRefused, load_model
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
 PR_SET_PDEATHSIG = 1
@@ -74,7 +74,7 @@ class Child:
             from bl30k_gen.blender.reduce import reduce
             from bl30k_gen.library.formats.glb import as_glb
 
-            model = load_asset(asked["model"], "model", Limits.model_validate(asked["limits"]))
+            model = load_model(asked["model"], Limits.model_validate(asked["limits"]))
             write_atomically(asked["out"], as_glb(reduce(model, asked["faces"])))
             self.say("done", name=path.stem)
         except AssetRefused as refused:
@@ -94,19 +94,19 @@ class Child:
             from bl30k_gen.blender import build, passes
 
             begin = time.perf_counter()
-            soft = build.build(spec)
-            passes.set_up(spec, self.threads)
+            built = build.build(spec)
+            draw = passes.set_up(spec, built, self.threads)
             self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
             if self.stopping:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
-            for mesh in soft:
+            for mesh in built.soft:
                 mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
-            rgb = passes.render_rgb(frame, self.scratch)
+            rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
             # Folders are not created again: they are gone when somebody else has taken over the video.
             write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)

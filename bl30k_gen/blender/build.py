@@ -4,16 +4,19 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
-from bl30k_gen.errors import UserError
+from bl30k_gen.library.asset import Model, Part
 from bl30k_gen.library.formats.uv import box_projection
-from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
+from bl30k_gen.scene.assets import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
-from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
+from bl30k_gen.scene.spec import ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve
 
 bproc = runtime.load_blenderproc()
@@ -21,14 +24,20 @@ bproc = runtime.load_blenderproc()
 SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
 SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
 MASK_SCENE = "masks"
-BACKDROP = "backdrop"  # name of its material
+BACKDROP = "backdrop"  # name of the object and of its material
 
 
-def build(spec: SceneSpec) -> list[SoftMesh]:
+@dataclass(frozen=True)
+class Built:
+    """What a scene was built from, as far as drawing its frames needs it."""
+
+    soft: list[SoftMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
+    backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
+
+
+def build(spec: SceneSpec) -> Built:
     """Replace whatever Blender holds by the scenes of ``spec``.
-
-    Returns:
-        The meshes that must be posed before a frame is drawn; everything else is animated.
 
     Raises:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
@@ -46,25 +55,13 @@ def build(spec: SceneSpec) -> list[SoftMesh]:
     masks.world = bpy.data.worlds.new("nothing")
     masks.world.color = (0, 0, 0)
     _add_lights(spec)
-    _add_backdrop(spec, masks)
-    soft = [_add_object(described, spec, masks) for described in spec.objects]
+    built = Built([], {}, load_picture(spec.backdrop.image, "background", spec).pixels)
+    _add_backdrop(spec, built.backdrop, masks)
+    for described in spec.objects:
+        _add_object(described, spec, masks, built)
     if spec.render.motion_blur is not None:
         _move_straight_between_frames()
-    return [mesh for mesh in soft if mesh is not None]
-
-
-def load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
-    """The asset, if it is still the one that the scene was planned with."""
-    try:
-        asset = load_asset(reference.path, kind, spec.limits)
-    except AssetRefused as refusal:
-        raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
-    if asset.sha256 != reference.sha256:
-        raise UserError(
-            f"{kind} {reference.id} ({reference.path}) has changed since scene {spec.name} was planned",
-            "restore the file, or plan the scene again",
-        )
-    return asset
+    return built
 
 
 def _add_camera(spec: SceneSpec) -> None:
@@ -88,14 +85,14 @@ def _add_lights(spec: SceneSpec) -> None:
         light.set_radius(described.radius)
 
 
-def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
+def _add_backdrop(spec: SceneSpec, pixels: np.ndarray, masks: bpy.types.Scene) -> None:
     backdrop = spec.backdrop
     plane = bproc.object.create_primitive("PLANE", size=1)
-    plane.set_name("backdrop")
+    plane.set_name(BACKDROP)
     plane.set_location(backdrop.centre)
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
-    image = _image("backdrop", load(backdrop.image, "background", spec).pixels)
+    image = _image(BACKDROP, pixels)
     material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -106,20 +103,20 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
 
 
-def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
-    model = load(described.model, "model", spec)
+def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, built: Built) -> None:
+    model = load_model(described.model, spec)
     if described.deformation is not None:
         model = refined(model)
     shared = None
     if described.texture is not None:
-        shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
+        shared = _image(described.texture.id, load_picture(described.texture, "texture", spec).pixels)
     entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
     for number, part in enumerate(model.parts):
         image, cut_out = shared, None
         if image is None and part.texture is not None:
-            holes = clip and _has_alpha(part)
+            holes = clip and part.has_holes
             # Cycles multiplies colours by an alpha that it is given and that nothing reads: see-through turns black.
             image = _image(f"object {described.id} part {number}", part.texture[..., : 4 if holes else 3])
             cut_out = image if holes else None
@@ -133,12 +130,11 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
         entity.set_location(locations[frame], frame=frame)
         entity.set_rotation_euler(rotations[frame], frame=frame)
         entity.set_scale(scales[frame], frame=frame)
-    soft = None
+    built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        soft = SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
+        built.soft.append(SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
     _add_to_masks(entity.blender_obj, masks, mask_materials)
-    return soft
 
 
 def _move_straight_between_frames() -> None:
@@ -150,8 +146,8 @@ def _move_straight_between_frames() -> None:
                 point.interpolation = "LINEAR"
 
 
-def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
-    """One Blender object for all parts of a model, a material slot for each."""
+def make_mesh(name: str, model: Model) -> Any:
+    """One Blender object (BlenderProc's MeshObject) for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
     faces = np.concatenate([part.faces for part in model.parts])
@@ -223,10 +219,6 @@ def _add_to_masks(entity: bpy.types.Object, masks: bpy.types.Scene, materials: l
     for slot, material in zip(twin.material_slots, materials, strict=True):
         slot.link = "OBJECT"
         slot.material = material
-
-
-def _has_alpha(part: Part) -> bool:
-    return part.texture is not None and part.texture.shape[2] == 4 and bool((part.texture[..., 3] < 128).any())
 
 
 def _bare_material(name: str) -> tuple[bpy.types.Material, bpy.types.NodeTree, bpy.types.Node]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bl30k_gen.dataset import masks, shards
+from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -31,18 +32,27 @@ _RESOLUTION = "480p"  # the one that is taken of several
 log = logging.getLogger(__name__)
 
 
-def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStore":
+def open_dataset(
+    path: str | Path, damaged: Damaged | None = None, annotations: str | Path | None = None
+) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
     Of the last, also shards in the making are read, as far as they go.
 
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
+        annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
 
     Raises:
         UserError: nothing of the kind is there.
     """
-    path = Path(path)
+    store = _open(Path(path), damaged)
+    if annotations is not None:
+        store.annotations = open_annotations(annotations)
+    return store
+
+
+def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
     if path.is_file():
         if path.suffix not in shards.SUFFIXES:
             raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
@@ -63,7 +73,7 @@ def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStor
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
 
 
-class VideoStore:
+class VideoStore(Annotated):
     """The videos of a dataset. Copies itself into forked and spawned processes.
 
     Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
@@ -132,6 +142,14 @@ class VideoStore:
             return json.loads(self.tree.read(path))
         except ValueError as error:
             raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+
+    def required_metadata(self, name: str) -> dict[str, Any]:
+        """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
+        found = self.metadata(name)
+        if found is None:
+            remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
+            raise UserError(f"{self.path} has no metadata of video {name}", remedy)
+        return found
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """What the dataset was made with, changed by ``key=value``; None where it does not say.

@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
+
+Kind = Literal["model", "texture", "background"]
+PictureKind = Literal["texture", "background"]
 
 
 class AssetRefused(Exception):
@@ -39,6 +43,11 @@ class Part:
     texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
     roughness: float
     metallic: float
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether texels are transparent; they are holes with ``render.alpha: clip`` alone."""
+        return self.texture is not None and self.texture.shape[2] == 4 and bool((self.texture[..., 3] < 128).any())
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself

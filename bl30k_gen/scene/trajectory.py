@@ -93,8 +93,24 @@ def shake_angles(waves: Sequence[ShakeWave], frames: int) -> np.ndarray:
 
 def extrinsics(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     """World-to-camera matrices for ``intrinsics``: x right, y down, z forward; (frames, 4, 4) float64."""
+    return to_opencv(camera_poses(spec, frames, static))
+
+
+def to_opencv(poses: np.ndarray) -> np.ndarray:
+    """World-to-camera matrices in OpenCV's axes of cameras as ``camera_poses`` gives them, (frames, 4, 4)."""
     turned = np.diag([1.0, -1.0, -1.0, 1.0])
-    return turned @ np.linalg.inv(camera_poses(spec, frames, static))
+    return turned @ np.linalg.inv(poses)
+
+
+def between(matrices: np.ndarray, time: float) -> np.ndarray:
+    """The matrix at a time in frames, of (frames, 4, 4): straight on from frame to frame, and beyond the ends.
+
+    Entry by entry, so for turns by small angles: one of 0.1 radians in a frame is shortened by a 3000th.
+    """
+    if len(matrices) == 1:
+        return matrices[0]
+    frame = int(np.clip(np.floor(time), 0, len(matrices) - 2))
+    return matrices[frame] + (time - frame) * (matrices[frame + 1] - matrices[frame])
 
 
 def intrinsics(field_of_view: float, width: int, height: int) -> np.ndarray:

@@ -20,12 +20,11 @@ from pydantic.fields import FieldInfo
 
 from bl30k_gen.config import Config, Range, load_config
 from bl30k_gen.settings import Section, flatten
-from training.schema.data import FusionSource, ImageSource, LvisSource, VideoSource
+from training.schema.data import SOURCES
 from training.schema.stage import Stage, load_stage
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"
-SOURCES = {"videos": VideoSource, "images": ImageSource, "lvis": LvisSource, "fusion": FusionSource}
 STAGE = "stcn/bl30k"
 WORDS = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "any", dict: "mapping"}
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "a multiple of", "min_length": "at least"}
@@ -40,7 +39,7 @@ def page() -> str:
     lines = [
         "# All configuration keys",
         "",
-        "Made from the schemas by `python -m tests.support.configuration_page`; a test compares them. Unknown keys are",
+        "Made from the schemas by `python -m tests.support.configuration_page`; a test compares. Unknown keys are",
         "refused, with the nearest known one. Any key can be given on the command line: `--set render.samples=32`.",
         "",
         "## Rendering",
@@ -75,7 +74,8 @@ def rows(schema: type[Section], prefix: str, values: dict[str, Any]) -> Iterator
         inner = _section(field.annotation)
         optional = ", *optional*" if not field.is_required() and field.default is None else ""
         if inner is None:
-            value = f"`{json.dumps(values[key], ensure_ascii=False)}`" if key in values else ""
+            said = values.get(key, None if field.is_required() or not values else field.default)
+            value = f"`{json.dumps(said, ensure_ascii=False)}`" if key in values or said is not None else ""
             yield f"`{key}`", _type(field) + optional, value, comments.get(name, "")
         else:
             about = (inner.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip()

@@ -27,7 +27,7 @@ from training.data import pictures
 from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
 from training.data.unusable import Unusable
-from training.schema.data import Augmentation, FusionSource
+from training.schema.data import Augmentation, FusionSource, place_of
 
 PROVENANCE = "fusion.json"
 TRIES, SAME_VIDEO, STRICT = 20, 5, 15
@@ -47,7 +47,7 @@ class FusionSet:
 
     def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
         self.source, self.augmentation, self.size = source, augmentation, size
-        self.root = Path(source.path)
+        self.root = Path(place_of(source.path))
         self.tree = open_fusion_set(self.root)
         self.provenance = json.loads(self.tree.read(PROVENANCE))
         self.store = open_dataset(source.videos or self.provenance["dataset"])

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,16 +17,20 @@ from tqdm import tqdm
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_json
 from bl30k_gen.errors import UserError
 from models import checkpoint
+from models.propagation import PropagationNetwork
 from training.data.mixture import Mixture, Order, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
 from training.runs.folder import RunFolder, card, describe_environment, describe_weights
-from training.schema.stage import Optimiser, Stage
+from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
 from training.tasks.losses import kept_share
-from training.tasks.network import AnyBatch, build_network, build_step, freeze_batchnorm
+from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
 from training.tasks.speed import choose_precision
+
+if TYPE_CHECKING:
+    from training.engine.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +39,13 @@ class Stopped(Exception):
     """A signal asked the run to end. It is saved, and the same command goes on."""
 
 
-def open_validation(stage: Stage):
-    """The stage's ``Validation``, if it has videos for it."""
-    if stage.validation_videos.path is None:
+def open_validation(videos: ValidationVideos) -> "Validation | None":
+    """A stage's ``Validation``, if it has videos for it."""
+    if videos.path is None:
         return None
     from training.engine.validation import Validation  # which imports the inference engine
 
-    return Validation(stage.validation_videos)
+    return Validation(videos)
 
 
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
@@ -64,7 +68,8 @@ class Trainer:
         self.folder.agree(stage)
         state = self.folder.latest()
         self.network = build_network(stage, start if state is None else None)
-        self.step = build_step(stage, self.network, self.device, processes.world)
+        self.step: AnyStep | DistributedDataParallel
+        self.step = step = build_step(stage, self.network, self.device, processes.world)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -74,7 +79,7 @@ class Trainer:
         self.window = Window()
         self.corrupt: list[str] = []
         self.best: dict[str, Any] = {}
-        self.validation = open_validation(stage)
+        self.validation = open_validation(stage.validation_videos)
         self.stopping = False
         if state is not None:
             self._restore(state)
@@ -82,7 +87,7 @@ class Trainer:
         if processes.leads:
             self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
-            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
+            self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
     def run(self) -> None:
         """Train to the last iteration, then write the network and its card.
@@ -126,7 +131,7 @@ class Trainer:
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", visualisation.show(*shown), self.iteration, dataformats="HWC")
                 if self.validation and self._is_due(stage.validation_videos.every):
-                    self._validate_on_videos(writer)
+                    self._validate_on_videos(self.validation, writer)
                 if writer is not None and stage.validation and self._is_due(stage.validation.every):
                     self._validate_on_images(writer)
                 stop = self.processes.any(self.stopping)
@@ -168,11 +173,12 @@ class Trainer:
         if changes:
             self._event({"event": "other environment", "changes": changes})
 
-    def _validate_on_videos(self, writer) -> None:
+    def _validate_on_videos(self, validation: "Validation", writer: Any) -> None:
         """J&F on the validation videos; the best network so far is kept."""
+        assert isinstance(self.network, PropagationNetwork)  # Stage sees to it
         self.network.eval()
         with speed.as_built(self.network):
-            score = self.validation.score(self.network, self.processes)
+            score = validation.score(self.network, self.processes)
         freeze_batchnorm(self.network)
         better = score > self.best.get("J&F", -1)
         if better:
@@ -200,7 +206,8 @@ class Trainer:
             self._pass_over(batch.skipped)
             batch = batch.to(self.device)
             last = number == steps - 1
-            with contextlib.nullcontext() if last or self.processes.world == 1 else self.step.no_sync():
+            parallel = self.step if isinstance(self.step, DistributedDataParallel) else None
+            with parallel.no_sync() if parallel is not None and not last else contextlib.nullcontext():
                 with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                     total, parts, masks = self.step(batch, share)
                 self.scaler.scale(total / steps).backward()
@@ -261,7 +268,7 @@ class Trainer:
         for key, value in record.items():
             if key != "iteration":
                 writer.add_scalar(key, value, self.iteration)
-        shown = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
+        shown: dict[str, object] = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
         bar.set_postfix(shown)
         if bar.disable:
             words = " ".join(f"{key} {value}" for key, value in shown.items())
@@ -269,15 +276,18 @@ class Trainer:
             print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
 
     def _validate_on_images(self, writer) -> None:
-        step = self.step.module if self.processes.world > 1 else self.step
+        assert self.stage.validation is not None
+        step = self.step.module if isinstance(self.step, DistributedDataParallel) else self.step
+        most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            result = validate(step, self.mixture, self.stage, self.device)
+            result = validate(step, self.mixture, most, at_once, self.device)
         self._pass_over(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
-        writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+        if result.picture is not None:
+            writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         self.window.share(self.processes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.dataset.masks import MaskFrame, read_mask, white_meaning
+from bl30k_gen.dataset.masks import MaskFrame, White, read_mask, white_meaning
 from bl30k_gen.errors import UserError, nearest
 
 
@@ -26,7 +26,7 @@ class MaskVideo:
             raise UserError(f"{folder} has no masks", "a video is a folder of PNGs, one for each frame")
 
     @cached_property
-    def white(self) -> str:
+    def white(self) -> White:
         """What 255 means in this video."""
         return white_meaning(self.path(name) for name in self.names)
 

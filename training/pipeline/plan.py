@@ -8,7 +8,7 @@
 Each step looks at its own folder for what is done, so that the same command goes on after an interruption.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError, nearest
 from training.engine.distributed import Processes
 from training.pipeline.report import write_pipeline_report
 from training.pipeline.steps import FusionSetWork, Judging, Training, Work
-from training.schema.data import VideoSource
+from training.schema.data import VideoSource, place_of
 from training.schema.recipe import FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
 
@@ -48,8 +48,9 @@ def plan(
     data = list(data)
     needed = _sources(recipe)
     for place in data:
-        if _source(place) and _source(place) not in needed:
-            remedy = nearest(_source(place), needed, f"sources are {', '.join(needed)}")
+        name = _source(place)
+        if name is not None and name not in needed:
+            remedy = nearest(name, needed, f"sources are {', '.join(needed)}")
             raise UserError(f"--data {place}: no stage has this source", remedy)
     _, overrides = divide_overrides(overrides)
     work: list[Work] = []
@@ -68,7 +69,7 @@ def plan(
             fed = base.network == "fusion" and made is not None
             if fed:
                 places = [f"{next(iter(known))}={made}"]
-            own = [override for override in overrides if _is_for(override, base)]
+            own = [override for override in overrides if _is_for(override, base.data)]
             stage = stages[step.stage] = load_stage(step.stage, own, places, preset, changes)
             if not fed:
                 _announce(step.stage, base, stage, say)
@@ -87,7 +88,7 @@ def plan(
             network = _propagation(trained, "evaluate")
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
-            work.append(Judging("evaluation", folder, network, *parts, Path(source.path), step))
+            work.append(Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), step))
     return work
 
 
@@ -108,7 +109,8 @@ def _source(place: str) -> str | None:
 
 def _sources(recipe: Recipe) -> list[str]:
     """What a recipe must be given; a fusion set that is made on the way is no part of it."""
-    needed, made = set(), False
+    needed: set[str] = set()
+    made = False
     for step in recipe.steps:
         if isinstance(step, FusionDataStep):
             made = True
@@ -120,10 +122,10 @@ def _sources(recipe: Recipe) -> list[str]:
     return sorted(needed)
 
 
-def _is_for(override: str, stage: Stage) -> bool:
-    """Whether an override is none of a source, or of one that the stage has."""
+def _is_for(override: str, sources: Collection[str]) -> bool:
+    """Whether an override is none of a source, or of one that a stage has."""
     parts = override.partition("=")[0].split(".")
-    return parts[0] != "data" or len(parts) < 2 or parts[1] in stage.data
+    return parts[0] != "data" or len(parts) < 2 or parts[1] in sources
 
 
 def _alignment(trained: dict[str, Path]) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
         raise UserError(f"a step takes the videos of {name}", f"stages before it are {', '.join(stages) or 'none'}")
     sources = stages[name].sources
     label = source if source in sources or len(sources) != 1 else next(iter(sources))
-    chosen = sources.get(label)
+    chosen = sources.get(label) if label is not None else None
     if not isinstance(chosen, VideoSource):
         raise UserError(f"stage {name} has no videos {source or 'of one source'}", f"it has {', '.join(sources)}")
     if chosen.path is None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bl30k_gen.errors import UserError
 from bl30k_gen.settings import Count, Interval, NonNegative, Section, Share, WholeInterval
 
 
@@ -58,6 +59,13 @@ class Augmentation(Section):
     first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
 
 
+def place_of(path: str | None) -> str:
+    """The path of a source. Raises UserError where there is none yet."""
+    if path is None:
+        raise UserError("a source has no path", "say with --data where it lies")
+    return path
+
+
 class VideoSource(Section):
     kind: Literal["videos"]
     path: str | None  # of the dataset; `--data` fills it in
@@ -97,8 +105,10 @@ class FusionSource(Section):
     share: Share
 
 
+AnySource = VideoSource | ImageSource | LvisSource | FusionSource
+SOURCES: dict[str, type[Section]]
 SOURCES = {"videos": VideoSource, "images": ImageSource, "lvis": LvisSource, "fusion": FusionSource}
-Source = Annotated[VideoSource | ImageSource | LvisSource | FusionSource, Field(discriminator="kind")]
+Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
 class ScribbleKinds(Section):

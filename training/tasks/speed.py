@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -11,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from bl30k_gen.errors import UserError
 from training.schema.stage import Runtime
 
+Network = TypeVar("Network", bound=nn.Module)
 PARTS = ("encode_query", "encode_memory", "decode", "update")
 """What a propagation network does to a frame; ``update`` is RDE's. Other networks are one part, ``forward``."""
 
 
-def prepare(network: nn.Module, runtime: Runtime, backend: str = "inductor") -> nn.Module:
+def prepare(network: Network, runtime: Runtime, backend: str = "inductor") -> Network:
     """Do as ``runtime`` says, in place: channels last, compiled parts, parts whose activations are computed twice.
 
     Args:

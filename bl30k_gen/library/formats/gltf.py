@@ -9,6 +9,7 @@ import functools
 import json
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,7 +26,14 @@ EXTENSIONS |= {"KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit"}
 EXTENSIONS |= {f"KHR_materials_{name}" for name in ("clearcoat", "emissive_strength", "ior", "sheen", "specular")}
 EXTENSIONS |= {f"KHR_materials_{name}" for name in ("transmission", "variants", "volume")}
 
-TYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+TYPES: dict[int, type[Any]] = {
+    5120: np.int8,
+    5121: np.uint8,
+    5122: np.int16,
+    5123: np.uint16,
+    5125: np.uint32,
+    5126: np.float32,
+}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 TRIANGLES, STRIP, FAN = 4, 5, 6
 
@@ -159,8 +167,8 @@ class _Reader:
         material, texcoord, transform = self.material(primitive.get("material"))
         if "COLOR_0" in attributes:
             tint = average_colour(self._accessor(attributes["COLOR_0"], "VEC3", "VEC4")[:, :3])
-            colour = tuple(a * b for a, b in zip(material.colour, tint, strict=True))
-            material = Material(colour, material.texture, material.roughness, material.metallic)
+            red, green, blue = (a * b for a, b in zip(material.colour, tint, strict=True))
+            material = replace(material, colour=(red, green, blue))
         uv = None
         if f"TEXCOORD_{texcoord}" in attributes:
             table = self._accessor(attributes[f"TEXCOORD_{texcoord}"], "VEC2")

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bl30k_gen.config import Limits
 from bl30k_gen.library.asset import AssetRefused
@@ -25,28 +25,28 @@ def decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's own, fixed, pixel limit
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
+            opened = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = opened.size
         if width * height > limits.max_megapixels * 1e6:
             raise refuse(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
-        image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
-        image.load()
-        image = ImageOps.exif_transpose(image)
+        opened.draft(None, fitting(opened.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
+        opened.load()
+        image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
             image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
         image = image.convert("RGBA" if keep_alpha and image.has_transparency_data else "RGB")
-        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
             image = image.convert("RGB")
         return fit(np.array(image), limits)
     except AssetRefused:
         raise
     except Image.DecompressionBombError:
-        most = 2e-6 * Image.MAX_IMAGE_PIXELS
+        most = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0)
         raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
         raise refuse(f"{name} cannot be decoded ({error})") from None

@@ -4,6 +4,7 @@ import io
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -22,11 +23,12 @@ def read_ply_or_stl(source: Source, limits: Limits) -> RawMesh:
     try:
         mesh = trimesh.load_mesh(io.BytesIO(data), file_type=suffix, process=False, skip_materials=True)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-        uv = getattr(mesh.visual, "uv", None)
+        visual: Any = mesh.visual
+        uv = getattr(visual, "uv", None)
         uv = None if uv is None or not len(faces) else np.asarray(uv, np.float64)[faces]
         colour = None
-        if mesh.visual.kind in ("vertex", "face"):
-            colour = average_colour(linear(np.asarray(mesh.visual.vertex_colors)[:, :3] / 255))
+        if visual.kind in ("vertex", "face"):
+            colour = average_colour(linear(np.asarray(visual.vertex_colors)[:, :3] / 255))
     except Exception as error:  # trimesh's readers raise all kinds, and what failed here is always the file
         raise source.refuse(f"is no {suffix.upper()} that can be read ({error or type(error).__name__})") from None
     if texture_name:
