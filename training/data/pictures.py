@@ -59,7 +59,7 @@ def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | 
     Raises:
         UserError: naming ``source`` where the bytes are damaged.
     """
-    shrink = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+    shrink = _shrink(box, size)
     width, height = picture.size
     try:
         if picture.format == "JPEG":
@@ -70,6 +70,29 @@ def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | 
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
     rest = int(shrink * rgb.width / width)
     return rgb.reduce(rest) if rest > 1 else rgb
+
+
+def decode_pixels(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> np.ndarray:
+    """``decode`` as (H, W, 3) uint8. OpenCV has the same pixels of an RGB JPEG in two thirds to three quarters of
+    Pillow's time, which decodes the others, and says what is wrong with damaged ones.
+    """
+    shrink, (width, height) = _shrink(box, size), picture.size
+    fitting = min(width // math.ceil(width / shrink), height // math.ceil(height / shrink))
+    factor = next((factor for factor in (8, 4, 2) if fitting >= factor), 1)
+    is_enough = int(shrink * math.ceil(width / factor) / width) <= 1
+    if picture.format == "JPEG" and picture.mode == "RGB" and is_enough and isinstance(picture.fp, io.BytesIO):
+        cv2 = opencv()
+        flag = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
+        data = np.frombuffer(picture.fp.getbuffer(), np.uint8)
+        pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+        if pixels is not None:
+            return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    return np.asarray(decode(picture, box, size, source))
+
+
+def _shrink(box: Box, size: tuple[int, int]) -> float:
+    """Pixels of the picture for one of ``size``, in the direction that has fewer."""
+    return min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
 
 
 def crop_and_resize(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:

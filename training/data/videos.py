@@ -44,8 +44,8 @@ class Geometry:
         self, picture: Image.Image, t: int, steps: list[pictures.ColourStep], source: str | Path
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
-        rgb = pictures.decode(picture, self.box, (self.out, self.out), source)
-        changed = self._apply(np.asarray(rgb), t, Image.Resampling.BICUBIC)
+        rgb = pictures.decode_pixels(picture, self.box, (self.out, self.out), source)
+        changed = self._apply(rgb, t, Image.Resampling.BICUBIC)
         return pictures.recolour_pixels(changed, steps)
 
     def _apply(self, pixels: np.ndarray, t: int, resample: Image.Resampling) -> np.ndarray:
