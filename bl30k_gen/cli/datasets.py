@@ -138,7 +138,7 @@ def pack(
 @app.command(
     epilog=examples(
         "python generate.py unpack out/demo_tar --out out/unpacked",
-        "python generate.py unpack out/demo_tar/a.tar --out out/unpacked",
+        "python generate.py unpack out/demo_tar/BL30K_a.tar --out out/unpacked",
     )
 )
 def unpack(

@@ -62,7 +62,7 @@ def score(
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
 ) -> None:
-    """Score masks that exist already: J, F and J&F of two folders."""
+    """Score masks that exist already: J, F and J&F of any pair of folders."""
     from training.evaluation.report import write_report
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
 
