@@ -57,7 +57,7 @@ def evaluate(
 )
 def score(
     truth: Annotated[Path, typer.Argument(help="Folder with a folder of masks for each video.")],
-    masks: Annotated[Path, typer.Argument(help="The same, as somebody's method made it.")],
+    masks: Annotated[Path, typer.Argument(help="The same with predicted masks.")],
     out: Out,
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
