@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
 from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, stoppable, with_groups
 
@@ -16,7 +17,12 @@ Scribbles = Annotated[Path | None, typer.Option("--scribbles", help="First scrib
 Split = Annotated[str | None, typer.Option("--split", help="A list in ImageSets, e.g. 2017/val.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py evaluate out/runs/stcn-vos DAVIS --split 2017/val --out out/davis17",
+        "python train.py evaluate stm.pth DAVIS --split 2017/val --interactive --s2m s2m.pth --out out/interactive",
+    )
+)
 @with_groups
 def evaluate(
     checkpoint: Checkpoint,
@@ -32,7 +38,7 @@ def evaluate(
     *,
     options: PropagationOptions,
 ) -> None:
-    """What a checkpoint is worth on annotated videos, beside copying the first mask and the oracle."""
+    """Score a checkpoint on annotated videos, beside copying the first mask and the oracle."""
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
     how = options.given()
@@ -44,10 +50,15 @@ def evaluate(
             evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py score DAVIS/Annotations/480p out/masks --out out/scores",
+        "python train.py score valid/Annotations out/masks --protocol youtube --videos val.txt --out out/scores",
+    )
+)
 def score(
     truth: Annotated[Path, typer.Argument(help="Folder with a folder of masks for each video.")],
-    masks: Annotated[Path, typer.Argument(help="The same, as somebody's method made it.")],
+    masks: Annotated[Path, typer.Argument(help="The same with predicted masks.")],
     out: Out,
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
@@ -65,7 +76,12 @@ def score(
     print(write_report(results, out))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py ablate DAVIS --split 2017/val --recipe sweep-top-k --checkpoint stm=stm.pth --out out/k",
+        "python train.py ablate DAVIS --split 2017/val --recipe mine.yaml --checkpoint stm=stm.pth --out out/tables",
+    )
+)
 @with_groups
 def ablate(
     dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
@@ -81,7 +97,7 @@ def ablate(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Make a paper's table or figure of your checkpoints. The same command goes on; rows done are kept."""
+    """Make a paper's table or figure with your checkpoints. The same command continues; finished rows are kept."""
     from training.experiments.bench import Bench
     from training.experiments.tables import ablate
 
@@ -96,13 +112,18 @@ def ablate(
         ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py study logs --out out/study",
+        "python train.py study logs --horizon 120 --out out/study",
+    )
+)
 def study(
     logs: Annotated[Path, typer.Argument(help="Folder of session logs.")],
     out: Out,
     horizon: Annotated[float | None, typer.Option("--horizon", help="Seconds; the longest session's.")] = None,
 ) -> None:
-    """Turn session logs into user time, AUC, gains of each round, and a figure."""
+    """Compute user time, AUC and the gain per round from session logs, and draw a figure."""
     from training.evaluation.plots import plot_study
     from training.evaluation.study import increment_table, read_study, summary_table
 

@@ -5,13 +5,19 @@ from typing import Annotated, get_args
 
 import typer
 
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import chosen
 from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py segment stcn.pth --video holiday.mp4 --first-mask first_mask.png --out out/masks",
+        "python train.py segment stcn.pth --video frames --first-mask masks --direction both --out out/masks",
+    )
+)
 @with_groups
 def segment(
     checkpoint: Checkpoint,
@@ -23,14 +29,19 @@ def segment(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Carry the masks of some frames through a video of your own."""
+    """Propagate the masks of some frames through a video of your own."""
     from training.inference.segment import Direction, segment
 
     way = chosen("--direction", direction, get_args(Direction))
     segment(checkpoint, video, masks, out, way, device, **options.given())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py interact out/runs/stcn-vos --video frames --script session.json --out out/masks",
+        "python train.py interact stm.pth --video frames --script session.json --s2m s2m.pth --out out/masks",
+    )
+)
 @with_groups
 def interact(
     checkpoint: Checkpoint,
@@ -46,7 +57,7 @@ def interact(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Run a scripted interactive session."""
+    """Run an interactive session from a script in JSON: see docs/inference.md."""
     from training.interactive.script import interact
 
     interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())
