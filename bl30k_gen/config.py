@@ -14,10 +14,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_serializer,
@@ -25,10 +27,11 @@ from pydantic import (
 )
 
 from bl30k_gen import settings
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
+MOST_LIGHTS = 1000
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 Store = Literal["folder", "tar", "hdf5"]
@@ -55,11 +58,10 @@ class Range(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_pair(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            if len(value) != 2:
-                raise ValueError("must be [smallest, largest]")
-            return {"low": value[0], "high": value[1]}
-        return value
+        if isinstance(value, (Range, dict)):
+            return value
+        low, high = settings.is_pair(value)
+        return {"low": low, "high": high}
 
     @model_validator(mode="after")
     def _in_order(self) -> "Range":
@@ -68,7 +70,7 @@ class Range(BaseModel):
 
 
 class Video(Section):
-    frames: Count
+    frames: Annotated[int, Field(ge=1, le=100_000)]  # a frame's name has five digits
     width: Annotated[int, Field(ge=16, le=8192)]  # pixels
     height: Annotated[int, Field(ge=16, le=8192)]  # pixels
 
@@ -167,8 +169,14 @@ class Camera(Section):
     shake: Shake | None = None
 
 
+def _few(count: tuple[int, int]) -> tuple[int, int]:
+    if count[1] > MOST_LIGHTS:
+        raise ValueError(f"a scene has {MOST_LIGHTS} lights at most")
+    return count
+
+
 class Lights(Section):
-    count: CountInterval
+    count: Annotated[CountInterval, AfterValidator(_few)]
     radius: Positive  # metres, of the sphere on which they sit
     size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
@@ -203,7 +211,7 @@ class Render(Section):
     """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
 
     engine: Literal["cycles", "eevee"]
-    samples: Count
+    samples: Annotated[int, Field(ge=1, le=1_000_000)]
     adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
     adaptive_bright: Bright | None  # scenes darker than this are rendered to less noise, in proportion
     adaptive_minimum: Whole  # samples before a pixel may be done
@@ -364,12 +372,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that a dataset carries. Raises UserError naming ``source`` where it is not valid."""
     try:
-        values = yaml.safe_load(text)
+        values = settings.parse_yaml(text.decode("utf-8-sig"), source)
         for override in overrides:
             settings.apply_override(values, override)
         return Config.model_validate(values)
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{source} is not valid ({str(error).splitlines()[0]})", "restore the file") from None
+    except ValidationError as error:
+        key, mistake = settings.first_mistake(error)
+        raise UserError(f"{source} is not valid ({key or 'it'}: {mistake})", "restore the file") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{source} is not valid ({printable(str(error))})", "restore the file") from None
 
 
 def draft_of(config: Config) -> Config:

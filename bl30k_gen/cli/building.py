@@ -58,17 +58,13 @@ def plan(
 ) -> None:
     """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
     from bl30k_gen.cluster import worklist
-    from bl30k_gen.dataset.files import write_atomically
-    from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.render import dataset
 
     settings = resolved(config, out, overrides, draft)
     wanted = worklist.indices_from(count, index, indices)
     describe = dataset.sampler(settings, _catalogue(settings))
-    for name in _names(settings, wanted):
-        write_atomically(out / dataset.SCENES / f"{name}.json", describe(name).spec.dumps())
-    write_atomically(Layout(out).config, settings.to_yaml())
-    print(f"{len(wanted)} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
+    count = dataset.write_plan(out, settings, (describe(name).spec for name in _names(settings, wanted)))
+    print(f"{count} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
 
 
 @app.command()
@@ -95,13 +91,14 @@ def render(
     from bl30k_gen.dataset.layout import Layout, write_image_sets
     from bl30k_gen.render import dataset, progress
     from bl30k_gen.render.child import allotted_threads
+    from bl30k_gen.render.output.journal import ASKED
     from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
     settings = resolved(config, plan or out, overrides, draft, store)
     catalogue = _catalogue(settings)
     if plan is not None:
-        names, describe = dataset.planned(plan)
+        names, describe = dataset.planned(plan, catalogue)
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
     else:
@@ -109,20 +106,27 @@ def render(
         if shard is not None:
             wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
         names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
-    dataset.open_for_writing(layout, settings, catalogue)
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
-    bar = progress.Progress(len(names), settings.video.frames)
     threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
-    supervisor = Supervisor(settings, layout, describe, execution, bar)
+    supervisor = Supervisor(settings, layout, describe, execution, lambda event: bar(event))
+    try:
+        dataset.open_for_writing(layout, settings, catalogue, supervisor.prepare)
+    except BaseException:
+        supervisor.close()
+        raise
+    bar = progress.Progress(len(names), settings.video.frames)
+    if count is not None:
+        supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:
         summary = supervisor.run(names)
     finally:
         bar.close()
-        write_image_sets(layout)
+        if out.exists():
+            write_image_sets(layout)
     answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)

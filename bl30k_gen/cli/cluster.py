@@ -1,5 +1,6 @@
 """Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from bl30k_gen.cli.options import (
     answer,
     resolved,
 )
+from bl30k_gen.errors import UserError
 
 app = typer.Typer()
 
@@ -48,7 +50,7 @@ def submit(
 ) -> None:
     """Render on a Slurm cluster: write job arrays and submit them."""
     from bl30k_gen.cluster import worklist
-    from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.slurm import Submissions, load_settings, max_array_size
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.library.catalogue.catalogue import open_catalogue
     from bl30k_gen.render import dataset
@@ -60,7 +62,7 @@ def submit(
     if dry_run:
         print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
         return
-    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
+    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets), max_array_size)
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
     print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
 
@@ -68,7 +70,7 @@ def submit(
 @app.command()
 def estimate(
     config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="Videos of the build.")] = 30000,
+    count: Annotated[int, typer.Option("--count", min=1, max=2_600_000, help="Videos of the build.")] = 30000,
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
     threads: Threads = 0,
@@ -93,7 +95,8 @@ def estimate(
     layout = "{l_bar}{bar}| {n:.0f} of {total:.0f} s"
     with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
 
-        def progress(spent: float) -> None:
+        def progress(spent: float, scenes: int) -> None:
+            bar.set_description(f"{scenes} scenes timed", refresh=False)
             bar.update(min(spent, seconds) - bar.n)
 
         said = estimate(settings, count, nodes, execution, seconds, progress)
@@ -104,8 +107,9 @@ def estimate(
 def status(dataset: Dataset, count: Count = None, as_json: Json = False) -> None:
     """How far a dataset is: done, running, failed, frames/s, time left, slow nodes."""
     from bl30k_gen.cluster.status import status
+    from bl30k_gen.cluster.worklist import checked_number
 
-    found = status(dataset, count)
+    found = status(dataset, None if count is None else checked_number("--count", count))
     answer(as_json, found.to_json(), "\n".join(found.lines()))
 
 
@@ -120,13 +124,20 @@ def resubmit(
 ) -> None:
     """Submit exactly what is missing, failed videos included, with the settings of the last time or others."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.worklist import checked_number
     from bl30k_gen.render.dataset import open_existing
     from bl30k_gen.scene.sampler import video_name
 
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
-    wanted = submissions.wanted() if count is None else range(count)
-    done, under_way = set(layout.published()), submissions.under_way()
+    wanted = submissions.wanted() if count is None else range(checked_number("--count", count))
+    done, under_way = set(layout.published()), set()
+    try:
+        under_way = submissions.under_way()
+    except UserError as error:
+        if not dry_run:
+            raise
+        print(f"{error.what}: what Slurm has in its queue is not left out", file=sys.stderr)
     segment = config.dataset.videos_per_segment
     missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]
     settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))

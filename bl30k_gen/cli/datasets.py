@@ -38,11 +38,11 @@ def preview(
 @app.command()
 def info(dataset: Dataset, as_json: Json = False) -> None:
     """What a dataset holds."""
-    from bl30k_gen.dataset.info import summarise
+    from bl30k_gen.dataset import info as facts_of
     from bl30k_gen.dataset.reader import open_dataset
 
-    facts = summarise(open_dataset(dataset))
-    answer(as_json, facts, "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    facts = facts_of.summarise(open_dataset(dataset))
+    answer(as_json, facts, "\n".join(facts_of.lines(facts)))
 
 
 @app.command()

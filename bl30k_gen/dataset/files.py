@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import DiskFull, Hopeless, UserError
 
 # What decoding a damaged picture may raise.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+
+MOST_PIXELS = 8192 * 8192  # of a frame
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -60,6 +62,26 @@ def write_json(path: str | Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
+def make_folder(folder: Path, root: Path) -> None:
+    """Create a folder and those above it, below ``root``, which must be there.
+
+    Raises:
+        Hopeless: ``root`` is not there (any more): it is not made anew at its old place.
+    """
+    missing = [folder] if folder != root else []
+    while missing and missing[-1].parent != root:
+        missing.append(missing[-1].parent)
+    try:
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise gone(root) from None
+
+
+def gone(root: Path) -> Hopeless:
+    return Hopeless(f"{root} is not there any more", "if it was moved, give its new place to go on")
+
+
 def temporary_name(path: Path) -> Path:
     """A hidden name beside ``path`` that no other writer uses; readers pass over it."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -67,9 +89,31 @@ def temporary_name(path: Path) -> Path:
 
 def replace(source: Path, target: Path) -> None:
     """Rename a file or folder on one file system, and make the new name survive a power cut."""
-    os.replace(source, target)
+    rename(source, target)
     for folder in {target.parent, source.parent}:
         sync(folder)
+
+
+def rename(source: Path, target: Path) -> None:
+    """``os.replace``, but for a rename that was done and yet reported as failed, as network file systems do.
+
+    Raises:
+        OSError: it was not done.
+    """
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_there(source) or not is_there(target):
+            raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file, folder or link exists. Raises OSError where the disk does not tell: that is no "no"."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def sync(path: Path) -> None:
@@ -103,11 +147,13 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
                 "free some space (or quota) there and run the same command again; what is finished is kept",
             ) from error
         if error.errno in _FORBIDDEN:
-            raise UserError(f"{folder} may not be written", "mend its permissions or choose another") from error
+            raise UserError(f"{folder} may not be written", "fix its permissions or choose another") from error
         if error.errno in _NO_FOLDER:
             raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
         if error.errno == errno.EISDIR:
             raise UserError(f"{path} is a folder", "give a file's name") from error
+        if error.filename is None:  # of a file that is open
+            error.filename = str(path)
         raise
 
 
@@ -139,6 +185,12 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
     return buffer.getvalue()
 
 
+def require_pixels(image: Image.Image) -> None:
+    """Raises ValueError for a picture that is larger than any frame, before its pixels are decoded."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
+
+
 def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP picture.
 
@@ -147,6 +199,7 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
+            require_pixels(image)
             return np.asarray(image.convert("RGB"))
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None

@@ -20,12 +20,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.files import PICTURE_ERRORS, require_pixels
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 
 WHITE = 255
 White = Literal["object", "void"]
 
+MASK_LIMIT = 256 << 20  # bytes of a file
 _REMEDY = "masks are PNGs whose pixels are object ids (mode P or L), or colours of the DAVIS palette"
 
 
@@ -128,11 +130,12 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
     else:
         name = source
         try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise UserError(f"mask {source} cannot be read", str(error.strerror)) from None
+            data = read_bytes(source, MASK_LIMIT)
+        except FileNotFoundError:
+            raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            require_pixels(image)
             image.load()
             mode, pixels = image.mode, np.array(image)
     except PICTURE_ERRORS as error:

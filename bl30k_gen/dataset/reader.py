@@ -5,7 +5,6 @@ Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS:
 """
 
 import functools
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -17,9 +16,11 @@ from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
+from bl30k_gen.dataset.names import checked_name
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.errors import UserError, nearest, printable
+from bl30k_gen.inputs import parse_json
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -86,14 +87,21 @@ class VideoStore(Annotated):
         self._mask = _with_resolution(tree, MASK)
         self._white: dict[str, masks.White] = {}
         if METADATA in tree.folders(""):
-            self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
+            names = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
-            self.videos = tree.folders(self._rgb)
+            names = tree.folders(self._rgb)
+        self.videos = [checked_name(name, path) for name in names if not name.startswith("._")]  # macOS's, in tars
 
     @property
     def root(self) -> Path:
         """The folder that the dataset, or its one shard, lies in; what is written about it goes there."""
         return self.path if self.path.is_dir() else self.path.parent
+
+    def require(self, name: str) -> None:
+        """Raises UserError where the dataset has no such video."""
+        if name not in self.videos:
+            few = f"it has {len(self.videos)} videos" + (f", {self.videos[0]} the first" if self.videos else "")
+            raise UserError(f"{self.path} has no video {printable(name)}", nearest(name, self.videos, few))
 
     def frames(self, name: str) -> list[str]:
         """Names of a video's frames, without suffix, in order."""
@@ -138,10 +146,7 @@ class VideoStore(Annotated):
         path = f"{METADATA}/{name}.json"
         if not self.tree.exists(path):
             return None
-        try:
-            return json.loads(self.tree.read(path))
-        except ValueError as error:
-            raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+        return parse_json(self.tree.read(path), self.path / path, "restore or render it again")
 
     def required_metadata(self, name: str) -> dict[str, Any]:
         """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
@@ -184,11 +189,11 @@ class VideoStore(Annotated):
 
     def rgb_path(self, name: str, i: int) -> str:
         rgb, _ = self._files(name)
-        return f"{self._rgb}/{name}/{list(rgb.values())[i]}"
+        return f"{self._rgb}/{name}/{_nth(list(rgb.values()), i, name)}"
 
     def mask_path(self, name: str, i: int) -> str:
         rgb, mask = self._files(name)
-        frame = list(rgb)[i]
+        frame = _nth(list(rgb), i, name)
         if frame not in mask:
             raise UserError(f"{self.path / self._mask / name}: frame {frame} has no mask", "see mask_frames")
         return f"{self._mask}/{name}/{mask[frame]}"
@@ -239,6 +244,12 @@ def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[st
 def _by_stem(names: list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
     split = (PurePosixPath(name) for name in names)
     return {path.stem: path.name for path in split if path.suffix.lower() in suffixes}
+
+
+def _nth(frames: list[str], i: int, name: str) -> str:
+    if not -len(frames) <= i < len(frames):
+        raise UserError(f"video {name} has no frame {i}", f"it has {len(frames)}, counted from 0")
+    return frames[i]
 
 
 def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:

@@ -28,7 +28,7 @@ from bl30k_gen.render.failures import failed_names, forget_failure, record_failu
 from bl30k_gen.render.output.journal import EventLog, run_log
 from bl30k_gen.render.output.lease import LeaseLost
 from bl30k_gen.render.output.store import Claim, Store, open_store
-from bl30k_gen.render.staging import discard_frames, stage
+from bl30k_gen.render.staging import discard_damaged, discard_frames, stage
 from bl30k_gen.scene.sampler import SampledScene
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
@@ -98,6 +98,20 @@ class Supervisor:
         self.stopping = threading.Event()
         self._error: BaseException | None = None
         self.children: set[BlenderChild] = set()
+        self._spare: BlenderChild | None = None
+
+    def prepare(self) -> None:
+        """Start the first child now. Raises UserError where it cannot; nothing is written."""
+        try:
+            self._spare = self._new_child()
+        except ChildDied as death:
+            raise UserError("Blender does not start", f"{death.reason}: try `generate.py doctor`") from None
+
+    def close(self) -> None:
+        """End a child that was prepared and not used."""
+        if self._spare is not None:
+            self.end_child(self._spare)
+            self._spare = None
 
     def run(self, names: list[str]) -> Summary:
         """Render all; returns when they are done, set aside, made by another worker, or ``stop`` was called.
@@ -121,6 +135,8 @@ class Supervisor:
                         thread.join(0.2)  # lets the main thread see signals
         except UserError as error:
             self._error = self._error or error
+        finally:
+            self.close()
         self.summary.seconds = time.monotonic() - begin
         self.summary.stopped = self.stopping.is_set()
         if self._error is not None:
@@ -167,6 +183,14 @@ class Supervisor:
         return True
 
     def start_child(self) -> BlenderChild:
+        with self._lock:
+            child, self._spare = self._spare, None
+        child = child or self._new_child()
+        self.journal.write(child.ready)
+        self.say(child.ready)
+        return child
+
+    def _new_child(self) -> BlenderChild:
         execution = self.execution
         child = BlenderChild(
             execution.device, execution.threads, self.config.runtime.frame_timeout, execution.scratch
@@ -174,8 +198,6 @@ class Supervisor:
         self.children.add(child)
         if self.stopping.is_set():  # stop() may have come between the start and the line above
             child.stop()
-        self.journal.write(child.ready)
-        self.say(child.ready)
         return child
 
     def end_child(self, child: BlenderChild) -> None:
@@ -277,13 +299,15 @@ class _Worker:
                     if self.supervisor.stopping.is_set():
                         return False
                     raise ChildDied("Blender alone was told to stop", [])
-                problems, areas = examine(spec, self.supervisor.config, frames)
-                if not problems:
-                    self.store.publish(claim, self._metadata(spec, areas))
-                    return True
-                discard_frames(frames, spec.name)
+                reason, details = "staged frames are damaged", discard_damaged(frames, spec)[:20]
+                if not details:
+                    problems, areas = examine(spec, self.supervisor.config, frames)
+                    if not problems:
+                        self.store.publish(claim, self._metadata(spec, areas))
+                        return True
+                    discard_frames(frames, spec.name)
+                    reason, details = "the masks do not show what the scene says", problems[:20]
                 mismatches += 1
-                reason, details = "the masks do not show what the scene says", problems[:20]
             except ChildDied as death:
                 self.close()
                 crashes = 1 if progress else crashes + 1

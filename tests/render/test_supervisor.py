@@ -41,6 +41,22 @@ def test_killing_the_child_in_mid_frame_loses_nothing(rendered, supervise, conte
     assert sorted(frames) == [0, 1, 2, 3, 4, 5], "a frame that was finished is not rendered again"
 
 
+def test_a_damaged_staged_frame_is_rendered_again(rendered, supervise, content, tmp_path):
+    """Left by a machine that went down: such a frame was published as it was."""
+    scene, home = Layout(rendered).metadata("a00000"), Layout(tmp_path, FREE).staging("a00000")
+    for folder in ("JPEGImages", "Annotations"):
+        shutil.copytree(rendered / folder / "a00000", home / folder)
+    (home / "scene.json").write_text(parse_spec(json.loads(scene.read_text())["scene"], "").dumps())
+    jpeg, png = home / "JPEGImages/00002.jpg", home / "Annotations/00004.png"
+    jpeg.write_bytes(jpeg.read_bytes()[:200])
+    png.write_bytes(b"")
+    seen = []
+    summary = supervise(tmp_path, seen.append).run(["a00000"])
+    assert summary.rendered == ["a00000"]
+    assert [event["frame"] for event in seen if event["event"] == "frame"] == [2, 4]
+    assert content(tmp_path) == {path: data for path, data in content(rendered).items() if "a00000" in path}
+
+
 def test_order_and_workers_change_nothing(rendered, supervise, content, tmp_path):
     supervisor = supervise(tmp_path, workers=2)
     summary = supervisor.run(["a00002", "a00001", "a00000"])

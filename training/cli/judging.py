@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.errors import UserError
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, stoppable, with_groups
 
 app = typer.Typer()
 
@@ -36,11 +36,12 @@ def evaluate(
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
     how = options.given()
-    if interactive:
-        evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
-    else:
-        workers = os.cpu_count() or 1
-        evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
+    with stoppable():
+        if interactive:
+            evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
+        else:
+            workers = os.cpu_count() or 1
+            evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
 
 
 @app.command()
@@ -52,11 +53,13 @@ def score(
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
 ) -> None:
     """Score masks that exist already: J, F and J&F of any pair of folders."""
+    from bl30k_gen.dataset.claim import claim
     from training.evaluation.report import write_report
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
 
     names = read_list(videos) if videos else None
     workers = os.cpu_count() or 1
+    claim(out, "score", {"truth": str(truth.resolve()), "masks": str(masks.resolve())}, [truth, masks])
     results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
     results |= score_baselines(truth, protocol, names, workers=workers)
     print(write_report(results, out))
@@ -89,7 +92,8 @@ def ablate(
             raise UserError(f"--checkpoint {pair} is no NAME=PATH", "name it as the table does")
         given[name] = Path(path)
     workers = os.cpu_count() or 1
-    ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
+    with stoppable():
+        ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 from bl30k_gen.errors import STOPPED, UserError
-from training.cli.options import Device, Json, TrainingOptions, with_groups
+from training.cli.options import Device, Json, TrainingOptions, stoppable, with_groups
 
 if TYPE_CHECKING:
     from training.engine.distributed import Processes
@@ -71,7 +71,7 @@ def run(
 
     with _training(options.device) as group:
         if group.leads:
-            print(f"training into {folder} on {group.world} x {group.device}", flush=True)
+            print(f"training into {folder} on {group}", flush=True)
         Trainer(settings, folder, group, options.start).run()
 
 
@@ -127,7 +127,8 @@ def make_fusion_data(
         raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
     part = (int(first), int(total))
     videos = open_dataset(dataset).image_set(split) if split else None
-    count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
+    with stoppable():
+        count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
     print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 
@@ -137,7 +138,7 @@ def _training(device: str) -> Iterator["Processes"]:
     from training.engine.distributed import processes
     from training.engine.trainer import Stopped
 
-    with processes(device) as group:
+    with processes(device) as group, stoppable():
         try:
             yield group
         except Stopped as stopped:

@@ -10,7 +10,6 @@ tar or HDF5 files, each with its copy of ``fusion.json``.
 """
 
 import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 from training.data import pictures
 from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
@@ -49,7 +49,7 @@ class FusionSet:
         self.source, self.augmentation, self.size = source, augmentation, size
         self.root = Path(place_of(source.path))
         self.tree = open_fusion_set(self.root)
-        self.provenance = json.loads(self.tree.read(PROVENANCE))
+        self.provenance = parse_json(self.tree.read(PROVENANCE), self.root / PROVENANCE, "make the set again")
         self.store = open_dataset(source.videos or self.provenance["dataset"])
         there = set(self.store.videos)
         folders = self.tree.folders("")
@@ -227,8 +227,8 @@ def shards_in(root: Path) -> list[Path]:
 
 def _is_json(data: bytes) -> bool:
     try:
-        return isinstance(json.loads(data), dict)
-    except ValueError:
+        return bool(parse_json(data, PROVENANCE, ""))
+    except UserError:
         return False
 
 

@@ -66,7 +66,7 @@ class Trainer:
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
         self.folder.agree(stage)
-        state = self.folder.latest()
+        state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step: AnyStep | DistributedDataParallel
         self.step = step = build_step(stage, self.network, self.device, processes.world)
@@ -109,15 +109,18 @@ class Trainer:
             return
         shown = None
         if leads:
+            self.folder.quarantine_after(self.iteration)
             self.folder.forget_after(self.iteration)
             environment = self._environment()
             self._compare(environment)
             write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
+            remedy = "choose a batch that runtime.batch_per_step divides"
+            if stage.batch < 2 or stage.runtime.batch_per_step < 2:
+                remedy = f"set {'batch' if stage.batch < 2 else 'runtime.batch_per_step'} to 2 or more"
             raise UserError(
-                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
-                "choose a batch that runtime.batch_per_step divides",
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one", remedy
             )
         batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")

@@ -6,7 +6,6 @@
 Scores in ``Results`` are per cent, as the field prints them.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 
 from bl30k_gen.dataset.masks import MaskFrame
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from training.evaluation.folders import MaskVideo, describe_size, find_videos, object_ids
 from training.evaluation.metrics import Statistics, score_frame, statistics
 
@@ -179,7 +179,7 @@ def statistics_in_percent(values: np.ndarray) -> Statistics:
 
 def _categories(path: str | Path) -> Iterable[tuple[str, int, str]]:
     try:
-        videos = json.loads(Path(path).read_text(encoding="utf-8"))["videos"]
+        videos = read_json(path, "take the file that lists the objects' categories by video", limit=1 << 30)["videos"]
         return [
             (video, int(label), entry["category"])
             for video, about in videos.items()

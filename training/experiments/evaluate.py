@@ -1,13 +1,14 @@
 """Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import sha256, write_atomically, write_json
+from bl30k_gen.dataset.layout import IMAGE_SETS
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
@@ -15,6 +16,7 @@ from bl30k_gen.errors import UserError
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
+from training.data.videos import choose_videos
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
@@ -36,7 +38,8 @@ from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
 from training.inference.video import first_appearances
 from training.interactive.session import InteractiveSession
-from training.runs.folder import network_file
+from training.runs.folder import RunFolder, network_file
+from training.schema.data import VideoSource
 
 
 def evaluate_semi_supervised(
@@ -77,7 +80,9 @@ def evaluate_semi_supervised(
     settings = checked_options(network, **options)
     out = Path(out)
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
-    _claim(out / "run.json", run)
+    run["dataset"] = str(store.path.resolve())
+    claim(out, "evaluate", run, [store.path], "run.json")
+    _say_what_is_judged(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
@@ -183,7 +188,9 @@ def evaluate_interactive(
     plain = (None, "linear", "none")
     run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    _claim(Path(out) / "interactive_run.json", run)
+    run["dataset"] = str(store.path.resolve())
+    claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
+    _say_what_is_judged(checkpoint, store, names, split, say)
     perfect = None if drawing else baselines(truth)["oracle"]
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
@@ -302,17 +309,18 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 
-def _claim(path: Path, run: dict[str, str]) -> None:
-    """Note what the results beside the file are made with. Raises UserError where they were made otherwise.
-
-    A note without results is what a mistake has left.
-    """
-    if path.exists() and any(other != path for other in path.parent.iterdir()):
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}
-        for key, value in run.items():
-            if before.get(key) != value:
-                raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
-    write_json(path, run)
+def _say_what_is_judged(
+    checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
+) -> None:
+    """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
+    lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
+    which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
+    say(f"judging {len(names)} videos of {store.path}: {which}")
+    folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
+    trained: set[str] = set()
+    if RunFolder(folder).config.exists():
+        for source in RunFolder(folder).stage().sources.values():
+            if isinstance(source, VideoSource) and Path(source.path or "").resolve() == store.path.resolve():
+                trained |= set(choose_videos(store, source))
+    if known := sorted(trained.intersection(names)):
+        say(f"warning: the network was trained on {len(known)} of these videos ({known[0]} the first)")

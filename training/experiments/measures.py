@@ -14,6 +14,7 @@ import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.inputs import read_json
 from models.fusion import Fusion
 from models.policy import RecurrentMemory
 from models.rde import RDE
@@ -35,7 +36,7 @@ def semi_supervised(row: Row, bench: Bench, folder: Path) -> Outcome:
     store, names, truth = bench.data
     network, options = bench.network(row)
     noted = folder / "speed.json"
-    speeds = json.loads(noted.read_text(encoding="utf-8")) if noted.exists() else {}
+    speeds = read_json(noted, "remove it") if noted.exists() else {}
     for name in names:
         speed, masks = Speed(), folder / "masks" / name
         segment_dataset_video(network, store, name, masks, PROTOCOLS[bench.protocol], options, bench.say, speed)

@@ -17,8 +17,10 @@ import torch
 from pydantic import TypeAdapter
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.inputs import read_json
 from training.evaluation import plots
 from training.evaluation.report import Table
 from training.experiments.bench import Bench, Outcome
@@ -38,6 +40,7 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
     """
     recipe, out = load_table(name), Path(out)
     _check(recipe, bench)
+    claim(out, "ablate", {}, [bench.data[0].path])
     measure = MEASURES[recipe.measure]
     rows: Rows = []
     todo = recipe.expanded()
@@ -118,8 +121,8 @@ def _once(
     file = folder / "row.json"
     if file.exists():
         try:
-            outcomes = TypeAdapter(dict[str, Outcome]).validate_python(json.loads(file.read_bytes())["outcomes"])
-        except (ValueError, KeyError, TypeError):
+            outcomes = TypeAdapter(dict[str, Outcome]).validate_python(read_json(file, "")["outcomes"])
+        except (UserError, ValueError, KeyError, TypeError):
             raise UserError(f"{file} is damaged", "remove its folder, and the row is measured again") from None
         say(f"{head}: measured before, {folder}")
         return outcomes

@@ -9,6 +9,7 @@ from typing import Literal, get_type_hints
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
@@ -64,8 +65,12 @@ def segment(
     names = frames.names if isinstance(frames, FrameFolder) else None
     given = read_given(masks, names)
     network = load_network(checkpoint, PropagationNetwork, device=device)
+    settings = checked_options(network, **options)
+    refuse_input(Path(out), [Path(video), Path(masks)])
     speed = Speed()
-    for result in segment_frames(network, frames, given, checked_options(network, **options), direction, say):
+    for result in segment_frames(network, frames, given, settings, direction, say):
+        if not speed.frames:  # a video that cannot be decoded claims no folder
+            claim(Path(out), "segment", {"video": str(Path(video).resolve())})
         speed.add(result)
         name = names[result.number] if names else f"{result.number:05d}"
         write_atomically(Path(out) / f"{name}.png", encode_mask(result.labels()))

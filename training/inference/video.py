@@ -1,10 +1,16 @@
 """Frames of a video from a folder of pictures or a video file, and the masks that a user gives for some of them."""
 
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import cv2
 
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.masks import read_mask
@@ -12,6 +18,18 @@ from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo, frame_order, object_ids
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+class Frames(Protocol):
+    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8"""
 
 
 class FrameFolder(Sequence):
@@ -64,17 +82,14 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded, or ends long before it should."""
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
-        import cv2  # here, because nothing else of inference needs it
-
-        capture = cv2.VideoCapture(str(self.path))
-        rate = capture.get(cv2.CAP_PROP_FPS)
+        capture = _capture(self.path)
+        rate = capture.get(_RATE)
         frame = 1 / rate if rate > 0 else 0.0  # seconds
-        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * frame
+        promised = capture.get(_COUNT) * frame
         count, reached = 0, 0.0
         try:
             while (read := capture.read())[0]:
-                count, reached = count + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + frame
+                count, reached = count + 1, capture.get(_MILLISECONDS) / 1000 + frame
                 yield np.ascontiguousarray(read[1][..., ::-1])
         finally:
             capture.release()
@@ -85,6 +100,86 @@ class VideoFile:
             raise UserError(what, "get it anew")
 
 
+class SeekableVideo(Sequence):
+    """A video file whose frames can be had in any order, each the one that reading from the beginning gives.
+
+    Opening it walks through the file once, without converting pixels, and notes when each frame is shown. Where a
+    jump lands on another frame than it should, the file is read from its beginning. May be used from several threads.
+
+    names: frames are numbered from 00000. rate: frames a second, 0 if the file does not say.
+    """
+
+    AHEAD = 32
+    """Frames that are rather read on than jumped over."""
+    KEPT = 16
+    """Decoded frames that are kept."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        capture = _capture(self.path)
+        self._times: list[float] = []
+        while capture.grab():
+            self._times.append(capture.get(_MILLISECONDS))
+        self.rate = capture.get(_RATE)
+        capture.release()
+        if not self._times:
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+        self.names = [f"{number:05d}" for number in range(len(self._times))]
+        self._capture = _capture(self.path)
+        self._next = 0
+        self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8. Raises UserError if the frame cannot be decoded."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        with self._lock:
+            if index not in self._recent:
+                self._recent[index] = self._read(index)
+                while len(self._recent) > self.KEPT:
+                    self._recent.popitem(last=False)
+            self._recent.move_to_end(index)
+            return self._recent[index]
+
+    def _read(self, index: int) -> np.ndarray:
+        if not self._next <= index <= self._next + self.AHEAD:
+            self._capture.set(_FRAME, index)
+            self._next = index
+        frame = self._read_on(index)
+        if frame is None:
+            self._capture.release()
+            self._capture, self._next = _capture(self.path), 0
+            frame = self._read_on(index)
+        if frame is None:
+            raise UserError(f"frame {index} of {self.path} cannot be decoded", "get the file anew")
+        return frame
+
+    def _read_on(self, index: int) -> np.ndarray | None:
+        """The frame, if reading up to it works and arrives at the time when it is shown."""
+        while self._next < index and self._capture.grab():
+            self._next += 1
+        works, pixels = self._capture.read()
+        self._next += 1
+        if not works or abs(self._capture.get(_MILLISECONDS) - self._times[index]) > 0.5:
+            return None
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+
+# Properties of OpenCV's captures, which is imported where a file is opened, because nothing else here needs it.
+_MILLISECONDS, _FRAME, _RATE, _COUNT = 0, 1, 5, 7
+
+
+def _capture(path: Path) -> "cv2.VideoCapture":
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
+    import cv2
+
+    return cv2.VideoCapture(str(path))
+
+
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
     """A folder of pictures, or a video file. Raises UserError if neither is there."""
     path = Path(path)
@@ -93,6 +188,20 @@ def open_video(path: str | Path) -> FrameFolder | VideoFile:
     if not path.is_file():
         raise UserError(f"video {path} does not exist", "give a video file, or a folder of pictures")
     return VideoFile(path)
+
+
+def open_frames(path: str | Path) -> Frames:
+    """As ``open_video``, with all frames at hand; DATASET/VIDEO of a dataset in folders will do, too."""
+    path = Path(path)
+    if not path.exists():
+        for inside in ("JPEGImages", "JPEGImages/480p"):
+            if (path.parent / inside / path.name).is_dir():
+                return FrameFolder(path.parent / inside / path.name)
+    elif (path / "JPEGImages").is_dir():
+        names = sorted(p.name for p in (path / "JPEGImages").iterdir() if p.is_dir())
+        raise UserError(f"{path} is a dataset of {len(names)} videos", f"name one of them, such as {path / names[0]}")
+    video = open_video(path)
+    return video if isinstance(video, FrameFolder) else SeekableVideo(path)
 
 
 def read_given(path: str | Path, names: Sequence[str] | None = None) -> dict[int, np.ndarray]:

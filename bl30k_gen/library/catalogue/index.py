@@ -4,6 +4,7 @@ The index says no more than listing the folder would about which assets there ar
 changed since, it is set aside. A file that did not change keeps what was measured, and checked, of it.
 """
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue import folder as plain
 from bl30k_gen.library.catalogue import shapenet
 from bl30k_gen.library.catalogue.licence import Credit
@@ -70,11 +72,26 @@ class Changes:
     unchanged: int = 0
 
 
+def place(folder: str | Path) -> Path:
+    """Where a folder's index lies: in it, or in the user's cache where it may not be written."""
+    own = Path(folder) / PLACE
+    if _may_be_written(own.parent if own.parent.exists() else Path(folder)):
+        return own
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:32]
+    cached = cache / "bl30k/indexes" / f"{name}.json"
+    return cached if cached.exists() or not own.exists() else own
+
+
+def _may_be_written(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
+
+
 def read(folder: str | Path) -> Index | None:
     """A folder's index, or None where it has none that can be read."""
-    path = Path(folder) / PLACE
+    path = place(folder)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path, "index the folder again", limit=1 << 30)
         if tree["schema"] != SCHEMA:
             log.warning("%s is of another version: run `generate.py assets index %s`", path, folder)
             return None
@@ -85,7 +102,7 @@ def read(folder: str | Path) -> Index | None:
         return Index(tree["layout"], dict(tree["folders"]), rows, limits, bool(tree["complete"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+    except (UserError, OSError, ValueError, TypeError, KeyError, IndexError):
         log.warning("%s is damaged: run `generate.py assets index %s`", path, folder)
         return None
 
@@ -101,7 +118,7 @@ def write(folder: str | Path, index: Index) -> None:
     }
     lines = [json.dumps(head)[:-1] + ', "rows": [']
     lines.append(",\n".join(json.dumps(_plain(row), separators=(",", ":")) for row in index.rows.values()))
-    write_atomically(Path(folder) / PLACE, "\n".join([*lines, "]}"]) + "\n")
+    write_atomically(place(folder), "\n".join([*lines, "]}"]) + "\n")
 
 
 def is_current(folder: str | Path, index: Index) -> bool:
@@ -118,8 +135,9 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{folder} is no folder", "give a folder of models or pictures")
-    with clear_disk_errors(root / PLACE):
-        (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
+    if place(folder) == root / PLACE:
+        with clear_disk_errors(root / PLACE):
+            (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
     before = read(folder)
     layout, folders, files = _list(root)
     if not files:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
@@ -95,7 +96,6 @@ def _mended_end(file: BinaryIO) -> bytes:
 
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        return parse_json(line, "line", "")
+    except UserError:
         return None
-    return found if isinstance(found, dict) else None

@@ -5,7 +5,7 @@ stored anew, so nothing of the stranger's file is kept, its metadata included. F
 """
 
 import io
-import json
+import logging
 import re
 import zipfile
 import zlib
@@ -22,6 +22,7 @@ from PIL import Image
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json_lines, read_bytes, read_text
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.licence import licence_address, one_line
@@ -37,6 +38,8 @@ MOST_BYTES = 256 << 20  # of a download
 REFUSED = ".bl30k/refused.jsonl"  # what need not be tried again
 EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that were read to their end
 AHEAD = 2  # pictures that are downloaded ahead, for each worker
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ class Made:
 def read_keywords(path: Path) -> tuple[str, ...]:
     """One keyword a line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"keywords {path} cannot be read", str(error)) from None
+        lines = read_text(path).splitlines()
+    except FileNotFoundError:
+        raise UserError(f"keywords {path} does not exist", "write one a line, or use those in assets/") from None
     words = dict.fromkeys(" ".join(line.partition("#")[0].split()) for line in lines)
     found = tuple(word for word in words if folder_name(word))
     if not found:
@@ -313,10 +316,11 @@ class _Store:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return [line for line in found if isinstance(line, dict)]
+    """What stands in a journal; unfinished and damaged lines are left out, which is said."""
+    try:
+        found, bad = parse_json_lines(read_bytes(path, 1 << 30), path)
+    except FileNotFoundError:
+        return []
+    if bad:
+        log.warning("%s: %d lines are damaged and left out", path, bad)
+    return found

@@ -58,11 +58,13 @@ class Lease:
             with open(self.folder / HEARTBEAT, "r+b") as heartbeat:  # never creates it
                 heartbeat.write(_counter(self._count))
         except OSError as error:
-            self.lost = self.lost or error.errno in _GONE
+            if error.errno in _GONE:  # a stale handle need not mean that the folder is gone
+                self.held()
 
     def held(self) -> bool:
-        """Ask the file system."""
-        self.lost = self.lost or not self.folder.exists()
+        """Ask the file system. What it cannot tell is not lost yet."""
+        with contextlib.suppress(OSError):
+            self.lost = self.lost or not files.is_there(self.folder)
         return not self.lost
 
     def require(self) -> None:
@@ -112,13 +114,13 @@ class Leases:
         Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
 
         Raises:
-            UserError: the disk is full, or may not be written.
+            UserError: the disk is full, or may not be written, or the dataset's folder is not there any more.
         """
         mine = self.layout.staging(name)
         with files.clear_disk_errors(mine):
             holder = holder_of(mine.parent)
             if holder is None:
-                won = _begin(mine)
+                won = _begin(mine, self.layout)
             elif holder.name == FREE or self._is_stale(holder):
                 won = try_rename(holder, mine)
             else:
@@ -174,11 +176,11 @@ def holder_of(home: Path) -> Path | None:
     return home / names[0] if names else None
 
 
-def _begin(mine: Path) -> bool:
+def _begin(mine: Path, layout: Layout) -> bool:
     home = mine.parent
     prepared = home.with_name(f".{home.name}.{mine.name}.new")
     try:
-        (prepared / mine.name).mkdir(parents=True)
+        files.make_folder(prepared / mine.name, layout.root)
         (prepared / mine.name / HEARTBEAT).write_bytes(_counter(0))
         return try_rename(prepared, home)
     finally:
@@ -192,7 +194,8 @@ def try_rename(source: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno in (*_GONE, *_TAKEN):
             return False
-        raise
+        if files.is_there(source) or not files.is_there(target):  # else it was done and reported as failed
+            raise
     return True
 
 

@@ -63,7 +63,7 @@ class ShardStore:
         restore_records(self.layout)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
-        self._unfinished = set(list_visible(self.layout.unfinished("").parent))
+        self._unfinished = set(list_visible(self.layout.interrupted))
         self._observer.__enter__()
         ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
         if any([self._bury(shard) for shard in ours]):
@@ -114,7 +114,9 @@ class ShardStore:
             folder, _, file = path.split("/")
             members[path] = (staged / folder / file).read_bytes()
         record = f"{metadata['split']}/{claim.shard.name}"
-        claim.shard.part.append(claim.name, members, lambda: self._record(claim, record))
+        claim.shard.part.append(
+            claim.name, members, lambda: self._record(claim, record), lambda: self._is_recorded(claim.name, record)
+        )
         self._known.add(claim.name)
 
     def release(self, claim: "ShardClaim") -> None:
@@ -122,7 +124,7 @@ class ShardStore:
         published = name in self._known
         log = self.frames.log(name)
         if log.exists() and not (published and '"failure"' not in log.read_text(encoding="utf-8")):
-            _append(log, self.layout.log(name))
+            _append(log, self.layout.log(name), self.layout.root)
         if published and f"{name}.tar" in self._unfinished:
             self.layout.unfinished(name).unlink(missing_ok=True)
         elif not published and any((staged / RGB).glob("*")) and claim.held():
@@ -134,7 +136,7 @@ class ShardStore:
         claim.release()
 
     def log(self, name: str) -> EventLog:
-        return EventLog(self.frames.log(name))
+        return EventLog(self.frames.log(name), self.frames.root)
 
     def _shard_in_hand(self) -> "_Shard":
         with self._lock:
@@ -174,8 +176,11 @@ class ShardStore:
             os.symlink(text, prepared)
             os.rename(prepared, self.layout.record(claim.name))
         except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
-            if "/".join(self.layout.recorded(claim.name) or ()) != text:
+            if not self._is_recorded(claim.name, text):
                 raise
+
+    def _is_recorded(self, name: str, text: str) -> bool:
+        return "/".join(self.layout.recorded(name) or ()) == text
 
     def _target(self, shard: str) -> Path:
         return self.layout.shards.root / f"{shard}{SUFFIX[self.kind]}"
@@ -209,6 +214,7 @@ class _Shard:
 
     def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
         """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
+        self.lease.require()
         try:
             slot = self._slots.pop() if self._slots else self._new_slot()
         except FileNotFoundError:
@@ -291,8 +297,8 @@ def _unpack(source: Path, staged: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _append(source: Path, target: Path) -> None:
+def _append(source: Path, target: Path, root: Path) -> None:
     with files.clear_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target.parent, root)
         with open(target, "a", encoding="utf-8") as log:
             log.write(source.read_text(encoding="utf-8"))

@@ -106,4 +106,4 @@ class FolderStore:
         self._leases.release(claim)
 
     def log(self, name: str) -> EventLog:
-        return EventLog(self.frames.log(name))
+        return EventLog(self.frames.log(name), self.frames.root)

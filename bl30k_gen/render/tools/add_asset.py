@@ -17,7 +17,7 @@ from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit
 from bl30k_gen.library.checking.inspector import Inspector
 from bl30k_gen.library.formats.glb import as_glb
-from bl30k_gen.library.formats.source import model_folder
+from bl30k_gen.library.formats.source import MESH, model_folder
 from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
@@ -157,8 +157,10 @@ def describe(asset: Model | Picture, whole: int | None = None) -> str:
 
 
 def _name(path: Path) -> str:
-    """ShapeNet's models all have the same file's name; theirs is that of their folder."""
+    """ShapeNet's models all have the same file's name; theirs is that of their folder, wherever that lies."""
     model = model_folder(path.absolute())
+    if model is None and path.name == Path(MESH).name:
+        model = path.absolute().parent
     return model.name if model is not None else path.stem
 
 

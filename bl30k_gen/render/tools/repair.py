@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.config import Config
-from bl30k_gen.dataset.layout import SPLITS, Layout, discard_staging, unpublish, write_image_sets
+from bl30k_gen.dataset.layout import (
+    SPLITS,
+    Layout,
+    discard_staging,
+    list_visible,
+    unpublish,
+    write_image_sets,
+)
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
@@ -115,6 +122,7 @@ def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], do
             done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
         return scenes
     with Leases(Layout(layout.shards.root, layout.owner), config.runtime.lease_timeout) as leases:
+        _remove_void_markers(layout)
         for shard in holders(layout.shards):
             bury(layout, config.runtime.store, leases, shard)
         damaged: list[Path] = []
@@ -124,6 +132,14 @@ def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], do
         done.busy = take_out(layout, config.runtime.store, leases, store, bad, damaged)
     record_all(layout, open_dataset(layout.root))
     return scenes
+
+
+def _remove_void_markers(layout: Layout) -> None:
+    """Those that say nothing; what lies in a shard is recorded anew, and the rest is rendered again."""
+    for name in list_visible(layout.records):
+        marker = layout.record(name)
+        if layout.recorded(name) is None and not marker.is_dir():
+            marker.unlink()
 
 
 def _unpublish(layout: Layout, leases: Leases, name: str) -> bool:

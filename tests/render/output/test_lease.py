@@ -1,10 +1,12 @@
 """Of several workers on one video exactly one gets it, and a late one does no harm."""
 
 import contextlib
+import errno
 import functools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +22,10 @@ from bl30k_gen.dataset.layout import (
     frame_name,
     publish,
 )
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import Hopeless, UserError
 from bl30k_gen.render import process
+from bl30k_gen.render.output import lease
+from bl30k_gen.render.output.journal import run_log
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
 
 TIMEOUT = 60.0
@@ -185,6 +189,7 @@ def overtaken_at(monkeypatch, step, overtake):
 def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_path, monkeypatch, content):
     def attempt(root, step):
         """Publish, be overtaken before ``step``; return whether there is such a step, and who was published."""
+        root.mkdir(exist_ok=True)
         late, clock = worker(root, 1), Clock(0.0)
         early = worker(root, 2, clock)
         late.take("a00000")
@@ -241,3 +246,31 @@ def test_a_stopped_worker_that_wakes_up_publishes_nothing_twice(tiny, generate, 
     assert first.returncode == 0 and late["rendered"] == [] and late["already"] == ["a00001"]
     assert content(tmp_path) == before == {p: data for p, data in content(rendered).items() if "a00001" in p}
     assert not os.listdir(tmp_path / ".staging")
+
+
+def stale(*_, **__):
+    raise OSError(errno.ESTALE, "Stale file handle")
+
+
+def test_a_stale_handle_is_a_missed_beat_and_no_loss(tmp_path, monkeypatch):
+    leases = Leases(Layout(tmp_path, process.new_name()), 60)
+    taken = leases.take("a00000")
+    monkeypatch.setattr(lease, "open", stale, raising=False)
+    taken.beat()
+    assert not taken.lost and taken.held()
+    shutil.rmtree(taken.folder)
+    taken.beat()
+    assert taken.lost
+
+
+def test_a_folder_that_was_renamed_is_not_made_again(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    leases = Leases(Layout(root, process.new_name()), 60)
+    assert leases.take("a00000").held()
+    root.rename(tmp_path / "moved")
+    with pytest.raises(Hopeless, match="data is not there any more"):
+        leases.take("a00001")
+    with pytest.raises(Hopeless, match="data is not there any more"):
+        run_log(Layout(root, "x")).write({"event": "ready"})
+    assert not root.exists()

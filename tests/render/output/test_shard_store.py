@@ -1,5 +1,6 @@
 """Videos in shards: none is lost or doubled, whatever ends a worker; without Blender, on synthetic frames."""
 
+import errno
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from bl30k_gen.dataset.part import PART
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.errors import DiskFull, UserError
+from bl30k_gen.errors import DiskFull, Hopeless, UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import process
 from bl30k_gen.render.dataset import open_for_writing
@@ -157,6 +158,46 @@ def test_a_torn_tail_does_not_count(tmp_path):
         store._record = kept
         store.release(claim)
     assert open_dataset(tmp_path).videos == ["a00000"]
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+@pytest.mark.parametrize("call", ["rename", "symlink"])
+def test_what_was_done_and_reported_as_failed_loses_no_video(tmp_path, expected, monkeypatch, call, kind):
+    """The partial shard was cut back after a rename that the file system had done: its commit marker stayed."""
+    original, counted = getattr(os, call), [0]
+
+    def wrong(*arguments, **named):
+        result = original(*arguments, **named)
+        counted[0] += 1
+        if counted[0] == step:
+            raise OSError(errno.EIO, "Input/output error")
+        return result
+
+    for step in range(1, 100):
+        root, counted[0] = tmp_path / f"{call}-{step}", 0
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, wrong)
+            try:
+                make_sharded(root, config_of(kind), NAMES)
+            except (OSError, UserError):
+                pass
+        if counted[0] < step:
+            break
+        assert set(Layout(root).published()) <= set(open_dataset(root).videos) if (root / "Shards").exists() else True
+        make_sharded(root, config_of(kind), NAMES)
+        assert videos_of(root) == expected and verify(root).ok
+    assert step > 3
+
+
+def test_a_marker_that_cannot_be_read_is_not_taken_for_missing(tmp_path, monkeypatch):
+    root = make_sharded(tmp_path, config_of("tar"), NAMES).root
+
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "readlink", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        Layout(root).recorded("a00000")
 
 
 def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
@@ -326,3 +367,29 @@ def test_a_video_costs_at_most_ten_operations_on_the_shared_file_system(tmp_path
     each = (many - few) / 8
     once = few - 4 * each
     assert each + once / 50 <= 10, f"{each} operations a video, {once} a run"
+
+
+def test_a_shard_that_was_lost_is_not_asked_again(tmp_path):
+    """After one heartbeat that failed, every video was begun and given up for ever."""
+    with a_store(tmp_path) as store:
+        store.release(make_one(store, "a00000"))
+        lost = store._shard
+        lost.lease.lost = True
+        claim = store.take("a00001")
+        assert claim.shard is not lost and claim.held()
+        store.release(claim)
+
+
+def test_a_dataset_that_was_renamed_ends_the_run(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    with pytest.raises(Hopeless, match="is not there any more"), a_store(root) as store:
+        store.release(make_one(store, "a00000"))
+        claim = store.take("a00001")
+        root.rename(tmp_path / "moved")
+        with pytest.raises((LeaseLost, OSError, UserError)):
+            store.publish(claim, stage(store.frames, config_of("tar"), 1))
+        store.release(claim)
+        store.take("a00002")
+    assert not root.exists()
+    assert open_dataset(tmp_path / "moved").videos == ["a00000"]

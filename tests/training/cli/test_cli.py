@@ -112,7 +112,8 @@ def test_damaged_data_are_named_also_by_loader_processes(workers, make_videos, t
     for frame in data.rglob("*.jpg"):
         frame.write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"\d+.jpg is damaged .*restore it"):
-        call("run", "stcn/bl30k", "--data", data, "--out", tmp_path, *FEW, "--set", f"runtime.workers={workers}")
+        given = "--data", data, "--out", tmp_path / "run"
+        call("run", "stcn/bl30k", *given, *FEW, "--set", f"runtime.workers={workers}")
 
 
 def test_a_full_disk_leaves_no_half_state(videos, tmp_path):

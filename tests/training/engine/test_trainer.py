@@ -17,7 +17,8 @@ from training.data.sample import Batch
 from training.engine import trainer as trainer_module
 from training.engine.distributed import Processes, processes
 from training.engine.trainer import Stopped, Trainer, learning_rate
-from training.runs.folder import RunFolder, read_state
+from training.runs.folder import RunFolder
+from training.runs.state import read_state
 from training.schema.stage import load_stage
 from training.tasks.network import build_network, freeze_batchnorm
 from training.tasks.propagation import TrainingStep

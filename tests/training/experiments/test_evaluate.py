@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask, read_mask
+from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
@@ -19,6 +20,8 @@ from training.inference.segment import segment_frames
 from training.interactive import script
 from training.interactive.script import interact, read_script, run_script
 from training.interactive.session import InteractiveSession
+from training.runs.folder import RunFolder
+from training.schema.stage import load_stage
 
 
 @pytest.fixture
@@ -254,3 +257,20 @@ def test_scripts_with_mistakes_name_them(dataset, oracle, tmp_path):
         with pytest.raises(UserError, match=message):
             run(text)
     assert not (tmp_path / "out").exists()
+
+
+def test_it_is_said_what_is_judged_and_what_the_network_knows(make_videos, tmp_path):
+    data = make_videos(tmp_path / "data", 3)
+    (data / "ImageSets/train.txt").write_text("a00000\na00001\n")
+    (data / "ImageSets/val.txt").write_text("a00002\n")
+    run, store, said = RunFolder(tmp_path / "run"), open_dataset(data), []
+    run.root.mkdir()
+    run.claim(load_stage("stcn/bl30k", [], [str(data)], "tiny"))
+    for split in (None, "val"):
+        names = store.image_set(split) if split else store.videos
+        evaluate._say_what_is_judged(run.network, store, names, split, said.append)
+    assert said == [
+        f"judging 3 videos of {data}: all of them (--split takes train, val)",
+        "warning: the network was trained on 2 of these videos (a00000 the first)",
+        f"judging 1 videos of {data}: list val",
+    ]

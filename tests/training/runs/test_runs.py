@@ -21,7 +21,8 @@ from training.engine.validation import Validation
 from training.evaluation.semi_supervised import score_folders
 from training.experiments.evaluate import evaluate_semi_supervised
 from training.runs.compare import compare, read_runs, smooth
-from training.runs.folder import RunFolder, read_state
+from training.runs.folder import RunFolder
+from training.runs.state import read_state
 from training.schema.stage import load_stage
 
 CPU = torch.device("cpu")
