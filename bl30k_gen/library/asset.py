@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
+
+Wrap = Literal["repeat", "clamp", "mirror"]
+"""What a texture shows outside of 0..1."""
 
 
 class AssetRefused(Exception):
@@ -22,6 +26,7 @@ class Picture:
     size: tuple[int, int]  # width, height
     sha256: str
     make: Callable[[], np.ndarray]
+    remarks: tuple[str, ...] = ()  # as a ``Model`` has them
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -39,6 +44,7 @@ class Part:
     texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
     roughness: float
     metallic: float
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")  # of ``texture``, along u and v
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself
@@ -48,6 +54,7 @@ class Model:
     vertices: np.ndarray  # (V, 3) float32, equal positions merged
     parts: tuple[Part, ...]
     sha256: str
+    remarks: tuple[str, ...] = ()  # lines on what its file holds that is not drawn, or is drawn otherwise
 
     @property
     def has_texture(self) -> bool:

@@ -10,20 +10,25 @@ import numpy as np
 
 from bl30k_gen import builtin
 from bl30k_gen.config import Limits
+from bl30k_gen.dataset.pictures import PHOTO
 from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
 from bl30k_gen.library.formats.gltf import read_gltf
 from bl30k_gen.library.formats.mesh import finish
 from bl30k_gen.library.formats.obj import read_obj
 from bl30k_gen.library.formats.picture import decode, fit, fitting
-from bl30k_gen.library.formats.ply_stl import read_ply_or_stl
+from bl30k_gen.library.formats.ply import read_ply
 from bl30k_gen.library.formats.source import Source
+from bl30k_gen.library.formats.stl import read_stl
 
 __all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_asset"]
 
+LOADER_VERSION = 2
+"""Raise it when what a file gives changes: a dataset is not continued with another version than it was begun with."""
+
 READERS = {
     ".obj": read_obj,
-    ".ply": read_ply_or_stl,
-    ".stl": read_ply_or_stl,
+    ".ply": read_ply,
+    ".stl": read_stl,
     ".glb": read_gltf,
     ".gltf": read_gltf,
 }
@@ -42,15 +47,15 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
         return _builtin(path, kind, limits)
     if kind != "model":
         source = Source(path, limits.image_bytes)
-        pixels = decode(source.data, "the image", source.refuse, limits, keep_alpha=False)
-        return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels)
+        pixels = decode(source.data, "the image", source, limits, PHOTO)
+        return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
         raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
     source = Source(path, limits.mesh_bytes)
     with np.errstate(all="ignore"):  # coordinates that are no numbers, or overflow, are refused at the end
         raw = reader(source, limits)
-        return finish(raw, source.sha256(), limits, source.refuse)
+        return finish(raw, source.sha256(), limits, source.refuse, source.remarks)
 
 
 def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
@@ -59,5 +64,5 @@ def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
     except KeyError:
         raise AssetRefused(f"{path}: is no built-in {kind}") from None
     if kind == "model":
-        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
+        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"), drop_coinciding=False)
     return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))

@@ -28,7 +28,7 @@ def examine(path: str, kind: str, limits: Limits) -> tuple[str, list[str]]:
         asset = load_asset(path, kind, limits)
     except AssetRefused as refused:
         return refused.reason, []
-    return "", remarks(asset) if isinstance(asset, Model) else []
+    return "", [*asset.remarks, *(remarks(asset) if isinstance(asset, Model) else [])]
 
 
 def remarks(model: Model) -> list[str]:

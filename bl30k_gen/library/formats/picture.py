@@ -1,55 +1,43 @@
-"""Decodes images with Pillow: every row of them, or not at all."""
-
-import io
-import warnings
-from collections.abc import Callable
+"""Images of assets: decoded in every row or not at all, and scaled down to the limit."""
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from bl30k_gen.config import Limits
+from bl30k_gen.dataset import pictures
+from bl30k_gen.dataset.pictures import Use
 from bl30k_gen.library.asset import AssetRefused
+from bl30k_gen.library.formats.source import Source
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TGA")
+FORMATS = (*pictures.FORMATS, "BMP", "TGA")
 
 
-def decode(
-    data: bytes, name: str, refuse: Callable[[str], AssetRefused], limits: Limits, keep_alpha: bool
-) -> np.ndarray:
-    """Pixels of an encoded image, upright and scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8.
+def decode(data: bytes, name: str, source: Source, limits: Limits, use: Use) -> np.ndarray:
+    """Pixels of an image of an asset, scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8 sRGB.
 
-    Raises AssetRefused: no image, cut off, broken, or with more pixels than the limit.
+    Raises AssetRefused: no image, cut off, broken, with more pixels than the limit, or too much work.
     """
     if not data:
-        raise refuse(f"{name} is empty")
+        raise source.refuse(f"{name} is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's own, fixed, pixel limit
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = pictures.open_picture(data, FORMATS)
         width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
-            raise refuse(
+            raise source.refuse(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
         image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
-            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        image = image.convert("RGBA" if keep_alpha and image.has_transparency_data else "RGB")
-        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
-            image = image.convert("RGB")
-        return fit(np.array(image), limits)
+        return fit(np.array(pictures.to_srgb(image, use, lambda text: source.remark(f"{name}: {text}"))), limits)
     except AssetRefused:
         raise
     except Image.DecompressionBombError:
         most = 2e-6 * Image.MAX_IMAGE_PIXELS
-        raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
+        raise source.refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
     except Image.UnidentifiedImageError:
-        raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
+        raise source.refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
-        raise refuse(f"{name} cannot be decoded ({error})") from None
+        raise source.refuse(f"{name} cannot be decoded ({error})") from None
 
 
 def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:
