@@ -3,8 +3,8 @@
 - 16 bits a channel become 8, the lower bits cut off.
 - A colour profile is applied, so that all pixels are sRGB; one that cannot be read, or says sRGB, changes nothing.
 - An alpha channel that is the same everywhere, opaque or zero, is none.
-- EXIF's orientation is for photographs. Frames and a model's textures show their stored pixels, which is where
-  masks and texture coordinates were made for.
+- EXIF's orientation turns photographs. A model's textures show their stored pixels, which texture coordinates were
+  made for. Frames must have none: no file says whether their masks were made for the stored or the turned picture.
 - Text inside a picture concerns no pixel and is not read, however long.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of frames
 
 MAX_SCANNED = 10**9
 """Pixels that the scans of a progressive JPEG may touch: 80 megapixels in the usual ten or twelve scans."""
@@ -47,7 +48,7 @@ class Use:
 
 
 PHOTO = Use(upright=True)  # a background, or a texture that covers an object
-FRAME = Use()
+FRAME = Use()  # of a video, or a still image with a mask: see ``open_frame``
 TEXTURE = Use(alpha=True)  # a model's own
 GLTF_TEXTURE = Use(profile=False, alpha=True)  # by its specification
 
@@ -59,10 +60,24 @@ def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of Pillow's own, fixed, pixel limit
         image = Image.open(io.BytesIO(data), formats=formats)
-    if image.format == "JPEG":
+    if data.startswith(b"\xff\xd8"):
         scans = data.count(b"\xff\xda")
         if scans * image.width * image.height > MAX_SCANNED:
             raise ValueError(f"it is a JPEG of {image.width}x{image.height} in {scans} scans, too much work")
+    return image
+
+
+class TurnedFrame(ValueError):
+    """A frame that is to be turned before it is shown."""
+
+    remedy = "turn its pixels and remove the tag (mogrify -auto-orient), so that frame and mask lie alike"
+
+
+def open_frame(data: bytes) -> Image.Image:
+    """As ``open_picture``, for what has masks. Raises TurnedFrame as well."""
+    image = open_picture(data)
+    if (turned := orientation(image)) != 1:
+        raise TurnedFrame(f"has EXIF orientation {turned}: does its mask lie as it is stored, or as it is shown?")
     return image
 
 
@@ -94,6 +109,8 @@ def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda
 
 def orientation(image: Image.Image) -> int:
     """EXIF's, from 1 (upright) to 8."""
+    if "exif" not in image.info:  # to look further would decode a PNG
+        return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
     except PICTURE_ERRORS:

@@ -15,8 +15,10 @@ import numpy as np
 
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.listing import by_frame, video_names
 from bl30k_gen.dataset.part import find_shards
+from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 
@@ -24,20 +26,22 @@ if TYPE_CHECKING:
     from bl30k_gen.config import Config
 
 CONFIG = "config.yaml"
-_RGB_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _MASK_SUFFIXES = (".png",)
 _RESOLUTION = "480p"  # the one that is taken of several
 
 log = logging.getLogger(__name__)
 
 
-def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStore":
+def open_dataset(
+    path: str | Path, damaged: Damaged | None = None, masks_mean: masks.Meaning | None = None
+) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
     Of the last, also shards in the making are read, as far as they go.
 
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
+        masks_mean: what masks mean; None: that is decided over the dataset, see ``masks.decide``.
 
     Raises:
         UserError: nothing of the kind is there.
@@ -46,18 +50,18 @@ def open_dataset(path: str | Path, damaged: Damaged | None = None) -> "VideoStor
     if path.is_file():
         if path.suffix not in shards.SUFFIXES:
             raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
-        return VideoStore(path, ShardTree([path], damaged=damaged))
+        return VideoStore(path, ShardTree([path], damaged=damaged), masks_mean)
     if not path.is_dir():
         raise UserError(f"dataset {path} does not exist", "check the path")
     if (path / RGB).is_dir():
-        return VideoStore(path, FolderTree(path))
+        return VideoStore(path, FolderTree(path), masks_mean)
     if (path / SHARDS).is_dir():
-        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged))
+        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged), masks_mean)
     if found := sorted(p for p in path.iterdir() if p.suffix in shards.SUFFIXES):
-        return VideoStore(path, ShardTree(found, damaged=damaged))
+        return VideoStore(path, ShardTree(found, damaged=damaged), masks_mean)
     inner = sorted(p.parent for p in path.glob(f"*/{RGB}"))
     if len(inner) == 1:
-        return VideoStore(inner[0], FolderTree(inner[0]))
+        return VideoStore(inner[0], FolderTree(inner[0]), masks_mean)
     if inner:
         raise UserError(f"{path} holds several datasets", f"give one of {', '.join(map(str, inner))}")
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
@@ -69,12 +73,13 @@ class VideoStore:
     Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
     """
 
-    def __init__(self, path: Path, tree: FolderTree | ShardTree):
+    def __init__(self, path: Path, tree: FolderTree | ShardTree, masks_mean: masks.Meaning | None = None):
         self.path = path
         self.tree = tree
         self._rgb = _with_resolution(tree, RGB)
         self._mask = _with_resolution(tree, MASK)
-        self._white: dict[str, masks.White] = {}
+        self.masks = masks_mean
+        self._rule: masks.Rule | None = None
         if METADATA in tree.folders(""):
             self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
@@ -107,21 +112,31 @@ class VideoStore:
         return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i))
 
     def read_mask(self, name: str, i: int) -> masks.MaskFrame:
-        """The mask of frame number ``i`` by the mask rule, white as the whole video means it.
+        """The mask of frame number ``i`` by the mask rule, as the whole dataset means it.
 
         Raises UserError naming a file that is missing or damaged.
         """
-        values = masks.read_values(self.mask_bytes(name, i), self.path / self.mask_path(name, i))
-        return masks.apply_rule(values, self.white(name) if masks.is_undecided(values) else "void")
+        path = self.path / self.mask_path(name, i)
+        return self.rule.apply(masks.read_values(self.mask_bytes(name, i), path), path)
 
-    def white(self, name: str) -> masks.White:
-        """What 255 means in this video's masks, see ``masks.white_meaning``; said once a dataset if an object."""
-        if name not in self._white:
-            numbers = self.mask_frames(name)
-            self._white[name] = masks.white_meaning(self.mask_bytes(name, i) for i in numbers)
-            if self._white[name] == "object" and list(self._white.values()).count("object") == 1:
-                log.warning("%s: masks of %s hold 0 and 255 alone; read as one object with id 1", self.path, name)
-        return self._white[name]
+    @property
+    def rule(self) -> masks.Rule:
+        """What the masks mean: stated, or decided over the dataset, which is said once if it is not the usual.
+
+        Raises UserError where they are soft and nobody said so.
+        """
+        if self._rule is None:
+            if self.masks is None and METADATA in self.tree.folders(""):
+                self._rule = masks.Rule()  # rendered by this project
+                return self._rule
+            videos = masks.spread(self.videos, masks.SAMPLE)
+            each = max(2, masks.SAMPLE // max(1, len(videos)))
+            chosen = [(name, i) for name in videos for i in masks.spread(self.mask_frames(name), each)]
+            rule = masks.decide((self.mask_bytes(name, i) for name, i in chosen), self.masks)
+            if rule.meaning == "binary" and not rule.stated:
+                log.warning("%s: its masks hold 0 and 255 alone; read as one object with id 1", self.path)
+            self._rule = rule
+        return self._rule
 
     def metadata(self, name: str) -> dict[str, Any] | None:
         """The video's metadata; None where the dataset has none. Raises UserError where it is damaged."""
@@ -154,11 +169,8 @@ class VideoStore:
         folder lacks a video that it names.
         """
         path = self._image_set_path(split)
-        names: dict[str, None] = {}
-        for line in decode_list(self.tree.read(path), self.path / path).splitlines():
-            if words := line.split():
-                names[PurePosixPath(words[0]).parent.name or words[0]] = None
-        if unknown := sorted(names.keys() - set(self.videos)):
+        names = video_names(self.tree.read(path), self.path / path)
+        if unknown := sorted(set(names) - set(self.videos)):
             if self.tree.complete:
                 raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
             log.warning("%s: %d of %d videos of list %s are not here", self.path, len(unknown), len(names), split)
@@ -215,12 +227,7 @@ class VideoStore:
 @functools.lru_cache(maxsize=64)  # a sampler reads several frames of a video in a row
 def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
     """File names of the frames and of the masks in two folders, by their stem."""
-    return _by_stem(tree.files(rgb), _RGB_SUFFIXES), _by_stem(tree.files(mask), _MASK_SUFFIXES)
-
-
-def _by_stem(names: list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
-    split = (PurePosixPath(name) for name in names)
-    return {path.stem: path.name for path in split if path.suffix.lower() in suffixes}
+    return by_frame(tree.files(rgb), SUFFIXES, rgb), by_frame(tree.files(mask), _MASK_SUFFIXES, mask)
 
 
 def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.errors import UserError
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
 
@@ -28,6 +28,7 @@ def evaluate(
     s2m: S2m = None,
     fusion: Fusion = "linear",
     scribbles: Scribbles = None,
+    masks: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -37,10 +38,14 @@ def evaluate(
 
     how = options.given()
     if interactive:
-        evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
+        evaluate_interactive(
+            checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
+        )
     else:
         workers = os.cpu_count() or 1
-        evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
+        evaluate_semi_supervised(
+            checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
+        )
 
 
 @app.command()
@@ -50,6 +55,7 @@ def score(
     out: Out,
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
+    meaning: MasksMean = None,
 ) -> None:
     """Score masks that exist already: J, F and J&F of any pair of folders."""
     from training.evaluation.report import write_report
@@ -57,8 +63,8 @@ def score(
 
     names = read_list(videos) if videos else None
     workers = os.cpu_count() or 1
-    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
-    results |= score_baselines(truth, protocol, names, workers=workers)
+    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers, masks=meaning)}
+    results |= score_baselines(truth, protocol, names, workers=workers, masks=meaning)
     print(write_report(results, out))
 
 

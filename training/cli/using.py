@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.errors import UserError
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
 
@@ -19,6 +19,7 @@ def segment(
     masks: Annotated[Path, typer.Option("--first-mask", help="The first frame's mask, or a folder of masks.")],
     out: Out,
     direction: Annotated[str, typer.Option("--direction", help="forward, backward or both.")] = "forward",
+    meaning: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -28,7 +29,7 @@ def segment(
 
     if direction not in ("forward", "backward", "both"):
         raise UserError(f"--direction {direction}", "give forward, backward or both")
-    segment(checkpoint, video, masks, out, direction, device, **options.given())
+    segment(checkpoint, video, masks, out, direction, device, meaning=meaning, **options.given())
 
 
 @app.command()

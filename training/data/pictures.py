@@ -4,7 +4,6 @@ One set of parameters is drawn per sequence (and one per frame) and applied to t
 Coordinates are continuous: pixel (x, y) covers [x, x + 1) x [y, y + 1).
 """
 
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
 from bl30k_gen.errors import UserError
 from training.schema.data import FrameChange, Jitter, Warp
 
@@ -31,9 +30,14 @@ ColourStep = tuple[str, float]
 
 
 def open_picture(data: bytes, source: str | Path) -> Image.Image:
-    """A JPEG, PNG or WebP whose header is read and whose pixels are not. Raises UserError if it is damaged."""
+    """A JPEG, PNG or WebP whose header is read and whose pixels are not.
+
+    Raises UserError if it is damaged, or to be turned before it is shown.
+    """
     try:
-        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+        return open_frame(data)
+    except TurnedFrame as error:
+        raise UserError(f"{source} {error}", error.remedy) from None
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
 
@@ -51,8 +55,7 @@ def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | 
     try:
         if picture.format == "JPEG":
             picture.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
-        picture.load()
-        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy an RGB picture, too
+        rgb = to_srgb(picture, FRAME)
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
     rest = int(shrink * rgb.width / width)

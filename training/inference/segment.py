@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.masks import Meaning, encode_mask
 from bl30k_gen.errors import UserError
 from models.memory import Reading
 from models.propagation import PropagationNetwork
@@ -43,6 +43,7 @@ def segment(
     direction: Literal["forward", "backward", "both"] = "forward",
     device: str = "auto",
     say: Callable[[str], None] = print,
+    meaning: Meaning | None = None,
     **options,
 ) -> Speed:
     """Segment a video: ``train.py segment``.
@@ -53,6 +54,7 @@ def segment(
         masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
         out: folder for one palette PNG for each frame, at the size of the frames.
         direction: "both" goes forward and backward from the first given mask. Backward needs a folder of pictures.
+        meaning: what masks mean; None: that is decided over those that are given.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
@@ -60,7 +62,7 @@ def segment(
     """
     frames = open_video(video)
     names = frames.names if isinstance(frames, FrameFolder) else None
-    given = read_given(masks, names)
+    given = read_given(masks, names, meaning, say)
     network = load_network(checkpoint, *PROPAGATION, device=device)
     speed = Speed()
     for result in segment_frames(network, frames, given, checked_options(network, **options), direction, say):
