@@ -1,5 +1,6 @@
 # make demo                 renders a small dataset of built-in assets and shows it
 # make test                 checks the code and runs all tests
+# make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
@@ -14,7 +15,7 @@
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
-# Both make the environment in .venv/ first, where it is missing or older than what it is made from.
+# All make the environment in .venv/ first, where it is missing or older than what it is made from.
 
 PYTHON ?= python3.11
 DEMO_VIDEOS ?= 8
@@ -26,13 +27,19 @@ SYSTEM_LIBRARIES := sh bl30k_gen/blender/system_libraries.sh $(BIN)/python
 PROCESSORS := $(shell getconf _NPROCESSORS_ONLN)
 WORKERS := $(shell echo $$(($(PROCESSORS) < 4 ? $(PROCESSORS) : 4)))
 
+define CODE_CHECKS
+$(BIN)/ruff format --check .
+$(BIN)/ruff check .
+$(BIN)/python -m mypy
+endef
+
 IS_RIGHT := 'import ensurepip, sys, venv; print(sys.version_info[:2] == (3, 11) or "")'
 NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no other version) and $(PYTHON) is not that: \
  apt-get install python3.11 python3.11-venv, or conda create -n bl30k python=3.11, or uv python install 3.11; then \
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
+.PHONY: help demo test check campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-long-video campaign-learning campaign-experiment campaign-tables
 
@@ -52,7 +59,7 @@ $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
-	$(INSTALL) --editable '.[render,train,dev]'
+	$(INSTALL) --editable '.[render,train,export,dev]'
 	@touch $@ $(VENV)/.render
 
 demo: $(VENV)/.render
@@ -64,9 +71,13 @@ demo: $(VENV)/.render
 
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(CODE_CHECKS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+check: $(VENV)/.test
+	$(CODE_CHECKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" -q --durations 0 \
+	 --durations-min 5
 
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render

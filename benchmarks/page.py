@@ -1,6 +1,6 @@
 """What the campaigns share: their flags, how they were called and where, and the page of their results.
 
-They are run from the folder of the project as ``python -m benchmarks.NAME``.
+They are run from the folder of the project as ``python -m benchmarks.FOLDER.NAME``.
 """
 
 import argparse
@@ -28,7 +28,8 @@ def parser_of(doc: str) -> argparse.ArgumentParser:
 
 def command() -> str:
     """How this campaign was called."""
-    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    module = Path(sys.argv[0]).resolve().relative_to(ROOT).with_suffix("")
+    return shlex.join(["python", "-m", ".".join(module.parts), *sys.argv[1:]])
 
 
 def machine(*packages: str) -> str:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 
 from bl30k_gen import settings
 from bl30k_gen.errors import UserError
+from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
@@ -331,13 +332,14 @@ class Config(Section):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a recipe, follow ``extends:``, apply ``key=value`` overrides, validate.
+    """Read a render configuration, given by its path or its name; follow ``extends:``, apply overrides, validate.
 
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
             range.
     """
-    return settings.load_section(Config, Path(path), overrides, "give --config one of render_configs/*.yaml")
+    remedy = f"give --config a YAML, or one of {', '.join(config_names())}"
+    return settings.load_section(Config, find_config(path), overrides, remedy)
 
 
 def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:

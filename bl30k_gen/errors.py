@@ -3,7 +3,10 @@
 import difflib
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=str)
 
 MISTAKE, STOPPED = 2, 143
 """Exit codes: the user can mend it; SIGTERM came, and the same command goes on."""
@@ -28,6 +31,15 @@ def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     """The remedy for a name that is unknown: the known one that is most like it, or ``otherwise``."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else otherwise
+
+
+def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
+    """The one of ``choices`` that a command's flag names. Raises UserError if it is none of them."""
+    for choice in choices:
+        if choice == given:
+            return choice
+    *others, last = choices
+    raise UserError(f"{flag} {given}", f"give {', '.join(others)} or {last}")
 
 
 class Hopeless(UserError):

@@ -2,6 +2,7 @@
 
 import urllib.error
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torchvision
@@ -17,6 +18,9 @@ CHANNELS = {"resnet18": (256, 128, 64), "resnet50": (1024, 512, 256)}
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """Images are RGB in [0, 1], minus MEAN, divided by STD, in every network here."""
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def check_backbone(name: str) -> None:
@@ -123,7 +127,14 @@ def widen_stem(weight: Tensor, in_channels: int, generator: torch.Generator | No
     return torch.cat([weight, nn.init.orthogonal_(added, generator=generator)], dim=1)
 
 
-def prepare_for_inference(network: nn.Module) -> nn.Module:
+def start_orthogonal(conv: nn.Module) -> None:
+    """Give a convolution orthogonal weights and a bias of zero."""
+    assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+    nn.init.orthogonal_(conv.weight)
+    nn.init.zeros_(conv.bias)
+
+
+def prepare_for_inference(network: Network) -> Network:
     """Make a network faster, in place: frozen batch norms folded into the convolutions, weights laid channels last.
 
     The outputs stay the same up to float32 rounding; the state dict does not, so save the network first. A batch norm
@@ -137,8 +148,9 @@ def prepare_for_inference(network: nn.Module) -> nn.Module:
         if isinstance(module, nn.Sequential):
             pairs += list(zip(names, names[1:], strict=False))
         for conv, norm in pairs:
-            if isinstance(children.get(conv), nn.Conv2d) and isinstance(children[norm], nn.BatchNorm2d):
-                setattr(module, conv, fuse_conv_bn_eval(children[conv], children[norm]))
+            before, after = children.get(conv), children[norm]
+            if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                setattr(module, conv, fuse_conv_bn_eval(before, after))
                 setattr(module, norm, nn.Identity())
     for parameter in network.parameters():
         if parameter.ndim == 4:  # SAM's 3D convolutions keep their layout

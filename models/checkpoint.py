@@ -6,7 +6,9 @@ file is a bare state dict; the tables below rename its keys one to one, in both 
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +25,8 @@ from models.stm import STM
 FORMAT = "bl30k-network"
 VERSION = 1
 
-NETWORKS = {
+Network = STM | STCN | RDE | Fusion | S2M | ClickNetwork
+NETWORKS: dict[str, tuple[type[Network], type]] = {
     "stm": (STM, PropagationConfig),
     "stcn": (STCN, STCNConfig),
     "rde": (RDE, RDEConfig),
@@ -101,16 +104,17 @@ _S2M = [
 PUBLISHED = {"stm": _STM, "stcn": _STCN, "rde": _STCN + _SAM, "fusion": _FUSION, "s2m": _S2M}
 
 
-def build(name: str, config: dict | None = None) -> nn.Module:
+def build(name: str, config: Mapping[str, Any] | None = None) -> Network:
     """A new network of that name. Raises ValueError for an unknown name or configuration key."""
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
     network, config_class = NETWORKS[name]
-    unknown = set(config or {}) - {field.name for field in dataclasses.fields(config_class)}
+    config = config or {}
+    unknown = set(config) - {field.name for field in dataclasses.fields(config_class)}
     if unknown:
         raise ValueError(f"network {name} has no configuration key {', '.join(sorted(unknown))}")
     try:
-        return network(config_class(**(config or {})))
+        return network(config_class(**config))
     except (RuntimeError, TypeError) as error:  # torch's, for sizes below zero and the like
         raise ValueError(f"network {name} cannot be built with {config}: {str(error).splitlines()[0]}") from None
 
@@ -123,7 +127,7 @@ def name_of(network: nn.Module) -> str:
     raise ValueError(f"{type(network).__name__} is not a network of checkpoints: {', '.join(NETWORKS)}")
 
 
-def save(network: nn.Module, path: str | Path) -> None:
+def save(network: Network, path: str | Path) -> None:
     """Write our own format, as ``write`` does."""
     write(
         {
@@ -142,7 +146,7 @@ def export(network: nn.Module, path: str | Path) -> None:
     write(to_published(network), path)
 
 
-def load(path: str | Path, network: str | None = None, **changes) -> nn.Module:
+def load(path: str | Path, network: str | None = None, **changes: Any) -> Network:
     """Build the network that a file holds, ours or published, on the CPU.
 
     Args:
@@ -179,14 +183,14 @@ def to_published(network: nn.Module) -> dict[str, Tensor]:
     return {_rename(key, table, 0): value for key, value in network.state_dict().items()}
 
 
-def from_published(weights: dict[str, Tensor], network: str | None = None, **changes) -> nn.Module:
+def from_published(weights: dict[str, Tensor], network: str | None = None, **changes: Any) -> Network:
     """A network from a published state dict; arguments as in ``load``."""
     network = network or recognise(weights)
     if network not in PUBLISHED:
         raise ValueError(f"network {network!r} is unknown: choose one of {', '.join(PUBLISHED)}")
     table = PUBLISHED[network]
     ours = {_rename(key, table, 1): value for key, value in weights.items()}
-    config = {}
+    config: dict[str, Any] = {}
     stem = {"stm": "memory_encoder.conv1.weight", "stcn": "value_encoder.resnet.conv1.weight"}
     stem["rde"] = stem["stcn"]
     if network in stem and stem[network] in ours:
@@ -277,7 +281,7 @@ def _rename(key: str, table: list[tuple[str, str]], source: int) -> str:
     return key
 
 
-def write(content: dict, path: str | Path) -> None:
+def write(content: dict[str, Any], path: str | Path) -> None:
     """Write what ``torch.save`` takes, whole or not at all. Raises OSError, e.g. where the disk is full."""
     temporary = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
     try:

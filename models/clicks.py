@@ -202,7 +202,8 @@ def refine(deeplab: DeepLabV3Plus, features: Tensor, squares: Tensor, start: Ten
     """
     variables = start.clone().requires_grad_()
     wanted, unwanted = squares.split(1, dim=1)
-    best, last_mask = (float("inf"), start), None
+    best: tuple[float, Tensor] = float("inf"), start
+    last_mask: Tensor | None = None
     optimiser = torch.optim.LBFGS(
         [variables],
         max_iter=EVALUATIONS,
@@ -238,7 +239,7 @@ def refine(deeplab: DeepLabV3Plus, features: Tensor, squares: Tensor, start: Ten
     return best[1]
 
 
-def _predict(deeplab: DeepLabV3Plus, features: Tensor, variables: Tensor, size: tuple[int, int]) -> Tensor:
+def _predict(deeplab: DeepLabV3Plus, features: Tensor, variables: Tensor, size: tuple[int, ...]) -> Tensor:
     scale, bias = variables
     return deeplab.classify(features * (1 + scale) + bias, size).sigmoid()
 
@@ -249,7 +250,8 @@ def _fit(box: Box, limit: int) -> tuple[int, int]:
     factor = limit / max(height, width)
     if limit == LONG_SIDE:
         factor = min(1.0, factor)
-    return tuple(max(2, round(side * factor / STRIDE)) * STRIDE for side in (height, width))
+    height, width = (max(2, round(side * factor / STRIDE)) * STRIDE for side in (height, width))
+    return height, width
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -82,9 +82,9 @@ class DeepLabV3Plus(nn.Module):
         """Logits (B, 1, H, W)."""
         return self.classify(self.features(x), x.shape[-2:])
 
-    def classify(self, features: Tensor, size: tuple[int, int]) -> Tensor:
+    def classify(self, features: Tensor, size: tuple[int, ...]) -> Tensor:
         """Features to logits (B, 1, *size)."""
         return self._resize(self.head(features), size)
 
-    def _resize(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+    def _resize(self, x: Tensor, size: tuple[int, ...]) -> Tensor:
         return F.interpolate(x, size=size, mode="bilinear", align_corners=self.align_corners)

@@ -22,18 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KMN_SIGMA = 7.0
-"""Width of the Gaussian in KMN's paper, in positions at stride 16."""
-EVALUATION_SIGMA = 5.6
-"""The width in the kernelised evaluations of Mask-Propagation and MiVOS."""
-
 
 @dataclass(frozen=True)
 class Reading:
     """How to read. The default is the full softmax of training; evaluations filter.
 
     top_k: keep the k best memory positions per query position; all of them when the memory holds fewer.
-    sigma: width of the kernel in positions; None reads without kernel.
+    sigma: width of the kernel in positions at stride 16; 7 in KMN's paper, 5.6 in the evaluations of Mask-Propagation
+        and MiVOS. None reads without kernel.
     budget: bytes that the affinities of one chunk of query positions may take. A chunk is at least one position.
     """
 
@@ -146,14 +142,11 @@ def _score_chunks(memory_key: Tensor, query_key: Tensor, similarity: str, readin
 @torch.no_grad()
 def _best_query(keys: Tensor, queries: Tensor, size: int) -> Tensor:
     """The query position (B, O or 1, T*h*w) that each memory position likes best."""
-    best = index = None
-    for start in range(0, queries.shape[2], size):
+    best, index = torch.matmul(queries[:, :, :size], keys.mT).max(dim=2)
+    for start in range(size, queries.shape[2], size):
         value, where = torch.matmul(queries[:, :, start : start + size], keys.mT).max(dim=2)
-        if best is None:
-            best, index = value, where
-        else:
-            index = torch.where(value > best, where + start, index)
-            best = torch.maximum(value, best)
+        index = torch.where(value > best, where + start, index)
+        best = torch.maximum(value, best)
     return index
 
 

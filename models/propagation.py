@@ -186,10 +186,10 @@ class PropagationNetwork(nn.Module, ABC):
         """image (B, 3, H, W), normalised; H and W multiples of 16."""
 
     @abstractmethod
-    def encode_memory(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
+    def encode_memory(self, image: Tensor, query: Query | None, masks: Tensor) -> Entry:
         """One frame as memory. masks (B, O, H, W), soft or hard; an absent object has a mask of zeros.
 
-        ``query`` is the same frame's ``encode_query``, which STCN and RDE build upon.
+        ``query`` is the same frame's ``encode_query``, which STCN and RDE build upon; only STM can do without.
         """
 
     def read(self, memory: Entry, query: Query, reading: Reading = SOFTMAX) -> Tensor:

@@ -120,6 +120,7 @@ class SAM(nn.Module):
 
 
 class RDE(STCN):
+    config: RDEConfig
     evaluation = Reading(top_k=40)
 
     def __init__(self, config: RDEConfig | None = None):

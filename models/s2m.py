@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.backbone import load_imagenet
+from models.backbone import load_imagenet, start_orthogonal
 from models.deeplab import DeepLabV3Plus
 
 
@@ -29,8 +29,7 @@ class S2M(DeepLabV3Plus):
         config = config or S2MConfig()
         super().__init__(6, config.dim, config.low_dim, backbone=config.backbone)
         self.config = config
-        nn.init.orthogonal_(self.head[3].weight)
-        nn.init.zeros_(self.head[3].bias)
+        start_orthogonal(self.head[3])
 
     def load_imagenet(self, source: str | Path) -> None:
         """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.backbone import CHANNELS, ResNetEncoder
+from models.backbone import CHANNELS, ResNetEncoder, start_orthogonal
 from models.memory import Reading
 from models.propagation import (
     Entry,
@@ -62,6 +62,7 @@ class ValueEncoder(nn.Module):
 
 
 class STCN(PropagationNetwork):
+    config: STCNConfig
     similarity = "l2"
     evaluation = Reading(top_k=20)
 
@@ -71,8 +72,7 @@ class STCN(PropagationNetwork):
         f16_dim = CHANNELS[config.backbone][0]
         self.key_encoder = ResNetEncoder(config.backbone)
         self.key_head = KeyValue(f16_dim, config.key_dim, config.value_dim)
-        nn.init.orthogonal_(self.key_head.key.weight)
-        nn.init.zeros_(self.key_head.key.bias)
+        start_orthogonal(self.key_head.key)
         channels = 5 if config.multi_object else 4
         self.value_encoder = ValueEncoder(config.memory_backbone, channels, f16_dim, config.value_dim)
 
@@ -81,7 +81,9 @@ class STCN(PropagationNetwork):
         features = self.key_encoder(image)
         return Query(*self.key_head(features[0]), *features)
 
-    def encode_memory(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
+    def encode_memory(self, image: Tensor, query: Query | None, masks: Tensor) -> Entry:
         """The key is the query's own, with one object; only the value depends on the masks."""
+        if query is None:
+            raise ValueError("memory is built upon the frame's query: encode_query comes first")
         value = self.value_encoder(self.memory_input(image, masks), query.f16)
         return Entry(query.key[:, None, :, None], value.unflatten(0, masks.shape[:2]).unsqueeze(3))

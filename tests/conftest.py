@@ -1,6 +1,7 @@
 """What tests of all rooms share: the shared data, what may be skipped, and what is made once.
 
-A test may be skipped for two reasons only, which its message begins with: ``shared data absent`` or ``GPU absent``.
+A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
+``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.
 With ``CI=true`` in the environment any other skip fails.
 
 ``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 # A video of this dataset takes about two seconds.
 TINY = [
@@ -25,7 +27,42 @@ TINY = [
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3"),
     *("--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
 ]
-EXCUSES = ("shared data absent", "GPU absent")
+# What takes seconds and more, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
+SLOW = (
+    "blender/",
+    "builtin/test_builtin.py",
+    "cluster/test_simulate.py",
+    "cluster/test_slurm.py",
+    "cluster/test_status.py",
+    "dataset/test_report.py",
+    "library/catalogue/test_credits.py",
+    "library/checking/",
+    "models/test_policy.py",
+    "models/test_propagation.py",
+    "render/",
+    "test_cli.py",
+    "test_conftest.py",
+    "training/cli/",
+    "training/data/test_data.py",
+    "training/engine/",
+    "training/evaluation/test_interactive.py",
+    "training/experiments/",
+    "training/inference/",
+    "training/interactive/",
+    "training/pipeline/",
+    "training/runs/",
+    "training/tasks/test_fusion.py",
+    "training/tasks/test_s2m.py",
+    "training/tasks/test_speed.py",
+    "training/test_campaigns.py",
+)
+EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

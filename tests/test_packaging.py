@@ -19,6 +19,7 @@ OURS = {"bl30k_gen", "models", "training"}
 # The import order: a package imports packages that stand below it here, never one above. The longest name counts.
 IMPORT_ORDER = {
     "bl30k_gen": [
+        "__main__",
         "cli",
         "cluster",
         "render.tools",
@@ -40,8 +41,10 @@ IMPORT_ORDER = {
         "library.asset",
         "dataset",
         "config",
+        "resources",
         "settings",
         "seeding",
+        "line_process",
         "errors",
         "version",
     ],
@@ -64,7 +67,7 @@ IMPORT_ORDER = {
 TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
-TRAINING_MAY_USE = ("bl30k_gen.dataset", "bl30k_gen.errors", "bl30k_gen.seeding", "bl30k_gen.settings")
+TRAINING_MAY_USE = tuple(f"bl30k_gen.{part}" for part in ("dataset", "errors", "seeding", "settings", "version"))
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
 
@@ -159,7 +162,7 @@ def test_every_module_has_its_place():
         ("bl30k_gen.scene.spec", "from bl30k_gen import blender"),
         ("bl30k_gen.library.load", "import bpy"),
         ("bl30k_gen.dataset.report", "from bl30k_gen.library.catalogue import credits"),
-        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_asset"),
+        ("bl30k_gen.builtin.shapes", "from bl30k_gen.library.load import load_model"),
         ("bl30k_gen.render.output.lease", "import bl30k_gen.render.supervisor"),
         ("training.evaluation.metrics", "from training.inference.propagate import propagate"),
         ("training.data.mixture", "def f():\n    from training.tasks import losses"),
@@ -174,17 +177,30 @@ def test_the_search_finds_it(module, source):
 
 
 def test_what_is_imported_is_declared():
-    """bl30k_gen runs on the base packages, its Blender child with [render], models and training with [train]."""
+    """bl30k_gen runs on the base packages, its Blender child with [render], some formats that it exports to with
+    [export], models and training with [train]."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
-        allowed = DECLARED["base"] | (DECLARED["render"] if within(module, "bl30k_gen.blender") else set())
+        extras = [e for e, p in (("render", "blender"), ("export", "export")) if within(module, f"bl30k_gen.{p}")]
+        allowed = DECLARED["base"].union(*(DECLARED[extra] for extra in extras))
         if not within(module, "bl30k_gen"):
             allowed |= DECLARED["train"]
         for top in {name.split(".")[0] for name in imports(tree)} - sys.stdlib_module_names - OURS - {"mathutils"}:
             if not distributions.get(top, {canonical(top)}) & allowed:
                 undeclared.add(f"{module} imports {top}")
     assert undeclared == set()
+
+
+def test_the_wheel_has_every_package():
+    """``models`` and ``training`` are installed inside ``bl30k_training``, folders of data inside ``bl30k_gen``."""
+    folders = {f.parent.relative_to(ROOT) for package in sorted(OURS) for f in (ROOT / package).rglob("*.py")}
+    names = {".".join(folder.parts) for folder in folders}
+    code = {name if within(name, "bl30k_gen") else f"bl30k_training.{name}" for name in names}
+    data = {"assets", "render_configs", "render_configs.variants", "slurm"}
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(listed) == code | {"bl30k_training"} | {f"bl30k_gen.{name}" for name in data}
+    assert listed == sorted(listed)
 
 
 def test_every_declared_package_is_pinned_within_its_range():

@@ -83,7 +83,8 @@ class Campaign:
         self.random = rng(seed, "faults", store)
         self.result = Result(store)
         self.kinds = [*KINDS]
-        self.supervisors: list[subprocess.Popen] = []
+        self.supervisors: list[subprocess.Popen[bytes]] = []
+        self.logs: dict[int, Path] = {}  # by process id
         self.starts = 0
 
     def run(self, say: Callable[[str], None] = lambda line: None) -> Result:
@@ -157,13 +158,13 @@ class Campaign:
             with open(self.folder / f"{self.starts}.log", "wb") as log:
                 command = self._command(out, LEASE_TIMEOUT)
                 self.supervisors.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-            self.supervisors[-1].log = self.folder / f"{self.starts}.log"
+            self.logs[self.supervisors[-1].pid] = self.folder / f"{self.starts}.log"
 
     def _check_codes(self, out: Path) -> None:
         """Forget the supervisors that have ended; how they ended is judged."""
         for supervisor in [s for s in self.supervisors if s.poll() is not None]:
             self.supervisors.remove(supervisor)
-            said = supervisor.log.read_text(errors="replace")
+            said = self.logs.pop(supervisor.pid).read_text(errors="replace")
             clear = supervisor.returncode != 2 or "no space left" in said.splitlines()[-1]
             if supervisor.returncode not in EXPECTED_CODES or "Traceback" in said or not clear:
                 self.result.faults.append(f"a supervisor ended with code {supervisor.returncode}: {said[-1500:]}")

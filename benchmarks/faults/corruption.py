@@ -315,7 +315,7 @@ def faults(damage: Damage, found: Found) -> list[str]:
         if not set(damage.videos) <= {video for video, _ in mode} <= {*damage.videos, ""}:
             wrong.append(f"{damage.what}: named {sorted(mode)}, not {damage.videos}")
     if damage.deep is not None:
-        if found.resealed_plain or (VIDEO, damage.deep) not in found.resealed:
+        if found.resealed_plain or (VIDEO, damage.deep) not in (found.resealed or ()):
             wrong.append(f"{damage.what}, checksums renewed: {found.resealed_plain}, {found.resealed}")
     return wrong
 

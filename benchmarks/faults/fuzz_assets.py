@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.page import command, parser_of, publish, table
 from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.checking.inspector import Bounds, Inspector
@@ -68,8 +69,8 @@ def write_seeds(folder: Path) -> dict[str, list[str]]:
     from PIL import Image
 
     pixels = rng(0, "fuzz", "picture").integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    for name, options in (("a.jpg", {}), ("a.png", {}), ("a.webp", {}), ("texture.png", {})):
-        Image.fromarray(pixels).save(folder / name, **options)
+    for name in ("a.jpg", "a.png", "a.webp", "texture.png"):
+        Image.fromarray(pixels).save(folder / name)
     Image.fromarray(pixels).save(folder / "progressive.jpg", progressive=True)
     Image.fromarray(pixels).quantize(16).save(folder / "palette.png")
     sphere = trimesh.creation.icosphere(subdivisions=1)
@@ -80,7 +81,7 @@ def write_seeds(folder: Path) -> dict[str, list[str]]:
     rows += ["usemtl skin", *(f"f {a + 1}/{a + 1} {b + 1}/{b + 1} {c + 1}/{c + 1}" for a, b, c in sphere.faces)]
     (folder / "a.obj").write_text("\n".join(["mtllib a.mtl", *rows, "f 1/1 2/2 3/3 4/4 5/5", ""]))
     (folder / "a.mtl").write_text("newmtl skin\nKd 0.5 0.5 0.5\nNs 90\nmap_Kd -s 1 1 1 texture.png\n")
-    (folder / "a.glb").write_bytes(mapped.export(file_type="glb"))
+    mapped.export(folder / "a.glb")
     for name, data in trimesh.Scene(mapped).export(file_type="gltf").items():
         (folder / name).write_bytes(data)
     (folder / "a.stl").write_bytes(sphere.export(file_type="stl"))
@@ -212,7 +213,7 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
     yield result
 
 
-def _kind(name: str) -> str:
+def _kind(name: str) -> Kind:
     return "model" if name.endswith(SUFFIXES["model"]) else "texture"
 
 
@@ -220,7 +221,7 @@ def child() -> None:
     """``assets check``'s process, with an eye on every file that it opens once it has read its first line."""
     from bl30k_gen.library.checking import health
 
-    health.load_asset(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
+    health.load_picture(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
     inside = os.path.realpath(os.environ[INSIDE])
     note = os.open(os.environ[ELSEWHERE], os.O_WRONLY | os.O_APPEND)
 

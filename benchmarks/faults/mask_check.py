@@ -17,7 +17,7 @@ from benchmarks.page import ROOT, command, machine, parser_of, publish
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import dataset
 from bl30k_gen.render.supervisor import Execution, Supervisor
@@ -48,7 +48,7 @@ def check_again(config: Config, out: Path, names: list[str]) -> tuple[list[float
     layout, seconds, alarms = Layout(out), [], 0
     for name in names:
         spec = parse_spec(json.loads(layout.metadata(name).read_text())["scene"], name)
-        models = {o.model.id: cached_asset(o.model.path, "model", spec.limits) for o in spec.objects}
+        models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
         for frame in range(spec.video.frames):
             mask = read_values(layout.mask(name, frame))
             begin = time.process_time()

@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -101,13 +102,25 @@ def simulate(plan: Plan, folder: Path) -> Result:
     cluster = Cluster(plan.nodes, plan.seed, plan.faults, start, FRAME_SECONDS * virtual_task.FRAMES)
     work = draws * virtual_task.FRAMES + virtual_task.BUILD + virtual_task.FINISH
     result.ideal_hours = cluster.ideal_seconds(work) / 3600
-    middle = []
+    middle = [0.0]
     cluster.at(result.ideal_hours / 2 * 3600, lambda: middle.append(_timed_status(root)))
     asked, slurm._ask = slurm._ask, cluster.ask
     try:
-        _generate("submit", "--config", CONFIG, *_sets(*SMALL), "--count", plan.videos, "--out", root,
-                  "--store", plan.store, "--videos-per-task", plan.videos_per_task,
-                  *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"))  # fmt: skip
+        _generate(
+            "submit",
+            "--config",
+            CONFIG,
+            *_sets(*SMALL),
+            "--count",
+            plan.videos,
+            "--out",
+            root,
+            "--store",
+            plan.store,
+            "--videos-per-task",
+            plan.videos_per_task,
+            *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"),
+        )
         cluster.run()
         result.first_hours = cluster.now / 3600
         found = status(root)
@@ -121,7 +134,7 @@ def simulate(plan: Plan, folder: Path) -> Result:
         slurm._ask = asked
         cluster.end()
     result.hours = cluster.now / 3600
-    result.status_seconds = (*middle, _timed_status(root))[-2:]
+    result.status_seconds = middle[-1], _timed_status(root)
     tally = cluster.tally
     result.events, result.starts = tally.events, tally.starts
     result.wasted = tally.frames / (virtual_task.FRAMES * plan.videos) - 1
@@ -136,11 +149,11 @@ def simulate(plan: Plan, folder: Path) -> Result:
 def _examine(result: Result, root: Path, config: Config, names: list[str], scratch: Path) -> None:
     """After `prune`: every index exactly once, whole, and nothing beside."""
     layout, skipped = Layout(root), [0.0]
-    leases, prune.Leases = prune.Leases, lambda places, timeout: Leases(places, timeout, lambda: skipped[0])
+    vars(prune)["Leases"] = lambda places, timeout: Leases(places, timeout, lambda: skipped[0])
     try:
         prune.prune(layout, config, scratch, lambda seconds: skipped.append(skipped.pop() + seconds))
     finally:
-        prune.Leases = leases
+        vars(prune)["Leases"] = Leases
     published = Counter(layout.published())
     result.faults += [f"{name} is lost" for name in names if not published[name]]
     result.faults += [f"{name} was not asked for" for name in published.keys() - set(names)]
@@ -181,7 +194,8 @@ def frame_operations(folder: Path) -> float | None:
     counts = []
     for frames in (2, 8):
         root = folder / f"render{frames}"
-        command = [sys.executable, ROOT / "generate.py", "render", "--config", CONFIG, "--count", "1", "--out", root]
+        command = [sys.executable, str(ROOT / "generate.py"), "render", "--config", str(CONFIG), "--count", "1"]
+        command += ["--out", str(root)]
         command += ["--set", f"video={{frames: {frames}, width: 64, height: 48}}", "--set", "render.samples=1"]
         try:
             counts.append(operations.count([*command, "--device", "cpu"], root, folder / "trace"))
@@ -195,7 +209,7 @@ def frame_operations(folder: Path) -> float | None:
 
 def table(results: list[Result]) -> str:
     """Quantities by run."""
-    rows = {
+    rows: dict[str, list[Any]] = {
         "store": [r.plan.store for r in results],
         "seed": [r.plan.seed for r in results],
         "videos asked for": [f"{r.plan.videos:,}" for r in results],

@@ -95,8 +95,21 @@ def build(out: Path, assets: list[str], videos: int, per_task: int, events: int,
     settings = [word for change in (*SMALL, *assets) for word in ("--set", change)]
     slurm = ["--slurm-set", "cpus=1", "--slurm-set", "memory=2G", "--slurm-set", "stop_before=10"]
     done, draw, begin = Build(videos), rng(seed, "disturb"), time.monotonic()
-    generate("submit", "--config", ROOT / "render_configs/demo.yaml", "--out", out, "--count", videos, *settings,
-             "--videos-per-task", per_task, "--store", "tar", *slurm)  # fmt: skip
+    generate(
+        "submit",
+        "--config",
+        ROOT / "render_configs/demo.yaml",
+        "--out",
+        out,
+        "--count",
+        videos,
+        *settings,
+        "--videos-per-task",
+        per_task,
+        "--store",
+        "tar",
+        *slurm,
+    )
     done.tasks = len(queue())
     while True:
         while queue():

@@ -55,7 +55,8 @@ def run_arms(renders: Path, real: Path, out: Path, static: int, iterations: int,
 def score(network: Path, real: Path, out: Path) -> tuple[Results, Results]:
     """Results of a network and of the copied first mask on the validation videos."""
     results = evaluate_semi_supervised(network, real, out, "davis17", "val", device="cpu", say=lambda text: None)
-    return tuple(results.values())[:2]
+    ours, copied, *_ = results.values()
+    return ours, copied
 
 
 def by_video(results: Results) -> dict[str, float]:

@@ -17,6 +17,8 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
 from models.backbone import widen_stem
+from models.stcn import STCN
+from models.stm import STM
 from training.data.mixture import Mixture, Order, loader
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
@@ -64,7 +66,8 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     if out.exists():
         return out
     network = build_network(stage, None)
-    stem = (network.memory_encoder if stage.network == "stm" else network.value_encoder.resnet).conv1
+    assert isinstance(network, STM | STCN)
+    stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
     step = build_step(stage, network, torch.device("cpu"))
     for module in network.modules():
@@ -80,21 +83,34 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     return out
 
 
-def shrink(dataset: Path, out: Path, short_side: int) -> Path:
-    """A copy of a dataset whose frames have this short side, with its lists; complete or not there."""
+def shrink(
+    dataset: Path,
+    out: Path,
+    short_side: int,
+    quality: int = 95,
+    subsampling: str = "4:4:4",
+    names: Sequence[str] | None = None,
+) -> Path:
+    """A copy of a dataset whose frames have this short side, with its lists; complete or not there.
+
+    Args:
+        quality, subsampling: of its JPEGs.
+        names: of the videos that are taken; all, with the lists, if None.
+    """
     if out.exists():
         return out
     store, staged = open_dataset(dataset), Layout(out.with_name(f".{out.name}.part"))
-    for name in store.videos:
+    for name in store.videos if names is None else names:
         for number in store.mask_frames(name):
             rgb, ids = Image.fromarray(store.read_rgb(name, number)), store.read_mask(name, number).ids
             factor = short_side / min(rgb.size)
-            size = tuple(round(side * factor) for side in rgb.size)
-            small = files.encode_jpeg(np.asarray(rgb.resize(size, Image.Resampling.BICUBIC)), 95, "4:4:4")
+            width, height = (round(side * factor) for side in rgb.size)
+            size = width, height
+            small = files.encode_jpeg(np.asarray(rgb.resize(size, Image.Resampling.BICUBIC)), quality, subsampling)
             files.write_atomically(staged.rgb(name, number), small)
             mask = np.asarray(Image.fromarray(ids).resize(size, Image.Resampling.NEAREST))
             files.write_atomically(staged.mask(name, number), encode_mask(mask))
-    for path in store.image_set_paths():
+    for path in store.image_set_paths() if names is None else ():
         files.write_atomically(staged.root / path, store.tree.read(path))
     files.replace(staged.root, out)
     return out

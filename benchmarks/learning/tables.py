@@ -23,7 +23,7 @@ from training.experiments.bench import Bench
 from training.experiments.tables import ablate
 from training.pipeline.fusion_data import make_fusion_data
 from training.schema.lookup import TABLES
-from training.schema.recipe import changes_of, load_recipe
+from training.schema.recipe import StageStep, changes_of, load_recipe
 from training.schema.stage import Stage, load_stage
 from training.schema.table import load_table
 
@@ -58,10 +58,11 @@ def part_stage(name: str, data: Path, iterations: int, *overrides: str) -> Stage
 
 def train_propagation(renders: Path, real: Path, out: Path, iterations: int) -> dict[str, Path]:
     """The networks of ``RECIPES``; the first stage is shared where it is the same."""
-    networks = {}
+    networks: dict[str, Path] = {}
     for name, recipe_name in RECIPES.items():
         recipe, network = load_recipe(recipe_name), None
         for step in recipe.steps:
+            assert isinstance(step, StageStep)  # of these recipes all are
             changes = changes_of(recipe, step, step.stage.partition("/")[0])
             published = load_stage(step.stage, changes=changes).iterations
             folder = out / (step.stage.replace("/", "-") if network is None else f"{name}-{Path(step.stage).name}")
@@ -69,7 +70,7 @@ def train_propagation(renders: Path, real: Path, out: Path, iterations: int) -> 
             data = {source: renders if source == "bl30k" else real}
             stage = small_stage(step.stage, data, max(2, round(published * iterations / PUBLISHED)), seed=0)
             network = train(stage, folder, network or calibrated(stage, out / f"{stage.network}-start.pt"))
-        networks[name] = network
+            networks[name] = network
     return networks
 
 

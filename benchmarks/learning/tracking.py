@@ -26,7 +26,7 @@ from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.seeding import rng
 from models import checkpoint
 from models.aggregate import object_logits
-from models.fusion import blend
+from models.fusion import Fusion, blend
 from training.data.mixture import Draw, Mixture
 from training.data.sample import FusionBatch
 from training.evaluation.semi_supervised import Results
@@ -137,7 +137,9 @@ def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int)
         names = open_dataset(renders).image_set(split)
         make_fusion_data(network, renders, out / split, names, SEPARATION, RANGE, shard=part, device="cpu", say=print)
     folder = train(fusion_stage(out / "train", network, iterations), out / "network")
-    fusion = FusionStep(checkpoint.load(network_file(folder)), checkpoint.load(network_file(network)))
+    trained = checkpoint.load(network_file(folder))
+    assert isinstance(trained, Fusion)
+    fusion = FusionStep(trained, checkpoint.load(network_file(network)))
     mixture = Mixture(fusion_stage(out / "val", network, iterations, STILL))
     videos = len(mixture.sources[0])
     rows = []

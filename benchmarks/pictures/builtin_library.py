@@ -17,6 +17,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -27,9 +28,9 @@ from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Model, Picture
+from bl30k_gen.library.asset import Kind, Model, Picture, PictureKind
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import stage
@@ -40,12 +41,18 @@ LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side
 ALIKE, SHARE = 0.9, 0.95  # the share of pairs that must be less alike
-TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}  # width, height, columns
+TILES: dict[Kind, tuple[int, int, int]]  # width, height, columns
+TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}
+SHEETS: dict[Kind, str]
 SHEETS = {"model": "builtin_shapes.jpg", "texture": "builtin_textures.jpg", "background": "builtin_backgrounds.jpg"}
 
 
-def load(kind: str, family: str, variant: int) -> Model | Picture:
-    return load_asset(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
+def load_shape(family: str, variant: int) -> Model:
+    return load_model(f"builtin:model/{family}/{variant:02d}", LIMITS)
+
+
+def load_image(kind: PictureKind, family: str, variant: int) -> Picture:
+    return load_picture(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
 
 
 # --- Silhouettes ------------------------------------------------------------------------------------------------
@@ -76,7 +83,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
 
 def likenesses(families: list[str], variants: int) -> dict[tuple[str, str], float]:
     """Of every pair of families, over all pairs of their first variants."""
-    seen = {family: [silhouettes(load("model", family, v)) for v in range(variants)] for family in families}
+    seen = {family: [silhouettes(load_shape(family, v)) for v in range(variants)] for family in families}
     return {
         (a, b): max(likeness(one, other) for one in seen[a] for other in seen[b])
         for a, b in itertools.combinations(families, 2)
@@ -107,7 +114,7 @@ def describe(asset: Model | Picture) -> list[int]:
     return [len(faces), *(round(10_000 * v) for v in sizes), round(10 * np.mean(colours))]
 
 
-def read_pins() -> dict:
+def read_pins() -> dict[str, Any]:
     return json.loads(PINS.read_text(encoding="utf-8"))
 
 
@@ -118,12 +125,13 @@ def is_as_pinned(asset: Model | Picture, pinned: list[int]) -> bool:
 
 def write_pins() -> None:
     """Describe everything. Raises UserError if something changed and ``VERSION`` did not."""
-    old = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
+    old: dict[str, Any] = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
     assets = {}
     for kind in builtin.FAMILIES:
         for family, variant in builtin.names(kind):
             name = f"{kind}/{family}/{variant}"
-            asset = load(kind, family, int(variant))
+            number = int(variant)
+            asset = load_shape(family, number) if kind == "model" else load_image(kind, family, number)
             assets[name] = describe(asset)
             changed = name in old["assets"] and not is_as_pinned(asset, old["assets"][name])
             if changed and old["version"] == builtin.VERSION:
@@ -174,23 +182,21 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
                 },
             }
             scene = parse_spec(spec, family)
-            *_, last = child.render(stage(layout, scene))
-            if last["event"] != "done":
-                raise UserError(f"{family}: {last['what']}", last["remedy"])
+            child.render_once(stage(layout, scene))
             file = layout.staged_rgb(scene.name, 0)
             pictures.append(decode_rgb(file.read_bytes(), file))
     child.close()
     return pictures
 
 
-def sheet(kind: str) -> np.ndarray:
+def sheet(kind: Kind) -> np.ndarray:
     """(H, W, 3) one tile with its name for each family of a kind."""
     width, height, columns = TILES[kind]
     families = sorted(builtin.FAMILIES[kind])
     if kind == "model":
         pictures = render_shapes(families, (2 * width, 2 * height))
     else:
-        pictures = [load(kind, family, 0).pixels for family in families]
+        pictures = [load_image(kind, family, 0).pixels for family in families]
     rows = -(-len(families) // columns)
     page = Image.new("RGB", (columns * width, rows * (height + 14)), (255, 255, 255))
     canvas = ImageDraw.Draw(page)
@@ -219,11 +225,11 @@ def report(variants: int) -> str:
     kinds = []
     for kind, of_kind in builtin.FAMILIES.items():
         spent = {family: _seconds(kind, family) for family in of_kind}
-        slowest = max(spent, key=spent.get)
+        slowest = max(spent, key=spent.__getitem__)
         mean = np.mean(list(spent.values()))
         numbers = str(len(of_kind)), str(builtin.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
         kinds.append([kind, *numbers])
-    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.get)[:-11:-1]]
+    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
     lines += [
         table(("Kind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
@@ -238,7 +244,7 @@ def report(variants: int) -> str:
     return "\n".join(lines)
 
 
-def _seconds(kind: str, family: str) -> float:
+def _seconds(kind: Kind, family: str) -> float:
     make = builtin.find(f"builtin:{kind}/{family}/00", kind)[0]
     begin = time.process_time()
     make()
@@ -257,7 +263,9 @@ def main() -> None:
     elif options.work == "measure":
         publish(report(options.variants), options.out or ROOT / "docs/results/builtin_library.md")
     else:
-        for kind in [options.kind] if options.kind else SHEETS:
+        for kind in SHEETS:
+            if options.kind not in (None, kind):
+                continue
             folder = options.out or ROOT / "docs/pictures"
             write_atomically(folder / SHEETS[kind], encode_jpeg(sheet(kind), 82, "4:2:0"))
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from benchmarks.page import ROOT, command, machine, parser_of, publish, table
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.raster import visibility
@@ -29,7 +29,7 @@ def measure(config: Config, videos: int, frames: int, grid: int) -> tuple[np.nda
     hidden, looked_at = [], 0
     for index in tqdm(range(videos), unit=" videos", leave=False):
         spec = describe(f"a{index:05d}").spec
-        models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+        models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
         for frame in np.linspace(0, spec.video.frames - 1, frames).astype(int).tolist():
             seen, alone = visibility(spec, models, frame, step=max(1, spec.video.width // grid))
             hidden += (1 - seen / np.maximum(alone, 1))[alone >= LEAST].tolist()

@@ -42,9 +42,7 @@ def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
 def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
     """A row of frames, and below it the same ones with their masks."""
     layout = Layout(folder)
-    last = list(child.render(stage(layout, spec)))[-1]
-    if last["event"] != "done":
-        raise SystemExit(f"{spec.name}: {last}")
+    child.render_once(stage(layout, spec))
     for problem in examine(spec, config, layout)[0]:
         print(f"{spec.name}: {problem}")
     picture = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")

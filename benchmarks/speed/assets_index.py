@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def main() -> None:
         for count in SIZES:
             root = arguments.scratch / f"copies{count}"
             size = copies(models, count, root)
-            processor, wall, _ = timed(lambda root=root: index.update(str(root), arguments.workers))
+            processor, wall, _ = timed(partial(index.update, str(root), arguments.workers))
             what, note = (
                 f"index {count:,} real models, {size / 1e9:.1f} GB",
                 f"{1000 * processor / count:.1f} ms each",

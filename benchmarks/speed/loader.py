@@ -32,13 +32,14 @@ from benchmarks.page import command
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.dataset.writers import Kind
 from models.backbone import MEAN, STD
 from training.data.mixture import Mixture, Order, loader
 from training.schema.stage import Stage, load_stage
 
 BATCH = 8
 USUAL = "usual folder loader"
-SHARDS = ("tar", "hdf5")
+SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
 
 
 class UsualVideos(Dataset):
@@ -167,7 +168,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
     store = open_dataset(arguments.dataset)
     for kind in SHARDS:
         pack(store, shards / kind, kind)
-    places = {USUAL: store.path, "folder": store.path, **{kind: shards / kind for kind in SHARDS}}
+    places: dict[str, Path] = {USUAL: store.path, "folder": store.path, **{str(k): shards / k for k in SHARDS}}
     load, tables = os.getloadavg()[0], []
     for size in arguments.size:
         stage = load_stage("stcn/bl30k", [f"size={size}", f"runtime.workers={arguments.workers}"])

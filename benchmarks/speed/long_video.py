@@ -17,6 +17,7 @@ import torch
 from benchmarks.page import command, machine, parser_of, publish
 from models import checkpoint
 from models.backbone import prepare_for_inference
+from models.propagation import PropagationNetwork
 from training.evaluation.report import Table
 from training.inference.options import published_options
 from training.inference.propagate import propagate
@@ -43,6 +44,7 @@ def stream(name: str, count: int, budget: int) -> list[list]:
     """Rows of network, frame, resident MiB, memory_every, frames a second."""
     torch.manual_seed(0)
     network = prepare_for_inference(checkpoint.build(name, SMALL).eval())
+    assert isinstance(network, PropagationNetwork)
     options = published_options(network, memory_budget=budget)
     mask = np.zeros(SIZE, np.uint8)
     mask[8:30, 8:30], mask[20:40, 36:60] = 1, 2

@@ -12,6 +12,7 @@ import argparse
 import time
 from math import ceil, hypot
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import binary_dilation
@@ -20,6 +21,7 @@ from skimage.morphology import dilation, disk
 from training.evaluation.folders import MaskVideo, find_videos
 from training.evaluation.metrics import score_frame
 
+cv2: Any
 try:
     import cv2
 except ImportError:

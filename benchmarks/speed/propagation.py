@@ -12,34 +12,39 @@ Weights are random: they change no time.
 """
 
 import argparse
-import contextlib
 import copy
+import functools
 import json
 import math
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from models import checkpoint
 from models.aggregate import aggregate
 from models.backbone import prepare_for_inference
-from models.memory import KMN_SIGMA, Reading
-from models.propagation import Entry, Query
+from models.memory import Reading
+from models.propagation import Entry, PropagationNetwork, Query
 from models.rde import RDE
+from models.stcn import STCN
 from models.stm import STM
 
 MEMORY_EVERY = 5
+KMN_SIGMA = 7.0  # width of the Gaussian in KMN's paper, in positions at stride 16
 STAGES = ("query", "read", "decode", "memory")
 
 
 # The plain formulation.
 
 
-def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading) -> Tensor:
+def plain_read(network: PropagationNetwork, memory: Entry, query: Query, reading: Reading) -> Tensor:
     """(1, O, Cv, h, w) with a whole weight matrix (THW x HW) of each object."""
     height, width = query.key.shape[-2:]
     readouts = []
@@ -57,10 +62,10 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
             scores = (scores - scores.max(dim=0, keepdim=True).values).exp() * (
                 -squares / (2 * reading.sigma**2)
             ).exp()
-            kept, index = scores.topk(reading.top_k, dim=0)
+            kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
             weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
         elif reading.top_k is not None:
-            kept, index = scores.topk(reading.top_k, dim=0)
+            kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
             kept = (kept - kept[:1]).exp()
             weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
         else:
@@ -69,7 +74,7 @@ def plain_read(network: nn.Module, memory: Entry, query: Query, reading: Reading
     return torch.stack(readouts)[None]
 
 
-def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor) -> Entry:
+def plain_memory(network: PropagationNetwork, image: Tensor, query: Query, masks: Tensor) -> Entry:
     """One memory frame, object by object."""
     keys, values = [], []
     for x in network.memory_input(image, masks).split(1):
@@ -77,13 +82,14 @@ def plain_memory(network: nn.Module, image: Tensor, query: Query, masks: Tensor)
             key, value = network.memory_head(network.memory_encoder(x)[0])
             keys.append(key)
         else:
+            assert isinstance(network, STCN)
             value = network.value_encoder(x, query.f16)
         values.append(value)
     key = torch.stack(keys or [query.key], dim=1)
     return Entry(key.unsqueeze(3), torch.stack(values, dim=1).unsqueeze(3))
 
 
-def plain_decode(network: nn.Module, readout: Tensor, query: Query) -> Tensor:
+def plain_decode(network: PropagationNetwork, readout: Tensor, query: Query) -> Tensor:
     return torch.cat([network.decode(one, query) for one in readout.split(1, dim=1)], dim=1)
 
 
@@ -94,7 +100,7 @@ class Clock:
     """Seconds by stage of one frame."""
 
     def __init__(self, device: torch.device):
-        self.device, self.seconds, self._start = device, {}, 0.0
+        self.device, self.seconds, self._start = device, dict[str, float](), 0.0
         self.lap(None)
 
     def lap(self, stage: str | None) -> None:
@@ -106,25 +112,96 @@ class Clock:
         self._start = now
 
 
-def run_frame(network: nn.Module, plain: bool, image: Tensor, memory: Entry, masks: Tensor, reading: Reading):
-    """Probabilities (1, O+1, H, W) and seconds by stage of one frame that also enters memory."""
-    clock = Clock(image.device)
-    query = network.encode_query(image)
-    clock.lap("query")
-    readout = plain_read(network, memory, query, reading) if plain else network.read(memory, query, reading)
-    clock.lap("read")
-    logits = plain_decode(network, readout, query) if plain else network.decode(readout, query)
-    prob = aggregate(logits.sigmoid())
-    clock.lap("decode")
-    entry = (plain_memory if plain else type(network).encode_memory)(network, image, query, masks)
-    if isinstance(network, RDE):
-        network.update(entry, entry)
-    clock.lap("memory")
-    clock.seconds["frame"] = sum(clock.seconds[s] for s in STAGES[:3]) + clock.seconds["memory"] / MEMORY_EVERY
-    return prob, clock.seconds
+@dataclass(frozen=True)
+class Case:
+    """Both formulations of a network, and what they run on.
+
+    image: (1, 3, H, W). masks: (1, O, H, W). dtype: of the fast formulation's autocast; None for float32.
+    """
+
+    plain: PropagationNetwork
+    fast: PropagationNetwork
+    image: Tensor
+    masks: Tensor
+    memory: Entry
+    reading: Reading
+    dtype: torch.dtype | None
+
+    def run_plain(self, lap: Callable[[str], None] = lambda stage: None, remember: bool = True) -> Tensor:
+        """Probabilities (1, O + 1, H, W) of one frame that also enters memory, where it is to be remembered."""
+        query = self.plain.encode_query(self.image)
+        lap("query")
+        readout = plain_read(self.plain, self.memory, query, self.reading)
+        lap("read")
+        prob = aggregate(plain_decode(self.plain, readout, query).sigmoid())
+        lap("decode")
+        if remember:
+            entry = plain_memory(self.plain, self.image, query, self.masks)
+            if isinstance(self.plain, RDE):
+                self.plain.update(entry, entry)
+            lap("memory")
+        return prob
+
+    def run_fast(self, lap: Callable[[str], None] = lambda stage: None, remember: bool = True) -> Tensor:
+        """The same."""
+        image = self.fast_image
+        with torch.autocast(image.device.type, self.dtype, enabled=self.dtype is not None):
+            query = self.fast.encode_query(image)
+            lap("query")
+            readout = self.fast.read(self.fast_memory, query, self.reading)
+            lap("read")
+            prob = aggregate(self.fast.decode(readout, query).sigmoid())
+            lap("decode")
+            if remember:
+                entry = self.fast.encode_memory(image, query, self.masks)
+                if isinstance(self.fast, RDE):
+                    self.fast.update(entry, entry)
+                lap("memory")
+        return prob
+
+    @functools.cached_property
+    def fast_image(self) -> Tensor:
+        """Channels last."""
+        return self.image.contiguous(memory_format=torch.channels_last)
+
+    @functools.cached_property
+    def fast_memory(self) -> Entry:
+        """As ``Entry.cat`` lays it, values in the type that the network writes."""
+        memory = Entry.cat([self.memory])
+        return memory if self.dtype is None else memory._replace(value=memory.value.to(self.dtype))
 
 
-def peak_bytes(call, device: torch.device) -> int | None:
+def build_pair(
+    name: str, device: torch.device, config: dict[str, Any] | None = None
+) -> tuple[PropagationNetwork, PropagationNetwork]:
+    """A network with random weights as it is, and prepared for inference."""
+    torch.manual_seed(0)
+    plain = checkpoint.build(name, config).eval().requires_grad_(False)
+    return plain.to(device), prepare_for_inference(copy.deepcopy(plain)).to(device)
+
+
+def make_case(
+    pair: tuple[PropagationNetwork, PropagationNetwork],
+    frames: int,
+    objects: int,
+    reading: str,
+    size: tuple[int, int],
+    dtype: torch.dtype | None,
+) -> Case:
+    """Random frames of a size (height, width) and random memory; RDE's has four frames."""
+    plain, fast = pair
+    device = next(plain.parameters()).device
+    name, (height, width) = checkpoint.name_of(plain), size
+    grid = (4 if name == "rde" else frames, height // 16, width // 16)
+    image = torch.randn(1, 3, height, width, device=device)
+    masks = torch.rand(1, objects, height, width, device=device)
+    key = torch.randn(1, objects if name == "stm" else 1, plain.config.key_dim, *grid, device=device)
+    memory = Entry(key, torch.randn(1, objects, plain.config.value_dim, *grid, device=device))
+    top_k = None if reading == "softmax" else plain.evaluation.top_k
+    return Case(plain, fast, image, masks, memory, Reading(top_k, KMN_SIGMA if reading == "kernel" else None), dtype)
+
+
+def peak_bytes(call: Callable[[], object], device: torch.device) -> int | None:
     """Memory that a call takes at most, beyond what was held before it. None where the system does not tell."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -145,59 +222,40 @@ def _status_bytes(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
-def convolution_share(call, device: torch.device) -> float:
-    """Part of the operators' own time that convolutions take."""
+def convolution_share(call: Callable[[], object], device: torch.device) -> float | None:
+    """Part of the operators' own time that convolutions take. None where the device cannot be profiled."""
     cuda = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
-        call()
-    times = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
-    convolutions = sum(t for key, t in times.items() if any(s in key.lower() for s in ("conv", "cudnn", "xmma")))
-    return convolutions / max(1e-9, sum(times.values()))
+    try:
+        with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
+            call()
+        times = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
+    except RuntimeError:  # a GPU whose counters are closed to this user
+        return None
+    if not sum(times.values()):
+        return None
+    words = ("conv", "cudnn", "xmma")
+    return sum(t for key, t in times.items() if any(s in key.lower() for s in words)) / sum(times.values())
 
 
-def compare(name: str, frames: int, objects: int, reading_name: str, options: argparse.Namespace) -> dict:
-    """One row of the table: medians of both formulations in turns."""
-    device = torch.device(options.device)
-    torch.manual_seed(0)
-    plain = checkpoint.build(name).eval().requires_grad_(False)
-    fast = prepare_for_inference(copy.deepcopy(plain)).to(device)
-    plain.to(device)
-    height, width = options.size
-    image = torch.randn(1, 3, height, width, device=device)
-    masks = torch.rand(1, objects, height, width, device=device)
-    top_k = None if reading_name == "softmax" else plain.evaluation.top_k
-    reading = Reading(top_k, KMN_SIGMA if reading_name == "kernel" else None)
-
-    key_objects = objects if name == "stm" else 1
-    grid = (4 if name == "rde" else frames, height // 16, width // 16)
-    key = torch.randn(1, key_objects, plain.config.key_dim, *grid, device=device)
-    memory = Entry(key, torch.randn(1, objects, plain.config.value_dim, *grid, device=device))
-    autocast = contextlib.nullcontext()
-    fast_memory = Entry.cat([memory])
-    if options.dtype == "bfloat16":
-        autocast = torch.autocast(device.type, torch.bfloat16)
-        fast_memory = fast_memory._replace(value=fast_memory.value.bfloat16())
-
-    def run_plain():
-        return run_frame(plain, True, image, memory, masks, reading)
-
-    def run_fast():
-        with autocast:
-            last = image.contiguous(memory_format=torch.channels_last)
-            return run_frame(fast, False, last, fast_memory, masks, reading)
-
+def compare(case: Case, repeats: int) -> dict[str, Any]:
+    """Medians of both formulations in turns, their difference, and what they need."""
+    device = case.image.device
     with torch.inference_mode():
-        difference = (run_plain()[0] - run_fast()[0]).abs().max().item()
-        laps = {"plain": [], "fast": []}
-        for _ in range(options.repeats):
-            laps["plain"].append(run_plain()[1])
-            laps["fast"].append(run_fast()[1])
-        row = {"network": name, "frames": grid[0], "objects": objects, "reading": reading_name}
+        difference = (case.run_plain() - case.run_fast()).abs().max().item()
+        laps: dict[str, list[dict[str, float]]] = {"plain": [], "fast": []}
+        for _ in range(repeats):
+            for kind, run in (("plain", case.run_plain), ("fast", case.run_fast)):
+                clock = Clock(device)
+                run(clock.lap)
+                laps[kind].append(clock.seconds)
+        row: dict[str, Any] = {"frames": case.memory.frames, "objects": case.masks.shape[1]}
         for kind, seconds in laps.items():
-            row[kind] = {stage: statistics.median(lap[stage] for lap in seconds) for stage in (*STAGES, "frame")}
-        row["plain"]["bytes"] = peak_bytes(run_plain, device)
-        row["fast"]["bytes"] = peak_bytes(run_fast, device)
-        row["convolutions"] = convolution_share(run_fast, device)
+            row[kind] = {stage: statistics.median(lap[stage] for lap in seconds) for stage in STAGES}
+            frames = [sum(lap[s] for s in STAGES[:3]) + lap["memory"] / MEMORY_EVERY for lap in seconds]
+            row[kind]["frame"] = statistics.median(frames)
+        row["plain"]["bytes"] = peak_bytes(case.run_plain, device)
+        row["fast"]["bytes"] = peak_bytes(case.run_fast, device)
+        row["convolutions"] = convolution_share(case.run_fast, device)
     return row | {"difference": difference}
 
 
@@ -216,8 +274,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write all numbers here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-
     gpu = options.device.startswith("cuda")
+    if gpu and not torch.cuda.is_available():
+        parser.error(f"PyTorch {torch.__version__} finds no GPU here: leave --device out")
     hardware = torch.cuda.get_device_name() if gpu else f"{options.threads} threads"
     print(f"torch {torch.__version__}, {hardware}, {options.dtype}, {options.size[0]}x{options.size[1]}; seconds, MB")
     print(
@@ -225,11 +284,14 @@ def main() -> None:
         f"| {'frame':>7} {'plain':>7} {'ratio':>5} {'fps':>6} | {'peak':>6} {'plain':>6} | {'conv':>4} {'differ':>7}"
     )
     rows = []
+    dtype = torch.bfloat16 if options.dtype == "bfloat16" else None
     for name in options.networks:
+        pair = build_pair(name, torch.device(options.device))
         for frames in options.frames if name != "rde" else options.frames[:1]:
             for objects in options.objects:
                 for reading in options.readings:
-                    row = compare(name, frames, objects, reading, options)
+                    case = make_case(pair, frames, objects, reading, tuple(options.size), dtype)
+                    row = {"network": name, "reading": reading} | compare(case, options.repeats)
                     rows.append(row)
                     print(_line(row), flush=True)
     if options.json:
@@ -237,15 +299,16 @@ def main() -> None:
         options.json.write_text(json.dumps(result, indent=1))
 
 
-def _line(row: dict) -> str:
+def _line(row: dict[str, Any]) -> str:
     fast, plain = row["fast"], row["plain"]
     peaks = [f"{x['bytes'] / 1e6:6.0f}" if x["bytes"] is not None else f"{'-':>6}" for x in (fast, plain)]
+    share = f"{row['convolutions']:4.0%}" if row["convolutions"] is not None else f"{'-':>4}"
     times = [
         f"{fast[stage]:7.4f} {plain[stage]:7.4f} {fast[stage] / plain[stage]:5.2f}" for stage in ("read", "frame")
     ]
     return (
         f"{row['network']:7} {row['frames']:6} {row['objects']:7} {row['reading']:8} | {times[0]} | {times[1]} "
-        f"{1 / fast['frame']:6.2f} | {' '.join(peaks)} | {row['convolutions']:4.0%} {row['difference']:7.0e}"
+        f"{1 / fast['frame']:6.2f} | {' '.join(peaks)} | {share} {row['difference']:7.0e}"
     )
 
 

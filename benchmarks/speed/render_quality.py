@@ -32,7 +32,7 @@ from benchmarks.page import ROOT, command, machine, table
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene import raster
@@ -152,7 +152,7 @@ def _settings(options: argparse.Namespace) -> list[Setting]:
         source = getattr(options, kind) or (folder if folder.is_dir() else "builtin")
         common.append(f"assets.{kind}={json.dumps(str(source))}")
     wanted = [BASELINE, *(() if options.only_trials else SHIPPED), *options.trials]
-    settings = []
+    settings: list[Setting] = []
     for text in wanted:
         recipe, *changes = shlex.split(text)
         path = RECIPES / f"{recipe}.yaml" if (RECIPES / f"{recipe}.yaml").exists() else Path(recipe)
@@ -273,7 +273,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _mask_problems(spec: SceneSpec, frame: int, config: Config, work: Path) -> list[str]:
-    models = {o.model.id: cached_asset(o.model.path, "model", spec.limits) for o in spec.objects}
+    models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
     found = raster.compare(_read(_mask(work, spec, frame)), spec, models, frame, config.check)
     return [f"{spec.name}, frame {frame}: {problem}" for problem in found]
 

@@ -10,6 +10,7 @@ drawn discs. They begin with the same weights, see the same batches, and take tu
 """
 
 import copy
+import functools
 import time
 from collections.abc import Callable
 
@@ -21,11 +22,11 @@ from benchmarks.page import command, load, machine, parser_of, publish, spread, 
 from models.propagation import Entry, Query
 from models.stcn import STCN
 from training.data.sample import Batch
-from training.engine.trainer import choose_precision
 from training.schema.stage import Stage, load_stage
 from training.tasks.losses import bootstrapped_cross_entropy
 from training.tasks.network import build_network, build_step
 from training.tasks.propagation import decode, masks_of
+from training.tasks.speed import choose_precision
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 SHARE = 0.5
@@ -57,7 +58,8 @@ def discs(stage: Stage, seed: int, device: torch.device) -> Batch:
 
 def plain_loss(network: STCN, batch: Batch) -> Tensor:
     """The stage's loss, frame by frame and object by object."""
-    labels, total, memory = batch.labels, 0.0, []
+    labels, total = batch.labels, batch.images.new_zeros(())
+    memory: list[list[Entry]] = []
     masks, last = batch.given, batch.images.shape[1] - 1
     for t in range(last + 1):
         image = batch.images[:, t]
@@ -90,7 +92,7 @@ class Way:
     """A network with its optimiser, and the loss that it is trained with."""
 
     def __init__(self, network: nn.Module, loss: Callable[[Batch], Tensor], stage: Stage):
-        self.loss = loss
+        self.network, self.loss = network, loss
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(self.parameters, stage.optimiser.learning_rate)
         self.device = self.parameters[0].device
@@ -114,27 +116,31 @@ class Way:
         return time.process_time()
 
 
-def build(stage: Stage, device: torch.device, dtype: str) -> dict[str, Way]:
+def random_network(stage: Stage) -> nn.Module:
+    """Residual blocks begin as identities: without ImageNet's weights they would overflow."""
     network = build_network(stage, None)
-    for module in network.modules():  # residual blocks begin as identities: without ImageNet they would overflow
+    for module in network.modules():
         if isinstance(module, Bottleneck | BasicBlock):
             nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
-    plain = build_step(stage.model_copy(update={"runtime": _plain_runtime(stage)}), copy.deepcopy(network), device)
-    ours = build_step(stage, network, device)
+    return network
+
+
+def plain_way(stage: Stage, network: STCN, device: torch.device) -> Way:
+    """The plain step, whatever the stage's ``runtime`` says."""
+    runtime = stage.runtime.model_copy(update={"channels_last": False, "compile": False, "checkpointing": False})
+    plain = build_step(stage.model_copy(update={"runtime": runtime}), network, device)
+    return Way(plain.network, functools.partial(plain_loss, plain.network), stage)
+
+
+def our_way(stage: Stage, network: nn.Module, device: torch.device, dtype: str) -> Way:
+    step = build_step(stage, network, device)
     autocast, _ = choose_precision(PRECISIONS[dtype], device)
 
-    def our_loss(batch: Batch) -> Tensor:
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            return ours(batch, SHARE)[0]
-
     def loss(batch: Batch) -> Tensor:
-        return plain_loss(plain.network, batch)
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            return step(batch, SHARE)[0]
 
-    return {"plain": Way(plain.network, loss, stage), "ours": Way(ours.network, our_loss, stage)}
-
-
-def _plain_runtime(stage: Stage):
-    return load_stage("stcn/bl30k").runtime.model_copy(update={"precision": "fp32"})
+    return Way(step.network, loss, stage)
 
 
 def main() -> None:
@@ -147,11 +153,17 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=3, help="steps before these")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error(f"PyTorch {torch.__version__} finds no GPU here: leave --device out")
     torch.set_num_threads(1)
     device, before = torch.device(arguments.device), load()
     settings = [f"size={arguments.size}", f"batch={arguments.batch}", "imagenet=none", "optimiser.learning_rate=1e-4"]
     stage = load_stage("stcn/bl30k", [*settings, *arguments.overrides])
-    ways = build(stage, device, arguments.dtype)
+    network = random_network(stage)
+    ways = {
+        "plain": plain_way(stage, copy.deepcopy(network), device),
+        "ours": our_way(stage, network, device, arguments.dtype),
+    }
     for number in range(arguments.warm_up + arguments.steps):
         batch = discs(stage, number, device)
         for way in ways.values():

@@ -26,13 +26,15 @@ from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
+from bl30k_gen.dataset.writers import Kind
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
 
-STORES = ("folder", "tar", "hdf5")
+SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
+STORES = ("folder", *SHARDS)
 WORKERS = 2
 DIFFERENT = 20  # frames that are drawn; a video shows them again and again
 NOISE = 0.4  # standard deviation; it sets the size of a JPEG
@@ -172,8 +174,8 @@ def main() -> None:
         roots = {store: Path(folder, store) for store in STORES}
         videos = make(roots["folder"], arguments.gb * 1e9)
         gigabytes = sum(path.stat().st_size for path in files_of(roots["folder"])) / 1e9
-        for store in STORES[1:]:
-            pack(open_dataset(roots["folder"]), roots[store], store)
+        for kind in SHARDS:
+            pack(open_dataset(roots["folder"]), roots[kind], kind)
         for store, root in roots.items():
             for row in measure(root, gigabytes, arguments.repeats):
                 rows.append((store, *row))

@@ -33,7 +33,7 @@ from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import Hopeless, UserError
-from bl30k_gen.library.load import AssetRefused, load_asset
+from bl30k_gen.library.load import AssetRefused, load_model
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
 PR_SET_PDEATHSIG = 1
@@ -74,7 +74,7 @@ class Child:
             from bl30k_gen.blender.reduce import reduce
             from bl30k_gen.library.formats.glb import as_glb
 
-            model = load_asset(asked["model"], "model", Limits.model_validate(asked["limits"]))
+            model = load_model(asked["model"], Limits.model_validate(asked["limits"]))
             write_atomically(asked["out"], as_glb(reduce(model, asked["faces"])))
             self.say("done", name=path.stem)
         except AssetRefused as refused:

@@ -4,17 +4,18 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from typing import Any
+
 import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
 from bl30k_gen.blender.soft import SoftMesh
-from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Wrap
+from bl30k_gen.library.asset import Model, Part, Wrap
 from bl30k_gen.library.formats.uv import box_projection
-from bl30k_gen.library.load import AssetRefused, Model, Part, Picture, load_asset
+from bl30k_gen.scene.assets import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
-from bl30k_gen.scene.spec import AssetRef, ObjectSpec, SceneSpec
+from bl30k_gen.scene.spec import ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve
 
 bproc = runtime.load_blenderproc()
@@ -55,20 +56,6 @@ def build(spec: SceneSpec) -> list[SoftMesh]:
     return [mesh for mesh in soft if mesh is not None]
 
 
-def load(reference: AssetRef, kind: str, spec: SceneSpec) -> Model | Picture:
-    """The asset, if it is still the one that the scene was planned with."""
-    try:
-        asset = load_asset(reference.path, kind, spec.limits)
-    except AssetRefused as refusal:
-        raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
-    if asset.sha256 != reference.sha256:
-        raise UserError(
-            f"{kind} {reference.id} ({reference.path}) has changed since scene {spec.name} was planned",
-            "restore the file, or plan the scene again",
-        )
-    return asset
-
-
 def _add_camera(spec: SceneSpec) -> None:
     bproc.camera.set_intrinsics_from_blender_params(
         lens=spec.camera.field_of_view,
@@ -97,7 +84,7 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     plane.set_location(backdrop.centre)
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
-    image = _image("backdrop", load(backdrop.image, "background", spec).pixels)
+    image = _image("backdrop", load_picture(backdrop.image, "background", spec).pixels)
     material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -109,19 +96,19 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
 
 
 def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
-    model = load(described.model, "model", spec)
+    model = load_model(described.model, spec)
     if described.deformation is not None:
         model = refined(model)
     shared = None
     if described.texture is not None:
-        shared = _image(described.texture.id, load(described.texture, "texture", spec).pixels)
+        shared = _image(described.texture.id, load_picture(described.texture, "texture", spec).pixels)
     entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
     for number, part in enumerate(model.parts):
         image, cut_out = shared, None
         if image is None and part.texture is not None:
-            holes = clip and _has_alpha(part)
+            holes = clip and part.has_holes
             # Cycles multiplies colours by an alpha that it is given and that nothing reads: see-through turns black.
             image = _image(f"object {described.id} part {number}", part.texture[..., : 4 if holes else 3])
             cut_out = image if holes else None
@@ -152,8 +139,8 @@ def _move_straight_between_frames() -> None:
                 point.interpolation = "LINEAR"
 
 
-def make_mesh(name: str, model: Model) -> "bproc.types.MeshObject":
-    """One Blender object for all parts of a model, a material slot for each."""
+def make_mesh(name: str, model: Model) -> Any:
+    """One Blender object (BlenderProc's MeshObject) for all parts of a model, a material slot for each."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
     faces = np.concatenate([part.faces for part in model.parts])
@@ -227,10 +214,6 @@ def _add_to_masks(entity: bpy.types.Object, masks: bpy.types.Scene, materials: l
     for slot, material in zip(twin.material_slots, materials, strict=True):
         slot.link = "OBJECT"
         slot.material = material
-
-
-def _has_alpha(part: Part) -> bool:
-    return part.texture is not None and part.texture.shape[2] == 4 and bool((part.texture[..., 3] < 128).any())
 
 
 def _bare_material(name: str) -> tuple[bpy.types.Material, bpy.types.NodeTree, bpy.types.Node]:

@@ -53,6 +53,6 @@ def _read(mesh: bpy.types.Mesh, model: Model) -> Model:
 
 
 def _values(items: bpy.types.bpy_prop_collection, name: str, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-    values = np.empty(int(np.prod(shape)), dtype=kind)
+    values: np.ndarray = np.empty(int(np.prod(shape)), dtype=kind)
     items.foreach_get(name, values)
     return values.reshape(shape)

@@ -13,6 +13,7 @@ import types
 from dataclasses import asdict, dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 from bl30k_gen.errors import UserError
 
@@ -55,7 +56,7 @@ def load_blenderproc() -> types.ModuleType:
 
     # SetupUtility is imported through a bare package first, because the real one calls setup() on import.
     bare = types.ModuleType("blenderproc")
-    bare.__path__ = list(found.submodule_search_locations)
+    bare.__path__ = list(found.submodule_search_locations or [])
     sys.modules["blenderproc"] = bare
     from blenderproc.python.utility.SetupUtility import SetupUtility
 
@@ -129,7 +130,7 @@ def start(device: str, threads: int) -> Started:
     return Started(device, name, threads or os.cpu_count() or 1, bpy.app.version_string, blenderproc.__version__)
 
 
-def _gpus(preferences: object) -> dict[str, list[str]]:
+def _gpus(preferences: Any) -> dict[str, list[str]]:
     """``{kind: names}`` of the accelerators Cycles can use, best kind first."""
     present: dict[str, list[str]] = {}
     for kind in GPU_KINDS:

@@ -1,20 +1,45 @@
-"""How a kind finds its families: they are the public functions of its modules."""
+"""The registries of the built-in families: a decorator adds a function to those of its kind, under its own name."""
 
-import inspect
 from collections.abc import Callable
-from types import ModuleType
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from bl30k_gen.builtin.patterns import SIZE, Random
+from bl30k_gen.library.formats.mesh import RawMesh
 
 
-def families(*modules: ModuleType) -> dict[str, Callable]:
-    """{name: function} of everything public that is defined in the modules.
+class Texture(Protocol):
+    """Paints a (size, size, 3) uint8 image that tiles."""
 
-    Raises ValueError if two of them define the same name.
-    """
-    found: dict[str, Callable] = {}
-    for module in modules:
-        for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
-                if name in found:
-                    raise ValueError(f"two families are called {name}")
-                found[name] = value
-    return found
+    def __call__(self, random: Random, size: int = SIZE) -> np.ndarray: ...
+
+
+Shape = Callable[[Random], RawMesh]  # front towards -y, z up
+Background = Callable[[Random], np.ndarray]  # (768, 1024, 3) uint8
+Family = TypeVar("Family")
+
+SHAPES: dict[str, Shape] = {}
+TEXTURES: dict[str, Texture] = {}
+BACKGROUNDS: dict[str, Background] = {}
+
+
+def shape(make: Shape) -> Shape:
+    return _add(SHAPES, make)
+
+
+def texture(make: Texture) -> Texture:
+    return _add(TEXTURES, make)
+
+
+def background(make: Background) -> Background:
+    return _add(BACKGROUNDS, make)
+
+
+def _add(families: dict[str, Family], make: Family) -> Family:
+    """Raises ValueError if two families of a kind have one name, by which users and datasets know them."""
+    name: str = getattr(make, "__name__")  # noqa: B009 - a protocol of callables promises no name
+    if name in families:
+        raise ValueError(f"two families are called {name}")
+    families[name] = make
+    return make

@@ -4,6 +4,7 @@ Images are (H, W, 3) float sRGB in 0..1 and masks (H, W) in 0..1, until ``to_pix
 """
 
 import colorsys
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import fft
@@ -17,7 +18,8 @@ SIZE = 512  # pixels, of a texture
 
 def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Row and column coordinates in 0..1."""
-    return np.mgrid[:size, :size] / size
+    y, x = np.mgrid[:size, :size] / size
+    return y, x
 
 
 def pick(random: Random, *choices: str) -> np.ndarray:
@@ -48,12 +50,13 @@ def cells(random: Random, size: int, count: int) -> tuple[np.ndarray, np.ndarray
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
     seeds = (grid + random.uniform(0.05, 0.95, grid.shape)) * (size / side) % size
     y, x = np.mgrid[:size, :size]
-    distance, cell = cKDTree(seeds, boxsize=size).query(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5, k=2)
+    tree = cKDTree(seeds, boxsize=np.array([size, size]))
+    distance, cell = map(np.asarray, tree.query(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5, k=2))
     nearest, second = distance.reshape(size, size, 2).transpose(2, 0, 1)
     return cell.reshape(size, size, 2)[..., 0], nearest, (second - nearest) / 2
 
 
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray | np.floating) -> np.ndarray:
     """0 below ``low``, 1 above ``high``, smooth between; falling if ``high < low``."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -76,7 +79,7 @@ def mix(one: Colour, other: Colour, share: np.ndarray) -> np.ndarray:
     return np.asarray(one) * (1 - share) + np.asarray(other) * share
 
 
-def ramp(value: np.ndarray, colours: list[Colour]) -> np.ndarray:
+def ramp(value: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
     """Colours in equal steps over the values 0..1, (H, W) -> (H, W, 3)."""
     stops = np.linspace(0, 1, len(colours))
     table = np.asarray(colours, dtype=np.float64)

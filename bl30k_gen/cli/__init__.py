@@ -6,11 +6,12 @@ SIGTERM (the same command goes on).
 
 import typer
 
-from bl30k_gen.cli import assets, building, cluster, configs, datasets
+from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
 from bl30k_gen.errors import run_door
+from bl30k_gen.version import version_option
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-for part in (building, datasets, cluster):
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, callback=version_option)
+for part in (building, datasets, export, cluster):
     app.add_typer(part.app)
 app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")

@@ -5,12 +5,13 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
-from bl30k_gen.errors import UserError, printable
+from bl30k_gen.errors import UserError, chosen, printable
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and pictures.")
 
 CORES = os.cpu_count() or 1
-ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "render_configs/bl30k.yaml"
-KEYWORDS = ROOT / "assets"
+RECIPE = Path("bl30k")
 
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
 Recipe = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
@@ -34,7 +33,7 @@ def fetch_command(
         str, typer.Option("--provider", help="openverse, commons, polyhaven, ambientcg or urls.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder to fill; a folder a keyword.")],
-    keywords: Annotated[Path | None, typer.Option(help="One a line. Default: assets/<kind>.txt.")] = None,
+    keywords: Annotated[Path | None, typer.Option(help="One a line; the project has its own.")] = None,
     urls: Annotated[Path | None, typer.Option(help="For --provider urls: one address a line.")] = None,
     per_keyword: Annotated[int, typer.Option(min=1, help="Pictures for each keyword.")] = 300,
     side: Annotated[int, typer.Option(min=16, help="Pixels of the square pictures.")] = 512,
@@ -55,16 +54,15 @@ def fetch_command(
     from bl30k_gen.library.catalogue.licence import parse_requirement
     from bl30k_gen.library.fetch.download import Client, Politeness
     from bl30k_gen.library.fetch.gather import Wishes, gather, read_keywords
-    from bl30k_gen.library.fetch.providers import provider
+    from bl30k_gen.library.fetch.providers import Kind, provider
 
-    if kind not in ("textures", "backgrounds"):
-        raise UserError(f"--kind {kind}", "give textures or backgrounds")
+    wanted = chosen("--kind", kind, get_args(Kind))
     if provider_name == "commons" and base_url is None and not contact:
         raise UserError("--provider commons without --contact", "Wikimedia wants your e-mail address or page")
     licences = parse_requirement([require]) if require is not None else ()
     service = provider(provider_name, base_url, urls, licences)
-    words = () if provider_name == "urls" else read_keywords(keywords or KEYWORDS / f"{kind}.txt")
-    wishes = Wishes(kind, words, per_keyword, side, licences, full)
+    words = () if provider_name == "urls" else read_keywords(keywords or resources.folder("assets") / f"{kind}.txt")
+    wishes = Wishes(wanted, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
     with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
 

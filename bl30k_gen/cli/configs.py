@@ -1,4 +1,4 @@
-"""`generate.py config`: show configurations and how they differ."""
+"""`generate.py config`: list and show configurations, and how they differ."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,23 @@ import typer
 
 from bl30k_gen.cli.options import Json, Overrides, answer
 
-app = typer.Typer(no_args_is_help=True, help="Show configurations and how they differ.")
+app = typer.Typer(no_args_is_help=True, help="List and show configurations, and how they differ.")
+
+
+@app.command("list")
+def list_configs(as_json: Json = False) -> None:
+    """Print the render configurations that come with the project, each with its first line."""
+    from bl30k_gen.resources import config_names, find_config
+
+    texts = {name: find_config(name).read_text(encoding="utf-8") for name in config_names()}
+    about = {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
+    width = max(map(len, about))
+    answer(as_json, about, "\n".join(f"{name:<{width}}  {line}" for name, line in about.items()))
 
 
 @app.command("show")
 def show(
-    config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")],
+    config: Annotated[Path, typer.Option("--config", help="A YAML, or a name, e.g. demo.")],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -25,7 +36,7 @@ def show(
 
 @app.command("diff")
 def diff(
-    one: Annotated[Path, typer.Argument(help="A YAML.")],
+    one: Annotated[Path, typer.Argument(help="A YAML, or a name.")],
     other: Annotated[Path, typer.Argument(help="Another one.")],
     as_json: Json = False,
 ) -> None:

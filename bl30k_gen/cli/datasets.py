@@ -1,4 +1,4 @@
-"""Commands for a dataset that is there: preview, info, verify, pack, unpack, report."""
+"""Commands for a dataset that is there: preview, info, verify, pack, unpack, annotations, report."""
 
 import json
 from pathlib import Path
@@ -18,13 +18,21 @@ def preview(
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("out/preview"),
     columns: Annotated[int, typer.Option(min=1, help="Frames of each video on the sheet.")] = 6,
+    annotated: Annotated[
+        bool, typer.Option("--annotations", help="A sheet of depth, flow and others of the first video, too.")
+    ] = False,
 ) -> None:
     """Write a contact sheet (PNG) and an animation of the first video (WebP), masks drawn over the frames."""
     from bl30k_gen.dataset import preview
     from bl30k_gen.dataset.reader import open_dataset
 
-    for path in preview.write(open_dataset(dataset), videos or None, out, columns):
+    store = open_dataset(dataset)
+    for path in preview.write(store, videos or None, out, columns):
         print(path)
+    if annotated:
+        from bl30k_gen.annotations import pictures
+
+        print(pictures.write(store, (videos or store.videos)[0], out, columns))
 
 
 @app.command()
@@ -43,9 +51,18 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
+    annotated: Annotated[
+        bool,
+        typer.Option("--annotations", help="Check depth, flow and others by masks, pictures and each other."),
+    ] = False,
+    stored: Annotated[
+        Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a dataset against its metadata: files, checksums, and with --deep every pixel.
+
+    Of annotations a few frames of each video are checked, with --deep all.
 
     Exit code 1 where something is wrong; with --repair, where it still is.
     """
@@ -65,6 +82,16 @@ def verify(
         answer, ok = answer | {"repair": done.to_json()}, done.ok
         if not as_json:
             print(done.table())
+    if annotated or stored is not None:
+        from bl30k_gen.annotations.check import check_all
+        from bl30k_gen.dataset.reader import open_dataset
+
+        store = open_dataset(dataset, annotations=stored)
+        with tqdm(total=len(store.videos), unit="video", desc="annotations", disable=as_json) as bar:
+            findings = check_all(store, deep, workers, bar.update)
+        answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
+        if not as_json:
+            print(*findings, f"annotations of {len(store.videos)} videos: {len(findings)} findings", sep="\n")
     if as_json:
         print(json.dumps(answer, indent=1))
     raise typer.Exit(0 if ok else 1)
@@ -103,6 +130,41 @@ def unpack(
 
 
 @app.command()
+def annotations(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
+    kinds: Annotated[
+        str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
+    ] = "depth,flow",
+    videos: Annotated[str | None, typer.Option("--videos", help="Such as a00000,a00003. Default: all.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Derive depth, flow, tracks and others from the scenes, without rendering, and store them.
+
+    Can be stopped and given again. Exit code 1 where a video has none, because a model of it is missing or changed.
+    """
+    from tqdm import tqdm
+
+    from bl30k_gen.annotations import store as annotating
+    from bl30k_gen.dataset.derived import every_kind, parse_wanted
+    from bl30k_gen.dataset.reader import open_dataset
+
+    store = open_dataset(dataset)
+    names = None if videos is None else [name for name in videos.split(",") if name]
+    wanted = every_kind() if kinds == "all" else list(dict.fromkeys(map(parse_wanted, kinds.split(","))))
+    chosen = store.videos if names is None else names
+    frames = sum(len(store.frames(name)) for name in chosen if name in store.videos)
+    with tqdm(total=frames, unit="frame", disable=as_json) as bar:
+        refused = annotating.write(store, wanted, out, names, workers, bar.update)
+    made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
+    facts = {"videos": made, "kinds": kinds, "refused": refused}
+    lines = [*refused.values(), f"{made} of {len(chosen)} videos: {', '.join(kinds)} in {out}"]
+    answer(as_json, facts, "\n".join(lines))
+    raise typer.Exit(1 if refused else 0)
+
+
+@app.command()
 def report(
     dataset: Dataset,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
@@ -121,7 +183,7 @@ def report(
     store = open_dataset(dataset)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
-    used = uses.credits(config and config.assets, credits.recorded(store))
+    used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)

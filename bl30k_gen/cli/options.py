@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, e.g. render_configs/demo.yaml.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, or a name: see `config list`.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
 Out = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder.")]

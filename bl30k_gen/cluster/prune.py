@@ -63,13 +63,12 @@ def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) 
 
 def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
     """Finish the shards of dead workers, and remove their claims; the videos that were claimed."""
-    runtime = config.runtime
-    observer = Leases(Layout(layout.shards.root, process.new_name()), runtime.lease_timeout)
+    kind = config.runtime.store
+    assert kind != "folder"
+    observer = Leases(Layout(layout.shards.root, process.new_name()), config.runtime.lease_timeout)
     with observer:  # copying a shard takes longer than others would wait
         shards = list(holders(layout.shards))
-        _all_that_can_be_had(
-            lambda shard: bury(layout, runtime.store, observer, shard), shards, observer.timeout, wait
-        )
+        _all_that_can_be_had(lambda shard: bury(layout, kind, observer, shard), shards, observer.timeout, wait)
     return [name for name, claim in holders(layout).items() if remove_if_void(claim)]
 
 

@@ -17,14 +17,14 @@ from typing import Annotated
 import yaml
 from pydantic import Field
 
+from bl30k_gen import resources
 from bl30k_gen.cluster.worklist import read_indices, take_shard
 from bl30k_gen.config import Device
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import Count, Section, Whole, load_section
 
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = ROOT / "slurm"
+SETTINGS = resources.folder("slurm")
 JOB_NAME = "bl30k"
 USUAL_ARRAY = 1001  # Slurm's own MaxArraySize, for scripts that are written where there is no Slurm
 
@@ -97,12 +97,18 @@ def script(settings: Settings, array: Array, out: Path, folder: Path, number: in
     cache = settings.kernel_cache
     lines += ["", "# Compiled GPU kernels stay on the node."]
     lines += [f'export CUDA_CACHE_PATH="{cache}/cuda" OPTIX_CACHE_PATH="{cache}/optix" CUDA_CACHE_MAXSIZE=4294967296']
-    command = settings.command or [sys.executable, str(ROOT / "generate.py")]
+    command = settings.command or _own_command()
     flags = ["render", "--out", out, "--indices", folder / f"array-{number}.indices", "--shard", "slurm"]
     flags += ["--workers", settings.workers, "--device", _task_device(settings, device)]
-    words = shlex.join(map(str, ["bash", ROOT / "slurm" / "task.sh", *command, *flags]))
+    words = shlex.join(map(str, ["bash", SETTINGS / "task.sh", *command, *flags]))
     scratch = f' --scratch "{settings.scratch}"' if settings.scratch else ""
     return "\n".join(["#!/bin/bash", *lines, "", f"exec {words}{scratch}", ""])
+
+
+def _own_command() -> list[str]:
+    """This project's command line on a node: the checkout's, which needs no installation, or the installed one."""
+    checkout = SETTINGS.parent / "generate.py"
+    return [sys.executable, str(checkout)] if checkout.exists() else [sys.executable, "-m", "bl30k_gen"]
 
 
 def _task_device(settings: Settings, device: Device) -> Device:
@@ -214,13 +220,15 @@ def max_array_size() -> int:
 
 
 def _array_tasks(path: Path) -> int:
-    return int(re.search(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)[1]) + 1
+    [last] = re.findall(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return int(last) + 1
 
 
 def _queue() -> list[tuple[str, str, str]]:
     """(array's job id, task, state) of every task of this project that Slurm still has."""
     lines = _ask("squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F %K %T").splitlines()
-    return [tuple(line.split()) for line in lines if len(line.split()) == 3]
+    words = (line.split() for line in lines)
+    return [(job, task, state) for job, task, state in (line for line in words if len(line) == 3)]
 
 
 def _ask(*command: str, timeout: float = 300.0) -> str:

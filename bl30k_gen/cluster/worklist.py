@@ -15,18 +15,19 @@ def indices_from(count: int | None, index: int | None, file: Path | None) -> lis
     Raises:
         UserError: none or several are given, or the file does not hold one index a line.
     """
+    match count, index, file:
+        case int(), None, None:
+            return list(range(_not_negative("--count", count)))
+        case None, int(), None:
+            return [_not_negative("--index", index)]
+        case None, None, Path():
+            return read_indices(file)
     asked = {"--count": count, "--index": index, "--indices": file}
     given = [flag for flag, value in asked.items() if value is not None]
-    if len(given) != 1:
-        raise UserError(
-            "which videos? " + (f"{' and '.join(given)} exclude each other" if given else "nothing is asked for"),
-            "give one of --count N, --index I, --indices FILE",
-        )
-    if count is not None:
-        return list(range(_not_negative("--count", count)))
-    if index is not None:
-        return [_not_negative("--index", index)]
-    return read_indices(file)
+    raise UserError(
+        "which videos? " + (f"{' and '.join(given)} exclude each other" if given else "nothing is asked for"),
+        "give one of --count N, --index I, --indices FILE",
+    )
 
 
 def read_indices(file: Path) -> list[int]:

@@ -28,7 +28,7 @@ def pack(
     out: Path,
     kind: Kind,
     prefix: str = "BL30K",
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[str], object] = lambda name: None,
 ) -> list[Path]:
     """Write ``<prefix>_<segment>`` shards with their MD5 and SHA-256 lists; finished shards are kept.
 
@@ -53,7 +53,7 @@ def pack(
     return shards
 
 
-def unpack(source: Path, root: Path, progress: Callable[[str], None] = lambda name: None) -> int:
+def unpack(source: Path, root: Path, progress: Callable[[str], object] = lambda name: None) -> int:
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
     A video appears whole; after a power cut, `verify` tells what the disk has not kept. Members with absolute paths
@@ -110,11 +110,11 @@ def _frame_folders(members: dict[str, int]) -> list[str]:
 
 def _segments(names: list[str]) -> dict[str, list[str]]:
     """Names by the letters that they begin with; all in one segment if a name is not letters and digits."""
-    matches = [_SEGMENT.fullmatch(name) for name in names]
-    if not all(matches):
-        return {"": names}
     segments: dict[str, list[str]] = {}
-    for name, match in zip(names, matches, strict=True):
+    for name in names:
+        match = _SEGMENT.fullmatch(name)
+        if match is None:
+            return {"": names}
         segments.setdefault(match[1], []).append(name)
     return segments
 

@@ -77,6 +77,7 @@ class Part:
             UserError: the disk is full.
         """
         if self.videos and kind == "tar":
+            assert self._descriptor is not None  # there is a video
             with files.clear_disk_errors(self.path):
                 _write(self._descriptor, tar_end(self._end), self._end)
                 save_index(self.path, self._rows, target)

@@ -99,11 +99,12 @@ def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda
         image = _apply_profile(image, profile)
     if image.mode != "RGB":  # else ``convert`` would copy
         image = image.convert("RGB")
-    ends = alpha.getextrema() if alpha is not None else None
-    if ends == (0, 0):
-        remark("its alpha channel is zero everywhere, and counts as none")
-    elif ends not in (None, (255, 255)):
-        image.putalpha(alpha)
+    if alpha is not None:
+        values = np.asarray(alpha)
+        if not values.any():
+            remark("its alpha channel is zero everywhere, and counts as none")
+        elif values.min() < 255:
+            image.putalpha(alpha)
     return image
 
 

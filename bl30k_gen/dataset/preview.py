@@ -29,7 +29,7 @@ def overlay(rgb: np.ndarray, mask: MaskFrame) -> np.ndarray:
         colours[mask.void] = _VOID
         marked = marked | mask.void
     opacity = np.where(marked, _TINT, 0.0).astype(np.float32)
-    opacity[_outline(mask.ids)] = 1.0
+    opacity[outline(mask.ids)] = 1.0
     mixed = rgb * (1 - opacity[..., None]) + colours * opacity[..., None]
     return mixed.round().astype(np.uint8)
 
@@ -95,9 +95,14 @@ def animation(
     buffer = io.BytesIO()
     first = next(frames)
     first.save(
-        buffer, "WEBP", save_all=True, append_images=frames, duration=round(1000 / frames_per_second), loop=0,
+        buffer,
+        "WEBP",
+        save_all=True,
+        append_images=frames,
+        duration=round(1000 / frames_per_second),
+        loop=0,
         quality=80,
-    )  # fmt: skip
+    )
     write_atomically(path, buffer.getvalue())
 
 
@@ -158,7 +163,7 @@ def _scaled(store: VideoStore, name: str, i: int, width: int, masked: bool) -> t
     return pixels, MaskFrame(mask.ids[nearest], None if mask.void is None else mask.void[nearest], mask.kind)
 
 
-def _outline(ids: np.ndarray) -> np.ndarray:
+def outline(ids: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of objects beside a pixel of something else."""
     padded = np.pad(ids, 1, mode="edge")
     beside = itertools.product((0, 1, 2), (0, 1, 2))

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bl30k_gen.dataset import masks, shards
+from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
 from bl30k_gen.dataset.listing import by_frame, video_names
 from bl30k_gen.dataset.part import find_shards
 from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -33,7 +34,10 @@ log = logging.getLogger(__name__)
 
 
 def open_dataset(
-    path: str | Path, damaged: Damaged | None = None, masks_mean: masks.Meaning | None = None
+    path: str | Path,
+    damaged: Damaged | None = None,
+    annotations: str | Path | None = None,
+    masks_mean: masks.Meaning | None = None,
 ) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
@@ -42,43 +46,51 @@ def open_dataset(
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
         masks_mean: what masks mean; None: that is decided over the dataset, see ``masks.decide``.
+        annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
 
     Raises:
         UserError: nothing of the kind is there.
     """
-    path = Path(path)
+    store = _open(Path(path), damaged)
+    store.masks = masks_mean
+    if annotations is not None:
+        store.annotations = open_annotations(annotations)
+    return store
+
+
+def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
     if path.is_file():
         if path.suffix not in shards.SUFFIXES:
             raise UserError(f"{path} is no dataset", f"give a folder, or a shard ({', '.join(shards.SUFFIXES)})")
-        return VideoStore(path, ShardTree([path], damaged=damaged), masks_mean)
+        return VideoStore(path, ShardTree([path], damaged=damaged))
     if not path.is_dir():
         raise UserError(f"dataset {path} does not exist", "check the path")
     if (path / RGB).is_dir():
-        return VideoStore(path, FolderTree(path), masks_mean)
+        return VideoStore(path, FolderTree(path))
     if (path / SHARDS).is_dir():
-        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged), masks_mean)
+        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged))
     if found := sorted(p for p in path.iterdir() if p.suffix in shards.SUFFIXES):
-        return VideoStore(path, ShardTree(found, damaged=damaged), masks_mean)
+        return VideoStore(path, ShardTree(found, damaged=damaged))
     inner = sorted(p.parent for p in path.glob(f"*/{RGB}"))
     if len(inner) == 1:
-        return VideoStore(inner[0], FolderTree(inner[0]), masks_mean)
+        return VideoStore(inner[0], FolderTree(inner[0]))
     if inner:
         raise UserError(f"{path} holds several datasets", f"give one of {', '.join(map(str, inner))}")
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
 
 
-class VideoStore:
+class VideoStore(Annotated):
     """The videos of a dataset. Copies itself into forked and spawned processes.
 
     Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
     """
 
-    def __init__(self, path: Path, tree: FolderTree | ShardTree, masks_mean: masks.Meaning | None = None):
+    def __init__(self, path: Path, tree: FolderTree | ShardTree):
         self.path = path
         self.tree = tree
         self._rgb = _with_resolution(tree, RGB)
         self._mask = _with_resolution(tree, MASK)
-        self.masks = masks_mean
+        self.masks: masks.Meaning | None = None  # what the user says that they mean
         self._rule: masks.Rule | None = None
         if METADATA in tree.folders(""):
             self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
@@ -147,6 +159,14 @@ class VideoStore:
             return json.loads(self.tree.read(path))
         except ValueError as error:
             raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+
+    def required_metadata(self, name: str) -> dict[str, Any]:
+        """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
+        found = self.metadata(name)
+        if found is None:
+            remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
+            raise UserError(f"{self.path} has no metadata of video {name}", remedy)
+        return found
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """What the dataset was made with, changed by ``key=value``; None where it does not say.

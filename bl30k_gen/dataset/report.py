@@ -46,7 +46,7 @@ def collect(
     counted, damaged = Statistics(), []
     for name in progress(store.videos if METADATA in store.tree.folders("") else []):
         try:
-            metadata = store.metadata(name)
+            metadata = store.required_metadata(name)
             counted.add(metadata)
             add_scene(metadata["scene"])
         except (UserError, AttributeError, IndexError, KeyError, TypeError, ValueError):
@@ -66,7 +66,7 @@ def samples(store: VideoStore, names: Iterable[str]) -> list[dict[str, Any]]:
 
     A video with a damaged picture has the key ``problem`` instead of ``frames``.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for name in names:
         try:
             tiles = preview.strip(store, name, _COLUMNS, _TILE)

@@ -43,17 +43,18 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
     """
     try:
         identity = _identity(shard)
+        end = shard.stat().st_size
     except OSError as error:
         raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
     if trust_saved:
         with contextlib.suppress(*_NO_INDEX):
             saved = json.loads(index_path(shard).read_text(encoding="utf-8"))
             if saved["shard"] == identity:
-                return _folders(saved["folders"], shard, identity["bytes"])
+                return _folders(saved["folders"], shard, end)
     columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
         _save(index_path(shard), identity, columns)
-    return _folders(columns, shard, identity["bytes"])
+    return _folders(columns, shard, end)
 
 
 def index_rows(rows: Iterable[Row], shard: Path) -> dict[str, Folder]:
@@ -141,7 +142,7 @@ def _scan_tar(shard: Path) -> Iterator[Row]:
     try:
         with tarfile.open(shard, "r:") as archive:
             while (entry := archive.next()) is not None:
-                archive.members = []  # the archive would remember every header
+                archive.members = []  # type: ignore[attr-defined]  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
                     yield entry.name.removeprefix("./"), entry.offset_data, entry.size
                 elif not entry.isdir():

@@ -89,24 +89,26 @@ class ShardTree:
                 self._children.setdefault(path, set()).add(name)
 
     def folders(self, path: str) -> list[str]:
-        beside = self.beside.folders(path) if self._is_beside(path) else []
-        return sorted(self._children.get(path, set()).union(beside))
+        beside = self._beside(path)
+        return sorted(self._children.get(path, set()).union(beside.folders(path) if beside else []))
 
     def files(self, path: str) -> list[str]:
-        if self._is_beside(path):
-            return self.beside.files(path)
+        if beside := self._beside(path):
+            return beside.files(path)
         return list(self._index[path][0]) if path in self._index else []
 
     def exists(self, path: str) -> bool:
-        return self.beside.exists(path) if self._is_beside(path) else self._position(path) is not None
+        beside = self._beside(path)
+        return beside.exists(path) if beside else self._position(path) is not None
 
     def size(self, path: str) -> int:
-        return self.beside.size(path) if self._is_beside(path) else self._row(path)[2]
+        beside = self._beside(path)
+        return beside.size(path) if beside else self._row(path)[2]
 
     def read(self, path: str) -> bytes:
         """Contents of a file. Raises UserError naming a file that is not there or is cut off."""
-        if self._is_beside(path):
-            return self.beside.read(path)
+        if beside := self._beside(path):
+            return beside.read(path)
         shard, offset, size = self._row(path)
         try:
             if shard not in self._descriptors:
@@ -129,8 +131,9 @@ class ShardTree:
         for descriptor in getattr(self, "_descriptors", {}).values():
             os.close(descriptor)
 
-    def _is_beside(self, path: str) -> bool:
-        return self.beside is not None and path.split("/")[0] not in _OF_VIDEOS
+    def _beside(self, path: str) -> FolderTree | None:
+        """The tree that a path is read from where that is not a shard."""
+        return None if path.split("/")[0] in _OF_VIDEOS else self.beside
 
     def _position(self, path: str) -> int | None:
         folder, _, name = path.rpartition("/")

@@ -95,7 +95,7 @@ def verify(
     deep: bool = False,
     names: Iterable[str] | None = None,
     workers: int = 1,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[str], object] = lambda name: None,
 ) -> Report:
     """Check a dataset.
 

@@ -4,7 +4,7 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class _Disk(io.FileIO):
         super().__init__(path, "w+")
         self._failure: OSError | None = None
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: Any, /) -> int:  # whatever has a buffer
         view = memoryview(data).cast("B")
         written = 0
         try:

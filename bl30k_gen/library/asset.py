@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+Kind = Literal["model", "texture", "background"]
+PictureKind = Literal["texture", "background"]
 Wrap = Literal["repeat", "clamp", "mirror"]
 """What a texture shows outside of 0..1."""
 
@@ -45,6 +47,11 @@ class Part:
     roughness: float
     metallic: float
     wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")  # of ``texture``, along u and v
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether texels are transparent; they are holes with ``render.alpha: clip`` alone."""
+        return self.texture is not None and self.texture.shape[2] == 4 and bool((self.texture[..., 3] < 128).any())
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself

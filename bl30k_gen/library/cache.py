@@ -1,12 +1,8 @@
-"""The latest assets, kept in memory."""
+"""The latest assets, kept in memory: the sampler, the check and neighbouring videos ask for the same."""
 
 from functools import lru_cache
 
-from bl30k_gen.config import Limits
-from bl30k_gen.library.load import Model, Picture, load_asset
+from bl30k_gen.library.load import load_model, load_picture
 
-
-@lru_cache(maxsize=24)
-def cached_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
-    """``load_asset``, remembering the latest: the sampler, the check and neighbouring videos ask for the same."""
-    return load_asset(path, kind, limits)
+cached_model = lru_cache(maxsize=16)(load_model)
+cached_picture = lru_cache(maxsize=8)(load_picture)

@@ -4,14 +4,16 @@ Whether an asset is refused depends on its bytes (and the limits in the configur
 that loads it comes to the same answer. Blender never opens a file from outside: it is given these arrays.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bl30k_gen import builtin
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.pictures import PHOTO
-from bl30k_gen.library.asset import AssetRefused, Model, Part, Picture
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Part, Picture, PictureKind
 from bl30k_gen.library.formats.gltf import read_gltf
 from bl30k_gen.library.formats.mesh import finish
 from bl30k_gen.library.formats.obj import read_obj
@@ -20,7 +22,7 @@ from bl30k_gen.library.formats.ply import read_ply
 from bl30k_gen.library.formats.source import Source
 from bl30k_gen.library.formats.stl import read_stl
 
-__all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_asset"]
+__all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_model", "load_picture"]
 
 LOADER_VERSION = 2
 """Raise it when what a file gives changes: a dataset is not continued with another version than it was begun with."""
@@ -34,21 +36,17 @@ READERS = {
 }
 
 
-def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
-    """Load a model, or the picture of a texture or background, completely.
+def load_model(path: str, limits: Limits) -> Model:
+    """Load a model completely, with its textures, which keep their alpha.
 
-    ``path`` is a file's or ``builtin:<kind>/<family>/<variant>``, ``kind`` is ``model``, ``texture`` or
-    ``background``. Pictures are RGB; a model's own textures keep their alpha.
+    ``path`` is a file's or ``builtin:model/<family>/<variant>``.
 
     Raises:
         AssetRefused: it cannot be used; see docs/assets.md for the reasons.
     """
     if path.startswith("builtin:"):
-        return _builtin(path, kind, limits)
-    if kind != "model":
-        source = Source(path, limits.image_bytes)
-        pixels = decode(source.data, "the image", source, limits, PHOTO)
-        return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
+        make, sha256 = _builtin(path, "model")
+        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"), drop_coinciding=False)
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
         raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
@@ -58,11 +56,25 @@ def load_asset(path: str, kind: str, limits: Limits) -> Model | Picture:
         return finish(raw, source.sha256(), limits, source.refuse, source.remarks)
 
 
-def _builtin(path: str, kind: str, limits: Limits) -> Model | Picture:
+def load_picture(path: str, kind: PictureKind, limits: Limits) -> Picture:
+    """Load the RGB picture of a texture or background; a file is decoded at once, a built-in one when it is needed.
+
+    ``path`` is a file's or ``builtin:<kind>/<family>/<variant>``.
+
+    Raises:
+        AssetRefused: as ``load_model``.
+    """
+    if path.startswith("builtin:"):
+        make, sha256 = _builtin(path, kind)
+        return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))
+    source = Source(path, limits.image_bytes)
+    pixels = decode(source.data, "the image", source.refuse, limits, PHOTO, source.remark)
+    return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
+
+
+def _builtin(path: str, kind: Kind) -> tuple[Callable[[], Any], str]:
+    """How to make a built-in asset; its digest."""
     try:
-        make, sha256 = builtin.find(path, kind)
+        return builtin.find(path, kind)
     except KeyError:
         raise AssetRefused(f"{path}: is no built-in {kind}") from None
-    if kind == "model":
-        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"), drop_coinciding=False)
-    return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))

@@ -5,7 +5,7 @@ import numpy as np
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import SceneSpec
 
@@ -16,7 +16,7 @@ def examine(spec: SceneSpec, config: Config, layout: Layout) -> tuple[list[str],
     Returns:
         Problems, empty for a sound video; and the visible area of each object, (frames, objects) pixels.
     """
-    models = {o.model.id: cached_asset(o.model.path, "model", spec.limits) for o in spec.objects}
+    models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
     ids = [described.id for described in spec.objects]
     problems: list[str] = []
     areas = np.zeros((spec.video.frames, len(ids)), dtype=np.int64)

@@ -3,23 +3,18 @@
 The only place that starts one. A child may crash, hang or be killed at any time; here that becomes ``ChildDied``.
 """
 
-import contextlib
 import json
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.checking.inspector import processor_time
+from bl30k_gen.line_process import Ended, LineProcess, python_module
 from bl30k_gen.render import process
 
 Event = dict[str, Any]
@@ -87,24 +82,11 @@ class BlenderChild:
         self.videos = 0
         self.scratch = new_scratch(scratch)
         self._log = self.scratch / "blender.log"
-        self._pending = b""
-        # -P: a numpy.py in the folder where the command runs is none of the child's business.
-        command = [sys.executable, "-P", "-m", "bl30k_gen.blender", "--device", device, "--threads", str(threads)]
-        package_root = str(Path(__file__).resolve().parents[2])
-        python_path = os.pathsep.join(p for p in (package_root, os.environ.get("PYTHONPATH")) if p)
+        flags = ("--device", device, "--threads", str(threads), "--scratch", str(self.scratch))
+        # Blender makes folders in TMPDIR, and leaves them when it is killed.
+        environment = {"TMPDIR": str(self.scratch)}
         with open(self._log, "ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--scratch", str(self.scratch)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": python_path,
-                    "TMPDIR": str(self.scratch),  # Blender makes folders there, and leaves them when it is killed
-                },
-                start_new_session=True,  # Ctrl-C is for the supervisor, which lets the frame in hand finish
-            )
+            self._process = LineProcess(python_module("bl30k_gen.blender", *flags), environment, log)
         try:
             ready = self._next_event(START_TIMEOUT)
         except ChildDied:
@@ -129,34 +111,38 @@ class BlenderChild:
         with open(self._log, "r+b") as log:
             log.truncate()
         try:
-            self._process.stdin.write(f"{scene}\n".encode())
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
+            self._process.send(str(scene))
+        except Ended as end:
+            raise self._died(end) from None
         while True:
             event = self._next_event(self.timeout)
             yield event
             if event["event"] in ("done", "failed", "stopped"):
                 return
 
+    def render_once(self, scene: Path) -> list[Event]:
+        """Render one scene whole and return its events.
+
+        Raises:
+            ChildDied
+            UserError: it cannot be rendered.
+        """
+        events = list(self.render(scene))
+        if events[-1]["event"] != "done":
+            raise UserError(events[-1].get("what", "Blender was stopped"), events[-1].get("remedy", "try again"))
+        return events
+
     def stop(self) -> None:
         """Ask it to finish the frame in hand and to end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        self._process.signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Let it end by itself, for a while."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(EXIT_TIMEOUT)
-        self.kill()
+        self._process.close(EXIT_TIMEOUT)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
+        self._process.kill()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def memory_gb(self) -> float:
@@ -167,32 +153,26 @@ class BlenderChild:
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
-    def cpu_seconds(self) -> float:
+    def processor_seconds(self) -> float:
         """Processor time that it has used so far; 0 where the system does not tell."""
-        return processor_time(self.pid)
+        return self._process.processor_seconds()
 
     def _next_event(self, timeout: float) -> Event:
-        deadline = time.monotonic() + timeout
-        output = self._process.stdout.fileno()
-        while b"\n" not in self._pending:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([output], [], [], left)[0]:
-                self._process.kill()
-                raise ChildDied(f"Blender gave no sign of life for {timeout:.0f} s and was killed", self._tail())
-            data = os.read(output, 65536)
-            if not data:
-                raise self._died()
-            self._pending += data
-        line, self._pending = self._pending.split(b"\n", 1)
-        return json.loads(line)
+        try:
+            return json.loads(self._process.receive(lambda waited: waited < timeout))
+        except TimeoutError:
+            self._process.signal(signal.SIGKILL)
+            raise ChildDied(
+                f"Blender gave no sign of life for {timeout:.0f} s and was killed", self._tail()
+            ) from None
+        except Ended as end:
+            raise self._died(end) from None
 
-    def _died(self) -> ChildDied:
-        code = self._process.wait()
-        if code < 0:
-            name = signal.Signals(-code).name
-            hint = " (out of memory?)" if name == "SIGKILL" else ""
-            return ChildDied(f"Blender was ended by {name}{hint}", self._tail())
-        return ChildDied(f"Blender ended with exit code {code}", self._tail())
+    def _died(self, end: Ended) -> ChildDied:
+        if end.signal is not None:
+            hint = " (out of memory?)" if end.signal == "SIGKILL" else ""
+            return ChildDied(f"Blender was ended by {end.signal}{hint}", self._tail())
+        return ChildDied(f"Blender ended with exit code {end.code}", self._tail())
 
     def _tail(self) -> list[str]:
         try:

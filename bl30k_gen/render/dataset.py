@@ -9,8 +9,8 @@ from bl30k_gen.dataset.card import citation, dataset_card
 from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import AssetRefused, Model, Picture
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture
+from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.load import LOADER_VERSION
@@ -19,7 +19,7 @@ from bl30k_gen.scene.spec import read_spec
 from bl30k_gen.settings import difference
 
 SCENES = "scenes"
-KINDS = ("model", "texture", "background")
+KINDS: tuple[Kind, ...] = ("model", "texture", "background")
 
 
 def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
@@ -111,12 +111,19 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
 
     def describe(name: str) -> SampledScene:
         index = video_index(name, config.dataset.videos_per_segment)
-        return sample_scene(config, catalogue, load, index)
+        return sample_scene(config, catalogue, load_model, load_picture, index)
 
-    def load(asset: Asset) -> Model | Picture:
+    def load_model(asset: Asset) -> Model:
+        refuse_fatal(asset)
+        return cached_model(asset.path, limits)
+
+    def load_picture(asset: Asset) -> Picture:
+        refuse_fatal(asset)
+        return cached_picture(asset.path, asset.kind, limits)
+
+    def refuse_fatal(asset: Asset) -> None:
         if asset.fatal:
             raise AssetRefused(asset.fatal)
-        return cached_asset(asset.path, asset.kind, limits)
 
     return describe
 

@@ -20,10 +20,6 @@ def new_name() -> str:
     return f"{host}.{os.getpid()}.{_state(os.getpid())[1]}.{_place()}.{secrets.token_hex(4)}"
 
 
-def host_of(name: str) -> str:
-    return name.split(".", 1)[0]
-
-
 def surely_dead(name: str) -> bool:
     """True only if the process lived here, under this very kernel, and has ended. False means alive or unknown."""
     parts = name.split(".")

@@ -31,7 +31,7 @@ class Progress:
         self.in_hand: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
-        name = event.get("name")
+        name = str(event.get("name"))
         match event["event"]:
             case "ready":
                 self._say(f"device {event['device']} ({event['device_name']}), {event['threads']} threads")

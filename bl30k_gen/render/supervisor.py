@@ -88,7 +88,7 @@ class Supervisor:
     ):
         self.config, self.describe, self.execution = config, describe, execution
         self.layout = replace(layout, owner=process.new_name())
-        self.store: Store | None = None
+        self.store: Store[Any]  # from the beginning of ``run``
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
         self.summary = Summary()
@@ -192,6 +192,7 @@ class _Worker:
         self.layout = supervisor.layout
         self.store = supervisor.store
         self.child: BlenderChild | None = None
+        self.frame_seconds: list[float] = []  # of the video in hand
 
     def close(self) -> None:
         if self.child is not None:
@@ -231,7 +232,8 @@ class _Worker:
         scene = self.supervisor.describe(name)
         summary.refusals.update(scene.refusals)
         log = self.store.log(name)
-        begin, self.frame_seconds = time.monotonic(), []
+        begin = time.monotonic()
+        self.frame_seconds = []
         try:
             if not self._render(scene.spec, log, claim):
                 return
@@ -309,6 +311,7 @@ class _Worker:
             yield event
 
     def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
+        assert self.child is not None  # it has just drawn the video
         described = describe_staged(self.store.frames, spec.name, spec.video.frames)
         return video_metadata(spec, areas, described, self.supervisor.config_digest, self.child.ready)
 

@@ -82,8 +82,9 @@ def refined(model: Model) -> Model:
     """
     vertices = model.vertices
     faces = np.concatenate([part.faces for part in model.parts])
-    uv = np.concatenate([np.zeros((*part.faces.shape, 2), np.float32) if part.uv is None else part.uv
-                         for part in model.parts])  # fmt: skip
+    uv = np.concatenate(
+        [np.zeros((*part.faces.shape, 2), np.float32) if part.uv is None else part.uv for part in model.parts]
+    )
     part_of = np.repeat(np.arange(len(model.parts)), [len(part.faces) for part in model.parts])
     while len(faces) < MOST_FACES:
         edges = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)  # (F, 3, 2)

@@ -1,24 +1,64 @@
-"""Where each object must be seen: a small z-buffer over a SceneSpec, with no part of Blender.
+"""What must be seen at each pixel: a small z-buffer over a SceneSpec, with no part of Blender.
 
 It samples as a ray tracer with one ray a pixel does: a pixel belongs to the nearest triangle that covers its
-centre, seen from either side. At every pixel it is an independent check of the segmentation pass; at one in a few
-it is cheap enough to check each frame of a dataset before it is published (``compare``).
+centre, seen from either side. At every pixel it is an independent check of the segmentation pass, and the base of
+all annotations (``surface``); at one in a few it is cheap enough to check each frame of a dataset before it is
+published (``compare``).
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from bl30k_gen.config import Check
 from bl30k_gen.library.asset import Model
-from bl30k_gen.scene.deformation import deform, refined, time_of
-from bl30k_gen.scene.spec import BackdropSpec, SceneSpec
-from bl30k_gen.scene.trajectory import NEAR_CLIP, extrinsics, intrinsics, object_poses
+from bl30k_gen.scene.geometry import BACKDROP, Body, Bools, Floats, Geometry, Ints
+from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.scene.trajectory import NEAR_CLIP
 
 BATCH = 1 << 22  # samples worked on at a time; bounds the memory
+NOTHING = -1  # in place of a face's number
 
 
-def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1) -> np.ndarray:
+class Fragments(NamedTuple):
+    """Samples of a grid that lie in triangles; a sample is there once for each triangle that covers it."""
+
+    where: Ints  # (N,) flat indices into the grid
+    inverse_depth: Floats  # (N,) 1 / metres, of the triangle at the sample
+    faces: Ints  # (N,)
+
+    def only(self, kept: Bools) -> "Fragments":
+        return Fragments(self.where[kept], self.inverse_depth[kept], self.faces[kept])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One body drawn alone, whatever is before or behind it."""
+
+    body: Body
+    depth: Floats  # (H, W) metres along the camera's axis; infinite where the body is not
+    faces: npt.NDArray[np.int32]  # (H, W), NOTHING where the body is not
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The points of surfaces that are seen: at each pixel's centre, shape S = (H, W), or at N places, S = (N,)."""
+
+    ids: npt.NDArray[np.uint8]  # S; 0 for the backdrop and for nothing at all
+    faces: npt.NDArray[np.int32]  # S; the number among the body's faces, NOTHING where there is no surface
+    barycentrics: Floats  # (*S, 3) weights of the face's corners, at least 0, sum 1; NaN where there is no surface
+    depth: Floats  # S; metres along the camera's axis, NaN where there is no surface
+
+    @property
+    def seen(self) -> Bools:
+        """S; whether there is a surface."""
+        return self.faces != NOTHING
+
+
+def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1) -> npt.NDArray[np.uint8]:
     """Object ids of one frame, at every ``step``-th pixel of every ``step``-th row.
 
     Transparency is not looked at: with ``render.alpha: clip`` the silhouettes are upper bounds.
@@ -30,12 +70,14 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
         uint8 ids, 0 for the backdrop and for nothing at all; the ids of the pixels ``every(mask, step)`` of a
         full-size mask.
     """
+    geometry = Geometry(spec, models)
     shape = _grid(spec, step)
     nearest = np.zeros(shape[0] * shape[1])  # inverse depths
     ids = np.zeros(shape[0] * shape[1], dtype=np.uint8)
-    for number, where, inverse_depth in _drawn(spec, models, frame, step):
-        np.maximum.at(nearest, where, inverse_depth)
-        ids[where[inverse_depth == nearest[where]]] = number
+    for body in geometry.bodies:
+        for where, inverse_depth, _ in _drawn(geometry, body, frame, step):
+            np.maximum.at(nearest, where, inverse_depth)
+            ids[where[inverse_depth == nearest[where]]] = body.id
     return ids.reshape(shape)
 
 
@@ -46,16 +88,125 @@ def visibility(
 
     Arguments as for ``predict``.
     """
+    geometry = Geometry(spec, models)
     seen = np.bincount(predict(spec, models, frame, step=step).ravel(), minlength=256)
     rows, columns = _grid(spec, step)
     backdrop = np.zeros(rows * columns)  # inverse depths
     covered = np.zeros((256, rows * columns), dtype=bool)
-    for number, where, inverse_depth in _drawn(spec, models, frame, step):
-        if number == 0:
-            np.maximum.at(backdrop, where, inverse_depth)
-        covered[number, where[inverse_depth > backdrop[where]]] = True
+    for body in geometry.bodies:
+        for where, inverse_depth, _ in _drawn(geometry, body, frame, step):
+            if body.id == BACKDROP:
+                np.maximum.at(backdrop, where, inverse_depth)
+            covered[body.id, where[inverse_depth > backdrop[where]]] = True
     ids = [thing.id for thing in spec.objects]
     return seen[ids], covered[ids].sum(axis=1)
+
+
+def layers(geometry: Geometry, frame: int) -> Iterator[Layer]:
+    """Each body alone, at full size: the backdrop, then the objects in their order."""
+    shape = (geometry.height, geometry.width)
+    for body in geometry.bodies:
+        nearest = np.zeros(shape[0] * shape[1])  # inverse depths
+        faces = np.full(shape[0] * shape[1], NOTHING, dtype=np.int32)
+        for fragments in _drawn(geometry, body, frame, 1):
+            if body.holes is not None:
+                fragments = _opaque(geometry, body, frame, fragments)
+            where, inverse_depth, number = fragments
+            np.maximum.at(nearest, where, inverse_depth)
+            wins = inverse_depth == nearest[where]
+            faces[where[wins]] = number[wins]
+        with np.errstate(divide="ignore"):
+            yield Layer(body, (1 / nearest).reshape(shape), faces.reshape(shape))
+
+
+def surface(geometry: Geometry, frame: int, drawn: Iterator[Layer] | None = None) -> Surface:
+    """What is seen at the centre of every pixel of a frame.
+
+    Args:
+        drawn: the frame's ``layers``, where they are there already.
+    """
+    shape = (geometry.height, geometry.width)
+    nearest = np.full(shape, np.inf)
+    ids, faces = np.zeros(shape, np.uint8), np.full(shape, NOTHING, np.int32)
+    for layer in layers(geometry, frame) if drawn is None else drawn:
+        wins = layer.depth < nearest
+        nearest[wins], faces[wins], ids[wins] = layer.depth[wins], layer.faces[wins], layer.body.id
+    rows, columns = np.indices(shape)
+    points = np.stack([columns + 0.5, rows + 0.5], axis=-1)
+    return on_faces(geometry, frame, ids, faces, points)
+
+
+def on_faces(
+    geometry: Geometry,
+    frame: int,
+    ids: npt.NDArray[np.uint8],
+    faces: npt.NDArray[np.int32],
+    points: Floats,
+) -> Surface:
+    """The points of known faces that are seen at known places.
+
+    Args:
+        ids, faces: S, as in ``Surface``.
+        points: (*S, 2) x and y in pixels, centres of pixels at +0.5.
+    """
+    barycentrics, depth = np.full((*ids.shape, 3), np.nan), np.full(ids.shape, np.nan)
+    for body, here in of_bodies(geometry, ids, faces):
+        corners = _corners(geometry, body, frame)
+        weights = _barycentrics(corners, faces[here], rays(geometry, points[here]))
+        barycentrics[here] = weights
+        depth[here] = np.einsum("ni,ni->n", weights, corners[faces[here], :, 2])
+    return Surface(ids, faces, barycentrics, depth)
+
+
+def opaque(geometry: Geometry, body: Body, frame: int, faces: Ints, points: Floats) -> Bools:
+    """Whether (N,) faces of a body with holes are surface at (N, 2) places x, y in pixels."""
+    assert body.holes is not None
+    return body.holes.opaque(faces, _barycentrics(_corners(geometry, body, frame), faces, rays(geometry, points)))
+
+
+def of_bodies(
+    geometry: Geometry, ids: npt.NDArray[np.uint8], faces: npt.NDArray[np.int32]
+) -> Iterator[tuple[Body, tuple[Ints, ...]]]:
+    """Each body of which points are seen, and the indices of these points, as ``nonzero`` gives them."""
+    seen = faces != NOTHING
+    for body in geometry.bodies:
+        here = np.nonzero(seen & (ids == body.id))
+        if len(here[0]):
+            yield body, here
+
+
+def rays(geometry: Geometry, points: Floats) -> Floats:
+    """(..., 3) directions in the camera, of depth 1, to (..., 2) places x, y in pixels."""
+    k = geometry.intrinsics
+    flat = (points - k[:2, 2]) / np.diag(k)[:2]
+    return np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1)
+
+
+def _corners(geometry: Geometry, body: Body, frame: int) -> Floats:
+    """(F, 3, 3) corners of a body's faces in the camera."""
+    view = geometry.to_camera(body, frame)
+    return (geometry.vertices(body, frame) @ view[:3, :3].T + view[:3, 3])[body.faces]
+
+
+def _barycentrics(corners: Floats, faces: Ints, directions: Floats) -> Floats:
+    """(N, 3) weights of the corners where (N, 3) rays from the origin meet the planes of (N,) of (F, 3, 3) triangles.
+
+    Weights are cut off at 0, so that the point lies in the triangle also where a ray meets its very edge, or the
+    triangle is seen edge-on.
+    """
+    a, b, c = np.moveaxis(
+        corners, 1, 0
+    )  # Moeller and Trumbore 1997, all but the products with a ray done once a face
+    ab, ac = b - a, c - a
+    terms = np.stack([np.cross(ac, ab), np.cross(a, ac), np.cross(ab, a)], axis=1)
+    determinant, of_b, of_c = np.einsum("nij,nj->in", terms[faces], directions)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_b, of_c = of_b / determinant, of_c / determinant
+    weights = np.stack([1 - of_b - of_c, of_b, of_c], axis=1)
+    weights[~np.isfinite(weights).all(axis=1)] = 1 / 3
+    np.clip(weights, 0, None, out=weights)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def _grid(spec: SceneSpec, step: int) -> tuple[int, int]:
@@ -63,31 +214,21 @@ def _grid(spec: SceneSpec, step: int) -> tuple[int, int]:
     return len(range(step // 2, spec.video.height, step)), len(range(step // 2, spec.video.width, step))
 
 
-def _drawn(
-    spec: SceneSpec, models: Mapping[str, Model], frame: int, step: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """The backdrop (0) and then each object by its id, as ``_fragments``."""
-    video, shape = spec.video, _grid(spec, step)
-    k = intrinsics(spec.camera.field_of_view, video.width, video.height)
+def _drawn(geometry: Geometry, body: Body, frame: int, step: int) -> Iterator[Fragments]:
+    """One body at every ``step``-th pixel of every ``step``-th row, as ``_fragments``."""
+    k = geometry.intrinsics.copy()
     k[:2, 2] -= step // 2 + 0.5  # pixel centres become whole numbers
     k[:2] /= step
-    to_camera = extrinsics(spec.camera, video.frames, spec.static)[frame]
+    project = k @ geometry.to_camera(body, frame)[:3]
+    points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
+    return _fragments(points, body.faces, _grid(geometry.spec, step))
 
-    def draw(vertices: np.ndarray, faces: np.ndarray, pose: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        project = k @ (to_camera @ pose)[:3]
-        yield from _fragments(vertices @ project[:, :3].T + project[:, 3], faces, shape)
 
-    for batch in draw(*_rectangle(spec.backdrop), np.eye(4)):
-        yield 0, *batch
-    for thing in spec.objects:
-        model = models[thing.model.id]
-        vertices = model.vertices
-        if thing.deformation is not None:
-            model = refined(model)
-            vertices = deform(model.vertices, thing.deformation, time_of(frame, video.frames))
-        faces = np.concatenate([part.faces for part in model.parts])
-        for batch in draw(vertices, faces, object_poses(thing, video.frames, spec.static)[frame]):
-            yield thing.id, *batch
+def _opaque(geometry: Geometry, body: Body, frame: int, fragments: Fragments) -> Fragments:
+    """Those at full size that are in no hole."""
+    rows, columns = np.divmod(fragments.where, geometry.width)
+    kept = opaque(geometry, body, frame, fragments.faces, np.stack([columns + 0.5, rows + 0.5], axis=1))
+    return fragments.only(kept)
 
 
 def every(mask: np.ndarray, step: int) -> np.ndarray:
@@ -98,8 +239,8 @@ def every(mask: np.ndarray, step: int) -> np.ndarray:
 def silhouette(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The samples, a bool for each cell of a grid, that (F, 3) faces of flat (V, 2) points x, y cover."""
     seen = np.zeros(shape[0] * shape[1], dtype=bool)
-    for where, _ in _scan(np.concatenate([points, np.ones((len(points), 1))], axis=1), faces, shape):
-        seen[where] = True
+    for fragments in _scan(np.concatenate([points, np.ones((len(points), 1))], axis=1), faces, shape):
+        seen[fragments.where] = True
     return seen.reshape(shape)
 
 
@@ -152,43 +293,47 @@ def _boundary(inside: np.ndarray) -> np.ndarray:
     return boundary
 
 
-def _rectangle(backdrop: BackdropSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and faces of the backdrop, in the world."""
-    corners = np.array([[-0.5, 0, -0.5], [0.5, 0, -0.5], [0.5, 0, 0.5], [-0.5, 0, 0.5]])
-    return corners * [backdrop.width, 0, backdrop.height] + backdrop.centre, np.array([[0, 1, 2], [0, 2, 3]])
-
-
-def _fragments(
-    points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Samples of a grid that lie in projected triangles, with the inverse depth of the triangle there.
+def _fragments(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragments]:
+    """Samples of a grid that lie in projected triangles, in batches.
 
     Args:
         points: (V, 3), for each vertex (x * z, y * z, z) where (x, y) is its place in the grid and z its depth.
         faces: (F, 3).
         shape: rows and columns of the grid, whose samples are at whole numbers.
+    """
+    for triangles, corners, source in in_front(points, faces):
+        for where, inverse_depth, number in _scan(triangles, corners, shape):
+            yield Fragments(where, inverse_depth, source[number])
+
+
+def in_front(points: Floats, faces: Ints) -> Iterator[tuple[Floats, Ints, Ints]]:
+    """What is in front of the near plane, of triangles whose (V, 3) points are (x * z, y * z, z).
 
     Yields:
-        In batches, flat indices into the grid and inverse depths, both (N,). Indices repeat where triangles overlap.
+        (V', 3) points (x, y, 1 / z), in which planes stay planes; (F', 3) faces of these; and (F',) the face that
+        each is, or is a piece of.
     """
-    in_front = points[:, 2] >= NEAR_CLIP
-    if in_front.all():
-        yield from _scan(_projected(points), faces, shape)
+    front = points[:, 2] >= NEAR_CLIP
+    if front.all():
+        yield _projected(points), faces, np.arange(len(faces))
         return
-    count = in_front[faces].sum(axis=1)
-    cut = _clipped(points[faces[(count == 1) | (count == 2)]]).reshape(-1, 3)
-    yield from _scan(_projected(cut), np.arange(len(cut)).reshape(-1, 3), shape)
-    yield from _scan(_projected(np.where(in_front[:, None], points, 1.0)), faces[count == 3], shape)
+    count = front[faces].sum(axis=1)
+    crossing = np.flatnonzero((count == 1) | (count == 2))
+    pieces, source = _clipped(points[faces[crossing]])
+    cut = pieces.reshape(-1, 3)
+    yield _projected(cut), np.arange(len(cut)).reshape(-1, 3), crossing[source]
+    whole = np.flatnonzero(count == 3)
+    yield _projected(np.where(front[:, None], points, 1.0)), faces[whole], whole
 
 
-def _projected(points: np.ndarray) -> np.ndarray:
-    """(N, 3) points (x z, y z, z) to (x, y, 1/z), in which planes stay planes."""
+def _projected(points: Floats) -> Floats:
+    """(N, 3) points (x * z, y * z, z) to (x, y, 1 / z)."""
     inverse = 1 / points[:, 2:]
     return np.concatenate([points[:, :2] * inverse, inverse], axis=1)
 
 
-def _clipped(triangles: np.ndarray) -> np.ndarray:
-    """The parts in front of the near plane of (N, 3, 3) triangles that cross it."""
+def _clipped(triangles: Floats) -> tuple[Floats, Ints]:
+    """The pieces in front of the near plane of (N, 3, 3) triangles that cross it, and the triangle of each."""
     front = triangles[..., 2] >= NEAR_CLIP
     single = front.sum(axis=1) == 1
     lone = np.argmax(front == single[:, None], axis=1)  # the corner that is alone on its side
@@ -201,31 +346,33 @@ def _clipped(triangles: np.ndarray) -> np.ndarray:
     ab, ac = crossing(a, b), crossing(a, c)
     tips = np.stack([a, ab, ac], axis=1)[single]
     rests = [np.stack(corners, axis=1)[~single] for corners in ((ab, b, c), (ab, c, ac))]
-    return np.concatenate([tips, *rests])
+    ones, twos = np.flatnonzero(single), np.flatnonzero(~single)
+    return np.concatenate([tips, *rests]), np.concatenate([ones, twos, twos])
 
 
-def _scan(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Scan lines of triangles whose (V, 3) points are (x, y, inverse depth); yields as ``_fragments``.
+def _scan(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragments]:
+    """Scan lines of triangles whose (V, 3) points are (x, y, inverse depth).
 
     A sample on an edge that two triangles share belongs to exactly one of them: the edge is cut with the row in
     the same order of its ends for both, and a span includes its left end only.
     """
-    size, rows = np.ones(len(faces), dtype=np.int64), None
-    for axis in (0, 1):
+    size = np.ones(len(faces), dtype=np.int64)
+    for axis in (0, 1):  # columns, then rows
         after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)  # first sample not before it
         a, b, c = (after[faces[:, corner]] for corner in range(3))
-        rows = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
-        size *= rows[1] - rows[0]
+        first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+        size *= end - first
     kept = np.flatnonzero(size)  # small triangles mostly lie between the samples
     batch = np.cumsum(size[kept]) // BATCH
     for chosen in np.split(kept, np.flatnonzero(np.diff(batch)) + 1):
-        yield _scan_batch(points[faces[chosen]], rows[0][chosen], rows[1][chosen], shape)
+        where, inverse_depth, triangle = _scan_batch(points[faces[chosen]], first[chosen], end[chosen], shape)
+        yield Fragments(where, inverse_depth, chosen[triangle])
 
 
 def _scan_batch(
-    triangles: np.ndarray, first_row: np.ndarray, end_row: np.ndarray, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    of_triangle, row = _expand(first_row, end_row)
+    triangles: Floats, first_row: Ints, end_row: Ints, shape: tuple[int, int]
+) -> tuple[Ints, Floats, Ints]:
+    of_triangle, row = expand(first_row, end_row)
     order = np.argsort(triangles[..., 1], axis=1)
     top, middle, bottom = np.moveaxis(np.take_along_axis(triangles, order[..., None], axis=1)[of_triangle], 1, 0)
     upper = (row < middle[:, 1])[:, None]
@@ -234,10 +381,11 @@ def _scan_batch(
     swap = long_side[:, :1] > short_side[:, :1]
     left, right = np.where(swap, short_side, long_side), np.where(swap, long_side, short_side)
     columns = np.clip(np.ceil(np.stack([left[:, 0], right[:, 0]])), 0, shape[1]).astype(np.int64)
-    of_span, column = _expand(*columns)
+    of_span, column = expand(*columns)
     left, right = left[of_span], right[of_span]
     share = (column - left[:, 0]) / (right[:, 0] - left[:, 0])
-    return row[of_span] * shape[1] + column, left[:, 1] + share * (right[:, 1] - left[:, 1])
+    inverse_depth = left[:, 1] + share * (right[:, 1] - left[:, 1])
+    return row[of_span] * shape[1] + column, inverse_depth, of_triangle[of_span]
 
 
 def _cut(upper: np.ndarray, lower: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -246,7 +394,7 @@ def _cut(upper: np.ndarray, lower: np.ndarray, row: np.ndarray) -> np.ndarray:
     return upper[:, ::2] + share * (lower[:, ::2] - upper[:, ::2])
 
 
-def _expand(first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def expand(first: Ints, end: Ints) -> tuple[Ints, Ints]:
     """All whole numbers of the intervals [first, end), and the interval that each comes from."""
     count = np.maximum(end - first, 0)
     source = np.repeat(np.arange(len(count)), count)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bl30k_gen.library.catalogue.listed import Asset
 
 Split = Literal["train", "val"]
-Load = Callable[["Asset"], Model | Picture]  # raises AssetRefused
+Loaded = TypeVar("Loaded", bound=Model | Picture)
 
 VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the picture, for the pixel filter
 LEAST_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
@@ -102,7 +102,7 @@ def split_assets(
     return tuple(assets[i] for i in sorted(chosen))
 
 
-class _Drawer:
+class _Drawer(Generic[Loaded]):
     """Draws assets of one kind for one split by slot, passing over models that are too thick; keeps what it had to
     replace because it was refused.
     """
@@ -112,7 +112,7 @@ class _Drawer:
         assets: "tuple[Asset, ...]",
         kind: str,
         key: tuple[int, str, str],
-        load: Load,
+        load: "Callable[[Asset], Loaded]",
         max_thickness: float | None = None,
     ):
         if not assets:
@@ -121,7 +121,7 @@ class _Drawer:
         self.max_thickness = max_thickness
         self.refusals: list[tuple[str, str]] = []
 
-    def draw(self, slot: int) -> tuple[dict[str, str], Model | Picture]:
+    def draw(self, slot: int) -> tuple[dict[str, str], Loaded]:
         """The slot's asset: as an AssetRef's fields, and loaded.
 
         Slot s takes place s of an endless list that repeats the assets, shuffled anew each time, so all are used
@@ -140,7 +140,11 @@ class _Drawer:
             except AssetRefused as refused:
                 reasons.append((asset.id, refused.reason))
                 continue
-            if self.max_thickness is not None and thickness(loaded) > self.max_thickness:
+            if (
+                isinstance(loaded, Model)
+                and self.max_thickness is not None
+                and thickness(loaded) > self.max_thickness
+            ):
                 continue
             self.refusals += reasons
             return {"id": asset.id, "path": str(asset.path), "sha256": loaded.sha256}, loaded
@@ -193,7 +197,7 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
     """Control points of ``location``, ``rotation`` and ``scale``, each (degree + 1, 3), at rest together."""
     motion = config.motion
     frames_a_move = config.video.frames / motion.degree
-    factors = np.array([motion.scale_change.low, motion.scale_change.high]) ** (1 / motion.degree)
+    low, high = np.array([motion.scale_change.low, motion.scale_change.high]) ** (1 / motion.degree)
     location = [location_in_frustum(generator, config.objects.frustum)]
     rotation = [generator.uniform(0.0, 2 * np.pi, size=3)]
     scale = [generator.uniform(config.objects.scale.low, config.objects.scale.high, size=3)]
@@ -201,7 +205,7 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
         goal = location_in_frustum(generator, config.objects.frustum)
         next_location = move_toward(generator, location[-1], goal, motion.location_speed * frames_a_move)
         turn = generator.normal(0.0, motion.rotation_speed * frames_a_move, size=3)
-        factor = generator.uniform(*factors, size=3)
+        factor = generator.uniform(low, high, size=3)
         location.append(location[-1] if static else next_location)
         rotation.append(rotation[-1] if static else rotation[-1] + turn)
         scale.append(scale[-1] if static else scale[-1] * factor)
@@ -211,7 +215,9 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
 # --- The parts of a scene ---------------------------------------------------------------------------------------
 
 
-def sample_objects(config: Config, seed: int, index: int, models: _Drawer, textures: _Drawer) -> list[dict[str, Any]]:
+def sample_objects(
+    config: Config, seed: int, index: int, models: _Drawer[Model], textures: _Drawer[Picture]
+) -> list[dict[str, Any]]:
     """The fields of every ObjectSpec of a video."""
     recipe = config.objects
     slot = rank_in_split(index, config.dataset.val_share) * recipe.count[1]
@@ -344,12 +350,17 @@ def _cover(config: Config, camera: CameraSpec, aspect: float) -> tuple[tuple[flo
 
 
 def sample_scene(
-    config: Config, catalogue: "Catalogue", load: Load, index: int, seed: int | None = None
+    config: Config,
+    catalogue: "Catalogue",
+    load_model: "Callable[[Asset], Model]",
+    load_picture: "Callable[[Asset], Picture]",
+    index: int,
+    seed: int | None = None,
 ) -> SampledScene:
     """Describe video ``index``. A pure function of its arguments (``seed``: None means ``config.seed``).
 
     Args:
-        load: gives an asset's Model or Picture, or raises AssetRefused; asked for what this video needs only.
+        load_model, load_picture: may raise AssetRefused; asked for what this video needs only.
 
     Raises:
         UserError: a kind of asset has nothing usable, or the configuration leads to no valid scene.
@@ -358,13 +369,11 @@ def sample_scene(
     share = config.dataset.val_share
     split = split_of(index, share)
 
-    def drawer(kind: str, assets: "tuple[Asset, ...]", name: str, max_thickness: float | None = None) -> _Drawer:
-        return _Drawer(assets, kind, (seed, kind, name), load, max_thickness)
-
     of_split = split_assets(catalogue.models, "models", share, seed, split)
-    models = drawer("models", of_split, split, config.objects.max_thickness)
-    textures = drawer("textures", catalogue.textures, "all")
-    backgrounds = drawer("backgrounds", split_assets(catalogue.backgrounds, "backgrounds", share, seed, split), split)
+    models = _Drawer(of_split, "models", (seed, "models", split), load_model, config.objects.max_thickness)
+    textures = _Drawer(catalogue.textures, "textures", (seed, "textures", "all"), load_picture)
+    of_split = split_assets(catalogue.backgrounds, "backgrounds", share, seed, split)
+    backgrounds = _Drawer(of_split, "backgrounds", (seed, "backgrounds", split), load_picture)
 
     objects = sample_objects(config, seed, index, models, textures)
     camera = sample_camera(config, seed, index)

@@ -93,8 +93,13 @@ def shake_angles(waves: Sequence[ShakeWave], frames: int) -> np.ndarray:
 
 def extrinsics(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     """World-to-camera matrices for ``intrinsics``: x right, y down, z forward; (frames, 4, 4) float64."""
+    return to_opencv(camera_poses(spec, frames, static))
+
+
+def to_opencv(poses: np.ndarray) -> np.ndarray:
+    """World-to-camera matrices in OpenCV's axes of cameras as ``camera_poses`` gives them, (frames, 4, 4)."""
     turned = np.diag([1.0, -1.0, -1.0, 1.0])
-    return turned @ np.linalg.inv(camera_poses(spec, frames, static))
+    return turned @ np.linalg.inv(poses)
 
 
 def intrinsics(field_of_view: float, width: int, height: int) -> np.ndarray:

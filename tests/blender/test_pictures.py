@@ -5,14 +5,18 @@ import pytest
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from bl30k_gen.library.cache import cached_asset
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.annotations.motion import flow
+from bl30k_gen.annotations.view import Video
+from bl30k_gen.library.cache import cached_model
+from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
+from bl30k_gen.scene.assets import load_models
+from bl30k_gen.scene.rays import cast
 from tests.support.gltf import Glb
 
 
 def predicted(spec, frame):
-    models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+    models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
     return raster.predict(spec, models, frame)
 
 
@@ -44,8 +48,8 @@ def test_masks_hold_exactly_the_ids_of_the_scene(sample, draw):
 
 def test_an_object_of_many_parts_has_one_id_and_moves_as_one(sample, draw):
     spec = sample(4, "objects.count=[3, 3]")
-    many = max(spec.objects, key=lambda thing: len(cached_asset(thing.model.path, "model", spec.limits).parts))
-    assert len(cached_asset(many.model.path, "model", spec.limits).parts) > 1
+    many = max(spec.objects, key=lambda thing: len(cached_model(thing.model.path, spec.limits).parts))
+    assert len(cached_model(many.model.path, spec.limits).parts) > 1
     alone = spec.model_copy(update={"objects": (many.model_copy(update={"id": 9}),)})
     _, masks = draw(alone)
     for frame, mask in enumerate(masks):
@@ -75,7 +79,7 @@ def facing(sample):
 
     def make(path, *overrides):
         spec = sample(6, "objects.count=[1, 1]", *overrides)
-        digest = load_asset(str(path), "model", spec.limits).sha256
+        digest = load_model(str(path), spec.limits).sha256
         still = {"location": [(0.0, 0.0, 0.0)] * 5, "rotation": [(0.0, 0.0, 0.0)] * 5, "scale": [(3.0, 3.0, 3.0)] * 5}
         sheet = {"model": {"id": "sheet", "path": str(path), "sha256": digest}, "texture": None, "id": 1, **still}
         camera = {"field_of_view": 0.8, "location": [(0.0, -6.0, 0.0)] * 5, "target": [(0.0, 3.0, 0.0)] * 5}
@@ -109,6 +113,25 @@ def test_transparency_cuts_holes_only_when_asked_to(window, draw):
     backdrop, _ = draw(window("clip").model_copy(update={"objects": ()}))
     hole = binary_erosion((opaque > 0) & (clipped == 0), iterations=3)
     assert np.abs(rgb[0].astype(int) - backdrop[0])[hole].mean() < 6, "the backdrop is seen through the hole"
+
+
+def test_annotations_have_the_same_holes(window, draw):
+    for alpha in ("clip", "opaque"):
+        spec = window(alpha)
+        turned = spec.objects[0].model_copy(update={"rotation": ((0.2, 0.4, 0.3),) * 5})
+        behind = turned.model_copy(update={"id": 2, "location": ((0.4, 2.0, 0.1),) * 5})
+        spec = spec.model_copy(update={"objects": (turned, behind)})
+        _, masks = draw(spec)
+        video = Video(spec, load_models(spec))
+        surface = video.view(0).surface
+        assert (surface.ids == masks[0]).mean() >= 0.9995
+        middle = surface.ids[masks.shape[1] // 2, masks.shape[2] // 2]
+        assert (middle == 1) == (alpha == "opaque")
+        rows, columns = np.indices(masks.shape[1:]) + 0.5
+        met = cast(video.geometry, 0, np.stack([columns, rows], axis=-1).reshape(-1, 2))
+        assert (met.ids == surface.ids.ravel()).mean() > 0.9999
+        still = flow(video.view(0), 1)
+        assert not still.occluded.any() and np.nanmax(abs(still.flow)) < 1e-6, "seen through a hole is not hidden"
 
 
 def test_where_transparency_is_ignored_texels_have_their_own_colour(window, draw):

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.render.staging import stage
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import Bend
@@ -19,7 +19,7 @@ BLUR = "render.motion_blur=0.8"
 
 
 def predicted(spec, frame):
-    models = {thing.model.id: cached_asset(thing.model.path, "model", spec.limits) for thing in spec.objects}
+    models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
     return raster.predict(spec, models, frame)
 
 
@@ -54,9 +54,17 @@ def passing(sample):
     """A bright object that moves to the right, or bends, before a black backdrop."""
 
     def make(moves, *overrides):
-        spec = sample(5, "video={frames: 3, width: 128, height: 80}", "render.samples=32",
-                      "render.denoiser=none", "lights.ambient=1.0",
-                      "image.quality=100", "render.sampling_pattern=sobol", "camera.speed=0", *overrides)  # fmt: skip
+        spec = sample(
+            5,
+            "video={frames: 3, width: 128, height: 80}",
+            "render.samples=32",
+            "render.denoiser=none",
+            "lights.ambient=1.0",
+            "image.quality=100",
+            "render.sampling_pattern=sobol",
+            "camera.speed=0",
+            *overrides,
+        )
         ends = ((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)) if moves else ((0.0, 0.0, 0.0),) * 2
         camera = {"location": ((0.0, -6.0, 0.0),) * 2, "target": ((0.0, 3.0, 0.0),) * 2}
         thing = spec.objects[0].model_copy(

@@ -2,6 +2,7 @@
 
 import functools
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from benchmarks.pictures import builtin_library
 from bl30k_gen import builtin
 from bl30k_gen.library.checking.health import remarks
-from bl30k_gen.library.load import Limits, load_asset
+from bl30k_gen.library.load import Limits, load_model, load_picture
 
 SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("model", "texture", "background"))
 
@@ -17,7 +18,9 @@ SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("mo
 @functools.cache
 def load(kind, family, variant):
     """Drawing is most of what these tests cost, so they share what they draw."""
-    return builtin_library.load(kind, family, variant)
+    if kind == "model":
+        return builtin_library.load_shape(family, variant)
+    return builtin_library.load_image(kind, family, variant)
 
 
 def variants(kind, family, count):
@@ -82,17 +85,18 @@ def test_backgrounds(family):
 
 
 def test_variants_of_a_background_differ(limits):
-    first, second = (load_asset(path, "background", limits).pixels for path in variants("background", "sea", 2))
+    first, second = (load_picture(path, "background", limits).pixels for path in variants("background", "sea", 2))
     assert np.abs(first.astype(int) - second).mean() > 8
 
 
 @pytest.mark.parametrize("kind, family", [("model", "robot"), ("texture", "tiles"), ("background", "sea")])
 def test_deterministic_whatever_the_global_state(kind, family, limits):
     path = f"builtin:{kind}/{family}/02"
-    one = load_asset(path, kind, limits)
+    load_fresh = partial(load_model, path) if kind == "model" else partial(load_picture, path, kind)
+    one = load_fresh(limits)
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - this is what must not matter
-    other = load_asset(path, kind, limits)
+    other = load_fresh(limits)
     assert one.sha256 == other.sha256
     if kind == "model":
         assert (one.vertices == other.vertices).all()
@@ -103,12 +107,12 @@ def test_deterministic_whatever_the_global_state(kind, family, limits):
 
 def test_digests_differ(limits):
     paths = [*variants("model", "mug", 3), *variants("model", "vase", 2)]
-    assert len({load_asset(path, "model", limits).sha256 for path in paths}) == 5
+    assert len({load_model(path, limits).sha256 for path in paths}) == 5
 
 
 def test_limits_hold_here_too():
     small = Limits(max_faces=10, max_image_side=256, max_megapixels=1)
-    picture = load_asset("builtin:background/sea/00", "background", small)
+    picture = load_picture("builtin:background/sea/00", "background", small)
     assert picture.size == (256, 192)
     assert picture.pixels.shape == (192, 256, 3)
 
@@ -118,7 +122,7 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
         raise InterruptedError
 
     monkeypatch.setitem(builtin.FAMILIES["background"], "sea", draw)
-    picture = load_asset("builtin:background/sea/00", "background", limits)
+    picture = load_picture("builtin:background/sea/00", "background", limits)
     assert picture.size == (1024, 768)
     assert len(picture.sha256) == 64
     with pytest.raises(InterruptedError):

@@ -20,15 +20,29 @@ def tree(root):
 def test_names_are_those_of_bl30k(tmp_path):
     places = layout.Layout(tmp_path)
     shown = [
-        places.rgb("a00007", 12), places.mask("a00007", 12), places.metadata("a00007"), places.image_set("val"),
-        places.log("a00007"), places.config, places.card, places.staged_rgb("a00007", 3),
-        places.staged_mask("a00007", 3), places.staged_scene("a00007"),
-    ]  # fmt: skip
+        places.rgb("a00007", 12),
+        places.mask("a00007", 12),
+        places.metadata("a00007"),
+        places.image_set("val"),
+        places.log("a00007"),
+        places.config,
+        places.card,
+        places.staged_rgb("a00007", 3),
+        places.staged_mask("a00007", 3),
+        places.staged_scene("a00007"),
+    ]
     assert [str(p.relative_to(tmp_path)) for p in shown] == [
-        "JPEGImages/a00007/00012.jpg", "Annotations/a00007/00012.png", "Metadata/a00007.json", "ImageSets/val.txt",
-        "Logs/a00007.jsonl", "config.yaml", "DATASET.md", ".staging/a00007/JPEGImages/00003.jpg",
-        ".staging/a00007/Annotations/00003.png", ".staging/a00007/scene.json",
-    ]  # fmt: skip
+        "JPEGImages/a00007/00012.jpg",
+        "Annotations/a00007/00012.png",
+        "Metadata/a00007.json",
+        "ImageSets/val.txt",
+        "Logs/a00007.jsonl",
+        "config.yaml",
+        "DATASET.md",
+        ".staging/a00007/JPEGImages/00003.jpg",
+        ".staging/a00007/Annotations/00003.png",
+        ".staging/a00007/scene.json",
+    ]
 
 
 def test_a_published_video_is_whole_and_staging_is_gone(tmp_path, staged):
@@ -146,9 +160,11 @@ def test_metadata_is_deterministic_and_sealed(tmp_path, staged):
 def test_metadata_refuses_arrays_that_do_not_fit(config, tmp_path, staged):
     spec = staged(layout.Layout(tmp_path), 0)["scene"]
     arrays = {
-        "visible_area": np.zeros((8, 3)), "intrinsics": np.eye(3), "extrinsics": np.zeros((8, 4, 4)),
+        "visible_area": np.zeros((8, 3)),
+        "intrinsics": np.eye(3),
+        "extrinsics": np.zeros((8, 4, 4)),
         "poses": np.zeros((3, 8, 4, 4)),
-    }  # fmt: skip
+    }
     for name in arrays:
         wrong = arrays | {name: np.zeros((2, 2))}
         with pytest.raises(ValueError, match=name):

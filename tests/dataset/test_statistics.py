@@ -78,8 +78,13 @@ def test_a_histogram_holds_everything_and_knows_the_mean():
     histogram.add(np.array([0, 0.99, 1, 100, 150]))
     histogram.add(np.array([]))
     assert histogram.to_json() | {"mean": None} == {
-        "title": "t", "unit": "u", "about": "a", "edges": [0, 1, 10, 100], "counts": [2, 1, 2], "mean": None,
-    }  # fmt: skip
+        "title": "t",
+        "unit": "u",
+        "about": "a",
+        "edges": [0, 1, 10, 100],
+        "counts": [2, 1, 2],
+        "mean": None,
+    }
     assert histogram.to_json()["mean"] == pytest.approx(251.99 / 5)
 
 

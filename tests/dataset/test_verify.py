@@ -13,7 +13,7 @@ from benchmarks.faults.corruption import (
     look,
     lose_frame,
     swapped_masks,
-)  # fmt: skip
+)
 from bl30k_gen.dataset import files, layout, masks, pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify

@@ -61,7 +61,7 @@ def configuration(*overrides: str) -> Config:
 
 
 def a_scene(index: int, *overrides: str, models: int = 12) -> SceneSpec:
-    return sample_scene(configuration(*overrides), fake_catalogue(models), fake_load, index).spec
+    return sample_scene(configuration(*overrides), fake_catalogue(models), fake_load, fake_load, index).spec
 
 
 @pytest.fixture(scope="session")

@@ -36,13 +36,13 @@ AS_THEY_WERE = {
 
 
 def sample(index, *overrides, load=fake_load):
-    return sample_scene(configuration(*overrides), fake_catalogue(), load, index).spec
+    return sample_scene(configuration(*overrides), fake_catalogue(), load, load, index).spec
 
 
 @pytest.mark.parametrize("recipe", AS_THEY_WERE)
 def test_recipes_without_extras_stay_as_they_were(recipe):
     config = load_config(ROOT / f"render_configs/{recipe}.yaml")
-    scenes = "".join(sample_scene(config, fake_catalogue(), fake_load, i).spec.dumps() for i in range(3))
+    scenes = "".join(sample_scene(config, fake_catalogue(), fake_load, fake_load, i).spec.dumps() for i in range(3))
     digests = config.digest()[:16], hashlib.sha256(scenes.encode()).hexdigest()[:16]
     assert digests == AS_THEY_WERE[recipe]
     for key in ("deformation", "shake", "motion_blur", "max_thickness"):
@@ -209,7 +209,7 @@ def test_only_thin_models_are_drawn_and_nothing_else_changes():
 
 
 def test_models_that_are_passed_over_are_not_called_refused():
-    scene = sample_scene(configuration("objects.max_thickness=0.1"), fake_catalogue(), fake_load, 0)
+    scene = sample_scene(configuration("objects.max_thickness=0.1"), fake_catalogue(), fake_load, fake_load, 0)
     assert scene.refusals == ()
 
 

@@ -26,7 +26,7 @@ CONFIG = configuration()
 
 
 def sample(index, *overrides, load=fake_load, catalogue=None, seed=None):
-    return sample_scene(configuration(*overrides), catalogue or fake_catalogue(), load, index, seed)
+    return sample_scene(configuration(*overrides), catalogue or fake_catalogue(), load, load, index, seed)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +298,7 @@ def test_when_all_are_refused_the_key_and_reasons_are_named():
 @pytest.mark.parametrize("recipe", sorted((ROOT / "render_configs").rglob("*.yaml")), ids=lambda path: str(path.name))
 def test_every_shipped_recipe_samples(recipe):
     config = load_config(recipe)
-    spec = sample_scene(config, fake_catalogue(), fake_load, 0).spec
+    spec = sample_scene(config, fake_catalogue(), fake_load, fake_load, 0).spec
     assert spec.video == config.video and len(spec.objects) >= config.objects.count[0]
 
 

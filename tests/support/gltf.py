@@ -28,7 +28,7 @@ class Glb:
         """An accessor of (N,) or (N, width) numbers."""
         values = np.asarray(values, "<" + kind)
         width = 1 if values.ndim == 1 else values.shape[1]
-        accessor = {"bufferView": self.view(values.tobytes()), "componentType": CODES[kind]}
+        accessor: dict[str, Any] = {"bufferView": self.view(values.tobytes()), "componentType": CODES[kind]}
         accessor |= {"count": len(values), "type": NAMES[width]}
         if width == 3:
             accessor |= {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}

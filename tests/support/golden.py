@@ -77,6 +77,7 @@ def golden(shared):
     """golden(name) -> Golden; skips where the shared data are absent."""
     folder = shared / "golden"
     spec = importlib.util.spec_from_file_location("golden_recipe", folder / "recipe.py")
+    assert spec is not None and spec.loader is not None
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
     return lambda name: Golden(folder, recipe, name)

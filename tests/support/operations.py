@@ -23,7 +23,6 @@ def count(command: Sequence[str | os.PathLike], root: Path, trace: Path) -> int:
         subprocess.CalledProcessError: the command failed.
     """
     strace = ["strace", "-f", "--seccomp-bpf", "-y", "-s", "300", "-e", CALLS, "-o", trace]
-    done = [*strace, *command]
-    subprocess.run(done, check=True, timeout=300, capture_output=True)
+    subprocess.run([*map(str, strace), *command], check=True, timeout=300, capture_output=True)
     lines = trace.read_text(errors="replace").splitlines()
     return sum(f"{root}/" in line and "resumed" not in line and "AT_EMPTY_PATH" not in line for line in lines)

@@ -15,6 +15,7 @@ import signal
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -128,9 +129,9 @@ class Cluster:
 
     def _submit(self, script: str) -> str:
         job = str(next(self._jobs))
-        count = int(re.search(r"--array=0-(\d+)", script)[1]) + 1
-        self.limit = _seconds(re.search(r"--time=(\S+)", script)[1])
-        self.stop_before = float(re.search(r"--signal=B:USR1@(\d+)", script)[1])
+        count = int(_asked(r"--array=0-(\d+)", script)) + 1
+        self.limit = _seconds(_asked(r"--time=(\S+)", script))
+        self.stop_before = float(_asked(r"--signal=B:USR1@(\d+)", script))
         words = shlex.split(script.splitlines()[-1])
         words = words[words.index("render") :]
         listed = Path(words[words.index("--indices") + 1]).read_text().split()
@@ -192,8 +193,12 @@ class Cluster:
         for probability, fate in [*fates, (faults.node_hangs, self._hang)]:
             moment = self.now + float(draws.uniform(0.0, length))
             if draws.random() < probability:
-                self.at(moment, lambda fate=fate: None if run.over or run.requeue else fate(run))
+                self.at(moment, partial(self._meet, run, fate))
         self.at(self.now + self.limit - self.stop_before, lambda: None if run.over else self._time_is_up(run))
+
+    def _meet(self, run: Run, fate: Callable[[Run], None]) -> None:
+        if not run.over and not run.requeue:
+            fate(run)
 
     def _say(self, run: Run, word: str) -> None:
         """Wake a task up with a word, and wait until it sleeps again or ends."""
@@ -211,9 +216,9 @@ class Cluster:
             run.connection.send(("go", self.now))
             word, value = self._hear(run)
         if word == "sleep":
-            self.at(value, lambda number=run.sleeps: self._wake(run, number))
+            self.at(float(value), partial(self._wake, run, run.sleeps))
         else:
-            self._ended(run, value)
+            self._ended(run, int(value) if isinstance(value, float) else value)
 
     def _hear(self, run: Run) -> tuple[str, float | str]:
         word, value, frames, operations = run.connection.recv()
@@ -290,6 +295,12 @@ class Cluster:
         self.at(self.now + NOT_RESPONDING, give_up)
         self.at(self.now + SILENCE, come_back)
         self.at(self.now + SILENCE + LAST_BREATH, end)
+
+
+def _asked(pattern: str, script: str) -> str:
+    """What a batch script asks Slurm for."""
+    [found] = re.findall(pattern, script)
+    return found
 
 
 def _seconds(limit: str) -> float:

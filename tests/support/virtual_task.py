@@ -79,7 +79,9 @@ class Clock:
             self._next_beat = self.now
         self._catch_up()
         if word == "stop":
-            signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+            handler = signal.getsignal(signal.SIGTERM)
+            assert callable(handler)  # the command's own
+            handler(signal.SIGTERM, None)
         elif word == "die":
             last_words()
             self._send("end", -signal.SIGKILL)
@@ -217,7 +219,7 @@ class VirtualLeases(lease.Leases):
         self.virtual.end_beating(self)
 
     def _is_stale(self, holder: Path) -> bool:
-        self.virtual.look(process.host_of(holder.name))
+        self.virtual.look(holder.name.split(".", 1)[0])
         return super()._is_stale(holder)
 
 
@@ -260,15 +262,17 @@ def run(
 def _take_the_place_of_time(clock: Clock) -> None:
     VirtualEvent.clock = VirtualLeases.virtual = clock
     now = SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now, sleep=clock.sleep)
-    worker.time = journal.time = now
-    worker.threading = SimpleNamespace(Event=VirtualEvent, Thread=threading.Thread, Lock=threading.Lock)
-    store.Leases = shard_store.Leases = VirtualLeases
+    threads = SimpleNamespace(Event=VirtualEvent, Thread=threading.Thread, Lock=threading.Lock)
+    vars(worker).update(time=now, threading=threads)
+    vars(journal).update(time=now)
+    for module in (store, shard_store):
+        vars(module).update(Leases=VirtualLeases)
 
 
 def _take_the_place_of_the_machine(task: Task, node: Node) -> None:
     os.environ |= {"SLURM_ARRAY_TASK_ID": str(task.number), "SLURM_ARRAY_TASK_COUNT": str(task.count)}
     socket.gethostname = lambda: node.name
-    process._place = lambda: node.name
+    vars(process).update(_place=lambda: node.name)
     tqdm.tqdm.monitor_interval = 0
     tqdm.tqdm.set_lock(threading.RLock())  # its own is one between processes, which a kill leaves behind
     silent = open(os.devnull, "w")
@@ -287,6 +291,8 @@ def _take_the_place_of_blender(
             planned[name] = [frame] * times if draws.random() < crash else []
         return planned[name].pop() if planned[name] else None
 
+    videos_per_segment, val_share = 0, 0.0
+
     def describe(name: str) -> SampledScene:
         index = video_index(name, videos_per_segment)
         named = {"name": name, "index": index, "split": split_of(index, val_share)}
@@ -297,10 +303,11 @@ def _take_the_place_of_blender(
         videos_per_segment, val_share = config.dataset.videos_per_segment, config.dataset.val_share
         return describe
 
-    videos_per_segment, val_share = 0, 0.0
-    dataset.sampler = sampler
-    worker.BlenderChild = lambda *_: VirtualBlender(clock, seconds, next_crash, node)
-    worker.examine = lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64))
+    vars(dataset).update(sampler=sampler)
+    vars(worker).update(
+        BlenderChild=lambda *_: VirtualBlender(clock, seconds, next_crash, node),
+        examine=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
+    )
 
 
 def _count(operations: Counter[str], root: Path) -> None:

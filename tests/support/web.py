@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -16,8 +17,8 @@ from bl30k_gen.library.fetch.gather import Wishes
 from bl30k_gen.library.fetch.providers import AddressList
 from bl30k_gen.seeding import rng
 
-FAST = {"per_second": 500.0, "back_off": 0.02, "timeout": 5.0, "deadline": 10.0}
-SMALL = {"side": 32, "limits": Limits(max_faces=1, max_image_side=256, max_megapixels=1)}
+FAST: dict[str, Any] = {"per_second": 500.0, "back_off": 0.02, "timeout": 5.0, "deadline": 10.0}
+SMALL: dict[str, Any] = {"side": 32, "limits": Limits(max_faces=1, max_image_side=256, max_megapixels=1)}
 
 
 def picture(seed=0, size=(48, 40), format="JPEG", **options) -> bytes:
@@ -28,11 +29,21 @@ def picture(seed=0, size=(48, 40), format="JPEG", **options) -> bytes:
     return buffer.getvalue()
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients go away in the middle, on purpose."""
+
+
 class Server:
     """Answers on 127.0.0.1. ``routes``: path -> bytes, (status, headers, body), or a function of the request."""
 
-    def __init__(self):
-        self.routes, self.asked, self.times, self.agents = {}, [], [], set()
+    def __init__(self) -> None:
+        self.routes: dict[str, Any] = {}
+        self.asked: list[str] = []
+        self.times: list[float] = []
+        self.agents: set[str] = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,9 +76,7 @@ class Server:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.handle_error = lambda *_: None  # clients go away in the middle, on purpose
+        self._server = _QuietServer(("", 0), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

@@ -1,5 +1,6 @@
 """A slice of the campaigns with small networks: ``make campaign-learning campaign-experiment`` is the whole."""
 
+import copy
 import sys
 
 import numpy as np
@@ -95,7 +96,11 @@ def test_small_copies_keep_lists_and_masks(renders, tmp_path):
 
 def test_the_plain_step_is_the_same_step():
     stage = train_step.load_stage("stcn/bl30k", ["size=64", "batch=2", "imagenet=none", "model.backbone=resnet18"])
-    ways = train_step.build(stage, CPU, "float32")
+    network = train_step.random_network(stage)
+    ways = {
+        "plain": train_step.plain_way(stage, copy.deepcopy(network), CPU),
+        "ours": train_step.our_way(stage, network, CPU, "float32"),
+    }
     for number in range(2):
         for way in ways.values():
             way.iterate(train_step.discs(stage, number, CPU))

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from bl30k_gen.errors import MISTAKE, run_door
+from bl30k_gen.version import version_option
 from training.cli import judging, learning, runs, using
 
 HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
@@ -13,7 +14,7 @@ HELP = """Train segmentation networks, judge them, and use them: see docs/traini
 Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
 """
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, callback=version_option)
 for part in (learning, judging, using, runs):
     app.add_typer(part.app)
 

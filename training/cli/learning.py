@@ -3,11 +3,12 @@
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import BaseModel
 
 from bl30k_gen.errors import STOPPED, UserError
 from training.cli.options import Device, Json, TrainingOptions, with_groups
@@ -32,7 +33,7 @@ def list_stages(as_json: Json = False) -> None:
     recipes = {name: load_recipe(name) for name in RECIPES.names()}
     tables = {name: load_table(name) for name in TABLES.names()}
     if as_json:
-        lists = {"stages": stages, "recipes": recipes, "tables": tables}
+        lists: dict[str, Mapping[str, BaseModel]] = {"stages": stages, "recipes": recipes, "tables": tables}
         plain = {kind: {n: x.model_dump(mode="json") for n, x in named.items()} for kind, named in lists.items()}
         print(json.dumps(plain))
         return

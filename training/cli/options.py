@@ -77,7 +77,7 @@ class PropagationOptions:
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     """The command as Typer takes it: a parameter that is a dataclass stands for a flag for each of its fields."""
     parameters = inspect.signature(command).parameters.values()
-    groups = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
+    groups: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
 
     def run(**values: Any) -> None:
         filled = {
@@ -93,6 +93,6 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     ]
     own = [p for p in parameters if p.name not in groups]
     run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = inspect.Signature([*own, *flags])
+    vars(run)["__signature__"] = inspect.Signature([*own, *flags])
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *flags)}
     return run

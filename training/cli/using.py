@@ -1,11 +1,11 @@
 """Commands that use networks on a video of one's own: segment, interact."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import chosen
 from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
@@ -25,11 +25,10 @@ def segment(
     options: PropagationOptions,
 ) -> None:
     """Carry the masks of some frames through a video of your own."""
-    from training.inference.segment import segment
+    from training.inference.segment import Direction, segment
 
-    if direction not in ("forward", "backward", "both"):
-        raise UserError(f"--direction {direction}", "give forward, backward or both")
-    segment(checkpoint, video, masks, out, direction, device, meaning=meaning, **options.given())
+    way = chosen("--direction", direction, get_args(Direction))
+    segment(checkpoint, video, masks, out, way, device, meaning=meaning, **options.given())
 
 
 @app.command()

@@ -27,7 +27,7 @@ from training.data import pictures
 from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
 from training.data.unusable import Unusable
-from training.schema.data import Augmentation, FusionSource
+from training.schema.data import Augmentation, FusionSource, place_of
 
 PROVENANCE = "fusion.json"
 TRIES, SAME_VIDEO, STRICT = 20, 5, 15
@@ -47,7 +47,7 @@ class FusionSet:
 
     def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
         self.source, self.augmentation, self.size = source, augmentation, size
-        self.root = Path(source.path)
+        self.root = Path(place_of(source.path))
         self.tree = open_fusion_set(self.root)
         self.provenance = json.loads(self.tree.read(PROVENANCE))
         self.store = open_dataset(source.videos or self.provenance["dataset"])
@@ -214,7 +214,7 @@ def open_fusion_set(root: Path) -> FolderTree | ShardTree:
     shards = [root] if root.is_file() and root.suffix in SUFFIXES else shards_in(root)
     tree = ShardTree(shards) if shards else FolderTree(root)
     if not tree.exists(PROVENANCE) or not _is_json(tree.read(PROVENANCE)):
-        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/training.md")
+        raise UserError(f"{root} is no fusion set: {PROVENANCE} is missing or damaged", "see docs/recipes.md")
     if shards and root.is_dir() and (loose := FolderTree(root).folders("")):
         raise UserError(f"{root} holds {loose[0]} beside packed files", "give `make-fusion-data` again, to its end")
     return tree

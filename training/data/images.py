@@ -7,7 +7,7 @@ import logging
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
-from training.schema.data import Augmentation, FrameChange, ImageSource, LvisSource
+from training.schema.data import Augmentation, FrameChange, ImageSource, LvisSource, place_of
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,9 @@ class Stills(Protocol):
 
 def open_stills(source: ImageSource | LvisSource) -> Stills:
     """What a source holds. Raises UserError if it does not exist or is empty."""
-    return Objects(source) if source.kind == "lvis" else Pairs(Path(source.path), source.masks)
+    if isinstance(source, LvisSource):
+        return Objects(source)
+    return Pairs(Path(place_of(source.path)), source.masks)
 
 
 def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], list[int]]:
@@ -66,7 +68,7 @@ def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], li
     kept_back: set[str] = set()
     if taken and held_out:
         kept_back = {group for group in taken if ranks[group] >= share * (1 - held_out)}
-        kept_back = kept_back or {max(taken, key=ranks.get)}
+        kept_back = kept_back or {max(taken, key=ranks.__getitem__)}
     numbers = [index for index, group in enumerate(stills.groups) if group in taken]
     return (
         [index for index in numbers if stills.groups[index] not in kept_back],
@@ -74,11 +76,8 @@ def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], li
     )
 
 
-class Images:
-    """Samples of one object each: ``images.draw(i, rng)`` is a sequence of warped copies of its image.
-
-    Soft masks stay soft, as the published loaders have them; of ids, one random object of the image is taken.
-    """
+class Items:
+    """The objects of a source of still images, without those that are held out."""
 
     def __init__(
         self,
@@ -102,11 +101,18 @@ class Images:
     def names(self) -> list[str]:
         return [self.stills.names[number] for number in self.numbers]
 
-    def held_out(self) -> "Images":
+    def held_out(self) -> Self:
         """The same source with the objects that are held out."""
         other = copy(self)
         other.numbers = self._held_out
         return other
+
+
+class Images(Items):
+    """Samples of one object each: ``images.draw(i, rng)`` is a sequence of warped copies of its image.
+
+    Soft masks stay soft, as the published loaders have them; of ids, one random object of the image is taken.
+    """
 
     def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> Sample:
         """A sample; the distance of frames means nothing here. Raises UserError naming a damaged file."""
@@ -128,7 +134,8 @@ class Images:
 
 def frame_change(augmentation: Augmentation, source: ImageSource | LvisSource) -> FrameChange:
     """How frames of a source change: LVIS may have a scale of its own."""
-    scale = source.scale if source.kind == "lvis" else None
+    assert augmentation.frame is not None  # a stage of images has it
+    scale = source.scale if isinstance(source, LvisSource) else None
     return augmentation.frame.model_copy(update={"scale": scale}) if scale else augmentation.frame
 
 
@@ -151,13 +158,14 @@ class Warper:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (T, 3, S, S) and masks (T, M, S, S), uint8. Raises UserError naming a damaged or unfit file."""
         sequence = self.augmentation.sequence
+        assert sequence.scale is not None  # a stage of images has it
         scale = rng.uniform(*sequence.scale)
         flip = rng.random() < sequence.flip
         image, *masks = self._read(path, masks, scale)
         image = pictures.recolour(image, pictures.draw_jitter(rng, sequence.jitter))
         if flip:
             image, *masks = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (image, *masks))
-        canvas = tuple(side / scale for side in image.size)
+        canvas = image.width / scale, image.height / scale
         frames = [self._frame(rng, image, masks, canvas) for _ in range(self.frames)]
         if self.augmentation.hide_and_seek is not None:
             hide = self.augmentation.hide_and_seek
@@ -172,9 +180,9 @@ class Warper:
             if mask.size != picture.size:
                 raise UserError(f"{path} is {picture.size} pixels, its mask {mask.size}", "leave the pair out")
         factor = scale * self.size / min(picture.size)
-        size = tuple(max(1, round(side * factor)) for side in picture.size)
-        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), size, path)
-        return [image, *(mask.resize(size, Image.Resampling.BICUBIC) for mask in masks)]
+        width, height = (max(1, round(side * factor)) for side in picture.size)
+        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
+        return [image, *(mask.resize((width, height), Image.Resampling.BICUBIC) for mask in masks)]
 
     def _frame(
         self, rng: np.random.Generator, image: Image.Image, masks: list[Image.Image], canvas: tuple[float, float]
@@ -183,7 +191,8 @@ class Warper:
         out = (self.size, self.size)
         matrix = pictures.draw_affine(rng, self.change)
         room = [max(0.0, side - self.size) for side in canvas]
-        centre = tuple(self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
+        x, y = (self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
+        centre = x, y
         frame = pictures.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
         frame = pictures.to_tensor(pictures.recolour(frame, pictures.draw_jitter(rng, self.change.jitter)))
         changed = [pictures.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]

@@ -3,14 +3,14 @@
 import numpy as np
 import torch
 
-from training.data.images import Images
+from training.data.images import Items
 from training.data.perturb import perturb
 from training.data.sample import S2MBatch
 from training.data.scribbles import Scribbler
 from training.schema.data import Augmentation, ImageSource, LvisSource, Scribbles
 
 
-class Interactions(Images):
+class Interactions(Items):
     """``interactions.draw(i, rng)`` is one image with the mask so far, scribbles, and the true mask.
 
     The mask so far is empty, or the true one perturbed. Another object of the image, where the source has one, gets

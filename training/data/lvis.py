@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.errors import UserError
-from training.schema.data import LvisSource
+from training.schema.data import LvisSource, place_of
 
 LARGEST = 2**28
 """Pixels of an image; a file that claims more is damaged."""
@@ -44,7 +44,7 @@ class Objects:
     """
 
     def __init__(self, source: LvisSource):
-        self.file = find_annotations(Path(source.path))
+        self.file = find_annotations(Path(place_of(source.path)))
         annotations, self.images = read_annotations(self.file)
         self.root = Path(source.images) if source.images else _root(self.file)
         if not self.root.is_dir():

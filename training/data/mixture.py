@@ -6,25 +6,26 @@ import os
 import signal
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from training.data import pictures
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
 from training.data.sample import Batch, FusionBatch, S2MBatch, Sample
+from training.data.sampling import largest_distance
 from training.data.unusable import Unusable
 from training.data.videos import Videos
-from training.schema.data import Curriculum
+from training.schema.data import AnySource, FusionSource, VideoSource
 from training.schema.stage import Stage
 
 REPLACEMENTS = 20
@@ -53,7 +54,9 @@ class Mixture(Dataset):
         self.names = list(stage.sources)
         self.weights = [source.weight for source in stage.sources.values()]
         self.sources = [_open(name, source, stage) for name, source in stage.sources.items()]
-        self.collate = {"fusion": FusionBatch, "s2m": S2MBatch}.get(stage.network, Batch).collate
+        kinds: dict[str, type[Batch | FusionBatch | S2MBatch]] = {"fusion": FusionBatch, "s2m": S2MBatch}
+        self.collate: Callable[[Sequence[Any]], Batch | FusionBatch | S2MBatch]
+        self.collate = kinds.get(stage.network, Batch).collate
         if not self.sources:
             raise UserError("the stage has no data", "give a source a weight above 0")
 
@@ -70,7 +73,9 @@ class Mixture(Dataset):
                 skipped.append(str(error))
                 reason = error
             else:
-                return replace(sample, skipped=tuple(skipped))
+                if isinstance(sample, Sample):
+                    return replace(sample, skipped=tuple(skipped))
+                return replace(sample, skipped=skipped)
             item = int(stream.integers(len(source)))
         raise reason
 
@@ -78,7 +83,7 @@ class Mixture(Dataset):
         """The images that ``validation`` holds out; sources of other data have none."""
         other = copy(self)
         other.seed = int(rng(self.seed, "validation").integers(2**62))
-        other.sources = [source.held_out() for source in self.sources]
+        other.sources = [source.held_out() for source in self.sources if isinstance(source, Images | Interactions)]
         return other
 
     def epoch_length(self) -> int:
@@ -101,7 +106,7 @@ class Mixture(Dataset):
 
     def describe(self) -> dict[str, dict[str, float | str]]:
         """What each source holds; the digest is of the names of its items."""
-        rows = {}
+        rows: dict[str, dict[str, float | str]] = {}
         for name, source, count in zip(self.names, self.sources, self._counts(), strict=True):
             digest = hashlib.sha256("\n".join(source.names).encode()).hexdigest()
             path = str(source.source.path)
@@ -153,13 +158,6 @@ class Order:
         return Draw(epoch, number, source, item, largest_distance(self.stage.curriculum, epoch, self.epochs))
 
 
-def largest_distance(curriculum: Curriculum | None, epoch: int, epochs: int) -> int:
-    """The curriculum's value in an epoch: the next one after each share of all epochs."""
-    if curriculum is None:
-        return 1
-    return curriculum.distances[sum(epoch >= share * epochs for share in curriculum.at)]
-
-
 class Steps(Dataset):
     """A mixture's batches by lists of ``Draw``; or the UserError, which torch does not carry over from a worker."""
 
@@ -198,12 +196,14 @@ def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch 
 
 def _begin_worker(worker: int) -> None:
     """One thread. Signals reach all processes of a terminal or a job; workers go on until the trainer ends them."""
-    cv2.setNumThreads(1)
+    pictures.opencv()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with, args=(multiprocessing.parent_process().pid,), daemon=True).start()
+        trainer = multiprocessing.parent_process()
+        assert trainer is not None and trainer.pid is not None  # a worker has one
+        threading.Thread(target=_end_with, args=(trainer.pid,), daemon=True).start()
 
 
 def _end_with(trainer: int) -> None:
@@ -216,15 +216,16 @@ def _end_with(trainer: int) -> None:
     os._exit(0)
 
 
-def _open(name: str, source, stage: Stage) -> Images | Interactions | Videos | FusionSet:
+def _open(name: str, source: AnySource, stage: Stage) -> Images | Interactions | Videos | FusionSet:
     if source.path is None:
         remedy = f"give --data {name}=PATH, or leave it out: --set data.{name}.weight=0"
         raise UserError(f"source {name} has no path", remedy)
-    if source.kind == "fusion":
+    if isinstance(source, FusionSource):
         return FusionSet(source, stage.augmentation, stage.size)
+    if isinstance(source, VideoSource):
+        return Videos(source, stage.augmentation, stage.frames, stage.objects, stage.size)
     held_out = stage.validation.share if stage.validation else 0.0
     if stage.network == "s2m":
+        assert stage.scribbles is not None  # a stage of S2M has them
         return Interactions(source, stage.augmentation, stage.scribbles, stage.size, held_out)
-    if source.kind in ("images", "lvis"):
-        return Images(source, stage.augmentation, stage.frames, stage.size, held_out)
-    return Videos(source, stage.augmentation, stage.frames, stage.objects, stage.size)
+    return Images(source, stage.augmentation, stage.frames, stage.size, held_out)

@@ -4,11 +4,14 @@ One set of parameters is drawn per sequence (and one per frame) and applied to t
 Coordinates are continuous: pixel (x, y) covers [x, x + 1) x [y, y + 1).
 """
 
+import functools
+import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,12 +24,22 @@ from training.schema.data import FrameChange, Jitter, Warp
 FILL = (124, 116, 104)
 """ImageNet's mean colour, for what lies outside a picture."""
 
-cv2.setNumThreads(0)  # loader processes share the processors already, and OpenCV's threads do not survive a fork
-
 _GREY = np.array([0.299, 0.587, 0.114])
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 ColourStep = tuple[str, float]
+
+
+@functools.cache
+def opencv() -> ModuleType:
+    """OpenCV on one thread: loader processes share the processors already, and its threads do not survive a fork.
+
+    Imported when pixels are changed: what is drawn here without it also serves where it is not installed.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+    return cv2
 
 
 def open_picture(data: bytes, source: str | Path) -> Image.Image:
@@ -134,6 +147,7 @@ def warp(
     """
     cubic = resample == Image.Resampling.BICUBIC
     first = matrix @ (0.5, 0.5) + shift - 0.5  # OpenCV counts from the centre of the first pixel
+    cv2 = opencv()
     return cv2.warpAffine(
         pixels,
         np.column_stack([matrix, first]),
@@ -163,30 +177,40 @@ def recolour(picture: Image.Image, steps: list[ColourStep]) -> Image.Image:
 def recolour_pixels(pixels: np.ndarray, steps: list[ColourStep]) -> np.ndarray:
     """Apply colour steps to (H, W, 3) uint8 RGB.
 
-    All but hue are affine in RGB, so that runs of them are one 3x4 matrix and one pass over the pixels.
+    All but hue are affine in RGB, so that runs of them are one pass over the pixels.
+    """
+    for is_hue, run in itertools.groupby(steps, lambda step: step[0] == "hue"):
+        if is_hue:
+            for _, turns in run:
+                pixels = _shift_hue(pixels, turns)
+        else:
+            matrix = colour_matrix(list(run), functools.partial(_mean_colour, pixels))
+            pixels = pixels if np.array_equal(matrix, np.eye(3, 4)) else opencv().transform(pixels, matrix)
+    return pixels
+
+
+def colour_matrix(steps: list[ColourStep], mean: Callable[[], np.ndarray]) -> np.ndarray:
+    """(3, 4): what colour steps without hue do to an RGB colour.
+
+    Args:
+        mean: the mean colour (3,) of the picture before them, asked for where the contrast changes.
     """
     matrix = np.eye(3, 4)
-    mean = None
     for name, factor in steps:
-        if name == "hue":
-            pixels = _shift_hue(_apply(pixels, matrix), factor)
-            matrix, mean = np.eye(3, 4), None
-            continue
         if name == "brightness":
             matrix = matrix * factor
         elif name == "contrast":
-            mean = np.array(cv2.mean(pixels)[:3]) if mean is None else mean
-            grey = _GREY @ (matrix[:, :3] @ mean + matrix[:, 3])
+            grey = _GREY @ (matrix[:, :3] @ mean() + matrix[:, 3])
             matrix = matrix * factor
             matrix[:, 3] += (1 - factor) * grey
         else:
             keep = factor if name == "saturation" else 0.0
             matrix = (keep * np.eye(3) + (1 - keep) * np.tile(_GREY, (3, 1))) @ matrix
-    return _apply(pixels, matrix)
+    return matrix
 
 
-def _apply(pixels: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return pixels if np.array_equal(matrix, np.eye(3, 4)) else cv2.transform(pixels, matrix)
+def _mean_colour(pixels: np.ndarray) -> np.ndarray:
+    return np.array(opencv().mean(pixels)[:3])
 
 
 def _shift_hue(pixels: np.ndarray, turns: float) -> np.ndarray:

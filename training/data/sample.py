@@ -1,8 +1,8 @@
 """A training sample, and a batch of them: bytes until they reach the device, then tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class Sample:
     skipped: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
 class Tensors:
     """What all batches share: bytes from the loader, which ``to`` brings to the device and makes float.
 
@@ -45,8 +46,8 @@ class Tensors:
     OTHERS: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
-    def collate(cls, samples: list[Self]) -> Self:
-        """Stack samples, which have the same fields without a batch dimension."""
+    def collate(cls, samples: Sequence[Any]) -> Self:
+        """Stack samples: of this class, with the same fields without a batch dimension."""
         stacked = cls._stacked(samples)
         lists = {key: [text for sample in samples for text in getattr(sample, key)] for key in ("names", "skipped")}
         return cls(**stacked, **lists)
@@ -77,7 +78,7 @@ class Tensors:
         return (*cls.IMAGES, *cls.MASKS, *cls.OTHERS)
 
     @classmethod
-    def _stacked(cls, samples: list) -> dict[str, Tensor]:
+    def _stacked(cls, samples: Sequence[Any]) -> dict[str, Tensor]:
         """In a worker into memory that it shares with the trainer, so that a batch is not copied on its way."""
         return {name: default_collate([getattr(sample, name) for sample in samples]) for name in cls._tensors()}
 
@@ -105,11 +106,11 @@ class Batch(Tensors):
     MASKS = ("masks", "given")
     OTHERS = ("void", "present")
 
-    @staticmethod
-    def collate(samples: list[Sample]) -> "Batch":
+    @classmethod
+    def collate(cls, samples: Sequence[Sample]) -> Self:
         """Stack samples; still bytes, so that little is copied between processes."""
         names, skipped = [s.name for s in samples], [error for s in samples for error in s.skipped]
-        return Batch(**Batch._stacked(samples), names=names, skipped=skipped)
+        return cls(**cls._stacked(samples), names=names, skipped=skipped)
 
     @property
     def labels(self) -> Tensor:

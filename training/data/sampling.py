@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from training.schema.data import Curriculum
+
 TRIES = 5
 """Draws of frames before a sample without an object is taken."""
 
@@ -24,6 +26,13 @@ def draw_frames(rng: np.random.Generator, length: int, count: int, distance: int
         following = frames[-1] + 1 + int(rng.integers(jump + 1))
         frames.append(min(following, length - jump // number, length - 1))
     return frames[::-1] if rng.random() < 0.5 else frames
+
+
+def largest_distance(curriculum: Curriculum | None, epoch: int, epochs: int) -> int:
+    """The curriculum's value in an epoch: the next one after each share of all epochs."""
+    if curriculum is None:
+        return 1
+    return curriculum.distances[sum(epoch >= share * epochs for share in curriculum.at)]
 
 
 def candidates(ids: np.ndarray, void: np.ndarray, label_filter: str, size: int = 384) -> list[int]:

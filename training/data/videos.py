@@ -16,7 +16,7 @@ from training.data import pictures, sampling
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.unusable import Unusable
-from training.schema.data import Augmentation, VideoSource
+from training.schema.data import Augmentation, VideoSource, place_of
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class Videos:
     def __init__(self, source: VideoSource, augmentation: Augmentation, frames: int, objects: int, size: int):
         self.source, self.augmentation = source, augmentation
         self.frames, self.objects, self.size = frames, objects, size
-        self.store = open_dataset(source.path, masks_mean=source.masks)
+        assert augmentation.frame is not None and augmentation.sequence.crop_ratio is not None  # Stage sees to it
+        self.change, self.crop_ratio = augmentation.frame, augmentation.sequence.crop_ratio
+        self.store = open_dataset(place_of(source.path), masks_mean=source.masks)
         self.names = choose_videos(self.store, source)
         if not self.names:
             raise UserError(f"dataset {source.path} has no videos to train on", "check split, names and share")
@@ -127,9 +129,9 @@ class Videos:
         picture = self._open(name, frames[0])
         return Geometry(
             size=picture.size,
-            box=pictures.draw_crop(rng, *picture.size, self.source.crop_scale, change.crop_ratio),
+            box=pictures.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
-            matrices=[pictures.draw_affine(rng, self.augmentation.frame) for _ in frames],
+            matrices=[pictures.draw_affine(rng, self.change) for _ in frames],
             out=self.size,
         )
 
@@ -158,7 +160,7 @@ class Videos:
         together = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
-            steps = together + pictures.draw_jitter(rng, self.augmentation.frame.jitter)
+            steps = together + pictures.draw_jitter(rng, self.change.jitter)
             picture = self._open(name, i)
             if picture.size != geometry.size:
                 raise UserError(

@@ -10,9 +10,10 @@ from torch import Tensor
 from training.data.mixture import Mixture, Order
 from training.engine import visualisation
 from training.engine.distributed import processes
-from training.engine.trainer import choose_precision, open_validation
+from training.engine.trainer import open_validation
 from training.schema.stage import Stage
 from training.tasks.network import AnyBatch, build_network, build_step
+from training.tasks.speed import choose_precision
 
 SHOWN = 4
 GIB = 2**30

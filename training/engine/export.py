@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from training.runs.folder import RunFolder, card, read_state
+from training.schema.stage import Stage
 
 Which = Literal["best", "last"]
 Form = Literal["ours", "published"]
@@ -46,7 +45,7 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
     return f"{out} ({size}): {origin}"
 
 
-def _network(folder: RunFolder, stage, which: Which) -> tuple[torch.nn.Module, str]:
+def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.Network, str]:
     """The network, and where in the run it comes from."""
     if which == "best":
         if not folder.best.exists():

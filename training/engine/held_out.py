@@ -8,32 +8,35 @@ from torch import nn
 
 from training.data.mixture import Draw, Mixture
 from training.engine import visualisation
-from training.schema.stage import Stage
 
 
 @dataclass(frozen=True)
 class Result:
-    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples."""
+    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples, if any."""
 
     samples: int
     means: dict[str, float]
-    picture: np.ndarray
+    picture: np.ndarray | None
     skipped: list[str]
 
 
 @torch.no_grad()
-def validate(step: nn.Module, mixture: Mixture, stage: Stage, device: torch.device) -> Result:
-    """Run a network with its loss (see ``trainer.build_step``) in evaluation mode; always on the same samples."""
+def validate(step: nn.Module, mixture: Mixture, most: int, at_once: int, device: torch.device) -> Result:
+    """Run a network with its loss (see ``trainer.build_step``) in evaluation mode; always on the same samples.
+
+    Args:
+        most: samples, of which ``at_once`` are a batch.
+    """
     held_out = mixture.held_out()
-    rows = held_out.order(0)[: stage.validation.samples].tolist()
+    rows = held_out.order(0)[:most].tolist()
     draws = [Draw(0, number, source, item, 1) for number, (source, item) in enumerate(rows)]
     modes = {module: module.training for module in step.modules()}
     step.eval()
     sums: dict[str, float] = {}
     skipped: list[str] = []
-    picture = None
-    for first in range(0, len(draws), stage.runtime.batch_per_step):
-        samples = [held_out[draw] for draw in draws[first : first + stage.runtime.batch_per_step]]
+    picture: np.ndarray | None = None
+    for first in range(0, len(draws), at_once):
+        samples = [held_out[draw] for draw in draws[first : first + at_once]]
         batch = held_out.collate(samples).to(device)
         _, parts, masks = step(batch, 1.0)
         for key, value in parts.items():

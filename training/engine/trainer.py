@@ -25,7 +25,8 @@ from training.runs.folder import RunFolder, card, describe_environment, describe
 from training.schema.stage import Optimiser, Stage
 from training.tasks import speed
 from training.tasks.losses import kept_share
-from training.tasks.network import AnyBatch, build_network, build_step, freeze_batchnorm
+from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
+from training.tasks.speed import choose_precision
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ class Trainer:
         self.folder.agree(stage)
         state = self.folder.latest()
         self.network = build_network(stage, start if state is None else None)
-        self.step = build_step(stage, self.network, self.device, processes.world)
+        self.step: AnyStep | DistributedDataParallel
+        self.step = step = build_step(stage, self.network, self.device, processes.world)
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -81,7 +83,7 @@ class Trainer:
         if processes.leads:
             self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
-            self.step = DistributedDataParallel(self.step, broadcast_buffers=False)
+            self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
     def run(self) -> None:
         """Train to the last iteration, then write the network and its card.
@@ -199,7 +201,8 @@ class Trainer:
             self._pass_over(batch.skipped)
             batch = batch.to(self.device)
             last = number == steps - 1
-            with contextlib.nullcontext() if last or self.processes.world == 1 else self.step.no_sync():
+            parallel = self.step if isinstance(self.step, DistributedDataParallel) else None
+            with parallel.no_sync() if parallel is not None and not last else contextlib.nullcontext():
                 with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
                     total, parts, masks = self.step(batch, share)
                 self.scaler.scale(total / steps).backward()
@@ -260,7 +263,7 @@ class Trainer:
         for key, value in record.items():
             if key != "iteration":
                 writer.add_scalar(key, value, self.iteration)
-        shown = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
+        shown: dict[str, object] = {key: f"{values[key]:.4f}" for key in ("loss", "iou") if key in values}
         bar.set_postfix(shown)
         if bar.disable:
             words = " ".join(f"{key} {value}" for key, value in shown.items())
@@ -268,15 +271,18 @@ class Trainer:
             print(f"{self.iteration}/{self.stage.iterations} {words} {seconds}", flush=True)
 
     def _validate_on_images(self, writer) -> None:
-        step = self.step.module if self.processes.world > 1 else self.step
+        assert self.stage.validation is not None
+        step = self.step.module if isinstance(self.step, DistributedDataParallel) else self.step
+        most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            result = validate(step, self.mixture, self.stage, self.device)
+            result = validate(step, self.mixture, most, at_once, self.device)
         self._pass_over(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
-        writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+        if result.picture is not None:
+            writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         self.window.share(self.processes)
@@ -353,15 +359,6 @@ class Window:
         values = {key: float(mean) for key, mean in self.means().items()}
         self.sums, self.counts = {}, {}
         return values
-
-
-def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
-    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
-    if name == "fp16" and device.type != "cuda":
-        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
-    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
-        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

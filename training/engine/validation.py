@@ -11,6 +11,7 @@ from training.evaluation.folders import object_ids
 from training.evaluation.metrics import score_frame
 from training.inference.options import published_options
 from training.inference.propagate import propagate
+from training.schema.data import place_of
 from training.schema.stage import ValidationVideos
 
 
@@ -19,7 +20,7 @@ class Validation:
 
     def __init__(self, config: ValidationVideos):
         self.config = config
-        self.store = open_dataset(config.path)
+        self.store = open_dataset(place_of(config.path))
         names = self.store.image_set(config.split) if config.split else self.store.videos
         if not names:
             raise UserError(f"{config.path} has no videos to validate on", "set validation_videos.split")

@@ -26,8 +26,7 @@ def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None,
     correction, the frame as the older and the newer propagation have it, the truth, and what is ``predicted``. Of
     S2M: the mask so far with scribbles, green on the object and yellow beside it; the truth; what is ``predicted``.
     """
-    draw = {FusionBatch: _fusion_rows, S2MBatch: _s2m_rows}.get(type(batch), _video_rows)
-    lines = [line for b in range(min(rows, len(batch))) for line in draw(batch, predicted, b)]
+    lines = [line for b in range(min(rows, len(batch))) for line in _rows(batch, predicted, b)]
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
 
 
@@ -36,6 +35,14 @@ def save(picture: np.ndarray, path: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())
+
+
+def _rows(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None, b: int) -> list[Tensor]:
+    if isinstance(batch, FusionBatch):
+        return _fusion_rows(batch, predicted, b)
+    if isinstance(batch, S2MBatch):
+        return _s2m_rows(batch, predicted, b)
+    return _video_rows(batch, predicted, b)
 
 
 def _video_rows(batch: Batch, predicted: Tensor | None, b: int) -> list[Tensor]:

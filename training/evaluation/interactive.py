@@ -25,7 +25,7 @@ from bl30k_gen.dataset.masks import Rule
 from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo, find_videos, folder_rule, object_ids
 from training.evaluation.metrics import score_frame
-from training.evaluation.robot import Robot
+from training.evaluation.robot import BENCHMARK_ROBOT, Robot
 from training.evaluation.scribbles import Scribbles, read_scribbles
 
 #: MiVOS scribbles on one frame for up to three rounds: a new frame only in these.
@@ -98,7 +98,7 @@ class InteractiveBenchmark:
     interactions: int = 8
     seconds_per_object: float = 8 * 30.0
     new_frame_rounds: Sequence[int] | None = None
-    robot: Robot = field(default_factory=Robot)
+    robot: Robot = BENCHMARK_ROBOT
     clock: Callable[[], float] = perf_counter
 
     def run(
@@ -128,14 +128,16 @@ class InteractiveBenchmark:
         void = sample.truth < 0
         done: list[Interaction] = []
         annotated: set[int] = set()  # by the robot; the frame of the first scribbles is not among them
-        scribbles = sample.scribbles
+        scribbles, frame = sample.scribbles, sample.scribbles.annotated_frame
+        if frame is None:
+            raise ValueError(f"the first scribbles of {sample.sequence} are on no frame")
         start = self.clock()
         system = None
         while len(done) < self.interactions and self.clock() - start <= limit:
             number = len(done) + 1
             began = self.clock()
             system = system or open_video(sample.sequence, sample.objects)
-            submission = system(Round(number, scribbles.annotated_frame, scribbles, self._is_last_on_frame(number)))
+            submission = system(Round(number, frame, scribbles, self._is_last_on_frame(number)))
             ended = self.clock()
             if ended - start > limit:
                 break
@@ -160,7 +162,7 @@ class InteractiveBenchmark:
                 if not candidates <= set(range(len(masks))):
                     raise ValueError(f"candidates {sorted(candidates)} are no frames of {sample.sequence}")
             else:
-                candidates = {scribbles.annotated_frame}
+                candidates = {frame}
             frame = worst_frame(scores, candidates - annotated or candidates)
             annotated.add(frame)
             scribbles = self.robot.correct(sample.sequence, sample.truth, masks, sample.objects, frame)
@@ -190,7 +192,7 @@ class Report:
 
         A point is the mean over samples and objects of the score, at the sum of the mean times so far. A sample that
         ran out of time keeps its score at no further cost; one without any submission scores 0. The limit is the
-        mean number of objects times ``seconds_per_object``.
+        mean number of objects over the sequences (not over the samples) times ``seconds_per_object``.
         """
         if not self.samples:
             raise UserError("the report has no samples", "run the benchmark on at least one video")
@@ -205,7 +207,8 @@ class Report:
                     score = _pick(interaction.scores, metric).mean(axis=0)
                     seconds[row, column] = interaction.seconds
                 values[row].append(score)
-        limit = self.seconds_per_object * float(np.mean([len(objects) for _, _, objects in self.samples]))
+        objects_of = {sequence: len(objects) for sequence, _, objects in self.samples}
+        limit = self.seconds_per_object * float(np.mean(list(objects_of.values())))
         means = [100 * float(np.concatenate(row).mean()) for row in values]
         times = np.cumsum(seconds.mean(axis=1))
         return np.array([0.0, *times, limit]), np.array([0.0, *means, means[-1]])
@@ -302,7 +305,7 @@ def read_samples(
         if not objects:
             raise UserError(f"no annotation of {name} has an object", "leave the video out of the list")
         if scribbles is None:
-            yield Sample(name, 1, truth, objects, (robot or Robot()).begin(name, truth, objects))
+            yield Sample(name, 1, truth, objects, (robot or BENCHMARK_ROBOT).begin(name, truth, objects))
             continue
         paths = sorted((Path(scribbles) / name).glob("*.json"))
         if not paths:

@@ -52,19 +52,14 @@ def jaccard(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None =
     return shared / union if union else 1.0
 
 
-def boundary_f(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> float:
-    """F of two binary masks (H, W): harmonic mean of the boundaries' precision and recall.
-
-    A boundary pixel is right when the other boundary has a pixel within ``boundary_radius``. If only one mask has a
-    boundary the score is 0, if neither has one it is 1. Void pixels belong to neither mask.
-    """
-    return score_frame(truth != 0, prediction != 0, [1], void)[0, 1]
-
-
 def score_frame(
     truth: np.ndarray, prediction: np.ndarray, objects: Sequence[int], void: np.ndarray | None = None
 ) -> np.ndarray:
     """J and F of every object in one frame.
+
+    F is the harmonic mean of the boundaries' precision and recall: a boundary pixel is right when the other boundary
+    has a pixel within ``boundary_radius``. If only one mask has a boundary F is 0, if neither has one it is 1. Void
+    pixels belong to neither mask.
 
     ``truth`` and ``prediction`` are label maps (H, W) of one size, ``void`` a bool map of the pixels to leave out.
     Returns (len(objects), 2) float64. Each object is compared inside the box around its two masks, which changes

@@ -9,13 +9,15 @@ from pathlib import Path
 from bl30k_gen.dataset.files import write_atomically, write_json
 from training.evaluation.semi_supervised import Results
 
+Cell = str | float | None
+
 
 @dataclass(frozen=True)
 class Table:
     """Rows of words and numbers under a header. None is a gap; numbers are printed with ``digits`` decimals."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str | float | None]]
+    rows: Sequence[Sequence[Cell]]
     digits: int = 1
 
     def text(self) -> str:
@@ -72,7 +74,7 @@ def object_table(results: Mapping[str, Results]) -> Table:
     """One row for each object of each entry."""
     header = ["", "video", "object", "group", "frames", "J&F"]
     header += [f"{metric} {kind}" for metric in "JF" for kind in ("mean", "recall", "decay")]
-    rows = [
+    rows: list[list[Cell]] = [
         [label, s.video, s.object, s.group, len(s.frames), (s.j.mean + s.f.mean) / 2, *s.j, *s.f]
         for label, entry in results.items()
         for s in entry.objects
@@ -82,7 +84,7 @@ def object_table(results: Mapping[str, Results]) -> Table:
 
 def frame_table(results: Mapping[str, Results]) -> Table:
     """One row for each scored frame of each object of each entry."""
-    rows = [
+    rows: list[list[Cell]] = [
         [label, s.video, s.object, frame, float(j), float(f)]
         for label, entry in results.items()
         for s in entry.objects

@@ -92,6 +92,10 @@ class Robot:
         return np.zeros_like(region)
 
 
+BENCHMARK_ROBOT = Robot(radius_share=0.2)
+"""As the DAVIS interactive benchmark's session runs it; 0.15 is the default of the robot's class alone."""
+
+
 def longest_paths(skeleton: np.ndarray, min_nodes: int) -> list[np.ndarray]:
     """The longest path, (N, 2) int (x, y), of each 8-connected piece of a skeleton (H, W) with enough pixels.
 

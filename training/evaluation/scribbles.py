@@ -11,7 +11,6 @@ import numpy as np
 from scipy.special import comb
 from skimage.draw import line
 
-from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 
 #: What ``rasterise`` writes where there is no stroke.
@@ -44,13 +43,6 @@ class Scribbles:
         """Strokes on one frame of a sequence of ``length`` frames."""
         return cls(sequence, tuple(tuple(strokes) if t == frame else () for t in range(length)), frame)
 
-    def with_more(self, newer: "Scribbles") -> "Scribbles":
-        """These strokes and then ``newer``'s; raises ValueError if the two are of different videos."""
-        if (self.sequence, len(self.frames)) != (newer.sequence, len(newer.frames)):
-            raise ValueError(f"scribbles of {self.sequence} and {newer.sequence} do not belong to one video")
-        frames = tuple(old + new for old, new in zip(self.frames, newer.frames, strict=True))
-        return Scribbles(self.sequence, frames, newer.annotated_frame)
-
 
 def read_scribbles(path: str | Path) -> Scribbles:
     """Read a JSON file of davisinteractive; raises UserError if it is missing or not such a file."""
@@ -70,24 +62,6 @@ def read_scribbles(path: str | Path) -> Scribbles:
         remedy = "scribbles are JSON as davisinteractive writes it: scribbles, sequence, annotated_frame"
         raise UserError(f"{path} holds no scribbles ({error!r})", remedy) from None
     return Scribbles(sequence, frames, annotated)
-
-
-def write_scribbles(scribbles: Scribbles, path: str | Path) -> None:
-    """Write a JSON file that davisinteractive and ``read_scribbles`` can read."""
-    frames = [
-        [
-            {
-                "path": stroke.path.tolist(),
-                "object_id": stroke.object_id,
-                "start_time": stroke.start_time,
-                "end_time": stroke.end_time,
-            }
-            for stroke in strokes
-        ]
-        for strokes in scribbles.frames
-    ]
-    data = {"scribbles": frames, "sequence": scribbles.sequence, "annotated_frame": scribbles.annotated_frame}
-    write_atomically(path, json.dumps(data))
 
 
 def rasterise(strokes: tuple[Stroke, ...] | list[Stroke], height: int, width: int) -> np.ndarray:

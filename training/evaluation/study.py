@@ -15,7 +15,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from bl30k_gen.errors import UserError
-from training.evaluation.report import Table
+from training.evaluation.report import Cell, Table
 from training.evaluation.session_log import USER_EVENTS, Session, read_session
 
 
@@ -120,7 +120,7 @@ def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = 
 
 def summary_table(study: Study) -> Table:
     """A row for each method: sessions, rounds, user time, final IoU, AUC."""
-    rows = [
+    rows: list[list[Cell]] = [
         [
             method,
             len(sessions := study.of(method)),

@@ -12,10 +12,14 @@ import torch
 
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
+from models.backbone import Network
+from models.clicks import ClickNetwork
+from models.fusion import Fusion
 from models.propagation import PropagationNetwork
+from models.s2m import S2M
 from training.evaluation.semi_supervised import PROTOCOLS
 from training.experiments.evaluate import StoredFrames, given_masks, open_annotated
-from training.inference.load import PROPAGATION, load_network
+from training.inference.load import load_network
 from training.inference.options import Options
 from training.inference.segment import checked_options
 from training.schema.table import NO_CHECKPOINT, Row
@@ -55,17 +59,18 @@ class Bench:
         return open_annotated(self.dataset, self.split)
 
     def network(self, row: Row) -> tuple[PropagationNetwork, Options]:
-        network = self.load(row.network, *PROPAGATION)
+        network = self.load(row.network, PropagationNetwork)
         return network, self._options(network, row)
 
     def check(self, rows: Sequence[Row]) -> None:
         """Raise UserError for a checkpoint or an option that does not fit its row, before anything is measured."""
-        parts = ((getattr(row, kind), kind) for row in rows for kind in ("s2m", "clicks", "fusion"))
+        kinds: dict[str, type[torch.nn.Module]] = {"s2m": S2M, "clicks": ClickNetwork, "fusion": Fusion}
+        parts = ((getattr(row, part), kind) for row in rows for part, kind in kinds.items())
         for name, kind in dict.fromkeys(parts):
             if name not in NO_CHECKPOINT:
                 self.load(name, kind)
-        networks = dict.fromkeys(row.network for row in rows if row.network)
-        networks = {name: self.load(name, *PROPAGATION) for name in networks}
+        names = dict.fromkeys(row.network for row in rows if row.network)
+        networks = {name: self.load(name, PropagationNetwork) for name in names}
         for row in rows:
             if row.network:
                 try:
@@ -76,8 +81,10 @@ class Bench:
     def _options(self, network: PropagationNetwork, row: Row) -> Options:
         return checked_options(network, **{**self.options, **row.options})
 
-    def load(self, name: str, *kinds: str) -> torch.nn.Module:
-        return load_network(self.checkpoints[name], *kinds, device=self.device)
+    def load(self, name: str | None, kind: type[Network]) -> Network:
+        """The checkpoint that a row names."""
+        assert name is not None  # a row that lacks what it needs is no valid row
+        return load_network(self.checkpoints[name], kind, device=self.device)
 
     def first_video(self) -> tuple[str, list[np.ndarray], np.ndarray, tuple[int, ...]]:
         """Its name, at most ``FRAMES`` frames, the mask of the first one and its objects."""

@@ -13,11 +13,12 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from models.aggregate import aggregate
-from models.clicks import Click
-from models.fusion import align
+from models.clicks import Click, ClickNetwork
+from models.fusion import Fusion, align
 from models.memory import affinity
 from models.policy import RecurrentMemory
-from training.evaluation.robot import Robot
+from models.s2m import S2M
+from training.evaluation.robot import BENCHMARK_ROBOT
 from training.evaluation.scribbles import rasterise
 from training.experiments.bench import Bench, Outcome
 from training.inference.load import pick_device
@@ -51,10 +52,10 @@ def _propagation(row: Row, bench: Bench) -> Outcome:
 
 
 def _scribbles(row: Row, bench: Bench) -> Outcome:
-    network = bench.load(row.s2m, "s2m")
+    network = bench.load(row.s2m, S2M)
     name, _, mask, objects = bench.first_video()
     view, image, _ = _working(row, bench)
-    strokes = Robot().begin(name, mask[None].astype(np.int16), objects).frames[0]
+    strokes = BENCHMARK_ROBOT.begin(name, mask[None].astype(np.int16), objects).frames[0]
     rows = {0: 0} | {label: number for number, label in enumerate(objects, 1)}
     canvas = rasterise([replace(stroke, object_id=rows[stroke.object_id]) for stroke in strokes], *view.working)
     image = view.cut(image)[0]
@@ -64,7 +65,7 @@ def _scribbles(row: Row, bench: Bench) -> Outcome:
 
 def _clicks(row: Row, bench: Bench) -> Outcome:
     """Each click lies where the answer so far is most wrong."""
-    network = bench.load(row.clicks, "clicks")
+    network = bench.load(row.clicks, ClickNetwork)
     view, image, masks = _working(row, bench)
     truth = view.cut(masks)[0, 0].cpu().numpy() > 0.5
     clicked, answer, clicks = interaction.ObjectClicks(network, view.cut(image)[0]), np.zeros_like(truth), []
@@ -81,7 +82,7 @@ def _clicks(row: Row, bench: Bench) -> Outcome:
 
 def _fusion(row: Row, bench: Bench) -> Outcome:
     network, _ = bench.network(row)
-    fusion = bench.load(row.fusion, "fusion")
+    fusion = bench.load(row.fusion, Fusion)
     _, image, masks = _working(row, bench)
     _, other, _ = _working(row, bench, -1)
     nothing, distance = torch.zeros_like(masks), torch.tensor([[0.5, 0.5]], device=image.device)

@@ -22,6 +22,7 @@ from training.evaluation.interactive import (
     Report,
     Round,
     Sample,
+    Submission,
     System,
     baselines,
     read_report,
@@ -31,7 +32,7 @@ from training.evaluation.plots import plot_reports
 from training.evaluation.report import Table, write_report
 from training.evaluation.semi_supervised import PROTOCOLS, Protocol, Results, score_baselines, score_folders
 from training.evaluation.strips import write_strip
-from training.inference.load import PROPAGATION, load_network
+from training.inference.load import load_fusion, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
 from training.inference.video import first_appearances
@@ -77,7 +78,7 @@ def evaluate_semi_supervised(
     store, names, truth = open_annotated(dataset, split, masks)
     if protocol != "all":
         require_scorable(store, names, dataset)
-    network = load_network(checkpoint, *PROPAGATION, device=device)
+    network = load_network(checkpoint, PropagationNetwork, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
@@ -144,7 +145,7 @@ class StoredFrames(Sequence):
     def __len__(self) -> int:
         return len(self.store.frames(self.name))
 
-    def __getitem__(self, number: int) -> np.ndarray:
+    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         if not 0 <= number < len(self):
             raise IndexError(number)
         return self.store.read_rgb(self.name, number)
@@ -180,17 +181,17 @@ def evaluate_interactive(
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
     store, names, truth = open_annotated(dataset, split, masks)
-    network = load_network(checkpoint, *PROPAGATION, device=device)
+    network = load_network(checkpoint, PropagationNetwork, device=device)
     given = {"checkpoint": checkpoint, "s2m": s2m, "fusion": fusion}
-    drawing = load_network(s2m, "s2m", device=device) if s2m else None
-    if fusion not in ("linear", "none"):
-        fusion = load_network(fusion, "fusion", device=device)
+    drawing = load_network(s2m, S2M, device=device) if s2m else None
+    merging = load_fusion(fusion, device)
     settings = checked_options(network, **options)
-    run = {part: str(x) if x in (None, "linear", "none") else sha256(network_file(x)) for part, x in given.items()}
+    plain = (None, "linear", "none")
+    run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
     _claim(Path(out) / "interactive_run.json", run)
     perfect = None if drawing else baselines(truth, store.rule)["oracle"]
-    open_video = open_sessions(network, drawing, fusion, settings, store, perfect, say)
+    open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     references = baselines(truth, store.rule)
     systems = {Path(checkpoint).stem: open_video, **references}
@@ -225,9 +226,15 @@ def open_sessions(
         if len(store.mask_frames(name)) < len(store.frames(name)):
             raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
         session = InteractiveSession(
-            network, StoredFrames(store, name), objects, s2m=s2m, fusion=fusion, options=options, undo_limit=0,
+            network,
+            StoredFrames(store, name),
+            objects,
+            s2m=s2m,
+            fusion=fusion,
+            options=options,
+            undo_limit=0,
             say=lambda text: say(f"{name}: {text}"),
-        )  # fmt: skip
+        )
         return as_system(session, perfect(name, objects) if perfect else None)
 
     return open_video
@@ -267,7 +274,8 @@ def as_system(session: InteractiveSession, perfect: System | None = None) -> Sys
     def answer(task: Round) -> np.ndarray:
         strokes = task.scribbles.frames[task.frame]
         if perfect:
-            session.set_mask(task.frame, perfect(task)[task.frame])
+            told = perfect(task)
+            session.set_mask(task.frame, (told.masks if isinstance(told, Submission) else told)[task.frame])
         elif strokes:
             session.scribble(task.frame, strokes)
             session.keep()

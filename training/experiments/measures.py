@@ -8,12 +8,16 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import VideoStore
+from models.fusion import Fusion
 from models.policy import RecurrentMemory
+from models.rde import RDE
+from models.s2m import S2M
 from training.evaluation.interactive import MIVOS_ROUNDS, InteractiveBenchmark, baselines, read_samples
 from training.evaluation.semi_supervised import PROTOCOLS, Results, score_baselines, score_folders
 from training.experiments.bench import Bench, Outcome
@@ -71,8 +75,13 @@ def interactive(row: Row, bench: Bench, folder: Path) -> Outcome:
     """AUC and value at 60 s, the system's seconds for a sample, and J&F against time."""
     store, _, truth = bench.data
     network, options = bench.network(row)
-    drawing = None if row.s2m == "perfect" else bench.load(row.s2m, "s2m")
-    fusion = row.fusion if row.fusion in ("linear", "none") else bench.load(row.fusion, "fusion")
+    drawing = None if row.s2m == "perfect" else bench.load(row.s2m, S2M)
+    fusion: Fusion | Literal["linear", "none"]
+    match row.fusion:
+        case "linear" | "none" as plain:
+            fusion = plain
+        case checkpoint:
+            fusion = bench.load(checkpoint, Fusion)
     perfect = baselines(truth)["oracle"] if drawing is None else None
     system = open_sessions(network, drawing, fusion, options, store, perfect, bench.say)
     return _benchmark(bench, system, bench.say, folder / "report.csv")
@@ -119,6 +128,7 @@ def embeddings(row: Row, bench: Bench, folder: Path) -> Outcome:
 
     methods = {"encode_memory": note(network.encode_memory, lambda: not (merges and seen))}
     if merges:
+        assert isinstance(network, RDE)  # no other takes these options
         methods["update"] = note(network.update, lambda: True)
     numbers: list[int] = []
     with replaced(network, methods):

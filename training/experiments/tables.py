@@ -38,7 +38,8 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
     """
     recipe, out = load_table(name), Path(out)
     _check(recipe, bench)
-    measure, rows = MEASURES[recipe.measure], []
+    measure = MEASURES[recipe.measure]
+    rows: Rows = []
     todo = recipe.expanded()
     for number, row in enumerate(todo, 1):
         head = f"[{number}/{len(todo)}] {row.name}"
@@ -53,9 +54,9 @@ def ablate(name: str, bench: Bench, out: str | Path) -> Table:
             return {"": measure.row(row, bench, folder)}
 
         rows.append((row, _once(out, _identity(recipe, row, bench), compute, head, bench.say)[""]))
-    if measure.baselines:
+    if (baselines := measure.baselines) is not None:
         identity = _identity(recipe, None, bench)
-        found = _once(out, identity, lambda folder: measure.baselines(bench), "floor and ceiling", bench.say)
+        found = _once(out, identity, lambda folder: baselines(bench), "floor and ceiling", bench.say)
         rows += [(Row(name=label), outcome) for label, outcome in found.items()]
     table, stem = _table(recipe, rows), out / Path(name).stem
     table.write(stem)
@@ -94,11 +95,15 @@ def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
         return identity
     device = pick_device(bench.device)
     kept = row.model_dump(exclude={"name", "published"})
-    return identity | kept | {
-        "options": {**bench.options, **row.options},
-        "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-    }  # fmt: skip
+    return (
+        identity
+        | kept
+        | {
+            "options": {**bench.options, **row.options},
+            "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        }
+    )
 
 
 def _once(

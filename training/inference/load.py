@@ -1,23 +1,23 @@
 """Checkpoints made ready to work."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from models.backbone import prepare_for_inference
+from models.backbone import Network, prepare_for_inference
+from models.fusion import Fusion
 from training.runs.folder import network_file
-from training.schema.stage import PROPAGATION as PROPAGATION
 
 
-def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Module:
+def load_network(path: str | Path, kind: type[Network], device: str = "auto") -> Network:
     """The network of a checkpoint, ours or published, in evaluation mode and as fast as it can be.
 
     Args:
         path: a file, or a finished run's folder.
-        kinds: the names it may have, such as ``*PROPAGATION`` or "s2m".
+        kind: what it must be, such as ``PropagationNetwork`` or ``S2M``.
         device: "auto" takes a GPU where there is one.
 
     Raises:
@@ -27,10 +27,20 @@ def load_network(path: str | Path, *kinds: str, device: str = "auto") -> nn.Modu
         network = checkpoint.load(network_file(path))
     except ValueError as error:
         raise UserError(str(error), "give a checkpoint of train.py, or a published one") from None
-    name = checkpoint.name_of(network)
-    if name not in kinds:
-        raise UserError(f"{path} holds the network {name}", f"here one of {', '.join(kinds)} is needed")
+    if not isinstance(network, kind):
+        fitting = [name for name, (known, _) in checkpoint.NETWORKS.items() if issubclass(known, kind)]
+        needed = f"here one of {', '.join(fitting)} is needed"
+        raise UserError(f"{path} holds the network {checkpoint.name_of(network)}", needed)
     return prepare_for_inference(network).to(pick_device(device))
+
+
+def load_fusion(source: str | Path, device: str = "auto") -> Fusion | Literal["linear", "none"]:
+    """What merges rounds: the fusion network of a checkpoint, or "linear" or "none" as they are."""
+    if source == "linear":
+        return "linear"
+    if source == "none":
+        return "none"
+    return load_network(source, Fusion, device=device)
 
 
 def pick_device(name: str) -> torch.device:

@@ -96,4 +96,6 @@ def new_memory(network: PropagationNetwork, options: Options) -> GrowingMemory |
         return GrowingMemory()
     if options.memory == "bounded":
         return BoundedMemory(options.capacity)
+    if not isinstance(network, RDE):
+        raise ValueError(f"memory {options.memory} merges frames, which only RDE can: choose growing or bounded")
     return RecurrentMemory(network, options.memory)

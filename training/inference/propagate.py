@@ -125,7 +125,8 @@ class Propagator:
 
     def _open(self, image: Tensor, given: Mapping[int, Tensor]) -> None:
         """Set the views up at the first frame, and hold every later one to its size."""
-        size = tuple(image.shape[-2:])
+        height, width = image.shape[-2:]
+        size = height, width
         if not self._views:
             options = self.options
             share = replace(options, memory_budget=options.memory_budget // len(options.scales))
@@ -164,7 +165,9 @@ class Propagator:
 
 def _masks(ids: np.ndarray | None, device: torch.device) -> dict[int, Tensor]:
     """The masks of a label map's objects."""
-    objects = [] if ids is None else sorted(object_ids(ids))
+    if ids is None:
+        return {}
+    objects = sorted(object_ids(ids))
     if objects and objects[-1] > 254:
         raise UserError(f"a mask has the id {objects[-1]}", "ids of objects go from 1 to 254")
     return dict(zip(objects, one_hot(ids, objects, device), strict=True)) if objects else {}

@@ -14,10 +14,12 @@ from bl30k_gen.dataset.masks import Meaning, encode_mask
 from bl30k_gen.errors import UserError
 from models.memory import Reading
 from models.propagation import PropagationNetwork
-from training.inference.load import PROPAGATION, load_network
+from training.inference.load import load_network
 from training.inference.options import Options, published_options
 from training.inference.propagate import Segmented, propagate
 from training.inference.video import FrameFolder, open_video, read_given
+
+Direction = Literal["forward", "backward", "both"]
 
 
 @dataclass
@@ -40,7 +42,7 @@ def segment(
     video: str | Path,
     masks: str | Path,
     out: str | Path,
-    direction: Literal["forward", "backward", "both"] = "forward",
+    direction: Direction = "forward",
     device: str = "auto",
     say: Callable[[str], None] = print,
     meaning: Meaning | None = None,
@@ -63,7 +65,7 @@ def segment(
     frames = open_video(video)
     names = frames.names if isinstance(frames, FrameFolder) else None
     given = read_given(masks, names, meaning, say)
-    network = load_network(checkpoint, *PROPAGATION, device=device)
+    network = load_network(checkpoint, PropagationNetwork, device=device)
     speed = Speed()
     for result in segment_frames(network, frames, given, checked_options(network, **options), direction, say):
         speed.add(result)
@@ -78,7 +80,7 @@ def segment_frames(
     frames: Iterable[np.ndarray] | Sequence[np.ndarray],
     given: Mapping[int, np.ndarray],
     options: Options | None = None,
-    direction: Literal["forward", "backward", "both"] = "forward",
+    direction: Direction = "forward",
     say: Callable[[str], None] = print,
 ) -> Iterator[Segmented]:
     """Every frame's result, in the order of the work.
@@ -97,10 +99,10 @@ def segment_frames(
         return
     _check_end(given, len(frames))
     first, end = min(given, default=0), len(frames)
-    ways = {
+    ways: dict[str, list[tuple[range, Mapping[int, np.ndarray]]]] = {
         "forward": [(range(end), given)],
         "backward": [(range(end - 1, -1, -1), given)],
-        "both": [(range(first, end), given), (range(first, -1, -1), {first: given.get(first)})],
+        "both": [(range(first, end), given), (range(first, -1, -1), {t: given[t] for t in given if t == first})],
     }
     for done, (way, masks) in enumerate(ways[direction]):
         results = propagate(network, ((t, frames[t]) for t in way), masks, options, say)

@@ -33,7 +33,7 @@ class FrameFolder(Sequence):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         """(H, W, 3) uint8. Raises UserError if the picture is damaged or not of the size of the first one read."""
         file = self.files[index]
         try:

@@ -30,7 +30,8 @@ def label_map(prob: Tensor, objects: tuple[int, ...] | list[int]) -> np.ndarray:
 def working_size(size: tuple[int, int], short_side: int | None, scale: float = 1.0) -> tuple[int, int]:
     """(height, width) at which frames of ``size`` are worked on."""
     factor = scale * (short_side / min(size) if short_side else 1)
-    return tuple(max(1, round(side * factor)) for side in size)
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
 
 
 class View:
@@ -42,7 +43,7 @@ class View:
     """
 
     def __init__(self, size: tuple[int, int], working: tuple[int, int] | None = None):
-        self.size, self.working = tuple(size), tuple(working or size)
+        self.size, self.working = size, working or size
         rows, columns = (-side % STRIDE for side in self.working)
         self.top, self.left = rows // 2, columns // 2
         self.padding = (self.left, columns - self.left, self.top, rows - self.top)

@@ -44,7 +44,8 @@ def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> 
     rows = torch.arange(1, len(prob) + 1, device=image.device).view(-1, 1, 1)
     positive = (canvas == rows).float()
     negative = ((canvas != rows) & (canvas != NO_STROKE)).float()
-    view = View(image.shape[-2:])
+    height, width = image.shape[-2:]
+    view = View((height, width))
     wide = [F.max_pool2d(view.masks(x), 3, stride=1, padding=1) for x in (positive, negative)]
     logits = network.segment(view.image(image), view.masks(hard(prob)), *wide)
     return aggregate(view.cut(logits).float().sigmoid(), hard=True, keep_background=False)[0]
@@ -61,7 +62,7 @@ class ObjectClicks:
     def answer(self, clicks: Sequence[Click]) -> Tensor:
         """Probability (H, W) of the object after all the clicks, of which there is at least one."""
         session, clicks = self._session, list(clicks)
-        if session.clicks == clicks:
+        if self._answer is not None and session.clicks == clicks:
             return self._answer
         while session.clicks and session.clicks != clicks[: len(session.clicks)]:
             session.undo()
@@ -69,6 +70,7 @@ class ObjectClicks:
             session.undo()  # an earlier answer is wanted again
         for y, x, positive in clicks[len(session.clicks) :]:
             self._answer = session.add(y, x, positive)
+        assert self._answer is not None  # there is a click
         return self._answer
 
 

@@ -4,12 +4,14 @@ The user drags a box; whatever the interaction, it works on the crop and its ans
 """
 
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from models.aggregate import aggregate
+
+Map = TypeVar("Map", Tensor, np.ndarray)
 
 MARGIN = 3
 """Pixels at the crop's edge that are not put back: near it the network lacks context."""
@@ -23,7 +25,7 @@ class Box(NamedTuple):
     bottom: int
     right: int
 
-    def crop(self, x: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    def crop(self, x: Map) -> Map:
         """The box of (..., H, W), sharing its memory."""
         return x[..., self.top : self.bottom, self.left : self.right]
 

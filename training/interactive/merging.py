@@ -43,22 +43,23 @@ class Merger:
         Args:
             before, after: packed masks of ``frame``, as the interaction met and left them.
         """
-        if self.fusion == "none":
+        fusion = self.fusion
+        if fusion == "none":
             return None
         before, after = (unpack(x, self.device).unsqueeze(0) for x in (before, after))
 
         def merge(t: int, older: Tensor, newer: Tensor) -> Tensor:
             span = abs(bound - frame)
             distance = torch.tensor([[abs(bound - t) / span, abs(frame - t) / span]], device=self.device)
-            if self.fusion == "linear":
+            if fusion == "linear":
                 return blend(older, newer, distance)
             image, query = self.encoded[t]
             difference = None
-            if self.fusion.config.difference_aware:
+            if fusion.config.difference_aware:
                 weights = affinity(key, query.key, self.network.similarity)
                 difference = align(weights, before, after)
             with autocast(self.options, self.device):
-                logits = self.fusion(image, older, newer, distance, difference)
+                logits = fusion(image, older, newer, distance, difference)
             return aggregate(logits.float().sigmoid(), keep_background=False)
 
         return merge

@@ -23,10 +23,13 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from bl30k_gen.settings import first_mistake
+from models.clicks import ClickNetwork
+from models.propagation import PropagationNetwork
+from models.s2m import S2M
 from training.evaluation.folders import MaskVideo, describe_size
 from training.evaluation.scribbles import Stroke, read_scribbles
 from training.evaluation.session_log import SessionLog
-from training.inference.load import PROPAGATION, load_network
+from training.inference.load import load_fusion, load_network
 from training.inference.segment import checked_options
 from training.inference.video import FrameFolder, open_video
 from training.interactive.session import InteractiveSession
@@ -199,16 +202,16 @@ def interact(
     frames = open_video(video)
     if not isinstance(frames, FrameFolder):
         raise UserError(f"{video} is a stream", "a session goes back and forth: extract the frames into a folder")
-    network = load_network(checkpoint, *PROPAGATION, device=device)
+    network = load_network(checkpoint, PropagationNetwork, device=device)
     method = Path(checkpoint).stem
     try:
         session = InteractiveSession(
             network,
             frames,
             plan.objects,
-            s2m=load_network(s2m, "s2m", device=device) if s2m else None,
-            clicks=load_network(clicks, "clicks", device=device) if clicks else None,
-            fusion=fusion if fusion in ("linear", "none") else load_network(fusion, "fusion", device=device),
+            s2m=load_network(s2m, S2M, device=device) if s2m else None,
+            clicks=load_network(clicks, ClickNetwork, device=device) if clicks else None,
+            fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
             log=SessionLog(log, user, frames.path.name, method) if log else None,
             truth=_true_masks(Path(truth), frames) if truth else None,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from training.interactive import interaction
 from training.interactive.cache import EncodedFrames
 from training.interactive.local_control import Box, check_box, stitch
 from training.interactive.merging import Merger
-from training.interactive.state import Draft, State, pack, read_state, unpack, write_state
+from training.interactive.state import Draft, State, Tool, pack, read_state, unpack, write_state
 
 
 class InteractiveSession:
@@ -196,14 +196,14 @@ class InteractiveSession:
             line = self._canvas([Stroke(np.asarray(path, float).reshape(-1, 2), label)]) != NO_STROKE
             _, prob = self._image_and_base(draft)
             radius *= self.view.working[0] / self.size[0]
-            answer = interaction.brush(*_inside(draft.box, prob, line), row, radius)
-            return self._correct(draft, prob, answer)
+            inside, stroke = _inside(draft.box, prob, line)
+            return self._correct(draft, prob, interaction.brush(inside, stroke, row, radius))
 
     def set_mask(self, frame: int, mask: np.ndarray | Tensor) -> np.ndarray:
         """Take a mask from elsewhere: (H, W) integer ids, or (O, H, W) probabilities of the objects."""
         with self._computing(frame, "mask"):
             draft = self._open(frame, "mask", None)
-            maps = one_hot(mask, self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
+            maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
             if maps.shape != (len(self.objects), *self.size):
                 raise ValueError(
                     f"the mask is {tuple(mask.shape)}, but frames are {self.size} (height, width) and objects "
@@ -228,8 +228,8 @@ class InteractiveSession:
         """
         state = self.state
         if frame is None:
-            frame = next(reversed(state.corrected), None)
-        if frame not in state.corrected:
+            frame = next(reversed(list(state.corrected)), None)
+        if frame is None or frame not in state.corrected:
             where = "no frame was" if frame is None else f"frame {frame} was not"
             raise ValueError(f"{where} corrected since the last propagation: interact with a frame first")
         if self.log:
@@ -258,7 +258,7 @@ class InteractiveSession:
                 probs=tuple(probs), trusted=trusted, corrected=corrected, draft=None, rounds=state.rounds + 1
             )
             if self.truth is not None:
-                about["iou"] = self._mean_j()
+                about["iou"] = self._mean_j(self.truth)
 
     def undo(self) -> bool:
         """Take the last interaction or propagation back. False if there is none that is remembered."""
@@ -319,7 +319,7 @@ class InteractiveSession:
                 self._certain[number:] = [(mask, entry)]
         return [entry for _, entry in self._certain[: len(trusted)]]
 
-    def _open(self, frame: int, kind: str, box: tuple[int, int, int, int] | None) -> Draft:
+    def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
         """The interaction that goes on, or a new one."""
         self._number(frame)
         if box is not None:
@@ -379,17 +379,17 @@ class InteractiveSession:
     def _event(self, kind: str, **about) -> AbstractContextManager:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
-    def _mean_j(self) -> float:
+    def _mean_j(self, truth: np.ndarray) -> float:
         """Mean over frames and objects."""
         masks = self.masks()
         scores = [
-            jaccard(truth == label, mask == label)
-            for truth, mask in zip(self.truth, masks, strict=True)
+            jaccard(true == label, mask == label)
+            for true, mask in zip(truth, masks, strict=True)
             for label in self.objects
         ]
         return float(np.mean(scores))
 
 
-def _inside(box: Box | None, *maps):
+def _inside(box: Box | None, *maps: Any) -> list[Any]:
     """The box of every map (..., h, w), or the maps themselves."""
     return [box.crop(x) if box else x for x in maps]

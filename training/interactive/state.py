@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,13 +27,15 @@ VERSION = 1
 STEPS = 65535
 """Probabilities are kept as whole numbers of this fraction, exact to 1e-5 in half the space of floats."""
 
+Tool = Literal["scribble", "click", "brush", "mask"]
+
 
 @dataclass(frozen=True)
 class Draft:
     """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks."""
 
     frame: int
-    kind: Literal["scribble", "click", "brush", "mask"]
+    kind: Tool
     box: Box | None
     base: np.ndarray
     marks: tuple = ()
@@ -80,7 +82,7 @@ def write_state(path: str | Path, state: State, objects: tuple[int, ...], size: 
         "interacted": state.interacted,
         "rounds": state.rounds,
     }
-    arrays = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.any()}
+    arrays: dict[str, Any] = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.any()}
     arrays |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
     outdated = ((n, mask) for n, (t, mask) in enumerate(state.trusted) if mask is not state.probs[t])
     arrays |= {f"trusted_{n:05d}": mask for n, mask in outdated}

@@ -19,8 +19,9 @@ from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import index_shard
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
+from models.propagation import PropagationNetwork
 from training.data.fusion import PROVENANCE, shards_in
-from training.inference.load import PROPAGATION, load_network
+from training.inference.load import load_network
 from training.inference.options import published_options
 from training.inference.propagate import propagate
 from training.runs.folder import network_file
@@ -65,7 +66,7 @@ def make_fusion_data(
     every = list(store.videos if videos is None else videos)
     names = every[shard[0] :: shard[1]]
     checkpoint = network_file(checkpoint)
-    network = load_network(checkpoint, *PROPAGATION, device=device)
+    network = load_network(checkpoint, PropagationNetwork, device=device)
     record = {
         "dataset": str(Path(dataset).resolve()),
         "videos": len(every),

@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError, nearest
 from training.engine.distributed import Processes
 from training.pipeline.report import write_pipeline_report
 from training.pipeline.steps import FusionSetWork, Judging, Training, Work
-from training.schema.data import VideoSource
+from training.schema.data import VideoSource, place_of
 from training.schema.recipe import FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
 
@@ -48,8 +48,9 @@ def plan(
     data = list(data)
     needed = _sources(recipe)
     for place in data:
-        if _source(place) and _source(place) not in needed:
-            remedy = nearest(_source(place), needed, f"sources are {', '.join(needed)}")
+        name = _source(place)
+        if name is not None and name not in needed:
+            remedy = nearest(name, needed, f"sources are {', '.join(needed)}")
             raise UserError(f"--data {place}: no stage has this source", remedy)
     _, overrides = divide_overrides(overrides)
     work: list[Work] = []
@@ -87,7 +88,7 @@ def plan(
             network = _propagation(trained, "evaluate")
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
-            work.append(Judging("evaluation", folder, network, *parts, Path(source.path), step))
+            work.append(Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), step))
     return work
 
 
@@ -108,7 +109,8 @@ def _source(place: str) -> str | None:
 
 def _sources(recipe: Recipe) -> list[str]:
     """What a recipe must be given; a fusion set that is made on the way is no part of it."""
-    needed, made = set(), False
+    needed: set[str] = set()
+    made = False
     for step in recipe.steps:
         if isinstance(step, FusionDataStep):
             made = True
@@ -144,7 +146,7 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
         raise UserError(f"a step takes the videos of {name}", f"stages before it are {', '.join(stages) or 'none'}")
     sources = stages[name].sources
     label = source if source in sources or len(sources) != 1 else next(iter(sources))
-    chosen = sources.get(label)
+    chosen = sources.get(label) if label is not None else None
     if not isinstance(chosen, VideoSource):
         raise UserError(f"stage {name} has no videos {source or 'of one source'}", f"it has {', '.join(sources)}")
     if chosen.path is None:

@@ -14,7 +14,7 @@ from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
 from training.runs.folder import RunFolder
-from training.schema.data import VideoSource
+from training.schema.data import VideoSource, place_of
 from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
 
@@ -22,8 +22,11 @@ from training.schema.stage import Stage
 class Work(Protocol):
     """A step with its folder and where everything lies that it needs."""
 
-    name: str
-    folder: Path
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
 
     def check(self, processes: Processes) -> None:
         """Raise UserError for what can be known to fail before anything is done."""
@@ -50,7 +53,7 @@ class Training:
             Order(Mixture(self.stage), self.stage, world=processes.world)
 
     def show(self, device: str) -> None:
-        if self.made and not all(Path(source.path).exists() for source in self.stage.sources.values()):
+        if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
             print(self.stage.to_yaml())
             print("its data are made by the step before and are not there yet")
             return
@@ -98,13 +101,20 @@ class FusionSetWork:
         if processes.leads:
             print(f"{self.name}: propagating into {self.folder}", flush=True)
         make_fusion_data(
-            self.network, Path(self.source.path), self.folder, self._videos(), numbers.separation, numbers.range,
-            numbers.memory_every, part, device=processes.device.type,
-        )  # fmt: skip
+            self.network,
+            Path(place_of(self.source.path)),
+            self.folder,
+            self._videos(),
+            numbers.separation,
+            numbers.range,
+            numbers.memory_every,
+            part,
+            device=processes.device.type,
+        )
         _wait_for(self.folder, processes, range(processes.world))
 
     def _videos(self) -> list[str]:
-        return choose_videos(open_dataset(self.source.path), self.source)
+        return choose_videos(open_dataset(place_of(self.source.path)), self.source)
 
 
 @dataclass(frozen=True)
@@ -151,9 +161,14 @@ class Judging:
                 if self.s2m is None:
                     print("no S2M was trained: scribbled frames are corrected perfectly", flush=True)
                 evaluate_interactive(
-                    self.network, self.s2m, self.dataset, self.folder / "interactive", self.fusion or "linear",
-                    split=split, **options,
-                )  # fmt: skip
+                    self.network,
+                    self.s2m,
+                    self.dataset,
+                    self.folder / "interactive",
+                    self.fusion or "linear",
+                    split=split,
+                    **options,
+                )
         _wait_for(self.folder, processes, [0])
 
 

@@ -25,7 +25,7 @@ class Run:
         records = self.folder.records() if self.folder.log.exists() else []
         self.losses = [(r["iteration"], r["loss"]) for r in records if "loss" in r]
         self.scores = [(r["iteration"], r["J&F"]) for r in records if "J&F" in r]
-        self.last = next((r for r in reversed(records) if "loss" in r), {})
+        self.last: dict[str, Any] = next((r for r in reversed(records) if "loss" in r), {})
 
     def summary(self) -> dict[str, Any]:
         """One row of the table; None where there is nothing to say."""

@@ -234,7 +234,7 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Se
         lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
     for name, source in environment["data"].items():
         lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
-    record = next((record for record in reversed(folder.records()) if "loss" in record), {})
+    record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
     losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
     lines.append(f"- last record: {losses}")
     judged = next((record for record in reversed(folder.records()) if "validated" in record), None)

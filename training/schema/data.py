@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bl30k_gen.errors import UserError
 from bl30k_gen.settings import Count, Interval, NonNegative, Section, Share, WholeInterval
 
 
@@ -62,6 +63,13 @@ Masks = Literal["ids", "binary", "soft"] | None
 """What masks mean; null: that is decided over all of them, see bl30k_gen/dataset/masks.py."""
 
 
+def place_of(path: str | None) -> str:
+    """The path of a source. Raises UserError where there is none yet."""
+    if path is None:
+        raise UserError("a source has no path", "say with --data where it lies")
+    return path
+
+
 class VideoSource(Section):
     kind: Literal["videos"]
     path: str | None  # of the dataset; `--data` fills it in
@@ -103,8 +111,10 @@ class FusionSource(Section):
     share: Share
 
 
+AnySource = VideoSource | ImageSource | LvisSource | FusionSource
+SOURCES: dict[str, type[Section]]
 SOURCES = {"videos": VideoSource, "images": ImageSource, "lvis": LvisSource, "fusion": FusionSource}
-Source = Annotated[VideoSource | ImageSource | LvisSource | FusionSource, Field(discriminator="kind")]
+Source = Annotated[AnySource, Field(discriminator="kind")]
 
 
 class ScribbleKinds(Section):

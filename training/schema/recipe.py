@@ -96,7 +96,8 @@ def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = N
     values = merge(values, {"fusion": changes.pop("fusion")} if "fusion" in changes else {})
     if isinstance(values.get("steps"), list):
         values["steps"] = [
-            merge(step, changes.get(_kind(step), {})) if isinstance(step, dict) else step for step in values["steps"]
+            merge(step, changes.get(_kind(step) or "", {})) if isinstance(step, dict) else step
+            for step in values["steps"]
         ]
     try:
         recipe = Recipe.model_validate(values)

@@ -38,11 +38,13 @@ class Row(Section):
 
     def checkpoints(self) -> list[str]:
         """The names of the checkpoints that the row needs."""
-        return [name for name in (self.network, self.s2m, self.clicks, self.fusion) if name not in NO_CHECKPOINT]
+        named = (self.network, self.s2m, self.clicks, self.fusion)
+        return [name for name in named if name is not None and name not in NO_CHECKPOINT]
 
     @property
     def complete(self) -> bool:
         """Whether the part has all its checkpoints."""
+        needed: dict[str, list[str | None]]
         needed = {"s2m": [self.s2m], "clicks": [self.clicks], "fusion": [self.network, self.fusion]}
         return not NO_CHECKPOINT & set(needed.get(self.part, [self.network]))
 

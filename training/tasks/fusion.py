@@ -14,16 +14,15 @@ from training.tasks.losses import bootstrapped_cross_entropy, overlap
 class FusionStep(nn.Module):
     """A fusion network with its loss. ``alignment`` is a frozen propagation network, whose keys align differences."""
 
-    def __init__(self, network: Fusion, alignment: PropagationNetwork | None):
+    def __init__(self, network: Fusion, alignment: nn.Module | None):
         super().__init__()
         if network.config.difference_aware and alignment is None:
             raise ValueError("a difference-aware fusion network needs a propagation network to align differences")
         if alignment is not None and not isinstance(alignment, PropagationNetwork):
             raise ValueError("differences are aligned by a propagation network, and these are weights of another one")
         self.network = network
-        self.alignment = (
-            [alignment.eval().requires_grad_(False)] if alignment is not None else []
-        )  # not ours to train
+        # In a list, which hides it from the parameters: it is not ours to train.
+        self.alignment = [alignment.eval().requires_grad_(False)] if alignment is not None else []
 
     def forward(self, batch: FusionBatch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         """As ``TrainingStep``: loss, parts, masks (B, O, H, W)."""

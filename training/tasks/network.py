@@ -8,6 +8,9 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import read_weights
+from models.fusion import Fusion
+from models.propagation import PropagationNetwork
+from models.s2m import S2M
 from training.data.sample import Batch, FusionBatch, S2MBatch
 from training.runs.folder import FORMAT, network_file, read_state
 from training.schema.stage import Stage
@@ -20,7 +23,7 @@ AnyBatch = Batch | FusionBatch | S2MBatch
 AnyStep = TrainingStep | FusionStep | S2MStep
 
 
-def build_network(stage: Stage, start: Path | None) -> nn.Module:
+def build_network(stage: Stage, start: Path | None) -> checkpoint.Network:
     """The stage's network: from another network's weights, else with encoders from ImageNet as the stage says.
 
     Args:
@@ -36,11 +39,11 @@ def build_network(stage: Stage, start: Path | None) -> nn.Module:
     model = {**stage.model, "multi_object": stage.objects > 1} if propagation else stage.model
     try:
         network = checkpoint.build(stage.network, model)
-        if stage.network == "s2m" and start is not None and checkpoint.is_deeplab(network_file(start)):
+        if isinstance(network, S2M) and start is not None and checkpoint.is_deeplab(network_file(start)):
             checkpoint.start_s2m(network, network_file(start))
         elif start is not None:
             checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
-        elif stage.imagenet != "none" and stage.network != "fusion":
+        elif stage.imagenet != "none" and isinstance(network, PropagationNetwork | S2M):
             network.load_imagenet(stage.imagenet)
     except (ValueError, TypeError) as error:
         remedy = (
@@ -64,11 +67,12 @@ def build_step(stage: Stage, network: nn.Module, device: torch.device, world: in
         UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
     """
     network = network.to(device)
-    if stage.network == "s2m":
+    if isinstance(network, S2M):
         return S2MStep(speed.prepare(learn_batchnorm(network, device, world), stage.runtime))
     network = speed.prepare(freeze_batchnorm(network), stage.runtime)
-    if stage.network != "fusion":
+    if isinstance(network, PropagationNetwork):
         return TrainingStep(network, stage.loss)
+    assert isinstance(network, Fusion)  # stages train no other
     try:
         alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
         return FusionStep(network, alignment)
@@ -76,7 +80,7 @@ def build_step(stage: Stage, network: nn.Module, device: torch.device, world: in
         raise UserError(str(error), "give weights of one: --set alignment=CHECKPOINT") from None
 
 
-def freeze_batchnorm(network: nn.Module) -> nn.Module:
+def freeze_batchnorm(network: speed.Network) -> speed.Network:
     """Train with the batch norms' stored means and variances; their weights and biases still learn.
 
     The published networks keep everything in evaluation mode for this, because batches are small.
@@ -87,7 +91,7 @@ def freeze_batchnorm(network: nn.Module) -> nn.Module:
     return network
 
 
-def learn_batchnorm(network: nn.Module, device: torch.device, world: int) -> nn.Module:
+def learn_batchnorm(network: S2M, device: torch.device, world: int) -> S2M:
     """Train with the means and variances of the samples at hand, over all processes, and learn to store them.
 
     Raises:

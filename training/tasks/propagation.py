@@ -49,7 +49,8 @@ class TrainingStep(nn.Module):
         parts = {}
         for t, logits in enumerate(outcome.logits, 1):
             parts[f"frame_{t}"] = bootstrapped_cross_entropy(logits, labels[:, t], batch.present, share).mean()
-        total = sum(w * part for w, part in zip(self.loss.frame_weights, parts.values(), strict=True))
+        weighted = (w * part for w, part in zip(self.loss.frame_weights, parts.values(), strict=True))
+        total = sum(weighted, start=labels.new_zeros((), dtype=torch.float32))
         weights = {"guidance": self.loss.guidance, "consistency": self.loss.consistency}
         for name, term in outcome.terms.items():
             parts[name] = weights[name] * term
@@ -67,15 +68,14 @@ def run_growing(network: PropagationNetwork, batch: Batch) -> Outcome:
 
     Gradients flow through the predicted masks.
     """
-    queries = encode_queries(network, batch)
-    memory = [network.encode_memory(batch.images[:, 0], queries[0], batch.given)]
+    first, queries = encode_queries(network, batch)
+    memory = [network.encode_memory(batch.images[:, 0], first, batch.given)]
     outcome = Outcome([])
-    last = batch.images.shape[1] - 1
-    for t in range(1, last + 1):
-        logits = segment(network, Entry.cat(memory), queries[t], batch.present)
+    for t, query in enumerate(queries, 1):
+        logits = segment(network, Entry.cat(memory), query, batch.present)
         outcome.logits.append(logits)
-        if t < last:
-            memory.append(network.encode_memory(batch.images[:, t], queries[t], masks_of(logits)))
+        if t < len(queries):
+            memory.append(network.encode_memory(batch.images[:, t], query, masks_of(logits)))
     return outcome
 
 
@@ -86,40 +86,40 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
     writes the masks that go into memory. The first frame's value from its perturbed mask is held to the value from
     its true mask (mask consistency). Without recurrence, in RDE's first stage, all is read from the whole memory.
     """
-    queries = encode_queries(network, batch)
-    first = network.encode_memory(batch.images[:, 0], queries[0], batch.given)
-    true = network.encode_memory(batch.images[:, 0], queries[0], batch.masks[:, 0])
+    first_query, queries = encode_queries(network, batch)
+    first = network.encode_memory(batch.images[:, 0], first_query, batch.given)
+    true = network.encode_memory(batch.images[:, 0], first_query, batch.masks[:, 0])
     outcome = Outcome([], {"consistency": divergence(first.value, true.value)})
     recurrent, memory = first, [first]
-    last = batch.images.shape[1] - 1
-    for t in range(1, last + 1):
+    last = len(queries)
+    for t, query in enumerate(queries, 1):
         even = network.config.update != "none" and t % 2 == 0
-        whole = network.read(Entry.cat(memory), queries[t])
-        logits = None
+        whole = network.read(Entry.cat(memory), query)
         if even:
-            readout = network.read(recurrent, queries[t])
-            logits = decode(network, readout, queries[t], batch.present)
-            thin = queries[t].value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-            pair = (torch.cat([part, thin], dim=2) for part in (readout, whole))
-            outcome.terms["guidance"] = outcome.terms.get("guidance", 0) + divergence(*pair)
+            readout = network.read(recurrent, query)
+            outcome.logits.append(decode(network, readout, query, batch.present))
+            thin = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+            student, teacher = (torch.cat([part, thin], dim=2) for part in (readout, whole))
+            outcome.terms["guidance"] = outcome.terms.get("guidance", 0) + divergence(student, teacher)
         if not even or t < last:
-            from_whole = decode(network, whole, queries[t], batch.present)
-        outcome.logits.append(logits if even else from_whole)
+            from_whole = decode(network, whole, query, batch.present)
+        if not even:
+            outcome.logits.append(from_whole)
         if t < last:
-            entry = network.encode_memory(batch.images[:, t], queries[t], masks_of(from_whole))
+            entry = network.encode_memory(batch.images[:, t], query, masks_of(from_whole))
             memory.append(entry)
             if network.config.update != "none":
                 recurrent = network.update(recurrent, entry)
     return outcome
 
 
-def encode_queries(network: PropagationNetwork, batch: Batch) -> list[Query | None]:
-    """Every frame's query, encoded as one batch. STM's memory needs none, so its first frame has none."""
-    first = 1 if isinstance(network, STM) else 0
-    images = batch.images[:, first:]
+def encode_queries(network: PropagationNetwork, batch: Batch) -> tuple[Query | None, list[Query]]:
+    """The first frame's query and the others', encoded as one batch; STM's memory needs none, so that is None."""
+    images = batch.images[:, 1:] if isinstance(network, STM) else batch.images
     encoded = network.encode_query(images.flatten(0, 1))
     parts = [x.unflatten(0, images.shape[:2]).unbind(1) for x in encoded]
-    return [None] * first + [Query(*frame) for frame in zip(*parts, strict=True)]
+    queries = [Query(*frame) for frame in zip(*parts, strict=True)]
+    return (None, queries) if isinstance(network, STM) else (queries[0], queries[1:])
 
 
 def segment(network: PropagationNetwork, memory: Entry, query: Query, present: Tensor) -> Tensor:

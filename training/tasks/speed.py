@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -11,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 from bl30k_gen.errors import UserError
 from training.schema.stage import Runtime
 
+Network = TypeVar("Network", bound=nn.Module)
 PARTS = ("encode_query", "encode_memory", "decode", "update")
 """What a propagation network does to a frame; ``update`` is RDE's. Other networks are one part, ``forward``."""
 
 
-def prepare(network: nn.Module, runtime: Runtime, backend: str = "inductor") -> nn.Module:
+def prepare(network: Network, runtime: Runtime, backend: str = "inductor") -> Network:
     """Do as ``runtime`` says, in place: channels last, compiled parts, parts whose activations are computed twice.
 
     Args:
@@ -40,6 +42,15 @@ def prepare(network: nn.Module, runtime: Runtime, backend: str = "inductor") -> 
         if runtime.compile or runtime.checkpointing:
             setattr(network, name, part)
     return network
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
+    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
+    if name == "fp16" and device.type != "cuda":
+        raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
+    if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
+        name = "bf16" if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name], name == "fp16"
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """What every background needs: its size, skies, skylines, perspective sampling, a camera's blemishes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -20,11 +22,16 @@ SKIES = (
 
 def grid(size: tuple[int, int] = (HEIGHT, WIDTH)) -> tuple[np.ndarray, np.ndarray]:
     """Row (0 at the top) and column coordinates in units of the height."""
-    return (np.mgrid[: size[0], : size[1]] / size[0]).astype(np.float32)
+    y, x = (np.mgrid[: size[0], : size[1]] / size[0]).astype(np.float32)
+    return y, x
 
 
 def sky(
-    random: Random, colours: list[Colour], horizon: float, cover: float = 0.5, size: tuple[int, int] = (HEIGHT, WIDTH)
+    random: Random,
+    colours: Sequence[Colour],
+    horizon: float,
+    cover: float = 0.5,
+    size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> np.ndarray:
     """A sky above row ``horizon``, with clouds seen in perspective and lit from above; ``cover`` 0..1."""
     y, _ = grid(size)
@@ -63,10 +70,3 @@ def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """A tiling texture at coordinates in repeats, the nearest texel."""
     size = len(texture)
     return texture[(v * size).astype(int) % size, (u * size).astype(int) % size]
-
-
-def shrunk(texture: np.ndarray, times: int) -> np.ndarray:
-    """A texture of which more repeats fit into the same square, averaged."""
-    size = len(texture) // times
-    small = texture[: size * times, : size * times].reshape(size, times, size, times, 3).mean(axis=(1, 3))
-    return np.tile(small, (times, times, 1))

@@ -5,6 +5,7 @@ import numpy as np
 from bl30k_gen.builtin.backgrounds import props
 from bl30k_gen.builtin.backgrounds.props import DAY, NEON, texture, tone
 from bl30k_gen.builtin.backgrounds.stage import Paint, Stage
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, hsv
 
 STEEL, DARK, YELLOW = Paint((0.55, 0.57, 0.60)), Paint((0.12, 0.12, 0.13)), Paint((0.88, 0.66, 0.10))
@@ -21,6 +22,7 @@ def _trusses(stage: Stage, half: float, end: float, high: float, paint: Paint) -
             stage.box(x, y, high - 0.5, (0.08, 0.1, 0.4), paint)
 
 
+@background
 def factory(random: Random) -> np.ndarray:
     """Machines with pipes and panels, a crane, drums, workers in bright vests, lamps under trusses."""
     half, end, high = random.uniform(5, 7), random.uniform(20, 28), random.uniform(5.5, 7.5)
@@ -72,6 +74,7 @@ def factory(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.18)
 
 
+@background
 def warehouse(random: Random) -> np.ndarray:
     """High racks with cartons, pallets on the floor, a lifting truck far down the aisle."""
     half, end, high = random.uniform(2.0, 2.8), random.uniform(22, 30), random.uniform(5.5, 7)
@@ -106,6 +109,7 @@ def warehouse(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.22)
 
 
+@background
 def station(random: Random) -> np.ndarray:
     """An underground platform: a train at one side, travellers, benches, tiled walls, rows of lamps."""
     half, end, high = random.uniform(3.2, 4.0), random.uniform(26, 36), random.uniform(3.3, 4.2)

@@ -5,6 +5,7 @@ import numpy as np
 from bl30k_gen.builtin.backgrounds import props
 from bl30k_gen.builtin.backgrounds.props import DAY, WARM, texture, tone, wood
 from bl30k_gen.builtin.backgrounds.stage import Paint, Stage
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, hsv
 
 WHITE = Paint((0.90, 0.89, 0.86))
@@ -14,6 +15,7 @@ def _plaster(random: Random) -> Paint:
     return Paint(hsv(random.uniform(0.02, 0.62), random.uniform(0.02, 0.28), random.uniform(0.6, 0.92)))
 
 
+@background
 def room(random: Random) -> np.ndarray:
     """A living room: a sofa under pictures, a window, lamps, shelves, plants, a rug."""
     half, end = random.uniform(2.2, 3.0), random.uniform(4.2, 5.6)
@@ -56,6 +58,7 @@ def room(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.12)
 
 
+@background
 def kitchen(random: Random) -> np.ndarray:
     """Cupboards above a worktop, tiles between, a window, a stove, pots and fruit, lamps over a table."""
     half, end = random.uniform(2.2, 2.9), random.uniform(3.6, 4.8)
@@ -93,6 +96,7 @@ def kitchen(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.2)
 
 
+@background
 def library(random: Random) -> np.ndarray:
     """An aisle between tall bookcases, reading tables with lamps, a window at the end."""
     half, end = random.uniform(1.8, 2.6), random.uniform(10, 14)
@@ -122,6 +126,7 @@ def library(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.15)
 
 
+@background
 def office(random: Random) -> np.ndarray:
     """Desks with screens in rows, chairs, a wall of windows, light panels, people."""
     half, end = random.uniform(3.5, 5), random.uniform(9, 13)
@@ -155,6 +160,7 @@ def office(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(5, 9), 0.08)
 
 
+@background
 def cafe(random: Random) -> np.ndarray:
     """Small tables with guests, a counter with bottles behind it, many warm lamps."""
     half, end = random.uniform(2.6, 3.6), random.uniform(6, 8)
@@ -191,6 +197,7 @@ def cafe(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(5, 9), 0.2)
 
 
+@background
 def shop(random: Random) -> np.ndarray:
     """An aisle of a supermarket: coloured goods to both sides, light strips above, shoppers."""
     half, end = random.uniform(1.5, 2.1), random.uniform(12, 18)

@@ -15,6 +15,7 @@ from bl30k_gen.builtin.backgrounds.canvas import (
 )
 from bl30k_gen.builtin.backgrounds.land import Land, at, band, clump, ridged
 from bl30k_gen.builtin.backgrounds.lens import defocus
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import cells, fractal, hsv, jitter, mix, smoothstep
 from bl30k_gen.builtin.textures import TEXTURES
 from bl30k_gen.library.formats.mesh import linear
@@ -28,6 +29,7 @@ def _photograph(random: Random, image: np.ndarray) -> np.ndarray:
     return finish(random, ndimage.zoom(image, (2, 2, 1), order=1, mode="nearest", grid_mode=True))
 
 
+@background
 def mountains(random: Random) -> np.ndarray:
     """Ridges and snow beyond wooded slopes, in haze, mostly behind a lake; firs on the near shore."""
     weather = int(random.choice([0, 0, 1, 2, 3, 4, 4]))
@@ -83,6 +85,7 @@ def mountains(random: Random) -> np.ndarray:
     return _photograph(random, land.develop())
 
 
+@background
 def sea(random: Random) -> np.ndarray:
     """Open water with waves, the sun over it, sometimes an island."""
     y, x = grid()
@@ -118,6 +121,7 @@ def sea(random: Random) -> np.ndarray:
     return finish(random, defocus(mix(image, water, smoothstep(-0.001, 0.001, y - horizon)), random.uniform(*BLUR)))
 
 
+@background
 def meadow(random: Random) -> np.ndarray:
     """Rolling hills with fields, hedges and woods, grass and flowers in the foreground."""
     weather = int(random.choice([0, 0, 0, 3, 4, 1]))
@@ -184,6 +188,7 @@ def meadow(random: Random) -> np.ndarray:
     return _photograph(random, land.develop())
 
 
+@background
 def desert(random: Random) -> np.ndarray:
     """Dunes with sharp winding crests and rippled sand, rocks and dry shrubs, far table mountains."""
     weather = int(random.choice([0, 0, 1, 4, 4, 2]))
@@ -241,6 +246,7 @@ def desert(random: Random) -> np.ndarray:
     return _photograph(random, land.develop())
 
 
+@background
 def forest(random: Random) -> np.ndarray:
     """Trunks behind each other in mist, light from above, a floor of leaves."""
     y, x = grid(HALF)

@@ -6,6 +6,7 @@ from bl30k_gen.builtin.backgrounds import props
 from bl30k_gen.builtin.backgrounds.canvas import SKIES, sky
 from bl30k_gen.builtin.backgrounds.props import WARM, texture, tone
 from bl30k_gen.builtin.backgrounds.stage import Paint, Stage
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, hsv
 
 DAYS = (0, 0, 3, 3, 4)  # of SKIES
@@ -55,7 +56,7 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
             deep = random.uniform(6, 12)
             houses.facade(side, side * half, y + deep / 2, deep, random.uniform(8, 17))
             y += deep
-        for y in np.arange(5 + side, 60, 13):
+        for y in range(5 + side, 60, 13):
             post = side * (half - 2.1)
             stage.cylinder(post, y, 0, 0.07, 4.6, DARK)
             stage.box(post - side * 0.5, y, 4.6, (1.1, 0.1, 0.08), DARK)
@@ -69,11 +70,12 @@ def _street(random: Random, stage: Stage, lit: float) -> float:
                 props.car(stage, random, side * (half - 3.5), y, 0.0 if side > 0 else np.pi, lit * random.integers(2))
         for _ in range(int(random.integers(2, 6))):
             props.person(stage, random, side * random.uniform(half - 2, half - 0.4), random.uniform(4, 25))
-    for y in np.arange(2, 70, 4):
+    for y in range(2, 70, 4):
         stage.box(0, y, 0, (0.14, 1.8, 0.005), Paint((0.9, 0.9, 0.88)))
     return half
 
 
+@background
 def street(random: Random) -> np.ndarray:
     """A street by day: houses, shops, awnings, parked cars, trees and walkers."""
     stage = Stage(random, (random.uniform(-2.5, 2.5), 0, 1.7), random.uniform(-0.2, 0.2), 0.06)
@@ -82,6 +84,7 @@ def street(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(3.5, 7))
 
 
+@background
 def night(random: Random) -> np.ndarray:
     """A wet street at night: lit windows and shops, headlamps, signs, all of it mirrored in the road."""
     stage = Stage(random, (random.uniform(-1.5, 1.5), 0, 1.5), random.uniform(-0.2, 0.2), 0.06)
@@ -99,6 +102,7 @@ def night(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(7, 14), 0.5, 0.8)
 
 
+@background
 def market(random: Random) -> np.ndarray:
     """Stalls under awnings with crates of fruit, strings of lamps, a crowd."""
     stage = Stage(random, (random.uniform(-0.6, 0.6), 0, 1.6), random.uniform(-0.15, 0.15), 0.03)
@@ -112,7 +116,7 @@ def market(random: Random) -> np.ndarray:
     houses = _Houses(stage, random, 0.6 * evening)
     cloths = [texture(random, "stripes", "weave") for _ in range(3)]
     for side in (-1, 1):
-        for y in np.arange(8, 60, 9):
+        for y in range(8, 60, 9):
             houses.facade(side, side * 7.5, y, 9, random.uniform(7, 12))
         for y in np.arange(3.0, 22, 2.9):
             x = side * random.uniform(2.7, 3.2)
@@ -136,7 +140,7 @@ def market(random: Random) -> np.ndarray:
                 stage.lamp(x - side * 0.6, y, 1.8, WARM, 1.3, 1.2)
             props.person(stage, random, x + side * 0.9, y)
     if evening:
-        for y in np.arange(2, 25, 2):
+        for y in range(2, 25, 2):
             for x in np.linspace(-2, 2, 9):
                 lamp = hsv(random.choice([0.1, 0.1, 0.0, 0.35, 0.58]), random.uniform(0.3, 0.8), 1)
                 stage.ball(x, y, 2.6 + 0.09 * x * x, (0.035, 0.035, 0.04), Paint(lamp, glow=22))
@@ -145,6 +149,7 @@ def market(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(6, 12), 0.1 if evening else 0.0)
 
 
+@background
 def park(random: Random) -> np.ndarray:
     """A path through lawns under trees, benches, lamp posts, bushes, a pond, walkers."""
     stage = Stage(random, (0, 0, 1.6), random.uniform(-0.2, 0.2), 0.06)

@@ -6,6 +6,7 @@ from bl30k_gen.builtin.backgrounds import props
 from bl30k_gen.builtin.backgrounds.outside import DARK, STONE
 from bl30k_gen.builtin.backgrounds.props import WARM, texture, tone, wood
 from bl30k_gen.builtin.backgrounds.stage import Paint, Stage
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, fractal, hsv, smoothstep
 
 
@@ -25,6 +26,7 @@ def _far_hills(stage: Stage, random: Random, colour: np.ndarray, away: float) ->
         )
 
 
+@background
 def beach(random: Random) -> np.ndarray:
     """Sand, surf and sea; parasols, towels, bathers, palms or dunes, a far coast."""
     stage = Stage(random, (0, 0, 1.7), random.uniform(-0.2, 0.2), 0.02)
@@ -81,6 +83,7 @@ def beach(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 9), 0.25)
 
 
+@background
 def harbour(random: Random) -> np.ndarray:
     """A quay with bollards and crates, boats with masts at the piers, houses in a row behind the water."""
     stage = Stage(random, (random.uniform(-1, 1), 0, 2.6), random.uniform(-0.25, 0.25), 0.0)
@@ -122,7 +125,7 @@ def harbour(random: Random) -> np.ndarray:
     crate = wood(random)
     for x in (-9, 9):
         stage.box(x, 12, 0.35, (1.6, 20, 0.15), pier)
-        for y in np.arange(4, 22, 3):
+        for y in range(4, 22, 3):
             stage.cylinder(x - 0.9, y, 0, 0.14, 1.3, Paint((0.35, 0.27, 0.2)))
     for _ in range(int(random.integers(3, 7))):
         stage.box(
@@ -136,6 +139,7 @@ def harbour(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(4, 8), 0.35)
 
 
+@background
 def winter(random: Random) -> np.ndarray:
     """A village in snow: firs, cottages with lit windows and chimneys, a fence, a path."""
     stage = Stage(random, (random.uniform(-1, 1), 0, 1.7), random.uniform(-0.2, 0.2), 0.03)
@@ -194,6 +198,7 @@ def winter(random: Random) -> np.ndarray:
     return stage.photograph(random.uniform(5, 10))
 
 
+@background
 def garden(random: Random) -> np.ndarray:
     """Behind a house: lawn, flower beds, a fence or hedge, a shed, a table with chairs, fruit trees."""
     stage = Stage(random, (random.uniform(-0.8, 0.8), 0, 1.6), random.uniform(-0.2, 0.2), 0.0)

@@ -8,6 +8,7 @@ along y. Everything is computed at half the size of the picture, which the blur 
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from bl30k_gen.builtin.backgrounds.canvas import HEIGHT, WIDTH, finish
@@ -190,9 +191,7 @@ class Stage:
         self.haze: tuple[Colour, float] | None = None  # sRGB colour, metres after which 63 % is haze
         self.noise = fractal(random, (512, 512), 0.8)
 
-    def box(
-        self, x: float, y: float, z: float, size: tuple[float, float, float], paint: Paint, yaw: float = 0
-    ) -> None:
+    def box(self, x: float, y: float, z: float, size: ArrayLike, paint: Paint, yaw: float = 0) -> None:
         """A box that stands on height ``z`` at x, y."""
         half = np.array(size) / 2
         self.solids.append(Solid("box", np.array([x, y, z + half[2]]), half, paint, yaw))
@@ -245,7 +244,7 @@ class Stage:
             depth, hit, normal = meet(solid, origin, rays)
             hit &= depth < view.depth[part]
             if solid.ragged:
-                noise = self._noise(*depth.shape, solid)
+                noise = self._noise(depth.shape, solid)
                 facing = -(normal * solid.local(rays)).sum(axis=0)
                 facing /= np.linalg.norm(normal, axis=0) * np.linalg.norm(rays, axis=0) + 1e-9
                 hit &= noise > 2.2 * solid.ragged - 2.6 * facing - 0.4
@@ -266,10 +265,10 @@ class Stage:
             view.albedo[:, *part][:, hit] = colour
             view.light[:, *part][:, hit] = colour * solid.paint.glow
 
-    def _noise(self, rows: int, columns: int, solid: Solid) -> np.ndarray:
+    def _noise(self, shape: tuple[int, ...], solid: Solid) -> np.ndarray:
         """A cutting of the noise; which one depends on where the solid is."""
         at = (np.abs(solid.centre) * 7919).astype(int) % 97
-        y, x = (np.arange(rows) + at[0]) % 512, (np.arange(columns) + at[1] * 3 + at[2]) % 512
+        y, x = (np.arange(shape[0]) + at[0]) % 512, (np.arange(shape[1]) + at[1] * 3 + at[2]) % 512
         return self.noise[np.ix_(y, x)]
 
     def _shade(self, view: View) -> np.ndarray:

@@ -14,12 +14,14 @@ from bl30k_gen.builtin.backgrounds.canvas import (
     sky,
 )
 from bl30k_gen.builtin.backgrounds.lens import defocus
+from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import fractal, hsv, jitter, mix, ramp, smoothstep
 from bl30k_gen.builtin.textures import TEXTURES
 
 BLUR = (3.0, 7.0)  # pixels
 
 
+@background
 def city(random: Random) -> np.ndarray:
     """A skyline at dusk or night, its windows lit, mirrored in a river."""
     y, x = grid()
@@ -74,6 +76,7 @@ def city(random: Random) -> np.ndarray:
 CLOTH_HUES = (0.99, 0.02, 0.05, 0.08, 0.11, 0.13, 0.30, 0.40, 0.55, 0.60, 0.63, 0.92)  # of bookbinders
 
 
+@background
 def shelf(random: Random) -> np.ndarray:
     """A bookcase seen from the front, filled with books and a few vessels."""
     y, x = grid()

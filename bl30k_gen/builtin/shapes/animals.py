@@ -1,7 +1,10 @@
 """Shapes of animals. Front towards -y."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -14,7 +17,7 @@ def _ball(at: Point, radii: Point, segments: int = 20) -> f.Form:
     return f.sphere(1, segments).scaled(*radii).moved(*at)
 
 
-def _limb(points: list[Point], radii: tuple[float, ...], sides: int = 12, count: int = 16) -> f.Form:
+def _limb(points: Sequence[Point], radii: tuple[float, ...], sides: int = 12, count: int = 16) -> f.Form:
     """A tube along a smooth path whose radius passes through ``radii``."""
     thick = np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(radii)), radii)
     return f.tube(f.smooth(points, count), thick, sides)
@@ -26,6 +29,7 @@ def _eyes(work: f.Sculpture, at: Point, size: float) -> None:
         work.add(m.black(), _ball((x * at[0], at[1], at[2]), (size, size, size), 12))
 
 
+@shape
 def dog(random: Random) -> RawMesh:
     work, coat = f.Sculpture(), m.textured(random, "fur", roughness=0.9)
     length, leg, ear = random.uniform(0.8, 1.15), random.uniform(0.4, 0.7), random.random() < 0.5
@@ -58,6 +62,7 @@ def dog(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def giraffe(random: Random) -> RawMesh:
     work, coat = f.Sculpture(), m.textured(random, "fur", "mud", roughness=0.8)
     leg, neck, lean = random.uniform(0.9, 1.2), random.uniform(1.0, 1.4), random.uniform(0.25, 0.6)
@@ -83,6 +88,7 @@ def giraffe(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def elephant(random: Random) -> RawMesh:
     work, hide = f.Sculpture(), m.textured(random, "leather", "concrete", "leather", roughness=0.9)
     leg, up = random.uniform(0.45, 0.6), random.uniform(-0.3, 0.9)
@@ -105,6 +111,7 @@ def elephant(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def duck(random: Random) -> RawMesh:
     work, feathers = f.Sculpture(), m.either(random, "scales", "fur", chance=0.7)
     bill = m.rgb(("e39a2d", "d9772b", "5a5a50")[random.integers(3)], 0.4)
@@ -127,6 +134,7 @@ def duck(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def fish(random: Random) -> RawMesh:
     work, skin = f.Sculpture(), m.textured(random, "scales", "scales", "stripes", roughness=0.3)
     length, deep, wide = random.uniform(0.9, 1.3), random.uniform(0.28, 0.5), random.uniform(0.12, 0.2)
@@ -149,6 +157,7 @@ def fish(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def turtle(random: Random) -> RawMesh:
     work, skin = f.Sculpture(), m.textured(random, "scales", "leather", roughness=0.7)
     high, wide = random.uniform(0.35, 0.6), random.uniform(0.75, 0.95)
@@ -170,6 +179,7 @@ def turtle(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def spider(random: Random) -> RawMesh:
     work, hair = f.Sculpture(), m.textured(random, "fur", "leather", "scales", roughness=0.9)
     work.add(hair, _ball((0, -0.25, 0.42), (0.26, 0.3, 0.2)), _ball((0, 0.4, 0.52), (0.4, 0.5, 0.38), 26))
@@ -194,6 +204,7 @@ def spider(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def butterfly(random: Random) -> RawMesh:
     work = f.Sculpture()
     wings = m.textured(random, "camouflage", "scales", "terrazzo", "floral", "stripes", roughness=0.5)
@@ -221,6 +232,7 @@ def butterfly(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def octopus(random: Random) -> RawMesh:
     work, skin = f.Sculpture(), m.either(random, "leather", "scales", "marble", chance=0.7)
     tall = random.uniform(0.5, 0.8)
@@ -247,6 +259,7 @@ def octopus(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def penguin(random: Random) -> RawMesh:
     work, coat = f.Sculpture(), m.textured(random, "fur", "leather", roughness=0.8)
     tall, lean = random.uniform(0.8, 1.1), random.uniform(-0.1, 0.1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -17,6 +18,7 @@ def _window(work: f.Sculpture, radius: float, z: float, turn: float, size: float
         work.add(material, pane.turned("z", turn))
 
 
+@shape
 def windmill(random: Random) -> RawMesh:
     work, high, low = f.Sculpture(), random.uniform(1.2, 1.6), random.uniform(0.42, 0.55)
     wall = m.textured(random, *WALLS, "shingles")
@@ -56,6 +58,7 @@ def windmill(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def lighthouse(random: Random) -> RawMesh:
     work, high, low = f.Sculpture(), random.uniform(1.5, 2.1), random.uniform(0.28, 0.4)
     top, bands = low * random.uniform(0.5, 0.65), int(random.integers(3, 7))
@@ -95,6 +98,7 @@ def lighthouse(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def castle(random: Random) -> RawMesh:
     work, stone = f.Sculpture(), m.textured(random, "drystone", "bricks", "cobbles", "pebbles")
     roof, wide = m.textured(random, "shingles", "thatch", "rust"), random.uniform(0.6, 0.8)
@@ -152,6 +156,7 @@ def castle(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def church(random: Random) -> RawMesh:
     work, wall = f.Sculpture(), m.textured(random, *WALLS)
     roof = m.textured(random, "shingles", "thatch", "planks")
@@ -185,6 +190,7 @@ def church(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bridge(random: Random) -> RawMesh:
     """A stone bridge on arches."""
     work, stone = f.Sculpture(), m.textured(random, *WALLS[:2], "cobbles")
@@ -209,7 +215,7 @@ def bridge(random: Random) -> RawMesh:
         f.extrude(np.concatenate([np.stack([x, crown], 1), np.stack([x, crown + 0.02], 1)[::-1]]), 0.46),
     )
     for k in range(2):
-        post = np.array([-1, 1][k]) * long * 0.48
+        post = [-1, 1][k] * long * 0.48
         work.add(m.black(), f.cylinder(0.025, 0.4, segments=10).moved(post, -0.27, high + 0.1))
         work.add(m.rgb("ffe9a8", 0.2), f.sphere(0.07, 14).moved(post, -0.27, high + 0.55))
     return work.mesh()

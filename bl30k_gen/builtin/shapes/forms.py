@@ -7,6 +7,7 @@ things repeat it a whole number of times, so that patterns neither smear nor bre
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial import ConvexHull
 
 from bl30k_gen.builtin.shapes.outline import triangulate
@@ -82,7 +83,7 @@ def surface(points: np.ndarray, repeats: tuple[float, float] | None = None) -> F
     return Form(points.reshape(-1, 3), faces, uv[faces])
 
 
-def lathe(profile: np.ndarray, segments: int = 40) -> Form:
+def lathe(profile: ArrayLike, segments: int = 40) -> Form:
     """An (N, 2) profile of (radius, z), from the bottom of the outside on, turned about the z axis."""
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     angle[-1] = 0  # the seam's positions are exactly equal
@@ -94,7 +95,7 @@ def lathe(profile: np.ndarray, segments: int = 40) -> Form:
     return surface(points)
 
 
-def smooth(points: list[tuple[float, ...]], count: int = 40, closed: bool = False) -> np.ndarray:
+def smooth(points: ArrayLike, count: int = 40, closed: bool = False) -> np.ndarray:
     """A Catmull-Rom curve through points, (count, D)."""
     knots = np.asarray(points, dtype=np.float64)
     if closed:
@@ -179,7 +180,7 @@ def box(x: float, y: float, z: float, bevel: float = 0.02) -> Form:
     return hull(points).moved(z=half[2])
 
 
-def extrude(outline: np.ndarray, depth: float, bevel: float = 0.0) -> Form:
+def extrude(outline: ArrayLike, depth: float, bevel: float = 0.0) -> Form:
     """A simple (N, 2) outline in x and z, made ``depth`` thick in y, centred there; its edges bevelled."""
     outline = np.asarray(outline, dtype=np.float64)
     after = np.roll(outline, -1, axis=0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -18,6 +19,7 @@ def _leaf(path: np.ndarray, wide: np.ndarray, thick: float = 0.02, sides: int = 
     return f.Form(flat.reshape(-1, 3), form.faces, form.uv)
 
 
+@shape
 def palm(random: Random) -> RawMesh:
     work, high = f.Sculpture(), random.uniform(1.3, 1.9)
     lean = random.uniform(-0.5, 0.5)
@@ -40,6 +42,7 @@ def palm(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def flower(random: Random) -> RawMesh:
     """Flowers in a pot."""
     work, green = f.Sculpture(), m.rgb(("3f6b35", "55803c")[random.integers(2)], 0.6)
@@ -71,6 +74,7 @@ def flower(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def pineapple(random: Random) -> RawMesh:
     work, high, wide = f.Sculpture(), random.uniform(0.8, 1.1), random.uniform(0.34, 0.44)
     skin = m.textured(random, "scales", "wicker", "mud") if random.random() < 0.5 else m.rgb("b98a2f", 0.6)
@@ -99,6 +103,7 @@ def pineapple(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def pumpkin(random: Random) -> RawMesh:
     work, ribs = f.Sculpture(), int(random.integers(8, 14))
     flat, deep = random.uniform(0.6, 0.95), random.uniform(0.1, 0.2)
@@ -121,6 +126,7 @@ def pumpkin(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def banana(random: Random) -> RawMesh:
     """A bunch."""
     work, count = f.Sculpture(), int(random.integers(3, 7))

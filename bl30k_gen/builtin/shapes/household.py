@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -21,6 +22,7 @@ def _shell(outside: np.ndarray, wall: float) -> f.Form:
     return f.lathe(np.concatenate([[(0, outside[0, 1])], outside, [lip], inside, [floor]]))
 
 
+@shape
 def vase(random: Random) -> RawMesh:
     foot, belly, neck, lip = random.uniform((0.18, 0.35, 0.10, 0.14), (0.32, 0.62, 0.2, 0.4))
     at, height = random.uniform(0.3, 0.65), random.uniform(1.2, 1.8)
@@ -40,6 +42,7 @@ def vase(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def mug(random: Random) -> RawMesh:
     radius, height, waist = random.uniform(0.38, 0.5), random.uniform(0.8, 1.15), random.uniform(-0.08, 0.08)
     profile = f.smooth([(radius * 0.85, 0), (radius, 0.08), (radius + waist, height / 2), (radius, height)], 30)
@@ -60,6 +63,7 @@ def mug(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bowl(random: Random) -> RawMesh:
     depth, flare = random.uniform(0.35, 0.7), random.uniform(0.6, 1.1)
     t = np.linspace(0, 1, 24)
@@ -77,6 +81,7 @@ def bowl(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bottle(random: Random) -> RawMesh:
     radius, height, neck = random.uniform(0.24, 0.36), random.uniform(1.3, 1.8), random.uniform(0.08, 0.12)
     shoulder = random.uniform(0.5, 0.68) * height
@@ -105,6 +110,7 @@ def bottle(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def teapot(random: Random) -> RawMesh:
     width, squash = random.uniform(0.55, 0.7), random.uniform(0.72, 1.0)
     body = f.smooth([(0.28, 0), (width * 0.92, 0.22), (width, 0.42), (width * 0.72, 0.72), (0.27, 0.86)], 36)
@@ -133,6 +139,7 @@ def teapot(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def chair(random: Random) -> RawMesh:
     wood = m.textured(random, "planks", "bark", "rust") if random.uniform() < 0.7 else m.paint(random)
     seat = m.either(random, *FABRICS, chance=0.8)
@@ -150,7 +157,7 @@ def chair(random: Random) -> RawMesh:
             (x * (width / 2 - 0.06), depth / 2 - 0.05, height),
             (x * (width / 2 - 0.06), depth / 2 + 0.12, height + back),
         ]
-        work.add(wood, f.tube(np.linspace(*post, 6), 0.05, 10))
+        work.add(wood, f.tube(np.linspace(post[0], post[1], 6), 0.05, 10))
     style = random.integers(3)
     if style == 0:
         for level in np.linspace(0.35, 0.95, 4):
@@ -163,7 +170,7 @@ def chair(random: Random) -> RawMesh:
     elif style == 1:
         for x in np.linspace(-0.5, 0.5, 6)[1:-1]:
             slat = [(x * width, depth / 2 - 0.03, height + 0.05), (x * width, depth / 2 + 0.11, height + back * 0.9)]
-            work.add(wood, f.tube(np.linspace(*slat, 5), 0.028, 8))
+            work.add(wood, f.tube(np.linspace(slat[0], slat[1], 5), 0.028, 8))
         work.add(wood, f.box(width, 0.08, 0.16).moved(y=depth / 2 + 0.1, z=height + back * 0.88))
     else:
         pad = f.box(width - 0.14, 0.12, back * 0.7, 0.05).turned("x", -0.15)
@@ -175,6 +182,7 @@ def chair(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def table(random: Random) -> RawMesh:
     wood, top = (
         m.either(random, "planks", "metal", chance=0.7),
@@ -201,6 +209,7 @@ def table(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def stool(random: Random) -> RawMesh:
     legs, height, radius = int(random.integers(3, 6)), random.uniform(0.8, 1.4), random.uniform(0.36, 0.46)
     frame = m.steel() if random.uniform() < 0.4 else m.either(random, "planks", chance=0.7)
@@ -219,6 +228,7 @@ def stool(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def lamp(random: Random) -> RawMesh:
     height, low, high = random.uniform(0.9, 1.5), random.uniform(0.38, 0.55), random.uniform(0.16, 0.36)
     work = f.Sculpture()
@@ -235,6 +245,7 @@ def lamp(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def umbrella(random: Random) -> RawMesh:
     ribs = int(random.integers(6, 11))
     angle = np.linspace(0, 2 * np.pi, ribs * 6 + 1)
@@ -258,6 +269,7 @@ def umbrella(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def guitar(random: Random) -> RawMesh:
     upper, waist, lower = random.uniform(0.30, 0.36), random.uniform(0.2, 0.25), random.uniform(0.42, 0.5)
     right = [(0.08, 0.02), (lower * 0.7, 0.06), (lower, 0.35), (waist, 0.72), (upper, 1.0), (0.2, 1.2), (0.07, 1.22)]
@@ -291,6 +303,7 @@ def guitar(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def book(random: Random) -> RawMesh:
     work, z = f.Sculpture(), 0.0
     for _ in range(int(random.integers(3, 7))):

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
 from bl30k_gen.library.formats.mesh import RawMesh
 
 
+@shape
 def camera(random: Random) -> RawMesh:
     work, wide, high = f.Sculpture(), random.uniform(1.0, 1.3), random.uniform(0.6, 0.75)
     skin, trim = (
@@ -52,6 +54,7 @@ def camera(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def headphones(random: Random) -> RawMesh:
     work, wide, high = f.Sculpture(), random.uniform(0.6, 0.72), random.uniform(0.75, 0.95)
     shell = m.paint(random, 0.25) if random.random() < 0.6 else m.textured(random, "metal", "leather", "planks")
@@ -77,6 +80,7 @@ def headphones(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def boot(random: Random) -> RawMesh:
     work, hide = f.Sculpture(), m.textured(random, "leather", "denim", "scales", "camouflage", roughness=0.7)
     tall, long = random.uniform(0.55, 1.0), random.uniform(0.85, 1.05)
@@ -109,6 +113,7 @@ def boot(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def skateboard(random: Random) -> RawMesh:
     work, long, wide = f.Sculpture(), random.uniform(1.5, 1.9), random.uniform(0.38, 0.48)
     lift = random.uniform(0.15, 0.25)
@@ -155,6 +160,7 @@ def skateboard(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def anchor(random: Random) -> RawMesh:
     work, iron = f.Sculpture(), m.textured(random, "rust", "metal", "rust", metallic=0.3)
     high, reach = random.uniform(1.2, 1.5), random.uniform(0.55, 0.75)
@@ -181,6 +187,7 @@ def anchor(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def hourglass(random: Random) -> RawMesh:
     work, wood = f.Sculpture(), m.textured(random, "planks", "marble", "parquet", roughness=0.3)
     high, wide = random.uniform(1.1, 1.5), random.uniform(0.36, 0.5)
@@ -199,6 +206,7 @@ def hourglass(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def telescope(random: Random) -> RawMesh:
     """On a tripod."""
     work, tube = f.Sculpture(), m.textured(random, "leather", "metal", "planks", roughness=0.3)
@@ -226,6 +234,7 @@ def telescope(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def wineglass(random: Random) -> RawMesh:
     """Full, with a cork beside it."""
     work, high = f.Sculpture(), random.uniform(0.9, 1.3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -11,6 +12,7 @@ from bl30k_gen.library.formats.mesh import RawMesh
 WOODS = ("planks", "parquet", "planks")
 
 
+@shape
 def bed(random: Random) -> RawMesh:
     work, wood, cloth = f.Sculpture(), m.textured(random, *WOODS), m.textured(random, *FABRICS, "floral", "stripes")
     wide, long, head = random.uniform(0.9, 1.6), random.uniform(1.8, 2.1), random.uniform(0.7, 1.15)
@@ -35,6 +37,7 @@ def bed(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def sofa(random: Random) -> RawMesh:
     work, cloth = f.Sculpture(), m.textured(random, *FABRICS, "denim", "carpet", roughness=0.8)
     seats, back, arm = int(random.integers(2, 4)), random.uniform(0.35, 0.6), random.uniform(0.16, 0.28)
@@ -56,6 +59,7 @@ def sofa(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def dresser(random: Random) -> RawMesh:
     work, wood = f.Sculpture(), m.textured(random, *WOODS, roughness=0.4)
     front = wood if random.random() < 0.5 else m.paint(random)
@@ -80,6 +84,7 @@ def dresser(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def clock(random: Random) -> RawMesh:
     """A longcase clock with dial, hands and pendulum."""
     work, wood = f.Sculpture(), m.textured(random, *WOODS, roughness=0.3)
@@ -106,6 +111,7 @@ def clock(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bench(random: Random) -> RawMesh:
     """A park bench: slats on cast iron."""
     work, wood = f.Sculpture(), m.textured(random, *WOODS, "bark")
@@ -126,6 +132,7 @@ def bench(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def ladder(random: Random) -> RawMesh:
     """A stepladder, opened."""
     work, high, rungs = f.Sculpture(), random.uniform(1.3, 2.0), int(random.integers(4, 8))
@@ -134,7 +141,7 @@ def ladder(random: Random) -> RawMesh:
     for y in (-1, 1):
         for x in (-1, 1):
             ends = np.array([(x * foot, y * spread, 0), (x * top, y * 0.06, high)])
-            work.add(rail, f.tube(np.linspace(*ends, 4), 0.032, 8))
+            work.add(rail, f.tube(np.linspace(ends[0], ends[1], 4), 0.032, 8))
     for k in range(rungs):
         t = (k + 0.7) / rungs
         work.add(
@@ -150,6 +157,7 @@ def ladder(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def candelabra(random: Random) -> RawMesh:
     work, metal = f.Sculpture(), (m.gold(), m.steel(), m.black())[random.integers(3)]
     arms, high, reach = int(random.choice([3, 4, 5, 6])), random.uniform(0.9, 1.3), random.uniform(0.4, 0.6)

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
 from bl30k_gen.library.formats.mesh import RawMesh
 
 
+@shape
 def piano(random: Random) -> RawMesh:
     """A grand piano, its lid raised, and a stool."""
     work, long, wide = f.Sculpture(), random.uniform(1.0, 1.5), 0.75
@@ -45,6 +47,7 @@ def piano(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def trumpet(random: Random) -> RawMesh:
     work, metal = f.Sculpture(), (m.gold(), m.gold(), m.steel(), m.rgb("b87444", 0.3, 0.6))[random.integers(4)]
     long, bell = random.uniform(0.85, 1.1), random.uniform(0.22, 0.34)
@@ -74,13 +77,14 @@ def trumpet(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def harp(random: Random) -> RawMesh:
     work, wood = f.Sculpture(), m.textured(random, "planks", "parquet", "marble", roughness=0.3)
     high, wide = random.uniform(1.5, 1.9), random.uniform(0.75, 0.95)
     pillar = np.array([(-wide / 2, 0, 0.1), (-wide / 2, 0, high)])
     work.add(
         m.gold() if random.random() < 0.6 else wood,
-        f.tube(np.linspace(*pillar, 12), 0.06 + 0.015 * (np.arange(12) % 2), 14),
+        f.tube(np.linspace(pillar[0], pillar[1], 12), 0.06 + 0.015 * (np.arange(12) % 2), 14),
     )
     neck = f.smooth(
         [
@@ -93,7 +97,7 @@ def harp(random: Random) -> RawMesh:
     )
     work.add(wood, f.tube(neck, np.linspace(0.09, 0.07, 26), 12))
     chest = np.array([(-wide * 0.42, 0, 0.12), (wide / 2, 0, high * 0.86)])
-    work.add(wood, f.tube(np.linspace(*chest, 14), np.linspace(0.2, 0.08, 14), 16).scaled(1, 0.9, 1))
+    work.add(wood, f.tube(np.linspace(chest[0], chest[1], 14), np.linspace(0.2, 0.08, 14), 16).scaled(1, 0.9, 1))
     for k in range(16):
         t = (k + 1) / 17
         top, low = neck[int(25 * (0.06 + 0.9 * t))], chest[0] + (chest[1] - chest[0]) * (0.1 + 0.85 * t)
@@ -102,6 +106,7 @@ def harp(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def bell(random: Random) -> RawMesh:
     """A bell that swings in a yoke between two posts."""
     work, lip, high = f.Sculpture(), random.uniform(0.42, 0.55), random.uniform(0.65, 0.9)
@@ -128,6 +133,7 @@ def bell(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def xylophone(random: Random) -> RawMesh:
     work, bars, long = f.Sculpture(), int(random.integers(8, 14)), random.uniform(1.3, 1.7)
     wood = m.textured(random, "planks", "parquet")
@@ -142,7 +148,7 @@ def xylophone(random: Random) -> RawMesh:
         work.add(m.steel(), pipe.moved((t - 0.5) * long, 0, 0.24 - 0.28 * (1 - 0.7 * t)))
     for y in (-1, 1):
         rail = np.array([(-long * 0.55, y * 0.3, 0.27), (long * 0.55, y * 0.12, 0.27)])
-        work.add(wood, f.tube(np.linspace(*rail, 6), 0.04, 8))
+        work.add(wood, f.tube(np.linspace(rail[0], rail[1], 6), 0.04, 8))
         for x, out in ((-long * 0.55, 0.3), (long * 0.55, 0.12)):
             work.add(wood, f.box(0.07, 0.07, 0.75).moved(x, y * out, -0.48))
     for turn in (0.4, -0.3):

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
 from bl30k_gen.library.formats.mesh import RawMesh
 
 
+@shape
 def tree(random: Random) -> RawMesh:
     work = f.Sculpture()
     trunk, height = m.textured(random, "bark"), random.uniform(0.7, 1.1)
@@ -53,6 +55,7 @@ def _lump(random: Random, radius: float, roughness: float, segments: int = 24) -
     return f.Form(form.vertices * (radius * (1 + roughness * 1.8 * bumps))[:, None], form.faces, form.uv * radius * 2)
 
 
+@shape
 def cactus(random: Random) -> RawMesh:
     ribs = int(random.integers(9, 15))
 
@@ -94,6 +97,7 @@ def _ribbed(form: f.Form, sides: int) -> f.Form:
     return f.Form((centre + (grid - centre) * depth).reshape(-1, 3), form.faces, form.uv)
 
 
+@shape
 def mushroom(random: Random) -> RawMesh:
     work = f.Sculpture()
     cap_paint = m.rgb(("b52a20", "c9772f", "7a4f33", "8a5aa0", "d9b45a")[random.integers(5)], 0.35)
@@ -118,6 +122,7 @@ def mushroom(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def shell(random: Random) -> RawMesh:
     turns, growth = random.uniform(4, 6.5), random.uniform(0.075, 0.13)
     lift, flat = random.uniform(0.3, 3.0), random.uniform(0.9, 1.3)
@@ -139,6 +144,7 @@ def shell(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def coral(random: Random) -> RawMesh:
     work = f.Sculpture()
     skin = m.rgb(("d9593f", "e08fa0", "c9a13f", "8f4fa5", "e8c7a5", "3f8f8a")[random.integers(6)], 0.7)
@@ -166,6 +172,7 @@ def coral(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def starfish(random: Random) -> RawMesh:
     arms, depth = int(random.choice([5, 5, 6, 7, 9])), random.uniform(0.45, 0.68)
     angle = np.linspace(0, 2 * np.pi, arms * 16 + 1)

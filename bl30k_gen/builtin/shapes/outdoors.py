@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -30,6 +31,7 @@ def _wheel(radius: float, width: float) -> tuple[f.Form, f.Form]:
     return tyre.turned("y", np.pi / 2), rim.turned("y", np.pi / 2)
 
 
+@shape
 def car(random: Random) -> RawMesh:
     length, width, roof = random.uniform(2.0, 2.5), random.uniform(0.85, 1.0), random.uniform(0.72, 1.0)
     nose, front, back = random.uniform((0.38, 0.30, 0.1), (0.48, 0.42, 0.32))
@@ -88,6 +90,7 @@ def car(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def airplane(random: Random) -> RawMesh:
     length, radius, span = random.uniform((2.0, 0.17, 1.0), (2.6, 0.26, 1.4))
     profile = f.smooth(
@@ -119,6 +122,7 @@ def airplane(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def rocket(random: Random) -> RawMesh:
     radius, height, fins = random.uniform(0.22, 0.34), random.uniform(1.5, 2.1), int(random.integers(3, 6))
     belly = random.uniform(1.0, 1.35)
@@ -154,6 +158,7 @@ def rocket(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def sailboat(random: Random) -> RawMesh:
     length, beam, depth = random.uniform(1.5, 1.9), random.uniform(0.25, 0.34), random.uniform(0.25, 0.38)
     s = np.linspace(-1, 1, 30)[:, None]
@@ -185,6 +190,7 @@ def sailboat(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def house(random: Random) -> RawMesh:
     width, depth, height, ridge = random.uniform((0.9, 0.9, 0.6, 0.35), (1.3, 1.4, 1.0, 0.75))
     w, over = width / 2, 0.12

@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
 from bl30k_gen.library.formats.mesh import RawMesh
 
 
+@shape
 def gear(random: Random) -> RawMesh:
     teeth, thick = int(random.integers(9, 22)), random.uniform(0.22, 0.45)
     deep = random.uniform(0.12, 0.2)
@@ -31,6 +33,7 @@ def gear(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def knot(random: Random) -> RawMesh:
     p, q = ((2, 3), (3, 2), (2, 5), (3, 4), (3, 5), (1, 4))[random.integers(6)]
     t = np.linspace(0, 2 * np.pi, 220)
@@ -56,6 +59,7 @@ def knot(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def robot(random: Random) -> RawMesh:
     width, height, head = random.uniform((0.55, 0.6, 0.36), (0.8, 0.85, 0.55))
     work = f.Sculpture()
@@ -95,6 +99,7 @@ def robot(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def chess(random: Random) -> RawMesh:
     """A pawn, bishop, rook, queen or king, on a plinth."""
     work = f.Sculpture()
@@ -133,6 +138,7 @@ def chess(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def drum(random: Random) -> RawMesh:
     radius, height = random.uniform(0.5, 0.75), random.uniform(0.5, 0.95)
     work = f.Sculpture()
@@ -149,7 +155,7 @@ def drum(random: Random) -> RawMesh:
         low, high = (0.03, height - 0.02) if k % 2 else (height - 0.02, 0.03)
         r = radius + 0.07
         rope = np.array([(r * np.cos(a), r * np.sin(a), low), (r * np.cos(b), r * np.sin(b), high)])
-        work.add(m.rgb("e8dcc0"), f.tube(np.linspace(*rope, 6), 0.02, 8))
+        work.add(m.rgb("e8dcc0"), f.tube(np.linspace(rope[0], rope[1], 6), 0.02, 8))
         work.add(m.gold(), f.sphere(0.05, 12).moved(*rope[0]))
     for turn in (0.35, -0.5):
         stick = f.tube(np.array([(-0.75, 0, 0), (0.55, 0, 0.02)]), np.array([0.05, 0.03]), 12)
@@ -158,6 +164,7 @@ def drum(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def trophy(random: Random) -> RawMesh:
     work = f.Sculpture()
     metal, lip = (m.gold(), m.steel(), m.rgb("b87444", 0.35, 0.6))[random.integers(3)], random.uniform(0.38, 0.55)
@@ -196,6 +203,7 @@ def trophy(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def train(random: Random) -> RawMesh:
     """A toy locomotive."""
     length, radius = random.uniform(1.1, 1.5), random.uniform(0.26, 0.34)
@@ -236,6 +244,7 @@ def train(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def die(random: Random) -> RawMesh:
     """Dice, one on the other."""
     work = f.Sculpture()

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -16,6 +17,7 @@ def _grip(random: Random) -> Material:
     return m.textured(random, "planks", "bark", "leather") if random.random() < 0.7 else m.paint(random)
 
 
+@shape
 def hammer(random: Random) -> RawMesh:
     work, iron, long = f.Sculpture(), _iron(random), random.uniform(1.2, 1.6)
     shaft = f.smooth([(0.055, 0), (0.075, 0.1), (0.06, 0.4), (0.045, long * 0.7), (0.05, long)], 24)
@@ -29,6 +31,7 @@ def hammer(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def axe(random: Random) -> RawMesh:
     work, long, wide = f.Sculpture(), random.uniform(1.3, 1.7), random.uniform(0.3, 0.5)
     bend = random.uniform(0.0, 0.12)
@@ -45,6 +48,7 @@ def axe(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def saw(random: Random) -> RawMesh:
     work, long, teeth = f.Sculpture(), random.uniform(1.2, 1.6), int(random.integers(18, 30))
     x = np.linspace(0.25, long, 2 * teeth + 1)
@@ -63,6 +67,7 @@ def saw(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def wrench(random: Random) -> RawMesh:
     """A spanner: open at one end, a ring at the other."""
     work, long = f.Sculpture(), random.uniform(1.1, 1.5)
@@ -80,6 +85,7 @@ def wrench(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def scissors(random: Random) -> RawMesh:
     work, turn, long = f.Sculpture(), random.uniform(0.12, 0.4), random.uniform(0.8, 1.15)
     grip = m.paint(random) if random.random() < 0.8 else m.black()
@@ -95,6 +101,7 @@ def scissors(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def key(random: Random) -> RawMesh:
     """An old door key."""
     work, long = f.Sculpture(), random.uniform(1.0, 1.5)
@@ -114,6 +121,7 @@ def key(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def anvil(random: Random) -> RawMesh:
     work, iron = f.Sculpture(), _iron(random)
     long, waist = random.uniform(1.0, 1.4), random.uniform(0.16, 0.26)
@@ -128,6 +136,7 @@ def anvil(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def wheelbarrow(random: Random) -> RawMesh:
     work, body = f.Sculpture(), m.either(random, "rust", "corrugated", "planks", chance=0.6)
     deep, wide = random.uniform(0.28, 0.42), random.uniform(0.32, 0.42)
@@ -148,6 +157,7 @@ def wheelbarrow(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def pan(random: Random) -> RawMesh:
     """A frying pan with eggs in it."""
     work, radius, deep = f.Sculpture(), random.uniform(0.5, 0.65), random.uniform(0.1, 0.2)
@@ -167,6 +177,7 @@ def pan(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def whisk(random: Random) -> RawMesh:
     work, loops, wide = f.Sculpture(), int(random.integers(4, 8)), random.uniform(0.22, 0.34)
     for k in range(loops):
@@ -189,6 +200,7 @@ def whisk(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def fork(random: Random) -> RawMesh:
     """Fork and spoon, crossed on a plate's edge."""
     work, turn, long = f.Sculpture(), random.uniform(0.25, 0.6), random.uniform(1.2, 1.5)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bl30k_gen.builtin.families import shape
 from bl30k_gen.builtin.patterns import Random
 from bl30k_gen.builtin.shapes import forms as f
 from bl30k_gen.builtin.shapes import materials as m
@@ -27,6 +28,7 @@ def _rod(*points: tuple[float, float, float], radius: float = 0.03, sides: int =
     return f.tube(np.array(points, dtype=float), radius, sides)
 
 
+@shape
 def bicycle(random: Random) -> RawMesh:
     work, frame = f.Sculpture(), m.paint(random, 0.2)
     r, base, seat = random.uniform(0.36, 0.42), random.uniform(0.98, 1.15), random.uniform(0.8, 0.98)
@@ -65,6 +67,7 @@ def bicycle(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def truck(random: Random) -> RawMesh:
     work, cab = f.Sculpture(), m.paint(random, 0.25)
     long, wide, high = random.uniform(1.3, 2.0), random.uniform(0.75, 0.85), random.uniform(0.75, 1.0)
@@ -106,6 +109,7 @@ def truck(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def helicopter(random: Random) -> RawMesh:
     work, skin = f.Sculpture(), m.either(random, "stripes", "camouflage", "metal", chance=0.7)
     long, rotor = random.uniform(1.1, 1.5), random.uniform(1.1, 1.4)
@@ -137,6 +141,7 @@ def helicopter(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def tractor(random: Random) -> RawMesh:
     work, paint = f.Sculpture(), m.either(random, "rust", "metal", chance=0.3)
     big, small, long = random.uniform(0.48, 0.6), random.uniform(0.24, 0.34), random.uniform(0.75, 0.95)
@@ -182,6 +187,7 @@ def tractor(random: Random) -> RawMesh:
     return work.mesh()
 
 
+@shape
 def balloon(random: Random) -> RawMesh:
     """A hot-air balloon with its basket."""
     work, wide, tall = f.Sculpture(), random.uniform(0.8, 1.0), random.uniform(1.5, 2.0)

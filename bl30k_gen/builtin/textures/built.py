@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from bl30k_gen.builtin.families import texture
 from bl30k_gen.builtin.patterns import (
     SIZE,
     Random,
@@ -21,6 +22,7 @@ from bl30k_gen.builtin.patterns import (
 )
 
 
+@texture
 def bricks(random: Random, size: int = SIZE) -> np.ndarray:
     """A wall in running bond, each brick with a colour of its own."""
     y, x = axes(size)
@@ -43,6 +45,7 @@ def bricks(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels((image + 0.035 * rough[..., None]) * relief(height, 0.10))
 
 
+@texture
 def marble(random: Random, size: int = SIZE) -> np.ndarray:
     """Polished stone with veins of several widths."""
     clouds = fractal(random, (size, size), 1.7)
@@ -56,6 +59,7 @@ def marble(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image)
 
 
+@texture
 def metal(random: Random, size: int = SIZE) -> np.ndarray:
     """Brushed metal: fine strokes, a broad sheen, riveted seams."""
     y, x = axes(size)
@@ -75,6 +79,7 @@ def metal(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (0.45 + 0.55 * seam)[..., None] * relief(rivet, 0.12))
 
 
+@texture
 def planks(random: Random, size: int = SIZE) -> np.ndarray:
     """Wooden boards: long grain, growth rings that bend about knots, gaps."""
     y, x = axes(size)
@@ -94,6 +99,7 @@ def planks(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(wood * (0.22 + 0.78 * gap)[..., None])
 
 
+@texture
 def rust(random: Random, size: int = SIZE) -> np.ndarray:
     """Old paint that flakes off rusting steel."""
     paint = hsv(random.uniform(), random.uniform(0.25, 0.6), random.uniform(0.35, 0.75))
@@ -109,6 +115,7 @@ def rust(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(painted, iron, flakes) * relief(-3 * flakes + 0.3 * where, 0.12))
 
 
+@texture
 def terrazzo(random: Random, size: int = SIZE) -> np.ndarray:
     """Chips of coloured stone in a polished ground."""
     ground = pick(random, "e9e4da", "cfd4d4", "3b3f45", "e3c9b4", "b7c4b1")
@@ -126,6 +133,7 @@ def terrazzo(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image)
 
 
+@texture
 def tiles(random: Random, size: int = SIZE) -> np.ndarray:
     """Glazed tiles with an ornament, grout between them."""
     count = int(random.choice([2, 3, 4, 6]))
@@ -148,6 +156,7 @@ def tiles(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(body * 4, 0.08))
 
 
+@texture
 def corrugated(random: Random, size: int = SIZE) -> np.ndarray:
     """Sheets of corrugated iron, rust along the edges and under the screws."""
     y, x = axes(size)
@@ -173,6 +182,7 @@ def corrugated(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(image * light[..., None], base * 0.55, head) * relief(1.5 * ridge + 2 * head, 0.03))
 
 
+@texture
 def cork(random: Random, size: int = SIZE) -> np.ndarray:
     """Pressed granules of cork."""
     cell, _, border = cells(random, size, int(random.integers(1500, 3200)))
@@ -184,6 +194,7 @@ def cork(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (1 + 0.05 * fractal(random, (size, size), 0.5))[..., None])
 
 
+@texture
 def paper(random: Random, size: int = SIZE) -> np.ndarray:
     """Crumpled wrapping paper: facets between creases."""
     base = pick(random, "c8a878", "e8e2d4", "b99364", "d8d2c6", "a9b5a0")
@@ -196,6 +207,7 @@ def paper(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(base * fibre[..., None] * relief(height, 0.18))
 
 
+@texture
 def parquet(random: Random, size: int = SIZE) -> np.ndarray:
     """Oak blocks in squares that turn from one to the next, waxed."""
     y, x = axes(size)
@@ -216,6 +228,7 @@ def parquet(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (0.35 + 0.65 * gap)[..., None])
 
 
+@texture
 def shingles(random: Random, size: int = SIZE) -> np.ndarray:
     """Roof tiles with rounded ends, row over row, lichen on some."""
     y, x = axes(size)
@@ -244,6 +257,7 @@ def shingles(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (1 + 0.06 * rough)[..., None] * relief(height, 0.045))
 
 
+@texture
 def treadplate(random: Random, size: int = SIZE) -> np.ndarray:
     """Steel plate with raised bars that cross, scuffed bright."""
     y, x = axes(size)

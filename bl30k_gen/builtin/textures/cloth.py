@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from bl30k_gen.builtin.families import texture
 from bl30k_gen.builtin.patterns import (
     SIZE,
     Random,
@@ -20,6 +21,7 @@ from bl30k_gen.builtin.patterns import (
 )
 
 
+@texture
 def camouflage(random: Random, size: int = SIZE) -> np.ndarray:
     """Overlapping patches of a few related colours."""
     palettes = (
@@ -39,6 +41,7 @@ def camouflage(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * cloth[..., None])
 
 
+@texture
 def knit(random: Random, size: int = SIZE) -> np.ndarray:
     """Stocking stitch with a pattern in two colours."""
     columns = int(random.choice([20, 28, 36]))
@@ -61,6 +64,7 @@ def knit(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (0.30 + 0.75 * yarn + fuzz)[..., None])
 
 
+@texture
 def leather(random: Random, size: int = SIZE) -> np.ndarray:
     """Grained leather with stitched seams."""
     _, nearest, border = cells(random, size, int(random.integers(1500, 3500)))
@@ -77,6 +81,7 @@ def leather(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(image, thread, ndimage.gaussian_filter(stitch.astype(float), 0.6, mode="wrap")))
 
 
+@texture
 def stripes(random: Random, size: int = SIZE) -> np.ndarray:
     """Painted stripes or checks, worn off in places down to the ground."""
     y, x = axes(size)
@@ -95,6 +100,7 @@ def stripes(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(image * dirt[..., None], ground, worn * random.uniform(0.4, 1)))
 
 
+@texture
 def tartan(random: Random, size: int = SIZE) -> np.ndarray:
     """Twill in crossing bands of one sett."""
     hue = random.uniform()
@@ -113,6 +119,7 @@ def tartan(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * wool[..., None])
 
 
+@texture
 def weave(random: Random, size: int = SIZE) -> np.ndarray:
     """Plain-woven cloth, its threads in coloured bands."""
     y, x = axes(size)
@@ -133,6 +140,7 @@ def weave(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (0.45 + 0.65 * height + fibre)[..., None])
 
 
+@texture
 def carpet(random: Random, size: int = SIZE) -> np.ndarray:
     """Cut pile: tufts, the marks of feet in it, a faint pattern."""
     cell, nearest, _ = cells(random, size, 12000)
@@ -149,6 +157,7 @@ def carpet(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (tuft * brushed)[..., None])
 
 
+@texture
 def denim(random: Random, size: int = SIZE) -> np.ndarray:
     """Blue twill, faded along its folds, with a seam in double thread."""
     y, x = np.mgrid[:size, :size]
@@ -165,6 +174,7 @@ def denim(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(image, np.array([0.78, 0.52, 0.20]), 0.9 * stitch))
 
 
+@texture
 def floral(random: Random, size: int = SIZE) -> np.ndarray:
     """A print of blossoms, buds and leaves."""
     hue = random.uniform()
@@ -196,6 +206,7 @@ def floral(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (1 + 0.035 * fractal(random, (size, size), 0.3))[..., None])
 
 
+@texture
 def fur(random: Random, size: int = SIZE) -> np.ndarray:
     """A pelt: strands that lie along a flow, spots or stripes on some."""
     angle = 0.7 * fractal(random, (size, size), 2.3)
@@ -218,6 +229,7 @@ def fur(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (1 + 0.20 * strands + 0.08 * fractal(random, (size, size), 1.8))[..., None])
 
 
+@texture
 def wicker(random: Random, size: int = SIZE) -> np.ndarray:
     """Rods woven round stakes, as in a basket."""
     y, x = axes(size)

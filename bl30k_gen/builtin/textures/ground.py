@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from bl30k_gen.builtin.families import texture
 from bl30k_gen.builtin.patterns import (
     SIZE,
     Random,
@@ -21,6 +22,7 @@ from bl30k_gen.builtin.patterns import (
 )
 
 
+@texture
 def bark(random: Random, size: int = SIZE) -> np.ndarray:
     """Furrowed bark, with moss on some."""
     ridges = fractal(random, (size, size), 1.25, (4.5, 1))
@@ -33,6 +35,7 @@ def bark(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(4 * plates + fine, 0.05))
 
 
+@texture
 def leaves(random: Random, size: int = SIZE) -> np.ndarray:
     """A floor of fallen or a wall of living leaves, one over the other."""
     autumn = random.uniform() < 0.5
@@ -59,6 +62,7 @@ def leaves(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image)
 
 
+@texture
 def pebbles(random: Random, size: int = SIZE) -> np.ndarray:
     """Rounded stones, seen from above, with shade between them."""
     cell, nearest, border = cells(random, size, int(random.integers(60, 220)))
@@ -72,6 +76,7 @@ def pebbles(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(height, 0.16))
 
 
+@texture
 def grass(random: Random, size: int = SIZE) -> np.ndarray:
     """A lawn from above: blades, dry ones among them, clover, bare spots."""
     hue = random.uniform(0.19, 0.29)
@@ -97,6 +102,7 @@ def grass(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(ndimage.gaussian_filter(image, (0.5, 0.5, 0), mode="wrap") * patches[..., None])
 
 
+@texture
 def logs(random: Random, size: int = SIZE) -> np.ndarray:
     """Sawn ends of stacked firewood: rings, cracks, bark, the dark between them."""
     columns = int(random.integers(5, 9))
@@ -106,7 +112,8 @@ def logs(random: Random, size: int = SIZE) -> np.ndarray:
     centres = (centres + random.normal(0, 0.05 / columns, centres.shape)) % 1
     count = len(centres)
     y, x = axes(size)
-    distance, near = cKDTree(centres, boxsize=1).query(np.stack([x, y], axis=-1).reshape(-1, 2), k=2)
+    tree = cKDTree(centres, boxsize=np.array([1, 1]))
+    distance, near = map(np.asarray, tree.query(np.stack([x, y], axis=-1).reshape(-1, 2), k=2))
     radius = random.uniform(0.44, 0.55, count) / columns
     away = distance / radius[near]
     log = near[np.arange(size * size), away.argmin(axis=1)].reshape(size, size)
@@ -124,6 +131,7 @@ def logs(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(-8 * smoothstep(0.9, 1.15, away), 0.06))
 
 
+@texture
 def scales(random: Random, size: int = SIZE) -> np.ndarray:
     """Skin of a fish or a snake: scales that overlap in rows, a pattern over them."""
     columns = int(random.choice([14, 18, 24]))
@@ -149,6 +157,7 @@ def scales(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(9 * height, 0.06) * (1 + 0.04 * fractal(random, (size, size), 0.6))[..., None])
 
 
+@texture
 def thatch(random: Random, size: int = SIZE) -> np.ndarray:
     """Straw in layers, as on a roof."""
     y, _ = axes(size)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from bl30k_gen.builtin.families import texture
 from bl30k_gen.builtin.patterns import (
     SIZE,
     Random,
@@ -20,6 +21,7 @@ from bl30k_gen.builtin.patterns import (
 )
 
 
+@texture
 def asphalt(random: Random, size: int = SIZE) -> np.ndarray:
     """A road: light and dark chips in tar, cracks, a patch."""
     cell, _, border = cells(random, size, 9000)
@@ -32,6 +34,7 @@ def asphalt(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(tar * tone[..., None])
 
 
+@texture
 def cobbles(random: Random, size: int = SIZE) -> np.ndarray:
     """Setts of a street in staggered rows, worn round, sand in the joints."""
     y, x = axes(size)
@@ -52,6 +55,7 @@ def cobbles(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(9 * dome + 0.35 * rough, 0.10))
 
 
+@texture
 def concrete(random: Random, size: int = SIZE) -> np.ndarray:
     """Cast concrete: formwork panels, bubbles, stains that run down."""
     y, x = axes(size)
@@ -71,6 +75,7 @@ def concrete(random: Random, size: int = SIZE) -> np.ndarray:
     )
 
 
+@texture
 def drystone(random: Random, size: int = SIZE) -> np.ndarray:
     """A wall of flat stones laid without mortar."""
     courses = int(random.integers(11, 16))
@@ -96,6 +101,7 @@ def drystone(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(np.array([0.07, 0.06, 0.05]), image, body) * relief(7 * body + 0.8 * rough, 0.09))
 
 
+@texture
 def granite(random: Random, size: int = SIZE) -> np.ndarray:
     """Polished grains of feldspar, quartz and mica."""
     feldspar = pick(random, "c9a596", "b9b6b1", "8f8c8a", "d3cfc8", "a5786a", "6d7a78")
@@ -112,6 +118,7 @@ def granite(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(ndimage.gaussian_filter(image, (0.7, 0.7, 0), mode="wrap") * haze[..., None])
 
 
+@texture
 def gravel(random: Random, size: int = SIZE) -> np.ndarray:
     """Broken stone in several sizes, the large ones on top."""
     base = [pick(random, "8f8b84", "a79a88", "6c6a68", "b5aea3", "7c6f64") for _ in range(3)]
@@ -131,6 +138,7 @@ def gravel(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * (1 + 0.06 * rough[..., None]) * relief(height, 0.13))
 
 
+@texture
 def mud(random: Random, size: int = SIZE) -> np.ndarray:
     """Earth that dried and cracked into plates with curled rims."""
     bend = 3.0 * fractal(random, (size, size), 1.8)
@@ -147,6 +155,7 @@ def mud(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(mix(image, base * 0.16, crack) * relief(4 * rim - 6 * crack + 0.4 * grain, 0.06))
 
 
+@texture
 def plaster(random: Random, size: int = SIZE) -> np.ndarray:
     """Painted plaster, trowelled, with cracks and places where it came off."""
     paint = hsv(
@@ -163,6 +172,7 @@ def plaster(random: Random, size: int = SIZE) -> np.ndarray:
     return to_pixels(image * relief(0.8 * strokes - 5 * gone - 2 * crack, 0.06))
 
 
+@texture
 def sand(random: Random, size: int = SIZE) -> np.ndarray:
     """Wind ripples that fork and fade, grains in several colours."""
     y, x = axes(size)

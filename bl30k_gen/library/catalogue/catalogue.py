@@ -14,8 +14,9 @@ from typing import get_args
 from bl30k_gen import builtin
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue import folder, index, shapenet
-from bl30k_gen.library.catalogue.listed import Asset, Kind
+from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.catalogue.manifest import Manifest
 from bl30k_gen.library.catalogue.select import select_licences, select_models
 
@@ -118,8 +119,9 @@ def folder_assets(kind: Kind, source: str) -> Iterator[Asset]:
         file = entry.path[prefix:]
         row = rows.get(file)
         credit, sha256 = manifest.of(file, row.credit if row else None)
-        dangerous = row is not None and row.health is not None and row.health.fatal
-        fatal = row.health.refused if dangerous and index.is_unchanged(source, row) else ""
+        health = row.health if row else None
+        dangerous = health is not None and health.fatal
+        fatal = health.refused if row and health and dangerous and index.is_unchanged(source, row) else ""
         yield Asset(
             *(entry.id, kind, entry.path, entry.category),
             *(credit.licence, credit.author, credit.source, credit.title),

@@ -15,11 +15,12 @@ from bl30k_gen.config import Assets
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue.catalogue import folder_assets
 from bl30k_gen.library.catalogue.licence import UNKNOWN, fits, licence_address
 from bl30k_gen.library.catalogue.listed import Asset
 
-KINDS = ("model", "texture", "background")
+KINDS: tuple[Kind, ...] = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
 COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
 MOST_USED = 10  # assets of each kind that a report names
@@ -116,7 +117,7 @@ def _references(scene: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
 
 
 def _known(assets: Assets) -> dict[tuple[str, str], Asset]:
-    known = {}
+    known: dict[tuple[str, str], Asset] = {}
     for kind in KINDS:
         for source in getattr(assets, f"{kind}s"):
             if source == "builtin":
@@ -178,7 +179,7 @@ def from_csv(text: str, source: str | Path) -> list[Used]:
     try:
         fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence
         rows = [{field: _plain(row[field]) for field in fields} for row in csv.DictReader(io.StringIO(text))]
-        return [Used(**row | {"videos": int(row["videos"])}) for row in rows]
+        return [Used(videos=int(row.pop("videos")), **row) for row in rows]
     except (csv.Error, KeyError, TypeError, ValueError):
         raise UserError(f"{source} is no list of credits", "delete it, and write it again") from None
 

@@ -205,12 +205,13 @@ def _mtime(path: Path) -> int:
 
 
 def _plain(row: Row) -> list[Any]:
-    size, credit = row.size, row.credit
-    if isinstance(size, Shape):
-        size = [size.vertices, size.faces, size.low, size.high, size.textured]
-    elif size is not None:
-        size = [size.width, size.height]
-    credit = credit and [credit.licence, credit.author, credit.source, credit.title]
+    size: list[Any] | None = None
+    if isinstance(row.size, Shape):
+        size = [row.size.vertices, row.size.faces, row.size.low, row.size.high, row.size.textured]
+    elif row.size is not None:
+        size = [row.size.width, row.size.height]
+    said = row.credit
+    credit = said and [said.licence, said.author, said.source, said.title]
     return [row.file, row.bytes, row.mtime_ns, row.sha256, size, credit, row.health]
 
 

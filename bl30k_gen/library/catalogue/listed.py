@@ -1,12 +1,10 @@
 """An asset as the catalogue lists it: a model, texture or background that a build may draw from, not loaded yet."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.measure import Shape
-
-Kind = Literal["model", "texture", "background"]
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,12 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
     lines = text.split("\n")
     found = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip() or (number == len(lines) and _object(line) is None):
+        values = _object(line)
+        if not line.strip() or (number == len(lines) and values is None):
             continue
-        found.append(_object(line))
-        if found[-1] is None:
+        if values is None:
             raise UserError(f"{path}, line {number} is no JSON object", "mend or delete the line")
+        found.append(values)
     return found
 
 

@@ -36,14 +36,17 @@ MTL_BYTES = 16 << 20
 LIMITS = Limits(max_faces=2**31, max_image_side=2**16, max_megapixels=2**16)  # nothing is refused here for its size
 
 
+Point = tuple[float, float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """Of a model, in the axes and units of its file; ``faces`` are triangles (in a PLY, polygons)."""
 
     vertices: int
     faces: int
-    low: tuple[float, float, float] | None  # bounds; None where the coordinates are no finite numbers
-    high: tuple[float, float, float] | None
+    low: Point | None  # bounds; None where the coordinates are no finite numbers
+    high: Point | None
     textured: bool
 
 
@@ -120,7 +123,7 @@ def _ply(path: str, file: BinaryIO) -> Measured:
         return Measured(digest, None, None)
     bounds, count = _Bounds(), counts[b"vertex"]
     layout = _ply_vertex(header)
-    if layout is not None and re.match(rb"ply\s+format\s+ascii", header):
+    if layout is not None and layout.names is not None and re.match(rb"ply\s+format\s+ascii", header):
         width = len(layout.names)
         rows = [line.split() for line in body.split(b"\n", count)[:count]] if count <= len(body) else []
         where = [layout.names.index(axis) for axis in "xyz"]
@@ -162,12 +165,13 @@ def _stl(path: str, file: BinaryIO) -> Measured:
             left -= len(corners)
             bounds.add(corners.reshape(-1, 3).astype(np.float64))
         return Measured(digest.hexdigest(), Shape(3 * count, count, *bounds.ends, False), None)
-    corners = 0
+    vertices = 0
     for block in _blocks(file, digest.update):
         rows = _STL_VERTEX.findall(block)
-        corners += len(rows)
+        vertices += len(rows)
         bounds.add_text(rows)
-    return Measured(digest.hexdigest(), Shape(corners, corners // 3, *bounds.ends, False) if corners else None, None)
+    shape = Shape(vertices, vertices // 3, *bounds.ends, False) if vertices else None
+    return Measured(digest.hexdigest(), shape, None)
 
 
 _STL_FACE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -198,7 +202,7 @@ def _credit(about: dict) -> Credit | None:
 
 
 def _picture(path: str, file: BinaryIO) -> Measured:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _digest_and_start(file, 0)[0]
     file.seek(0)
     try:
         with warnings.catch_warnings():
@@ -228,10 +232,15 @@ class _Bounds:
             self._low = np.full(3, np.nan)
 
     @property
-    def ends(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    def ends(self) -> tuple[Point | None, Point | None]:
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
             return None, None
-        return tuple(float(f"{v:.6g}") for v in self._low), tuple(float(f"{v:.6g}") for v in self._high)
+        return _short(self._low), _short(self._high)
+
+
+def _short(point: np.ndarray) -> Point:
+    x, y, z = (float(f"{value:.6g}") for value in point)
+    return x, y, z
 
 
 def _blocks(file: BinaryIO, see: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -55,7 +55,7 @@ def entry(names: Names, mesh: str) -> Entry:
 
 def category_names(folder: str) -> dict[str, tuple[str, ...]]:
     """What the synsets of a folder are called, the best name first; from its ``taxonomy.json`` where it has one."""
-    known = {synset: (name,) for synset, name in SYNSETS.items()}
+    known: dict[str, tuple[str, ...]] = {synset: (name,) for synset, name in SYNSETS.items()}
     for place in (Path(folder), Path(folder).resolve().parent):
         try:
             listed = json.loads((place / TAXONOMY).read_text(encoding="utf-8"))

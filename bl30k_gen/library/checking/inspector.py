@@ -1,12 +1,6 @@
 """Examines assets in a child process that is used again and again, and survives whatever they do to it."""
 
-import contextlib
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,14 +8,15 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from bl30k_gen.config import Limits
+from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.index import Health, Index, Progress
 from bl30k_gen.library.load import LOADER_VERSION
+from bl30k_gen.line_process import Ended, LineProcess, python_module
 
-CHILD = (sys.executable, "-P", "-m", "bl30k_gen.library.checking.health")  # -P: nothing from the folder where it runs
+CHILD = python_module("bl30k_gen.library.checking.health")
 PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
-LOOK_EVERY = 0.5  # seconds
 SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check goes on there
 
 
@@ -34,13 +29,17 @@ class Bounds:
 
 
 class Inspector:
-    """A child process, started when it is needed. Use it as a context manager."""
+    """A child process, started when it is needed. Use it as a context manager.
+
+    Args:
+        command: what runs; see ``health``.
+    """
 
     def __init__(self, bounds: Bounds, command: Sequence[str] = CHILD):
         self.bounds = bounds
         self.command = command
         self.started = 0  # processes, all in all
-        self._process: subprocess.Popen | None = None
+        self._process: LineProcess | None = None
 
     def __enter__(self) -> "Inspector":
         return self
@@ -48,18 +47,18 @@ class Inspector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def examine(self, path: str, kind: str, limits: Limits) -> Health:
+    def examine(self, path: str, kind: Kind, limits: Limits) -> Health:
         """What is wrong with an asset; what crashes or hangs the process is refused, and fatal."""
-        asked = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()}) + "\n"
+        asked = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()})
         for attempt in range(2):
             fresh = self._process is None
             try:
-                answer = json.loads(self._ask(asked.encode()))
+                answer = json.loads(self._ask(asked))
                 return Health(answer["refused"], False, tuple(answer["remarks"]))
             except TimeoutError:
                 reason = f"takes more than {self.bounds.seconds:g} s to load"
-            except EOFError:
-                reason = self._death()
+            except Ended as end:
+                reason = self._death(end)
             self.close()
             if fresh or attempt:  # else an earlier asset may have left the process in a bad way: once more
                 break
@@ -67,60 +66,27 @@ class Inspector:
 
     def close(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            self._process.wait()
-            self._process.stdin.close()
-            self._process.stdout.close()
+            self._process.close()
             self._process = None
 
-    def _ask(self, line: bytes) -> bytes:
+    def _ask(self, line: str) -> bytes:
         if self._process is None:
-            self._start()
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
-        answer, output = b"", self._process.stdout.fileno()
-        before, waited = processor_time(self._process.pid), 0.0
-        pause = min(LOOK_EVERY, self.bounds.seconds)
-        while not answer.endswith(b"\n"):
-            if not select.select([output], [], [], pause)[0]:
-                used, waited = processor_time(self._process.pid) - before, waited + pause
-                if used > self.bounds.seconds or waited > PATIENCE * self.bounds.seconds:
-                    raise TimeoutError
-                continue
-            if not (data := os.read(output, 1 << 16)):
-                raise EOFError
-            answer += data
-        return answer
-
-    def _start(self) -> None:
-        root = str(Path(__file__).resolve().parents[3])
-        path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
-        self._process = subprocess.Popen(
-            [*self.command, "--memory-gb", str(self.bounds.memory_gb)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is for the parent
+            self._process = LineProcess(
+                [*self.command, "--memory-gb", str(self.bounds.memory_gb)],
+                {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )
+            self.started += 1
+        process, seconds = self._process, self.bounds.seconds
+        before = process.processor_seconds()
+        process.send(line)
+        return process.receive(
+            lambda waited: process.processor_seconds() - before <= seconds and waited <= PATIENCE * seconds
         )
-        self.started += 1
 
-    def _death(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            return f"crashes the loader ({signal.Signals(-code).name})"
+    def _death(self, end: Ended) -> str:
+        if end.signal is not None:
+            return f"crashes the loader ({end.signal})"
         return f"crashes the loader, or needs more than {self.bounds.memory_gb:g} GiB of memory"
-
-
-def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process has used; 0 where the system has no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode and in the kernel
 
 
 @dataclass
@@ -192,7 +158,7 @@ def _examined(
         idle.put(inspector)
 
     def examine(file: str) -> tuple[str, Health]:
-        kind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
+        kind: Kind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
         inspector = idle.get()
         try:
             return file, inspector.examine(f"{Path(folder).as_posix()}/{file}", kind, limits)

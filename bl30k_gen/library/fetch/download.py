@@ -15,6 +15,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -239,7 +240,7 @@ class _Session(requests.Session):
                 continue
 
 
-class _NoCookies(requests.cookies.cookielib.DefaultCookiePolicy):
+class _NoCookies(DefaultCookiePolicy):
     def set_ok(self, *_: object) -> bool:
         return False
 
@@ -297,9 +298,10 @@ def _refuse_private(host: str, port: int) -> None:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise FetchRefused(f"{host[:80]}: is no host name") from None
-    for *_, address in found:
-        if not _is_public(address[0]):
-            raise FetchRefused(f"{host}: is at a private address, {address[0]}; --allow-private permits it")
+    for *_, socket_address in found:
+        address = str(socket_address[0])
+        if not _is_public(address):
+            raise FetchRefused(f"{host}: is at a private address, {address}; --allow-private permits it")
 
 
 def _is_public(address: str) -> bool:

@@ -10,17 +10,18 @@ import re
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
+from bl30k_gen.dataset.pictures import PHOTO
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
@@ -28,6 +29,8 @@ from bl30k_gen.library.catalogue.licence import licence_address, one_line
 from bl30k_gen.library.fetch.download import Client, FetchRefused, ServiceUnavailable
 from bl30k_gen.library.fetch.providers import Found, Kind, Provider, acceptable
 from bl30k_gen.library.formats.picture import decode
+
+Result = TypeVar("Result")
 
 QUALITY = 95  # of the stored JPEG, without chroma subsampling
 ALIKE = 10  # of 128 bits of two perceptual hashes, up to which they count as one picture
@@ -103,16 +106,18 @@ def gather(
             search = [type(provider).__name__, provider.base, wishes.kind, keyword, *wishes.licences]
             if search in store.exhausted:
                 continue
-            seen, again = set(), False  # addresses; whether the same search may find more another time
+            seen: set[str] = set()  # addresses
+            again = False  # whether the same search may find more another time
             fresh = _fresh(provider.search(client, keyword, wishes.kind), seen, store, wishes, done)
             work = _ahead(pool, lambda found: _make(client, found, wishes), fresh, AHEAD * workers)
             try:
                 while done.kept[keyword] < wishes.per_keyword:
-                    found, made = next(work, (None, None))
-                    if found is None:
+                    following = next(work, None)
+                    if following is None:
                         if seen and not again and provider.base:
                             store.exhaust(search)
                         break
+                    found, made = following
                     if isinstance(made, ServiceUnavailable):  # this picture's host; another time, perhaps
                         done.refused["its host does not answer"] += 1
                         again = True
@@ -151,11 +156,11 @@ def _fresh(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Found], Any], items: Iterable[Found], most: int
-) -> Iterator[tuple[Found, Any]]:
+    pool: ThreadPoolExecutor, work: Callable[[Found], Result], items: Iterable[Found], most: int
+) -> Generator[tuple[Found, Result], None, None]:
     """(item, result) in order, of which ``most`` are worked on at once."""
     items = iter(items)
-    pending: deque = deque()
+    pending: deque[tuple[Found, Future[Result]]] = deque()
     failure: Exception | None = None
     try:
         while True:
@@ -189,7 +194,7 @@ def _make(client: Client, found: Found, wishes: Wishes) -> Made | FetchRefused |
         data, _ = client.get(found.url, most)
         if found.member:
             data = _member(data, found, most)
-        pixels = decode(data, found.url, AssetRefused, wishes.limits, keep_alpha=False)
+        pixels = decode(data, found.url, AssetRefused, wishes.limits, PHOTO)
         return make(data, pixels, wishes)
     except (FetchRefused, AssetRefused, ServiceUnavailable) as refused:
         return refused

@@ -185,10 +185,11 @@ class AddressList:
             raise UserError(f"{path} cannot be read", str(error)) from None
         self._listed: list[Found] = []
         for number, line in enumerate(lines, start=1):
-            url, *rest = (*line.strip().split("\t"), "", "", "", "")
+            columns = [*line.strip().split("\t"), "", "", "", ""]
+            url = columns[0]
             if not url or url.startswith("#"):
                 continue
-            found = list(_found(url, *rest[:4]))
+            found = list(_found(url, *columns[1:5]))
             if not found:
                 raise UserError(f"{path}, line {number}: {one_line(url, 80)}", "begin it with http:// or https://")
             self._listed += found

@@ -35,7 +35,7 @@ def _add_samplers(model: Model, tree: dict[str, Any]) -> None:
 
 
 def _geometry(model: Model, part: Part) -> trimesh.Trimesh:
-    corners = model.vertices[part.faces.ravel()][:, [0, 2, 1]] * np.float32([1, 1, -1])
+    corners = model.vertices[part.faces.ravel()][:, [0, 2, 1]] * np.array([1, 1, -1], np.float32)
     uv = None if part.uv is None else part.uv.reshape(-1, 2)
     rows, number = np.unique(corners if uv is None else np.hstack([corners, uv]), axis=0, return_inverse=True)
     colour = np.round(255 * np.array([*part.colour, 1.0])).astype(np.uint8)

@@ -28,7 +28,14 @@ EXTENSIONS |= {"KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit", "KH
 EXTENSIONS |= {f"KHR_materials_{name}" for name in ("clearcoat", "emissive_strength", "ior", "sheen", "specular")}
 EXTENSIONS |= {f"KHR_materials_{name}" for name in ("transmission", "variants", "volume")}
 
-TYPES = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+TYPES: dict[int, type[Any]] = {
+    5120: np.int8,
+    5121: np.uint8,
+    5122: np.int16,
+    5123: np.uint16,
+    5125: np.uint32,
+    5126: np.float32,
+}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 TRIANGLES, STRIP, FAN = 4, 5, 6
 WRAPS: dict[int, Wrap] = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
@@ -248,8 +255,8 @@ class _Reader:
         if "COLOR_0" in attributes:
             self.source.remark("colours of vertices are averaged")
             tint = average_colour(self._accessor(attributes["COLOR_0"], "VEC3", "VEC4")[:, :3])
-            colour = tuple(a * b for a, b in zip(material.colour, tint, strict=True))
-            material = replace(material, colour=colour)
+            red, green, blue = (a * b for a, b in zip(material.colour, tint, strict=True))
+            material = replace(material, colour=(red, green, blue))
         uv = None
         if f"TEXCOORD_{texcoord}" in attributes:
             table = self._accessor(attributes[f"TEXCOORD_{texcoord}"], "VEC2")
@@ -343,7 +350,7 @@ class _Reader:
             name = name if image["uri"].startswith("data:") else unquote(image["uri"])
         else:
             data = bytes(self._view_bytes(image["bufferView"])[1])
-        return decode(data, name, self.source, self.limits, GLTF_TEXTURE)
+        return decode(data, name, self.source.refuse, self.limits, GLTF_TEXTURE, self.source.remark)
 
     def _texture(self, info: dict[str, Any]) -> tuple[np.ndarray, tuple[Wrap, Wrap]]:
         """Pixels, with their alpha, and how they go on outside of 0..1."""

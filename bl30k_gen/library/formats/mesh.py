@@ -126,7 +126,12 @@ def linear(srgb: np.ndarray) -> np.ndarray:
 def average_colour(linear_colours: np.ndarray) -> tuple[float, float, float]:
     """Mean of (N, 3) vertex colours, without those that are not finite; neutral if none is left."""
     good = linear_colours[np.isfinite(linear_colours).all(axis=1)]
-    return tuple(float(c) for c in good.mean(axis=0).clip(0, 1)) if len(good) else NEUTRAL
+    return _triple(good.mean(axis=0).clip(0, 1)) if len(good) else NEUTRAL
+
+
+def _triple(colour: np.ndarray) -> tuple[float, float, float]:
+    red, green, blue = (float(channel) for channel in colour)
+    return red, green, blue
 
 
 def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefused]) -> np.ndarray:
@@ -173,7 +178,7 @@ def _part(faces: np.ndarray, uv: np.ndarray | None, material: Material) -> Part:
     return Part(
         faces=faces.astype(np.int32),
         uv=uv,
-        colour=tuple(float(channel) for channel in colour),
+        colour=_triple(colour),
         texture=material.texture,
         roughness=_unit(material.roughness, Material.roughness),
         metallic=_unit(material.metallic, Material.metallic),

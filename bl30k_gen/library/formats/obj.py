@@ -5,11 +5,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.pictures import TEXTURE
+from bl30k_gen.library.asset import Wrap
 from bl30k_gen.library.formats.mesh import (
     MAX_PIECES,
     Material,
@@ -247,13 +249,16 @@ def _read_libraries(
     for name, entry in found.items():
         if dark := not entry.texture and not any(entry.material.colour) and (any(entry.emission) or entry.glow):
             source.remark("has black materials that emit light: their light is drawn as their colour")
-            colour = tuple(min(value, 1.0) for value in entry.emission) if any(entry.emission) else (1.0, 1.0, 1.0)
-            entry = replace(entry, texture=entry.glow, material=replace(entry.material, colour=colour))
+            red, green, blue = (
+                (min(value, 1.0) for value in entry.emission) if any(entry.emission) else (1.0, 1.0, 1.0)
+            )
+            material = replace(entry.material, colour=(red, green, blue))
+            entry = replace(entry, texture=entry.glow, material=material)
         if entry.texture:
             key = entry.texture, entry.folder
             if key not in textures:
                 data = source.read(entry.texture, limits.image_bytes, base=entry.folder)
-                textures[key] = decode(data, entry.texture, source, limits, TEXTURE)
+                textures[key] = decode(data, entry.texture, source.refuse, limits, TEXTURE, source.remark)
             white = (1.0, 1.0, 1.0)  # a texture takes the place of the colour, as it does in Blender's importer
             entry = replace(entry, material=replace(entry.material, texture=textures[key], colour=white))
         elif any(entry.emission) and not dark:
@@ -294,8 +299,8 @@ def _with_map(entry: _Entry, keyword: str, line: bytes, source: Source, is_used:
     if is_used and (unread := sorted(options.keys() - {"-s", "-o", "-clamp"})):
         source.remark(f"option {unread[0]} of map_Kd is not used")
     scale, offset = (_pair(options.get(option, []), default) for option, default in (("-s", 1.0), ("-o", 0.0)))
-    wrap = ("clamp", "clamp") if options.get("-clamp") == [b"on"] else ("repeat", "repeat")
-    material = replace(entry.material, wrap=wrap)
+    wrap: Wrap = "clamp" if options.get("-clamp") == [b"on"] else "repeat"
+    material = replace(entry.material, wrap=(wrap, wrap))
     return replace(entry, texture=os.fsdecode(file), scale=scale, offset=offset, material=material)
 
 
@@ -305,7 +310,7 @@ def _pair(words: list[bytes], default: float) -> tuple[float, float]:
     return numbers[0], numbers[1]
 
 
-def _surface(entry: _Entry, **changes: float | tuple[float, ...]) -> _Entry:
+def _surface(entry: _Entry, **changes: Any) -> _Entry:
     return replace(entry, material=replace(entry.material, **changes))
 
 
@@ -328,7 +333,8 @@ def _map_name(argument: bytes) -> tuple[bytes, dict[str, list[bytes]]]:
     options: dict[str, list[bytes]] = {}
     rest = argument
     while (option := rest.split(None, 1)[0].decode("ascii", "replace") if rest else "") in _OPTIONS:
-        count, values = _OPTIONS[option], []
+        count = _OPTIONS[option]
+        values: list[bytes] = []
         rest = b"".join(rest.split(None, 1)[1:])
         while len(values) < count and (words := rest.split(None, 1)):
             if count == 3 and (len(words) < 2 or not _NUMBER.fullmatch(words[0])):

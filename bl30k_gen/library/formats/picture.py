@@ -1,43 +1,51 @@
 """Images of assets: decoded in every row or not at all, and scaled down to the limit."""
 
+from collections.abc import Callable
+
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset import pictures
 from bl30k_gen.dataset.pictures import Use
 from bl30k_gen.library.asset import AssetRefused
-from bl30k_gen.library.formats.source import Source
 
 FORMATS = (*pictures.FORMATS, "BMP", "TGA")
 
 
-def decode(data: bytes, name: str, source: Source, limits: Limits, use: Use) -> np.ndarray:
+def decode(
+    data: bytes,
+    name: str,
+    refuse: Callable[[str], AssetRefused],
+    limits: Limits,
+    use: Use,
+    remark: Callable[[str], None] = lambda text: None,
+) -> np.ndarray:
     """Pixels of an image of an asset, scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8 sRGB.
 
     Raises AssetRefused: no image, cut off, broken, with more pixels than the limit, or too much work.
     """
     if not data:
-        raise source.refuse(f"{name} is empty")
+        raise refuse(f"{name} is empty")
     try:
         image = pictures.open_picture(data, FORMATS)
         width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
-            raise source.refuse(
+            raise refuse(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
         image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
-        return fit(np.array(pictures.to_srgb(image, use, lambda text: source.remark(f"{name}: {text}"))), limits)
+        return fit(np.array(pictures.to_srgb(image, use, lambda text: remark(f"{name}: {text}"))), limits)
     except AssetRefused:
         raise
     except Image.DecompressionBombError:
-        most = 2e-6 * Image.MAX_IMAGE_PIXELS
-        raise source.refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
-    except Image.UnidentifiedImageError:
-        raise source.refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
+        most = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
+    except UnidentifiedImageError:
+        raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
     except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
-        raise source.refuse(f"{name} cannot be decoded ({error})") from None
+        raise refuse(f"{name} cannot be decoded ({error})") from None
 
 
 def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:

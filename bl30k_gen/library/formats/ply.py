@@ -284,7 +284,7 @@ def _materials(
     found = {}
     for number in np.unique(owner).tolist():
         data = source.read(textures[number], limits.image_bytes)
-        pixels = decode(data, textures[number], source, limits, TEXTURE)
+        pixels = decode(data, textures[number], source.refuse, limits, TEXTURE, source.remark)
         found[number] = Material((1.0, 1.0, 1.0), pixels)
     return found, owner
 

@@ -58,7 +58,7 @@ def restore_records(layout: Layout) -> None:
         for shard in finished:
             store = VideoStore(shard, ShardTree([shard]))
             for name in store.videos:
-                os.symlink(f"{store.metadata(name)['split']}/{shard.stem}", prepared / name)
+                os.symlink(f"{store.required_metadata(name)['split']}/{shard.stem}", prepared / name)
         if not try_rename(prepared, layout.records):  # another run was first
             shutil.rmtree(prepared)
 
@@ -66,8 +66,8 @@ def restore_records(layout: Layout) -> None:
 def record_all(layout: Layout, store: VideoStore) -> None:
     """Record what lies in a finished shard and is not recorded."""
     for name in sorted(set(store.videos) - set(layout.published())):
-        shard = store.tree.shard_of(f"{METADATA}/{name}.json")
-        os.symlink(f"{store.metadata(name)['split']}/{shard.stem}", layout.record(name))
+        shard = _holder(store, name)
+        os.symlink(f"{store.required_metadata(name)['split']}/{shard.stem}", layout.record(name))
 
 
 def take_out(
@@ -120,9 +120,15 @@ def _rewrite(shard: Path, kind: Kind, folder: Path, bad: list[str]) -> None:
 def _shard_of(layout: Layout, kind: Kind, store: VideoStore, name: str) -> Path | None:
     """The shard that holds a video, or that should."""
     if store.tree.exists(f"{METADATA}/{name}.json"):
-        return store.tree.shard_of(f"{METADATA}/{name}.json")
+        return _holder(store, name)
     recorded = layout.recorded(name)
     return layout.shards.root / f"{recorded[1]}{SUFFIX[kind]}" if recorded else None
+
+
+def _holder(store: VideoStore, name: str) -> Path:
+    """The shard, or part of one, that holds a video."""
+    assert isinstance(store.tree, ShardTree)
+    return store.tree.shard_of(f"{METADATA}/{name}.json")
 
 
 def _contents(store: VideoStore, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,7 @@ Both say who makes which video, give a place for its frames, and publish it at o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, finish_publishing, publish
@@ -17,7 +17,9 @@ from bl30k_gen.render.output.shard_store import ShardStore
 class Claim(Protocol):
     """The right to make one video, until somebody takes it over."""
 
-    lost: bool  # as far as is known
+    @property
+    def lost(self) -> bool:
+        """As far as is known."""
 
     def held(self) -> bool:
         """Ask the file system."""
@@ -26,19 +28,22 @@ class Claim(Protocol):
         """Raises lease.LeaseLost."""
 
 
-class Store(Protocol):
+AnyClaim = TypeVar("AnyClaim", bound=Claim)
+
+
+class Store(Protocol[AnyClaim]):
     """A context manager, within which claims stay alive."""
 
     frames: Layout  # where the frames of a video in the making lie
 
-    def __enter__(self) -> "Store": ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def has(self, name: str) -> bool:
         """Whether a video is known to be published; a cheap look."""
 
-    def take(self, name: str) -> Claim | None:
+    def take(self, name: str) -> AnyClaim | None:
         """None while somebody else has the video; call it again to see whether he lives."""
 
     def seen_alive(self, name: str) -> bool:
@@ -47,16 +52,16 @@ class Store(Protocol):
     def complete(self, name: str) -> bool:
         """With the claim: whether the video is published now. If not, some of its frames may be there."""
 
-    def publish(self, claim: Claim, metadata: Mapping[str, Any]) -> None:
+    def publish(self, claim: AnyClaim, metadata: Mapping[str, Any]) -> None:
         """Make the video in ``frames`` part of the dataset. Raises LeaseLost, FileNotFoundError, UserError."""
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: AnyClaim) -> None:
         """Let anybody have the video, with the frames so far."""
 
     def log(self, name: str) -> EventLog: ...
 
 
-def open_store(config: Config, layout: Layout, scratch: Path | None, names: list[str]) -> Store:
+def open_store(config: Config, layout: Layout, scratch: Path | None, names: list[str]) -> Store[Any]:
     """The store of a run that is to make the videos ``names``.
 
     Args:
@@ -74,7 +79,7 @@ class FolderStore:
         self.frames = layout
         self._leases = Leases(layout, timeout)
 
-    def __enter__(self) -> "FolderStore":
+    def __enter__(self) -> Self:
         self._leases.__enter__()
         return self
 

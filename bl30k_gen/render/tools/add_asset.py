@@ -4,6 +4,7 @@ import io
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit
 from bl30k_gen.library.checking.inspector import Inspector
 from bl30k_gen.library.formats.glb import as_glb
 from bl30k_gen.library.formats.source import model_folder
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
 
@@ -95,26 +96,27 @@ def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studi
         limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MOST_FACES)})
     if reason := inspector.examine(str(path), kind, limits).refused:
         raise AssetRefused(reason)
-    asset = load_asset(str(path), kind, limits)
     with tempfile.TemporaryDirectory(prefix="bl30k-add-") as folder:
         used, suffix, data = path, path.suffix.lower(), path.read_bytes()
-        whole = None
-        if isinstance(asset, Model):
-            whole = sum(len(part.faces) for part in asset.parts)
+        if kind == "model":
+            model = load_model(str(path), limits)
+            whole = sum(len(part.faces) for part in model.parts)
             smaller = wishes.max_faces is not None and whole > wishes.max_faces
-            if smaller or sha256_bytes(data) != asset.sha256:
+            if smaller or sha256_bytes(data) != model.sha256:
                 data = (
                     turntable.reduce(str(path), wishes.max_faces, limits, studio.child())
-                    if smaller
-                    else as_glb(asset)
+                    if wishes.max_faces is not None and smaller
+                    else as_glb(model)
                 )
                 suffix, used = ".glb", Path(folder) / "model.glb"
                 used.write_bytes(data)
-                asset = load_asset(str(used), kind, config.assets.limits)
-            rows = turntable.model_rows(str(used), asset, config, Path(folder))
+                model = load_model(str(used), config.assets.limits)
+            rows = turntable.model_rows(str(used), model, config, Path(folder))
+            facts = describe(model, whole)
         else:
             rows = turntable.picture_rows(str(used), Path(folder))
-        name, facts = _name(path), describe(asset, whole)
+            facts = describe(load_picture(str(path), kind, limits))
+        name = _name(path)
         sheet = turntable.strip(rows, f"{path.name}: {facts}", config, studio.child(), Path(folder))
         picture = io.BytesIO()
         sheet.save(picture, "PNG")
@@ -124,13 +126,15 @@ def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studi
     return Added(str(path), facts, str(strip), kept)
 
 
-def kind_of(path: Path) -> str:
+def kind_of(path: Path) -> Literal["model", "texture"]:
     """``model`` or ``texture``, by a file's suffix. Raises UserError, also where there is no file."""
     if not path.is_file():
         raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}", "give a model or a picture")
-    for kind in ("model", "texture"):
-        if path.suffix.lower() in SUFFIXES[kind]:
-            return kind
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES["model"]:
+        return "model"
+    if suffix in SUFFIXES["texture"]:
+        return "texture"
     known = ", ".join(SUFFIXES["model"] + SUFFIXES["texture"])
     raise UserError(f"{path} is neither a model nor a picture", f"give a file that ends in one of {known}")
 

@@ -23,7 +23,6 @@ from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import stage
 
-RECIPES = Path(__file__).resolve().parents[3] / "render_configs"
 FULL_VIDEO_GB = 0.025  # a published video of 160 frames takes about so much
 LEAST_FREE_GB = 2.0
 TEST_FRAMES = 3
@@ -97,18 +96,17 @@ def _disk(out: Path) -> Check:
 
 
 def _test_frame(child: BlenderChild) -> Check:
-    config = load_config(RECIPES / "demo.yaml", [f"video.frames={TEST_FRAMES}"])
+    config = load_config("demo", [f"video.frames={TEST_FRAMES}"])
     name = "a00000"
     with tempfile.TemporaryDirectory(prefix="bl30k-doctor-") as folder:
         layout = Layout(Path(folder))
         scene = sampler(config, open_catalogue(config.assets))(name)
         try:
-            events = list(child.render(stage(layout, scene.spec)))
+            events = child.render_once(stage(layout, scene.spec))
         except ChildDied as death:
             return Check("test frame", False, death.reason, "look at the last lines: " + " | ".join(death.log[-3:]))
-    last = events[-1]
-    if last["event"] != "done":
-        return Check("test frame", False, last.get("what", "stopped"), last.get("remedy", "try again"))
+        except UserError as error:
+            return Check("test frame", False, error.what, error.remedy)
     video = config.video
     found = f"{median_frame_seconds(events):.2f} s a frame of {video.width}x{video.height} (demo recipe)"
     return Check("test frame", True, found)

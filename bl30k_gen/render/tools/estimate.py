@@ -25,7 +25,7 @@ from bl30k_gen.dataset.metadata import dumps
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
 from bl30k_gen.render.dataset import sampler
@@ -242,7 +242,7 @@ class _Run:
             runtime, execution = self.config.runtime, self.execution
             child = BlenderChild(execution.device, execution.threads, runtime.frame_timeout, execution.scratch)
             self._children.add(child)
-            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.cpu_seconds()
+            self.start_seconds, self.start_cpu = time.monotonic() - begin, child.processor_seconds()
             self.ready = child.ready
             self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
             while self._error is None:
@@ -275,12 +275,12 @@ class _Run:
                 for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
                     path.parent.mkdir(exist_ok=True)
                     path.touch()
-            begin, cpu = time.monotonic(), [child.cpu_seconds()]
+            begin, cpu = time.monotonic(), [child.processor_seconds()]
             events = []
             for event in child.render(scene_file):
                 if event["event"] == "failed":
                     raise UserError(event["what"], event["remedy"])
-                cpu.append(child.cpu_seconds())
+                cpu.append(child.processor_seconds())
                 events.append(event)
             rendered = time.monotonic() - begin
             drawn = [event["total_seconds"] for event in events if event["event"] == "frame"]
@@ -302,7 +302,7 @@ class _Run:
 
     def _examine(self, layout: Layout, spec: SceneSpec, chosen: list[int]) -> np.ndarray:
         """The check of masks, for what it takes. Returns the mean visible area of each object, (O,)."""
-        models = {o.model.id: cached_asset(o.model.path, "model", spec.limits) for o in spec.objects}
+        models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
         counts = np.zeros(256)
         for frame in chosen:
             mask = read_values(layout.staged_mask(spec.name, frame))
@@ -338,7 +338,7 @@ class _Run:
 
 def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
     """Bytes a file that each kind of shard adds, its index included: from writing one with files of these sizes."""
-    found = {}
+    found: dict[str, float] = {}
     for kind, suffix in SUFFIX.items():
         shard = folder / f"shard{suffix}"
         write_shard(shard, kind, ((path, bytes(size)) for path, size in members.items()))

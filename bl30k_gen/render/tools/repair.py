@@ -30,21 +30,22 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     set_aside: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    after: Report | None = None  # of what was rendered, and of the dataset's own files
+    after: Report | None = None  # of what was rendered, and of the dataset's own files; None until it is checked
 
     @property
     def ok(self) -> bool:
-        return self.after.ok and not self.busy
+        return self.after is not None and self.after.ok and not self.busy
 
     def to_json(self) -> dict[str, Any]:
-        return vars(self) | {"ok": self.ok, "after": self.after.to_json()}
+        return vars(self) | {"ok": self.ok, "after": self.after and self.after.to_json()}
 
     def table(self) -> str:
         rows = [f"{name:<12} rendered again" for name in self.rendered]
         rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
         rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
         rows += [f"{name:<12} set aside: {reason}" for name, reason in sorted(self.set_aside.items())]
-        return "\n".join([*rows, f"after the repair: {self.after.table()}"])
+        rows += [f"after the repair: {self.after.table()}"] if self.after is not None else []
+        return "\n".join(rows)
 
 
 def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambda event: None) -> Repair:

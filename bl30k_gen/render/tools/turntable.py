@@ -12,9 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from bl30k_gen.config import Config, Limits
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Model
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.asset import Model, Picture
+from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.staging import stage
 from bl30k_gen.scene.spec import SCHEMA_VERSION, SceneSpec, parse_spec
@@ -90,35 +89,29 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
         request, out = Path(folder) / "model.reduce.json", Path(folder) / "model.glb"
         asked = {"model": path, "limits": limits.model_dump(), "faces": faces, "out": str(out)}
         request.write_text(json.dumps(asked), encoding="utf-8")
-        _end_of(child, request)
+        child.render_once(request)
         return out.read_bytes()
 
 
 def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
     spec, layout = _scene(row, config), Layout(folder)
-    _end_of(child, stage(layout, spec))
+    child.render_once(stage(layout, spec))
     paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
     return [decode_rgb(path.read_bytes(), path) for path in paths]
-
-
-def _end_of(child: BlenderChild, request: Path) -> None:
-    last = list(child.render(request))[-1]
-    if last["event"] != "done":
-        raise UserError(last.get("what", "Blender was stopped"), last.get("remedy", "try again"))
 
 
 def _scene(row: Row, config: Config) -> SceneSpec:
     """The model, upright and twice its unit size, on a turntable that a camera looks down on a little."""
     limits = config.assets.limits
 
-    def asset(path: str, kind: str) -> dict[str, str]:
-        return {"id": Path(path).name, "path": path, "sha256": cached_asset(path, kind, limits).sha256}
+    def reference(path: str, loaded: Model | Picture) -> dict[str, str]:
+        return {"id": Path(path).name, "path": path, "sha256": loaded.sha256}
 
     def lamp(location: tuple[float, float, float], power: float) -> dict[str, Any]:
         return {"location": location, "power": power, "radius": 0.5, "colour": (1.0, 1.0, 1.0)}
 
-    picture = cached_asset(row.background, "background", limits).pixels
-    aspect = picture.shape[1] / picture.shape[0]
+    background = cached_picture(row.background, "background", limits)
+    aspect = background.pixels.shape[1] / background.pixels.shape[0]
     turned = 2 * np.pi * (VIEWS - 1) / VIEWS
     still = {"location": [(0.0, 0.0, 0.0)] * 2, "scale": [(2.0, 2.0, 2.0)] * 2, "clearance_failed": False}
     rough = {"samples": SAMPLES, "adaptive_threshold": 0.0, "denoise_prefilter": "fast", "alpha": row.alpha}
@@ -134,8 +127,8 @@ def _scene(row: Row, config: Config) -> SceneSpec:
         "objects": [
             {
                 "id": 1,
-                "model": asset(row.model, "model"),
-                "texture": row.texture and asset(row.texture, "texture"),
+                "model": reference(row.model, cached_model(row.model, limits)),
+                "texture": row.texture and reference(row.texture, cached_picture(row.texture, "texture", limits)),
                 "rotation": [(0.0, 0.0, 0.0), (0.0, 0.0, turned)],
                 **still,
             }
@@ -143,7 +136,7 @@ def _scene(row: Row, config: Config) -> SceneSpec:
         "lights": [lamp((-4.0, -6.0, 6.0), 3000.0), lamp((6.0, -3.0, 2.0), 800.0)],
         "ambient": 0.4,
         "backdrop": {
-            "image": asset(row.background, "background"),
+            "image": reference(row.background, background),
             "centre": (0.0, 6.0, -1.8),
             "width": 6.0 * max(aspect, 1.0),
             "height": 6.0 * max(1.0, 1 / aspect),

@@ -15,7 +15,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.catalogue.measure import Shape, Size, measure
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model
 
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 CUBE = trimesh.creation.box((1, 2, 4))
@@ -66,7 +66,7 @@ def test_real_models_count_as_the_loader_counts(shared):
         if path.stat().st_size > 500_000:
             continue
         shape = measure(str(path)).size
-        model = load_asset(str(path), "model", LIMITS)
+        model = load_model(str(path), LIMITS)
         assert sum(len(part.faces) for part in model.parts) == pytest.approx(shape.faces, rel=0.05)
         extent = np.subtract(shape.high, shape.low)
         loaded = np.ptp(model.vertices, axis=0)[[0, 2, 1]]

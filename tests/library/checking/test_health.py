@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.faults import fuzz_assets
 from bl30k_gen.config import Assets, Limits, load_config
-from bl30k_gen.library.cache import cached_asset
+from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.checking.health import examine
@@ -90,8 +90,8 @@ def test_memory_is_bounded(tmp_path):
     (tmp_path / "greedy.py").write_text(
         "import resource, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from bl30k_gen.library import health\n"
-        "health.load_asset = lambda *_: bytearray(3 << 30)\n"
+        "from bl30k_gen.library.checking import health\n"
+        "health.load_model = lambda *_: bytearray(3 << 30)\n"
         "health.main()\n"
     )
     with Inspector(Bounds(60, 2), (sys.executable, str(tmp_path / "greedy.py"))) as inspector:
@@ -189,8 +189,8 @@ def test_a_build_replaces_what_was_fatal(folder, monkeypatch):
     check(str(folder), LIMITS, BOUNDS, workers=1)
     config = load_config(ROOT / "render_configs/demo.yaml", [f"assets.models={folder}", "dataset.val_share=0"])
     opened: list[str] = []
-    watched = lambda path, *rest: (opened.append(path), cached_asset(path, *rest))[1]  # noqa: E731
-    monkeypatch.setattr(dataset, "cached_asset", watched)
+    watched = lambda path, *rest: (opened.append(path), cached_model(path, *rest))[1]  # noqa: E731
+    monkeypatch.setattr(dataset, "cached_model", watched)
     scene = dataset.sampler(config, open_catalogue(config.assets))("a00000")
     assert {thing.model.id for thing in scene.spec.objects} == {"mine/box.stl"}
     assert ("mine/sound.stl", "sound.stl: crashes the loader") in scene.refusals

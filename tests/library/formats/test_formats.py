@@ -10,7 +10,7 @@ import trimesh
 from PIL import Image
 
 from bl30k_gen.library.catalogue.measure import measure
-from bl30k_gen.library.load import AssetRefused, Limits, load_asset
+from bl30k_gen.library.load import AssetRefused, Limits, load_model, load_picture
 
 Y_UP = {"obj", "glb", "gltf"}
 
@@ -52,7 +52,7 @@ def expected(mesh, suffix):
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "stl", "glb", "gltf"])
 def test_geometry(wedge, tmp_path, limits, suffix):
-    model = load_asset(write(wedge, tmp_path, suffix), "model", limits)
+    model = load_model(write(wedge, tmp_path, suffix), limits)
     want = expected(wedge, suffix)
     assert model.vertices.dtype == np.float32 and model.vertices.shape == (6, 3)
     distance = np.linalg.norm(model.vertices[:, None] - want[None], axis=2)
@@ -77,10 +77,10 @@ def test_uv_and_texture(wedge, tmp_path, limits, picture, suffix):
         picture.save(tmp_path / "p.png")
     else:
         path = write(wedge, tmp_path, suffix)
-    [part] = load_asset(path, "model", limits).parts
+    [part] = load_model(path, limits).parts
     assert part.texture.shape == (32, 64, 3)
     assert part.texture[0, 0, 0] > 190 and part.texture[-1, 0, 1] > 190
-    corners = load_asset(path, "model", limits).vertices[part.faces]
+    corners = load_model(path, limits).vertices[part.faces]
     up = corners[..., 2] if suffix in Y_UP else corners[..., 1]
     np.testing.assert_allclose(part.uv[..., 1], (up - up.min()) / np.ptp(up), atol=1e-5)
     assert part.uv.shape == (8, 3, 2)
@@ -94,26 +94,26 @@ def test_binary_and_text_agree(wedge, tmp_path, limits):
             if suffix == "stl"
             else wedge.export(file_type="ply", **options)
         )
-        text = load_asset(str(path), "model", limits)
-        binary = load_asset(write(wedge, tmp_path, suffix), "model", limits)
+        text = load_model(str(path), limits)
+        binary = load_model(write(wedge, tmp_path, suffix), limits)
         np.testing.assert_allclose(text.vertices, binary.vertices, atol=1e-6)
 
 
 def test_binary_stl_whatever_its_header_says_and_what_follows(wedge, tmp_path, limits):
     data = wedge.export(file_type="stl")
-    plain = load_asset(write(wedge, tmp_path, "stl"), "model", limits)
+    plain = load_model(write(wedge, tmp_path, "stl"), limits)
     (tmp_path / "b.stl").write_bytes(b"solid wedge".ljust(80) + data[80:])
     (tmp_path / "c.stl").write_bytes(data[:80].replace(b" ", b"\0").ljust(80, b"\0") + data[80:] + b"made by hand")
     for name in "bc":
         path = str(tmp_path / f"{name}.stl")
-        np.testing.assert_array_equal(load_asset(path, "model", limits).vertices, plain.vertices)
+        np.testing.assert_array_equal(load_model(path, limits).vertices, plain.vertices)
         assert measure(path).size.faces == len(wedge.faces) and measure(path).size.low is not None
 
 
 def test_a_byte_order_mark_is_read_over(tmp_path, limits):
     text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
     (tmp_path / "a.obj").write_text(text, encoding="utf-8-sig")
-    assert len(load_asset(str(tmp_path / "a.obj"), "model", limits).vertices) == 4
+    assert len(load_model(str(tmp_path / "a.obj"), limits).vertices) == 4
     assert measure(str(tmp_path / "a.obj")).size.vertices == 4
 
 
@@ -121,7 +121,7 @@ def test_colours(tmp_path, limits):
     box = trimesh.creation.box()
     box.visual.vertex_colors = np.tile([188, 0, 255, 255], (8, 1))
     box.export(tmp_path / "a.ply")
-    colour = load_asset(str(tmp_path / "a.ply"), "model", limits).parts[0].colour
+    colour = load_model(str(tmp_path / "a.ply"), limits).parts[0].colour
     np.testing.assert_allclose(colour, (0.5, 0, 1), atol=0.01)  # 188 of 255 in sRGB is half the light
 
 
@@ -136,7 +136,7 @@ def test_materials_of_an_obj(tmp_path, limits):
         "usemtl red paint\nf 1 2 3\nusemtl metal\nf 1 2 4\nusemtl red paint\nf 2 3 4\n"
         "usemtl cloth\nf 1 3 4\nv 0 0 2\nusemtl none\nf 5 3 1\n"
     )
-    red, metal, cloth, none = load_asset(str(tmp_path / "a.obj"), "model", limits).parts
+    red, metal, cloth, none = load_model(str(tmp_path / "a.obj"), limits).parts
     assert len(red.faces) == 2 and red.colour == (0.5, 0, 0) and red.roughness == pytest.approx(0.5)
     assert (metal.metallic, metal.roughness) == (1, 0.1)
     assert (cloth.texture == (0, 255, 0)).all() and cloth.colour == (1, 1, 1)
@@ -149,7 +149,7 @@ def test_concave_polygons_keep_their_shape(tmp_path, limits):
     for outline, area in ((letter, 7), (letter[::-1], 7), (dart, 1.5), (dart[1:] + dart[:1], 1.5)):
         lines = [f"v {x} {y} 0" for x, y in outline]
         (tmp_path / "a.obj").write_text("\n".join([*lines, "f " + " ".join(str(i + 1) for i in range(len(outline)))]))
-        model = load_asset(str(tmp_path / "a.obj"), "model", limits)
+        model = load_model(str(tmp_path / "a.obj"), limits)
         a, b, c = (model.vertices[model.parts[0].faces[:, k]] for k in range(3))
         diagonal = np.linalg.norm(np.ptp(np.array(outline), axis=0))
         assert np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2 * diagonal**2 == pytest.approx(area, rel=1e-4)
@@ -159,7 +159,7 @@ def test_continued_lines_and_comments(tmp_path, limits):
     (tmp_path / "a.obj").write_bytes(
         b"#c\r\nv 0 0 0\r\nv 1 \\\r\n0 0\r\n\tv 0 1 0 # up\r\nf 1 2 \\\r\n3 # a face\r\n".replace(b" # up", b"")
     )
-    assert len(load_asset(str(tmp_path / "a.obj"), "model", limits).vertices) == 3
+    assert len(load_model(str(tmp_path / "a.obj"), limits).vertices) == 3
 
 
 def test_clean_up(tmp_path, limits):
@@ -167,7 +167,7 @@ def test_clean_up(tmp_path, limits):
         "v 0 0 0\nv 4 0 0\nv 0 3 0\nv 0 0 0\nv 9 9 9\nv -0.0 0 0\n"  # 4 and 6 are 1 again, 5 is used by nothing
         "vt 0.5 0.5\nf 1/1 2/1 3/1\nf 4/1 3/1 2/1\nf 1/1 4/1 2/1\nf 6/1 2/1 3/1\n"
     )
-    model = load_asset(str(tmp_path / "a.obj"), "model", limits)
+    model = load_model(str(tmp_path / "a.obj"), limits)
     assert len(model.vertices) == 3
     assert len(model.parts[0].faces) == 1  # the others coincide with it, or have no area
     assert model.parts[0].uv is None  # all equal
@@ -179,7 +179,7 @@ def test_clean_up(tmp_path, limits):
 def test_any_scale(tmp_path, limits, size, offset):
     points = np.array([[0, 0, 0], [4, 0, 0], [0, 3, 0]]) * size + offset
     (tmp_path / "a.obj").write_text("".join("v {:.17g} {:.17g} {:.17g}\n".format(*p) for p in points) + "f 1 2 3\n")
-    model = load_asset(str(tmp_path / "a.obj"), "model", limits)
+    model = load_model(str(tmp_path / "a.obj"), limits)
     np.testing.assert_allclose(np.ptp(model.vertices, axis=0), (0.8, 0, 0.6), atol=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_gltf_nodes(wedge, tmp_path, limits):
     scene.add_geometry(plain, node_name="a", transform=turn)
     scene.add_geometry(plain, node_name="b", transform=mirror, parent_node_name="a")
     scene.export(tmp_path / "a.glb")
-    model = load_asset(str(tmp_path / "a.glb"), "model", limits)
+    model = load_model(str(tmp_path / "a.glb"), limits)
     whole = scene.to_mesh()
     want = expected(whole, "glb")
     assert np.linalg.norm(model.vertices[:, None] - want[None], axis=2).min(axis=0).max() < 1e-5
@@ -211,7 +211,7 @@ def test_gltf_material(tmp_path, limits):
         )
     )
     cube.export(tmp_path / "a.glb")
-    [part] = load_asset(str(tmp_path / "a.glb"), "model", limits).parts
+    [part] = load_model(str(tmp_path / "a.glb"), limits).parts
     assert part.colour == (1, 0, 0) and (part.metallic, part.roughness) == (0.25, 0.75)
 
 
@@ -222,7 +222,7 @@ def test_gltf_alpha_is_kept_only_where_it_counts(wedge, tmp_path, limits):
         wedge = wedge.copy()
         wedge.visual = trimesh.visual.TextureVisuals(uv=wedge.vertices[:, :2], material=material)
         wedge.export(tmp_path / "a.glb")
-        assert load_asset(str(tmp_path / "a.glb"), "model", limits).parts[0].texture.shape == (4, 4, channels)
+        assert load_model(str(tmp_path / "a.glb"), limits).parts[0].texture.shape == (4, 4, channels)
 
 
 def test_gltf_strip_and_normalised_integers(tmp_path, limits):
@@ -245,7 +245,7 @@ def test_gltf_strip_and_normalised_integers(tmp_path, limits):
         "nodes": [{"mesh": 0}],
     }
     (tmp_path / "a.gltf").write_text(json.dumps(tree))
-    model = load_asset(str(tmp_path / "a.gltf"), "model", limits)
+    model = load_model(str(tmp_path / "a.gltf"), limits)
     [part] = model.parts
     corners = model.vertices[part.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -257,16 +257,16 @@ def test_gltf_strip_and_normalised_integers(tmp_path, limits):
 
 def test_digest_covers_every_file(wedge, tmp_path, limits):
     path = write(wedge, tmp_path, "obj")
-    first = load_asset(path, "model", limits).sha256
-    assert load_asset(path, "model", limits).sha256 == first
+    first = load_model(path, limits).sha256
+    assert load_model(path, limits).sha256 == first
     [texture] = [f for f in tmp_path.iterdir() if f.suffix in (".png", ".jpeg", ".jpg")]
     Image.new("RGB", (8, 8)).save(texture)
-    second = load_asset(path, "model", limits).sha256
+    second = load_model(path, limits).sha256
     [library] = tmp_path.glob("*.mtl")
     library.write_text(library.read_text() + "\n# changed\n")
-    assert len({first, second, load_asset(path, "model", limits).sha256}) == 3
+    assert len({first, second, load_model(path, limits).sha256}) == 3
     alone = write(wedge, tmp_path, "stl")
-    assert load_asset(alone, "model", limits).sha256 == hashlib.sha256(Path(alone).read_bytes()).hexdigest()
+    assert load_model(alone, limits).sha256 == hashlib.sha256(Path(alone).read_bytes()).hexdigest()
 
 
 # --- images ------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_image_modes(tmp_path, limits, mode):
         Image.fromarray(np.full((6, 8), 128 * 257, np.uint16)).save(path)
     else:
         Image.new("L", (8, 6), 128).convert(mode).save(path)
-    pixels = load_asset(str(path), "texture", limits).pixels
+    pixels = load_picture(str(path), "texture", limits).pixels
     assert pixels.shape == (6, 8, 3) and pixels.dtype == np.uint8
     if mode != "1":
         assert np.abs(pixels.astype(int) - 128).max() <= 2
@@ -290,21 +290,21 @@ def test_orientation_is_applied(tmp_path, limits):
     exif = image.getexif()
     exif[0x0112] = 6  # turn by a quarter to see it upright
     image.save(tmp_path / "a.jpg", exif=exif)
-    assert load_asset(str(tmp_path / "a.jpg"), "background", limits).pixels.shape == (20, 10, 3)
+    assert load_picture(str(tmp_path / "a.jpg"), "background", limits).pixels.shape == (20, 10, 3)
 
 
 def test_large_images_are_scaled_down(tmp_path):
     Image.new("RGB", (400, 100), "white").save(tmp_path / "a.png")
     small = Limits(max_faces=10, max_image_side=200, max_megapixels=1)
-    assert load_asset(str(tmp_path / "a.png"), "background", small).pixels.shape == (50, 200, 3)
+    assert load_picture(str(tmp_path / "a.png"), "background", small).pixels.shape == (50, 200, 3)
     with pytest.raises(AssetRefused, match="max_megapixels"):
-        load_asset(str(tmp_path / "a.png"), "background", small.model_copy(update={"max_megapixels": 0.03}))
+        load_picture(str(tmp_path / "a.png"), "background", small.model_copy(update={"max_megapixels": 0.03}))
 
 
 def test_real_models(shared, limits):
     """The trees of real meshes load whole, and quickly enough for a video to begin."""
     for path in sorted((shared / "data" / "shapenet_layout").glob("*/*/models/*.obj")):
-        model = load_asset(str(path), "model", limits)
+        model = load_model(str(path), limits)
         assert np.linalg.norm(np.ptp(model.vertices, axis=0)) == pytest.approx(1, abs=1e-5)
         assert model.has_texture == (
             "map_Kd" in path.with_suffix(".mtl").read_text() if path.with_suffix(".mtl").exists() else False

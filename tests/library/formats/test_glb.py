@@ -6,7 +6,7 @@ import trimesh
 from PIL import Image
 
 from bl30k_gen.library.formats.glb import as_glb
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def crate(tmp_path, limits):
     for material, faces in (("wood", box.faces[:7]), ("iron", box.faces[7:])):
         lines += [f"usemtl {material}", *(f"f {a + 1}/1 {b + 1}/2 {c + 1}/3" for a, b, c in faces)]
     (tmp_path / "crate.obj").write_text("\n".join(lines) + "\n")
-    return load_asset(str(tmp_path / "crate.obj"), "model", limits)
+    return load_model(str(tmp_path / "crate.obj"), limits)
 
 
 def corners(model, part):
@@ -32,7 +32,7 @@ def corners(model, part):
 
 def test_what_is_written_is_read_again(crate, tmp_path, limits):
     (tmp_path / "crate.glb").write_bytes(as_glb(crate))
-    again = load_asset(str(tmp_path / "crate.glb"), "model", limits)
+    again = load_model(str(tmp_path / "crate.glb"), limits)
     assert np.allclose(again.vertices, crate.vertices, atol=1e-6), "the same axes, size and place"
     assert len(again.parts) == len(crate.parts) == 2
     for one, other in zip(crate.parts, again.parts, strict=True):

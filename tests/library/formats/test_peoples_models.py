@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.checking.health import examine
-from bl30k_gen.library.load import AssetRefused, load_asset
+from bl30k_gen.library.load import AssetRefused, load_model, load_picture
 from tests.support.gltf import Glb
 
 CORNERS = "".join(f"v {x} {y} {z}\n" for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
@@ -43,7 +43,7 @@ def checks(mode="RGB"):
 
 
 def model(path, limits):
-    return load_asset(path, "model", limits)
+    return load_model(path, limits)
 
 
 def said(path, limits):
@@ -371,7 +371,7 @@ def test_a_models_texture_shows_its_stored_pixels(tmp_path, limits):
     for file in (path, glb.write(tmp_path / "a.glb")):
         assert model(file, limits).parts[0].texture[0, 0].argmax() == 0, "red above, as it is stored"
         assert "EXIF orientation 3 is not applied" in said(file, limits)
-    photo = load_asset(str(tmp_path / "t.jpg"), "background", limits)
+    photo = load_picture(str(tmp_path / "t.jpg"), "background", limits)
     assert photo.pixels[0, 0].argmax() == 1, "a photograph is turned upright"
 
 
@@ -399,7 +399,7 @@ def test_text_in_a_png_concerns_no_pixel(tmp_path, limits):
     bomb = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(64 << 20)))
     (tmp_path / "a.png").write_bytes(data[:33] + xmp + bomb + data[33:-12] + xmp + data[-12:])
     began = time.process_time()
-    assert np.array_equal(load_asset(str(tmp_path / "a.png"), "texture", limits).pixels, np.array(checks()))
+    assert np.array_equal(load_picture(str(tmp_path / "a.png"), "texture", limits).pixels, np.array(checks()))
     assert time.process_time() - began < 0.5
 
 
@@ -417,7 +417,7 @@ def test_colour_profiles_of_photographs_count_and_those_of_gltf_textures_do_not(
     profile = profile_with_swapped_primaries()
     image = Image.new("RGB", (8, 8), (200, 0, 0))
     image.save(tmp_path / "a.png", icc_profile=profile)
-    pixel = load_asset(str(tmp_path / "a.png"), "background", limits).pixels[0, 0]
+    pixel = load_picture(str(tmp_path / "a.png"), "background", limits).pixels[0, 0]
     assert pixel.argmax() == 1 and pixel[1] > 150
     path = cube(tmp_path, "usemtl m\n" + ALL, b"newmtl m\nmap_Kd a.png\n")
     assert model(path, limits).parts[0].texture[0, 0].argmax() == 1
@@ -429,7 +429,7 @@ def test_colour_profiles_of_photographs_count_and_those_of_gltf_textures_do_not(
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for known in (srgb, b"no profile at all"):
         image.save(tmp_path / "b.png", icc_profile=known)
-        assert load_asset(str(tmp_path / "b.png"), "background", limits).pixels[0, 0].tolist() == [200, 0, 0]
+        assert load_picture(str(tmp_path / "b.png"), "background", limits).pixels[0, 0].tolist() == [200, 0, 0]
 
 
 # --- work that is bounded --------------------------------------------------
@@ -438,7 +438,7 @@ def test_colour_profiles_of_photographs_count_and_those_of_gltf_textures_do_not(
 def refused_soon(path, limits, match, kind="model", seconds=3.0):
     began = time.process_time()
     with pytest.raises(AssetRefused, match=match):
-        load_asset(str(path), kind, limits)
+        load_model(str(path), limits) if kind == "model" else load_picture(str(path), kind, limits)
     assert time.process_time() - began < seconds
 
 
@@ -446,16 +446,16 @@ def test_many_scans_of_a_jpeg_are_too_much_work(tmp_path, limits):
     buffer = io.BytesIO()
     Image.effect_noise((2000, 1500), 50).save(buffer, "JPEG", progressive=True)
     data = buffer.getvalue()
-    assert load_asset_bytes(tmp_path, data, limits).pixels.shape == (1500, 2000, 3)
+    assert load_photo(tmp_path, data, limits).pixels.shape == (1500, 2000, 3)
     start = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
     scan = data[start : data.index(b"\xff\xc4", start)]
     (tmp_path / "many.jpg").write_bytes(data[:start] + scan * 400 + data[start:])
     refused_soon(tmp_path / "many.jpg", limits, "scans, too much work", "background")
 
 
-def load_asset_bytes(folder, data, limits):
+def load_photo(folder, data, limits):
     (folder / "a.jpg").write_bytes(data)
-    return load_asset(str(folder / "a.jpg"), "background", limits)
+    return load_picture(str(folder / "a.jpg"), "background", limits)
 
 
 def test_hundreds_of_thousands_of_material_files_are_refused_at_once(tmp_path, limits):

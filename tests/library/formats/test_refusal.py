@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bl30k_gen.library.load import AssetRefused, Limits, Model, load_asset
+from bl30k_gen.library.load import AssetRefused, Limits, Model, load_model, load_picture
 
 SMALL = Limits(max_faces=10, max_image_side=64, max_megapixels=1)
 
@@ -40,7 +40,7 @@ USABLE = {  # name: (vertices, triangles, has UVs)
 
 def refusal(path, limits, kind="model") -> str:
     with pytest.raises(AssetRefused) as caught:
-        load_asset(str(path), kind, limits)
+        load_model(str(path), limits) if kind == "model" else load_picture(str(path), kind, limits)
     assert "\n" not in caught.value.reason
     assert os.path.basename(path) in caught.value.reason
     return caught.value.reason
@@ -58,7 +58,7 @@ def test_hostile_assets_are_refused(shared, limits, name):
 
 @pytest.mark.parametrize("name", USABLE)
 def test_odd_but_sound_assets_load(shared, limits, name):
-    model = load_asset(str(shared / "data" / "hostile_assets" / name), "model", limits)
+    model = load_model(str(shared / "data" / "hostile_assets" / name), limits)
     vertices, triangles, mapped = USABLE[name]
     assert (len(model.vertices), sum(len(p.faces) for p in model.parts)) == (vertices, triangles)
     assert all((part.uv is not None) == mapped for part in model.parts)
@@ -179,7 +179,7 @@ def gltf(texture=None, positions=None, **changes):
 def test_textures_inside_are_read(folder, limits, name):
     (folder / "a.gltf").write_text(json.dumps(gltf(name)))
     for file in (write_obj(folder, name), folder / "a.gltf"):
-        model = load_asset(str(file), "model", limits)
+        model = load_model(str(file), limits)
         assert (model.parts[0].texture == (0, 128, 0)).all()
 
 
@@ -208,7 +208,7 @@ def test_gltf_buffers_and_escaped_names_elsewhere_are_refused(folder, limits):
 def test_missing_texture_is_refused_and_missing_mtl_is_not(folder, limits):
     assert "gone.png is missing" in refusal(write_obj(folder, "gone.png"), limits)
     (folder / "a.mtl").unlink()
-    model = load_asset(str(folder / "a.obj"), "model", limits)
+    model = load_model(str(folder / "a.obj"), limits)
     assert not model.has_texture
 
 
@@ -220,7 +220,7 @@ def test_a_texture_whose_name_differs_in_case_is_named(folder, limits):
 def test_names_do_nothing_to_a_terminal(tmp_path, limits, name):
     (tmp_path / name).write_text("")
     with pytest.raises(AssetRefused) as caught:
-        load_asset(str(tmp_path / name), "model", limits)
+        load_model(str(tmp_path / name), limits)
     assert caught.value.reason.isprintable() and "has no vertices" in caught.value.reason
 
 
@@ -229,7 +229,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, limits):
     with open(path, "w") as file:
         file.write(TRIANGLE + "f 1 2 3\n")
     with pytest.raises(AssetRefused, match=r"a\?\.obj: has a name that is not UTF-8"):
-        load_asset(path, "model", limits)
+        load_model(path, limits)
 
 
 def test_shapenet_textures_may_lie_beside_the_models_folder(tmp_path, limits):
@@ -239,7 +239,7 @@ def test_shapenet_textures_may_lie_beside_the_models_folder(tmp_path, limits):
     Image.new("RGB", (4, 4), "blue").save(images / "texture0.jpg")
     Image.new("RGB", (4, 4), "red").save(tmp_path / "02958343/secret.png")
     write_obj(model, "../images/texture0.jpg").rename(model / "model_normalized.obj")
-    assert load_asset(str(model / "model_normalized.obj"), "model", limits).has_texture
+    assert load_model(str(model / "model_normalized.obj"), limits).has_texture
     write_obj(model, "../../secret.png").rename(model / "model_normalized.obj")
     assert "outside" in refusal(model / "model_normalized.obj", limits)
 
@@ -275,7 +275,7 @@ def test_shapenet_textures_may_lie_beside_the_models_folder(tmp_path, limits):
 )
 def test_bad_gltf(tmp_path, limits, changes):
     (tmp_path / "sound.gltf").write_text(json.dumps(gltf()))
-    assert isinstance(load_asset(str(tmp_path / "sound.gltf"), "model", limits), Model)
+    assert isinstance(load_model(str(tmp_path / "sound.gltf"), limits), Model)
     (tmp_path / "bad.gltf").write_text(json.dumps(gltf(**changes)))
     refusal(tmp_path / "bad.gltf", limits)
 
@@ -293,7 +293,7 @@ def test_cut_off_glb(tmp_path, limits):
     text += b" " * (-len(text) % 4)
     whole = b"glTF" + struct.pack("<III4s", 2, 20 + len(text), len(text), b"JSON") + text
     (tmp_path / "a.glb").write_bytes(whole)
-    assert len(load_asset(str(tmp_path / "a.glb"), "model", limits).vertices) == 3
+    assert len(load_model(str(tmp_path / "a.glb"), limits).vertices) == 3
     for length in (4, 12, 18, 25, len(whole) - 1):
         (tmp_path / "a.glb").write_bytes(whole[:length])
         refusal(tmp_path / "a.glb", limits)
@@ -320,7 +320,7 @@ def test_cut_off_images(tmp_path, limits, format):
     data = buffer.getvalue()
     file = tmp_path / f"a.{format.lower()}"
     file.write_bytes(data)
-    assert load_asset(str(file), "background", limits).pixels.shape == (128, 128, 3)
+    assert load_picture(str(file), "background", limits).pixels.shape == (128, 128, 3)
     for share in (0.02, 0.3, 0.9):
         file.write_bytes(data[: int(len(data) * share)])
         refusal(file, limits, "background")
@@ -363,4 +363,4 @@ def test_other_formats_are_no_images(tmp_path, limits):
 )
 def test_unknown_builtin(limits, path):
     with pytest.raises(AssetRefused, match="no built-in model"):
-        load_asset(path, "model", limits)
+        load_model(path, limits)

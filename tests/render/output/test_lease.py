@@ -19,7 +19,7 @@ from bl30k_gen.dataset.layout import (
     finish_publishing,
     frame_name,
     publish,
-)  # fmt: skip
+)
 from bl30k_gen.errors import UserError
 from bl30k_gen.render import process
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
@@ -145,9 +145,11 @@ def test_hearts_beat_by_themselves(tmp_path):
 
 def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-c", "from bl30k_gen.cluster import process; print(process.new_name())"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+        [sys.executable, "-c", "from bl30k_gen.render import process; print(process.new_name())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     assert process.surely_dead(ended) and not process.surely_dead(process.new_name())
     assert not process.surely_dead(ELSEWHERE.format(1)), "nothing is known of other machines"
     assert Leases(Layout(tmp_path, ended), TIMEOUT).take("a00000")

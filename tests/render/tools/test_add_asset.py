@@ -15,7 +15,7 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.catalogue.index import Health
 from bl30k_gen.library.catalogue.licence import Credit
 from bl30k_gen.library.checking.inspector import Bounds, Inspector
-from bl30k_gen.library.load import load_asset
+from bl30k_gen.library.load import load_model
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.tools import add_asset as adding
@@ -60,7 +60,7 @@ def test_what_cannot_be_used_is_named_and_the_others_are_added(added):
 def test_a_picture_is_kept_byte_for_byte_and_a_model_of_several_files_as_one(added):
     folder, _ = added
     assert (folder / "mine/photo.png").read_bytes() == (folder / "photo.png").read_bytes()
-    before, after = (load_asset(str(folder / f), "model", LIMITS) for f in ("sheet.obj", "mine/sheet.glb"))
+    before, after = (load_model(str(folder / f), LIMITS) for f in ("sheet.obj", "mine/sheet.glb"))
     assert np.allclose(before.vertices, after.vertices)
     assert np.array_equal(before.parts[0].texture, after.parts[0].texture)
 
@@ -118,7 +118,7 @@ def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path
         def __init__(self, *_):
             Dying.started += 1
 
-        def render(self, _):
+        def render_once(self, _):
             raise ChildDied("Blender was ended by SIGSEGV", [])
 
         def close(self):
@@ -174,7 +174,7 @@ def test_a_huge_mesh_is_reduced_with_its_materials_and_texture(child, tmp_path):
     data = [turntable.reduce(str(tmp_path / "ball.obj"), 500, LIMITS, child) for _ in range(2)]
     assert data[0] == data[1]
     (tmp_path / "small.glb").write_bytes(data[0])
-    small = load_asset(str(tmp_path / "small.glb"), "model", LIMITS)
+    small = load_model(str(tmp_path / "small.glb"), LIMITS)
     assert 400 <= sum(len(part.faces) for part in small.parts) <= 500
     assert [part.texture is not None for part in small.parts] == [True, False]
     assert np.allclose(np.linalg.norm(small.vertices, axis=1), 0.5 / np.sqrt(3), rtol=0.08), "still round"

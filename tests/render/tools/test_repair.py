@@ -12,7 +12,7 @@ from benchmarks.faults.corruption import (
     renamed_video,
     stale_list,
     swapped_masks,
-)  # fmt: skip
+)
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify

@@ -153,9 +153,19 @@ def test_bad_input_of_every_kind_is_one_line(tmp_path, monkeypatch, capsys, spoi
     out = "--out", tmp_path / "out"
     for expected, arguments in (
         (evaluated, ("evaluate", tmp_path / "net.pt", data, *out)),
-        (segmented, ("segment", tmp_path / "net.pt", "--video", data / "JPEGImages/v", *out, "--first-mask",
-                     data / "Annotations/v")),
-    ):  # fmt: skip
+        (
+            segmented,
+            (
+                "segment",
+                tmp_path / "net.pt",
+                "--video",
+                data / "JPEGImages/v",
+                *out,
+                "--first-mask",
+                data / "Annotations/v",
+            ),
+        ),
+    ):
         code, said = run(*arguments)
         if expected:
             assert code == 2 and said.count("\n") == 1 and re.search(expected, said), said

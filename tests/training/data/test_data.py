@@ -14,7 +14,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from training.data import pictures, sampling
 from training.data.images import find_pairs
-from training.data.mixture import Draw, Mixture, Order, largest_distance, loader
+from training.data.mixture import Draw, Mixture, Order, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
 from training.data.videos import Geometry
@@ -75,7 +75,7 @@ def test_small_labels_are_dropped_unless_they_stay_small():
 
 def test_the_distance_grows_by_the_share_of_epochs():
     curriculum = Curriculum(distances=[5, 10, 15, 20, 25, 5], at=[0.1, 0.2, 0.3, 0.4, 0.8])
-    values = [largest_distance(curriculum, epoch, 10) for epoch in range(10)]
+    values = [sampling.largest_distance(curriculum, epoch, 10) for epoch in range(10)]
     assert values == [5, 10, 15, 20, 25, 25, 25, 25, 5, 5]
 
 

@@ -149,8 +149,10 @@ def test_lvis_has_a_scale_of_its_own(dataset):
 
 def test_bad_annotations_and_lost_images_are_passed_over_and_named(dataset):
     root = dataset(
-        images=[{"id": 3, "height": H, "width": W, "file_name": "train2017/lost.jpg"},
-                {"id": 4, "height": H, "width": W, "file_name": "../../etc/passwd.jpg"}],
+        images=[
+            {"id": 3, "height": H, "width": W, "file_name": "train2017/lost.jpg"},
+            {"id": 4, "height": H, "width": W, "file_name": "../../etc/passwd.jpg"},
+        ],
         annotations=[
             {"id": 21, "image_id": 1, "area": 800, "segmentation": [[1, 2, 3]]},
             {"id": 22, "image_id": 3, "area": 800, "segmentation": [box(1, 1, 40, 20)]},
@@ -158,10 +160,14 @@ def test_bad_annotations_and_lost_images_are_passed_over_and_named(dataset):
             {"id": 24, "image_id": 4, "area": 800, "segmentation": [box(1, 1, 40, 20)]},
             {"id": 25, "image_id": 99, "area": 800, "segmentation": [box(1, 1, 40, 20)]},
         ],
-    )  # fmt: skip
+    )
     many = mixture("s2m/static", root, *FEW)
-    words = {21: "annotation 21 has no polygon", 22: "lost.jpg is not in", 23: "annotation 23 has a run-length",
-             24: "passwd.jpg is not in"}  # fmt: skip
+    words = {
+        21: "annotation 21 has no polygon",
+        22: "lost.jpg is not in",
+        23: "annotation 23 has a run-length",
+        24: "passwd.jpg is not in",
+    }
     numbers = [int(name.split("#")[1]) for name in many.sources[0].names]
     assert 25 not in numbers and {21, 22, 23, 24} <= set(numbers)
     for number, text in words.items():

@@ -16,11 +16,12 @@ from training.data.mixture import Mixture, Order
 from training.data.sample import Batch
 from training.engine import trainer as trainer_module
 from training.engine.distributed import Processes, processes
-from training.engine.trainer import Stopped, Trainer, choose_precision, learning_rate
+from training.engine.trainer import Stopped, Trainer, learning_rate
 from training.runs.folder import RunFolder, read_state
 from training.schema.stage import load_stage
 from training.tasks.network import build_network, freeze_batchnorm
 from training.tasks.propagation import TrainingStep
+from training.tasks.speed import choose_precision
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")

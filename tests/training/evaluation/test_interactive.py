@@ -1,4 +1,5 @@
 import csv
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,15 @@ from training.evaluation.interactive import (
     worst_frame,
 )
 from training.evaluation.robot import Robot
-from training.evaluation.scribbles import Scribbles, Stroke, write_scribbles
+from training.evaluation.scribbles import Scribbles, Stroke
+
+
+def write_scribbles(scribbles, path):
+    """As davisinteractive does."""
+    frames = [[vars(stroke) | {"path": stroke.path.tolist()} for stroke in strokes] for strokes in scribbles.frames]
+    data = {"scribbles": frames, "sequence": scribbles.sequence, "annotated_frame": scribbles.annotated_frame}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
 
 
 @dataclass
@@ -109,6 +118,10 @@ def test_the_limit_is_wall_clock_time_with_the_robot(squares):
     assert report.interactions == [] and report.auc() == 0 and len(report.samples) == 1
 
 
+def test_the_benchmarks_robot_opens_regions_by_a_fifth():
+    assert InteractiveBenchmark().robot.radius_share == 0.2
+
+
 def interaction(name, number, seconds, j, f, objects=(1,)):
     return Interaction(name, 1, number, seconds, objects, np.array([[[j, f]] * len(objects)] * 3))
 
@@ -126,6 +139,10 @@ def test_missing_interactions_keep_the_score_and_cost_nothing():
     # a has one row, b two: (50 + 2 * 20) / 3 and so on
     assert values == pytest.approx([0, 30, 40, 130 / 3, 130 / 3])
     assert report.curve("J")[1] == pytest.approx([0, 80 / 3, 40, 130 / 3, 130 / 3])
+    # Another set of scribbles of a sequence is another sample, but the limit averages over sequences.
+    report.samples.append(("a", 2, (1,)))
+    assert report.curve("J&F")[0][-1] == pytest.approx(150)
+    report.samples.pop()
     area = 6 * 30 / 2 + 3 * 35 + 3 * (40 + 130 / 3) / 2 + 138 * 130 / 3
     assert report.auc() == pytest.approx(area / 150)
     assert report.value_at(7.5) == pytest.approx(35)
@@ -196,9 +213,18 @@ def test_report_csv(tmp_path, squares):
     with open(tmp_path / "report.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "", "session_id", "sequence", "scribble_idx", "interaction", "object_id", "frame", "jaccard", "contour",
-        "j_and_f", "timing",
-    ]  # fmt: skip
+        "",
+        "session_id",
+        "sequence",
+        "scribble_idx",
+        "interaction",
+        "object_id",
+        "frame",
+        "jaccard",
+        "contour",
+        "j_and_f",
+        "timing",
+    ]
     assert len(rows) == 3 * 8 * 2 and rows[-1][""] == "47"
     assert float(rows[0]["j_and_f"]) == pytest.approx((float(rows[0]["jaccard"]) + float(rows[0]["contour"])) / 2)
     again = read_report(tmp_path / "report.csv", interactions=3)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation.metrics import boundary, boundary_f, boundary_radius, jaccard, score_frame, statistics
+from training.evaluation.metrics import boundary, boundary_radius, jaccard, score_frame, statistics
 
 
 def square(top, left, height, width=None, size=(40, 40)):
@@ -55,6 +55,10 @@ def test_radius_of_the_tolerance():
     assert boundary_radius(480, 854) == 8  # 0.008 * 979.65 = 7.84
     assert boundary_radius(1080, 1920) == 18
     assert boundary_radius(300, 400) == 4  # exactly 0.008 * 500
+
+
+def boundary_f(truth, prediction):
+    return score_frame(truth.astype(np.uint8), prediction.astype(np.uint8), [1])[0, 1]
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,10 @@ def test_bad_logs_are_one_clear_line(tmp_path):
     refused("an iou of 81", head, {"event": "compute", "start": 0, "end": 1, "iou": 81})
     refused(
         "search at 1.0 s begins before interact ends",
-        head, {"event": "interact", "start": 0, "end": 2}, {"event": "search", "start": 1, "end": 3},
-    )  # fmt: skip
+        head,
+        {"event": "interact", "start": 0, "end": 2},
+        {"event": "search", "start": 1, "end": 3},
+    )
     refused("x.jsonl holds no IoU", head, {"event": "interact", "start": 0, "end": 2})
     refused("no user time", head, {"event": "compute", "start": 0, "end": 2, "iou": 0.5})
     for horizon in (-1.0, 0.0, float("nan"), float("inf")):
@@ -141,8 +143,14 @@ def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
 
     command(tmp_path, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "summary.txt", "summary.csv", "summary.tex", "rounds.txt", "rounds.csv", "rounds.tex", "study.png"
-    }  # fmt: skip
+        "summary.txt",
+        "summary.csv",
+        "summary.tex",
+        "rounds.txt",
+        "rounds.csv",
+        "rounds.tex",
+        "study.png",
+    }
     assert (tmp_path / "out" / "rounds.csv").read_text() == increment_table(study).csv()
     assert (tmp_path / "out" / "summary.txt").read_text() in capsys.readouterr().out
 

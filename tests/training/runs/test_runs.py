@@ -116,8 +116,10 @@ def test_runs_are_compared(judged, tiny, tmp_path):
     assert float(rows[0]["best J&F"]) == pytest.approx(max(scores(judged[0]))) and rows[1]["best J&F"] == ""
     different = text.split("\n\n")[1]
     assert [line.split()[0] for line in different.splitlines()[2:]] == [
-        "iterations", "loss.kept", "optimiser.learning_rate"
-    ]  # fmt: skip
+        "iterations",
+        "loss.kept",
+        "optimiser.learning_rate",
+    ]
     assert Image.open(tmp_path / "compare.png").width > 1000
     assert "configurations are the same" in compare([f.root for f in judged], tmp_path)
     assert smooth([(i, float(i)) for i in range(1, 501)])[1][0] == 5.5

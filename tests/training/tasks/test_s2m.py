@@ -145,8 +145,9 @@ def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkey
         train(short, tmp_path)
     monkeypatch.undo()
     again = train(short, tmp_path)
-    ours, theirs = ([{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in f.records()]
-                    for f in (again, whole))  # fmt: skip
+    ours, theirs = (
+        [{k: v for k, v in r.items() if k not in ("seconds", "waiting")} for r in f.records()] for f in (again, whole)
+    )
     assert ours == theirs
     assert all(torch.equal(value, state(whole)[key]) for key, value in state(again).items())
 
@@ -161,7 +162,7 @@ def test_held_out_samples_are_judged(whole):
 
 
 def test_the_network_works_in_a_session(whole):
-    network = load_network(whole.root, "s2m", device="cpu")
+    network = load_network(whole.root, S2M, device="cpu")
     assert network.config.backbone == "resnet18" and not network.training
     strokes = np.full((50, 70), -1)
     strokes[20, 10:40] = 1

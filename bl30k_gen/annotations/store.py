@@ -1,0 +1,273 @@
+"""Annotations on disk: one HDF5 file for each kind and video, ``<kind>/<video>.h5``, with a card that explains them.
+
+A file appears complete or not at all, and is made again when the video is not the one any more that it was made of.
+"""
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from bl30k_gen.annotations.derive import annotation, by_field, open_video
+from bl30k_gen.annotations.view import Video
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.derived import (
+    KINDS,
+    MARKER,
+    VERSION,
+    Field,
+    Wanted,
+    is_stored,
+    open_annotations,
+    parse_wanted,
+    stored_path,
+)
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.errors import Hopeless, UserError
+
+CARD = "ANNOTATIONS.md"
+POLL = 0.3  # seconds between two looks at how far the workers are
+COMPRESSION = 1  # of gzip; more takes longer and saves little
+
+
+def write(
+    store: VideoStore,
+    wanted: Sequence[Wanted],
+    out: Path,
+    names: Sequence[str] | None = None,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda frames: None,
+) -> dict[str, str]:
+    """Store annotations of videos; what is there already is kept.
+
+    Args:
+        names: the videos; None: all.
+        workers: processes.
+        progress: called with the number of frames that were finished since the last call.
+
+    Returns:
+        Why a video has no annotations, ``{name: reason}``; the others are complete.
+
+    Raises:
+        UserError: a video does not exist, ``out`` is in use for something else, or the disk is full.
+    """
+    chosen = list(store.videos) if names is None else list(names)
+    if not chosen:
+        raise UserError(f"{store.path} has no finished video", "render some, or wait for the first")
+    for name in chosen:
+        if name not in store.videos:
+            raise UserError(f"{store.path} has no video {name}", f"there are {len(store.videos)}, see ImageSets/")
+    _claim(store, out)
+    _write_card(out, wanted)
+    if workers <= 1:
+        return _refusals((name, _attempt(store, name, wanted, out, lambda: progress(1))) for name in chosen)
+    return _in_parallel(store, chosen, wanted, out, workers, progress)
+
+
+def write_video(
+    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, progress: Callable[[], object] = lambda: None
+) -> None:
+    """Store what is not there yet of one video, frame by frame.
+
+    Args:
+        progress: called for each frame.
+
+    Raises:
+        UserError: as ``derive.open_video``, or the disk is full.
+    """
+    metadata = store.metadata(name)
+    digest = "" if metadata is None else str(metadata["digest"])
+    missing = [each for each in wanted if not is_stored(stored_path(out, each, name), digest)]
+    frames = len(store.frames(name))
+    if not missing:
+        for _ in range(frames):
+            progress()
+        return
+    video = open_video(store, name)
+    with contextlib.ExitStack() as stack:
+        opened = [(each, stack.enter_context(_file(out, each, video, digest))) for each in missing]
+        for each, file in opened:
+            if not each.kind.of_frames:
+                for field, array in by_field(each, annotation(video, each, None)).items():
+                    file.create_dataset(field, data=array)
+        for frame in range(frames):
+            for each, file in opened:
+                if each.kind.of_frames and 0 <= frame + each.offset < frames:
+                    for field, array in by_field(each, annotation(video, each, frame)).items():
+                        file[field][frame] = array
+            progress()
+
+
+@contextlib.contextmanager
+def _file(out: Path, wanted: Wanted, video: Video, digest: str) -> Iterator[h5py.File]:
+    """A file with its arrays, still empty, that appears when all went well."""
+    path = stored_path(out, wanted, video.spec.name)
+    with files.clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = files.temporary_name(path)
+        try:
+            with h5py.File(temporary, "w", libver="latest") as file:
+                file.attrs.update(
+                    {"version": VERSION, "digest": digest, "video": video.spec.name, "kind": str(wanted)}
+                )
+                for name, field in wanted.kind.fields.items():
+                    if wanted.kind.of_frames:
+                        _create(file, name, field, video)
+                yield file
+                for name, field in wanted.kind.fields.items():
+                    _describe(file[name], field)
+            files.sync(temporary)
+            files.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _create(file: h5py.File, name: str, field: Field, video: Video) -> None:
+    """An array of a value for each frame, in which what is never written is invalid."""
+    sizes = {
+        "F": video.geometry.frames,
+        "O": len(video.spec.objects),
+        "H": video.geometry.height,
+        "W": video.geometry.width,
+    }
+    shape = tuple(sizes.get(word) or int(word) for word in field.shape.strip("()").split(", "))
+    file.create_dataset(
+        name,
+        shape,
+        field.dtype,
+        chunks=(1, *shape[1:]),
+        fillvalue=np.nan if field.dtype.startswith("float") else 0,
+        compression="gzip",
+        compression_opts=COMPRESSION,
+        shuffle=True,
+    )
+
+
+def _describe(array: h5py.Dataset, field: Field) -> None:
+    array.attrs.update({key: getattr(field, key) for key in ("shape", "unit", "meaning", "invalid")})
+
+
+def _claim(store: VideoStore, out: Path) -> None:
+    """Make a folder one of annotations. Raises UserError where it is one of something else."""
+    if out.resolve().is_relative_to(store.root.resolve()):
+        raise UserError(f"{out} lies in the dataset", "give a folder beside it as --out")
+    marker = out / MARKER
+    if marker.exists():
+        open_annotations(out)
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty and holds no annotations", "give a new folder as --out")
+    files.write_json(marker, {"version": VERSION})
+
+
+_CARD = """# Annotations
+
+Derived from the scenes and models of a dataset of rendered videos, without rendering. Each kind is a folder, each
+video an HDF5 file in it, each array a dataset whose attributes say what this page says.
+
+- Pixels: x to the right, y down; the origin is the picture's top left corner, the first pixel's centre is (0.5, 0.5).
+- Dense arrays hold the value at each pixel's centre. There is no anti-aliasing and no blend of two surfaces.
+- The camera's axes are OpenCV's: x right, y down, z forward. The world's are Blender's: x right, y into the picture,
+  z up. Matrices act on column vectors.
+- A frame with motion blur is annotated with the middle of its exposure.
+- `flow+1` is flow to the next frame, `flow-1` to the one before. Frames without such a frame are invalid throughout.
+- F frames, H rows, W columns, N points; O objects in the order of `objects` in the video's metadata.
+- The attribute `digest` of a file is that of the metadata of the video that it was made of.
+
+| File | Array | dtype | Shape | Unit | Meaning | Invalid |
+|---|---|---|---|---|---|---|
+{rows}
+
+```python
+from bl30k_gen.dataset.reader import open_dataset
+
+store = open_dataset(DATASET, annotations=THIS_FOLDER)   # without `annotations` they are derived on the fly
+depth = store.read_depth("a00000", 0)                    # (H, W) float32
+flow, valid, occluded = store.read_flow("a00000", 0)     # to the next frame
+```
+
+Without this package: `h5py.File("depth/a00000.h5")["depth"][0]`.
+"""
+
+
+def card(wanted: Sequence[Wanted]) -> str:
+    """Markdown that states every array's type, unit, axes and invalid values."""
+    rows = [
+        f"| `{each}/<video>.h5` | `{name}` | {f.dtype} | {f.shape} | {f.unit} | {f.meaning} | {f.invalid} |"
+        for each in wanted
+        for name, f in each.kind.fields.items()
+    ]
+    return _CARD.format(rows="\n".join(rows))
+
+
+def _write_card(out: Path, wanted: Sequence[Wanted]) -> None:
+    there = {parse_wanted(folder.name) for folder in out.iterdir() if folder.is_dir()}
+    order = list(KINDS)
+    kinds = sorted(there | set(wanted), key=lambda each: (order.index(each.name), each.offset))
+    files.write_atomically(out / CARD, card(kinds))
+
+
+def _attempt(
+    store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], object]
+) -> str | None:
+    """Why a video has no annotations; None: it has."""
+    try:
+        write_video(store, name, wanted, out, step)
+    except Hopeless:
+        raise
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _refusals(outcomes: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    return {name: reason for name, reason in outcomes if reason is not None}
+
+
+_done: "Synchronized[int]"  # of a worker process: frames that all of them have finished
+
+
+def _set_counter(counter: "Synchronized[int]") -> None:
+    global _done
+    _done = counter
+
+
+def _count() -> None:
+    with _done.get_lock():
+        _done.value += 1
+
+
+def _in_worker(store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path) -> tuple[str, str | None]:
+    return name, _attempt(store, name, wanted, out, _count)
+
+
+def _in_parallel(
+    store: VideoStore,
+    names: Sequence[str],
+    wanted: Sequence[Wanted],
+    out: Path,
+    workers: int,
+    progress: Callable[[int], object],
+) -> dict[str, str]:
+    context = multiprocessing.get_context("spawn")
+    counter, told = context.Value("q", 0), 0
+    with ProcessPoolExecutor(workers, context, _set_counter, (counter,)) as pool:
+        pending = {pool.submit(_in_worker, store, name, wanted, out) for name in names}
+        results = []
+        try:
+            while pending:
+                done, pending = wait(pending, POLL, FIRST_EXCEPTION)
+                results += [future.result() for future in done]
+                now = counter.value
+                progress(now - told)
+                told = now
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return _refusals(sorted(results))

@@ -1,0 +1,52 @@
+"""The command `export`: a dataset in other people's formats."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bl30k_gen.cli.options import Dataset, Json, answer
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    dataset: Dataset,
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of those above.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for it: a new one, or one that this command began.")],
+    videos: Annotated[list[str] | None, typer.Option("--video", help="Only this video; repeatable.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change an option of the format; repeatable."),
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `generate.py annotations`, for depth, flow, tracks. Default: derive them."),
+    ] = None,
+    pickle: Annotated[
+        bool, typer.Option("--pickle", help="Write the pickles, too, that tap-vid and cotracker are published as.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Write a dataset in the format of another; goes on where it was stopped.
+
+    Formats: bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video, webdataset,
+    youtube-vis. docs/export.md describes them and their options.
+    """
+    from tqdm import tqdm
+
+    from bl30k_gen.dataset.reader import open_dataset
+    from bl30k_gen.export.base import format_of
+    from bl30k_gen.export.run import export
+
+    kind = format_of(to, [*(overrides or []), *(["pickle=true"] if pickle else [])])
+    with tqdm(unit="unit", disable=as_json) as bar:
+
+        def show(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        summary = export(open_dataset(dataset, annotations=annotations), kind, out, videos or None, workers, show)
+    answer(as_json, summary.to_json(), summary.text())

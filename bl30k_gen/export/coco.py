@@ -1,0 +1,54 @@
+"""COCO: ``annotations/instances_<split>.json`` with RLE masks, frames in ``<split>/``.
+
+Each frame is an image of its own; ``video_id``, ``frame_id`` and ``track_id`` (the object's id in the masks) say
+what belongs together, by the names that COCO-VID has. Definition: https://cocodataset.org/#format-data.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bl30k_gen.export.base import register
+from bl30k_gen.export.listing import CATEGORY, INFO, Items, Listing, annotation_id, image_id, video_id
+from bl30k_gen.export.rle import encode
+from bl30k_gen.export.source import Video
+
+
+@register("coco", "COCO instance JSON with RLE masks, one image a frame", requires=("pycocotools",))
+class Coco(Listing):
+    def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
+        once = {**INFO, "categories": [CATEGORY]}
+        return {f"annotations/instances_{split}.json": (once, ("videos", "images", "annotations"))}
+
+    def frame_path(self, video: Video, i: int) -> str:
+        return f"{video.split}/{video.name}/{video.file_name(i)}"
+
+    def items(self, video: Video) -> Mapping[str, Items]:
+        height, width = video.size
+        size = {"height": height, "width": width}
+        images, annotations = [], []
+        for i in video.annotated:
+            images.append(
+                {
+                    "id": image_id(video, i),
+                    "file_name": f"{video.name}/{video.file_name(i)}",
+                    **size,
+                    "video_id": video_id(video),
+                    "frame_id": i,
+                }
+            )
+            annotations += [
+                {
+                    "id": annotation_id(video, i, number),
+                    "image_id": image_id(video, i),
+                    "category_id": CATEGORY["id"],
+                    "segmentation": seen.rle,
+                    "area": seen.area,
+                    "bbox": seen.box,
+                    "iscrowd": 0,
+                    "video_id": video_id(video),
+                    "track_id": number,
+                }
+                for number, seen in encode(video.ids(i)).items()
+            ]
+        clip = {"id": video_id(video), "name": video.name, **size, "length": len(video.frames)}
+        return {"videos": [clip], "images": images, "annotations": annotations}

@@ -1,0 +1,51 @@
+"""Optical flow in the files of Middlebury (``.flo``), Spring (``.flo5``) and KITTI (16-bit PNG).
+
+All take (H, W, 2) float32 flow in pixels, x right and y down, and (H, W) bool where it is valid.
+"""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+_TAG = 202021.25  # the bytes PIEH
+UNKNOWN = 1e10  # Middlebury: what is larger than 1e9 is unknown
+KITTI_STEP, _KITTI_ZERO = 1 / 64, 1 << 15  # pixels
+
+
+def flo(flow: Array, valid: Bools) -> bytes:
+    """Middlebury's format, exact. Definition: https://vision.middlebury.edu/flow/code/flow-code/README.txt."""
+    height, width = valid.shape
+    head = np.float32(_TAG).astype("<f4").tobytes() + np.array([width, height], "<i4").tobytes()
+    return head + np.where(valid[..., None], flow, np.float32(UNKNOWN)).astype("<f4").tobytes()
+
+
+def flo5(flow: Array, valid: Bools) -> bytes:
+    """Spring's format, exact: HDF5 with one dataset ``flow``, NaN where it is not valid."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        values = np.where(valid[..., None], flow, np.float32(np.nan)).astype(np.float32)
+        file.create_dataset("flow", data=values, compression="gzip", compression_opts=5, track_times=False)
+    return buffer.getvalue()
+
+
+def kitti(flow: Array, valid: Bools) -> tuple[bytes, int]:
+    """KITTI's format: 16-bit PNG of u, v and valid, in steps of 1/64 pixel. Definition: its devkit's readme.
+
+    Returns:
+        The PNG's bytes, and how many valid pixels move further than the 512 pixels that it can tell: these are
+        not valid in it.
+    """
+    import cv2
+
+    steps = np.rint(np.nan_to_num(flow.astype(np.float64)) / KITTI_STEP) + _KITTI_ZERO
+    fits = valid & ((steps >= 0) & (steps < 1 << 16)).all(-1)
+    stored = np.zeros((*valid.shape, 3), np.uint16)
+    stored[..., :2][fits] = steps[fits]
+    stored[..., 2] = fits
+    return cv2.imencode(".png", stored[..., ::-1])[1].tobytes(), int((valid & ~fits).sum())

@@ -1,0 +1,68 @@
+"""Point tracks in the layouts of TAP-Vid and of CoTracker.
+
+N points on F frames: ``places`` (N, F, 2) x and y in pixels, the top left corner is (0, 0) and the centre of its
+pixel (0.5, 0.5); ``visible`` (N, F) bool. Pickle is what the published layouts are stored in: written only when
+asked for, never read.
+"""
+
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+def tapvid(places: Array, visible: Bools, size: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+    """``points`` (N, F, 2) as ratios of width and height, and ``occluded`` (N, F). Definition: tapvid/README.md.
+
+    What is behind the camera is occluded, at (0, 0).
+
+    Args:
+        size: (height, width).
+    """
+    points = places / np.array([size[1], size[0]], np.float32)
+    return {"points": np.nan_to_num(points, nan=0.0).astype(np.float32), "occluded": ~visible}
+
+
+def cotracker(places: Array, visible: Bools) -> dict[str, npt.NDArray[Any]]:
+    """``coords`` (N, F, 2) and ``visibility`` (N, F), which is True where a point is hidden: its reader negates it.
+
+    Definition: ``datasets/kubric_movif_dataset.py`` of facebookresearch/co-tracker.
+
+    Raises:
+        ValueError: a place is unknown; this layout has no way to say so.
+    """
+    if not np.isfinite(places).all():
+        raise ValueError("a point without a place")
+    return {"coords": places.astype(np.float32), "visibility": ~visible}
+
+
+def pips(places: Array, visible: Bools, valid: Bools) -> dict[str, npt.NDArray[Any]]:
+    """``track_g`` (F, N, 4): x, y, visible, valid. Definition: ``datasets/exportdataset.py`` of aharley/pips2."""
+    parts = [np.nan_to_num(places), visible[..., None], valid[..., None]]
+    return {"track_g": np.concatenate(parts, -1).transpose(1, 0, 2).astype(np.float32)}
+
+
+def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    """Arrays as compressed NumPy file without pickle. Raises ValueError for an array of objects."""
+    buffer = io.BytesIO()
+    if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise ValueError(f"{objects[0]} is an array of objects")
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def pickled(value: Any) -> bytes:
+    """The published layout of TAP-Vid."""
+    return pickle.dumps(value, protocol=4)
+
+
+def pickled_npy(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
+    """The published layout of CoTracker's Kubric data: a NumPy file that holds a dictionary."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(arrays, dtype=object), allow_pickle=True)
+    return buffer.getvalue()

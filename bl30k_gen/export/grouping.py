@@ -1,0 +1,27 @@
+"""Dividing videos into shards of about the same size."""
+
+from collections.abc import Sequence
+
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.export.base import Unit
+from bl30k_gen.export.source import Entry, by_split
+
+
+def by_size(store: VideoStore, videos: Sequence[Entry], limit: int) -> list[Unit]:
+    """Units ``<split>-000000``, each of videos of one split in their order.
+
+    A unit is full with the video whose files bring it to ``limit`` bytes, so that adding videos to the end of a
+    dataset changes the last unit alone.
+    """
+    units = []
+    for split, entries in by_split(videos):
+        groups: list[list[Entry]] = [[]]
+        size = 0
+        for entry in entries:
+            if size >= limit:
+                groups.append([])
+                size = 0
+            groups[-1].append(entry)
+            size += sum(store.members(entry.name).values())
+        units += [Unit(f"{split}-{number:06d}", tuple(group)) for number, group in enumerate(groups)]
+    return units

@@ -1,0 +1,138 @@
+"""Optical flow of each frame as files: MPI Sintel, KITTI, Spring's ``.flo5``."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AfterValidator
+
+from bl30k_gen.dataset.derived import Flow
+from bl30k_gen.errors import UserError
+from bl30k_gen.export.base import Format, register
+from bl30k_gen.export.encoders import flow
+from bl30k_gen.export.encoders.pictures import png, put
+from bl30k_gen.export.source import Video
+
+log = logging.getLogger(__name__)
+
+
+def _not_zero(offset: int) -> int:
+    if offset == 0:
+        raise ValueError("must be another frame: 1 for the next, -1 for the one before")
+    return offset
+
+
+@register("flow", "optical flow as .flo, KITTI's PNG or .flo5", requires=("cv2",))
+class OpticalFlow(Format):
+    """Flow to the next frame in the layout of MPI Sintel or KITTI, or to any other frame in Spring's files.
+
+    Sintel and KITTI have frames as PNG, by the names that their loaders look for. Spring's loaders take flow for
+    twice as large as the frames, which ours is not: its files lie in folders of our own.
+    """
+
+    encoding: Literal["flo", "kitti", "flo5"] = "flo"
+    offset: Annotated[int, AfterValidator(_not_zero)] = 1  # how many frames later the other one is
+    frames: bool = True
+
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+        if self.offset != 1 and self.encoding != "flo5":
+            raise UserError(f"--set offset={self.offset}", "give encoding=flo5: Sintel and KITTI have the next frame")
+        for video in videos:
+            files = _LAYOUTS[self.encoding](video, folder / video.split)
+            for i in range(len(video.frames)):
+                if 0 <= i + self.offset < len(video.frames):
+                    files.flow(i, video.derived.read_flow(video.name, i, self.offset))
+                if self.frames:
+                    files.frame(i)
+            files.finish()
+
+
+class _Layout(ABC):
+    """Where the files of a video go."""
+
+    def __init__(self, video: Video, folder: Path):
+        self.video, self.folder = video, folder
+
+    @abstractmethod
+    def frame(self, i: int) -> None:
+        """Put frame number ``i``."""
+
+    @abstractmethod
+    def flow(self, i: int, found: Flow) -> None:
+        """Write the flow of frame number ``i``."""
+
+    def finish(self) -> None:  # noqa: B027
+        """All frames are written."""
+
+
+class _Spring(_Layout):
+    """``flow/<video>/<frame>.flo5``, and white where it is so in ``occlusions/`` and ``invalid/``; ``frames/``."""
+
+    def frame(self, i: int) -> None:
+        self.video.place_frame(i, self.folder / "frames" / self.video.name / self.video.file_name(i))
+
+    def flow(self, i: int, found: Flow) -> None:
+        stem = self.video.frames[i]
+        put(self.folder / "flow" / self.video.name / f"{stem}.flo5", flow.flo5(found.flow, found.valid))
+        _put_reasons(self.folder, f"{self.video.name}/{stem}.png", found)
+
+
+class _Sintel(_Layout):
+    """``Sintel/training/``: ``clean/<video>/frame_0001.png``, ``flow/<video>/frame_0001.flo`` and the like."""
+
+    def __init__(self, video: Video, folder: Path):
+        super().__init__(video, folder / "Sintel/training")
+
+    def frame(self, i: int) -> None:
+        put(self.folder / "clean" / f"{self._name(i)}.png", png(self.video.rgb(i)))
+
+    def flow(self, i: int, found: Flow) -> None:
+        put(self.folder / "flow" / f"{self._name(i)}.flo", flow.flo(found.flow, found.valid))
+        _put_reasons(self.folder, f"{self._name(i)}.png", found)
+
+    def _name(self, i: int) -> str:
+        return f"{self.video.name}/frame_{i + 1:04d}"
+
+
+class _Kitti(_Layout):
+    """``KittiFlow/training/``: ``image_2/<video>_<frame>_10.png`` and ``_11.png``, the frame and the next.
+
+    Flow is in ``flow_occ/``, and without what is hidden in ``flow_noc/``.
+    """
+
+    def __init__(self, video: Video, folder: Path):
+        super().__init__(video, folder / "KittiFlow/training")
+        self.lost = 0
+
+    def frame(self, i: int) -> None:
+        data = png(self.video.rgb(i))
+        for which, pair in ((10, i), (11, i - 1)):
+            if 0 <= pair < len(self.video.frames) - 1:
+                put(self.folder / "image_2" / self._name(pair, which), data)
+
+    def flow(self, i: int, found: Flow) -> None:
+        data, lost = flow.kitti(found.flow, found.valid)
+        put(self.folder / "flow_occ" / self._name(i, 10), data)
+        put(self.folder / "flow_noc" / self._name(i, 10), flow.kitti(found.flow, found.valid & ~found.occluded)[0])
+        self.lost += lost
+
+    def finish(self) -> None:
+        if self.lost:
+            log.warning(
+                "%s: %d pixels move further than KITTI's PNG can tell; not valid there", self.video.name, self.lost
+            )
+
+    def _name(self, i: int, which: int) -> str:
+        return f"{self.video.name}_{self.video.frames[i]}_{which}.png"
+
+
+_LAYOUTS: dict[str, type[_Layout]] = {"flo": _Sintel, "kitti": _Kitti, "flo5": _Spring}
+
+
+def _put_reasons(folder: Path, name: str, found: Flow) -> None:
+    """White where a point is hidden on the other frame, and where there is no flow."""
+    for kind, where in (("occlusions", found.occluded), ("invalid", ~found.valid)):
+        put(folder / kind / name, png(np.where(where, 255, 0).astype(np.uint8)))

@@ -1,0 +1,107 @@
+"""Point tracks for trackers: TAP-Vid, CoTracker (and AllTracker, whose Kubric data lie the same), PIPs++.
+
+Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the video's own seed. Places are
+in pixels from the top left corner, whose pixel has its centre at (0.5, 0.5), as TAP-Vid has them.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bl30k_gen.annotations.derive import open_video
+from bl30k_gen.annotations.tracks import QUERIES, choose, tracks
+from bl30k_gen.dataset.derived import Tracks
+from bl30k_gen.export.base import Format, register
+from bl30k_gen.export.encoders import tracks as encode
+from bl30k_gen.export.movies import Quality, write_movie
+from bl30k_gen.export.source import Video
+from bl30k_gen.settings import Count
+
+log = logging.getLogger(__name__)
+
+
+def tracks_of(video: Video, points: int) -> Tracks:
+    """A video's tracks: those that annotations have, or derived ones where another number of points is asked for."""
+    if points == QUERIES:
+        return video.derived.read_tracks(video.name)
+    geometry = open_video(video.derived, video.name)
+    return tracks(geometry, choose(geometry, points))
+
+
+@register("tap-vid", "TAP-Vid point tracks (.npz), with --pickle in the published layout, too")
+class TapVid(Format):
+    """``<split>/<video>.npz``: points, occluded; frames in ``<split>/frames/<video>/``."""
+
+    points: Count = QUERIES
+    pickle: bool = False
+    frames: bool = True
+
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+        for video in videos:
+            found = tracks_of(video, self.points)
+            arrays = encode.tapvid(found.places, found.visible, video.size)
+            place = folder / video.split
+            place.mkdir(exist_ok=True)
+            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
+            if self.pickle:
+                pictures = np.stack([video.rgb(i) for i in range(len(video.frames))])
+                published = encode.pickled({video.name: {"video": pictures, **arrays}})
+                (place / f"{video.name}.pkl").write_bytes(published)
+            _place_frames(video, place / "frames" / video.name, self.frames)
+
+
+@register("cotracker", "CoTracker's and AllTracker's Kubric layout (.npz), with --pickle as .npy, too")
+class CoTracker(Format):
+    """``<split>/<video>/<video>.npz``: coords, visibility; frames in ``<split>/<video>/frames/``.
+
+    Points that are behind the camera on some frame are left out: the layout cannot tell that they have no place.
+    """
+
+    points: Count = 2048
+    pickle: bool = False
+    frames: bool = True
+
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+        for video in videos:
+            found = tracks_of(video, self.points)
+            kept = _placed(found).all(1)
+            if lost := int((~kept).sum()):
+                log.warning(
+                    "%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places)
+                )
+            arrays = encode.cotracker(found.places[kept], found.visible[kept])
+            place = folder / video.split / video.name
+            place.mkdir(parents=True)
+            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays))
+            if self.pickle:
+                (place / f"{video.name}.npy").write_bytes(encode.pickled_npy(arrays))
+            _place_frames(video, place / "frames", self.frames)
+
+
+@register("pips", "PIPs++ point tracks (track.npz) and MP4", requires=("av",))
+class Pips(Format):
+    """``<split>/<video>/track.npz``: track_g; ``rgb.mp4`` (H.264)."""
+
+    points: Count = QUERIES
+    crf: Quality = 18
+
+    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+        for video in videos:
+            found = tracks_of(video, self.points)
+            place = folder / video.split / video.name
+            place.mkdir(parents=True)
+            (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, _placed(found))))
+            write_movie(video, place / "rgb.mp4", 24, "h264", self.crf)
+
+
+def _placed(found: Tracks) -> npt.NDArray[np.bool_]:
+    """(N, F) whether a point is before the camera."""
+    return np.isfinite(found.places[..., 0])
+
+
+def _place_frames(video: Video, folder: Path, wanted: bool) -> None:
+    for i in range(len(video.frames)) if wanted else ():
+        video.place_frame(i, folder / video.file_name(i))

@@ -1,0 +1,134 @@
+"""Exporting a dataset: which units there are, which are missing, and writing those in one or several processes."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.errors import UserError
+from bl30k_gen.export.base import Format
+from bl30k_gen.export.source import Entry, Video, entries, fingerprint
+from bl30k_gen.export.target import Target
+
+_WHOLE = "dataset"  # the unit that `Format.finish` writes
+_UNIT = "unit-"  # keeps the names of the others apart from it
+
+
+@dataclass
+class Summary:
+    """What an export did. ``written`` and ``kept`` count units; ``files`` and ``bytes`` what was written now."""
+
+    format: str
+    out: str
+    videos: int
+    written: int = 0
+    kept: int = 0
+    files: int = 0
+    bytes: int = 0
+
+    def to_json(self) -> dict[str, str | int]:
+        return asdict(self)
+
+    def text(self) -> str:
+        kept = f", {self.kept} units were there" if self.kept else ""
+        return f"{self.out}: {self.videos} videos as {self.format}; {self.files} files written{kept}"
+
+
+def export(
+    store: VideoStore,
+    kind: Format,
+    out: Path,
+    names: Sequence[str] | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Summary:
+    """Write a dataset in another format; an export that was stopped goes on, and what has changed is written again.
+
+    Args:
+        names: only these videos.
+        workers: processes.
+        progress: called with the number of finished units and of all.
+
+    Raises:
+        UserError: the folder holds something else, the dataset lacks what the format needs, or the disk is full.
+    """
+    videos, target = entries(store, names), Target(out)
+    claim = {"format": kind.name, "version": kind.version, **kind.model_dump(mode="json")}
+    with target.claimed(store.path, claim):
+        jobs = [
+            _Job(unit.name, unit.videos, _digest([fingerprint(store, video) for video in unit.videos]))
+            for unit in kind.units(store, videos)
+        ]
+        if strange := sorted(set(target.finished()) - {job.key for job in jobs} - {_WHOLE}):
+            name = strange[0].removeprefix(_UNIT)
+            raise UserError(f"{out} holds {name}, which is not exported now", "choose another --out")
+        missing = [job for job in jobs if not target.is_done(job.key, job.fingerprint)]
+        summary = Summary(kind.name, str(out), len(videos), len(missing), len(jobs) - len(missing))
+        progress(summary.kept, len(jobs))
+        for count, written in enumerate(_write(store, kind, target, missing, workers), start=1):
+            _add(summary, written)
+            progress(summary.kept + count, len(jobs))
+        whole = _digest([job.fingerprint for job in jobs])
+        if not target.is_done(_WHOLE, whole):
+            with files.clear_disk_errors(out / _WHOLE):
+                kind.finish(store, videos, out, target.staging(_WHOLE))
+                _add(summary, target.publish(_WHOLE, whole))
+    return summary
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A unit to be written."""
+
+    unit: str
+    videos: tuple[Entry, ...]
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the target."""
+        return f"{_UNIT}{self.unit}"
+
+
+def _write(
+    store: VideoStore, kind: Format, target: Target, jobs: list[_Job], workers: int
+) -> Iterator[dict[str, int]]:
+    if workers <= 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield _write_job(store, kind, target, job)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _set_context, (store, kind, target)) as pool:
+        yield from pool.map(_write_in_worker, jobs)
+
+
+_context: tuple[VideoStore, Format, Target]  # of a worker process
+
+
+def _set_context(store: VideoStore, kind: Format, target: Target) -> None:
+    global _context
+    _context = store, kind, target
+
+
+def _write_in_worker(job: _Job) -> dict[str, int]:
+    return _write_job(*_context, job)
+
+
+def _write_job(store: VideoStore, kind: Format, target: Target, job: _Job) -> dict[str, int]:
+    with files.clear_disk_errors(target.out / job.key):
+        kind.write(job.unit, [Video(store, video) for video in job.videos], target.staging(job.key))
+        return target.publish(job.key, job.fingerprint)
+
+
+def _add(summary: Summary, written: dict[str, int]) -> None:
+    summary.files += len(written)
+    summary.bytes += sum(written.values())
+
+
+def _digest(value: list[Any]) -> str:
+    return files.sha256_bytes(json.dumps(value).encode())

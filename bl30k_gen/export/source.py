@@ -1,0 +1,205 @@
+"""What is exported: the videos of a dataset, each with its split and its number."""
+
+import functools
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.derived import Annotated
+from bl30k_gen.dataset.layout import METADATA, SPLITS
+from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.dataset.trees import FolderTree
+from bl30k_gen.errors import UserError, nearest
+
+DEFAULT_SPLIT = "train"
+
+Ids = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One video of an export. ``number`` counts from 0 within the export; ids in files follow from it."""
+
+    name: str
+    split: str
+    number: int
+
+
+class Video:
+    """A video as a format sees it: frames, masks and metadata, read when they are asked for."""
+
+    def __init__(self, store: VideoStore, entry: Entry):
+        self._store = store
+        self.name, self.split, self.number = entry.name, entry.split, entry.number
+
+    @property
+    def source(self) -> Path:
+        """The dataset's path, for error messages."""
+        return self._store.path
+
+    @functools.cached_property
+    def frames(self) -> list[str]:
+        """Names of the frames without suffix, in order."""
+        return self._store.frames(self.name)
+
+    @functools.cached_property
+    def annotated(self) -> list[int]:
+        """Numbers of the frames that have a mask. Raises UserError where there is none."""
+        found = self._store.mask_frames(self.name)
+        if not found:
+            raise UserError(f"{self.source}: video {self.name} has no mask", "leave it out with --videos")
+        return found
+
+    @functools.cached_property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels, of the first frame."""
+        height, width = self.rgb(0).shape[:2]
+        return height, width
+
+    def file_name(self, i: int) -> str:
+        """The name of frame number ``i`` as it is stored, e.g. ``00000.jpg``."""
+        return PurePosixPath(self._store.rgb_path(self.name, i)).name
+
+    def rgb(self, i: int) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8 sRGB."""
+        return self._store.read_rgb(self.name, i)
+
+    def rgb_bytes(self, i: int) -> bytes:
+        """Frame number ``i`` as stored."""
+        return self._store.rgb_bytes(self.name, i)
+
+    def ids(self, i: int) -> Ids:
+        """(H, W) object ids of frame number ``i``; void is background.
+
+        Raises UserError where the mask is not as large as the video.
+        """
+        mask = self._store.read_mask(self.name, i)
+        if mask.ids.shape != self.size:
+            raise UserError(
+                f"{self.source}: the mask of {self.name}/{self.frames[i]} is {_text(mask.ids.shape)} pixels, "
+                f"its video {_text(self.size)}",
+                "scale one of them",
+            )
+        if mask.void is not None:
+            _say_void(self.source)
+        return mask.ids
+
+    def mask_bytes(self, i: int) -> bytes:
+        """The mask of frame number ``i`` as stored. Raises UserError where it has none."""
+        return self._store.mask_bytes(self.name, i)
+
+    @functools.cached_property
+    def recorded(self) -> dict[str, Any] | None:
+        """The video's metadata, or None where the dataset has none."""
+        return self._store.metadata(self.name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The video's metadata. Raises UserError where the dataset has none."""
+        if self.recorded is None:
+            raise UserError(
+                f"{self.source} has no {METADATA}/{self.name}.json",
+                "this format needs cameras and poses, which only datasets rendered by this project have",
+            )
+        return self.recorded
+
+    @property
+    def derived(self) -> Annotated:
+        """The readers of annotations, which take the video's name: ``video.derived.read_depth(video.name, 0)``."""
+        return self._store
+
+    def place_frame(self, i: int, path: Path) -> None:
+        """Put frame number ``i`` at ``path``: a hard link to the dataset's own file if possible, else a copy.
+
+        A published frame never changes, so that a link is safe; it takes no space.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree = self._store.tree
+        if isinstance(tree, FolderTree):
+            try:
+                os.link(tree.root / self._store.rgb_path(self.name, i), path)
+                return
+            except OSError:  # another file system, or one without links
+                pass
+        path.write_bytes(self.rgb_bytes(i))
+
+    def place_metadata(self, folder: Path) -> None:
+        """Put the video's metadata into ``folder`` as they are, where the dataset has any."""
+        path = f"{METADATA}/{self.name}.json"
+        if self._store.tree.exists(path):
+            folder.mkdir(exist_ok=True)
+            (folder / f"{self.name}.json").write_bytes(self._store.tree.read(path))
+
+
+def entries(store: VideoStore, names: Sequence[str] | None) -> list[Entry]:
+    """The videos to export, numbered in the dataset's order.
+
+    Args:
+        names: only these; None: all.
+
+    Raises:
+        UserError: a name is unknown or there is no video.
+    """
+    wanted = set(store.videos if names is None else names)
+    if unknown := sorted(wanted - set(store.videos)):
+        remedy = nearest(unknown[0], store.videos, "`generate.py info` counts what is there")
+        raise UserError(f"{store.path} has no video {unknown[0]}", remedy)
+    chosen = [name for name in store.videos if name in wanted]
+    if not chosen:
+        raise UserError(f"{store.path} has no finished video", "there is nothing to export")
+    splits, unlisted = _splits(store), 0
+    for name in chosen:
+        if name not in splits:
+            metadata = store.metadata(name)
+            splits[name] = DEFAULT_SPLIT if metadata is None else str(metadata["split"])
+            unlisted += metadata is None
+    if unlisted:
+        log.warning("%s: %d videos are in no list; they go to split %s", store.path, unlisted, DEFAULT_SPLIT)
+    return [Entry(name, splits[name], number) for number, name in enumerate(chosen)]
+
+
+def fingerprint(store: VideoStore, entry: Entry) -> list[str | int]:
+    """What an export of a video depends on: its place in it, and its files by size and, where recorded, digest."""
+    members = store.members(entry.name)
+    metadata = f"{METADATA}/{entry.name}.json"
+    content = store.tree.read(metadata) if metadata in members else json.dumps(members).encode()
+    return [entry.name, entry.split, entry.number, files.sha256_bytes(content)]
+
+
+def by_split(videos: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+    """(split, its videos), splits in their usual order."""
+    found = {video.split for video in videos}
+    for split in sorted(found, key=lambda s: (s not in SPLITS, SPLITS.index(s) if s in SPLITS else 0, s)):
+        yield split, [video for video in videos if video.split == split]
+
+
+def _splits(store: VideoStore) -> dict[str, str]:
+    """``{video: split}`` from the dataset's lists of train and val videos."""
+    found = {}
+    for split in SPLITS:
+        try:
+            listed = store.image_set(split)
+        except UserError as error:
+            log.debug("no usable list of split %s: %s", split, error)
+            continue
+        found.update(dict.fromkeys(listed, split))
+    return found
+
+
+@functools.cache
+def _say_void(source: Path) -> None:
+    log.warning("%s: void pixels of its masks are exported as background", source)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,136 @@
+"""The output folder of an export: who began it, what is finished in it, and how files get into it.
+
+.export/claim.json         the format and its options; a folder that is not empty and has none is refused
+.export/done/<unit>.json   a finished unit: what it was made from, and its files with their sizes; written last
+.export/staging/<unit>/    a unit in the making, its files under the paths that they get in the output
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bl30k_gen.dataset import files
+from bl30k_gen.errors import UserError
+
+PRIVATE = ".export"
+
+
+class Target:
+    def __init__(self, out: Path):
+        self.out = out
+        self._private = out / PRIVATE
+
+    @contextlib.contextmanager
+    def claimed(self, source: Path, claim: Mapping[str, Any]) -> Iterator[None]:
+        """Take the folder for one export; an export with the same ``claim`` goes on where it stopped.
+
+        Raises:
+            UserError: it holds something else, was begun otherwise, lies inside of ``source``, or another process
+                exports into it now.
+        """
+        out, inside = self.out.resolve(), source.resolve()
+        if source.is_dir() and (out == inside or inside in out.parents):
+            raise UserError(f"--out {self.out} lies in the dataset {source}", "choose a folder outside of it")
+        path = self._private / "claim.json"
+        if not path.exists() and self.out.exists() and any(self.out.iterdir()):
+            raise UserError(f"{self.out} is not empty and no export began it", "choose another --out")
+        with files.clear_disk_errors(path):
+            self._private.mkdir(parents=True, exist_ok=True)
+            lock = open(self._private / "lock", "w")
+        with lock:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(f"another process exports into {self.out}", "wait for its end") from None
+            if path.exists():
+                _agree(path, claim)
+            else:
+                files.write_json(path, dict(claim))
+            yield
+            shutil.rmtree(self._private / "staging", ignore_errors=True)
+
+    def finished(self) -> list[str]:
+        """Names of the finished units."""
+        folder = self._private / "done"
+        return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+
+    def is_done(self, unit: str, fingerprint: str) -> bool:
+        """Whether a unit is finished, was made from the same input, and its files are there."""
+        done = self._marker(unit)
+        return (
+            done is not None
+            and done["fingerprint"] == fingerprint
+            and all(_size(self.out / path) == size for path, size in done["files"].items())
+        )
+
+    def staging(self, unit: str) -> Path:
+        """An empty folder to write a unit into."""
+        folder = self._private / "staging" / unit
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def publish(self, unit: str, fingerprint: str) -> dict[str, int]:
+        """Put a unit's staged files into the output, in place of those of an earlier version of it.
+
+        Returns:
+            ``{path in the output: bytes}``
+        """
+        staged, marker = self._private / "staging" / unit, self._private / "done" / f"{unit}.json"
+        written = {str(path.relative_to(staged)): path.stat().st_size for path in _files_in(staged)}
+        for path in written:
+            if (staged / path).stat().st_nlink == 1:  # what is linked is on the disk already
+                files.sync(staged / path)
+        before = self._marker(unit)
+        marker.unlink(missing_ok=True)
+        for path in (before or {"files": {}})["files"].keys() - written.keys():
+            (self.out / path).unlink(missing_ok=True)
+        _move_into(staged, self.out)
+        shutil.rmtree(staged, ignore_errors=True)
+        files.write_json(marker, {"fingerprint": fingerprint, "files": written})
+        return written
+
+    def _marker(self, unit: str) -> dict[str, Any] | None:
+        try:
+            return json.loads((self._private / "done" / f"{unit}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def _agree(path: Path, claim: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        before = {}
+    for key, value in claim.items():
+        if before.get(key) != value:
+            raise UserError(
+                f"{path.parents[1]} was begun with {key} = {before.get(key)}, not {value}", "choose another --out"
+            )
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _move_into(source: Path, target: Path) -> None:
+    """Rename what is in ``source`` into ``target``: whole folders where there is none of the name yet, else files."""
+    for entry in sorted(source.iterdir()):
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _move_into(entry, place)
+        else:
+            os.replace(entry, place)
+    files.sync(target)

@@ -1,0 +1,120 @@
+"""A child process of this project that reads and writes lines: one request in, one answer or several out."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[1]
+TICK = 0.5  # seconds between two looks at whether to go on waiting
+
+
+def python_module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module; -P keeps a ``numpy.py`` in the user's folder from being imported."""
+    return [sys.executable, "-P", "-m", name, *arguments]
+
+
+class Ended(Exception):
+    """The process has ended. ``code`` is its exit code, negative for a signal."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that ended it, or None."""
+        return signal.Signals(-self.code).name if self.code < 0 else None
+
+
+class LineProcess:
+    """A running command that imports this project's own code, wherever it was started.
+
+    Args:
+        command: see ``python_module``.
+        environment: variables that it gets beside our own.
+        errors: where its standard error goes; None: nowhere.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, errors: IO[bytes] | None = None
+    ):
+        python_path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH")) if p)
+        self._pending = b""
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if errors is None else errors,
+            env={**os.environ, "PYTHONPATH": python_path, **(environment or {})},
+            start_new_session=True,  # Ctrl-C is for the parent
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, line: str) -> None:
+        """Write one line. Raises Ended."""
+        try:
+            self._input.write(f"{line}\n".encode())
+            self._input.flush()
+        except BrokenPipeError:
+            raise Ended(self._process.wait()) from None
+
+    def receive(self, patient: Callable[[float], bool]) -> bytes:
+        """The next line, without its end.
+
+        Args:
+            patient: called every ``TICK`` seconds with the seconds waited so far; False ends the wait.
+
+        Raises:
+            Ended: the process closed its output.
+            TimeoutError: ``patient`` said so.
+        """
+        begin = time.monotonic()
+        while b"\n" not in self._pending:
+            if not select.select([self._output], [], [], TICK)[0]:
+                if not patient(time.monotonic() - begin):
+                    raise TimeoutError
+                continue
+            data = os.read(self._output.fileno(), 1 << 16)
+            if not data:
+                raise Ended(self._process.wait())
+            self._pending += data
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def close(self, timeout: float = 0.0) -> None:
+        """Close its input, let it end by itself for ``timeout`` seconds, then kill it."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+        self.kill()
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+        self._output.close()
+
+    def processor_seconds(self) -> float:
+        """Processor time that it has used, in user mode and in the kernel; 0 where the system has no /proc."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,46 @@
+"""Files that come with the project: render configurations, keyword lists, Slurm scripts.
+
+In a checkout they lie beside ``bl30k_gen/``, in an installed package inside it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bl30k_gen.errors import UserError, nearest
+
+PACKAGE = Path(__file__).resolve().parent
+CONFIGS = "render_configs"
+
+
+def folder(name: str) -> Path:
+    """``render_configs``, ``assets`` or ``slurm``."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else PACKAGE.parent / name
+
+
+def config_names() -> list[str]:
+    """Names of the render configurations, sorted: ``demo``, ``variants/crowd``."""
+    return sorted(name for name, _ in _configs())
+
+
+def find_config(name: str | Path) -> Path:
+    """A render configuration by its path, its name (``demo``, ``variants/crowd``) or a variant's own (``crowd``).
+
+    Raises:
+        UserError: there is none, with the nearest name.
+    """
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        return path  # its reader says so if it is missing
+    known = dict(_configs())
+    by_stem = {found.stem: found for found in known.values()}
+    if str(name) in known or str(name) in by_stem:
+        return known.get(str(name)) or by_stem[str(name)]
+    remedy = nearest(str(name), by_stem, f"give a YAML, or one of {', '.join(sorted(by_stem))}")
+    raise UserError(f"--config {name} does not exist", remedy)
+
+
+def _configs() -> Iterator[tuple[str, Path]]:
+    root = folder(CONFIGS)
+    for path in root.rglob("*.yaml"):
+        yield path.relative_to(root).with_suffix("").as_posix(), path

@@ -1,0 +1,41 @@
+"""The assets that a scene was planned with, or an error."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.library import load
+from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture, PictureKind
+from bl30k_gen.scene.spec import AssetRef, SceneSpec
+
+Loaded = TypeVar("Loaded", Model, Picture)
+
+
+def load_model(reference: AssetRef, spec: SceneSpec) -> Model:
+    """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
+    return _planned(reference, "model", spec, lambda: load.load_model(reference.path, spec.limits))
+
+
+def load_picture(reference: AssetRef, kind: PictureKind, spec: SceneSpec) -> Picture:
+    """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
+    return _planned(reference, kind, spec, lambda: load.load_picture(reference.path, kind, spec.limits))
+
+
+def load_models(spec: SceneSpec) -> dict[str, Model]:
+    """Every model of a scene by the id of its asset. Raises UserError as ``load_model``."""
+    references = {thing.model.id: thing.model for thing in spec.objects}
+    return {id: load_model(reference, spec) for id, reference in references.items()}
+
+
+def _planned(reference: AssetRef, kind: Kind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
+    """The asset, if it is still the one that the scene was planned with."""
+    try:
+        asset = load()
+    except AssetRefused as refusal:
+        raise UserError(f"{kind} {reference.id} of scene {spec.name}", str(refusal)) from None
+    if asset.sha256 != reference.sha256:
+        raise UserError(
+            f"{kind} {reference.id} ({reference.path}) has changed since scene {spec.name} was planned",
+            "restore the file, or plan the scene again",
+        )
+    return asset

@@ -1,0 +1,157 @@
+"""Rays from the camera through any places of a picture, exactly: which surface is met, and whether a point is hidden.
+
+``raster`` answers at the centres of pixels alone; a point that moves is hardly ever there on the next frame. Nothing
+is interpolated here: every triangle that covers a place is looked at.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bl30k_gen.scene.geometry import BACKDROP, Body, Bools, Floats, Geometry, Ints
+from bl30k_gen.scene.raster import BATCH, NOTHING, Surface, expand, in_front, on_faces, opaque
+
+NEARER = 1e-6  # of a point's depth: by so much an occluder is nearer; hides rounding, and surfaces that coincide
+ON_EDGE = 1e-9  # of a triangle: a place so near to it counts as inside, so that no crack opens between two triangles
+
+
+class _Hits(NamedTuple):
+    """Places that lie in projected triangles; a place is there once for each triangle that covers it."""
+
+    places: Ints  # (N,)
+    inverse_depth: Floats  # (N,) 1 / metres
+    triangles: Ints  # (N,)
+
+    def only(self, kept: Bools) -> "_Hits":
+        return _Hits(self.places[kept], self.inverse_depth[kept], self.triangles[kept])
+
+
+def cast(geometry: Geometry, frame: int, points: Floats) -> Surface:
+    """The surfaces that rays through (N, 2) places meet first; x and y in pixels, centres of pixels at +0.5.
+
+    Places beyond the picture meet nothing.
+    """
+    nearest = np.zeros(len(points))  # inverse depths
+    ids, faces = np.zeros(len(points), np.uint8), np.full(len(points), NOTHING, np.int32)
+    places = _Places(geometry, points)
+    for body in geometry.bodies:
+        for hits in _hits(geometry, body, frame, places):
+            np.maximum.at(nearest, hits.places, hits.inverse_depth)
+            wins = hits.inverse_depth == nearest[hits.places]
+            ids[hits.places[wins]] = body.id
+            faces[hits.places[wins]] = hits.triangles[wins]
+    return on_faces(geometry, frame, ids, faces, points)
+
+
+def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: Floats, depth: Floats) -> Bools:
+    """Whether a surface lies before points of surfaces; that which they lie on does not count.
+
+    Args:
+        ids: (N,) of the bodies that the points belong to.
+        points: (N, 2) where they are seen, x and y in pixels. Beyond the picture's borders is not looked: False.
+        depth: (N,) metres.
+    """
+    covered = np.zeros(len(points), dtype=bool)
+    every = _Places(geometry, points, depth)
+    of_objects = every.those(ids != BACKDROP)  # a flat surface hides no point of its own
+    for body in geometry.bodies:
+        for hits in _hits(geometry, body, frame, of_objects if body.id == BACKDROP else every):
+            covered[hits.places[hits.inverse_depth * depth[hits.places] > 1 + NEARER]] = True
+    return covered
+
+
+def inside(geometry: Geometry, points: Floats) -> Bools:
+    """Whether (..., 2) places lie in the picture."""
+    return np.all((points >= 0) & (points < [geometry.width, geometry.height]), axis=-1)
+
+
+class _Places:
+    """Places in a picture, sorted by their pixel, so that those in a stretch of a row of pixels are a slice.
+
+    Args:
+        points: (N, 2) x and y in pixels.
+        depth: (N,) metres, of points at the places; what is wholly behind them is of no interest.
+        numbers: which of them are meant; None: all.
+    """
+
+    def __init__(self, geometry: Geometry, points: Floats, depth: Floats | None = None, numbers: Ints | None = None):
+        self._made_of = geometry, points, depth
+        self.rows, self.columns = geometry.height, geometry.width
+        within = inside(geometry, points)
+        numbers = np.flatnonzero(within) if numbers is None else numbers[within[numbers]]
+        column, row = points[numbers].astype(np.int64).T
+        cell = row * self.columns + column
+        order = np.argsort(cell, kind="stable")
+        self.numbers = numbers[order]
+        self.points = points[self.numbers]
+        self.depth = None if depth is None else depth[self.numbers]
+        counts = np.bincount(cell, minlength=self.rows * self.columns)
+        self.starts = np.concatenate([[0], np.cumsum(counts)])  # of every cell, and the end
+        self._sums = np.zeros((self.rows + 1, self.columns + 1), np.int64)  # of all cells above and to the left
+        self._sums[1:, 1:] = counts.reshape(self.rows, self.columns).cumsum(axis=0).cumsum(axis=1)
+
+    def those(self, meant: Bools) -> "_Places":
+        """Some of them only; (N,)."""
+        return _Places(*self._made_of, np.flatnonzero(meant))
+
+    def count(self, top: Ints, bottom: Ints, left: Ints, right: Ints) -> Ints:
+        """How many places lie in the rows [top, bottom) and columns [left, right)."""
+        sums = self._sums
+        return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+
+
+def _hits(geometry: Geometry, body: Body, frame: int, places: _Places) -> Iterator[_Hits]:
+    project = geometry.intrinsics @ geometry.to_camera(body, frame)[:3]
+    points = geometry.vertices(body, frame) @ project[:, :3].T + project[:, 3]
+    for flat, faces, source in in_front(points, body.faces):
+        for place, inverse, number in _covering(places, flat, faces):
+            hits = _Hits(places.numbers[place], inverse, source[number])
+            if body.holes is not None:
+                kept = opaque(geometry, body, frame, hits.triangles, places.points[place])
+                hits = hits.only(kept)
+            yield hits
+
+
+def _covering(places: _Places, points: Floats, faces: Ints) -> Iterator[_Hits]:
+    """Places, as numbered in ``places``, that lie in triangles whose (V, 3) points are (x, y, inverse depth)."""
+    limit = np.array([places.columns, places.rows])
+    first = np.clip(np.floor(points[:, :2]), 0, limit).astype(np.int32)
+    end = np.clip(np.floor(points[:, :2]) + 1, 0, limit).astype(np.int32)
+    left, top = _each(np.minimum, first, faces)
+    right, bottom = _each(np.maximum, end, faces)
+    count = places.count(top, np.maximum(top, bottom), left, np.maximum(left, right))
+    kept = np.flatnonzero((count > 0) & (bottom > top) & (right > left))
+    batch = np.cumsum(count[kept]) // BATCH
+    for chosen in np.split(kept, np.flatnonzero(np.diff(batch)) + 1):
+        of_triangle, row = expand(top[chosen], bottom[chosen])
+        begin = row.astype(np.int64) * places.columns
+        of_stretch, place = expand(
+            places.starts[begin + left[chosen][of_triangle]], places.starts[begin + right[chosen][of_triangle]]
+        )
+        number = chosen[of_triangle[of_stretch]]
+        if places.depth is not None:
+            nearest = points[:, 2][faces[chosen]].max(axis=1)[of_triangle[of_stretch]]
+            before = nearest * places.depth[place] > 1 + NEARER
+            place, number = place[before], number[before]
+        yield _inside(places.points, points, faces, place, number)
+
+
+def _each(pick: np.ufunc, values: Ints, faces: Ints) -> tuple[Ints, Ints]:
+    """The least or greatest x and y of each face's corners."""
+    found = pick(pick(values[faces[:, 0]], values[faces[:, 1]]), values[faces[:, 2]])
+    return found[:, 0], found[:, 1]
+
+
+def _inside(places: Floats, points: Floats, faces: Ints, place: Ints, number: Ints) -> _Hits:
+    """Those pairs of a place and a triangle of which the place lies in the triangle."""
+    a, b, c = np.moveaxis(points[faces[number]], 1, 0)
+    ab, ac, way = b - a, c - a, places[place] - a[:, :2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = 1 / (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+        of_b = (way[:, 0] * ac[:, 1] - way[:, 1] * ac[:, 0]) * inverse
+        of_c = (ab[:, 0] * way[:, 1] - ab[:, 1] * way[:, 0]) * inverse
+        hit = (of_b >= -ON_EDGE) & (of_c >= -ON_EDGE) & (of_b + of_c <= 1 + ON_EDGE)
+    inverse_depth = a[:, 2] + of_b * ab[:, 2] + of_c * ac[:, 2]
+    return _Hits(place[hit], inverse_depth[hit], number[hit])

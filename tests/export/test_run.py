@@ -1,0 +1,166 @@
+"""What all formats have in common: the output folder, going on, several processes, refusals."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from bl30k_gen.cli.export import export as command
+from bl30k_gen.dataset import layout, masks
+from bl30k_gen.dataset.pack import pack
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
+from bl30k_gen.export.base import format_of, formats
+from bl30k_gen.export.coco import Coco
+from tests.export.conftest import run
+
+
+def tree(root):
+    """Contents of all files but those the export keeps for itself."""
+    files = (p for p in sorted(root.rglob("*")) if p.is_file() and ".export" not in p.parts)
+    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+
+
+@pytest.fixture
+def own(places, tmp_path):
+    """A dataset that the test may change."""
+    return layout.Layout(shutil.copytree(places.root, tmp_path / "data"))
+
+
+def test_a_second_run_writes_nothing(store, tmp_path):
+    assert run(store, "coco", tmp_path / "o").written == 3
+    again = run(store, "coco", tmp_path / "o")
+    assert (again.written, again.kept, again.files) == (0, 3, 0)
+
+
+@pytest.mark.parametrize("name", ["coco", "burst"])
+def test_a_stopped_export_goes_on_to_the_same_files(store, tmp_path, monkeypatch, name):
+    kind = format_of(name)
+    whole, write, seen = tmp_path / "whole", type(kind).write, []
+
+    def stop(self, unit, videos, folder):
+        write(self, unit, videos, folder)
+        seen.append(videos[0].name)
+        if len(seen) == 2:
+            raise KeyboardInterrupt  # the unit is staged, not published
+
+    run(store, name, whole)
+    monkeypatch.setattr(type(kind), "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(store, name, tmp_path / "o")
+    assert not list((tmp_path / "o").rglob("*.json.part")) and not (tmp_path / "o/annotations").exists()
+    summary = run(store, name, tmp_path / "o")
+    assert (summary.kept, summary.written) == (1, 2) and seen[2:] == ["a00001", "a00002"]
+    assert tree(tmp_path / "o") == tree(whole)
+    assert not (tmp_path / "o/.export/staging").exists()
+
+
+def test_processes_do_not_change_the_result(store, tmp_path):
+    run(store, "coco", tmp_path / "one")
+    run(store, "coco", tmp_path / "two", workers=2)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_shards_export_as_their_folder_does(store, tmp_path, kind):
+    pack(store, tmp_path / "shards", kind)
+    run(store, "youtube-vis", tmp_path / "one")
+    run(open_dataset(tmp_path / "shards"), "youtube-vis", tmp_path / "two")
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_what_changed_is_written_again_and_nothing_else(own, tmp_path):
+    run(open_dataset(own.root), "coco", tmp_path / "o")
+    mask = own.mask("a00001", 0)
+    mask.write_bytes(masks.encode_mask(masks.read_mask(mask).ids * 0))
+    record = json.loads(own.metadata("a00001").read_text())
+    own.metadata("a00001").write_text(json.dumps(record | {"digest": "changed"}))
+    summary = run(open_dataset(own.root), "coco", tmp_path / "o")
+    assert (summary.written, summary.kept) == (1, 2)
+    run(open_dataset(own.root), "coco", tmp_path / "fresh")
+    assert tree(tmp_path / "o") == tree(tmp_path / "fresh")
+
+
+def test_files_of_an_output_that_were_lost_are_written_again(store, tmp_path):
+    run(store, "coco", tmp_path / "o")
+    whole = tree(tmp_path / "o")
+    (tmp_path / "o/train/a00000/00001.jpg").unlink()
+    (tmp_path / "o/annotations/instances_val.json").write_text("{}")
+    run(store, "coco", tmp_path / "o")
+    assert tree(tmp_path / "o") == whole
+
+
+def test_a_folder_that_something_else_filled_is_refused_and_left_alone(store, tmp_path):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty and no export began it"):
+        run(store, "coco", tmp_path / "o")
+    assert tree(tmp_path / "o") == {"notes.txt": b"mine"} and not (tmp_path / "o/.export").exists()
+
+
+def test_another_format_or_option_needs_another_folder(store, tmp_path):
+    run(store, "coco", tmp_path / "o")
+    with pytest.raises(UserError, match="begun with format = coco, not burst"):
+        run(store, "burst", tmp_path / "o")
+    with pytest.raises(UserError, match="begun with frames = True, not False"):
+        run(store, "coco", tmp_path / "o", "frames=false")
+    with pytest.raises(UserError, match="holds a00000, which is not exported now"):
+        run(store, "coco", tmp_path / "o", names=["a00001"])
+
+
+def test_nothing_is_written_into_the_dataset(own):
+    for out in (own.root, own.root / "coco"):
+        with pytest.raises(UserError, match="lies in the dataset"):
+            run(open_dataset(own.root), "coco", out)
+    assert not (own.root / "coco").exists() and not (own.root / ".export").exists()
+
+
+def test_an_unknown_format_or_option_or_video_is_one_clear_line(store, tmp_path):
+    with pytest.raises(UserError, match="did you mean coco?"):
+        format_of("cocoo")
+    with pytest.raises(UserError, match="unknown key frame: did you mean frames?"):
+        format_of("coco", ["frame=false"])
+    with pytest.raises(UserError, match="no video a0000: did you mean a00000?"):
+        run(store, "coco", tmp_path / "o", names=["a0000"])
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(Coco, "requires", ("no_such_package",))
+    with pytest.raises(UserError, match=r"needs the package no_such_package: pip install 'bl30k\[export\]'"):
+        format_of("coco")
+
+
+def test_a_dataset_without_lists_goes_to_train_saying_so(own, tmp_path, caplog):
+    shutil.rmtree(own.root / "ImageSets")
+    shutil.rmtree(own.root / "Metadata")
+    run(open_dataset(own.root), "coco", tmp_path / "o")
+    assert "3 videos are in no list; they go to split train" in caplog.text
+    assert [p.name for p in (tmp_path / "o/annotations").iterdir()] == ["instances_train.json"]
+
+
+def test_a_mask_of_another_size_is_named(own, tmp_path):
+    path = own.mask("a00001", 2)
+    path.write_bytes(masks.encode_mask(masks.read_mask(path).ids[:, ::2].copy()))
+    with pytest.raises(UserError, match="mask of a00001/00002 is 48x64 pixels, its video 96x64"):
+        run(open_dataset(own.root), "coco", tmp_path / "o")
+
+
+def test_the_documentation_has_every_format():
+    page = (layout.Path(__file__).parents[2] / "docs/export.md").read_text()
+    for name, kind in formats().items():
+        assert f"| `{name}` |" in page, name
+        for option in kind.model_fields:
+            assert f"`{option}" in page, (name, option)
+
+
+def test_the_help_names_every_format():
+    assert f"Formats: {', '.join(formats())}." in " ".join(command.__doc__.split())
+
+
+def test_the_command(generate, places, tmp_path):
+    done = generate("export", places.root, "--to", "coco", "--out", tmp_path / "o", "--json")
+    assert json.loads(done.stdout)["videos"] == 3
+    refused = generate("export", places.root, "--to", "cocoa", "--out", tmp_path / "p", code=2)
+    assert "did you mean coco?" in refused.stderr and isinstance(refused, subprocess.CompletedProcess)

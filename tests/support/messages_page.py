@@ -1,0 +1,67 @@
+"""The page of error messages, made from the code: what each says, and its remedy.
+
+    python -m tests.support.messages_page        # writes docs/troubleshooting.md
+
+The first part of the page, up to the marker, is written by hand and kept.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/troubleshooting.md"
+MARKER = "<!-- made by python -m tests.support.messages_page: the rest of this page -->"
+ERRORS = {"UserError", "DiskFull", "MachineLacks", "Hopeless"}
+AREAS = {
+    "Configuration and command line": ("bl30k_gen/settings", "bl30k_gen/config", "bl30k_gen/cli"),
+    "Assets": ("bl30k_gen/library", "bl30k_gen/builtin"),
+    "Scenes and rendering": ("bl30k_gen/scene", "bl30k_gen/blender", "bl30k_gen/render"),
+    "Clusters": ("bl30k_gen/cluster",),
+    "Datasets": ("bl30k_gen/dataset", "bl30k_gen/annotations", "bl30k_gen/export"),
+    "Training": tuple(f"training/{p}" for p in ("schema", "data", "tasks", "engine", "runs", "pipeline", "cli")),
+    "Inference and evaluation": ("training/evaluation", "training/inference", "training/experiments"),
+    "Interactive sessions": ("training/interactive", "training/annotator"),
+}
+
+
+def page() -> str:
+    """The whole page as Markdown; ``...`` stands for a name, a number or a path."""
+    head = PAGE.read_text(encoding="utf-8").partition(MARKER)[0] if PAGE.exists() else "# Troubleshooting\n\n"
+    lines = [MARKER, "", "## All messages", "", "`...` stands for a name, a number or a path.", ""]
+    for area, folders in AREAS.items():
+        rows = sorted({row for folder in folders for row in _messages(folder)}, key=lambda row: (row[0].lower(), row))
+        lines += [f"### {area}", "", "| message | remedy |", "|---|---|"]
+        lines += [f"| {_cell(what)} | {_cell(remedy)} |" for what, remedy in rows] + [""]
+    return head + "\n".join(lines)
+
+
+def _messages(folder: str) -> Iterator[tuple[str, str]]:
+    path = ROOT / folder
+    for file in sorted([*path.rglob("*.py"), *path.parent.glob(f"{path.name}.py")]):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
+                texts = [_text(argument) for argument in node.args]
+                if len(texts) == 2 and texts[0].strip(". "):
+                    yield texts[0], texts[1]
+
+
+def _text(node: ast.expr) -> str:
+    """The words of a string, of an f-string or of a choice between two; ``...`` for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    if isinstance(node, ast.IfExp):
+        return f"{_text(node.body)} / {_text(node.orelse)}"
+    return "..."
+
+
+def _cell(text: str) -> str:
+    text = "as the message says" if text == "..." else text
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;").replace("*", "\\*")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
