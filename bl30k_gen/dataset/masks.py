@@ -15,6 +15,7 @@ Which of these it is shows in no single frame (one may have nothing but void lef
 or the user (``--masks``): see ``decide``.
 """
 
+import contextlib
 import functools
 import io
 import logging
@@ -122,14 +123,14 @@ def decide(sources: Iterable[str | Path | bytes], stated: Meaning | None = None)
     Args:
         stated: what the user says. "soft" leaves masks alone that hold ids.
 
-    Raises:
-        UserError: as ``read_mask``, for a file that cannot be read.
+    A mask that cannot be read decides nothing: it is named when it is asked for.
     """
     if stated in ("ids", "binary"):
         return Rule(stated, stated=True)
     seen = _Seen()
     for source in sources:
-        seen.add(*_decoded(source, ""))
+        with contextlib.suppress(UserError):
+            seen.add(*_decoded(source, ""))
     if seen.alone and seen.meaning == "ids":
         log.warning("%d of the masks looked at hold 0 and 255 alone, others ids: 255 is void in all", seen.alone)
     if stated == "soft":

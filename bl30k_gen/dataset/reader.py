@@ -4,10 +4,11 @@ Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS:
 ``Annotations``, directly or one level down (``JPEGImages/480p``).
 """
 
+import contextlib
 import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -144,11 +145,17 @@ class VideoStore(Annotated):
             videos = masks.spread(self.videos, masks.SAMPLE)
             each = max(2, masks.SAMPLE // max(1, len(videos)))
             chosen = [(name, i) for name in videos for i in masks.spread(self.mask_frames(name), each)]
-            rule = masks.decide((self.mask_bytes(name, i) for name, i in chosen), self.masks)
+            rule = masks.decide(self._readable_masks(chosen), self.masks)
             if rule.meaning == "binary" and not rule.stated:
                 log.warning("%s: its masks hold 0 and 255 alone; read as one object with id 1", self.path)
             self._rule = rule
         return self._rule
+
+    def _readable_masks(self, chosen: list[tuple[str, int]]) -> Iterator[bytes]:
+        """Those that cannot be read are named when they are asked for."""
+        for name, i in chosen:
+            with contextlib.suppress(UserError):
+                yield self.mask_bytes(name, i)
 
     def metadata(self, name: str) -> dict[str, Any] | None:
         """The video's metadata; None where the dataset has none. Raises UserError where it is damaged."""

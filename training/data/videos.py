@@ -195,11 +195,17 @@ def check_masks(store: VideoStore, names: list[str]) -> None:
             "%s: %s, such as %s, have under %d annotated frames: never used", store.path, looked, short[0], ANNOTATED
         )
     looked_at = 0
+    damaged: UserError | None = None
     for name in masks.spread([name for name in chosen if name not in set(short)], masks.SAMPLE):
         for i in masks.spread(store.mask_frames(name), 4):
             looked_at += 1
-            if store.read_mask(name, i).ids.any():
-                return
+            try:
+                if store.read_mask(name, i).ids.any():
+                    return
+            except UserError as error:  # a damaged one is named when it is drawn
+                damaged = error
+    if damaged is not None:
+        raise damaged
     raise UserError(
         f"{store.path} shows no object in any of {looked_at} masks that were looked at",
         "check that these are masks of objects, and what they mean (masks: ids, binary or soft)",
