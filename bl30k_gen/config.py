@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen import settings
 from bl30k_gen.errors import UserError
@@ -26,12 +35,14 @@ Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(settings.Section):
-    """A key whose default is None is not stored while it is None, so that what does not use it stays as it was."""
+    """A key that has a default is not stored while it has it, so that what does not use it stays as it was."""
 
     @model_serializer(mode="wrap")
     def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
+        return {
+            k: v for k, v in handler(self).items() if fields[k].is_required() or getattr(self, k) != fields[k].default
+        }
 
 
 class Range(BaseModel):
@@ -199,12 +210,20 @@ class Render(Section):
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
-    denoiser: Literal["none", "openimagedenoise"]
+    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix heeds neither of the next two keys
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
+    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
+
+    @field_validator("backdrop")
+    @classmethod
+    def _cycles_composites(cls, value: str, others: ValidationInfo) -> str:
+        if value == "composited" and others.data.get("engine") == "eevee":
+            raise ValueError("must be traced with render.engine eevee")
+        return value
 
 
 class Image(Section):

@@ -22,7 +22,7 @@ from bl30k_gen.errors import UserError
 from models.backbone import MEAN, STD
 from training.data import pictures, sampling
 from training.data.sample import Batch
-from training.schema.data import FrameChange, Jitter
+from training.schema.data import FrameChange, Jitter, VideoSource
 from training.schema.stage import Stage
 
 
@@ -136,17 +136,18 @@ class Sampler:
         plan = Plan.empty(self.stage.batch, self.stage.frames)
         for row in range(self.stage.batch):
             clip = self.clips.clips[self.random.integers(len(self.clips.clips))]
-            if self.source.kind == "videos":
-                self._plan_video(plan, row, clip, progress)
+            if isinstance(self.source, VideoSource):
+                self._plan_video(plan, row, clip, self.source, progress)
             else:
                 self._plan_still(plan, row, clip)
         return self._cut(plan)
 
-    def _plan_video(self, plan: Plan, row: int, clip: Clip, progress: float) -> None:
+    def _plan_video(self, plan: Plan, row: int, clip: Clip, source: VideoSource, progress: float) -> None:
         change, size = self.stage.augmentation, self.stage.size
+        assert change.frame is not None and change.sequence.crop_ratio is not None  # Stage sees to it
         distance = sampling.largest_distance(self.stage.curriculum, int(1000 * progress), 1000)
         numbers = sampling.draw_frames(self.random, clip.count, self.stage.frames, distance)
-        box = pictures.draw_crop(self.random, *clip.size, self.source.crop_scale, change.sequence.crop_ratio)
+        box = pictures.draw_crop(self.random, *clip.size, source.crop_scale, change.sequence.crop_ratio)
         box_size, first = np.subtract(box[2:], box[:2]), np.array(box[:2], float)
         mirror = self._mirror()
         jitter = pictures.draw_jitter(self.random, _without_hue(change.sequence.jitter))
@@ -159,6 +160,7 @@ class Sampler:
     def _plan_still(self, plan: Plan, row: int, clip: Clip) -> None:
         """As ``training.data.images``: the short side is ``scale`` crops long, each crop lies anywhere."""
         change, size = self.stage.augmentation, self.stage.size
+        assert change.frame is not None and change.sequence.scale is not None  # Stage sees to it
         number = clip.start + self.random.integers(clip.count)
         scale = self.random.uniform(*change.sequence.scale)
         factor = min(clip.size) / (scale * size)

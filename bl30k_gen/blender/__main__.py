@@ -4,7 +4,7 @@ Reads the path of one SceneSpec file a line on standard input and renders that v
 ``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
 one JSON object a line on standard output (everything else that Blender prints goes to standard error):
 
-    {"event": "ready", "device": ..., "device_name": ..., "threads": ..., "bpy": ..., "blenderproc": ...}
+    {"event": "ready", "device": ..., "device_name": ..., "denoising": ..., "threads": ..., "bpy": ..., ...}
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
@@ -94,19 +94,19 @@ class Child:
             from bl30k_gen.blender import build, passes
 
             begin = time.perf_counter()
-            soft = build.build(spec)
-            passes.set_up(spec, self.threads)
+            built = build.build(spec)
+            draw = passes.set_up(spec, built, self.threads)
             self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
             if self.stopping:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
-            for mesh in soft:
+            for mesh in built.soft:
                 mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
-            rgb = passes.render_rgb(frame, self.scratch)
+            rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
             # Folders are not created again: they are gone when somebody else has taken over the video.
             write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)

@@ -4,6 +4,7 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -23,15 +24,21 @@ bproc = runtime.load_blenderproc()
 SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
 SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
 MASK_SCENE = "masks"
-BACKDROP = "backdrop"  # name of its material
+BACKDROP = "backdrop"  # name of the object and of its material
 REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 
 
-def build(spec: SceneSpec) -> list[SoftMesh]:
-    """Replace whatever Blender holds by the scenes of ``spec``.
+@dataclass(frozen=True)
+class Built:
+    """What a scene was built from, as far as drawing its frames needs it."""
 
-    Returns:
-        The meshes that must be posed before a frame is drawn; everything else is animated.
+    soft: list[SoftMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
+    backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
+
+
+def build(spec: SceneSpec) -> Built:
+    """Replace whatever Blender holds by the scenes of ``spec``.
 
     Raises:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
@@ -49,11 +56,13 @@ def build(spec: SceneSpec) -> list[SoftMesh]:
     masks.world = bpy.data.worlds.new("nothing")
     masks.world.color = (0, 0, 0)
     _add_lights(spec)
-    _add_backdrop(spec, masks)
-    soft = [_add_object(described, spec, masks) for described in spec.objects]
+    built = Built([], {}, load_picture(spec.backdrop.image, "background", spec).pixels)
+    _add_backdrop(spec, built.backdrop, masks)
+    for described in spec.objects:
+        _add_object(described, spec, masks, built)
     if spec.render.motion_blur is not None:
         _move_straight_between_frames()
-    return [mesh for mesh in soft if mesh is not None]
+    return built
 
 
 def _add_camera(spec: SceneSpec) -> None:
@@ -77,14 +86,14 @@ def _add_lights(spec: SceneSpec) -> None:
         light.set_radius(described.radius)
 
 
-def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
+def _add_backdrop(spec: SceneSpec, pixels: np.ndarray, masks: bpy.types.Scene) -> None:
     backdrop = spec.backdrop
     plane = bproc.object.create_primitive("PLANE", size=1)
-    plane.set_name("backdrop")
+    plane.set_name(BACKDROP)
     plane.set_location(backdrop.centre)
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
-    image = _image("backdrop", load_picture(backdrop.image, "background", spec).pixels)
+    image = _image(BACKDROP, pixels)
     material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -95,7 +104,7 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
 
 
-def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
+def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, built: Built) -> None:
     model = load_model(described.model, spec)
     if described.deformation is not None:
         model = refined(model)
@@ -122,12 +131,11 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
         entity.set_location(locations[frame], frame=frame)
         entity.set_rotation_euler(rotations[frame], frame=frame)
         entity.set_scale(scales[frame], frame=frame)
-    soft = None
+    built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        soft = SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
+        built.soft.append(SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
     _add_to_masks(entity.blender_obj, masks, mask_materials)
-    return soft
 
 
 def _move_straight_between_frames() -> None:

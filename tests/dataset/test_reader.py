@@ -47,6 +47,11 @@ def test_decoded_frames_and_masks_agree_with_the_metadata(store):
         assert (mask.ids == described["id"]).sum() == described["visible_area"][3]
 
 
+def test_a_video_without_metadata_is_named_with_the_nearest(store):
+    with pytest.raises(UserError, match=r"has no metadata of video a0002: did you mean a00002\?"):
+        store.required_metadata("a0002")
+
+
 def digest_all(store):
     return [hash_of(store, name, i) for name in store.videos for i in range(8)]
 

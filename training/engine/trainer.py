@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,16 +17,20 @@ from tqdm import tqdm
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_json
 from bl30k_gen.errors import UserError
 from models import checkpoint
+from models.propagation import PropagationNetwork
 from training.data.mixture import Mixture, Order, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
 from training.runs.folder import RunFolder, card, describe_environment, describe_weights
-from training.schema.stage import Optimiser, Stage
+from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
 from training.tasks.losses import kept_share
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
 from training.tasks.speed import choose_precision
+
+if TYPE_CHECKING:
+    from training.engine.validation import Validation
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +39,13 @@ class Stopped(Exception):
     """A signal asked the run to end. It is saved, and the same command goes on."""
 
 
-def open_validation(stage: Stage):
-    """The stage's ``Validation``, if it has videos for it."""
-    if stage.validation_videos.path is None:
+def open_validation(videos: ValidationVideos) -> "Validation | None":
+    """A stage's ``Validation``, if it has videos for it."""
+    if videos.path is None:
         return None
     from training.engine.validation import Validation  # which imports the inference engine
 
-    return Validation(stage.validation_videos)
+    return Validation(videos)
 
 
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
@@ -75,7 +79,7 @@ class Trainer:
         self.window = Window()
         self.corrupt: list[str] = []
         self.best: dict[str, Any] = {}
-        self.validation = open_validation(stage)
+        self.validation = open_validation(stage.validation_videos)
         self.stopping = False
         if state is not None:
             self._restore(state)
@@ -127,7 +131,7 @@ class Trainer:
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", visualisation.show(*shown), self.iteration, dataformats="HWC")
                 if self.validation and self._is_due(stage.validation_videos.every):
-                    self._validate_on_videos(writer)
+                    self._validate_on_videos(self.validation, writer)
                 if writer is not None and stage.validation and self._is_due(stage.validation.every):
                     self._validate_on_images(writer)
                 stop = self.processes.any(self.stopping)
@@ -169,11 +173,12 @@ class Trainer:
         if changes:
             self._event({"event": "other environment", "changes": changes})
 
-    def _validate_on_videos(self, writer) -> None:
+    def _validate_on_videos(self, validation: "Validation", writer: Any) -> None:
         """J&F on the validation videos; the best network so far is kept."""
+        assert isinstance(self.network, PropagationNetwork)  # Stage sees to it
         self.network.eval()
         with speed.as_built(self.network):
-            score = self.validation.score(self.network, self.processes)
+            score = validation.score(self.network, self.processes)
         freeze_batchnorm(self.network)
         better = score > self.best.get("J&F", -1)
         if better:

@@ -49,6 +49,7 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
     ready = child.ready
     checks.append(Check("blender", True, f"bpy {ready['bpy']}, BlenderProc {ready['blenderproc']}"))
     checks.append(Check("device", True, f"{ready['device']} ({ready['device_name']}), {ready['threads']} threads"))
+    checks.append(Check("denoising", True, f"OpenImageDenoise on {_place(ready['denoising'])}"))
     try:
         checks.append(_test_frame(child))
     finally:
@@ -93,6 +94,10 @@ def _disk(out: Path) -> Check:
     if not writable:
         return Check("disk", False, f"{existing} may not be written", "give another --out, or mend its permissions")
     return Check("disk", free > LEAST_FREE_GB, found, "free some space, or give another --out")
+
+
+def _place(denoising: str) -> str:
+    return "the processor" if denoising == "cpu" else f"the GPU ({denoising})"
 
 
 def _test_frame(child: BlenderChild) -> Check:
