@@ -146,7 +146,7 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
     for seed in range(4):
         sampler = Sampler(clips, stage, rng(seed, "test"))
         plan = Plan.empty(1, 3)
-        sampler._plan_video(plan, 0, clips.clips[0], 0.5)
+        sampler._plan_video(plan, 0, clips.clips[0], sampler.source, 0.5)
         plan.colours[:] = np.eye(3, 4)
         again = rng(seed, "test")
         again.integers(2**62)  # the sampler's generator of the device

@@ -233,7 +233,7 @@ def open_sessions(
             s2m=s2m,
             fusion=fusion,
             options=options,
-            undo_limit=0,
+            undo_budget=0,
             say=lambda text: say(f"{name}: {text}"),
         )
         return as_system(session, perfect(name, objects) if perfect else None)
