@@ -64,7 +64,12 @@ def interact(
     interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py annotate frames --network stm.pth --s2m s2m.pth --fusion fusion.pth --open",
+        "python train.py annotate holiday.mp4 --objects 3 --out out/holiday",
+    )
+)
 def annotate(
     video: Annotated[Path, typer.Argument(help="A folder of pictures, a video file, or DATASET/VIDEO.")],
     network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,
