@@ -79,8 +79,8 @@ def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | 
 def decode_pixels(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> np.ndarray:
     """``decode`` as (H, W, 3) uint8.
 
-    Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's time.
-    Pillow decodes the others, and says what is wrong with damaged ones.
+    Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's
+    time. Pillow decodes the others, and says what is wrong with damaged ones.
     """
     shrink, (width, height) = _shrink(box, size), picture.size
     fitting = min(width // math.ceil(width / shrink), height // math.ceil(height / shrink))

@@ -99,7 +99,7 @@ class VideoFile:
             raise UserError(what, "get it anew")
 
 
-class SeekableVideo(Sequence):
+class SeekableVideo:
     """A video file whose frames can be had in any order, each the one that reading from the beginning gives.
 
     Opening it walks through the file once, without converting pixels, and notes when each frame is shown. Where a
