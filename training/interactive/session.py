@@ -484,6 +484,7 @@ class InteractiveSession:
         """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
         assert self._merger is not None
         known, entry = memory[max(n for n, (f, _) in enumerate(trusted) if f == frame)]
+        assert entry is not None, "the corrected frame knows the objects that its correction moves"
         groups = []
         for bound in sorted(set(bounds.values())):
             if any(f == bound for f, _ in trusted):
