@@ -1,4 +1,5 @@
 # make demo                 renders a small dataset of built-in assets and shows it
+# make annotate             opens a video of the demo dataset in the browser, with small networks trained on it
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
@@ -40,7 +41,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify campaign-masks \
+.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
+ campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-long-video campaign-learning campaign-experiment campaign-tables
 
@@ -60,7 +62,7 @@ $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
-	$(INSTALL) --editable '.[render,train,export,dev]'
+	$(INSTALL) --editable '.[render,train,export,annotate,dev]'
 	@touch $@ $(VENV)/.render
 
 demo: $(VENV)/.render
@@ -69,6 +71,27 @@ demo: $(VENV)/.render
 	 --workers $(WORKERS) --threads-per-worker 1
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
+
+# Networks that show how the page works, trained in minutes on a processor. Real ones are given as NETWORK=..., S2M=...
+SMALL := out/annotate_networks
+VIDEO ?= out/demo/a00000
+NETWORK ?= $(SMALL)/stm
+S2M ?= $(SMALL)/s2m
+
+$(SMALL)/stm:
+	@echo "Training a small propagation network on out/demo (a few minutes; its masks will drift) ..."
+	$(BIN)/python train.py run stm/bl30k --preset tiny --data out/demo --set iterations=400 \
+	 --set optimiser.decay_at=[350] --set loss.warm_up=[300,400] --out $@.part
+	mv $@.part $@
+
+$(SMALL)/s2m:
+	@echo "Training a small scribble-to-mask network on out/demo ..."
+	$(BIN)/python train.py run s2m/static --preset tiny --data out/demo --set iterations=400 \
+	 --set loss.warm_up=[300,400] --set optimiser.decay_at=[350] --out $@.part
+	mv $@.part $@
+
+annotate: $(VENV)/.test demo $(NETWORK) $(S2M)
+	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) --s2m $(S2M) --open
 
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)

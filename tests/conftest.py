@@ -51,9 +51,7 @@ SLOW = (
     "training/interactive/",
     "training/pipeline/",
     "training/runs/",
-    "training/tasks/test_fusion.py",
-    "training/tasks/test_s2m.py",
-    "training/tasks/test_speed.py",
+    "training/tasks/",
     "training/test_campaigns.py",
 )
 EXCUSES = ("shared data absent", "GPU absent", "published reader absent")

@@ -47,6 +47,7 @@ IMPORT_ORDER = {
         "seeding",
         "line_process",
         "errors",
+        "command_line",
         "version",
     ],
     "training": [
@@ -69,7 +70,7 @@ TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
 TRAINING_MAY_USE = tuple(
-    f"bl30k_gen.{part}" for part in ("dataset", "errors", "inputs", "seeding", "settings", "version")
+    f"bl30k_gen.{part}" for part in ("command_line", "dataset", "errors", "inputs", "seeding", "settings", "version")
 )
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
@@ -181,14 +182,14 @@ def test_the_search_finds_it(module, source):
 
 def test_what_is_imported_is_declared():
     """bl30k_gen runs on the base packages, its Blender child with [render], some formats that it exports to with
-    [export], models and training with [train]."""
+    [export], models and training with [train], the page in the browser with [annotate] beside it."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
         extras = [e for e, p in (("render", "blender"), ("export", "export")) if within(module, f"bl30k_gen.{p}")]
         allowed = DECLARED["base"].union(*(DECLARED[extra] for extra in extras))
         if not within(module, "bl30k_gen"):
-            allowed |= DECLARED["train"]
+            allowed |= DECLARED["train"] | (DECLARED["annotate"] if within(module, "training.annotator") else set())
         for top in {name.split(".")[0] for name in imports(tree)} - sys.stdlib_module_names - OURS - {"mathutils"}:
             if not distributions.get(top, {canonical(top)}) & allowed:
                 undeclared.add(f"{module} imports {top}")

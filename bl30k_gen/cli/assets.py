@@ -11,6 +11,7 @@ import typer
 
 from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ Recipe = Annotated[Path, typer.Option("--config", help="A YAML; its folders, fil
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
 
 
-@app.command("fetch")
+@app.command(
+    "fetch",
+    epilog=examples(
+        "python generate.py assets fetch --kind textures --provider ambientcg --out textures",
+        "python generate.py assets fetch --kind backgrounds --provider openverse --require cc0 --out photos",
+    ),
+)
 def fetch_command(
     kind: Annotated[str, typer.Option("--kind", help="textures or backgrounds.")],
     provider_name: Annotated[
@@ -48,7 +55,7 @@ def fetch_command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Gather pictures under open licences. Repeated, it goes on where it stopped."""
+    """Download images under open licences. The same command continues where it stopped."""
     from tqdm import tqdm
 
     from bl30k_gen.library.catalogue.licence import parse_requirement
@@ -82,7 +89,13 @@ def fetch_command(
     raise typer.Exit(1 if done.failed else 0)
 
 
-@app.command("add")
+@app.command(
+    "add",
+    epilog=examples(
+        "python generate.py assets add chair.glb photo.jpg",
+        "python generate.py assets add chair.glb --to mine --licence cc-by-4.0 --author Ada",
+    ),
+)
 def add_command(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or pictures.")],
     to: Annotated[Path | None, typer.Option(help="Keep them in this folder.")] = None,
@@ -96,7 +109,7 @@ def add_command(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
+    """Render a strip of pictures of each asset, and copy the assets to a folder with --to."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
@@ -126,13 +139,19 @@ def add_command(
     raise typer.Exit(2 if refused else 0)
 
 
-@app.command("index")
+@app.command(
+    "index",
+    epilog=examples(
+        "python generate.py assets index /data/ShapeNetCore.v2",
+        "python generate.py assets index my_meshes my_photos --workers 4",
+    ),
+)
 def index_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or pictures.")],
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
-    """Measure what folders hold, so that a build never scans them again. Repeated, it reads only what changed."""
+    """Measure the files of folders once, for filters and credits. Repeated, it reads only changed files."""
     from bl30k_gen.library.catalogue import index
 
     answer = {}
@@ -149,7 +168,13 @@ def index_command(
         print(json.dumps(answer, indent=1))
 
 
-@app.command("check")
+@app.command(
+    "check",
+    epilog=examples(
+        "python generate.py assets check my_meshes my_photos",
+        "python generate.py assets check --config bl30k --set assets.models=my_meshes",
+    ),
+)
 def check_command(
     folders: Folders = None,
     config: Recipe = RECIPE,
@@ -160,7 +185,7 @@ def check_command(
     again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
+    """Load every asset in a child process and record in the folder's index what is wrong with it."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.checking.inspector import Bounds, check
 
@@ -184,7 +209,13 @@ def check_command(
     raise typer.Exit(1 if any(findings["refused"] for findings in answer.values()) else 0)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "python generate.py assets list my_meshes",
+        "python generate.py assets list --config demo --category car",
+    ),
+)
 def list_command(
     folders: Folders = None,
     config: Recipe = RECIPE,
@@ -192,7 +223,7 @@ def list_command(
     category: Annotated[list[str] | None, typer.Option(help="Its assets, one by one; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a build would draw from, category by category; with --category, asset by asset."""
+    """List the assets of a build by category, or one by one with --category."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.catalogue.catalogue import category_names
     from bl30k_gen.library.checking import report
@@ -209,7 +240,13 @@ def list_command(
     answer(as_json, found, report.table(found, columns))
 
 
-@app.command("credits")
+@app.command(
+    "credits",
+    epilog=examples(
+        "python generate.py assets credits out/demo",
+        "python generate.py assets credits out/demo --require cc0,cc-by",
+    ),
+)
 def credits_command(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder, or its shards.")],
     out: Annotated[Path | None, typer.Option(help="Folder for CREDITS.md and credits.csv. Default: DATASET.")] = None,
@@ -218,7 +255,7 @@ def credits_command(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Write whose assets a dataset shows and under which licences; with --require, exit 1 if one does not fit."""
+    """Write authors and licences of the assets in a dataset; with --require, exit 1 if a licence does not fit."""
     from tqdm import tqdm
 
     from bl30k_gen.config import load_config

@@ -23,6 +23,7 @@ from bl30k_gen.cli.options import (
     answer,
     resolved,
 )
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py doctor",
+        "python generate.py doctor --device cuda --threads-per-worker 4",
+    )
+)
 def doctor(
     out: Annotated[Path, typer.Option("--out", help="Where datasets will be written.")] = Path("out"),
     device: Device = None,
@@ -46,7 +52,12 @@ def doctor(
     raise typer.Exit(0 if all(c.ok for c in checks) else 1)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py plan --config demo --count 4 --out out/plan",
+        "python generate.py plan --config bl30k_fast --index 7 --out out/plan --set camera.speed=0.2",
+    )
+)
 def plan(
     out: Out,
     config: ConfigFile = None,
@@ -56,7 +67,7 @@ def plan(
     overrides: Overrides = None,
     draft: Draft = False,
 ) -> None:
-    """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
+    """Write the scenes of videos as JSON, to read, edit, and render with `render --plan`."""
     from bl30k_gen.cluster import worklist
     from bl30k_gen.render import dataset
 
@@ -67,7 +78,12 @@ def plan(
     print(f"{count} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py render --config demo --out out/demo --count 4",
+        "python generate.py render --config bl30k_fast --out out/bl30k --count 1000 --workers 2 --store tar",
+    )
+)
 def render(
     out: Out,
     config: ConfigFile = None,
@@ -86,7 +102,7 @@ def render(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
+    """Render videos into a dataset. The same command continues where it stopped; finished videos are kept."""
     from bl30k_gen.cluster import worklist
     from bl30k_gen.dataset.layout import Layout, write_image_sets
     from bl30k_gen.render import dataset, progress
@@ -133,7 +149,12 @@ def render(
     raise typer.Exit(1 if summary.set_aside else 0)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py replay out/demo a00000",
+        "python generate.py replay out/demo a00000 --device cpu --json",
+    )
+)
 def replay(
     dataset: Dataset,
     video: Annotated[str, typer.Argument(help="Its name.")],

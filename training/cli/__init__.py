@@ -34,5 +34,8 @@ def main() -> None:
     try:
         run_entry_point(_run)
     except ModuleNotFoundError as error:
-        print(f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[train]'", file=sys.stderr)
+        extras = "train,annotate" if error.name in ("starlette", "uvicorn", "websockets") else "train"
+        print(
+            f"error: {error.name} is not installed: pip install -c constraints.txt -e '.[{extras}]'", file=sys.stderr
+        )
         sys.exit(MISTAKE)

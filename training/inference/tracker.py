@@ -82,7 +82,7 @@ class Tracker:
                     cohort.memory.add(own)
         new = [label for label in given if label not in self.objects]
         if new:
-            self.trust(_rows(entry, len(self.objects), len(self.objects) + len(new)), new)
+            self.trust(select(entry, slice(len(self.objects), len(self.objects) + len(new))), new)
         self._since_memory = 0
         self._keep_budget()
 
@@ -104,7 +104,7 @@ class Tracker:
         """Every cohort with its objects' part of an entry."""
         row = 0
         for cohort in self.cohorts:
-            yield cohort, _rows(entry, row, row + len(cohort.objects))
+            yield cohort, select(entry, slice(row, row + len(cohort.objects)))
             row += len(cohort.objects)
 
     def _keep_budget(self) -> None:
@@ -117,7 +117,7 @@ class Tracker:
             self.say(f"memory budget of {budget} reached: memory_every is {self.memory_every} from here on")
 
 
-def _rows(entry: Entry, start: int, end: int) -> Entry:
+def select(entry: Entry, rows: slice | list[int]) -> Entry:
     """The entry of some of the objects; a key that all objects share stays whole."""
-    key = entry.key if entry.key.shape[1] == 1 else entry.key[:, start:end]
-    return Entry(key, entry.value[:, start:end])
+    key = entry.key if entry.key.shape[1] == 1 else entry.key[:, rows]
+    return Entry(key, entry.value[:, rows])

@@ -1,34 +1,51 @@
 """Frames of a video from a folder of pictures or a video file, and the masks that a user gives for some of them."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.masks import read_mask
-from bl30k_gen.errors import UserError
-from training.evaluation.folders import MaskVideo, frame_order, object_ids
+if TYPE_CHECKING:
+    import cv2
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.listing import by_frame, frame_number
+from bl30k_gen.dataset.masks import Meaning, decide
+from bl30k_gen.dataset.masks import read_mask as read_one
+from bl30k_gen.dataset.pictures import SUFFIXES
+from bl30k_gen.errors import UserError
+from training.evaluation.folders import MaskVideo, object_ids
+
+
+class Frames(Protocol):
+    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8"""
 
 
 class FrameFolder(Sequence):
     """Pictures of a folder in the order of their numbers or names, decoded when they are asked for.
 
-    names: stems of the files. Raises UserError if there are none.
+    names: stems of the files. Raises UserError if there are none, or one exists twice.
     """
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder)
-        self.files = sorted((p for p in self.path.iterdir() if p.suffix.lower() in PICTURES), key=frame_order)
+        files = by_frame((path.name for path in self.path.iterdir()), SUFFIXES, folder)
+        self.files = [self.path / name for name in files.values()]
         if not self.files:
-            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(PICTURES)}")
-        self.names = [file.stem for file in self.files]
-        if len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise UserError(f"{folder} has frame {twice} twice", "keep one picture for each frame")
+            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(SUFFIXES)}")
+        self.names = list(files)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -64,25 +81,118 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded, or ends long before it should."""
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
-        import cv2  # here, because nothing else of inference needs it
-
-        capture = cv2.VideoCapture(str(self.path))
-        rate = capture.get(cv2.CAP_PROP_FPS)
+        capture = _capture(self.path)
+        rate = capture.get(_RATE)
         frame = 1 / rate if rate > 0 else 0.0  # seconds
-        promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * frame
+        promised = capture.get(_COUNT) * frame
         count, reached = 0, 0.0
         try:
             while (read := capture.read())[0]:
-                count, reached = count + 1, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + frame
+                count, reached = count + 1, capture.get(_MILLISECONDS) / 1000 + frame
                 yield np.ascontiguousarray(read[1][..., ::-1])
         finally:
             capture.release()
         if not count:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
-        if reached < self.COMPLETE * promised:
+        if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
             raise UserError(what, "get it anew")
+
+
+class SeekableVideo:
+    """A video file whose frames can be had in any order, each the one that reading from the beginning gives.
+
+    Opening it walks through the file once, without converting pixels, and notes when each frame is shown. Where a
+    jump lands on another frame than it should, the file is read from its beginning. May be used from several threads.
+
+    names: frames are numbered from 00000. rate: frames a second, 0 if the file does not say.
+    """
+
+    AHEAD = 32
+    """Frames that are rather read on than jumped over."""
+    KEPT = 16
+    """Decoded frames that are kept."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        capture = _capture(self.path)
+        self._times: list[float] = []
+        while capture.grab():
+            self._times.append(capture.get(_MILLISECONDS))
+        self.rate = capture.get(_RATE)
+        capture.release()
+        if not self._times:
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+        self.names = [f"{number:05d}" for number in range(len(self._times))]
+        self._capture = _capture(self.path)
+        self._next = 0
+        self._recent: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8. Raises UserError if the frame cannot be decoded."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        with self._lock:
+            if index not in self._recent:
+                self._recent[index] = self._read(index)
+                while len(self._recent) > self.KEPT:
+                    self._recent.popitem(last=False)
+            self._recent.move_to_end(index)
+            return self._recent[index]
+
+    def _read(self, index: int) -> np.ndarray:
+        if not self._next <= index <= self._next + self.AHEAD:
+            self._capture.set(_FRAME, index)
+            self._next = index
+        frame = self._read_on(index)
+        if frame is None:
+            self._capture.release()
+            self._capture, self._next = _capture(self.path), 0
+            frame = self._read_on(index)
+        if frame is None:
+            raise UserError(f"frame {index} of {self.path} cannot be decoded", "get the file anew")
+        return frame
+
+    def _read_on(self, index: int) -> np.ndarray | None:
+        """The frame, if reading up to it works and arrives at the time when it is shown."""
+        while self._next < index and self._capture.grab():
+            self._next += 1
+        works, pixels = self._capture.read()
+        self._next += 1
+        if not works or abs(self._capture.get(_MILLISECONDS) - self._times[index]) > 0.5:
+            return None
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+
+# Properties of OpenCV's captures, which is imported where a file is opened, because nothing else here needs it.
+_MILLISECONDS, _FRAME, _RATE, _COUNT = 0, 1, 5, 7
+
+
+def _capture(path: Path) -> "cv2.VideoCapture":
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
+    import cv2
+
+    return cv2.VideoCapture(str(path))
+
+
+def _is_whole_matroska(path: Path) -> bool:
+    """Whether a file is a WebM or Matroska with all the bytes that it announces.
+
+    These say how long they are, but not how long their pictures are: sound may go on.
+    """
+    with open(path, "rb") as file:
+        start, size = file.read(4096), os.fstat(file.fileno()).st_size
+    position = start.find(b"\x18\x53\x80\x67")  # the segment, which has everything but the header
+    if not start.startswith(b"\x1a\x45\xdf\xa3") or position < 0 or position + 12 > len(start):
+        return False
+    first = start[position + 4]
+    width = 9 - first.bit_length()  # bytes of the length, by the zeros before its first bit that is set
+    length = int.from_bytes(start[position + 4 : position + 4 + width], "big") & ((1 << 7 * width) - 1)
+    return 1 <= width <= 8 and position + 4 + width + length <= size
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
@@ -95,37 +205,74 @@ def open_video(path: str | Path) -> FrameFolder | VideoFile:
     return VideoFile(path)
 
 
-def read_given(path: str | Path, names: Sequence[str] | None = None) -> dict[int, np.ndarray]:
+def open_frames(path: str | Path) -> Frames:
+    """As ``open_video``, with all frames at hand; DATASET/VIDEO of a dataset in folders will do, too."""
+    path = Path(path)
+    if not path.exists():
+        for inside in ("JPEGImages", "JPEGImages/480p"):
+            if (path.parent / inside / path.name).is_dir():
+                return FrameFolder(path.parent / inside / path.name)
+    elif (path / "JPEGImages").is_dir():
+        names = sorted(p.name for p in (path / "JPEGImages").iterdir() if p.is_dir())
+        raise UserError(f"{path} is a dataset of {len(names)} videos", f"name one of them, such as {path / names[0]}")
+    video = open_video(path)
+    return video if isinstance(video, FrameFolder) else SeekableVideo(path)
+
+
+def read_given(
+    path: str | Path,
+    names: Sequence[str] | None = None,
+    stated: Meaning | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[int, np.ndarray]:
     """Masks that a user gives: {frame number: (H, W) object ids}.
 
     Args:
-        path: one mask, or a folder of masks with the names of their frames.
-        names: of the video's frames; None for a video file, whose frames are numbered from 0. A single mask is the
-            first frame's unless it is called like another.
+        path: one mask, or a folder of masks with the names, or at least the numbers, of their frames.
+        names: of the video's frames; None for a video file, whose frames are numbered from 0. A single mask without
+            a number is the first frame's.
+        stated: what masks mean, see ``masks.decide``.
+        say: is told what a single mask is taken for.
 
-    Returns each object where it first appears, as YouTube-VOS gives them. Raises UserError if there is no mask, no
-    object, or a mask has no frame.
+    Every mask is a reference: also one that gives an object again. Raises UserError if there is no mask, no object,
+    or a mask has no frame.
     """
     path = Path(path)
     if path.is_dir():
         video = MaskVideo(path)
-        masks = {_number(video.path(name), names): video.read(name).ids for name in video.names}
+        video = MaskVideo(path, rule=decide([video.path(name) for name in video.names], stated))
+        files = {video.path(name): video.read(name).ids for name in video.names}
+        masks = {}
+        for file, ids in files.items():
+            if (number := _number(file.stem, names)) is None:
+                like = names[0] if names else "00000"
+                raise UserError(
+                    f"mask {file} belongs to no frame", f"frames are called like {like}; name masks alike"
+                )
+            if number in masks:
+                raise UserError(f"{path} has two masks for one frame, {file.name} the second", "keep one of them")
+            masks[number] = ids
     else:
-        masks = {names.index(path.stem) if names and path.stem in names else 0: read_mask(path).ids}
-    given = first_appearances(sorted(masks.items()))
+        ids = read_one(path, decide([path], stated)).ids
+        number = _number(path.stem, names)
+        if number is None:
+            say(f"{path} is taken for the mask of the first frame")
+        masks = {number or 0: ids}
+    given = {number: ids for number, ids in sorted(masks.items()) if ids.any()}
     if not given:
         raise UserError(f"{path} shows no object", "give a mask with at least one object")
     return given
 
 
-def _number(file: Path, names: Sequence[str] | None) -> int:
-    """The frame that a mask belongs to."""
-    if names is None and file.stem.isdecimal():
-        return int(file.stem)
-    if names is None or file.stem not in names:
-        like = names[0] if names else "00000"
-        raise UserError(f"mask {file} belongs to no frame", f"frames are called like {like}; name masks alike")
-    return names.index(file.stem)
+def _number(stem: str, names: Sequence[str] | None) -> int | None:
+    """The frame that a mask called ``stem`` belongs to: that of its name, else the one with its number."""
+    number = frame_number(stem)
+    if names is None:
+        return number
+    if stem in names:
+        return names.index(stem)
+    same = [n for n, name in enumerate(names) if number is not None and frame_number(name) == number]
+    return same[0] if len(same) == 1 else None
 
 
 def first_appearances(masks: Iterable[tuple[int, np.ndarray]]) -> dict[int, np.ndarray]:

@@ -16,6 +16,9 @@ class EncodedFrames:
         self._kept: OrderedDict[int, tuple[Tensor, Query]] = OrderedDict()
         self._bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def __getitem__(self, frame: int) -> tuple[Tensor, Query]:
         if frame in self._kept:
             self._kept.move_to_end(frame)

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
+from skimage.draw import polygon2mask
 from torch import Tensor
 
 from models.aggregate import aggregate
 from models.clicks import Click, ClickNetwork, ClickSession
 from models.s2m import S2M
-from training.evaluation.scribbles import NO_STROKE
+from training.evaluation.scribbles import NO_STROKE, draw_line
 from training.inference.view import View
 
 
@@ -26,7 +27,7 @@ def with_background(prob: Tensor) -> Tensor:
 def hard(prob: Tensor) -> Tensor:
     """The likeliest object's map is 1, all others 0; where the background is likeliest, all are 0."""
     best = with_background(prob).max(0).indices
-    return torch.stack([best == row + 1 for row in range(len(prob))]).float()
+    return torch.stack([best == row + 1 for row in range(len(prob))]).float() if len(prob) else prob.clone()
 
 
 def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> Tensor:
@@ -82,14 +83,28 @@ def click(prob: Tensor, answers: Mapping[int, Tensor]) -> Tensor:
     return aggregate(objects, dim=0, background="half", hard=True, keep_background=False)
 
 
-def brush(prob: Tensor, line: np.ndarray, row: int | None, radius: float) -> Tensor:
-    """Masks with a stroke painted on: there the object ``row`` is and no other, or none if it is None.
+def widen(line: np.ndarray, radius: float) -> np.ndarray:
+    """The pixels (H, W) bool within ``radius`` of those of a line."""
+    return distance_transform_edt(~line) <= radius if line.any() else line
 
-    line: (H, W) bool, the stroke's pixels, widened to ``radius`` pixels.
-    """
-    near = distance_transform_edt(~line) <= radius if line.any() else line
+
+def polygon(path: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The pixels (H, W) bool in a closed outline (N, 2) of normalised (x, y), its edge included."""
+    corners = path * (width - 1, height - 1)
+    return polygon2mask((height, width), corners[:, ::-1]) | _outline(corners, height, width)
+
+
+def _outline(corners: np.ndarray, height: int, width: int) -> np.ndarray:
+    canvas = np.zeros((height, width), bool)
+    draw_line(canvas, np.concatenate([corners, corners[:1]]) + 1e-6, True)
+    return canvas
+
+
+def paint(prob: Tensor, area: np.ndarray, row: int | None) -> Tensor:
+    """Masks with an area (H, W) bool painted: there the object ``row`` is and no other, or none if it is None."""
     objects = hard(prob)
-    objects[:, torch.from_numpy(near).to(prob.device)] = 0
+    inside = torch.from_numpy(area).to(prob.device)
+    objects[:, inside] = 0
     if row is not None:
-        objects[row, torch.from_numpy(near).to(prob.device)] = 1
+        objects[row, inside] = 1
     return aggregate(objects, dim=0, background="half", keep_background=False)

@@ -52,11 +52,12 @@ def stitch(whole: Tensor, part: Tensor, box: Box) -> Tensor:
         whole: probabilities (O, H, W) of the frame.
         part: probabilities (O, h, w) of the box, whose margin is left out if it is larger than two margins both ways.
 
-    Returns: (O, H, W), aggregated with a background of one half.
+    Returns: (O, H, W), inside aggregated with a background of one half, outside as it was, bit for bit.
     """
     height, width = box.bottom - box.top, box.right - box.left
     margin = MARGIN if min(height, width) > 2 * MARGIN else 0
     target = Box(box.top + margin, box.left + margin, box.bottom - margin, box.right - margin)
     whole = whole.clone()
-    target.crop(whole).copy_(Box(margin, margin, height - margin, width - margin).crop(part))
-    return aggregate(whole, dim=0, background="half", keep_background=False)
+    inside = Box(margin, margin, height - margin, width - margin).crop(part)
+    target.crop(whole).copy_(aggregate(inside, dim=0, background="half", keep_background=False))
+    return whole

@@ -1,9 +1,8 @@
 """How an older result and a new propagation become one, between two frames that the user has interacted with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from models.memory import affinity
 from models.propagation import PropagationNetwork
 from training.inference.options import Options, autocast
 from training.interactive.cache import EncodedFrames
-from training.interactive.state import unpack
+from training.interactive.state import Maps, unpack
 
 Merge = Callable[[int, Tensor, Tensor], Tensor]
 """(frame, older probabilities, newer ones, all (1, O, h, w)) -> merged ones."""
@@ -37,16 +36,19 @@ class Merger:
         self.fusion, self.network, self.encoded = fusion, network, encoded
         self.options, self.device = options, device
 
-    def between(self, bound: int, frame: int, before: np.ndarray, after: np.ndarray, key: Tensor) -> Merge | None:
+    def between(
+        self, bound: int, frame: int, before: Maps, after: Maps, key: Tensor, objects: Sequence[int]
+    ) -> Merge | None:
         """How to merge frames between the interacted ``frame``, whose key this is, and an earlier one, ``bound``.
 
         Args:
-            before, after: packed masks of ``frame``, as the interaction met and left them.
+            before, after: masks of ``frame``, as the interaction met and left them.
+            objects: those to merge; the key is theirs, or shared.
         """
         fusion = self.fusion
         if fusion == "none":
             return None
-        before, after = (unpack(x, self.device).unsqueeze(0) for x in (before, after))
+        old, new = (unpack(x, objects, self.device).unsqueeze(0) for x in (before, after))
 
         def merge(t: int, older: Tensor, newer: Tensor) -> Tensor:
             span = abs(bound - frame)
@@ -57,9 +59,14 @@ class Merger:
             difference = None
             if fusion.config.difference_aware:
                 weights = affinity(key, query.key, self.network.similarity)
-                difference = align(weights, before, after)
+                difference = align(weights, old, new)
             with autocast(self.options, self.device):
                 logits = fusion(image, older, newer, distance, difference)
             return aggregate(logits.float().sigmoid(), keep_background=False)
 
         return merge
+
+
+def give_way(prob: Tensor, firm: Tensor) -> Tensor:
+    """Probabilities (..., O, h, w) less what the pixels of others, ``firm`` (..., P, h, w), leave them."""
+    return prob * (1 - firm.sum(-3, keepdim=True)).clamp(min=0)

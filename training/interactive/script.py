@@ -7,9 +7,13 @@
       {"do": "brush", "frame": 0, "object": 0, "path": [[0.1, 0.9]], "radius": 8, "box": [40, 40, 120, 160]},
       {"do": "propagate"},
       {"do": "undo"},
+      {"do": "add", "object": 3},
+      {"do": "fill", "frame": 9, "object": 3, "path": [[0.1, 0.1], [0.2, 0.1], [0.2, 0.3]]},
+      {"do": "propagate", "frame": 9, "direction": "forward", "last": 40},
       {"do": "save", "file": "session.npz"}]}
 
 Paths of strokes are (x, y) from 0 to 1, boxes (top, left, bottom, right) in pixels, files relative to the script.
+The page in the browser does its work by the same actions, and writes them down as such a script.
 """
 
 from collections.abc import Callable
@@ -33,10 +37,12 @@ from training.evaluation.scribbles import Stroke, read_scribbles
 from training.evaluation.session_log import SessionLog
 from training.inference.load import load_fusion, load_network
 from training.inference.segment import checked_options
-from training.inference.video import FrameFolder, open_video
-from training.interactive.session import InteractiveSession
+from training.inference.video import Frames, open_frames
+from training.interactive.session import Direction, InteractiveSession
+from training.interactive.state import Maps
 
 Path2D = Annotated[list[tuple[FiniteFloat, FiniteFloat]], Field(min_length=1)]
+Progress = Callable[[int, Maps], None]
 
 
 class Action(BaseModel):
@@ -91,6 +97,15 @@ class BrushAction(OnFrame):
         session.brush(self.frame, self.object, self.path, self.radius, self.box)
 
 
+class FillAction(OnFrame):
+    do: Literal["fill"]
+    object: int
+    path: Path2D
+
+    def apply(self, session: InteractiveSession, folder: Path) -> None:
+        session.fill(self.frame, self.object, self.path, self.box)
+
+
 class MaskAction(Action):
     do: Literal["mask"]
     frame: int
@@ -103,9 +118,12 @@ class MaskAction(Action):
 class PropagateAction(Action):
     do: Literal["propagate"]
     frame: int | None = None
+    direction: Direction = "both"
+    first: int = Field(0, ge=0)
+    last: int | None = None
 
-    def apply(self, session: InteractiveSession, folder: Path) -> None:
-        session.propagate(self.frame)
+    def apply(self, session: InteractiveSession, folder: Path, progress: Progress | None = None) -> None:
+        session.propagate(self.frame, progress, self.direction, self.first, self.last)
 
 
 class KeepAction(Action):
@@ -123,6 +141,29 @@ class UndoAction(Action):
             raise ValueError("there is nothing to undo")
 
 
+class RedoAction(Action):
+    do: Literal["redo"]
+
+    def apply(self, session: InteractiveSession, folder: Path) -> None:
+        if not session.redo():
+            raise ValueError("there is nothing to do again")
+
+
+class ObjectAction(Action):
+    """Objects come, go, and are held as they are."""
+
+    do: Literal["add", "delete", "lock", "unlock"]
+    object: int
+
+    def apply(self, session: InteractiveSession, folder: Path) -> None:
+        if self.do == "add":
+            session.add_object(self.object)
+        elif self.do == "delete":
+            session.delete_object(self.object)
+        else:
+            session.lock(self.object, self.do == "lock")
+
+
 class FileAction(Action):
     do: Literal["save", "load"]
     file: str
@@ -131,25 +172,26 @@ class FileAction(Action):
         (session.save if self.do == "save" else session.load)(folder / self.file)
 
 
+PageAction = (
+    ScribbleAction
+    | ClickAction
+    | BrushAction
+    | FillAction
+    | PropagateAction
+    | KeepAction
+    | UndoAction
+    | RedoAction
+    | ObjectAction
+)
+"""What may come from outside: actions that name no file."""
+
+
 class Script(BaseModel):
-    """Objects are ids from 1 to 254."""
+    """Objects are ids from 1 to 254, known from the start; actions may add others."""
 
     model_config = ConfigDict(extra="forbid")
     objects: list[int] = [1]
-    actions: list[
-        Annotated[
-            ScribbleAction
-            | ScribblesAction
-            | ClickAction
-            | BrushAction
-            | MaskAction
-            | PropagateAction
-            | KeepAction
-            | UndoAction
-            | FileAction,
-            Field(discriminator="do"),
-        ]
-    ]
+    actions: list[Annotated[PageAction | ScribblesAction | MaskAction | FileAction, Field(discriminator="do")]]
 
 
 def read_script(path: str | Path) -> Script:
@@ -191,7 +233,7 @@ def interact(
 
     Args:
         checkpoint, s2m, clicks, fusion: of the networks; ``fusion`` may be "linear" or "none".
-        video: a folder of pictures, whose names the masks get.
+        video: a folder of pictures, whose names the masks get, or a video file.
         out: folder for the masks.
         truth: folder of the video's true masks, for the IoU in the log.
         log: file for timed events, see ``training.evaluation.session_log``.
@@ -201,9 +243,7 @@ def interact(
         UserError: a file is missing or does not fit, or the script asks for what is impossible.
     """
     plan = read_script(script)
-    frames = open_video(video)
-    if not isinstance(frames, FrameFolder):
-        raise UserError(f"{video} is a stream", "a session goes back and forth: extract the frames into a folder")
+    frames = open_frames(video)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     method = Path(checkpoint).stem
     try:
@@ -216,7 +256,7 @@ def interact(
             fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
             log=SessionLog(log, user, frames.path.name, method) if log else None,
-            truth=_true_masks(Path(truth), frames) if truth else None,
+            truth=true_masks(Path(truth), frames) if truth else None,
             say=say,
         )
     except ValueError as error:
@@ -230,7 +270,7 @@ def interact(
     return session
 
 
-def _true_masks(folder: Path, frames: FrameFolder) -> np.ndarray:
+def true_masks(folder: Path, frames: Frames) -> np.ndarray:
     """(T, H, W)"""
     video = MaskVideo(folder)
     if missing := set(frames.names) - set(video.names):

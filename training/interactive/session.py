@@ -8,7 +8,7 @@
 Every change makes a new state and leaves the old one as it was, so undoing is going back to it.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -30,29 +30,36 @@ from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
-from training.inference.tracker import Tracker
+from training.inference.tracker import Tracker, select
+from training.inference.video import Frames
 from training.inference.view import View, label_map, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.cache import EncodedFrames
+from training.interactive.history import History
 from training.interactive.local_control import Box, check_box, stitch
-from training.interactive.merging import Merger
-from training.interactive.state import Draft, State, Tool, pack, read_state, unpack, write_state
+from training.interactive.merging import Merge, Merger, give_way
+from training.interactive.state import Draft, Maps, State, Tool, nothing, pack, read_state, unpack, write_state
+
+Direction = Literal["both", "forward", "backward"]
+LABELS_KEPT = 64
+"""Frames whose labels are kept at the size of the frames."""
 
 
 class InteractiveSession:
     """One video and its masks while a user or a robot corrects them.
 
     Args:
-        network: propagates; in evaluation mode, its device is used.
+        network: propagates; in evaluation mode, its device is used. None makes a session of the brush alone.
         frames: (H, W, 3) uint8 each; read again whenever they are needed.
-        objects: ids from 1 to 254.
+        objects: ids from 1 to 254 that are known from the start: where a frame is corrected and one of them is not
+            drawn, it is absent. More may come, see ``add_object``.
         s2m, clicks: networks for ``scribble`` and ``click``, if these are used.
         fusion: how an older result and a new propagation become one: a fusion network, "linear" (blending by
             distance), or "none" (the new one counts).
         options: how its paper evaluates the propagation network, if None. Flipping and several scales are not for
             sessions.
         cache: bytes of encoded frames to keep, those used last.
-        undo_limit: states to keep.
+        undo_budget: bytes of older states to keep.
         log: is told about every event.
         truth: (T, H, W) ids; if given, the log gets the mean J after every round.
         say: is told when memory gets short.
@@ -60,8 +67,8 @@ class InteractiveSession:
 
     def __init__(
         self,
-        network: PropagationNetwork,
-        frames: Sequence[np.ndarray],
+        network: PropagationNetwork | None,
+        frames: Frames | Sequence[np.ndarray],
         objects: Sequence[int],
         *,
         s2m: S2M | None = None,
@@ -69,46 +76,84 @@ class InteractiveSession:
         fusion: Fusion | Literal["linear", "none"] = "linear",
         options: Options | None = None,
         cache: int = 4 * 2**30,
-        undo_limit: int = 20,
+        undo_budget: int = 2 * 2**30,
         log: SessionLog | None = None,
         truth: np.ndarray | None = None,
         say: Callable[[str], None] = print,
     ):
-        self.network, self.frames, self.objects = network, frames, tuple(map(int, objects))
+        self.network, self.frames = network, frames
         self.s2m, self.clicks = s2m, clicks
-        self.options = options or published_options(network)
+        self.options = options or (published_options(network) if network else Options())
         self.log, self.truth, self.say = log, truth, say
-        self.device = next(network.parameters()).device
+        self.locked: frozenset[int] = frozenset()
+        worker = network or s2m or clicks
+        self.device = next(worker.parameters(), torch.empty(0)).device if worker else torch.device("cpu")
         if not len(frames):
             raise ValueError("the video has no frames")
-        if not self.objects or len(set(self.objects)) < len(self.objects) or not 0 < min(self.objects):
+        objects = tuple(map(int, objects))
+        if len(set(objects)) < len(objects):
             raise ValueError(f"objects are {list(objects)}: give different ids from 1 to 254")
-        if max(self.objects) > 254:
-            raise ValueError(f"object {max(self.objects)} does not fit into a palette mask: ids go to 254")
+        for label in objects:
+            _check_id(label)
         if self.options.flip or len(self.options.scales) > 1:
             raise ValueError("a session works on frames as they are: leave out flip and several scales")
-        self.size = tuple(frames[0].shape[:2])
+        self.size: tuple[int, int] = tuple(frames[0].shape[:2])
         working = working_size(self.size, self.options.short_side, self.options.scales[0])
         self.view = View(self.size, working)
-        nothing = np.zeros((len(self.objects), *self.view.padded), np.uint16)
-        self.state = State((nothing,) * len(frames))
-        self._history: deque[State] = deque(maxlen=undo_limit)
+        self.state = State(objects, (nothing(self.view.padded),) * len(frames))
+        self.history = History(undo_budget)
         self._encoded = EncodedFrames(self._encode, cache)
-        self._merger = Merger(fusion, network, self._encoded, self.options, self.device)
-        self._certain: list[tuple[np.ndarray, Entry]] = []
-        self._labels: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._clicks: dict[tuple, interaction.ObjectClicks] = {}
+        self._merger = Merger(fusion, network, self._encoded, self.options, self.device) if network else None
+        self._certain: list[tuple[Maps, list[int], Entry | None]] = []
+        self._labels: OrderedDict[int, tuple[Maps, tuple[int, ...], np.ndarray]] = OrderedDict()
+        self._clicks: dict[tuple[int, Box | None, int], interaction.ObjectClicks] = {}
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids, in the order of the rows of probabilities."""
+        return self.state.objects
+
+    @property
+    def cached_frames(self) -> int:
+        """How many encoded frames are kept."""
+        return len(self._encoded)
 
     # What there is to see
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
-        shown = self._shown(frame)
+        shown = self.shown(frame)
         known = self._labels.get(frame)
-        if known is None or known[0] is not shown:
-            prob = interaction.with_background(self.view.restore(unpack(shown, self.device).unsqueeze(0)))
-            known = self._labels[frame] = shown, label_map(prob, self.objects)
-        return known[1]
+        if known is None or known[0] is not shown or known[1] != self.objects:
+            known = self._labels[frame] = shown, self.objects, self.labels_of(shown)
+        self._labels.move_to_end(frame)
+        while len(self._labels) > LABELS_KEPT:
+            self._labels.popitem(last=False)
+        return known[2]
+
+    def labels_of(self, maps: Maps) -> np.ndarray:
+        """(H, W) uint8 ids that maps of this video show of the session's objects."""
+        prob = self.view.restore(unpack(maps, self.objects, self.device).unsqueeze(0))
+        return label_map(interaction.with_background(prob), self.objects)
+
+    def shown(self, frame: int) -> Maps:
+        """A frame's newest maps. What a correction does not know of comes from the last propagation."""
+        state = self.state
+        before = state.probs[self._number(frame)]
+        mask = state.corrected.get(frame)
+        if mask is None:
+            return before
+        more = [label for label in before.objects if label in self.objects and label not in mask.objects]
+        if not more:
+            return mask
+        own = unpack(mask, mask.objects, self.device)
+        others = give_way(unpack(before, more, self.device), own)
+        return pack(torch.cat([own, others]), (*mask.objects, *more))
+
+    def soft(self, frame: int) -> np.ndarray:
+        """(O, H, W) float32 probabilities of a frame, its newest correction included."""
+        maps = unpack(self.shown(frame), self.objects, self.device)
+        return self.view.restore(maps.unsqueeze(0)).cpu().numpy()
 
     def masks(self) -> np.ndarray:
         """(T, H, W) uint8 ids of the whole video."""
@@ -116,8 +161,44 @@ class InteractiveSession:
 
     def prob(self, frame: int) -> np.ndarray:
         """(1 + O, H, W) float32 of a frame after the last propagation, background first."""
-        objects = self.view.restore(unpack(self.state.probs[frame], self.device).unsqueeze(0))
+        objects = self.view.restore(unpack(self.state.probs[frame], self.objects, self.device).unsqueeze(0))
         return interaction.with_background(objects).cpu().numpy()
+
+    def before_last_round(self, frame: int) -> np.ndarray | None:
+        """The frame's labels (H, W) as the last propagation met them; None if that is not remembered."""
+        state = self.history.before_round(self.state.rounds)
+        return self.labels_of(state.corrected.get(frame, state.probs[frame])) if state else None
+
+    # Objects
+
+    def add_object(self, label: int | None = None) -> int:
+        """One more object, the next id if None. Of frames corrected before it is drawn for the first time, nothing is
+        known about it; its propagation goes past them. Returns its id."""
+        known = {*self.objects, *self.state.deleted}
+        label = max(known, default=0) + 1 if label is None else int(label)
+        _check_id(label)
+        if label in self.objects:
+            raise ValueError(f"there is an object {label} already")
+        if label in self.state.deleted:
+            raise ValueError(f"object {label} was deleted: undo brings it back, or add another one")
+        waiting = self.state.waiting | {label}
+        self._change(objects=(*self.objects, label), waiting=waiting, draft=None)
+        return label
+
+    def delete_object(self, label: int) -> None:
+        """Remove an object from all frames; ``undo`` brings it back."""
+        if self._row(label) is None:
+            raise ValueError("the background cannot be deleted")
+        self._check_free(label)
+        objects = tuple(other for other in self.objects if other != label)
+        state = self.state
+        self._change(objects=objects, deleted=state.deleted | {label}, waiting=state.waiting - {label}, draft=None)
+
+    def lock(self, label: int, locked: bool = True) -> None:
+        """Hold an object's pixels: neither interactions nor propagation change them. Undo has no part in it."""
+        if self._row(label) is None:
+            raise ValueError("the background cannot be locked")
+        self.locked = self.locked | {label} if locked else self.locked - {label}
 
     # Interactions on one frame
 
@@ -132,11 +213,11 @@ class InteractiveSession:
         if self.s2m is None:
             raise ValueError("scribbles need a scribble-to-mask network")
         for stroke in strokes:
-            self._row(stroke.object_id)
+            self._check_free(stroke.object_id)
         with self._computing(frame, "scribble"):
             draft = self._open(frame, "scribble", box)
             draft = replace(draft, marks=(*draft.marks, *strokes))
-            canvas = self._canvas(draft.marks)
+            canvas = self._canvas([mark for mark in draft.marks if isinstance(mark, Stroke)])
             image, prob = self._image_and_base(draft)
             with torch.inference_mode(), autocast(self.options, self.device):
                 answer = interaction.scribble(self.s2m, *_inside(draft.box, image, prob, canvas))
@@ -157,8 +238,8 @@ class InteractiveSession:
         """
         if self.clicks is None:
             raise ValueError("clicks need a click network")
-        row = self._row(label)
-        if row is None:
+        self._check_free(label)
+        if label == 0:
             raise ValueError("click on an object, or negatively beside it; the background has no clicks")
         top, left, bottom, right = box or (0, 0, *self.size)
         if not (max(0, top) <= y < min(bottom, self.size[0]) and max(0, left) <= x < min(right, self.size[1])):
@@ -169,16 +250,19 @@ class InteractiveSession:
             corner = draft.box or (0, 0)
             (height, width), (rows, columns) = self.size, self.view.working
             mark = Click(y * rows // height - corner[0], x * columns // width - corner[1], bool(positive))
-            draft = replace(draft, marks=(*draft.marks, (row, mark)))
+            draft = replace(draft, marks=(*draft.marks, (label, mark)))
             image, prob = self._image_and_base(draft)
             part, base = _inside(draft.box, image, prob)
+            clicks: dict[int, list[Click]] = {}
+            for owner, click in (mark for mark in draft.marks if not isinstance(mark, Stroke)):
+                clicks.setdefault(owner, []).append(click)
             answers = {}
-            for row in dict.fromkeys(row for row, _ in draft.marks):
-                key = frame, draft.box, row
+            for owner, own in clicks.items():
+                key = frame, draft.box, owner
                 if key not in self._clicks:
                     self._clicks = {k: v for k, v in self._clicks.items() if k[:2] == key[:2]}
                     self._clicks[key] = interaction.ObjectClicks(self.clicks, part)
-                answers[row] = self._clicks[key].answer([mark for owner, mark in draft.marks if owner == row])
+                answers[self.objects.index(owner)] = self._clicks[key].answer(own)
             return self._correct(draft, prob, interaction.click(base, answers))
 
     def brush(
@@ -190,27 +274,45 @@ class InteractiveSession:
         box: tuple[int, int, int, int] | None = None,
     ) -> np.ndarray:
         """Free hand: paint ``label`` (0 erases) along a path of (x, y) from 0 to 1, ``radius`` pixels wide."""
-        row = self._row(label)
-        with self._computing(frame, "brush"):
-            draft = replace(self._open(frame, "brush", box), base=self._shown(frame), marks=())
-            line = self._canvas([Stroke(np.asarray(path, float).reshape(-1, 2), label)]) != NO_STROKE
+        line = self._canvas([Stroke(_points(path), 0)]) != NO_STROKE
+        return self._paint(
+            frame, "brush", label, interaction.widen(line, radius * self.view.working[0] / self.size[0]), box
+        )
+
+    def fill(
+        self,
+        frame: int,
+        label: int,
+        path: Sequence[tuple[float, float]],
+        box: tuple[int, int, int, int] | None = None,
+    ) -> np.ndarray:
+        """Paint ``label`` (0 erases) over a closed outline of (x, y) from 0 to 1 and what is inside."""
+        return self._paint(frame, "fill", label, interaction.polygon(_points(path), *self.view.working), box)
+
+    def _paint(
+        self, frame: int, kind: Tool, label: int, area: np.ndarray, box: tuple[int, int, int, int] | None
+    ) -> np.ndarray:
+        """Paint an area (h, w) bool at the working size."""
+        self._check_free(label)
+        with self._computing(frame, kind):
+            draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
             _, prob = self._image_and_base(draft)
-            radius *= self.view.working[0] / self.size[0]
-            inside, stroke = _inside(draft.box, prob, line)
-            return self._correct(draft, prob, interaction.brush(inside, stroke, row, radius))
+            inside, painted = _inside(draft.box, prob, area)
+            return self._correct(draft, prob, interaction.paint(inside, painted, self._row(label)))
 
     def set_mask(self, frame: int, mask: np.ndarray | Tensor) -> np.ndarray:
         """Take a mask from elsewhere: (H, W) integer ids, or (O, H, W) probabilities of the objects."""
         with self._computing(frame, "mask"):
             draft = self._open(frame, "mask", None)
             maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
+            before = self.view.cut(unpack(draft.base, self.objects, self.device))
             if maps.shape != (len(self.objects), *self.size):
                 raise ValueError(
                     f"the mask is {tuple(mask.shape)}, but frames are {self.size} (height, width) and objects "
                     f"{len(self.objects)}"
                 )
             prob = self.view.cut(self.view.masks(maps.to(self.device).float()))[0]
-            return self._correct(draft, prob, prob)
+            return self._correct(draft, before, prob)
 
     def keep(self) -> None:
         """Close the interaction that goes on; its mask stays, and the next strokes start from it."""
@@ -219,62 +321,81 @@ class InteractiveSession:
 
     # The video
 
-    def propagate(self, frame: int | None = None, progress: Callable[[int], None] | None = None) -> None:
-        """Carry a corrected frame to the others, both ways, up to the frames interacted with before.
+    def propagate(
+        self,
+        frame: int | None = None,
+        progress: Callable[[int, Maps], None] | None = None,
+        direction: Direction = "both",
+        first: int = 0,
+        last: int | None = None,
+    ) -> None:
+        """Carry a corrected frame to the others, up to the frames interacted with before.
+
+        An object that such a frame knows nothing about, because it was added later, goes on past it.
 
         Args:
             frame: one that was corrected; the only one or the last one, if None.
-            progress: is told the number of every frame that is done.
+            progress: is told the number of every frame that is done, and its maps. What it raises ends the
+                propagation and leaves the session as it was.
+            direction, first, last: the way, and the range of frames to stay in.
         """
+        if self.network is None or self._merger is None:
+            raise ValueError("propagation needs a propagation network")
         state = self.state
         if frame is None:
             frame = next(reversed(list(state.corrected)), None)
-        if frame is None or frame not in state.corrected:
+        if frame is None or frame not in {*state.corrected, *state.interacted}:
             where = "no frame was" if frame is None else f"frame {frame} was not"
             raise ValueError(f"{where} corrected since the last propagation: interact with a frame first")
         if self.log:
             self.log.since_last("pause")
         with self._event("compute", round=state.rounds + 1, frame=frame) as about, torch.inference_mode():
-            mask = state.corrected[frame]
             probs = list(state.probs)
-            probs[frame] = mask
-            trusted = (*state.trusted, (frame, mask))
-            interacted = {f for f, _ in trusted}
-            certain = self._memory(trusted)
-            later = min((f for f in interacted if f > frame), default=len(probs))
-            earlier = max((f for f in interacted if f < frame), default=-1)
-            for bound, way in ((later, range(frame + 1, later)), (earlier, range(frame - 1, earlier, -1))):
-                merge = None
-                if bound in interacted:
-                    merge = self._merger.between(bound, frame, state.probs[frame], mask, certain[-1].key)
-                for t, prob in self._pass(way, certain):
-                    if merge:
-                        prob = merge(t, unpack(probs[t], self.device).unsqueeze(0), prob)
-                    probs[t] = pack(prob[0])
-                    if progress:
-                        progress(t)
+            trusted = state.trusted
+            if frame in state.corrected:
+                probs[frame] = self.shown(frame)
+                trusted = (*trusted, (frame, state.corrected[frame]))
+            disagreement = dict(state.disagreement)
+            last = len(probs) - 1 if last is None else last
+            if direction != "backward":
+                self._carry(frame, range(frame + 1, last + 1), trusted, probs, disagreement, progress)
+            if direction != "forward":
+                self._carry(frame, range(frame - 1, first - 1, -1), trusted, probs, disagreement, progress)
             corrected = {f: m for f, m in state.corrected.items() if f != frame}
             self._change(
-                probs=tuple(probs), trusted=trusted, corrected=corrected, draft=None, rounds=state.rounds + 1
+                probs=tuple(probs),
+                trusted=trusted,
+                corrected=corrected,
+                draft=None,
+                rounds=state.rounds + 1,
+                disagreement=disagreement,
             )
             if self.truth is not None:
                 about["iou"] = self._mean_j(self.truth)
 
     def undo(self) -> bool:
         """Take the last interaction or propagation back. False if there is none that is remembered."""
-        if not self._history:
-            return False
-        self.state = self._history.pop()
-        return True
+        state = self.history.undo(self.state)
+        self.state = state or self.state
+        return state is not None
+
+    def redo(self) -> bool:
+        """Do again what was taken back last. False if there is nothing."""
+        state = self.history.redo(self.state)
+        self.state = state or self.state
+        return state is not None
 
     def save(self, path: str | Path) -> None:
         """Write the masks and what was interacted with to an ``.npz`` file; the way there (undo) is not kept."""
-        write_state(path, self.state, self.objects, self.size)
+        write_state(path, self.state, self.size)
 
     def load(self, path: str | Path) -> None:
-        """Go on from a saved session of this video. Raises UserError if it is another's, or damaged."""
-        self.state = read_state(path, self.objects, self.size, self.state)
-        self._history.clear()
+        """Go on from a saved session of this video, with its objects.
+
+        Raises UserError if it is another video's, or damaged.
+        """
+        self.state = read_state(path, self.size, self.state)
+        self.history.clear()
 
     def search(self, frame: int) -> None:
         """Tell the log that the user has been looking for this frame."""
@@ -291,33 +412,146 @@ class InteractiveSession:
             raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
         return normalise(pixels, self.device)
 
+    def _propagator(self) -> PropagationNetwork:
+        assert self.network is not None, "``propagate`` asks for a network before anything is encoded"
+        return self.network
+
     def _encode(self, frame: int) -> tuple[Tensor, Query]:
         image = self.view.image(self.image(frame))
         with torch.inference_mode():
-            return image, Tracker(self.network, self.options).encode(image)
+            return image, Tracker(self._propagator(), self.options).encode(image)
 
-    def _pass(self, way: range, certain: list[Entry]) -> Iterator[tuple[int, Tensor]]:
-        """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
+    def _carry(
+        self,
+        frame: int,
+        way: range,
+        trusted: Sequence[tuple[int, Maps]],
+        probs: list[Maps],
+        disagreement: dict[int, float],
+        progress: Callable[[int, Maps], None] | None,
+    ) -> None:
+        """Propagate from ``frame`` along ``way``, into ``probs`` and ``disagreement``."""
+        objects = self.objects
+        mask = next(maps for f, maps in reversed(trusted) if f == frame)
+        bounds = self._bounds(way, mask, trusted)
+        reach = max((abs(bound - frame) for bound in bounds.values()), default=0)
+        way = way[: max(0, reach - 1)]
         if not way:
             return
-        tracker = Tracker(self.network, self.options, self.say)
-        tracker.trust(Entry.cat(certain), self.objects)
+        memory = self._memory(trusted)
+        merges = self._merges(frame, mask, bounds, trusted, memory)
+        interacted = {f for f, _ in trusted}
+        for t, newer in self._pass(way, memory):
+            moving = [label for label in objects if label in bounds and abs(t - frame) < abs(bounds[label] - frame)]
+            prob, apart = newer, 0.0
+            for labels, merge in (group for group in merges if group[0][0] in moving):
+                rows = [objects.index(label) for label in labels]
+                older = unpack(probs[t], labels, self.device).unsqueeze(0)
+                apart = max(apart, _disagreement(older, newer[:, rows]))
+                if merge and len(rows) == len(objects):
+                    prob = merge(t, older, newer)
+                elif merge:
+                    prob = prob.clone()
+                    prob[:, rows] = merge(t, older, newer[:, rows])
+            if len(moving) < len(objects):
+                older = unpack(probs[t], objects, self.device).unsqueeze(0)
+                prob = self._beside(older, prob, moving, t in interacted)
+            if apart:
+                disagreement[t] = apart
+            else:
+                disagreement.pop(t, None)
+            probs[t] = pack(prob[0], objects)
+            if progress:
+                progress(t, probs[t])
+
+    def _bounds(self, way: range, mask: Maps, trusted: Sequence[tuple[int, Maps]]) -> dict[int, int]:
+        """For each object that moves, the frame to stop before: a corrected one that knows it, or the way's end."""
+        bounds = {}
+        for label in self.objects:
+            if label in mask.objects and label not in self.locked:
+                known = (f for f, maps in trusted if f in way and label in maps.objects)
+                bounds[label] = min(known, key=lambda f: abs(f - way.start), default=way.stop)
+        return bounds
+
+    def _merges(
+        self,
+        frame: int,
+        mask: Maps,
+        bounds: dict[int, int],
+        trusted: Sequence[tuple[int, Maps]],
+        memory: Sequence[tuple[list[int], Entry | None]],
+    ) -> list[tuple[list[int], Merge | None]]:
+        """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
+        assert self._merger is not None
+        known, entry = memory[max(n for n, (f, _) in enumerate(trusted) if f == frame)]
+        assert entry is not None, "the corrected frame knows the objects that its correction moves"
+        groups = []
+        for bound in sorted(set(bounds.values())):
+            if any(f == bound for f, _ in trusted):
+                labels = [label for label in self.objects if bounds.get(label) == bound]
+                before = self.state.probs[frame]
+                rows = [known.index(label) for label in labels]
+                key = select(entry, rows if len(rows) < len(known) else slice(None)).key
+                groups.append((labels, self._merger.between(bound, frame, before, mask, key, labels)))
+        return groups
+
+    def _beside(self, older: Tensor, newer: Tensor, moving: list[int], corrected: bool) -> Tensor:
+        """Probabilities (1, O, h, w) of which the moving objects' are new and the others' are kept.
+
+        Where the user has corrected the frame, and where an object is locked, what was there stays; elsewhere the new
+        comes before the old.
+        """
+        rows = [row for row, label in enumerate(self.objects) if label in moving]
+        kept = [row for row in range(len(self.objects)) if row not in rows]
+        firm = [row for row in kept if corrected or self.objects[row] in self.locked]
+        loose = [row for row in kept if row not in firm]
+        result = older.clone()
+        result[:, rows] = give_way(newer[:, rows], older[:, firm])
+        result[:, loose] = give_way(older[:, loose], result[:, rows])
+        return result
+
+    def _pass(self, way: range, memory: Sequence[tuple[list[int], Entry | None]]) -> Iterator[tuple[int, Tensor]]:
+        """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
+        tracker = Tracker(self._propagator(), self.options, self.say)
+        for labels, numbers in self._cohorts(memory):
+            entries = []
+            for known, entry in (memory[n] for n in numbers):
+                assert entry is not None, "a frame that knows an object has been memorised"
+                rows = [known.index(label) for label in labels]
+                entries.append(entry if labels == known else select(entry, rows))
+            tracker.trust(Entry.cat(entries), labels)
+        order = [tracker.objects.index(label) if label in tracker.objects else None for label in self.objects]
+        plain = order == list(range(len(order)))
         for t in way:
             image, query = self._encoded[t]
             prob = tracker.segment(query)
-            yield t, prob[:, 1:]
+            absent = torch.zeros_like(prob[:, :1])
+            rows = [absent if row is None else prob[:, row + 1 : row + 2] for row in order]
+            yield t, prob[:, 1:] if plain else torch.cat(rows, dim=1)
             if t != way[-1]:
                 tracker.remember(image, query, prob)
 
-    def _memory(self, trusted: Sequence[tuple[int, np.ndarray]]) -> list[Entry]:
-        """The memory of interacted frames with their masks. What the rounds before have encoded is used again."""
+    def _cohorts(self, memory: Sequence[tuple[list[int], Entry | None]]) -> list[tuple[list[int], list[int]]]:
+        """Objects that the same corrected frames know, with the numbers of these in memory."""
+        cohorts: dict[tuple[int, ...], list[int]] = {}
+        for label in self.objects:
+            numbers = tuple(n for n, (known, _) in enumerate(memory) if label in known)
+            if numbers:
+                cohorts.setdefault(numbers, []).append(label)
+        return [(labels, list(numbers)) for numbers, labels in cohorts.items()]
+
+    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[tuple[list[int], Entry | None]]:
+        """The memory of interacted frames, and which objects each knows. What was encoded before is used again."""
         for number, (frame, mask) in enumerate(trusted):
-            if number == len(self._certain) or self._certain[number][0] is not mask:
-                image, query = self._encoded[frame]
-                prob = unpack(mask, self.device).unsqueeze(0)
-                entry = Tracker(self.network, self.options).memorise(image, query, prob)
-                self._certain[number:] = [(mask, entry)]
-        return [entry for _, entry in self._certain[: len(trusted)]]
+            known = [label for label in self.objects if label in mask.objects]
+            if number == len(self._certain) or self._certain[number][:2] != (mask, known):
+                entry = None
+                if known:
+                    image, query = self._encoded[frame]
+                    prob = unpack(mask, known, self.device).unsqueeze(0)
+                    entry = Tracker(self._propagator(), self.options).memorise(image, query, prob)
+                self._certain[number:] = [(mask, known, entry)]
+        return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
 
     def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
         """The interaction that goes on, or a new one."""
@@ -327,28 +561,33 @@ class InteractiveSession:
         draft = self.state.draft
         if draft and (draft.frame, draft.kind, draft.box) == (frame, kind, box):
             return draft
-        return Draft(frame, kind, box, self._shown(frame))
+        return Draft(frame, kind, box, self.shown(frame))
 
     def _image_and_base(self, draft: Draft) -> tuple[Tensor, Tensor]:
         """Image (3, h, w) and probabilities (O, h, w) before the interaction, at the working size."""
         image = self.view.cut(self.view.image(self.image(draft.frame)))[0]
-        return image, self.view.cut(unpack(draft.base, self.device))
+        return image, self.view.cut(unpack(draft.base, self.objects, self.device))
 
     def _correct(self, draft: Draft, before: Tensor, answer: Tensor) -> np.ndarray:
         """Take an interaction's answer in; the frame's labels."""
         if draft.box:
             answer = stitch(before, answer, draft.box)
-        mask = pack(F.pad(answer.float(), self.view.padding))
-        corrected = {f: m for f, m in self.state.corrected.items() if f != draft.frame}
-        self._change(draft=draft, corrected=corrected | {draft.frame: mask})
+        state = self.state
+        if firm := [row for row, label in enumerate(self.objects) if label in self.locked]:
+            answer = give_way(answer, interaction.hard(before)[firm])
+            answer[firm] = before[firm]
+        drawn = {label for label, prob in zip(self.objects, answer, strict=True) if (prob > 0.5).any()}
+        waiting = state.waiting - drawn
+        rows = [row for row, label in enumerate(self.objects) if label not in waiting]
+        mask = pack(F.pad(answer.float(), self.view.padding)[rows], [self.objects[row] for row in rows])
+        corrected = {f: m for f, m in state.corrected.items() if f != draft.frame}
+        self._change(draft=draft, corrected=corrected | {draft.frame: mask}, waiting=waiting)
         return self.labels(draft.frame)
 
     def _change(self, **changes) -> None:
-        self._history.append(self.state)
-        self.state = replace(self.state, **changes)
-
-    def _shown(self, frame: int) -> np.ndarray:
-        return self.state.corrected.get(self._number(frame), self.state.probs[frame])
+        old = self.state
+        self.state = replace(old, **changes)
+        self.history.push(old, self.state)
 
     def _canvas(self, strokes: Sequence[Stroke]) -> np.ndarray:
         """Strokes as pixels at the working size: 0 for the background, else the object's row plus one."""
@@ -361,8 +600,16 @@ class InteractiveSession:
         if label == 0:
             return None
         if label not in self.objects:
-            raise ValueError(f"there is no object {label}: the session has {', '.join(map(str, self.objects))}")
+            raise ValueError(
+                f"there is no object {label}: the session has {', '.join(map(str, self.objects)) or 'none'}"
+            )
         return self.objects.index(label)
+
+    def _check_free(self, label: int) -> None:
+        """Raises ValueError if there is no such object (0 is the background), or it is locked."""
+        self._row(label)
+        if label in self.locked:
+            raise ValueError(f"object {label} is locked: unlock it first")
 
     def _number(self, frame: int) -> int:
         if not 0 <= frame < len(self.frames):
@@ -388,6 +635,25 @@ class InteractiveSession:
             for label in self.objects
         ]
         return float(np.mean(scores))
+
+
+def _check_id(label: int) -> None:
+    if label < 1:
+        raise ValueError(f"objects are numbered from 1 to 254, not {label}")
+    if label > 254:
+        raise ValueError(f"object {label} does not fit into a palette mask: ids go to 254")
+
+
+def _points(path: Sequence[tuple[float, float]]) -> np.ndarray:
+    """(N, 2) float64"""
+    return np.asarray(path, float).reshape(-1, 2)
+
+
+def _disagreement(older: Tensor, newer: Tensor) -> float:
+    """1 - IoU of the objects (1, O, h, w) of which it is largest."""
+    a, b = older > 0.5, newer > 0.5
+    both, either = (a & b).sum((-2, -1)), (a | b).sum((-2, -1))
+    return float((1 - both / either.clamp(min=1))[either > 0].max()) if bool((either > 0).any()) else 0.0
 
 
 def _inside(box: Box | None, *maps: Any) -> list[Any]:

@@ -1,60 +1,126 @@
 """The state of an interactive session, and its file.
 
 A file is an npz archive: ``about`` holds JSON (UTF-8 bytes), ``prob_<frame>``, ``corrected_<frame>`` and
-``trusted_<number>`` are arrays (O, h, w) uint16. A frame without the first has no object; an interaction without the
-last has the mask that its frame has now.
+``trusted_<number>`` are arrays (O, h, w) uint16 of the objects that ``about`` lists for them. A frame without the
+first has no object; an interaction without the last has the mask that its frame has now.
 """
 
 import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, parse_json
+from models.clicks import Click
+from training.evaluation.scribbles import Stroke
 from training.interactive.local_control import Box
 
 FORMAT = "bl30k-session"
-VERSION = 1
+VERSION = 2
 STEPS = 65535
 """Probabilities are kept as whole numbers of this fraction, exact to 1e-5 in half the space of floats."""
 
-Tool = Literal["scribble", "click", "brush", "mask"]
+Tool = Literal["scribble", "click", "brush", "fill", "mask"]
+
+
+class Maps:
+    """Probabilities of some objects in one frame, (O, h, w) uint16 at the padded working size. They never change.
+
+    objects: their ids, in the order of the rows.
+    """
+
+    def __init__(self, objects: Sequence[int], array: NDArray[np.uint16]):
+        self.objects = tuple(objects)
+        self.nbytes = array.nbytes
+        self._array: NDArray[np.uint16] | None = array
+        self._read: Callable[[], NDArray[np.uint16]] | None = None
+
+    @property
+    def array(self) -> NDArray[np.uint16]:
+        if self._array is not None:
+            return self._array
+        assert self._read is not None
+        return self._read()
+
+    def leave_memory(self, read: Callable[[], NDArray[np.uint16]]) -> None:
+        """Free the array; ``read`` gets it from elsewhere whenever it is wanted."""
+        _ = self.doubts
+        self._read, self._array = read, None
+
+    @classmethod
+    def stored(
+        cls,
+        objects: Sequence[int],
+        size: tuple[int, int],
+        areas: Sequence[float],
+        doubts: Sequence[float],
+        read: Callable[[], NDArray[np.uint16]],
+    ) -> "Maps":
+        """Maps that have left memory."""
+        maps = cls(objects, np.zeros((0, *size), np.uint16))
+        maps.nbytes = 2 * len(maps.objects) * size[0] * size[1]
+        maps._read, maps._array = read, None
+        maps.__dict__.update(areas=tuple(areas), doubts=tuple(doubts))
+        return maps
+
+    @cached_property
+    def areas(self) -> tuple[float, ...]:
+        """The ratio of pixels above one half, for each object."""
+        return tuple(float((one > STEPS // 2).mean()) for one in self.array)
+
+    @cached_property
+    def doubts(self) -> tuple[float, ...]:
+        """How uncertain each object's pixels are: the mean of min(p, 1 - p) over the area, 0 if all are certain."""
+        doubts = (float(np.minimum(one, STEPS - one).mean(dtype=np.float64)) / STEPS for one in self.array)
+        return tuple(doubt / max(area, 1e-5) for doubt, area in zip(doubts, self.areas, strict=True))
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks."""
+    """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks.
+
+    marks: strokes, or (object id, click) pairs.
+    """
 
     frame: int
     kind: Tool
     box: Box | None
-    base: np.ndarray
-    marks: tuple = ()
+    base: Maps
+    marks: tuple[Stroke | tuple[int, Click], ...] = ()
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that ``undo`` restores. Probabilities of a frame are (O, h, w) uint16, at the padded working size.
+    """Everything that ``undo`` restores.
 
-    probs: of every frame. trusted: the frames that were propagated from, each with its mask then, in this order; a
-    frame may be there more than once. corrected: masks of frames that were interacted with and not propagated yet.
+    objects: ids, in the order of the rows. probs: of every frame. trusted: the frames that were propagated from, each
+    with its mask then, in this order; a frame may be there more than once. corrected: masks of frames that were
+    interacted with and not propagated yet. waiting: objects that were added in mid-session and not drawn yet: nothing
+    is known about them in frames that were corrected before. deleted: ids that are not used again. disagreement: for
+    frames between two interacted ones, 1 - IoU of what was carried there from either side.
     """
 
-    probs: tuple[np.ndarray, ...]
-    trusted: tuple[tuple[int, np.ndarray], ...] = ()
-    corrected: Mapping[int, np.ndarray] = field(default_factory=dict)
+    objects: tuple[int, ...]
+    probs: tuple[Maps, ...]
+    trusted: tuple[tuple[int, Maps], ...] = ()
+    corrected: Mapping[int, Maps] = field(default_factory=dict)
     draft: Draft | None = None
     rounds: int = 0
+    waiting: frozenset[int] = frozenset()
+    deleted: frozenset[int] = frozenset()
+    disagreement: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def interacted(self) -> tuple[int, ...]:
@@ -62,41 +128,59 @@ class State:
         return tuple(frame for frame, _ in self.trusted)
 
 
-def pack(prob: Tensor) -> np.ndarray:
-    """Probabilities as uint16."""
-    return (prob.clamp(0, 1) * STEPS).round().to(torch.int32).cpu().numpy().astype(np.uint16)
+def pack(prob: Tensor, objects: Sequence[int]) -> Maps:
+    """Probabilities (O, h, w) as uint16."""
+    whole = (prob.clamp(0, 1) * STEPS).round().to(torch.int32).cpu().numpy()
+    return Maps(objects, whole.astype(np.uint16))
 
 
-def unpack(packed: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """float32 probabilities."""
-    return torch.from_numpy(packed.astype(np.int32)).to(device).float() / STEPS
+def unpack(maps: Maps, objects: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
+    """float32 probabilities (O, h, w) of ``objects``; those that the maps do not know have none."""
+    prob = torch.from_numpy(maps.array.astype(np.int32)).to(device).float() / STEPS
+    if maps.objects == tuple(objects):
+        return prob
+    wanted = prob.new_zeros(len(objects), *prob.shape[1:])
+    for row, label in enumerate(objects):
+        if label in maps.objects:
+            wanted[row] = prob[maps.objects.index(label)]
+    return wanted
 
 
-def write_state(path: str | Path, state: State, objects: tuple[int, ...], size: tuple[int, int]) -> None:
+def nothing(size: tuple[int, int]) -> Maps:
+    """The maps of a frame without any object."""
+    return Maps((), np.zeros((0, *size), np.uint16))
+
+
+def write_state(path: str | Path, state: State, size: tuple[int, int]) -> None:
     """Write a session's file, whole or not at all. ``size`` is (height, width) of the frames."""
+    maps = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.array.any()}
+    maps |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
+    outdated = ((n, mask) for n, (t, mask) in enumerate(state.trusted) if mask is not state.probs[t])
+    maps |= {f"trusted_{n:05d}": mask for n, mask in outdated}
     about = {
         "format": FORMAT,
         "version": VERSION,
-        "objects": objects,
+        "objects": state.objects,
+        "waiting": sorted(state.waiting),
+        "deleted": sorted(state.deleted),
         "size": size,
         "frames": len(state.probs),
         "interacted": state.interacted,
         "rounds": state.rounds,
+        "disagreement": {str(t): value for t, value in state.disagreement.items()},
+        "maps": {name: known.objects for name, known in maps.items()},
     }
-    arrays: dict[str, Any] = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.any()}
-    arrays |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
-    outdated = ((n, mask) for n, (t, mask) in enumerate(state.trusted) if mask is not state.probs[t])
-    arrays |= {f"trusted_{n:05d}": mask for n, mask in outdated}
     buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: known.array for name, known in maps.items()}
     np.savez_compressed(buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     write_atomically(path, buffer.getvalue())
 
 
-def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int], empty: State) -> State:
+def read_state(path: str | Path, size: tuple[int, int], empty: State) -> State:
     """Read a session's file.
 
     Args:
-        objects, size: of the session that goes on.
+        size: of the frames of the session that goes on.
         empty: a state of the session, for its number of frames and the shape of their arrays.
 
     Raises:
@@ -104,27 +188,31 @@ def read_state(path: str | Path, objects: tuple[int, ...], size: tuple[int, int]
     """
     try:
         with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
-            about = parse_json(file["about"].tobytes(), path, "give a file that a session has saved")
-            arrays = {name: file[name] for name in file.files if name != "about"}
-        if (about["format"], about["version"]) != (FORMAT, VERSION):
-            raise ValueError(f"format {about['format']}, version {about['version']}")
+            about: dict[str, Any] = parse_json(file["about"].tobytes(), path, "give a file that a session has saved")
+            if (about["format"], about["version"]) != (FORMAT, VERSION):
+                raise ValueError(f"format {about['format']}, version {about['version']}")
+            maps = {name: (tuple(map(int, known)), file[name]) for name, known in about["maps"].items()}
+        mine = list(size), len(empty.probs)
+        theirs = about["size"], about["frames"]
         interacted, rounds = tuple(map(int, about["interacted"])), int(about["rounds"])
-        mine = list(objects), list(size), len(empty.probs)
-        theirs = about["objects"], about["size"], about["frames"]
+        objects = tuple(map(int, about["objects"]))
+        waiting, deleted = frozenset(about["waiting"]), frozenset(about["deleted"])
+        disagreement = {int(t): float(value) for t, value in about["disagreement"].items()}
     except OSError as error:
         raise UserError(f"session {path} cannot be read", error.strerror or str(error)) from None
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path} is no saved session ({error})", "give a file that a session has saved") from None
-    for what, own, other in zip(("objects", "frame size", "number of frames"), mine, theirs, strict=True):
+    for what, own, other in zip(("frame size", "number of frames"), mine, theirs, strict=True):
         if own != other:
             raise UserError(f"session {path} has the {what} {other}, not {own}", "open the video it was made with")
-    shape = empty.probs[0].shape
-    for array in arrays.values():
-        if array.shape != shape or array.dtype != np.uint16:
-            what = f"session {path} was made at the size {array.shape[1:]}, this one works at {shape[1:]}"
+    shape = empty.probs[0].array.shape[1:]
+    for known, array in maps.values():
+        if array.shape != (len(known), *shape) or array.dtype != np.uint16:
+            what = f"session {path} was made at the size {array.shape[1:]}, this one works at {shape}"
             raise UserError(what, "set the same short_side")
-    nothing = np.zeros(shape, np.uint16)
-    probs = tuple(arrays.get(f"prob_{t:05d}", nothing) for t in range(len(empty.probs)))
-    corrected = {int(name[10:]): array for name, array in arrays.items() if name.startswith("corrected_")}
-    trusted = tuple((t, arrays.get(f"trusted_{n:05d}", probs[t])) for n, t in enumerate(interacted))
-    return State(probs, trusted, corrected, rounds=rounds)
+    read = {name: Maps(known, array) for name, (known, array) in maps.items()}
+    absent = nothing(shape)
+    probs = tuple(read.get(f"prob_{t:05d}", absent) for t in range(len(empty.probs)))
+    corrected = {int(name[10:]): array for name, array in read.items() if name.startswith("corrected_")}
+    trusted = tuple((t, read.get(f"trusted_{n:05d}", probs[t])) for n, t in enumerate(interacted))
+    return State(objects, probs, trusted, corrected, None, rounds, waiting, deleted, disagreement)

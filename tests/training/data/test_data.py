@@ -1,4 +1,5 @@
 import dataclasses
+import io
 
 import numpy as np
 import pytest
@@ -394,6 +395,27 @@ def test_weights_are_copies_in_an_epoch(videos):
     counts = np.bincount(order[order[:, 0] == 0, 1])
     assert sorted(counts) == [2, 2, 2, 3, 3, 3]
     assert not np.array_equal(order, mixture.order(1)) and np.array_equal(order, mixture.order(0))
+
+
+@pytest.mark.parametrize("size", [(96, 64), (107, 61), (301, 173)])
+@pytest.mark.parametrize("saved", [{"quality": 75}, {"quality": 92, "subsampling": 0, "progressive": True}])
+def test_pixels_are_those_that_pillow_decodes(size, saved):
+    """At every scale, of JPEGs of odd sizes, turned ones and grey ones; what is damaged is an error as before."""
+    noise = np.random.default_rng(0).integers(0, 255, (size[1] // 4, size[0] // 4, 3), np.uint8)
+    picture = Image.fromarray(noise).resize(size)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for mode, exif in (("RGB", turned), ("L", Image.Exif())):
+        out = io.BytesIO()
+        picture.convert(mode).save(out, "JPEG", exif=exif, **saved)
+        data = out.getvalue()
+        for crop in (200, 64, 31, 16, 7, 3):
+            call = ((0, 0, *size), (crop, crop), "a")
+            expected = np.asarray(pictures.decode(pictures.open_picture(data, "a"), *call))
+            assert np.array_equal(pictures.decode_pixels(pictures.open_picture(data, "a"), *call), expected)
+        with pytest.raises(UserError, match="b is damaged"):
+            half = data[: len(data) * 3 // 4]
+            pictures.decode_pixels(pictures.open_picture(half, "b"), (0, 0, *size), (crop, crop), "b")
 
 
 def test_a_damaged_file_is_passed_over_and_named(tmp_path, make_videos):

@@ -137,7 +137,7 @@ def test_undo_goes_back_step_by_step(cells):
             session.set_mask(5, cells.mask(video, 5, {2: (3,)}))
             session.undo()
     assert not session.undo()
-    forgetful = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_limit=0)
+    forgetful = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_budget=0)
     forgetful.set_mask(2, cells.mask(video, 2, {1: (0,)}))
     assert not forgetful.undo()
 
@@ -164,8 +164,8 @@ def test_a_file_of_another_session_is_refused(cells, tmp_path):
     session.save(file)
     with pytest.raises(UserError, match="number of frames 4, not 3"):
         InteractiveSession(cells.network(), video[:3], [1]).load(file)
-    with pytest.raises(UserError, match="objects"):
-        InteractiveSession(cells.network(), video, [1, 2]).load(file)
+    with pytest.raises(UserError, match="frame size"):
+        InteractiveSession(cells.network(), np.pad(video, ((0, 0), (0, 0), (0, 16), (0, 0))), [1]).load(file)
     with pytest.raises(UserError, match="cannot be read"):
         session.load(tmp_path / "absent.npz")
     file.write_bytes(file.read_bytes()[:100])
@@ -174,6 +174,126 @@ def test_a_file_of_another_session_is_refused(cells, tmp_path):
     np.savez(file, about=np.array([{}], dtype=object))
     with pytest.raises(UserError, match="no saved session"):
         session.load(file)
+
+
+def test_an_object_added_in_mid_video_goes_past_what_knows_nothing_of_it(cells):
+    """Frames corrected before it came keep exactly their masks; its own corrections bound it."""
+    video, network = cells.video(20), cells.network()
+    session = InteractiveSession(network, video, [], fusion="linear", options=EVERY)
+    assert session.add_object() == 1
+    for frame in (4, 14):
+        session.set_mask(frame, cells.mask(video, frame, {1: (0, 1)}))
+        session.propagate()
+    before = session.masks()
+    assert session.add_object() == 2
+    assert (session.masks() == before).all()
+    session.brush(9, 1, row(24, 2, 2, (32, 64), 1).path, 0)  # while the new one is not drawn yet
+    session.undo()
+    session.set_mask(9, cells.mask(video, 9, {1: (0, 1), 2: (5, 6)}))
+    session.propagate()
+    for t in range(20):
+        assert (session.labels(t) == cells.mask(video, t, {1: (0, 1), 2: (5, 6)})).all(), t
+    # A correction that knows it stops it.
+    session.set_mask(16, cells.mask(video, 16, {1: (0, 1), 2: (6,)}))
+    session.propagate()
+    assert (session.labels(18) == cells.mask(video, 18, {1: (0, 1), 2: (6,)})).all()
+    assert (session.labels(8) == cells.mask(video, 8, {1: (0, 1), 2: (5, 6)})).all()
+
+
+def test_a_corrected_frame_wins_over_an_object_that_comes_later(cells):
+    video, network = cells.video(12), cells.network()
+    session = InteractiveSession(network, video, [], fusion="linear", options=EVERY)
+    session.add_object(3)
+    session.set_mask(2, cells.mask(video, 2, {3: (0, 1)}))
+    session.propagate()
+    session.add_object(5)
+    session.set_mask(8, cells.mask(video, 8, {3: (0,), 5: (1, 2)}))  # takes a cell of the other
+    session.propagate()
+    assert (session.labels(2) == cells.mask(video, 2, {3: (0, 1), 5: (2,)})).all(), "the user's pixels stay"
+    for t in (0, 1, 9, 11):
+        assert (session.labels(t) == cells.mask(video, t, {3: (0,), 5: (1, 2)}))[16:].all(), t
+
+
+def test_deleted_objects_leave_all_frames_and_come_back(cells):
+    video = cells.video(6)
+    session = InteractiveSession(cells.network(), video, [1, 2], options=EVERY)
+    session.set_mask(1, cells.mask(video, 1, {1: (0,), 2: (3,)}))
+    session.propagate()
+    before = session.masks()
+    session.delete_object(1)
+    assert (session.masks() == np.where(before == 1, 0, before)).all()
+    with pytest.raises(ValueError, match="was deleted"):
+        session.add_object(1)
+    assert session.add_object() == 3
+    session.set_mask(4, cells.mask(video, 4, {2: (3,), 3: (5,)}))
+    session.propagate()
+    assert (session.labels(0) == cells.mask(video, 0, {2: (3,), 3: (5,)})).all()
+    for _ in range(4):
+        assert session.undo()
+    assert session.objects == (1, 2) and (session.masks() == before).all()
+    for _ in range(4):
+        assert session.redo()
+    assert session.objects == (2, 3) and not session.redo()
+
+
+def test_nothing_changes_a_locked_object(cells):
+    video = cells.video(8)
+    session = InteractiveSession(cells.network(), video, [1, 2], options=EVERY)
+    session.set_mask(0, cells.mask(video, 0, {1: (0, 1), 2: (4,)}))
+    session.propagate()
+    held = session.masks() == 1
+    session.lock(1)
+    with pytest.raises(ValueError, match="object 1 is locked"):
+        session.brush(3, 1, [(0.5, 0.5)])
+    session.fill(3, 2, [(0, 0), (1, 0), (1, 1), (0, 1)])
+    session.propagate()
+    session.set_mask(6, cells.mask(video, 6, {1: (7,), 2: (0, 4)}))
+    session.propagate()
+    assert ((session.masks() == 1) == held).all()
+    session.lock(1, False)
+    session.fill(3, 2, [(0, 0), (1, 0), (1, 1), (0, 1)])
+    assert (session.labels(3) == 2).all()
+
+
+def test_propagation_in_one_direction_and_a_range(cells):
+    video, network = cells.video(12), cells.network()
+    session = InteractiveSession(network, video, [1], options=EVERY)
+    session.set_mask(5, cells.mask(video, 5, {1: (0,)}))
+    session.propagate(direction="forward", last=8)
+    seen = [bool(session.labels(t).any()) for t in range(12)]
+    assert seen == [False] * 5 + [True] * 4 + [False] * 3
+    session.propagate(5, direction="backward", first=3)
+    assert [t for t in range(12) if session.labels(t).any()] == [3, 4, 5, 6, 7, 8]
+    session.propagate(5)
+    assert session.masks().any((1, 2)).all() and session.state.rounds == 3
+    assert session.state.interacted == (5,), "the same mask is in memory once"
+
+
+def test_what_progress_raises_leaves_the_session_as_it_was(cells):
+    session = InteractiveSession(cells.network(), video := cells.video(9), [1], options=EVERY)
+    session.set_mask(4, cells.mask(video, 4, {1: (0,)}))
+    state, told = session.state, []
+
+    def stop(frame, maps):
+        told.append(frame)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        session.propagate(progress=stop)
+    assert session.state is state and told == [5, 6, 7]
+    session.propagate()
+    assert session.masks().any((1, 2)).all()
+
+
+def test_fill_paints_an_outline_with_its_edge(cells):
+    session = InteractiveSession(None, cells.video(2), [1, 2])
+    ids = session.fill(0, 2, np.array([[10, 5], [20, 5], [20, 15], [10, 15]]) / (63, 31))
+    expected = np.zeros((32, 64), np.uint8)
+    expected[5:16, 10:21] = 2
+    assert (ids == expected).all()
+    with pytest.raises(ValueError, match="propagation network"):
+        session.propagate()
 
 
 def row(y, x0, x1, size, label):
@@ -327,7 +447,7 @@ def test_events_with_a_fake_clock(cells, tmp_path):
     now.t += 4
     session.set_mask(3, truth[3])
     now.t += 1
-    session.propagate(progress=lambda t: setattr(now, "t", now.t + 10))
+    session.propagate(progress=lambda t, maps: setattr(now, "t", now.t + 10))
     events = read_session(tmp_path / "log.jsonl").events
     assert [(e.kind, e.start, e.end) for e in events] == [
         ("search", 0, 2),
@@ -358,10 +478,11 @@ def test_impossible_requests_are_refused(cells):
         ("the background has no clicks", lambda: make(clicks=torch.nn.Identity()).click(0, 0, 4, 3)),
         ("has no pixel", lambda: session.brush(0, 1, [(0, 0)], box=(40, 0, 50, 9))),
         ("no frames", lambda: InteractiveSession(cells.network(), [], [1])),
-        ("objects are", lambda: InteractiveSession(cells.network(), video, [0, 1])),
+        ("numbered from 1", lambda: InteractiveSession(cells.network(), video, [0, 1])),
+        ("objects are", lambda: InteractiveSession(cells.network(), video, [1, 1])),
         ("254", lambda: InteractiveSession(cells.network(), video, [300])),
         ("flip", lambda: make(options=Options(flip=True))),
     ]:
         with pytest.raises(ValueError, match=message):
             act()
-    assert session.state == State(session.state.probs)
+    assert session.state == State((1, 2), session.state.probs)

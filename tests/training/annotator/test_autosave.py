@@ -1,0 +1,240 @@
+"""Nothing is lost: what is on disk after every step, after a crash, and after kill -9."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bl30k_gen.errors import UserError
+from tests.support.annotator import moving_video
+from training.annotator.autosave import Autosave, identify
+from training.annotator.workspace import Workspace
+from training.evaluation.scribbles import Stroke
+from training.inference.options import Options
+from training.interactive.script import BrushAction, FillAction, ObjectAction, PageAction, PropagateAction, UndoAction
+from training.interactive.session import InteractiveSession
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def open_saved(folder, video, network=None):
+    session = InteractiveSession(network, video, [], options=Options(memory_every=2))
+    return session, Autosave(folder, identify(video, session), session)
+
+
+def hashes(session):
+    return [hashlib.sha256(session.labels(t).tobytes()).hexdigest() for t in range(len(session.frames))]
+
+
+def do(session, saved, action):
+    action.apply(session, Path())
+    saved.record(action.model_dump(exclude_defaults=True))
+
+
+def brush(frame, label, x, y, radius=8.0):
+    return BrushAction(do="brush", frame=frame, object=label, path=[(x, y)], radius=radius)
+
+
+def test_a_session_goes_on_with_its_history(cells, small, tmp_path):
+    video, network = moving_video(6), small("stcn")
+    session, saved = open_saved(tmp_path, video, network)
+    assert not saved.restored
+    steps = [hashes(session)]
+    actions: list[PageAction] = [
+        ObjectAction(do="add", object=1),
+        brush(0, 1, 0.2, 0.3),
+        PropagateAction(do="propagate"),
+        ObjectAction(do="add", object=2),
+        FillAction(do="fill", frame=3, object=2, path=[(0.5, 0.5), (0.9, 0.5), (0.9, 0.9)], box=(10, 30, 60, 90)),
+        PropagateAction(do="propagate", direction="backward"),
+        UndoAction(do="undo"),
+    ]
+    for action in actions:
+        do(session, saved, action)
+        steps.append(hashes(session))
+    session.lock(1)
+    saved.record({"do": "lock", "object": 1})
+    saved.close()
+
+    again, reopened = open_saved(tmp_path, video, network)
+    assert reopened.restored and hashes(again) == steps[-1] and again.locked == {1}
+    assert again.state.draft.box == session.state.draft.box and again.state.draft.frame == 3
+    assert again.redo() and hashes(again) == steps[6]
+    for expected in (steps[5], steps[4], steps[3], steps[2], steps[1], steps[0]):
+        assert again.undo()
+        assert hashes(again) == expected
+    assert not again.undo()
+    reopened.close()
+
+
+def test_marks_of_a_draft_are_kept(cells, tmp_path):
+    video = cells.video(3)
+
+    class Film(list):
+        path, names = Path("cells"), ["0", "1", "2"]
+
+    film = Film(video)
+    session = InteractiveSession(cells.network(), film, [1], s2m=cells.strokes())
+    saved = Autosave(tmp_path, identify(film, session), session)
+    session.scribble(1, [Stroke(np.array([[0.3, 0.3], [0.5, 0.3]]), 1)])
+    saved.record({"do": "scribble"})
+    more = [Stroke(np.array([[0.3, 0.7], [0.5, 0.7]]), 1)]
+    expected = session.scribble(1, more)
+    saved.close()
+    again = InteractiveSession(cells.network(), film, [1], s2m=cells.strokes())
+    saved = Autosave(tmp_path, identify(film, again), again)
+    assert (again.scribble(1, more) == expected).all()
+    saved.close()
+
+
+def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(1, 1, 0.5, 0.5))
+    complete = hashes(session)
+    size = (tmp_path / "journal.jsonl").stat().st_size
+    do(session, saved, brush(2, 1, 0.5, 0.5))
+    saved.close()
+    journal = (tmp_path / "journal.jsonl").read_bytes()
+    for cut in (size, size + 1, size + 40, len(journal) - 1):
+        (tmp_path / "journal.jsonl").write_bytes(journal[:cut])
+        again, reopened = open_saved(tmp_path, video)
+        assert hashes(again) == complete
+        assert (tmp_path / "journal.jsonl").stat().st_size == size
+        do(again, reopened, brush(0, 1, 0.2, 0.2))
+        expected = hashes(again)
+        reopened.close()
+        again, reopened = open_saved(tmp_path, video)
+        assert hashes(again) == expected
+        reopened.close()
+
+
+def test_a_session_of_another_video_is_refused(tmp_path):
+    video = moving_video(3)
+    _, saved = open_saved(tmp_path, video)
+    with pytest.raises(UserError, match="open in another program"):
+        open_saved(tmp_path, video)
+    saved.close()
+    other = moving_video(3)
+    other[1] = other[1].copy()
+    other[1][0, 0, 0] ^= 1
+    with pytest.raises(UserError, match="another video"):
+        open_saved(tmp_path, other)
+    with pytest.raises(UserError, match="frames 3, not 4"):
+        open_saved(tmp_path, moving_video(4))
+    smaller = InteractiveSession(None, video, [], options=Options(short_side=30))
+    with pytest.raises(UserError, match="short-side"):
+        Autosave(tmp_path, identify(video, smaller), smaller)
+    (tmp_path / "journal.jsonl").write_text('{"format": "other"}\n')
+    with pytest.raises(UserError, match="no session"):
+        open_saved(tmp_path, video)
+
+
+def test_a_full_disk_loses_nothing_in_memory(tmp_path, monkeypatch):
+    video = moving_video(3)
+    workspace = Workspace(video, lambda: InteractiveSession(None, video, []), tmp_path, say=lambda text: None)
+    workspace.wait_until_open()
+    session = workspace.session
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        workspace.act(brush(0, 1, 0.5, 0.5)).result()
+        assert "no space left" in workspace.hello()["state"]["unsaved"]
+    workspace.act(brush(1, 1, 0.5, 0.5)).result()
+    assert workspace.hello()["state"]["unsaved"] == ""
+    expected = hashes(session)
+    workspace.close()
+    again, saved = open_saved(tmp_path / "session", video)
+    assert hashes(again) == expected
+    saved.close()
+
+
+@pytest.fixture
+def frames(tmp_path) -> Path:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number, rgb in enumerate(moving_video(3)):
+        Image.fromarray(rgb).save(folder / f"{number:05d}.png")
+    return folder
+
+
+class Program:
+    """``train.py annotate`` as a user starts it, and its websocket."""
+
+    def __init__(self, frames: Path, out: Path):
+        self.log = out.with_suffix(".log")
+        with open(self.log, "w") as log:
+            command = [sys.executable, "-u", "train.py", "annotate", str(frames), "--out", str(out)]
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        while not (found := re.search(r"Open http://127.0.0.1:(\d+)/#(\S+)", self.log.read_text())):
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        self.port, self.token = int(found[1]), found[2]
+
+    def act(self, *actions: dict) -> dict:
+        """Do them one after the other; what the page is told at the beginning."""
+        from websockets.sync.client import connect
+
+        protocols = ["annotate", f"token.{self.token}"]
+        with connect(f"ws://127.0.0.1:{self.port}/api/socket", subprotocols=protocols) as socket:
+            hello = None
+            while hello is None or not hello["ready"]:
+                hello = json.loads(socket.recv(60)).get("hello") or hello
+            for action in actions:
+                socket.send(json.dumps({"id": 1, "action": action}))
+                while "answer" not in (news := json.loads(socket.recv(60))):
+                    pass
+                assert "error" not in news, news
+        return hello
+
+    def mask(self, number: int) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", f"/api/mask/{number}", headers={"Authorization": f"Bearer {self.token}"})
+        return connection.getresponse().read()[4:]  # without the version
+
+
+def test_kill_9_and_reopen(frames, tmp_path):
+    program = Program(frames, tmp_path / "out")
+    stroke = {"do": "brush", "frame": 1, "object": 1, "path": [[0.3, 0.3], [0.6, 0.4]], "radius": 6}
+    program.act(stroke, stroke | {"frame": 2})
+    expected = [program.mask(t) for t in range(3)]
+    assert expected[0] != expected[1] and expected[1] == expected[2]
+    program.process.kill()
+    program.process.wait()
+    program = Program(frames, tmp_path / "out")
+    try:
+        hello = program.act()
+        assert hello["state"]["corrected"] == [1, 2] and hello["state"]["undo"] == 2
+        assert [program.mask(t) for t in range(3)] == expected
+    finally:
+        program.process.send_signal(signal.SIGINT)
+        program.process.wait(30)
+    assert "Traceback" not in program.log.read_text()
+
+
+def test_mistakes_are_said_in_one_line(frames, tmp_path):
+    def fails(*arguments):
+        command = [sys.executable, "train.py", "annotate", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+        return done.stderr
+
+    assert "does not exist" in fails(tmp_path / "absent", "--out", tmp_path / "o")
+    assert "checkpoint" in fails(frames, "--network", tmp_path / "no.pt", "--out", tmp_path / "o")
+    assert "own folder" in fails(frames, "--out", frames / "masks")
+    (tmp_path / "no.pt").write_bytes(b"x")
+    assert "no.pt" in fails(frames, "--network", tmp_path / "no.pt", "--out", tmp_path / "o")

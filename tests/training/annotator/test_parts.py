@@ -1,0 +1,151 @@
+"""What the page is told: frames, masks as runs, the timeline; and studies."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.annotator import moving_video
+from training.annotator import pictures
+from training.annotator.pictures import encode_runs, picture, shrink, view_size
+from training.annotator.study import Study
+from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
+from training.annotator.workspace import Workspace
+from training.evaluation.session_log import read_session
+from training.evaluation.study import read_study
+from training.inference.options import Options
+from training.inference.video import FrameFolder
+from training.interactive.script import BrushAction, PropagateAction
+from training.interactive.session import InteractiveSession
+
+
+def decoded(data: bytes) -> np.ndarray:
+    _, width, height, *runs = np.frombuffer(data, "<u4").tolist()
+    return np.repeat([run >> 24 for run in runs], [run & 0xFFFFFF for run in runs]).reshape(height, width)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (37, 53), (2000, 2000)])
+def test_runs_give_the_mask_back(shape):
+    ids = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8).cumsum(1).astype(np.uint8)
+    assert (decoded(encode_runs(ids, 7)) == ids).all()
+    assert np.frombuffer(encode_runs(ids, 7), "<u4")[0] == 7
+
+
+def test_runs_longer_than_their_field_are_split():
+    data = encode_runs(np.full((4000, 6000), 254, np.uint8), 0)
+    assert len(data) == 4 * (3 + 2) and (decoded(data) == 254).all()
+
+
+def test_large_frames_are_shown_smaller(tmp_path):
+    Image.fromarray(np.zeros((2160, 3840, 3), np.uint8)).save(tmp_path / "0.jpg")
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "1.jpg")
+    big, small = FrameFolder(tmp_path), FrameFolder(tmp_path)
+
+    def size(frames, number, which):
+        data, kind = picture(frames, number, which)
+        assert kind == "image/jpeg"
+        return Image.open(io.BytesIO(data)).size
+
+    assert size(big, 0, "view") == (1920, 1080) and size(big, 0, "full") == (3840, 2160)
+    assert size(big, 0, "thumbnail") == (160, 90)
+    assert view_size((2160, 3840)) == (1080, 1920) and shrink(np.zeros((2160, 3840), np.uint8)).shape == (1080, 1920)
+    assert picture(small, 1, "view")[0] == (tmp_path / "1.jpg").read_bytes(), "a small file goes out as it is"
+
+
+def test_a_turned_picture_is_shown_as_it_is_decoded(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "0.jpg", exif=exif)
+    data = picture(FrameFolder(tmp_path), 0, "view")[0]
+    assert Image.open(io.BytesIO(data)).getexif().get(274, 1) == 1
+    assert data != (tmp_path / "0.jpg").read_bytes() and pictures.LONG_SIDE == 1920
+
+
+def test_the_timeline_finds_drift(cells):
+    video, network = cells.video(20), cells.network()
+    session = InteractiveSession(network, video, [], fusion="none", options=Options(memory_every=2, previous=True))
+    session.add_object()
+    assert lanes(session.state) == [{}] * 20 and drift_ranges(lanes(session.state)) == []
+    session.set_mask(5, cells.mask(video, 5, {1: (0, 1, 2)}))
+    found = lanes(session.state)
+    assert found[5][1].area == pytest.approx(3 / 8) and found[6] == {}, "nothing is known of other frames"
+    assert changed_in_last_round(session.state, session.history) == set()
+    network.lose[9] = (0, 1)
+    session.propagate()
+    found = lanes(session.state)
+    assert found[9][1].drift == "its area jumps" and drift_ranges(found) == [(9, 9)]
+    assert changed_in_last_round(session.state, session.history) == set(range(20))
+    session.set_mask(15, cells.mask(video, 15, {1: (4, 5)}))
+    session.propagate()
+    found = lanes(session.state)
+    assert {t for t, lane in enumerate(found) if "disagree" in lane[1].drift} >= {7, 8, 11, 12}
+    assert not found[15][1].drift and not found[5][1].drift, "what the user has drawn does not drift"
+    network.lose[18] = (4, 5)
+    session.undo()
+    session.propagate()
+    assert lanes(session.state)[18][1].drift == "disappears"
+
+
+def test_a_study_shows_the_truth_then_the_clock_runs(small, tmp_path, monkeypatch):
+    now = {"t": 50.0}
+    monkeypatch.setattr("training.annotator.study.perf_counter", lambda: now["t"])
+    video = moving_video(4)
+    truth = np.zeros((4, 60, 90), np.uint8)
+    truth[:, 10:30, 10:30] = 1
+    study = Study(truth, 20.0, tmp_path / "logs", "u1", "clip", "small")
+    network = small("stcn")
+    workspace = Workspace(
+        video, lambda: InteractiveSession(network, video, []), tmp_path, study=study, say=lambda text: None
+    )
+    workspace.wait_until_open()
+    stroke = BrushAction(do="brush", frame=1, object=1, path=[(0.2, 0.3)], radius=9)
+    assert (workspace.mask(2, "truth")[0] == truth[2]).all()
+    with pytest.raises(ValueError, match="press Start"):
+        workspace.act(stroke)
+    workspace.start_study()
+    assert not workspace.mask(2, "truth")[0].any(), "it is hidden now"
+    with pytest.raises(ValueError, match="no study to start"):
+        workspace.start_study()
+    now["t"] += 5
+    workspace.visit(1)
+    workspace.act(stroke).result()
+    workspace.act(PropagateAction(do="propagate")).result()
+    assert study.seconds == pytest.approx(5)
+    study.computing(True)
+    now["t"] += 100
+    study.computing(False)
+    assert study.seconds == pytest.approx(5), "what is computed does not count"
+    now["t"] += 16
+    workspace.tick()
+    assert study.phase == "over" and study.seconds == 20
+    with pytest.raises(ValueError, match="time of the study is over"):
+        workspace.act(stroke)
+    workspace.close()
+    kinds = [event.kind for event in read_session(study.log_file).events]
+    assert kinds == ["search", "interact", "compute", "pause", "compute"]
+    assert read_study(tmp_path / "logs").sessions[0].iou[-1] >= 0
+
+
+def test_ten_thousand_frames_are_told_in_little(tmp_path):
+    class Long(list):
+        path, names = tmp_path / "long", [f"{t:05d}" for t in range(10_000)]
+
+        def __len__(self):
+            return 10_000
+
+        def __getitem__(self, index):
+            return np.full((48, 64, 3), index % 256, np.uint8)
+
+    workspace = Workspace(
+        Long(), lambda: InteractiveSession(None, Long(), []), tmp_path / "out", say=lambda text: None
+    )
+    workspace.wait_until_open()
+    told = []
+    workspace.listeners.add(told.append)
+    workspace.act(BrushAction(do="brush", frame=9_000, object=1, path=[(0.5, 0.5)], radius=5)).result()
+    states = [news["state"] for news in told if "state" in news]
+    assert len(states) == 1 and list(states[0]["frames"]) == [9_000], "only what has changed"
+    assert workspace.hello()["state"]["frames"].keys() == {9_000}
+    assert (tmp_path / "out/session/maps.bin").stat().st_size < 3000
+    workspace.close()

@@ -1,0 +1,143 @@
+"""Masks of a session as files: for people, for other programs, and as a dataset to train on."""
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bl30k_gen.dataset.files import encode_jpeg, replace, temporary_name, write_atomically, write_json
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import UserError
+from training.inference.video import FrameFolder, Frames
+from training.interactive.session import InteractiveSession
+
+What = Literal["masks", "binary", "soft", "overlay", "dataset", "script"]
+KINDS: tuple[str, ...] = get_args(What)
+OPACITY = 0.5
+RATE = 24.0
+"""Frames a second of an overlay whose video says nothing about it."""
+
+Tick = Callable[[int], None]
+"""Is told how many frames are done."""
+
+
+def export(
+    what: What,
+    session: InteractiveSession,
+    frames: Frames,
+    out: Path,
+    colours: Mapping[int, tuple[int, int, int]],
+    actions: list[dict[str, Any]],
+    tick: Tick,
+) -> str:
+    """Write what is asked for into its place in ``out``, and return one line about it.
+
+    masks: palette PNGs as DAVIS has them. binary: a folder of black-and-white PNGs for each object. soft: the same
+    with probabilities. overlay: a film. dataset: frames and masks in the layout that ``train.py --data`` reads,
+    without frames that nothing is known about. script: the actions, for ``train.py interact``.
+    """
+    if what == "script":
+        write_json(out / "script.json", {"objects": [], "actions": actions})
+        return f"{out / 'script.json'}: {len(actions)} actions"
+    if what == "overlay":
+        return _film(session, frames, out / "overlay.mp4", colours, tick)
+    if what == "dataset":
+        return _dataset(session, frames, out / "dataset", tick)
+    count = 0
+    for t, name in enumerate(frames.names):
+        for path, data in _pictures(what, session, t):
+            write_atomically(out / what / path / f"{name}.png", data)
+            count += 1
+        tick(t + 1)
+    return f"{out / what}: {count} masks"
+
+
+def _pictures(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
+    """(folder, PNG) of a frame."""
+    if what == "masks":
+        yield "", encode_mask(session.labels(t))
+    elif what == "binary":
+        labels = session.labels(t)
+        for label in session.objects:
+            yield str(label), _grey(np.where(labels == label, 255, 0).astype(np.uint8))
+    else:
+        for label, prob in zip(session.objects, session.soft(t), strict=True):
+            yield str(label), _grey((prob.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def _grey(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _film(
+    session: InteractiveSession,
+    frames: Frames,
+    path: Path,
+    colours: Mapping[int, tuple[int, int, int]],
+    tick: Tick,
+) -> str:
+    import cv2  # here, because nothing else of the page needs it
+
+    table = np.zeros((256, 3), np.float32)
+    for label, colour in colours.items():
+        table[label] = colour
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path).with_suffix(".mp4")
+    height, width = session.size
+    rate = getattr(frames, "rate", 0) or RATE
+    film = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+    try:
+        if not film.isOpened():
+            raise UserError(f"{path} cannot be written", "OpenCV lacks the encoder mp4v here")
+        for t in range(len(frames)):
+            labels = session.labels(t)[..., None]
+            mixed = np.where(labels > 0, (1 - OPACITY) * frames[t] + OPACITY * table[labels[..., 0]], frames[t])
+            film.write(np.ascontiguousarray(mixed.astype(np.uint8)[..., ::-1]))
+            tick(t + 1)
+        film.release()
+        replace(temporary, path)
+    finally:
+        film.release()
+        temporary.unlink(missing_ok=True)
+    return f"{path}: {len(frames)} frames"
+
+
+def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick) -> str:
+    state, name = session.state, frames.path.stem
+    known = [
+        t for t in range(len(frames)) if t in state.corrected or t in state.interacted or any(state.probs[t].areas)
+    ]
+    if not known:
+        raise UserError("no frame has a mask yet", "draw one, or propagate")
+    for done, t in enumerate(known, 1):
+        write_atomically(root / "JPEGImages" / name / f"{frames.names[t]}.jpg", _jpeg(frames, t))
+        write_atomically(root / "Annotations" / name / f"{frames.names[t]}.png", encode_mask(session.labels(t)))
+        tick(done)
+    write_atomically(root / "ImageSets/train.txt", f"{name}\n")
+    left = len(frames) - len(known)
+    return f"{root}: {len(known)} frames" + (f"; {left} frames without any mask are left out" if left else "")
+
+
+def _jpeg(frames: Frames, t: int) -> bytes:
+    if isinstance(frames, FrameFolder) and frames.files[t].suffix.lower() in (".jpg", ".jpeg"):
+        return frames.files[t].read_bytes()
+    return encode_jpeg(frames[t], 95, "4:4:4")
+
+
+def describe_places(out: Path) -> dict[str, str]:
+    """Where each kind of export goes."""
+    names = {"overlay": "overlay.mp4", "script": "script.json"}
+    return {what: os.fspath(out / names.get(what, what)) for what in KINDS}
+
+
+def dump(value: Any) -> str:
+    """JSON without spaces, for the page."""
+    return json.dumps(value, separators=(",", ":"))

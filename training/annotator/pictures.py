@@ -1,0 +1,83 @@
+"""Frames and masks as the page gets them: at most ``LONG_SIDE`` pixels long, masks as runs of equal pixels."""
+
+import io
+import struct
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bl30k_gen.dataset.files import PICTURE_ERRORS, encode_jpeg
+from training.inference.video import FrameFolder, Frames
+
+LONG_SIDE = 1920
+THUMBNAIL = 160
+Size = Literal["view", "full", "thumbnail"]
+
+
+def view_size(size: tuple[int, int], long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """(height, width) at which frames of ``size`` are shown."""
+    factor = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def picture(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
+    """An encoded frame and its media type. A file that is fit to be shown goes out as it is."""
+    if size != "thumbnail" and isinstance(frames, FrameFolder) and (found := _as_it_is(frames, number, size)):
+        return found
+    rgb = frames[number]
+    if size != "full":
+        height, width = view_size(rgb.shape[:2], THUMBNAIL if size == "thumbnail" else LONG_SIDE)
+        if (height, width) != rgb.shape[:2]:
+            rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2))
+    return encode_jpeg(rgb, 70 if size == "thumbnail" else 92, "4:2:0"), "image/jpeg"
+
+
+def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str] | None:
+    data = frames.files[number].read_bytes()
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
+            turned = image.getexif().get(274, 1) != 1  # the browser would turn it, the decoder of frames does not
+            if turned or image.mode != "RGB" or (size == "view" and max(image.size) > LONG_SIDE):
+                return None
+            return data, Image.MIME[image.format or "JPEG"]
+    except PICTURE_ERRORS:
+        return None
+
+
+def encode_runs(ids: NDArray[np.uint8], version: int) -> bytes:
+    """A mask (H, W) for the page, little-endian uint32: version, width, height, then a number for each run.
+
+    A run's number is its id << 24 plus its length, in the order of rows.
+    """
+    height, width = ids.shape
+    flat = ids.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(np.append(starts, flat.size))
+    parts = -(-lengths // 0xFFFFFF)
+    if (parts > 1).any():  # only in masks of more than sixteen million pixels
+        starts, lengths = _split(starts, lengths, parts)
+    runs = (flat[starts].astype(np.uint32) << 24) | lengths.astype(np.uint32)
+    return struct.pack("<3I", version, width, height) + runs.astype("<u4").tobytes()
+
+
+def _split(
+    starts: NDArray[np.int64], lengths: NDArray[np.int64], parts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    pieces = [
+        (start + 0xFFFFFF * n, min(0xFFFFFF, length - 0xFFFFFF * n))
+        for start, length, count in zip(starts, lengths, parts, strict=True)
+        for n in range(count)
+    ]
+    return np.array([start for start, _ in pieces]), np.array([length for _, length in pieces])
+
+
+def shrink(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask at the size in which its frame is shown; the nearest pixels are taken."""
+    height, width = view_size(ids.shape[:2])
+    if (height, width) == ids.shape:
+        return ids
+    rows = ((np.arange(height) + 0.5) * ids.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * ids.shape[1] / width).astype(int)
+    return ids[rows[:, None], columns]

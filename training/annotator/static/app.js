@@ -1,0 +1,213 @@
+// Everything together.
+import { act, answers, ask, connect, listeners, pending, putMask } from "./api.js";
+import { forget } from "./frames.js";
+import { dress, setIcon } from "./icons.js";
+import { nextDrift, openExport, openHelp, previousDrift, redo, undo } from "./keys.js";
+import { say } from "./notices.js";
+import "./panel.js";
+import { go, play } from "./player.js";
+import { emit, hear, on, tab, told } from "./state.js";
+import { redrawTimeline } from "./timeline.js";
+import { choose, lacks, toolOf } from "./tools.js";
+import { fit, place, redraw, zoom } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+dress(document);
+
+// Light or dark: the system's, until the user chooses.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function paint() {
+  document.documentElement.dataset.theme = localStorage.getItem("theme") || (dark.matches ? "dark" : "light");
+  redraw();
+  redrawTimeline();
+}
+dark.addEventListener("change", paint);
+$("theme").onclick = () => {
+  localStorage.setItem("theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  paint();
+};
+paint();
+
+// The bar on top
+$("undo").onclick = undo;
+$("redo").onclick = redo;
+$("export").onclick = openExport;
+$("help").onclick = openHelp;
+$("import").onclick = () => $("files").click();
+$("files").onchange = () => load([...$("files").files]).finally(() => ($("files").value = ""));
+
+async function load(files) {
+  const byName = new Map((told.names || []).map((name, frame) => [name, frame]));
+  let count = 0;
+  for (const file of files) {
+    const stem = file.name.replace(/\.png$/i, "");
+    const frame = byName.get(stem) ?? (files.length === 1 ? tab.frame : undefined);
+    if (frame === undefined) {
+      say(`${file.name} is called like no frame, such as ${told.names?.[0]}.png`, true);
+      continue;
+    }
+    try {
+      await putMask(frame, file);
+      count += 1;
+      if (files.length === 1) go(frame);
+    } catch (error) {
+      say(`${file.name}: ${error.message}`, true);
+    }
+  }
+  if (count) say(count === 1 ? "The mask is loaded" : `${count} masks are loaded`);
+}
+$("stage").addEventListener("dragover", (event) => event.preventDefault());
+$("stage").addEventListener("drop", (event) => {
+  event.preventDefault();
+  load([...event.dataTransfer.files].filter((file) => /\.png$/i.test(file.name)));
+});
+
+on("state hello", () => {
+  $("undo").disabled = !told.undo;
+  $("redo").disabled = !told.redo;
+  $("saved").textContent = told.unsaved ? `Not saved: ${told.unsaved}` : "Saved";
+  $("saved").classList.toggle("bad", Boolean(told.unsaved));
+  $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
+});
+
+// Frames
+const previous = (way) => () => go(tab.frame + way);
+$("first-frame").onclick = () => go(0);
+$("previous").onclick = previous(-1);
+$("next").onclick = previous(1);
+$("play").onclick = play;
+$("next-drift").onclick = nextDrift;
+$("previous-drift").onclick = previousDrift;
+$("speed").onchange = () => {
+  tab.speed = Number($("speed").value);
+  $("speed").blur();
+};
+$("frame").onchange = () => go(Number($("frame").value));
+on("frame hello", () => {
+  if (document.activeElement !== $("frame")) $("frame").value = tab.frame;
+  $("frame").max = told.frames - 1;
+  $("of").textContent = `of ${told.frames - 1}`;
+  setIcon($("play"), tab.playing ? "pause" : "play");
+  $("play").setAttribute("aria-label", tab.playing ? "Pause" : "Play");
+});
+const legend = [["you", "corrected by you"], ["open", "waits for propagation"], ["round", "changed in the last round"], ["drift", "likely drift"]];
+$("legend").append(...legend.map(([name, text]) => {
+  const part = document.createElement("span");
+  part.append(Object.assign(document.createElement("i"), { className: name }), text);
+  return part;
+}));
+on("state", () => {
+  $("next-drift").disabled = $("previous-drift").disabled = !told.drift.length;
+});
+
+// Zoom
+$("zoom-in").onclick = () => zoom(1.25);
+$("zoom-out").onclick = () => zoom(1 / 1.25);
+$("zoom-fit").onclick = fit;
+on("zoom", () => ($("zoom-value").textContent = place.fitted ? "Fit" : `${Math.round((100 * place.scale * told.view[0]) / told.size[0])} %`));
+
+// First use
+function welcome() {
+  const fresh = told.ready && !told.interacted.size && !told.corrected.length && !told.study && !sessionStorage.getItem("welcomed");
+  $("welcome").hidden = !fresh;
+  if (!fresh || $("welcome").childElementCount) return;
+  const mark = told.can.scribble ? "<b>Scribble</b> on the object: a line is enough." : told.can.click ? "<b>Click</b> on the object." : "Paint the object with the <b>brush</b>, or outline it with the <b>polygon</b>.";
+  const second = told.can.propagate ? "Press <b>Enter</b>: the masks go through the whole video." : "Go on to the next frame with <b>→</b>. (With <code>--network</code> the other frames follow by themselves.)";
+  const third = told.can.propagate ? "Press <b>D</b> to see where they have likely drifted, correct, and propagate again." : "Press <b>O</b> to write the masks as PNGs, a film, or a dataset to train on.";
+  $("welcome").innerHTML = `<h2>Segment this video</h2><ol><li><span>${mark}</span></li><li><span>${second}</span></li><li><span>${third}</span></li></ol>
+    <div class="group"><button class="plain small" id="understood">Got it</button><span class="faint">All keys: <kbd>?</kbd></span></div>`;
+  $("understood").onclick = () => {
+    sessionStorage.setItem("welcomed", "yes");
+    welcome();
+  };
+}
+on("state hello", welcome);
+
+// Export
+const EXPORTS = {
+  masks: ["Palette masks", "One PNG for each frame, ids as in DAVIS"],
+  dataset: ["Train on this", "Frames and masks as a dataset: train.py run … --data takes the folder"],
+  overlay: ["Film", "The video with its masks, MP4"],
+  binary: ["Binary masks", "Black and white PNGs, a folder for each object"],
+  soft: ["Soft masks", "Probabilities as grey PNGs, a folder for each object"],
+  script: ["Script", "All that you did, for train.py interact"],
+};
+on("hello", () => {
+  $("out").textContent = told.out;
+  $("exports").replaceChildren(...Object.entries(EXPORTS).map(([what, [name, text]]) => {
+    const row = document.createElement("li");
+    const words = document.createElement("div");
+    words.append(Object.assign(document.createElement("b"), { textContent: name }), Object.assign(document.createElement("small"), { textContent: text }),
+      Object.assign(document.createElement("code"), { textContent: told.places[what] }));
+    const button = Object.assign(document.createElement("button"), { className: "plain", textContent: "Write" });
+    button.id = `export-${what}`;
+    button.onclick = async () => {
+      button.disabled = true;
+      $("exported").hidden = false;
+      $("exported").textContent = "Writing …";
+      $("exported").textContent = await ask({ export: what }).catch((error) => error.message);
+      button.disabled = false;
+    };
+    row.append(words, button);
+    return row;
+  }));
+});
+
+// A study
+on("study", () => {
+  const { study } = told;
+  $("clock").hidden = $("truth").hidden = !study;
+  if (!study) return;
+  const left = Math.max(0, study.limit - study.seconds);
+  $("clock").textContent = study.phase === "truth" ? "The truth" : study.phase === "over" ? "Time is over" : `${Math.floor(left / 60)}:${String(Math.floor(left % 60)).padStart(2, "0")}`;
+  $("clock").classList.toggle("late", study.phase === "over" || (study.phase === "work" && left < 15));
+  $("truth").hidden = study.phase === "work";
+  if ($("truth").dataset.phase === study.phase) return;
+  $("truth").dataset.phase = study.phase;
+  forget();
+  redraw();
+  $("truth").innerHTML = study.phase === "truth"
+    ? `<h2>These are the true masks</h2><p>Look at them in as many frames as you like. Then come as close to them as you can in ${Math.round(study.limit)} seconds. Only your own time counts, not the computer's.</p><button class="primary" id="start">Start</button>`
+    : "<h2>The time is over</h2><p>Thank you. The log is written; you may close this page.</p>";
+  if ($("start")) $("start").onclick = () => ask({ study: "start" }).then(() => emit("state")).catch((error) => say(error.message, true));
+});
+
+// A button that was clicked gives the keyboard back to the frame, so that Space and Enter mean what they say there.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (event.detail && button && !button.closest("dialog")) $("view").focus({ preventScroll: true });
+});
+
+// News
+let opened = false;
+on("hello", (another) => {
+  $("opening").hidden = told.ready;
+  $("gone").hidden = true;
+  $("video").textContent = told.video;
+  $("facts").textContent = `${told.frames} frames · ${told.size[1]}×${told.size[0]}`;
+  document.title = `${told.video} – annotate`;
+  if (another) forget();
+  if (told.ready && !opened) {
+    opened = true;
+    choose(["scribble", "click", "brush"].find((id) => !lacks(toolOf(id))));
+    fit();
+  }
+});
+listeners.add((news) => {
+  if (news.failure) {
+    $("opening").hidden = true;
+    $("gone").hidden = false;
+    $("gone-text").textContent = news.failure;
+  } else if (news.gone) {
+    if (opened) $("gone").hidden = false;
+  } else hear(news);
+});
+if (location.hash.length < 2) {
+  $("opening").hidden = true;
+  $("gone").hidden = false;
+  $("gone").querySelector("h2").textContent = "The address is incomplete";
+  $("gone-text").textContent = "Open the whole address that the program printed, with everything after the #.";
+} else connect();
+
+// For tests and the console.
+window.annotate = { told, tab, place, act, answers, pending };

@@ -1,0 +1,131 @@
+// Frames and masks at hand: fetched nearest first, kept as long as they fit, superseded requests dropped.
+import { get } from "./api.js";
+import { emit, tab, told, version } from "./state.js";
+
+const BYTES = 300e6; // of decoded frames
+const AT_ONCE = 4;
+const pictures = new Map(); // frame -> ImageBitmap, least recently used first
+const masks = new Map(); // frame -> { version, width, height, ids }
+const wanted = new Map(); // key -> { frame, load }
+const flying = new Map(); // key -> AbortController
+
+export function forget() {
+  for (const picture of pictures.values()) picture.close();
+  pictures.clear();
+  masks.clear();
+}
+
+export function pictureOf(frame) {
+  const found = pictures.get(frame);
+  if (found) {
+    pictures.delete(frame);
+    pictures.set(frame, found);
+  } else want(`p${frame}`, frame, loadPicture);
+  return found;
+}
+
+// The newest mask at hand; an outdated one is better than none, and the new one is on its way.
+export function maskOf(frame) {
+  const truth = told.study?.phase === "truth";
+  const now = truth ? -1 : version(frame);
+  if (now === 0) return null;
+  const found = masks.get(frame);
+  if (found?.version !== now) want(`m${frame}.${now}`, frame, (f, signal) => loadMask(f, now, truth ? "truth" : "now", signal));
+  return found || null;
+}
+
+const beforeMasks = new Map(); // "frame.rounds" -> mask
+export function maskBefore(frame) {
+  const key = `${frame}.${told.rounds}.${told.undo}`;
+  const found = beforeMasks.get(key);
+  if (!found) {
+    want(`b${key}`, frame, async (f, signal) => {
+      if (beforeMasks.size > 50) beforeMasks.clear();
+      beforeMasks.set(key, decode(await (await get(`/api/mask/${f}?which=before`, signal)).arrayBuffer(), 0));
+    });
+  }
+  return found || null;
+}
+
+// Make ready what will be looked at next.
+export function prefetch(frames) {
+  for (const frame of frames) {
+    if (frame < 0 || frame >= told.frames) continue;
+    if (!pictures.has(frame)) want(`p${frame}`, frame, loadPicture);
+    maskOf(frame);
+  }
+}
+
+export const atHand = (frame) => pictures.has(frame) && (version(frame) === 0 || masks.has(frame));
+
+function want(key, frame, load) {
+  if (flying.has(key) || wanted.has(key)) return;
+  wanted.set(key, { frame, load });
+  pump();
+}
+
+function pump() {
+  while (flying.size < AT_ONCE && wanted.size) {
+    let best = null;
+    for (const [key, { frame }] of wanted) {
+      const far = Math.abs(frame - tab.frame);
+      if (!best || far < best.far) best = { key, far };
+    }
+    const { key } = best;
+    const { frame, load } = wanted.get(key);
+    wanted.delete(key);
+    if (best.far > 60) continue; // the user is elsewhere by now
+    const control = new AbortController();
+    flying.set(key, control);
+    load(frame, control.signal)
+      .then(() => emit("loaded", frame))
+      .catch((error) => error.name !== "AbortError" && console.debug(error.message))
+      .finally(() => {
+        flying.delete(key);
+        pump();
+      });
+  }
+}
+
+async function loadPicture(frame, signal) {
+  const blob = await (await get(`/api/frame/${frame}?e=${told.epoch}`, signal)).blob();
+  const picture = await createImageBitmap(blob);
+  pictures.set(frame, picture);
+  const room = Math.max(8, Math.floor(BYTES / (4 * picture.width * picture.height)));
+  while (pictures.size > room) {
+    const [oldest, bitmap] = pictures.entries().next().value;
+    pictures.delete(oldest);
+    bitmap.close();
+  }
+}
+
+async function loadMask(frame, now, which, signal) {
+  const mask = decode(await (await get(`/api/mask/${frame}?which=${which}`, signal)).arrayBuffer(), now);
+  masks.set(frame, mask);
+  while (masks.size > 200) masks.delete(masks.keys().next().value);
+}
+
+// Little-endian uint32: version, width, height, then id << 24 | length for each run.
+function decode(buffer, now) {
+  const runs = new Uint32Array(buffer);
+  const [, width, height] = runs;
+  const ids = new Uint8Array(width * height);
+  let at = 0;
+  for (let i = 3; i < runs.length; i += 1) {
+    const length = runs[i] & 0xffffff;
+    const id = runs[i] >>> 24;
+    if (id) ids.fill(id, at, at + length);
+    at += length;
+  }
+  return { version: now, width, height, ids };
+}
+
+const thumbnails = new Map(); // frame -> object URL
+export async function thumbnail(frame) {
+  if (!thumbnails.has(frame)) {
+    const blob = await (await get(`/api/frame/${frame}?size=thumbnail&e=${told.epoch}`)).blob();
+    thumbnails.set(frame, blob);
+    if (thumbnails.size > 400) thumbnails.delete(thumbnails.keys().next().value);
+  }
+  return thumbnails.get(frame);
+}

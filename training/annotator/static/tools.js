@@ -1,0 +1,345 @@
+// Tools: what pointer and keyboard do on the canvas. A stroke stays here until the pointer is up.
+import { act } from "./api.js";
+import { icon } from "./icons.js";
+import { emit, objectOf, on, tab, told } from "./state.js";
+import { canvas, colourOf, objectAt, painters, pan, place, redraw, toFrame, zoom } from "./view.js";
+import { go } from "./player.js";
+import { say } from "./notices.js";
+
+export const TOOLS = [
+  { id: "scribble", key: "S", name: "Scribble", needs: "scribble", hint: "Draw a line along the object, or over what is wrong. Choose Background to say what is not the object. Lines add up until you propagate." },
+  { id: "click", key: "C", name: "Click", needs: "click", hint: "Left click on the object, right click beside it. More clicks refine." },
+  { id: "brush", key: "B", name: "Brush", hint: "Paint the object. Right button erases." },
+  { id: "eraser", key: "E", name: "Eraser", hint: "Erase all objects that are not locked." },
+  { id: "fill", key: "P", name: "Polygon", hint: "Click the corners, or drag an outline. Enter or a double click fills it; Backspace takes a corner back." },
+  { id: "box", key: "R", name: "Local box", hint: "Drag a box: until you remove it, the next strokes change the mask inside it only." },
+  { id: "pick", key: "V", name: "Pick", hint: "Choose the object under the pointer. Alt does it with any tool." },
+  { id: "pan", key: "H", name: "Move", hint: "Drag the frame. The wheel zooms; the middle button moves with any tool." },
+];
+const NEEDS = { scribble: "a scribble-to-mask network (--s2m FILE)", click: "a click network (--clicks FILE)" };
+
+let stroke = null; // { points, object, radius, tool } in pixels of the shown frame
+let corners = null; // of a polygon
+let dragging = null; // { kind, x, y }
+let cursor = null; // [x, y]
+let sent = []; // strokes on their way, shown until the answer is there
+
+export const toolOf = (id) => TOOLS.find((tool) => tool.id === id);
+export const lacks = (tool) => tool.needs && told.ready && !told.can[tool.needs];
+
+export function choose(id) {
+  const tool = toolOf(id);
+  if (lacks(tool)) return say(`${tool.name} needs ${NEEDS[tool.needs]}. The brush works without any network.`, true);
+  corners = null;
+  tab.tool = id;
+  emit("tool");
+  redraw();
+}
+
+export function selectObject(id) {
+  if (id !== 0 && !objectOf(id)) return;
+  tab.object = id;
+  emit("state");
+}
+
+export function resize(factor) {
+  tab.size = Math.min(100, Math.max(1, Math.round(tab.size * factor + (factor > 1 ? 0.5 : -0.5))));
+  emit("tool");
+  redraw();
+}
+
+// Give up what is being drawn, then the box. False if there was nothing to give up.
+export function escape() {
+  if (stroke || corners || dragging) stroke = corners = dragging = null;
+  else if (tab.pen) tab.pen = null;
+  else if (tab.box) setBox(null);
+  else return false;
+  emit("tool");
+  redraw();
+  return true;
+}
+
+export function setBox(box) {
+  tab.box = box;
+  emit("tool");
+  redraw();
+}
+
+export const drawing = () => Boolean(stroke || corners);
+
+// Pixels of the shown frame to what actions are written in.
+function normal([x, y]) {
+  const [rows, columns] = told.view;
+  const round = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e5) / 1e5;
+  return [round((x - 0.5) / (columns - 1)), round((y - 0.5) / (rows - 1))];
+}
+const ratio = () => told.size[0] / told.view[0];
+function pixel([x, y]) {
+  const [rows, columns] = told.size;
+  const clip = (value, limit) => Math.min(limit - 1, Math.max(0, Math.floor(value * ratio())));
+  return { x: clip(x, columns), y: clip(y, rows) };
+}
+const boxed = () => (tab.box ? { box: tab.box } : {});
+
+async function send(action, shown) {
+  if (shown) sent.push(shown);
+  tab.playing = false;
+  redraw();
+  try {
+    await act({ ...action, frame: tab.frame, ...boxed() });
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    sent = sent.filter((one) => one !== shown);
+    redraw();
+  }
+}
+
+function begin(point, erase) {
+  if (tab.before) return say("This is the round before. Press X to come back to the present.", true);
+  const object = tab.tool === "eraser" || erase ? 0 : tab.object;
+  const { tool } = tab;
+  if (tool === "click") {
+    if (tab.object === 0) return say("Choose an object first: clicks are on objects, or beside them.", true);
+    const shown = { dot: point, positive: !erase, object: tab.object };
+    return send({ do: "click", object: tab.object, ...pixel(point), ...(erase ? { positive: false } : {}) }, shown);
+  }
+  const radius = tool === "scribble" ? 1.5 / ratio() : tab.size / ratio();
+  stroke = { points: [point], object, radius, tool };
+  redraw();
+}
+
+function end() {
+  const done = stroke;
+  stroke = null;
+  if (!done) return;
+  const path = done.points.map(normal);
+  if (done.tool === "scribble") send({ do: "scribble", object: done.object, path }, done);
+  else send({ do: "brush", object: done.object, path, radius: tab.size }, done);
+}
+
+function corner(point) {
+  corners = [...(corners || []), point];
+  redraw();
+}
+
+export function closePolygon() {
+  const done = corners;
+  corners = null;
+  if (!done || done.length < 3) return redraw();
+  send({ do: "fill", object: tab.object, path: done.map(normal) }, { outline: done, object: tab.object });
+}
+
+export function takeCornerBack() {
+  if (!corners) return false;
+  corners = corners.length > 1 ? corners.slice(0, -1) : null;
+  redraw();
+  return true;
+}
+
+function finishBox(point) {
+  const [x0, x1] = [dragging.x, point[0]].sort((a, b) => a - b);
+  const [y0, y1] = [dragging.y, point[1]].sort((a, b) => a - b);
+  const [rows, columns] = told.size;
+  const scale = ratio();
+  const box = [Math.max(0, Math.floor(y0 * scale)), Math.max(0, Math.floor(x0 * scale)), Math.min(rows, Math.ceil(y1 * scale)), Math.min(columns, Math.ceil(x1 * scale))];
+  dragging = null;
+  if (box[2] - box[0] < 4 || box[3] - box[1] < 4) return redraw();
+  setBox(box);
+  choose(tab.last && tab.last !== "box" ? tab.last : told.can.scribble ? "scribble" : "brush");
+}
+
+// What a press at a point does; the pointer and the keyboard's pen both come here.
+function press(point, erase, extras = {}) {
+  const { tool } = tab;
+  if (told.study?.phase === "over") return say("The time of the study is over.", true);
+  if (told.progress && tool !== "pan" && tool !== "pick") return say(`${told.progress.what} is running: wait, or cancel it`, true);
+  if (tool === "pick" || extras.alt) {
+    const found = objectAt(...point);
+    selectObject(found);
+    say(found ? `${objectOf(found).name} is chosen` : "Background is chosen");
+  } else if (tool === "box") dragging = { kind: "box", x: point[0], y: point[1] };
+  else if (tool === "fill") corner(point);
+  else begin(point, erase);
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  canvas.focus({ preventScroll: true });
+  canvas.setPointerCapture(event.pointerId);
+  const point = toFrame(event.offsetX, event.offsetY);
+  emit("pressed");
+  if (event.button === 1 || tab.tool === "pan" || tab.hand) dragging = { kind: "pan" };
+  else if (event.button === 0 || event.button === 2) press(point, event.button === 2 || event.shiftKey, { alt: event.altKey });
+});
+
+canvas.addEventListener("pointermove", (event) => {
+  cursor = toFrame(event.offsetX, event.offsetY);
+  if (dragging?.kind === "pan") pan(event.movementX, event.movementY);
+  else if (stroke && event.buttons) {
+    for (const one of event.getCoalescedEvents?.() || [event]) stroke.points.push(toFrame(one.offsetX, one.offsetY));
+  } else if (corners && event.buttons & 1) {
+    const [x, y] = corners.at(-1);
+    if (Math.hypot(cursor[0] - x, cursor[1] - y) * place.scale > 6) corner(cursor);
+  }
+  redraw();
+});
+
+canvas.addEventListener("pointerup", (event) => {
+  const point = toFrame(event.offsetX, event.offsetY);
+  if (dragging?.kind === "box") finishBox(point);
+  dragging = null;
+  if (stroke) end();
+});
+canvas.addEventListener("pointercancel", () => ((stroke = dragging = null), redraw()));
+canvas.addEventListener("pointerleave", () => ((cursor = null), redraw()));
+canvas.addEventListener("dblclick", () => tab.tool === "fill" && closePolygon());
+canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+canvas.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  if (event.ctrlKey || !event.shiftKey) zoom(Math.exp(-event.deltaY * 0.0016), event.offsetX, event.offsetY);
+  else go(tab.frame + Math.sign(event.deltaY || event.deltaX));
+}, { passive: false });
+
+// The keyboard's pen: a cross that arrows move, and Enter or Space press.
+export function togglePen() {
+  const [rows, columns] = told.view;
+  tab.pen = tab.pen ? null : { at: [Math.floor(columns / 2) + 0.5, Math.floor(rows / 2) + 0.5] };
+  stroke = null;
+  emit("tool");
+  redraw();
+}
+
+export function movePen(dx, dy) {
+  const [rows, columns] = told.view;
+  const [x, y] = tab.pen.at;
+  tab.pen.at = [Math.min(columns - 0.5, Math.max(0.5, x + dx)), Math.min(rows - 0.5, Math.max(0.5, y + dy))];
+  if (stroke) stroke.points.push([...tab.pen.at]);
+  redraw();
+}
+
+export function pressPen(erase) {
+  emit("pressed");
+  if (stroke) end();
+  else if (dragging?.kind === "box") finishBox(tab.pen.at);
+  else press([...tab.pen.at], erase);
+}
+
+painters.add((context, scale) => {
+  const thin = 1 / scale;
+  const line = (points, width, close) => {
+    context.beginPath();
+    context.lineWidth = width;
+    context.lineCap = context.lineJoin = "round";
+    context.moveTo(...points[0]);
+    for (const point of points.length > 1 ? points.slice(1) : points) context.lineTo(...point);
+    if (close) context.closePath();
+    context.stroke();
+  };
+  if (tab.box) drawBox(context, tab.box, thin);
+  for (const one of [...sent, ...(stroke ? [stroke] : [])]) {
+    context.strokeStyle = context.fillStyle = colourOf(one.object);
+    if (one.dot) {
+      context.fillStyle = one.positive ? "#3ddc84" : "#ff4d5e";
+      context.beginPath();
+      context.arc(...one.dot, 5 * thin, 0, 7);
+      context.fill();
+    } else if (one.outline) line(one.outline, 2 * thin, true);
+    else if (one.tool === "scribble") {
+      context.globalAlpha = 1;
+      context.strokeStyle = "#000a";
+      line(one.points, Math.max(2 * one.radius, 3 * thin) + 2 * thin);
+      context.strokeStyle = colourOf(one.object);
+      line(one.points, Math.max(2 * one.radius, 3 * thin));
+    } else {
+      context.globalAlpha = 0.6;
+      line(one.points, 2 * one.radius);
+      context.globalAlpha = 1;
+    }
+  }
+  const at = tab.pen?.at || cursor;
+  if (corners) {
+    context.strokeStyle = "#000a";
+    line(at ? [...corners, at] : corners, 4 * thin);
+    context.strokeStyle = colourOf(tab.object);
+    line(at ? [...corners, at] : corners, 2 * thin);
+    context.fillStyle = "#fff";
+    for (const [x, y] of corners) context.fillRect(x - 2.5 * thin, y - 2.5 * thin, 5 * thin, 5 * thin);
+  }
+  if (dragging?.kind === "box" && at) {
+    const [rows, columns] = [Math.abs(at[1] - dragging.y), Math.abs(at[0] - dragging.x)];
+    context.setLineDash([6 * thin, 4 * thin]);
+    context.strokeStyle = "#fff";
+    context.lineWidth = 1.5 * thin;
+    context.strokeRect(Math.min(dragging.x, at[0]), Math.min(dragging.y, at[1]), columns, rows);
+    context.setLineDash([]);
+  }
+  if (at) drawCursor(context, at, thin);
+});
+
+function drawBox(context, [top, left, bottom, right], thin) {
+  const scale = 1 / ratio();
+  const [x, y, width, height] = [left * scale, top * scale, (right - left) * scale, (bottom - top) * scale];
+  const [rows, columns] = told.view;
+  context.fillStyle = "#0007";
+  context.beginPath();
+  context.rect(0, 0, columns, rows);
+  context.rect(x, y, width, height);
+  context.fill("evenodd");
+  context.strokeStyle = "#fff";
+  context.lineWidth = 1.5 * thin;
+  context.setLineDash([6 * thin, 4 * thin]);
+  context.strokeRect(x, y, width, height);
+  context.setLineDash([]);
+}
+
+function drawCursor(context, [x, y], thin) {
+  const ring = tab.tool === "brush" || tab.tool === "eraser" ? tab.size / ratio() : 0;
+  const cross = (length, gap, colour, width) => {
+    context.strokeStyle = colour;
+    context.lineWidth = width * thin;
+    context.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(x + dx * gap * thin, y + dy * gap * thin);
+      context.lineTo(x + dx * length * thin, y + dy * length * thin);
+    }
+    context.stroke();
+  };
+  const own = tab.tool === "eraser" || tab.object === 0 ? "#ffffff" : colourOf(tab.object);
+  if (ring * place.scale > 3) {
+    for (const [colour, width] of [["#000a", 3], [own, 1.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width * thin;
+      context.beginPath();
+      context.arc(x, y, ring, 0, 7);
+      context.stroke();
+    }
+  }
+  const length = tab.pen ? 16 : ring * place.scale > 3 ? 4 : 9;
+  cross(length, ring * place.scale > 3 && !tab.pen ? 0 : 2, "#000b", 3.5);
+  cross(length, ring * place.scale > 3 && !tab.pen ? 0 : 2, tab.pen ? own : "#fff", 1.5);
+}
+
+// The bar of tools.
+const bar = document.getElementById("tools");
+for (const tool of TOOLS) {
+  if (tool.id === "box" || tool.id === "pick") bar.append(document.createElement("hr"));
+  const button = document.createElement("button");
+  button.id = `tool-${tool.id}`;
+  button.append(icon(tool.id), tool.name, Object.assign(document.createElement("kbd"), { textContent: tool.key }));
+  button.onclick = () => choose(tool.id);
+  bar.append(button);
+}
+
+on("tool hello", () => {
+  for (const tool of TOOLS) {
+    const button = document.getElementById(`tool-${tool.id}`);
+    button.setAttribute("aria-pressed", tab.tool === tool.id);
+    button.classList.toggle("lacking", Boolean(lacks(tool)));
+    button.title = lacks(tool) ? `${tool.name} needs ${NEEDS[tool.needs]}` : `${tool.name} (${tool.key}): ${tool.hint}`;
+  }
+  if (tab.tool !== "box") tab.last = tab.tool;
+});
+on("frame", () => {
+  if (!stroke) return;
+  stroke = null;
+});

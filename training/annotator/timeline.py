@@ -1,0 +1,80 @@
+"""What the timeline shows: where the user was, what the last round changed, where objects have likely drifted."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from training.interactive.history import History
+from training.interactive.state import Maps, State
+
+DOUBT = 0.12
+"""Mean uncertainty over an object's area from which on it has likely drifted; a sharp mask has a few hundredths."""
+JUMP = 1.6
+"""Factor between the areas of neighbouring frames from which on an object has likely drifted."""
+DISAGREEMENT = 0.35
+"""1 - IoU of the propagations from both sides from which on a frame has likely drifted."""
+SMALL = 2e-4
+"""Areas, as ratios of the frame, below which neither area nor doubt say much."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An object in one frame. drift: why it has likely drifted there, or empty."""
+
+    area: float
+    doubt: float
+    drift: str
+
+
+def lanes(state: State) -> list[dict[int, Lane]]:
+    """For each frame, the objects that are in it, or should be."""
+    shown = [state.corrected.get(t, maps) for t, maps in enumerate(state.probs)]
+    areas = [_by_object(maps, maps.areas) for maps in shown]
+    user = {*state.corrected, *state.interacted}
+    found: list[dict[int, Lane]] = []
+    for t, maps in enumerate(shown):
+        doubts = _by_object(maps, maps.doubts)
+        lane = {}
+        for label in state.objects:
+            if label not in areas[t]:  # nothing is known yet
+                continue
+            area, doubt = areas[t][label], doubts[label]
+            before = areas[t - 1].get(label, area) if t else area
+            why = "" if t in user else _drift(area, doubt, before, state.disagreement.get(t, 0.0))
+            if area or why:
+                lane[label] = Lane(area, doubt, why)
+        found.append(lane)
+    return found
+
+
+def changed_in_last_round(state: State, history: History) -> set[int]:
+    """The frames whose maps the last propagation has made."""
+    before = history.before_round(state.rounds)
+    if before is None:
+        return set()
+    pairs = zip(before.probs, state.probs, strict=True)
+    return {t for t, (old, new) in enumerate(pairs) if new is not old}
+
+
+def drift_ranges(found: list[dict[int, Lane]]) -> list[tuple[int, int]]:
+    """First and last frame of each run of frames that have likely drifted."""
+    drifted = [t for t, lane in enumerate(found) if any(one.drift for one in lane.values())]
+    if not drifted:
+        return []
+    breaks = [(a, b) for a, b in pairwise(drifted) if b > a + 1]
+    return list(zip([drifted[0], *(b for _, b in breaks)], [*(a for a, _ in breaks), drifted[-1]], strict=True))
+
+
+def _by_object(maps: Maps, values: tuple[float, ...]) -> dict[int, float]:
+    return dict(zip(maps.objects, values, strict=True))
+
+
+def _drift(area: float, doubt: float, before: float, disagreement: float) -> str:
+    if min(area, before) <= SMALL < max(area, before):
+        return "appears" if area > before else "disappears"
+    if min(area, before) > SMALL and max(area, before) > JUMP * min(area, before):
+        return "its area jumps"
+    if area > SMALL and doubt > DOUBT:
+        return "the network is unsure"
+    if area > SMALL and disagreement > DISAGREEMENT:
+        return "forward and backward disagree"
+    return ""
