@@ -182,7 +182,7 @@ def _capture(path: Path) -> "cv2.VideoCapture":
 def _is_whole_matroska(path: Path) -> bool:
     """Whether a file is a WebM or Matroska with all the bytes that it announces.
 
-    These say how long they are, but not how long their pictures are: sound may go on.
+    These say how long they are, but not how long their pictures are: sound may continue.
     """
     with open(path, "rb") as file:
         start, size = file.read(4096), os.fstat(file.fileno()).st_size
