@@ -141,10 +141,11 @@ class Server:
 
     async def _frame(self, request: HttpRequest) -> Response:
         number, size = request.path_params["number"], request.query_params.get("size", "view")
-        if number >= len(self.frames) or size not in get_args(Size):
+        known = next((known for known in get_args(Size) if known == size), None)
+        if number >= len(self.frames) or known is None:
             return PlainTextResponse("there is no such frame", 404)
         try:
-            data, kind = await run_in_threadpool(picture, self.frames, number, size)
+            data, kind = await run_in_threadpool(picture, self.frames, number, known)
         except UserError as error:
             return PlainTextResponse(str(error), 500)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})

@@ -80,10 +80,11 @@ def decode_pixels(picture: Image.Image, box: Box, size: tuple[int, int], source:
     fitting = min(width // math.ceil(width / shrink), height // math.ceil(height / shrink))
     factor = next((factor for factor in (8, 4, 2) if fitting >= factor), 1)
     is_enough = int(shrink * math.ceil(width / factor) / width) <= 1
-    if picture.format == "JPEG" and picture.mode == "RGB" and is_enough and isinstance(picture.fp, io.BytesIO):
+    file = getattr(picture, "fp", None)  # what Pillow has opened keeps it
+    if picture.format == "JPEG" and picture.mode == "RGB" and is_enough and isinstance(file, io.BytesIO):
         cv2 = opencv()
         flag = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
-        data = np.frombuffer(picture.fp.getbuffer(), np.uint8)
+        data = np.frombuffer(file.getbuffer(), np.uint8)
         pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)

@@ -20,16 +20,19 @@ from training.evaluation.folders import MaskVideo, frame_order, object_ids
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
-class Frames(Protocol):
-    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
-
-    path: Path
-    names: list[str]
+class Indexed(Protocol):
+    """Frames (H, W, 3) uint8 that can be had in any order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8"""
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+class Frames(Indexed, Protocol):
+    """A video. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
 
 
 class FrameFolder(Sequence):
@@ -133,7 +136,7 @@ class SeekableVideo(Sequence):
     def __len__(self) -> int:
         return len(self._times)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         """(H, W, 3) uint8. Raises UserError if the frame cannot be decoded."""
         if not 0 <= index < len(self):
             raise IndexError(index)

@@ -171,7 +171,7 @@ def write_state(path: str | Path, state: State, size: tuple[int, int]) -> None:
         "maps": {name: known.objects for name, known in maps.items()},
     }
     buffer = io.BytesIO()
-    arrays = {name: known.array for name, known in maps.items()}
+    arrays: dict[str, Any] = {name: known.array for name, known in maps.items()}
     np.savez_compressed(buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     write_atomically(path, buffer.getvalue())
 
