@@ -7,8 +7,6 @@ import io
 import json
 import os
 import secrets
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
 from bl30k_gen.errors import DiskFull, Hopeless, UserError
-
-# What decoding a damaged picture may raise.
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
-
-MOST_PIXELS = 8192 * 8192  # of a frame
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -185,21 +179,16 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
     return buffer.getvalue()
 
 
-def require_pixels(image: Image.Image) -> None:
-    """Raises ValueError for a picture that is larger than any frame, before its pixels are decoded."""
-    if image.width * image.height > MOST_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
-
-
 def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP picture.
+    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as they lie in the file.
 
     Raises:
-        UserError: naming ``source`` where the bytes are damaged.
+        UserError: naming ``source`` where the bytes are damaged, or are to be turned before they are shown.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            require_pixels(image)
-            return np.asarray(image.convert("RGB"))
+        with open_frame(data) as image:
+            return np.asarray(to_srgb(image, FRAME))
+    except TurnedFrame as error:
+        raise UserError(f"{source} {error}", error.remedy) from None
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.metadata import dumps
 from bl30k_gen.dataset.names import checked_name, is_name
 from bl30k_gen.errors import UserError
@@ -278,17 +279,9 @@ def move_folder(source: Path, target: Path) -> None:
 def read_image_set(path: Path) -> list[str]:
     """Names in a list, one a line; a list that does not exist is empty. Raises UserError where it is no text."""
     try:
-        return decode_list(read_bytes(path), path).split()
+        return video_names(read_bytes(path), path)
     except FileNotFoundError:
         return []
-
-
-def decode_list(data: bytes, path: Path) -> str:
-    """The text of a list of names. Raises UserError naming ``path`` where it is none."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"list {path} is no UTF-8 text ({error.reason})", "write a name a line") from None
 
 
 def _split(layout: Layout, name: str) -> str:

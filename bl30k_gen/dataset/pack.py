@@ -21,11 +21,11 @@ from bl30k_gen.dataset.layout import (
     RGB,
     SHARDS,
     Layout,
-    decode_list,
     finish_publishing,
     list_visible,
     move_folder,
 )
+from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
 from bl30k_gen.dataset.trees import ShardTree
@@ -124,8 +124,8 @@ def _missing_files(store: VideoStore, layout: Layout) -> dict[str, bytes]:
     for path, data in wanted.items():
         there = (root / path).read_bytes() if (root / path).exists() else None
         if path.startswith(f"{IMAGE_SETS}/") and there not in (None, data):
-            names = decode_list(there, root / path).splitlines()
-            added = [line for line in decode_list(data, Path(path)).splitlines() if line not in set(names)]
+            names = video_names(there, root / path)
+            added = [line for line in video_names(data, Path(path)) if line not in set(names)]
             if CONFIG not in wanted and added:
                 raise UserError(f"{root / path} lists other videos than that of {store.path}", _ANOTHER)
             if added:

@@ -15,6 +15,7 @@ from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture
 from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import AssetRef, SceneSpec, read_spec
 from bl30k_gen.settings import difference
@@ -77,6 +78,11 @@ def open_for_writing(
                 f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
                 "restore the asset folders, or give another --out",
             )
+        if (loader := before.get("loader", 1)) != LOADER_VERSION:
+            raise UserError(
+                f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
+                "the same files give other pictures now: go on with the release it was begun with, or another --out",
+            )
     if begun is None:
         ready()
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
@@ -131,13 +137,13 @@ def write_plan(out: Path, config: Config, specs: Iterable[SceneSpec]) -> int:
 
 
 def _counts(assets: dict[str, object]) -> str:
-    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest")
+    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind not in ("digest", "loader"))
 
 
 def _identity(catalogue: Catalogue) -> dict[str, object]:
     """What a dataset records of its assets, so that it is never continued with others."""
     counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
-    return {"digest": catalogue.digest(), **counts}
+    return {"digest": catalogue.digest(), "loader": LOADER_VERSION, **counts}
 
 
 def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, describe_staged
 from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import process
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
@@ -344,10 +345,11 @@ def video_metadata(
 ) -> dict[str, Any]:
     """The metadata of a video: ``areas`` as ``examine`` counts them, files as ``describe_staged`` describes them."""
     frames = spec.video.frames
+    versions = {"bl30k": project_version(), "loader": str(LOADER_VERSION)}
     return build_metadata(
         spec.to_json(),
         config_digest=config_digest,
-        versions={"bl30k": project_version(), **{k: ready[k] for k in ("bpy", "blenderproc")}},
+        versions=versions | {k: ready[k] for k in ("bpy", "blenderproc")},
         visible_area=areas,
         intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
         extrinsics=extrinsics(spec.camera, frames, spec.static),

@@ -170,18 +170,22 @@ def write_video(root, name, ids_of_frames, every=1):
             Image.fromarray(ids).save(root / f"Annotations/{name}/{i * every:05d}.png")
 
 
-def test_white_is_read_as_the_whole_video_means_it(tmp_path, caplog):
-    write_video(tmp_path, "ids", [[[0, 255]], [[1, 255]], [[0, 1]]])
+def test_white_is_read_as_the_whole_dataset_means_it(tmp_path, caplog):
     write_video(tmp_path, "one", [[[0, 255]], [[255, 255]]])
     write_video(tmp_path, "two", [[[0, 255]]])
-    store = open_dataset(tmp_path)
     with caplog.at_level(logging.WARNING):
-        assert store.read_mask("ids", 0).ids.tolist() == [[0, 0]]
-        assert store.read_mask("ids", 0).void.tolist() == [[False, True]]
+        store = open_dataset(tmp_path)
         assert store.read_mask("one", 0).ids.tolist() == [[0, 1]]
         assert store.read_mask("two", 0).kind == "single"
     said = [record.message for record in caplog.records]
     assert len(said) == 1 and "0 and 255 alone" in said[0]
+    write_video(tmp_path, "ids", [[[0, 255]], [[1, 255]], [[0, 1]]])
+    with caplog.at_level(logging.WARNING):
+        store = open_dataset(tmp_path)
+        assert store.read_mask("one", 0).ids.tolist() == [[0, 0]]
+        assert store.read_mask("ids", 0).void.tolist() == [[False, True]]
+    assert "4 of the masks looked at hold 0 and 255 alone, others ids" in caplog.records[-1].message
+    assert open_dataset(tmp_path, masks_mean="binary").read_mask("ids", 1).ids.tolist() == [[1, 1]]
 
 
 def test_frames_without_masks(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.support.browser import executable
 from training.annotator.server import Server
@@ -82,8 +82,12 @@ class Hand:
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.extend([message.text] if message.type == "error" else []))
+        page.on("console", self._note)
         self.open(url)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def open(self, url: str) -> None:
         self.page.goto(url)
@@ -106,11 +110,11 @@ class Hand:
     def point(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the frame lies in the window."""
         box = self.page.locator("#view").bounding_box()
-        assert box is not None
         scale, left, top = self.page.evaluate("[annotate.place.scale, annotate.place.left, annotate.place.top]")
+        assert box is not None
         return box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
 
-    def drag(self, *points: tuple[float, float], button: Literal["left", "middle", "right"] = "left") -> None:
+    def drag(self, *points: tuple[float, float], button: Literal["left", "right"] = "left") -> None:
         """Press, move through the points, release; wait for the answer."""
         before = self.settled()
         self.page.mouse.move(*self.point(*points[0]))
@@ -120,7 +124,7 @@ class Hand:
         self.page.mouse.up(button=button)
         self.until(lambda: self.settled() > before)
 
-    def click(self, x: float, y: float, button: Literal["left", "middle", "right"] = "left") -> None:
+    def click(self, x: float, y: float, button: Literal["left", "right"] = "left") -> None:
         self.drag((x, y), button=button)
 
     def settled(self) -> int:

@@ -140,12 +140,12 @@ class Server:
         return Response(await run_in_threadpool((STATIC / "icon.svg").read_bytes), media_type="image/svg+xml")
 
     async def _frame(self, request: HttpRequest) -> Response:
-        number, size = request.path_params["number"], request.query_params.get("size", "view")
-        known = next((known for known in get_args(Size) if known == size), None)
-        if number >= len(self.frames) or known is None:
+        number, asked = request.path_params["number"], request.query_params.get("size", "view")
+        size: Size | None = next((size for size in get_args(Size) if size == asked), None)
+        if number >= len(self.frames) or size is None:
             return PlainTextResponse("there is no such frame", 404)
         try:
-            data, kind = await run_in_threadpool(picture, self.frames, number, known)
+            data, kind = await run_in_threadpool(picture, self.frames, number, size)
         except UserError as error:
             return PlainTextResponse(str(error), 500)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})

@@ -8,7 +8,17 @@ import typer
 
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, stoppable, with_groups
+from training.cli.options import (
+    Checkpoint,
+    Device,
+    Fusion,
+    MasksMean,
+    Out,
+    PropagationOptions,
+    S2m,
+    stoppable,
+    with_groups,
+)
 
 app = typer.Typer()
 
@@ -34,6 +44,7 @@ def evaluate(
     s2m: S2m = None,
     fusion: Fusion = "linear",
     scribbles: Scribbles = None,
+    masks: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -44,10 +55,14 @@ def evaluate(
     how = options.given()
     with stoppable():
         if interactive:
-            evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
+            evaluate_interactive(
+                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
+            )
         else:
             workers = os.cpu_count() or 1
-            evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
+            evaluate_semi_supervised(
+                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
+            )
 
 
 @app.command(
@@ -62,6 +77,7 @@ def score(
     out: Out,
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
+    meaning: MasksMean = None,
 ) -> None:
     """Score masks that exist already: J, F and J&F of any pair of folders."""
     from bl30k_gen.dataset.claim import claim
@@ -71,8 +87,8 @@ def score(
     names = read_list(videos) if videos else None
     workers = os.cpu_count() or 1
     claim(out, "score", {"truth": str(truth.resolve()), "masks": str(masks.resolve())}, [truth, masks])
-    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
-    results |= score_baselines(truth, protocol, names, workers=workers)
+    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers, masks=meaning)}
+    results |= score_baselines(truth, protocol, names, workers=workers, masks=meaning)
     print(write_report(results, out))
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for masks, tables and figures.")]
 Fusion = Annotated[str, typer.Option("--fusion", help="A checkpoint, or linear, or none.")]
 S2m = Annotated[Path | None, typer.Option("--s2m", help="Checkpoint of the scribble-to-mask network.")]
+MasksMean = Annotated[
+    Literal["ids", "binary", "soft"] | None,
+    typer.Option("--masks", help="What masks mean: objects' numbers, one object, or one with soft edges."),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

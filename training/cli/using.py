@@ -7,7 +7,7 @@ import typer
 
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import chosen
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
 
@@ -25,6 +25,7 @@ def segment(
     masks: Annotated[Path, typer.Option("--first-mask", help="The first frame's mask, or a folder of masks.")],
     out: Out,
     direction: Annotated[str, typer.Option("--direction", help="forward, backward or both.")] = "forward",
+    meaning: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -33,7 +34,7 @@ def segment(
     from training.inference.segment import Direction, segment
 
     way = chosen("--direction", direction, get_args(Direction))
-    segment(checkpoint, video, masks, out, way, device, **options.given())
+    segment(checkpoint, video, masks, out, way, device, meaning=meaning, **options.given())
 
 
 @app.command(
@@ -63,7 +64,12 @@ def interact(
     interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py annotate frames --network stm.pth --s2m s2m.pth --fusion fusion.pth --open",
+        "python train.py annotate holiday.mp4 --objects 3 --out out/holiday",
+    )
+)
 def annotate(
     video: Annotated[Path, typer.Argument(help="A folder of pictures, a video file, or DATASET/VIDEO.")],
     network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
@@ -20,6 +21,8 @@ from training.schema.data import Augmentation, VideoSource, place_of
 log = logging.getLogger(__name__)
 
 _VOID = 255
+ANNOTATED = 3  # frames of a video that a sample needs
+LOOKED_AT = 256  # videos whose frames are counted before training
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,11 @@ class Videos:
         self.frames, self.objects, self.size = frames, objects, size
         assert augmentation.frame is not None and augmentation.sequence.crop_ratio is not None  # Stage sees to it
         self.change, self.crop_ratio = augmentation.frame, augmentation.sequence.crop_ratio
-        self.store = open_dataset(place_of(source.path))
+        self.store = open_dataset(place_of(source.path), masks_mean=source.masks)
         self.names = choose_videos(self.store, source)
         if not self.names:
             raise UserError(f"dataset {source.path} has no videos to train on", "check split, names and share")
+        check_masks(self.store, self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,9 +95,9 @@ class Videos:
         """A sample. Raises UserError naming a damaged file, and Unusable."""
         name = self.names[index]
         annotated = self.store.mask_frames(name)
-        if len(annotated) < 3:
+        if len(annotated) < ANNOTATED:
             raise Unusable(
-                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs three"
+                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs {ANNOTATED}"
             )
         distance = max(1, distance // self.source.annotated_every)
         for _ in range(sampling.TRIES):
@@ -170,6 +174,42 @@ class Videos:
 
     def _open(self, name: str, i: int) -> Image.Image:
         return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+
+
+def check_masks(store: VideoStore, names: list[str]) -> None:
+    """Say before training how many videos are too short, of those looked at.
+
+    Raises:
+        UserError: all are, or no mask that was looked at shows an object.
+    """
+    chosen = masks.spread(names, LOOKED_AT)
+    short = [name for name in chosen if len(store.mask_frames(name)) < ANNOTATED]
+    if len(short) == len(chosen):
+        what = (
+            f"{store.path}: {short[0]} has {len(store.mask_frames(short[0]))} annotated frames, as few as the others"
+        )
+        raise UserError(what, f"a sample needs {ANNOTATED}: leave the source out, or give it more")
+    if short:
+        looked = f"{len(short)} of {len(chosen)} videos"
+        log.warning(
+            "%s: %s, such as %s, have under %d annotated frames: never used", store.path, looked, short[0], ANNOTATED
+        )
+    looked_at = 0
+    damaged: UserError | None = None
+    for name in masks.spread([name for name in chosen if name not in set(short)], masks.SAMPLE):
+        for i in masks.spread(store.mask_frames(name), 4):
+            looked_at += 1
+            try:
+                if store.read_mask(name, i).ids.any():
+                    return
+            except UserError as error:  # a damaged one is named when it is drawn
+                damaged = error
+    if damaged is not None:
+        raise damaged
+    raise UserError(
+        f"{store.path} shows no object in any of {looked_at} masks that were looked at",
+        "check that these are masks of objects, and what they mean (masks: ids, binary or soft)",
+    )
 
 
 def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:

@@ -21,8 +21,9 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.masks import Rule
 from bl30k_gen.errors import UserError
-from training.evaluation.folders import MaskVideo, find_videos, object_ids
+from training.evaluation.folders import MaskVideo, find_videos, folder_rule, object_ids
 from training.evaluation.metrics import score_frame
 from training.evaluation.robot import BENCHMARK_ROBOT, Robot
 from training.evaluation.scribbles import Scribbles, read_scribbles
@@ -276,6 +277,7 @@ def read_samples(
     scribbles: str | Path | None = None,
     videos: Iterable[str] | None = None,
     robot: Robot | None = None,
+    rule: Rule | None = None,
 ) -> Iterator[Sample]:
     """Samples from folders, one video in memory at a time.
 
@@ -284,12 +286,15 @@ def read_samples(
         scribbles: folder of video folders with one JSON for each set of first scribbles (DAVIS's ``Scribbles``); if
             None, ``robot`` makes one set.
         videos: the subset; all if None.
+        rule: what the masks mean; None: that is decided over these videos.
 
     Raises:
         UserError: something is missing, or scribbles do not fit their video.
     """
-    for name in find_videos(Path(annotations), videos):
-        video = MaskVideo(Path(annotations) / name)
+    names = find_videos(Path(annotations), videos)
+    rule = rule or folder_rule(Path(annotations), names)
+    for name in names:
+        video = MaskVideo(Path(annotations) / name, rule=rule)
         masks = [video.read(frame) for frame in video.names]
         truth = np.stack([mask.ids for mask in masks])
         truth = truth.astype(np.int16 if truth.dtype == np.uint8 else np.int32)  # for -1
@@ -318,14 +323,16 @@ def read_samples(
             yield Sample(name, number, truth, objects, first)
 
 
-def baselines(annotations: str | Path) -> dict[str, Callable[[str, tuple[int, ...]], System]]:
+def baselines(
+    annotations: str | Path, rule: Rule | None = None
+) -> dict[str, Callable[[str, tuple[int, ...]], System]]:
     """``open_video`` of the floor and the ceiling to run beside any system: both know the truth.
 
     The first corrects the scribbled frame perfectly and copies it to all others; the second returns the truth.
     """
 
     def truth_of(sequence: str) -> np.ndarray:
-        video = MaskVideo(Path(annotations) / sequence)
+        video = MaskVideo(Path(annotations) / sequence, rule=rule)
         return np.stack([video.read(name).ids for name in video.names])
 
     def copier(sequence: str, objects: tuple[int, ...]) -> System:

@@ -23,7 +23,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from bl30k_gen.dataset.claim import claim
+from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
@@ -261,9 +261,9 @@ def interact(
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
-    read = [Path(path) for path in (video, truth) if path]
-    claim(Path(out), "interact", {"video": str(Path(video).resolve())}, read)
+    refuse_input(Path(out), [Path(path) for path in (video, truth) if path])
     run_script(session, plan, Path(script).parent)
+    claim(Path(out), "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
         write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))
     say(f"{out}: {len(frames)} masks after {session.state.rounds} rounds")

@@ -31,7 +31,7 @@ from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
 from training.inference.tracker import Tracker, select
-from training.inference.video import Indexed
+from training.inference.video import Frames
 from training.inference.view import View, label_map, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.cache import EncodedFrames
@@ -41,7 +41,6 @@ from training.interactive.merging import Merge, Merger, give_way
 from training.interactive.state import Draft, Maps, State, Tool, nothing, pack, read_state, unpack, write_state
 
 Direction = Literal["both", "forward", "backward"]
-Known = tuple[list[int], Entry | None]  # the objects that a corrected frame knows, and its memory, if there are any
 LABELS_KEPT = 64
 """Frames whose labels are kept at the size of the frames."""
 
@@ -69,7 +68,7 @@ class InteractiveSession:
     def __init__(
         self,
         network: PropagationNetwork | None,
-        frames: Indexed,
+        frames: Frames | Sequence[np.ndarray],
         objects: Sequence[int],
         *,
         s2m: S2M | None = None,
@@ -413,14 +412,14 @@ class InteractiveSession:
             raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
         return normalise(pixels, self.device)
 
+    def _propagator(self) -> PropagationNetwork:
+        assert self.network is not None, "``propagate`` asks for a network before anything is encoded"
+        return self.network
+
     def _encode(self, frame: int) -> tuple[Tensor, Query]:
         image = self.view.image(self.image(frame))
         with torch.inference_mode():
-            return image, Tracker(self._loaded(), self.options).encode(image)
-
-    def _loaded(self) -> PropagationNetwork:
-        assert self.network is not None  # without one nothing is encoded or propagated
-        return self.network
+            return image, Tracker(self._propagator(), self.options).encode(image)
 
     def _carry(
         self,
@@ -480,7 +479,7 @@ class InteractiveSession:
         mask: Maps,
         bounds: dict[int, int],
         trusted: Sequence[tuple[int, Maps]],
-        memory: Sequence[Known],
+        memory: Sequence[tuple[list[int], Entry | None]],
     ) -> list[tuple[list[int], Merge | None]]:
         """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
         assert self._merger is not None
@@ -510,13 +509,13 @@ class InteractiveSession:
         result[:, loose] = give_way(older[:, loose], result[:, rows])
         return result
 
-    def _pass(self, way: range, memory: Sequence[Known]) -> Iterator[tuple[int, Tensor]]:
+    def _pass(self, way: range, memory: Sequence[tuple[list[int], Entry | None]]) -> Iterator[tuple[int, Tensor]]:
         """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
-        tracker = Tracker(self._loaded(), self.options, self.say)
+        tracker = Tracker(self._propagator(), self.options, self.say)
         for labels, numbers in self._cohorts(memory):
             entries = []
             for known, entry in (memory[n] for n in numbers):
-                assert entry is not None  # it knows objects
+                assert entry is not None, "a frame that knows an object has been memorised"
                 rows = [known.index(label) for label in labels]
                 entries.append(entry if labels == known else select(entry, rows))
             tracker.trust(Entry.cat(entries), labels)
@@ -531,7 +530,7 @@ class InteractiveSession:
             if t != way[-1]:
                 tracker.remember(image, query, prob)
 
-    def _cohorts(self, memory: Sequence[Known]) -> list[tuple[list[int], list[int]]]:
+    def _cohorts(self, memory: Sequence[tuple[list[int], Entry | None]]) -> list[tuple[list[int], list[int]]]:
         """Objects that the same corrected frames know, with the numbers of these in memory."""
         cohorts: dict[tuple[int, ...], list[int]] = {}
         for label in self.objects:
@@ -540,7 +539,7 @@ class InteractiveSession:
                 cohorts.setdefault(numbers, []).append(label)
         return [(labels, list(numbers)) for numbers, labels in cohorts.items()]
 
-    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[Known]:
+    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[tuple[list[int], Entry | None]]:
         """The memory of interacted frames, and which objects each knows. What was encoded before is used again."""
         for number, (frame, mask) in enumerate(trusted):
             known = [label for label in self.objects if label in mask.objects]
@@ -549,7 +548,7 @@ class InteractiveSession:
                 if known:
                     image, query = self._encoded[frame]
                     prob = unpack(mask, known, self.device).unsqueeze(0)
-                    entry = Tracker(self._loaded(), self.options).memorise(image, query, prob)
+                    entry = Tracker(self._propagator(), self.options).memorise(image, query, prob)
                 self._certain[number:] = [(mask, known, entry)]
         return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
 

@@ -59,6 +59,10 @@ class Augmentation(Section):
     first_mask_iou: Interval | None  # RDE: the first mask is perturbed to an IoU drawn from this
 
 
+Masks = Literal["ids", "binary", "soft"] | None
+"""What masks mean; null: that is decided over all of them, see bl30k_gen/dataset/masks.py."""
+
+
 def place_of(path: str | None) -> str:
     """The path of a source. Raises UserError where there is none yet."""
     if path is None:
@@ -76,6 +80,7 @@ class VideoSource(Section):
     annotated_every: Count  # distance of two annotated frames; distances of the curriculum are divided by it
     label_filter: Literal["none", "small"]  # "small" is BL30K's: objects that are hardly seen are no targets
     crop_scale: Interval  # area of the crop as a share of the picture
+    masks: Masks = None
 
 
 class ImageSource(Section):
@@ -83,6 +88,7 @@ class ImageSource(Section):
     path: str | None
     weight: NonNegative
     share: Share
+    masks: Masks = None
 
 
 class LvisSource(Section):

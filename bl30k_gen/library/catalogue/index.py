@@ -59,6 +59,7 @@ class Index:
     folders: dict[str, int]  # place -> time of change in ns; a new or missing asset shows in one of them
     rows: dict[str, Row]
     limits: Limits | None = None  # those of the checks
+    loader: int = 0  # version of the loader that made the checks
     complete: bool = True  # False where measuring was interrupted
 
 
@@ -99,7 +100,8 @@ def read(folder: str | Path) -> Index | None:
         rows = {row[0]: _row(row) for row in tree["rows"]}
         if tree["layout"] not in LAYOUTS:
             raise ValueError(tree["layout"])
-        return Index(tree["layout"], dict(tree["folders"]), rows, limits, bool(tree["complete"]))
+        complete, loader = bool(tree["complete"]), int(tree.get("loader", 1))
+        return Index(tree["layout"], dict(tree["folders"]), rows, limits, loader, complete)
     except FileNotFoundError:
         return None
     except (UserError, OSError, ValueError, TypeError, KeyError, IndexError):
@@ -114,6 +116,7 @@ def write(folder: str | Path, index: Index) -> None:
         "layout": index.layout,
         "complete": index.complete,
         "limits": index.limits.model_dump() if index.limits else None,
+        "loader": index.loader,
         "folders": index.folders,
     }
     lines = [json.dumps(head)[:-1] + ', "rows": [']
@@ -143,7 +146,7 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
     if not files:
         raise UserError(f"{folder} holds no assets", f"put files there that end in {', '.join(_SUFFIXES)}")
     known = before.rows if before else {}
-    index = Index(layout, folders, {}, before.limits if before else None)
+    index = Index(layout, folders, {}, *((before.limits, before.loader) if before else ()))
     changes, stale = Changes(removed=sorted(known.keys() - set(files))), []
     for file in files:
         stamp, row = _stamp(root / file), known.get(file)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
+from bl30k_gen.dataset.pictures import PHOTO
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json_lines, read_bytes, read_text
 from bl30k_gen.library.asset import AssetRefused
@@ -196,7 +197,7 @@ def _make(client: Client, found: Found, wishes: Wishes) -> Made | FetchRefused |
         data, _ = client.get(found.url, most)
         if found.member:
             data = _member(data, found, most)
-        pixels = decode(data, found.url, AssetRefused, wishes.limits, keep_alpha=False)
+        pixels = decode(data, found.url, AssetRefused, wishes.limits, PHOTO)
         return make(data, pixels, wishes)
     except (FetchRefused, AssetRefused, ServiceUnavailable) as refused:
         return refused

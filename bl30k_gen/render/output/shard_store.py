@@ -214,7 +214,8 @@ class _Shard:
 
     def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
         """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
-        self.lease.require()
+        if self.lease.lost:
+            raise LeaseLost
         try:
             slot = self._slots.pop() if self._slots else self._new_slot()
         except FileNotFoundError:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from bl30k_gen.config import Assets
+from bl30k_gen.dataset.pictures import PHOTO
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
@@ -81,11 +82,11 @@ def test_large_jpegs_are_decoded_small_and_look_the_same():
     assert 16384 * 8192 / 1e6 <= Wishes("backgrounds", (), 1).limits.max_megapixels
     data = picture(3, (2048, 1024), quality=95)
     whole = Image.open(io.BytesIO(data))
-    pixels = decode(data, "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), False)
+    pixels = decode(data, "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), PHOTO)
     assert pixels.shape == (128, 256, 3)
     np.testing.assert_allclose(pixels.astype(int), np.asarray(whole.reduce(8)), atol=6)
     with pytest.raises(AssetRefused, match="truncated"):
-        decode(data[:-2000], "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), False)
+        decode(data[:-2000], "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), PHOTO)
 
 
 def test_duplicates_are_found_by_bytes_and_by_looks(server, client, tmp_path):

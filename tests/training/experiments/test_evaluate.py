@@ -83,10 +83,10 @@ def test_rerunning_continues_and_never_mixes_runs(dataset, oracle, tmp_path, cel
     said.clear()
     evaluate_semi_supervised(oracle, dataset, out, say=said.append)
     assert "calm: 6 frames" in said and "late: 6 frames" not in said and kept.stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="results of another options"):
+    with pytest.raises(UserError, match="was made with options"):
         evaluate_semi_supervised(oracle, dataset, out, memory_every=2)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="results of another checkpoint"):
+    with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_semi_supervised(oracle, dataset, out)
 
 
@@ -152,7 +152,7 @@ def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
     evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
     assert not any("interactions" in line for line in said)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="results of another checkpoint"):
+    with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_interactive(oracle, None, dataset, tmp_path / "out")
 
 
