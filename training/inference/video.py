@@ -21,16 +21,19 @@ from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo, object_ids
 
 
-class Frames(Protocol):
-    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
-
-    path: Path
-    names: list[str]
+class Indexed(Protocol):
+    """Frames (H, W, 3) uint8 that can be had in any order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8"""
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+class Frames(Indexed, Protocol):
+    """A video. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
 
 
 class FrameFolder(Sequence):

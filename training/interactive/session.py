@@ -487,7 +487,7 @@ class InteractiveSession:
         assert entry is not None, "the corrected frame knows the objects that its correction moves"
         groups = []
         for bound in sorted(set(bounds.values())):
-            if any(f == bound for f, _ in trusted):
+            if entry is not None and any(f == bound for f, _ in trusted):
                 labels = [label for label in self.objects if bounds.get(label) == bound]
                 before = self.state.probs[frame]
                 rows = [known.index(label) for label in labels]
