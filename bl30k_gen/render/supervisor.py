@@ -1,7 +1,7 @@
 """The supervisor: renders a list of videos with one or several Blender children.
 
 A child that crashes or hangs loses the frame in hand and nothing else: a fresh one continues at the first missing
-frame. A video that fails twice without getting further is recorded as failed with its reason, and the others continue.
+frame. A video that fails twice without getting further is recorded as failed, with its reason; the others continue.
 
 Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
 """
