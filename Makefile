@@ -3,6 +3,7 @@
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
+# make campaign-calls       690 system calls that fail, one at a time, under builds of every kind (ten minutes)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
 # make campaign-verify      how fast a dataset is checked, beside the disk's own speed
@@ -41,7 +42,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo annotate test check campaign-faults campaign-simulate campaign-corruption campaign-verify campaign-masks \
+.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
+ campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
 
@@ -105,6 +107,9 @@ check: $(VENV)/.test
 # Campaigns: long runs that `make test` leaves out.
 campaign-faults: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.builds --events 210 --results docs/results/faults.md
+
+campaign-calls: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faults.system_calls --results docs/results/robustness.md
 
 campaign-simulate: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faults.simulate --results docs/results/simulation.md

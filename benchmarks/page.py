@@ -6,6 +6,7 @@ They are run from the folder of the project as ``python -m benchmarks.FOLDER.NAM
 import argparse
 import os
 import platform
+import re
 import resource
 import shlex
 import statistics
@@ -65,6 +66,18 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))
+
+
+def publish_section(heading: str, text: str, path: Path | None) -> None:
+    """Print a section, and put it in the place of that of the same heading on a page that has others, too."""
+    print(text)
+    if path is not None:
+        before = path.read_text(encoding="utf-8") if path.exists() else "# Robustness\n"
+        pattern = re.compile(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+        section = f"## {heading}\n\n{text.strip()}\n\n"
+        found = pattern.search(before)
+        whole = before[: found.start()] + section + before[found.end() :] if found else f"{before}\n{section}"
+        write_atomically(path, whole.rstrip() + "\n")
 
 
 def publish(text: str, path: Path | None) -> None:

@@ -13,25 +13,39 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bl30k_gen import settings
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
+MOST_LIGHTS = 1000
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(settings.Section):
-    """A key whose default is None is not stored while it is None, so that what does not use it stays as it was."""
+    """A key that has a default is not stored while it has it, so that what does not use it stays as it was."""
 
     @model_serializer(mode="wrap")
     def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        return {k: v for k, v in handler(self).items() if v is not None or fields[k].is_required()}
+        return {
+            k: v for k, v in handler(self).items() if fields[k].is_required() or getattr(self, k) != fields[k].default
+        }
 
 
 class Range(BaseModel):
@@ -44,11 +58,10 @@ class Range(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_pair(cls, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            if len(value) != 2:
-                raise ValueError("must be [smallest, largest]")
-            return {"low": value[0], "high": value[1]}
-        return value
+        if isinstance(value, (Range, dict)):
+            return value
+        low, high = settings.is_pair(value)
+        return {"low": low, "high": high}
 
     @model_validator(mode="after")
     def _in_order(self) -> "Range":
@@ -57,7 +70,7 @@ class Range(BaseModel):
 
 
 class Video(Section):
-    frames: Count
+    frames: Annotated[int, Field(ge=1, le=100_000)]  # a frame's name has five digits
     width: Annotated[int, Field(ge=16, le=8192)]  # pixels
     height: Annotated[int, Field(ge=16, le=8192)]  # pixels
 
@@ -68,8 +81,8 @@ class Motion(Section):
     rotation_speed: NonNegative  # radians a frame, standard deviation, per axis
     scale_change: Range  # factor over the whole video; a step draws from its degree-th root
     static: Literal["drift", "hold"]  # what a curve does between equal control points
-    static_enter: Share  # chance that a moving path turns static, at the start and after each move
-    static_stay: Share  # chance that a static path goes on being so
+    static_enter: Share  # probability that a moving path turns static, at the start and after each move
+    static_stay: Share  # probability that a static path continues being so
 
 
 class Frustum(Section):
@@ -111,9 +124,9 @@ class Objects(Section):
     scale: Range  # at the start, per axis, of a model with a unit diagonal
     clearance: NonNegative  # metres between two paths below which the later one is redrawn
     clearance_tries: Whole  # redraws before it is kept as it is, and recorded
-    retexture_mapped: Share  # chance of a new texture for a model that has its own
+    retexture_mapped: Share  # probability of a new texture for a model that has its own
     retexture_unmapped: Share  # the same for one that has none
-    max_thickness: Positive | None = None  # models that are thicker are passed over; see ``scene/thickness.py``
+    max_thickness: Positive | None = None  # models that are thicker are skipped; see ``scene/thickness.py``
     deformation: Deformation | None = None
 
     @model_validator(mode="after")
@@ -156,8 +169,14 @@ class Camera(Section):
     shake: Shake | None = None
 
 
+def _few(count: tuple[int, int]) -> tuple[int, int]:
+    if count[1] > MOST_LIGHTS:
+        raise ValueError(f"a scene has {MOST_LIGHTS} lights at most")
+    return count
+
+
 class Lights(Section):
-    count: CountInterval
+    count: Annotated[CountInterval, AfterValidator(_few)]
     radius: Positive  # metres, of the sphere on which they sit
     size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
@@ -192,19 +211,27 @@ class Render(Section):
     """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
 
     engine: Literal["cycles", "eevee"]
-    samples: Count
+    samples: Annotated[int, Field(ge=1, le=1_000_000)]
     adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
     adaptive_bright: Bright | None  # scenes darker than this are rendered to less noise, in proportion
     adaptive_minimum: Whole  # samples before a pixel may be done
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
-    denoiser: Literal["none", "openimagedenoise"]
+    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix heeds neither of the next two keys
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
+    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
+
+    @field_validator("backdrop")
+    @classmethod
+    def _cycles_composites(cls, value: str, others: ValidationInfo) -> str:
+        if value == "composited" and others.data.get("engine") == "eevee":
+            raise ValueError("must be traced with render.engine eevee")
+        return value
 
 
 class Image(Section):
@@ -264,7 +291,7 @@ class Selection(_Sources):
     category_share: Range | None = None  # those whose place in 0..1 lies in it: [0, 0.8] and [0.8, 1] share none
     include: list[str] | None = None  # these ids alone; * and ? as in file names
     exclude: list[str] | None = None  # all but these
-    max_faces: Count | None = None  # by the folder's index; what nobody counted is an error
+    max_faces: Count | None = None  # by the folder's index; a model without a count is an error
 
     @model_validator(mode="before")
     @classmethod
@@ -292,8 +319,8 @@ class Runtime(Section):
     device: Device
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
     child_memory_gb: Positive  # above which it is replaced after the video in hand
-    frame_timeout: Positive  # seconds without a sign of life before it is killed
-    lease_timeout: Positive  # seconds without a sign of life before another worker takes over its video
+    frame_timeout: Positive  # seconds without an event before it is killed
+    lease_timeout: Positive  # seconds without a heartbeat before another worker takes over its video
     store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with
 
 
@@ -345,12 +372,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that a dataset carries. Raises UserError naming ``source`` where it is not valid."""
     try:
-        values = yaml.safe_load(text)
+        values = settings.parse_yaml(text.decode("utf-8-sig"), source)
         for override in overrides:
             settings.apply_override(values, override)
         return Config.model_validate(values)
-    except (yaml.YAMLError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f"{source} is not valid ({str(error).splitlines()[0]})", "restore the file") from None
+    except ValidationError as error:
+        key, mistake = settings.first_mistake(error)
+        raise UserError(f"{source} is not valid ({key or 'it'}: {mistake})", "restore the file") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"{source} is not valid ({printable(str(error))})", "restore the file") from None
 
 
 def draft_of(config: Config) -> Config:

@@ -1,21 +1,27 @@
-"""What the user can mend, and what the two doors (``generate.py``, ``train.py``) make of it."""
+"""What the user can fix, and what the two entry points (``generate.py``, ``train.py``) make of it."""
 
+import contextlib
 import difflib
+import errno
 import io
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TextIO, TypeVar
 
 Choice = TypeVar("Choice", bound=str)
 
 MISTAKE, STOPPED = 2, 143
-"""Exit codes: the user can mend it; SIGTERM came, and the same command goes on."""
+"""Exit codes: the user can fix it; SIGTERM came, and the same command continues."""
+
+DEBUG = "--debug"
 
 
 class UserError(Exception):
     """Something outside the program is wrong: a path, a key, a file, a full disk.
 
-    ``what`` names the file or key, ``remedy`` says what to do. Raised anywhere, caught only at the doors.
+    ``what`` names the file or key, ``remedy`` says what to do. Raised anywhere, caught only at the entry points.
     """
 
     def __init__(self, what: str, remedy: str):
@@ -42,15 +48,15 @@ def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
     raise UserError(f"{flag} {given}", f"give {', '.join(others)} or {last}")
 
 
-class Hopeless(UserError):
-    """Nothing else will work here either, so whoever works in a loop stops."""
+class FatalError(UserError):
+    """Nothing else will work here either, so a loop over videos stops."""
 
 
-class DiskFull(Hopeless):
+class DiskFull(FatalError):
     """There is no space (or quota) left."""
 
 
-class MachineLacks(Hopeless):
+class MachineLacks(FatalError):
     """This machine lacks what the configuration asks for."""
 
 
@@ -59,13 +65,58 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def run_door(commands: Callable[[], None]) -> None:
-    """Run a command line: a UserError becomes one line on standard error and exit code 2."""
+class PrintableStream:
+    """A text stream that lets nothing through that a terminal would obey, wherever the text comes from.
+
+    Line feeds and tabs pass, and on standard error carriage returns: a progress bar goes back by them.
+    """
+
+    def __init__(self, stream: TextIO, passing: str):
+        self._stream, self._passing = stream, passing
+
+    def write(self, text: str) -> int:
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() or c in self._passing else _escaped(c) for c in text)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _escaped(character: str) -> str:
+    """Surrogates are bytes of a file's name and look like this elsewhere; anything else is not shown."""
+    return f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else "?"
+
+
+def run_entry_point(commands: Callable[[], None]) -> None:
+    """Run a command line: what goes wrong outside the program is one line on standard error and exit code 2.
+
+    With ``--debug`` anywhere among the arguments it is a traceback and exit code 1 instead.
+    """
+    debug = DEBUG in sys.argv[1:]
+    sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != DEBUG]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # not every file has a name that can be written
-    try:
-        commands()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(MISTAKE)
+    out, err = PrintableStream(sys.stdout, "\n\t"), PrintableStream(sys.stderr, "\n\t\r")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            commands()
+        except (UserError, OSError, MemoryError) as error:
+            if debug:
+                traceback.print_exc()
+                sys.exit(1)
+            print(f"error: {printable(_in_one_line(error))}", file=sys.stderr)
+            sys.exit(MISTAKE)
+
+
+def _in_one_line(error: UserError | OSError | MemoryError) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: free some, or ask for less at once"
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    where = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
+    said = [line for line in str(error.strerror or error).splitlines() if line.strip()] or [""]
+    what = f"{said[-1]} ({name})"  # a loader process wraps its error in a traceback, which ends with it
+    return f"{' -> '.join(where)}: {what}" if where else what

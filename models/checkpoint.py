@@ -242,9 +242,17 @@ def fill(network: nn.Module, weights: dict[str, Tensor], fresh: tuple[str, ...] 
         for what, keys in [("missing", missing), ("unknown", surplus), ("wrong size", misfit)]
         if keys
     ]
+    if not problems and (wrong := not_finite(weights)) is not None:
+        raise ValueError(f"weights are no numbers in {wrong}: the file is of a training that diverged, or damaged")
     if problems:
         raise ValueError(f"weights do not fit the network {name_of(network)}: {'; '.join(problems)}")
     network.load_state_dict(weights)
+
+
+def not_finite(weights: dict[str, Tensor]) -> str | None:
+    """The first key whose weights are not all finite numbers; None where all are."""
+    floating = ((key, value) for key, value in weights.items() if value.is_floating_point())
+    return next((key for key, value in floating if not torch.isfinite(value).all()), None)
 
 
 def is_deeplab(path: str | Path) -> bool:
@@ -287,6 +295,8 @@ def write(content: dict[str, Any], path: str | Path) -> None:
     try:
         with open(temporary, "wb") as file:
             torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name without the contents
         os.replace(temporary, path)
     except RuntimeError as error:
         if isinstance(error.__context__, OSError):  # which torch covers with an error of its own

@@ -84,6 +84,7 @@ def test_replay_renders_the_same_pixels(rendered, generate):
     answer = json.loads(generate("replay", rendered, "a00002", "--threads-per-worker", 1, "--json").stdout)
     assert answer["frames"] == 6
     assert answer["mask_pixels_different"] == answer["rgb_pixels_different"] == 0
+    assert "has no metadata of video nosuch" in generate("replay", rendered, "nosuch", code=2).stderr
 
 
 def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SLOW
+
+ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
 import pytest
 
@@ -76,3 +79,11 @@ def test_a_shared_folder_is_made_once_for_all_processes(project):
     done = run(project, "-n2", "--dist=loadfile", f"--basetemp={project / 'temporary'}", ci="")
     assert "6 passed" in done.stdout
     assert len(list(project.glob("temporary/slow/gw*"))) == 1
+
+
+def test_every_slow_file_is_there_and_marked():
+    slow, fast = "tests/dataset/test_report.py", "tests/dataset/test_masks.py"
+    command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-qq", "-m", "not slow", slow, fast]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    assert fast in listed and slow not in listed
+    assert [place for place in SLOW if not (ROOT / "tests" / place).exists()] == []

@@ -1,5 +1,6 @@
 """The documentation says what is there: links lead somewhere, generated pages are current, every result is listed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,3 +43,17 @@ def test_the_map_names_every_package():
     content = ("builtin/",)  # one package of content, with a folder a kind
     names = {f"{package.relative_to(ROOT).as_posix()}/" for package in packages}
     assert {name for name in names if f"`{name}`" not in page and not any(c in name for c in content)} == set()
+
+
+def test_the_session_script_is_valid_and_complete():
+    """The worked example is read as users' scripts are, and the tables name every action and key."""
+    script = pytest.importorskip("training.interactive.script")  # where torch is missing, no session runs
+    page = (ROOT / "docs/inference.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    plan = script.Script.model_validate_json(example)
+    assert len(plan.actions) == len(json.loads(example)["actions"]) > 5
+    schema = script.Script.model_json_schema()
+    section = page[page.index("## A session script") :]
+    names = {*schema["properties"], *schema["properties"]["actions"]["items"]["discriminator"]["mapping"]}
+    names |= {key for action in schema["$defs"].values() for key in action["properties"]}
+    assert {name for name in names if f"`{name}`" not in section} == set()

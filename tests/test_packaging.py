@@ -43,9 +43,11 @@ IMPORT_ORDER = {
         "config",
         "resources",
         "settings",
+        "inputs",
         "seeding",
         "line_process",
         "errors",
+        "command_line",
         "version",
     ],
     "training": [
@@ -67,7 +69,9 @@ IMPORT_ORDER = {
 TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
-TRAINING_MAY_USE = tuple(f"bl30k_gen.{part}" for part in ("dataset", "errors", "seeding", "settings", "version"))
+TRAINING_MAY_USE = tuple(
+    f"bl30k_gen.{part}" for part in ("command_line", "dataset", "errors", "inputs", "seeding", "settings", "version")
+)
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
 

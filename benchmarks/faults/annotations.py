@@ -117,7 +117,7 @@ def rays_section(arguments: argparse.Namespace) -> str:
             shown = there.valid & ~there.occluded
             rows_, columns = np.nonzero(shown)
             start = np.stack([columns, rows_], axis=1) + 0.5
-            met = cast(geometry, 81, start + there.flow[shown].astype(np.float64))
+            met = cast(geometry, 81, (start + there.flow[shown]).astype(np.float64))
             returned = project(geometry, Points.of(geometry, met).in_camera(80))
             same = met.ids[met.seen] == view.surface.ids[shown][met.seen]
             back.append(np.linalg.norm(returned - start[met.seen], axis=1)[same])
@@ -216,9 +216,8 @@ def memory_section(arguments: argparse.Namespace) -> str:
         flow(video.view(80))
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     early = peaks[min(20, meshes - 1)]
-    return (
-        f"{early:.0f} MB after {min(21, meshes)} meshes of {len(ball.faces)} faces, {peaks[-1]:.0f} MB after {meshes}"
-    )
+    first = f"{early:.0f} MB after {min(21, meshes)} meshes of {len(ball.faces)} faces"
+    return f"Peak memory of depth and flow: {first}, {peaks[-1]:.0f} MB after {meshes}."
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], str]] = {

@@ -17,7 +17,7 @@ whose bootstrap interval over the videos leaves out zero in two turns running.
 
 ``--out`` gets the state and the network after the still images, in half precision, in files of at most 15 MB and
 45 MB in all. A next run trains it longer, and repeats the arms from it with another third of the real videos held
-out; where ``--arms`` names the same folder again, the arms go on instead.
+out; where ``--arms`` names the same folder again, the arms continue instead.
 """
 
 import copy
@@ -33,9 +33,10 @@ from benchmarks.gpu.run import Row, Run, device_of, fail, hardware, parser_of, r
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from benchmarks.gpu.resident import Clip, Clips, Sampler
+    from models.propagation import PropagationNetwork
     from training.schema.stage import Stage
 
 MINUTES = 8.0
@@ -95,14 +96,14 @@ DRY = Sizes(
 class Arm:
     """A network with its optimiser and the number of its iterations."""
 
-    def __init__(self, network: "nn.Module", rate: float, rise: int):
+    def __init__(self, network: "PropagationNetwork", rate: float, rise: int):
         import torch
 
         self.network = network.train().to(memory_format=torch.channels_last)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        fused = {"fused": True} if self.device.type == "cuda" else {}
-        self.optimiser = torch.optim.Adam(self.parameters, rate, weight_decay=1e-7, **fused)
+        fused = True if self.device.type == "cuda" else None
+        self.optimiser = torch.optim.Adam(self.parameters, rate, weight_decay=1e-7, fused=fused)
         self.rate, self.rise = rate, rise
         self.steps = 0  # of this optimiser
         self.iterations = 0  # of all turns
@@ -154,15 +155,17 @@ class Arm:
         return done, time.time() - began, parts
 
 
-def new_network(sizes: Sizes, seed: int, device: str) -> "nn.Module":
+def new_network(sizes: Sizes, seed: int, device: str) -> "PropagationNetwork":
     """STCN whose batch norms learn their statistics: from nothing, with batches of 48 frames."""
     import torch
 
     from models import checkpoint
     from models.backbone import widen_stem
+    from models.stcn import STCN
 
     torch.manual_seed(seed)
     network = checkpoint.build("stcn", {**sizes.model, "multi_object": True})
+    assert isinstance(network, STCN)
     stem = network.value_encoder.resnet.conv1
     with torch.no_grad():
         stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
@@ -188,7 +191,7 @@ def stages(sizes: Sizes, seed: int) -> dict[str, "Stage"]:
 # Judging.
 
 
-def judge(network: "nn.Module", clips: "Clips", limit: int | None) -> dict[str, float]:
+def judge(network: "PropagationNetwork", clips: "Clips", limit: int | None) -> dict[str, float]:
     """J&F of each video, per cent: the first frame's mask is given, the last frame does not count."""
     import torch
 
@@ -250,7 +253,7 @@ def gain(arm: dict[str, float], other: dict[str, float]) -> tuple[float, float, 
 # State.
 
 
-def save_half(network: "nn.Module", folder: Path, stem: str) -> None:
+def save_half(network: "PropagationNetwork", folder: Path, stem: str) -> None:
     """Weights in half precision, in files of at most ``FILE_BYTES``; statistics and all."""
     import io
 
@@ -278,7 +281,7 @@ def save_half(network: "nn.Module", folder: Path, stem: str) -> None:
         raise ValueError(f"the network takes {written / 1e6:.1f} MB in half precision, more than {ALL_BYTES / 1e6:g}")
 
 
-def load_half(network: "nn.Module", folder: Path, stem: str) -> bool:
+def load_half(network: "PropagationNetwork", folder: Path, stem: str) -> bool:
     """Fill a network with what ``save_half`` wrote; False where it is not whole."""
     import torch
 
@@ -535,7 +538,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, MINUTES)
     parser.add_argument("data", type=Path, nargs="?", help="folder with renders/ and real/")
     parser.add_argument("--out", type=Path, default=Path("out/gpu/experiment"), help="state and weights")
-    parser.add_argument("--arms", type=Path, help="keep the arms' weights here, and go on with them")
+    parser.add_argument("--arms", type=Path, help="keep the arms' weights here, and continue with them")
     options = parser.parse_args(arguments)
     require("torch", "torchvision", "pydantic", "yaml")
     device, sizes = device_of(options.dry_run), DRY if options.dry_run else Sizes()

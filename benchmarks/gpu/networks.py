@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,11 @@ def as_graph(frame: Callable[[bool], "Tensor"]) -> Callable[[bool], object]:
     return lambda remember: graphs[remember].replay()
 
 
+def _of_memory(run: "Callable[..., Tensor]") -> "Callable[[bool], Tensor]":
+    """A frame by whether it is to be remembered."""
+    return lambda remember: run(remember=remember)
+
+
 def propagate(run: Run, sizes: Sizes, device: str) -> dict[tuple[str, int, int], float]:
     """Frames a second of all networks, eager; returns the plain ones by network, frames and objects."""
     import torch
@@ -154,9 +160,9 @@ def propagate(run: Run, sizes: Sizes, device: str) -> dict[tuple[str, int, int],
                 half = make_case(pair, frames, objects, "top-k", sizes.frame, torch.bfloat16)
                 what = {"network": name, "frames": case.memory.frames, "objects": objects}
                 ways: list[tuple[str, str, Callable[[bool], Tensor]]] = [
-                    ("plain", "float32", lambda remember, c=case: c.run_plain(remember=remember)),
-                    ("eager", "float32", lambda remember, c=case: c.run_fast(remember=remember)),
-                    ("eager", "bfloat16", lambda remember, c=half: c.run_fast(remember=remember)),
+                    ("plain", "float32", _of_memory(case.run_plain)),
+                    ("eager", "float32", _of_memory(case.run_fast)),
+                    ("eager", "bfloat16", _of_memory(half.run_fast)),
                 ]
                 if device == "cuda":
                     ways.append(("graph", "bfloat16", ways[-1][2]))
@@ -172,7 +178,7 @@ def propagate(run: Run, sizes: Sizes, device: str) -> dict[tuple[str, int, int],
                         else:
                             row["times_plain"] = rate / plain_rates[name, case.memory.frames, objects]
                         if way != "graph":
-                            row["peak_bytes"] = peak_bytes(lambda f=frame: f(True), torch.device(device))
+                            row["peak_bytes"] = peak_bytes(partial(frame, True), torch.device(device))
                         run.record("frames", **row, frames_per_second=rate, slowest=slowest)
         del pair
         _empty(device)
@@ -201,9 +207,7 @@ def propagate_compiled(run: Run, sizes: Sizes, device: str, name: str, dtype: st
                 began = time.perf_counter()
                 case.run_fast()
                 row["compiled_in"] = time.perf_counter() - began
-                rate, slowest = frames_per_second(
-                    lambda remember, c=case: c.run_fast(remember=remember), device, sizes.seconds
-                )
+                rate, slowest = frames_per_second(_of_memory(case.run_fast), device, sizes.seconds)
                 if key in rates:
                     row["times_plain"] = rate / rates[key]
                 run.record("frames", **row, frames_per_second=rate, slowest=slowest)
@@ -299,9 +303,9 @@ def train(run: Run, sizes: Sizes, device: str, compiled: bool) -> None:
             with run.attempt("training", **row), exact(note == "exact"):
                 began = time.perf_counter()
                 network = random_network(stage)
-                make = plain_way if way == "plain" else our_way
-                arguments = () if way == "plain" else (dtype,)
-                trained = make(stage, network, torch.device(device), *arguments)
+                where = torch.device(device)
+                plain = way == "plain"
+                trained = plain_way(stage, network, where) if plain else our_way(stage, network, where, dtype)
                 batches = [discs(stage, number, torch.device(device)) for number in range(2)]
                 if device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
@@ -356,6 +360,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
         run.record("loader", note="not measured: OpenCV (cv2) is not installed here")
         return
     from training.data.mixture import Mixture, Order, loader
+    from training.data.sample import Batch
 
     workers = len(os.sched_getaffinity(0)) if device == "cuda" else 1
     with run.attempt("loader", workers=workers), tempfile.TemporaryDirectory() as folder:
@@ -363,7 +368,8 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
         options = [f"size={sizes.crop}", f"batch={sizes.batch}", "runtime.channels_last=true", "iterations=100000"]
         stage = _stage("stcn", sizes, [*options, "data.bl30k.split=null"], [f"bl30k={folder}"])
         mixture = Mixture(stage)
-        batches = loader(mixture, Order(mixture, stage), workers, pin_memory=device == "cuda")
+        loaded = loader(mixture, Order(mixture, stage), workers, pin_memory=device == "cuda")
+        batches = (batch for batch in loaded if isinstance(batch, Batch))  # as all of videos are
         next(batches)
         count, began = 0, time.perf_counter()
         while not count or time.perf_counter() - began < sizes.loader_seconds:
@@ -378,7 +384,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
             way.iterate(next(batches).to(torch.device(device)))
             count += 1
         run.record("loader", workers=workers, fed_steps_per_second=count / (time.perf_counter() - began))
-        del batches
+        del batches, loaded
     _empty(device)
 
 

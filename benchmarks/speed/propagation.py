@@ -62,7 +62,7 @@ def plain_read(network: PropagationNetwork, memory: Entry, query: Query, reading
             scores = (scores - scores.max(dim=0, keepdim=True).values).exp() * (
                 -squares / (2 * reading.sigma**2)
             ).exp()
-            kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
+            kept, index = scores.topk(min(reading.top_k or len(scores), len(scores)), dim=0)
             weights = torch.zeros_like(scores).scatter_(0, index, kept / kept.sum(dim=0, keepdim=True))
         elif reading.top_k is not None:
             kept, index = scores.topk(min(reading.top_k, len(scores)), dim=0)
@@ -177,6 +177,7 @@ def build_pair(
     """A network with random weights as it is, and prepared for inference."""
     torch.manual_seed(0)
     plain = checkpoint.build(name, config).eval().requires_grad_(False)
+    assert isinstance(plain, PropagationNetwork)
     return plain.to(device), prepare_for_inference(copy.deepcopy(plain)).to(device)
 
 

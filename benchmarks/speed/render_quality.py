@@ -44,6 +44,7 @@ BASELINE, SHIPPED = "bl30k", ("bl30k_fast", "bl30k_turbo")
 SAME_VIDEOS = ("video", "motion", "objects", "camera", "lights", "backdrop", "assets")  # sections of a Config
 # Of a reference. The threshold is an eighth of a step of 8 bits: it ends the bare backdrop early and nothing else.
 UNBIASED = {"adaptive_threshold": 0.0005, "adaptive_minimum": 128, "denoiser": "none", "backdrop_as_light": False}
+BAND = 3  # pixels on either side of a silhouette
 QUICK = {"size": (192, 128), "reference": 64, "rounds": 1}
 
 
@@ -64,9 +65,11 @@ class Still:
     mask_seconds: float
     whole: float  # PSNR of the whole frame
     objects: float  # PSNR of the pixels of objects
+    band: float  # PSNR of the pixels at most BAND away from a silhouette
     ssim: float
     jpeg: float  # PSNR of the whole frame as it is stored
     jpeg_objects: float
+    jpeg_band: float
     jpeg_ssim: float
 
 
@@ -241,7 +244,8 @@ def _judge(
     mine = [t for t in times if (t.get("setting"), t["name"], t["frame"]) == (setting.name, spec.name, frame)]
     truth = _read(references[spec.name, frame])
     drawn = _read(_picture(work, setting.name, spec, frame))
-    on_object = _read(_mask(work, spec, frame)) > 0
+    mask = _read(_mask(work, spec, frame))
+    on_object, near_edge = mask > 0, _band(mask)
     image = setting.config.image
     stored = decode_rgb(encode_jpeg(drawn, image.quality, image.subsampling), "the JPEG in memory")
 
@@ -255,9 +259,11 @@ def _judge(
         mask_seconds=float(np.median([t["mask_cpu"] for t in mine])),
         whole=_psnr(truth, drawn, everywhere),
         objects=_psnr(truth, drawn, on_object),
+        band=_psnr(truth, drawn, near_edge),
         ssim=ssim(drawn),
         jpeg=_psnr(truth, stored, everywhere),
         jpeg_objects=_psnr(truth, stored, on_object),
+        jpeg_band=_psnr(truth, stored, near_edge),
         jpeg_ssim=ssim(stored),
     )
 
@@ -265,6 +271,14 @@ def _judge(
 def _psnr(truth: np.ndarray, picture: np.ndarray, where: np.ndarray) -> float:
     error = truth[where].astype(np.float64) - picture[where]
     return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+
+def _band(mask: np.ndarray) -> np.ndarray:
+    """Pixels at most ``BAND`` away from where the ids of a mask change."""
+    from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
+
+    edge = maximum_filter(mask, 2) != minimum_filter(mask, 2)  # of each pixel and those left of it and above
+    return binary_dilation(edge, np.ones((2 * BAND + 1, 2 * BAND + 1), dtype=bool))
 
 
 def _read(path: Path) -> np.ndarray:
@@ -291,7 +305,7 @@ def _report(
     problems: list[str],
 ) -> str:
     base = measured[BASELINE]
-    qualities = ("whole", "objects", "SSIM", "stored: whole", "stored: objects", "stored: SSIM")
+    qualities = [before + label for before in ("", "stored: ") for label in ("whole", "objects", "band", "SSIM")]
     rows = []
     for name, stills in measured.items():
         if name == BASELINE:
@@ -306,7 +320,7 @@ def _report(
         cells = [_spread(share("seconds"), ".2f"), _spread(share("wall"), ".2f")]
         cells += [
             _spread(against(f), "+.4f" if "ssim" in f else "+.2f")
-            for f in ("whole", "objects", "ssim", "jpeg", "jpeg_objects", "jpeg_ssim")
+            for f in ("whole", "objects", "band", "ssim", "jpeg", "jpeg_objects", "jpeg_band", "jpeg_ssim")
         ]
         rows.append([name, *cells])
     seconds = []
@@ -319,9 +333,11 @@ def _report(
         for label, f, form in (
             ("PSNR of the whole frame", "whole", ".1f"),
             ("of object pixels", "objects", ".1f"),
+            ("of the band", "band", ".1f"),
             ("SSIM", "ssim", ".4f"),
             ("stored as JPEG, PSNR", "jpeg", ".1f"),
             ("of object pixels", "jpeg_objects", ".1f"),
+            ("of the band", "jpeg_band", ".1f"),
             ("SSIM", "jpeg_ssim", ".4f"),
         )
     ]
@@ -334,7 +350,8 @@ def _report(
         f"{machine()}, {options.threads} threads; load average of the machine {loads}. "
         f"Videos {', '.join(spec.name for spec in specs)}, frames {', '.join(map(str, frames))}, "
         f"{options.size[0]}x{options.size[1]}, each still {options.rounds} times, against {options.reference} "
-        "samples without denoising. Smallest / median / largest over the frames.",
+        "samples without denoising. Smallest / median / largest over the frames. "
+        f"Band: the pixels at most {BAND} away from a silhouette.",
         "",
         f"`{BASELINE}` itself: {'; '.join(absolute)}.",
         "",
@@ -386,12 +403,12 @@ def _render(job_file: Path) -> None:
         for step in job["steps"]:
             spec, frame = parse_spec(json.loads(step["scene"]), "of the benchmark"), step["frame"]
             if spec.name != standing:
-                _, wall, cpu = measured(build.build, spec)
+                built, wall, cpu = measured(build.build, spec)
                 times.append({"kind": "build", "name": spec.name, "frame": None, "wall": wall, "cpu": cpu})
                 standing = spec.name
-            passes.set_up(spec, job["threads"])
+            draw = passes.set_up(spec, built, job["threads"])
             mask, _, mask_cpu = measured(passes.render_mask, frame, Path(scratch))
-            rgb, wall, cpu = measured(passes.render_rgb, frame, Path(scratch))
+            rgb, wall, cpu = measured(draw, frame, Path(scratch))
             entry = {"kind": "still", "name": spec.name, "frame": frame, "setting": step.get("setting")}
             times.append({**entry, "wall": wall, "cpu": cpu, "mask_cpu": mask_cpu})
             for pixels, kind in ((rgb, "picture"), (mask, "mask")):

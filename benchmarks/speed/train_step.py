@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from benchmarks.page import command, load, machine, parser_of, publish, spread, table
-from models.propagation import Entry, Query
+from models.propagation import Entry, PropagationNetwork, Query
 from models.stcn import STCN
 from training.data.sample import Batch
 from training.schema.stage import Stage, load_stage
@@ -91,7 +91,7 @@ def _read(network: STCN, memory: list[list[Entry]], query: Query) -> Tensor:
 class Way:
     """A network with its optimiser, and the loss that it is trained with."""
 
-    def __init__(self, network: nn.Module, loss: Callable[[Batch], Tensor], stage: Stage):
+    def __init__(self, network: PropagationNetwork, loss: Callable[[Batch], Tensor], stage: Stage):
         self.network, self.loss = network, loss
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = torch.optim.Adam(self.parameters, stage.optimiser.learning_rate)
@@ -116,23 +116,25 @@ class Way:
         return time.process_time()
 
 
-def random_network(stage: Stage) -> nn.Module:
+def random_network(stage: Stage) -> PropagationNetwork:
     """Residual blocks begin as identities: without ImageNet's weights they would overflow."""
     network = build_network(stage, None)
+    assert isinstance(network, PropagationNetwork)
     for module in network.modules():
         if isinstance(module, Bottleneck | BasicBlock):
             nn.init.zeros_((module.bn3 if isinstance(module, Bottleneck) else module.bn2).weight)
     return network
 
 
-def plain_way(stage: Stage, network: STCN, device: torch.device) -> Way:
-    """The plain step, whatever the stage's ``runtime`` says."""
+def plain_way(stage: Stage, network: PropagationNetwork, device: torch.device) -> Way:
+    """The plain step, whatever the stage's ``runtime`` says; of STCN or RDE."""
     runtime = stage.runtime.model_copy(update={"channels_last": False, "compile": False, "checkpointing": False})
-    plain = build_step(stage.model_copy(update={"runtime": runtime}), network, device)
-    return Way(plain.network, functools.partial(plain_loss, plain.network), stage)
+    plain = build_step(stage.model_copy(update={"runtime": runtime}), network, device).network
+    assert isinstance(plain, STCN)
+    return Way(plain, functools.partial(plain_loss, plain), stage)
 
 
-def our_way(stage: Stage, network: nn.Module, device: torch.device, dtype: str) -> Way:
+def our_way(stage: Stage, network: PropagationNetwork, device: torch.device, dtype: str) -> Way:
     step = build_step(stage, network, device)
     autocast, _ = choose_precision(PRECISIONS[dtype], device)
 
@@ -140,7 +142,7 @@ def our_way(stage: Stage, network: nn.Module, device: torch.device, dtype: str) 
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             return step(batch, SHARE)[0]
 
-    return Way(step.network, loss, stage)
+    return Way(network, loss, stage)
 
 
 def main() -> None:

@@ -4,11 +4,11 @@ Reads the path of one SceneSpec file a line on standard input and renders that v
 ``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
 one JSON object a line on standard output (everything else that Blender prints goes to standard error):
 
-    {"event": "ready", "device": ..., "device_name": ..., "threads": ..., "bpy": ..., "blenderproc": ...}
+    {"event": "ready", "device": ..., "device_name": ..., "denoising": ..., "threads": ..., "bpy": ..., ...}
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
-    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "hopeless": false}
+    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "fatal": false}
     {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
 
 A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
@@ -32,7 +32,7 @@ from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.library.load import AssetRefused, load_model
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
@@ -83,8 +83,8 @@ class Child:
             self.fail(path.stem, error)
 
     def fail(self, name: str | None, error: UserError) -> None:
-        hopeless = isinstance(error, Hopeless)
-        self.say("failed", name=name, what=error.what, remedy=error.remedy, hopeless=hopeless)
+        fatal = isinstance(error, FatalError)
+        self.say("failed", name=name, what=error.what, remedy=error.remedy, fatal=fatal)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
         for kind in (MASK, RGB):
@@ -94,21 +94,21 @@ class Child:
             from bl30k_gen.blender import build, passes
 
             begin = time.perf_counter()
-            soft = build.build(spec)
-            passes.set_up(spec, self.threads)
+            built = build.build(spec)
+            draw = passes.set_up(spec, built, self.threads)
             self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
             if self.stopping:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
-            for mesh in soft:
+            for mesh in built.soft:
                 mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
-            rgb = passes.render_rgb(frame, self.scratch)
+            rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
-            # Folders are not created again: they are gone when somebody else has taken over the video.
+            # Folders are not created again: they are gone when another worker has taken over the video.
             write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)
             jpeg = encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
             write_atomically(folder / RGB / frame_name(RGB, frame), jpeg, parents=False)
@@ -165,7 +165,7 @@ def main() -> int:
     except UserError as error:
         child.fail(None, error)
         return 2
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the parent has closed its end
         return 1
     except Exception:
         traceback.print_exc()

@@ -4,14 +4,15 @@ Both scenes hold the same meshes and the same animation; they differ in material
 so that switching between the passes changes nothing in either.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
-from bl30k_gen.blender.soft import SoftMesh
-from bl30k_gen.library.asset import Model, Part
+from bl30k_gen.blender.deforming import DeformingMesh
+from bl30k_gen.library.asset import Model, Part, Wrap
 from bl30k_gen.library.formats.uv import box_projection
 from bl30k_gen.scene.assets import load_model, load_picture
 from bl30k_gen.scene.deformation import refined
@@ -23,14 +24,21 @@ bproc = runtime.load_blenderproc()
 SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
 SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
 MASK_SCENE = "masks"
-BACKDROP = "backdrop"  # name of its material
+BACKDROP = "backdrop"  # name of the object and of its material
+REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 
 
-def build(spec: SceneSpec) -> list[SoftMesh]:
+@dataclass(frozen=True)
+class Built:
+    """What a scene was built from, as far as drawing its frames needs it."""
+
+    soft: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
+    backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
+
+
+def build(spec: SceneSpec) -> Built:
     """Replace whatever Blender holds by the scenes of ``spec``.
-
-    Returns:
-        The meshes that must be posed before a frame is drawn; everything else is animated.
 
     Raises:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
@@ -48,11 +56,13 @@ def build(spec: SceneSpec) -> list[SoftMesh]:
     masks.world = bpy.data.worlds.new("nothing")
     masks.world.color = (0, 0, 0)
     _add_lights(spec)
-    _add_backdrop(spec, masks)
-    soft = [_add_object(described, spec, masks) for described in spec.objects]
+    built = Built([], {}, load_picture(spec.backdrop.image, "background", spec).pixels)
+    _add_backdrop(spec, built.backdrop, masks)
+    for described in spec.objects:
+        _add_object(described, spec, masks, built)
     if spec.render.motion_blur is not None:
         _move_straight_between_frames()
-    return [mesh for mesh in soft if mesh is not None]
+    return built
 
 
 def _add_camera(spec: SceneSpec) -> None:
@@ -76,14 +86,14 @@ def _add_lights(spec: SceneSpec) -> None:
         light.set_radius(described.radius)
 
 
-def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
+def _add_backdrop(spec: SceneSpec, pixels: np.ndarray, masks: bpy.types.Scene) -> None:
     backdrop = spec.backdrop
     plane = bproc.object.create_primitive("PLANE", size=1)
-    plane.set_name("backdrop")
+    plane.set_name(BACKDROP)
     plane.set_location(backdrop.centre)
     plane.set_rotation_euler([np.pi / 2, 0, 0])
     plane.set_scale([backdrop.width, backdrop.height, 1])
-    image = _image("backdrop", load_picture(backdrop.image, "background", spec).pixels)
+    image = _image(BACKDROP, pixels)
     material, tree, output = _bare_material(BACKDROP)
     texture = _texture_node(tree, image, extension="EXTEND")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -94,7 +104,7 @@ def _add_backdrop(spec: SceneSpec, masks: bpy.types.Scene) -> None:
     _add_to_masks(plane.blender_obj, masks, [_mask_material(0, None)])
 
 
-def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) -> SoftMesh | None:
+def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, built: Built) -> None:
     model = load_model(described.model, spec)
     if described.deformation is not None:
         model = refined(model)
@@ -112,7 +122,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
             image = _image(f"object {described.id} part {number}", part.texture[..., : 4 if holes else 3])
             cut_out = image if holes else None
         entity.blender_obj.data.materials.append(_surface(part, image, shared is not None, cut_out is not None))
-        mask_materials.append(_mask_material(described.id, cut_out))
+        mask_materials.append(_mask_material(described.id, cut_out, part.wrap))
     locations, rotations, scales = (
         curve(points, spec.video.frames, spec.static)
         for points in (described.location, described.rotation, described.scale)
@@ -121,12 +131,11 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene) 
         entity.set_location(locations[frame], frame=frame)
         entity.set_rotation_euler(rotations[frame], frame=frame)
         entity.set_scale(scales[frame], frame=frame)
-    soft = None
+    built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        soft = SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
+        built.soft.append(DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
     _add_to_masks(entity.blender_obj, masks, mask_materials)
-    return soft
 
 
 def _move_straight_between_frames() -> None:
@@ -171,7 +180,7 @@ def _surface(part: Part, image: bpy.types.Image | None, retextured: bool, clip: 
         shader.inputs["Base Color"].default_value = (*part.colour, 1)
         return material.blender_obj
     tree = material.blender_obj.node_tree
-    texture = _texture_node(tree, image)
+    texture = _texture_node(tree, image, wrap=REPEATED if retextured else part.wrap)
     colour = texture.outputs["Color"]
     if not retextured and part.colour != (1.0, 1.0, 1.0):
         tint = tree.nodes.new("ShaderNodeMix")
@@ -186,7 +195,9 @@ def _surface(part: Part, image: bpy.types.Image | None, retextured: bool, clip: 
     return material.blender_obj
 
 
-def _mask_material(object_id: int, cut_out: bpy.types.Image | None) -> bpy.types.Material:
+def _mask_material(
+    object_id: int, cut_out: bpy.types.Image | None, wrap: tuple[Wrap, Wrap] = REPEATED
+) -> bpy.types.Material:
     """Emits the object's id in 255ths; with ``cut_out``, invisible where that image is transparent."""
     material, tree, output = _bare_material(f"mask {object_id}")
     emission = tree.nodes.new("ShaderNodeEmission")
@@ -195,7 +206,7 @@ def _mask_material(object_id: int, cut_out: bpy.types.Image | None) -> bpy.types
     if cut_out is not None:
         mix = tree.nodes.new("ShaderNodeMixShader")
         see_through = tree.nodes.new("ShaderNodeBsdfTransparent")
-        tree.links.new(_opaque_where(tree, _texture_node(tree, cut_out)), mix.inputs["Fac"])
+        tree.links.new(_opaque_where(tree, _texture_node(tree, cut_out, wrap=wrap)), mix.inputs["Fac"])
         tree.links.new(see_through.outputs["BSDF"], mix.inputs[1])
         tree.links.new(surface, mix.inputs[2])
         surface = mix.outputs["Shader"]
@@ -220,11 +231,37 @@ def _bare_material(name: str) -> tuple[bpy.types.Material, bpy.types.NodeTree, b
     return material, material.node_tree, material.node_tree.nodes.new("ShaderNodeOutputMaterial")
 
 
-def _texture_node(tree: bpy.types.NodeTree, image: bpy.types.Image, extension: str = "REPEAT") -> bpy.types.Node:
+def _texture_node(
+    tree: bpy.types.NodeTree, image: bpy.types.Image, extension: str = "REPEAT", wrap: tuple[Wrap, Wrap] = REPEATED
+) -> bpy.types.Node:
     node = tree.nodes.new("ShaderNodeTexImage")
     node.image = image
     node.extension = extension
+    if wrap != REPEATED:
+        coordinates = tree.nodes.new("ShaderNodeTexCoord").outputs["UV"]
+        parts, joined = tree.nodes.new("ShaderNodeSeparateXYZ"), tree.nodes.new("ShaderNodeCombineXYZ")
+        tree.links.new(coordinates, parts.inputs[0])
+        for axis, (name, kind, side) in enumerate(zip("XY", wrap, image.size, strict=True)):
+            tree.links.new(_wrapped(tree, parts.outputs[name], kind, side), joined.inputs[axis])
+        tree.links.new(joined.outputs[0], node.inputs["Vector"])
     return node
+
+
+def _wrapped(
+    tree: bpy.types.NodeTree, coordinate: bpy.types.NodeSocket, kind: Wrap, side: int
+) -> bpy.types.NodeSocket:
+    """A texture coordinate brought into 0..1, no nearer to its ends than the middle of the last pixel of ``side``."""
+    if kind == "repeat":
+        return coordinate
+    half = 0.5 / side
+    steps = [("PINGPONG", 1.0)] if kind == "mirror" else []
+    for operation, value in [*steps, ("MAXIMUM", half), ("MINIMUM", 1 - half)]:
+        node = tree.nodes.new("ShaderNodeMath")
+        node.operation = operation
+        node.inputs[1].default_value = value
+        tree.links.new(coordinate, node.inputs[0])
+        coordinate = node.outputs["Value"]
+    return coordinate
 
 
 def _opaque_where(tree: bpy.types.NodeTree, texture: bpy.types.Node) -> bpy.types.NodeSocket:

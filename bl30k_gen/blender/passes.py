@@ -5,41 +5,49 @@ sample, a filter of no width, no denoising and no colour management, so no value
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import bpy
 import numpy as np
-from PIL import Image as PillowImage
 
 from bl30k_gen.blender import opengl, runtime
-from bl30k_gen.blender.build import BACKDROP, MASK_SCENE
+from bl30k_gen.blender.build import BACKDROP, MASK_SCENE, Built
+from bl30k_gen.blender.composite import Composite, show
+from bl30k_gen.blender.stills import still, write_png
 from bl30k_gen.scene.spec import SceneSpec
 
 bproc = runtime.load_blenderproc()
 
+DENOISERS = {"openimagedenoise": "OPENIMAGEDENOISE", "optix": "OPTIX"}
 PREFILTERS = {"none": "NONE", "fast": "FAST", "accurate": "ACCURATE"}
 QUALITIES = {"fast": "FAST", "balanced": "BALANCED", "high": "HIGH"}
 PATTERNS = {"sobol": "TABULATED_SOBOL", "blue_noise": "BLUE_NOISE"}
 PIXEL_CENTRE = 0.01  # filter width in pixels; Cycles takes no smaller one
 
 
-def set_up(spec: SceneSpec, threads: int) -> None:
-    """Configure the renderer of both scenes that ``build`` made."""
+Draw = Callable[[int, Path], np.ndarray]  # frame, folder for temporary files -> pixels
+
+
+def set_up(spec: SceneSpec, built: Built, threads: int) -> Draw:
+    """Configure the renderer of both scenes that ``build`` made.
+
+    Returns:
+        What draws the RGB of a frame, (H, W, 3) uint8 sRGB.
+    """
     picture, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
     _set_up_picture(spec, picture, threads)
     _set_up_masks(masks)
     for scene in (picture, masks):
         scene.render.threads_mode = "FIXED" if threads else "AUTO"
         scene.render.threads = threads or 1
-        scene.render.image_settings.file_format = "PNG"
-        scene.render.image_settings.color_mode = "RGB"
-        scene.render.image_settings.color_depth = "8"
-        scene.render.image_settings.compression = 0
+        write_png(scene)
         scene.render.use_file_extension = False
         scene.render.use_persistent_data = True
         scene.render.dither_intensity = 0.0
-        scene.render.film_transparent = False
         scene.cycles.device = picture.cycles.device
+    show(picture, None)
+    return render_rgb if spec.render.backdrop == "traced" else Composite(spec, built, threads).render
 
 
 def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
@@ -81,7 +89,11 @@ def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> No
     denoise = settings.denoiser != "none"
     cycles.use_denoising = scene.view_layers[0].cycles.use_denoising = denoise  # BlenderProc turns both off
     if denoise:
-        cycles.denoiser = "OPENIMAGEDENOISE"
+        preferences = runtime.cycles_preferences()
+        if settings.denoiser == "optix":
+            runtime.require_optix_denoiser(preferences)
+        cycles.denoiser = DENOISERS[settings.denoiser]
+        cycles.denoising_use_gpu = runtime.denoises_on_gpu(preferences)
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter = PREFILTERS[settings.denoise_prefilter]
         cycles.denoising_quality = QUALITIES[settings.denoise_quality]
@@ -102,22 +114,9 @@ def _set_up_masks(scene: bpy.types.Scene) -> None:
 
 def render_rgb(frame: int, scratch: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of one frame."""
-    return _still(bpy.context.scene, frame, scratch)
+    return still(bpy.context.scene, frame, scratch)
 
 
 def render_mask(frame: int, scratch: Path) -> np.ndarray:
     """(H, W) uint8 object ids of one frame."""
-    return _still(bpy.data.scenes[MASK_SCENE], frame, scratch)[..., 0]
-
-
-def _still(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
-    """Render ``scene`` at ``frame`` through a file in ``scratch``: Blender gives its pixels to files alone."""
-    path = scratch / "still.png"
-    for each in bpy.data.scenes:  # Blender animates what it renders by the frame of the first scene
-        each.frame_set(frame)
-    scene.render.filepath = str(path)
-    bpy.ops.render.render(write_still=True, scene=scene.name)
-    with PillowImage.open(path) as image:
-        pixels = np.asarray(image)
-    path.unlink()
-    return pixels
+    return still(bpy.data.scenes[MASK_SCENE], frame, scratch)[..., 0]

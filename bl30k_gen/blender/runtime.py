@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import MachineLacks, UserError
 
 SYSTEM_LIBRARIES = Path(__file__).with_name("system_libraries.sh")
 GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
@@ -27,6 +27,7 @@ class Started:
 
     device: str  # cpu, cuda, optix, hip, oneapi, metal
     device_name: str
+    denoising: str  # where OpenImageDenoise runs: cpu, or the device
     threads: int
     bpy: str
     blenderproc: str
@@ -110,7 +111,7 @@ def start(device: str, threads: int) -> Started:
     import bpy
     from blenderproc.python.renderer import RendererUtility
 
-    preferences = bpy.context.preferences.addons["cycles"].preferences
+    preferences = cycles_preferences()
     present = _gpus(preferences)
     if device == "auto":
         device = next((kind.lower() for kind in GPU_KINDS if kind in present), "cpu")
@@ -127,7 +128,35 @@ def start(device: str, threads: int) -> Started:
         there = ", ".join(["cpu", *(kind.lower() for kind in present)])
         raise UserError(f"device {device} is not available here (found: {there})", "set runtime.device=auto or cpu")
     RendererUtility.set_cpu_threads(threads)
-    return Started(device, name, threads or os.cpu_count() or 1, bpy.app.version_string, blenderproc.__version__)
+    return Started(
+        device=device,
+        device_name=name,
+        denoising=device if denoises_on_gpu(preferences) else "cpu",
+        threads=threads or os.cpu_count() or 1,
+        bpy=bpy.app.version_string,
+        blenderproc=blenderproc.__version__,
+    )
+
+
+def cycles_preferences() -> Any:
+    """What Cycles knows of the devices and which of them it was told to use."""
+    import bpy
+
+    return bpy.context.preferences.addons["cycles"].preferences
+
+
+def denoises_on_gpu(preferences: Any) -> bool:
+    """Whether OpenImageDenoise can run on a device that renders. Cycles leaves it on the processor unless told."""
+    return bool(preferences.has_oidn_gpu_devices())
+
+
+def require_optix_denoiser(preferences: Any) -> None:
+    """Raises MachineLacks where no device that renders has the denoiser of OptiX."""
+    if not preferences.has_optixdenoiser_gpu_devices():
+        raise MachineLacks(
+            "render.denoiser optix needs an NVIDIA GPU that renders with OptiX, which is not here",
+            "give --device optix where there is one, or set render.denoiser=openimagedenoise",
+        )
 
 
 def _gpus(preferences: Any) -> dict[str, list[str]]:

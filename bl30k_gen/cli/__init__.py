@@ -1,16 +1,22 @@
 """The dataset builder's commands. Each does its work in another module; here are words and exit codes.
 
-Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can mend, 143 stopped by
-SIGTERM (the same command goes on).
+Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can fix, 143 stopped by
+SIGTERM (the same command continues). --debug shows where in the program a mistake was noticed.
 """
 
 import typer
 
 from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
-from bl30k_gen.errors import run_door
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.version import version_option
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__, callback=version_option)
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # no escape sequences: what is printed passes errors.PrintableStream
+    help=__doc__,
+    callback=version_option,
+)
 for part in (building, datasets, export, cluster):
     app.add_typer(part.app)
 app.add_typer(configs.app, name="config")
@@ -19,4 +25,4 @@ app.add_typer(assets.app, name="assets")
 
 def main() -> None:
     """Run the command line."""
-    run_door(app)
+    run_entry_point(app)

@@ -11,6 +11,7 @@ import typer
 
 from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ Recipe = Annotated[Path, typer.Option("--config", help="A YAML; its folders, fil
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
 
 
-@app.command("fetch")
+@app.command(
+    "fetch",
+    epilog=examples(
+        "python generate.py assets fetch --kind textures --provider ambientcg --out textures",
+        "python generate.py assets fetch --kind backgrounds --provider openverse --require cc0 --out photos",
+    ),
+)
 def fetch_command(
     kind: Annotated[str, typer.Option("--kind", help="textures or backgrounds.")],
     provider_name: Annotated[
@@ -48,12 +55,12 @@ def fetch_command(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Gather pictures under open licences. Repeated, it goes on where it stopped."""
+    """Download images under open licences. The same command continues where it stopped."""
     from tqdm import tqdm
 
     from bl30k_gen.library.catalogue.licence import parse_requirement
     from bl30k_gen.library.fetch.download import Client, Politeness
-    from bl30k_gen.library.fetch.gather import Wishes, gather, read_keywords
+    from bl30k_gen.library.fetch.gather import GatherRequest, gather, read_keywords
     from bl30k_gen.library.fetch.providers import Kind, provider
 
     wanted = chosen("--kind", kind, get_args(Kind))
@@ -62,7 +69,7 @@ def fetch_command(
     licences = parse_requirement([require]) if require is not None else ()
     service = provider(provider_name, base_url, urls, licences)
     words = () if provider_name == "urls" else read_keywords(keywords or resources.folder("assets") / f"{kind}.txt")
-    wishes = Wishes(wanted, words, per_keyword, side, licences, full)
+    request = GatherRequest(wanted, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
     with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
 
@@ -70,7 +77,7 @@ def fetch_command(
             bar.set_description(keyword or None, refresh=False)
             bar.update()
 
-        done = gather(service, client, wishes, out, workers, show)
+        done = gather(service, client, request, out, workers, show)
     if as_json:
         print(json.dumps(vars(done), indent=1))
     else:
@@ -82,7 +89,13 @@ def fetch_command(
     raise typer.Exit(1 if done.failed else 0)
 
 
-@app.command("add")
+@app.command(
+    "add",
+    epilog=examples(
+        "python generate.py assets add chair.glb photo.jpg",
+        "python generate.py assets add chair.glb --to mine --licence cc-by-4.0 --author Ada",
+    ),
+)
 def add_command(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or pictures.")],
     to: Annotated[Path | None, typer.Option(help="Keep them in this folder.")] = None,
@@ -96,12 +109,12 @@ def add_command(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Show assets as the renderer will: a strip of pictures each, turning. Then keep them, with --to."""
+    """Render a strip of pictures of each asset, and copy the assets to a folder with --to."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
     from bl30k_gen.library.checking.inspector import Bounds, Inspector
-    from bl30k_gen.render.tools.add_asset import Studio, Wishes, add, kind_of
+    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, kind_of
 
     settings = load_config(config, overrides or [])
     credit = Credit(spdx(licence), author, source)
@@ -109,12 +122,12 @@ def add_command(
         raise UserError("--licence, --author or --source without --to", "they go into the manifest of that folder")
     for file in files:
         kind_of(file)
-    wishes, added, refused = Wishes(out, to, max_faces, credit), [], 0
+    options, added, refused = AddOptions(out, to, max_faces, credit), [], 0
     studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
     with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
         for file in files:
             try:
-                added.append(add(file, settings, wishes, inspector, studio))
+                added.append(add(file, settings, options, inspector, studio))
             except AssetRefused as refusal:
                 print(f"error: {refusal.reason}", file=sys.stderr)
                 refused += 1
@@ -126,13 +139,19 @@ def add_command(
     raise typer.Exit(2 if refused else 0)
 
 
-@app.command("index")
+@app.command(
+    "index",
+    epilog=examples(
+        "python generate.py assets index /data/ShapeNetCore.v2",
+        "python generate.py assets index my_meshes my_photos --workers 4",
+    ),
+)
 def index_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or pictures.")],
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
-    """Measure what folders hold, so that a build never scans them again. Repeated, it reads only what changed."""
+    """Measure the files of folders once, for filters and credits. Repeated, it reads only changed files."""
     from bl30k_gen.library.catalogue import index
 
     answer = {}
@@ -149,7 +168,13 @@ def index_command(
         print(json.dumps(answer, indent=1))
 
 
-@app.command("check")
+@app.command(
+    "check",
+    epilog=examples(
+        "python generate.py assets check my_meshes my_photos",
+        "python generate.py assets check --config bl30k --set assets.models=my_meshes",
+    ),
+)
 def check_command(
     folders: Folders = None,
     config: Recipe = RECIPE,
@@ -160,7 +185,7 @@ def check_command(
     again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Load every asset in a process of its own and record in the folder's index what is wrong with it."""
+    """Load every asset in a child process and record in the folder's index what is wrong with it."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.checking.inspector import Bounds, check
 
@@ -184,7 +209,13 @@ def check_command(
     raise typer.Exit(1 if any(findings["refused"] for findings in answer.values()) else 0)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "python generate.py assets list my_meshes",
+        "python generate.py assets list --config demo --category car",
+    ),
+)
 def list_command(
     folders: Folders = None,
     config: Recipe = RECIPE,
@@ -192,7 +223,7 @@ def list_command(
     category: Annotated[list[str] | None, typer.Option(help="Its assets, one by one; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a build would draw from, category by category; with --category, asset by asset."""
+    """List the assets of a build by category, or one by one with --category."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.catalogue.catalogue import category_names
     from bl30k_gen.library.checking import report
@@ -209,7 +240,13 @@ def list_command(
     answer(as_json, found, report.table(found, columns))
 
 
-@app.command("credits")
+@app.command(
+    "credits",
+    epilog=examples(
+        "python generate.py assets credits out/demo",
+        "python generate.py assets credits out/demo --require cc0,cc-by",
+    ),
+)
 def credits_command(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder, or its shards.")],
     out: Annotated[Path | None, typer.Option(help="Folder for CREDITS.md and credits.csv. Default: DATASET.")] = None,
@@ -218,7 +255,7 @@ def credits_command(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Write whose assets a dataset shows and under which licences; with --require, exit 1 if one does not fit."""
+    """Write authors and licences of the assets in a dataset; with --require, exit 1 if a licence does not fit."""
     from tqdm import tqdm
 
     from bl30k_gen.config import load_config

@@ -23,6 +23,7 @@ from bl30k_gen.cli.options import (
     answer,
     resolved,
 )
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py doctor",
+        "python generate.py doctor --device cuda --threads-per-worker 4",
+    )
+)
 def doctor(
     out: Annotated[Path, typer.Option("--out", help="Where datasets will be written.")] = Path("out"),
     device: Device = None,
@@ -46,7 +52,12 @@ def doctor(
     raise typer.Exit(0 if all(c.ok for c in checks) else 1)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py plan --config demo --count 4 --out out/plan",
+        "python generate.py plan --config bl30k_fast --index 7 --out out/plan --set camera.speed=0.2",
+    )
+)
 def plan(
     out: Out,
     config: ConfigFile = None,
@@ -56,22 +67,23 @@ def plan(
     overrides: Overrides = None,
     draft: Draft = False,
 ) -> None:
-    """Write the scenes of videos as JSON, to be read, edited, and rendered with `render --plan`."""
+    """Write the scenes of videos as JSON, to read, edit, and render with `render --plan`."""
     from bl30k_gen.cluster import worklist
-    from bl30k_gen.dataset.files import write_atomically
-    from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.render import dataset
 
     settings = resolved(config, out, overrides, draft)
     wanted = worklist.indices_from(count, index, indices)
     describe = dataset.sampler(settings, _catalogue(settings))
-    for name in _names(settings, wanted):
-        write_atomically(out / dataset.SCENES / f"{name}.json", describe(name).spec.dumps())
-    write_atomically(Layout(out).config, settings.to_yaml())
-    print(f"{len(wanted)} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
+    count = dataset.write_plan(out, settings, (describe(name).spec for name in _names(settings, wanted)))
+    print(f"{count} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py render --config demo --out out/demo --count 4",
+        "python generate.py render --config bl30k_fast --out out/bl30k --count 1000 --workers 2 --store tar",
+    )
+)
 def render(
     out: Out,
     config: ConfigFile = None,
@@ -90,18 +102,19 @@ def render(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Render videos. The same command goes on where it was stopped; finished videos are left alone."""
+    """Render videos into a dataset. The same command continues where it stopped; finished videos are kept."""
     from bl30k_gen.cluster import worklist
     from bl30k_gen.dataset.layout import Layout, write_image_sets
     from bl30k_gen.render import dataset, progress
     from bl30k_gen.render.child import allotted_threads
+    from bl30k_gen.render.output.journal import ASKED
     from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
     settings = resolved(config, plan or out, overrides, draft, store)
     catalogue = _catalogue(settings)
     if plan is not None:
-        names, describe = dataset.planned(plan)
+        names, describe = dataset.planned(plan, catalogue)
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
     else:
@@ -109,27 +122,39 @@ def render(
         if shard is not None:
             wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
         names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
-    dataset.open_for_writing(layout, settings, catalogue)
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
-    bar = progress.Progress(len(names), settings.video.frames)
     threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
-    supervisor = Supervisor(settings, layout, describe, execution, bar)
+    supervisor = Supervisor(settings, layout, describe, execution, lambda event: bar(event))
+    try:
+        dataset.open_for_writing(layout, settings, catalogue, supervisor.prepare)
+    except BaseException:
+        supervisor.close()
+        raise
+    bar = progress.Progress(len(names), settings.video.frames)
+    if count is not None:
+        supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:
         summary = supervisor.run(names)
     finally:
         bar.close()
-        write_image_sets(layout)
+        if out.exists():
+            write_image_sets(layout)
     answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)
-    raise typer.Exit(1 if summary.set_aside else 0)
+    raise typer.Exit(1 if summary.failed else 0)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py replay out/demo a00000",
+        "python generate.py replay out/demo a00000 --device cpu --json",
+    )
+)
 def replay(
     dataset: Dataset,
     video: Annotated[str, typer.Argument(help="Its name.")],

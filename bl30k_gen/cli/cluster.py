@@ -1,5 +1,6 @@
 """Commands for a build on a cluster: estimate, submit, status, resubmit, prune."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from bl30k_gen.cli.options import (
     answer,
     resolved,
 )
+from bl30k_gen.command_line import examples
+from bl30k_gen.errors import UserError
 
 app = typer.Typer()
 
@@ -32,7 +35,12 @@ PerTask = Annotated[int | None, typer.Option("--videos-per-task", min=1, help="A
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the scripts; write and submit nothing.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py submit --config bl30k_fast --count 30000 --out /shared/bl30k --dry-run",
+        "python generate.py submit --config bl30k_fast --out /shared/bl30k --slurm slurm/gpu.yaml --count 30000",
+    )
+)
 def submit(
     out: Out,
     config: ConfigFile = None,
@@ -46,9 +54,9 @@ def submit(
     draft: Draft = False,
     overrides: Overrides = None,
 ) -> None:
-    """Render on a Slurm cluster: write job arrays and submit them."""
+    """Submit a build to a Slurm cluster as job arrays."""
     from bl30k_gen.cluster import worklist
-    from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.slurm import Submissions, load_settings, max_array_size
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.library.catalogue.catalogue import open_catalogue
     from bl30k_gen.render import dataset
@@ -60,15 +68,20 @@ def submit(
     if dry_run:
         print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
         return
-    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets))
+    dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets), max_array_size)
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
     print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py estimate --config bl30k_fast --count 30000 --nodes 20",
+        "python generate.py estimate --config bl30k_fast --workers 2 --threads-per-worker 4 --seconds 300",
+    )
+)
 def estimate(
     config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
-    count: Annotated[int, typer.Option("--count", min=1, help="Videos of the build.")] = 30000,
+    count: Annotated[int, typer.Option("--count", min=1, max=2_600_000, help="Videos of the build.")] = 30000,
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
     threads: Threads = 0,
@@ -78,7 +91,7 @@ def estimate(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Time real frames here, and say what a build will take: hours, nodes and disk, with their uncertainty."""
+    """Render a few frames here and estimate what a build takes: hours and disk, with 95 % intervals."""
     from tqdm import tqdm
 
     from bl30k_gen.config import load_config
@@ -93,23 +106,35 @@ def estimate(
     layout = "{l_bar}{bar}| {n:.0f} of {total:.0f} s"
     with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
 
-        def progress(spent: float) -> None:
+        def progress(spent: float, scenes: int) -> None:
+            bar.set_description(f"{scenes} scenes timed", refresh=False)
             bar.update(min(spent, seconds) - bar.n)
 
         said = estimate(settings, count, nodes, execution, seconds, progress)
     answer(as_json, said.to_json(), "\n".join(said.lines()))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py status /shared/bl30k",
+        "python generate.py status /shared/bl30k --json",
+    )
+)
 def status(dataset: Dataset, count: Count = None, as_json: Json = False) -> None:
-    """How far a dataset is: done, running, failed, frames/s, time left, slow nodes."""
+    """Print how far a build is: videos done, running and failed, frames/s, time left, slow nodes."""
     from bl30k_gen.cluster.status import status
+    from bl30k_gen.cluster.worklist import checked_number
 
-    found = status(dataset, count)
+    found = status(dataset, None if count is None else checked_number("--count", count))
     answer(as_json, found.to_json(), "\n".join(found.lines()))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py resubmit /shared/bl30k",
+        "python generate.py resubmit /shared/bl30k --slurm-set memory=32G --dry-run",
+    )
+)
 def resubmit(
     dataset: Dataset,
     count: Count = None,
@@ -118,15 +143,22 @@ def resubmit(
     videos_per_task: PerTask = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Submit exactly what is missing, failed videos included, with the settings of the last time or others."""
+    """Submit the missing and failed videos of a build again, with the last or other Slurm settings."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.worklist import checked_number
     from bl30k_gen.render.dataset import open_existing
     from bl30k_gen.scene.sampler import video_name
 
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
-    wanted = submissions.wanted() if count is None else range(count)
-    done, under_way = set(layout.published()), submissions.under_way()
+    wanted = submissions.wanted() if count is None else range(checked_number("--count", count))
+    done, under_way = set(layout.published()), set()
+    try:
+        under_way = submissions.under_way()
+    except UserError as error:
+        if not dry_run:
+            raise
+        print(f"{error.what}: what Slurm has in its queue is not left out", file=sys.stderr)
     segment = config.dataset.videos_per_segment
     missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]
     settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))
@@ -139,9 +171,14 @@ def resubmit(
         print(f"{len(missing)} missing videos submitted as job {', '.join(jobs)}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py prune /shared/bl30k",
+        "python generate.py prune /shared/bl30k --scratch /scratch/bl30k --json",
+    )
+)
 def prune(dataset: Dataset, scratch: Scratch = None, as_json: Json = False) -> None:
-    """Clear up after workers that are gone: leases, logs of finished videos, leftovers, this machine's scratch."""
+    """Remove what dead workers left: leases, logs of finished videos, temporary files, this machine's scratch."""
     from bl30k_gen.cluster.prune import prune
     from bl30k_gen.render.dataset import open_existing
 

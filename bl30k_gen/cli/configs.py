@@ -6,11 +6,18 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.cli.options import Json, Overrides, answer
+from bl30k_gen.command_line import examples
 
 app = typer.Typer(no_args_is_help=True, help="List and show configurations, and how they differ.")
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "python generate.py config list",
+        "python generate.py config list --json",
+    ),
+)
 def list_configs(as_json: Json = False) -> None:
     """Print the render configurations that come with the project, each with its first line."""
     from bl30k_gen.resources import config_names, find_config
@@ -21,20 +28,32 @@ def list_configs(as_json: Json = False) -> None:
     answer(as_json, about, "\n".join(f"{name:<{width}}  {line}" for name, line in about.items()))
 
 
-@app.command("show")
+@app.command(
+    "show",
+    epilog=examples(
+        "python generate.py config show --config crowd",
+        "python generate.py config show --config bl30k --set video.frames=80",
+    ),
+)
 def show(
     config: Annotated[Path, typer.Option("--config", help="A YAML, or a name, e.g. demo.")],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Print the resolved configuration: what it extends and all overrides applied."""
+    """Print a configuration in full, with all that it extends and all overrides applied."""
     from bl30k_gen.config import load_config
 
     settings = load_config(config, overrides or [])
     answer(as_json, settings.model_dump(mode="json"), settings.to_yaml().rstrip())
 
 
-@app.command("diff")
+@app.command(
+    "diff",
+    epilog=examples(
+        "python generate.py config diff bl30k bl30k_fast",
+        "python generate.py config diff crowd occlusion",
+    ),
+)
 def diff(
     one: Annotated[Path, typer.Argument(help="A YAML, or a name.")],
     other: Annotated[Path, typer.Argument(help="Another one.")],

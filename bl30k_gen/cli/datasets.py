@@ -7,12 +7,18 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.cli.options import Dataset, Json, Out, answer
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py preview out/demo",
+        "python generate.py preview out/demo a00000 a00001 --columns 8 --out out/look",
+    )
+)
 def preview(
     dataset: Dataset,
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
@@ -35,17 +41,27 @@ def preview(
         print(pictures.write(store, (videos or store.videos)[0], out, columns))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py info out/demo",
+        "python generate.py info /shared/bl30k_tar --json",
+    )
+)
 def info(dataset: Dataset, as_json: Json = False) -> None:
-    """What a dataset holds."""
-    from bl30k_gen.dataset.info import summarise
+    """Print the numbers of a dataset: videos, frames, size, splits, bytes."""
+    from bl30k_gen.dataset import info as facts_of
     from bl30k_gen.dataset.reader import open_dataset
 
-    facts = summarise(open_dataset(dataset))
-    answer(as_json, facts, "\n".join(f"{key}: {value}" for key, value in facts.items()))
+    facts = facts_of.summarise(open_dataset(dataset))
+    answer(as_json, facts, "\n".join(facts_of.lines(facts)))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py verify out/demo --deep",
+        "python generate.py verify out/demo --deep --workers 4 --repair",
+    )
+)
 def verify(
     dataset: Dataset,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
@@ -97,13 +113,18 @@ def verify(
     raise typer.Exit(0 if ok else 1)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py pack out/demo --out out/demo_tar",
+        "python generate.py pack out/demo --out out/demo_hdf5 --to hdf5",
+    )
+)
 def pack(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
     to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
 ) -> None:
-    """Pack a dataset into one shard a segment, with MD5 and SHA-256 lists."""
+    """Pack a dataset into one shard per segment, with lists of MD5 and SHA-256 checksums."""
     from bl30k_gen.dataset.pack import pack
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.dataset.writers import SUFFIX
@@ -114,12 +135,17 @@ def pack(
         print(path)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py unpack out/demo_tar --out out/unpacked",
+        "python generate.py unpack out/demo_tar/BL30K_a.tar --out out/unpacked",
+    )
+)
 def unpack(
     source: Annotated[Path, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, or a folder of them.")],
     out: Out,
 ) -> None:
-    """Unpack shards into a dataset's folder; videos that are there are left alone."""
+    """Unpack shards into a dataset's folder. Videos that are already there are kept."""
     from tqdm import tqdm
 
     from bl30k_gen.dataset.pack import unpack
@@ -129,7 +155,12 @@ def unpack(
     print(f"{count} videos unpacked into {out}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py annotations out/demo --out out/demo_annotations",
+        "python generate.py annotations out/demo --kinds depth,tracks --videos a00000 --out out/demo_annotations",
+    )
+)
 def annotations(
     dataset: Dataset,
     out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
@@ -142,7 +173,7 @@ def annotations(
 ) -> None:
     """Derive depth, flow, tracks and others from the scenes, without rendering, and store them.
 
-    Can be stopped and given again. Exit code 1 where a video has none, because a model of it is missing or changed.
+    The same command continues where it stopped. Exit code 1 if a model of a video is missing or changed.
     """
     from tqdm import tqdm
 
@@ -164,14 +195,19 @@ def annotations(
     raise typer.Exit(1 if refused else 0)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py report out/demo",
+        "python generate.py report out/demo --samples 12 --out out/report",
+    )
+)
 def report(
     dataset: Dataset,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
     videos: Annotated[int, typer.Option("--samples", min=0, help="Videos to show frames of.")] = 6,
     as_json: Json = False,
 ) -> None:
-    """Write a page (HTML) of samples, statistics, assets, costs and failures, and CREDITS.md and credits.csv."""
+    """Write an HTML page of samples, statistics, assets, cost and failures, and CREDITS.md and credits.csv."""
     from tqdm import tqdm
 
     from bl30k_gen.cluster import history

@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from bl30k_gen.cli.options import Dataset, Json, answer
+from bl30k_gen.command_line import examples
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python generate.py export out/demo --to coco --out out/coco",
+        "python generate.py export out/demo --to tap-vid --video a00000 --out out/tapvid",
+    )
+)
 def export(
     dataset: Dataset,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of those above.")],
@@ -30,7 +36,7 @@ def export(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Write a dataset in the format of another; goes on where it was stopped.
+    """Convert a dataset to another format. The same command continues where it stopped.
 
     Formats: bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video, webdataset,
     youtube-vis. docs/export.md describes them and their options.

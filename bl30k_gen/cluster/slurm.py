@@ -21,7 +21,7 @@ from bl30k_gen import resources
 from bl30k_gen.cluster.worklist import read_indices, take_shard
 from bl30k_gen.config import Device
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, printable
 from bl30k_gen.settings import Count, Section, Whole, load_section
 
 SETTINGS = resources.folder("slurm")
@@ -40,7 +40,7 @@ class Settings(Section):
     account: Word | None
     gres: Word | None
     cpus: Count
-    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]?$")]
+    memory: Annotated[str, Field(pattern=r"^[1-9]\d*[KMGT]?$")] | None
     time: Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d+){0,2}$")]
     stop_before: Annotated[int, Field(ge=0, le=65535)]
     at_once: Whole
@@ -88,7 +88,7 @@ def script(settings: Settings, array: Array, out: Path, folder: Path, number: in
         "mem": settings.memory,
         "time": settings.time,
         "gres": settings.gres,
-        "output": folder / "%A_%a.log",
+        "output": shlex.quote(f"{str(folder).replace('%', '%%')}/%A_%a.log"),
         "open-mode": "append",
         "signal": f"B:USR1@{settings.stop_before}",
     }
@@ -120,6 +120,8 @@ class Submissions:
     """What was submitted for the dataset in ``out``."""
 
     def __init__(self, out: Path):
+        if not str(out.absolute()).isprintable():
+            raise UserError(f"--out {printable(str(out))}", "choose a name without control characters")
         self.out = out.absolute()
         self.folder = self.out / "Slurm"
 
@@ -201,7 +203,7 @@ class Submissions:
                 try:
                     folder.mkdir()
                     return folder
-                except FileExistsError:  # somebody else submits, too
+                except FileExistsError:  # another command submits, too
                     continue
 
     def _jobs(self) -> list[tuple[Path, int, str]]:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.cluster.slurm import Submissions
+from bl30k_gen.cluster.worklist import MOST_VIDEOS
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.render import process
 from bl30k_gen.render.dataset import open_existing
 from bl30k_gen.render.failures import failed_videos
-from bl30k_gen.render.output.journal import run_entries
+from bl30k_gen.render.output.journal import ASKED, run_entries
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.scene.sampler import video_name
 
@@ -30,9 +31,9 @@ class Status:
     wanted: int
     done: int
     running: list[str]
-    interrupted: list[str]  # begun by a worker of which there is no sign of life
-    failed: dict[str, str]  # set aside: {video: reason}
-    pending: int  # nobody has them, frames of some may be there already
+    interrupted: list[str]  # begun by a worker without a heartbeat
+    failed: dict[str, str]  # failed: {video: reason}
+    pending: int  # no worker has them, frames of some may be there already
     frames_per_second: float  # of all nodes together, in the last hour of work
     seconds_left: float | None  # at this speed; None: unknown
     slow_nodes: dict[str, float]  # {node: its seconds a frame, as a multiple of the nodes' median}
@@ -58,8 +59,12 @@ class Status:
 
 
 def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]:
-    """All videos that the dataset shall have: the first ``count``, or those that were submitted, or those begun."""
-    indices = list(range(count)) if count is not None else Submissions(layout.root).wanted()
+    """All videos that the dataset shall have: the first ``count``, or those that were asked for, or those begun."""
+    if count is None:
+        asked = max((entry["count"] for entry in run_entries(layout) if entry["event"] == ASKED), default=0)
+        indices = sorted({*range(min(asked, MOST_VIDEOS)), *Submissions(layout.root).wanted()})
+    else:
+        indices = list(range(count))
     if indices:
         return [video_name(index, config.dataset.videos_per_segment) for index in indices]
     return sorted({*layout.published(), *holders(layout), *failed_videos(layout)})

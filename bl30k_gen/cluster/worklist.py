@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_text
+
+MOST_VIDEOS = 26 * 100_000  # a name is a segment's letter and five digits
 
 
 def indices_from(count: int | None, index: int | None, file: Path | None) -> list[int]:
@@ -17,9 +20,9 @@ def indices_from(count: int | None, index: int | None, file: Path | None) -> lis
     """
     match count, index, file:
         case int(), None, None:
-            return list(range(_not_negative("--count", count)))
+            return list(range(checked_number("--count", count)))
         case None, int(), None:
-            return [_not_negative("--index", index)]
+            return [checked_number("--index", index)]
         case None, None, Path():
             return read_indices(file)
     asked = {"--count": count, "--index": index, "--indices": file}
@@ -33,15 +36,15 @@ def indices_from(count: int | None, index: int | None, file: Path | None) -> lis
 def read_indices(file: Path) -> list[int]:
     """Indices in a text file, one a line; empty lines do not count, repeated ones count once."""
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--indices {file} cannot be read", str(error)) from None
+        lines = read_text(file).splitlines()
+    except FileNotFoundError:
+        raise UserError(f"--indices {file} does not exist", "give a file with one video index a line") from None
     indices = []
     for number, line in enumerate(lines, start=1):
-        if line.strip() and not line.strip().isdecimal():
-            raise UserError(f"--indices {file}, line {number}: {line.strip()!r}", "write one video index a line")
+        if line.strip() and not (line.strip().isdecimal() and len(line.strip()) < 20):
+            raise UserError(f"--indices {file}, line {number}: {line.strip()[:40]!r}", "write one video index a line")
         if line.strip():
-            indices.append(int(line))
+            indices.append(checked_number(f"--indices {file}, line {number}:", int(line)))
     return sorted(set(indices))
 
 
@@ -74,7 +77,8 @@ def take_shard(indices: list[int], part: int, parts: int) -> list[int]:
     return indices[part::parts]
 
 
-def _not_negative(flag: str, value: int) -> int:
-    if value < 0:
-        raise UserError(f"{flag} {value}", "give a number that is not negative")
+def checked_number(flag: str, value: int) -> int:
+    """``value``, if it may count or number videos. Raises UserError naming ``flag``."""
+    if not 0 <= value <= MOST_VIDEOS:
+        raise UserError(f"{flag} {value}", f"give a number from 0 to {MOST_VIDEOS:,}: there are no names for more")
     return value

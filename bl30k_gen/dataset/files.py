@@ -7,8 +7,6 @@ import io
 import json
 import os
 import secrets
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.errors import DiskFull, UserError
-
-# What decoding a damaged picture may raise.
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
+from bl30k_gen.errors import DiskFull, FatalError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -60,16 +56,58 @@ def write_json(path: str | Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
+def make_folder(folder: Path, root: Path) -> None:
+    """Create a folder and those above it, below ``root``, which must be there.
+
+    Raises:
+        FatalError: ``root`` is not there (any more): it is not made anew at its old place.
+    """
+    missing = [folder] if folder != root else []
+    while missing and missing[-1].parent != root:
+        missing.append(missing[-1].parent)
+    try:
+        for path in reversed(missing):
+            path.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise gone(root) from None
+
+
+def gone(root: Path) -> FatalError:
+    return FatalError(f"{root} is not there any more", "if it was moved, give its new place to continue")
+
+
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other writer uses; readers pass over it."""
+    """A hidden name beside ``path`` that no other writer uses; readers skip it."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def replace(source: Path, target: Path) -> None:
     """Rename a file or folder on one file system, and make the new name survive a power cut."""
-    os.replace(source, target)
+    rename(source, target)
     for folder in {target.parent, source.parent}:
         sync(folder)
+
+
+def rename(source: Path, target: Path) -> None:
+    """``os.replace``, but for a rename that was done and yet reported as failed, as network file systems do.
+
+    Raises:
+        OSError: it was not done.
+    """
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno == errno.ENOENT or is_there(source) or not is_there(target):
+            raise
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file, folder or link exists. Raises OSError where the disk does not tell: that is no "no"."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def sync(path: Path) -> None:
@@ -92,7 +130,7 @@ def sync_descriptor(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def clear_disk_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the user can mend and is met while writing ``path`` into a UserError that names it or its folder."""
+    """Turn what the user can fix and is met while writing ``path`` into a UserError that names it or its folder."""
     try:
         yield
     except OSError as error:
@@ -103,11 +141,13 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
                 "free some space (or quota) there and run the same command again; what is finished is kept",
             ) from error
         if error.errno in _FORBIDDEN:
-            raise UserError(f"{folder} may not be written", "mend its permissions or choose another") from error
+            raise UserError(f"{folder} may not be written", "fix its permissions or choose another") from error
         if error.errno in _NO_FOLDER:
             raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
         if error.errno == errno.EISDIR:
             raise UserError(f"{path} is a folder", "give a file's name") from error
+        if error.filename is None:  # of a file that is open
+            error.filename = str(path)
         raise
 
 
@@ -140,13 +180,15 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
 
 
 def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP picture.
+    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as they lie in the file.
 
     Raises:
-        UserError: naming ``source`` where the bytes are damaged.
+        UserError: naming ``source`` where the bytes are damaged, or are to be turned before they are shown.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            return np.asarray(image.convert("RGB"))
+        with open_frame(data) as image:
+            return np.asarray(to_srgb(image, FRAME))
+    except TurnedFrame as error:
+        raise UserError(f"{source} {error}", error.remedy) from None
     except PICTURE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None

@@ -6,15 +6,18 @@ from bl30k_gen.dataset.layout import SPLITS
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 
+LOOKED_AT = 100  # videos whose size is looked at
+
 
 def summarise(store: VideoStore) -> dict[str, Any]:
-    """Count a dataset; takes a look at every file's size, but opens only the first video.
+    """Count a dataset; takes a look at every file's size, but opens only the first frames of some videos.
 
     Returns:
         videos: number of finished videos.
         frames: of all videos together.
         frames_per_video: [fewest, most].
-        size: [width, height] of the first video's first frame, pixels; None without videos.
+        size: [width, height] of frames, pixels; None without videos, and where they differ.
+        sizes: all that ``LOOKED_AT`` videos, spread evenly, have.
         splits: videos in each list that there is.
         bytes: of all frames, masks and metadata.
     """
@@ -25,15 +28,28 @@ def summarise(store: VideoStore) -> dict[str, Any]:
             splits[split] = len(store.image_set(split))
         except UserError:  # no such list, or one that does not fit; `verify` says more
             continue
-    size = None
-    if store.videos:
-        height, width = store.read_rgb(store.videos[0], 0).shape[:2]
-        size = [width, height]
+    chosen = store.videos[:: max(1, len(store.videos) // LOOKED_AT)]
+    shapes = (store.read_rgb(name, 0).shape for name in chosen)
+    sizes = sorted({(width, height) for height, width, _ in shapes})
     return {
         "videos": len(store.videos),
         "frames": sum(lengths),
         "frames_per_video": [min(lengths, default=0), max(lengths, default=0)],
-        "size": size,
+        "size": list(sizes[0]) if len(sizes) == 1 else None,
+        "sizes": [list(size) for size in sizes],
         "splits": splits,
         "bytes": sum(sum(store.members(name).values()) for name in store.videos),
     }
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    fewest, most = facts["frames_per_video"]
+    sizes = ", ".join(f"{width}x{height}" for width, height in facts["sizes"])
+    return [
+        f"videos: {facts['videos']}",
+        f"frames: {facts['frames']} ({fewest if fewest == most else f'{fewest} to {most}'} a video)",
+        f"size: {sizes or 'unknown'}{' (videos differ)' if len(facts['sizes']) > 1 else ''}",
+        f"lists: {', '.join(f'{split} {count}' for split, count in facts['splits'].items()) or 'none'}",
+        f"bytes: {facts['bytes']:,}",
+    ]

@@ -16,7 +16,7 @@ A dataset may be rendered into shards instead (``runtime.store``), which hold th
 """
 
 import contextlib
-import json
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -25,8 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.names import checked_name, is_name
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes, read_json
 
 RGB, MASK, METADATA, IMAGE_SETS = "JPEGImages", "Annotations", "Metadata", "ImageSets"
 FRAME_FOLDERS = {RGB: ".jpg", MASK: ".png"}
@@ -85,8 +88,8 @@ class Layout:
         return self.root / ".staging"
 
     def staging(self, name: str) -> Path:
-        """Folder of a video in the making."""
-        return self.making / name / self.owner
+        """Folder of a video in the making. Raises UserError for what is no name: the folder may be removed."""
+        return self.making / checked_name(name, self.root) / self.owner
 
     def staged_scene(self, name: str) -> Path:
         return self.staging(name) / "scene.json"
@@ -114,16 +117,26 @@ class Layout:
         return self.records / name
 
     def recorded(self, name: str) -> tuple[str, str] | None:
-        """(split, shard) of a video that was published in a shard."""
+        """(split, shard) of a video that was published in a shard; None without a commit marker that says both.
+
+        Raises OSError where the disk does not tell: a video whose marker cannot be read is not lost yet.
+        """
         try:
             split, _, shard = os.readlink(self.record(name)).partition("/")
-        except OSError:
-            return None
-        return split, shard
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # missing, or no link
+                return None
+            raise
+        return (split, shard) if split in SPLITS and is_name(shard) else None
+
+    @property
+    def interrupted(self) -> Path:
+        """Folder of the frames so far of videos that were to be rendered into a shard."""
+        return self.root / SHARDS / ".unfinished"
 
     def unfinished(self, name: str) -> Path:
         """The frames so far of a video that is rendered into a shard."""
-        return self.root / SHARDS / ".unfinished" / f"{name}.tar"
+        return self.interrupted / f"{checked_name(name, self.root)}.tar"
 
     def is_published(self, name: str) -> bool:
         return self.metadata(name).exists() or os.path.lexists(self.record(name))
@@ -140,6 +153,8 @@ def list_visible(folder: Path) -> list[str]:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except FileNotFoundError:
         return []
+    except NotADirectoryError:
+        raise UserError(f"{folder} is a file", "a folder belongs there: remove the file") from None
 
 
 def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[str, Any]]:
@@ -208,7 +223,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
 
 
 def discard_staging(layout: Layout, name: str) -> None:
-    """Remove what is staged of a video, at one stroke for whoever looks."""
+    """Remove what is staged of a video, in one rename."""
     discarded = layout.making / f".{name}.{layout.owner}.discarded"
     with contextlib.suppress(FileNotFoundError):
         os.rename(layout.staging(name), discarded)
@@ -227,7 +242,7 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
 
     A video's split stands in its metadata and never changes, so a name that is already listed is not looked up
     again: a call costs two listings and one JSON for each new video. Call it once at the end of a run. Several
-    runs may end at once: whoever has written looks again, so the last writer misses nothing.
+    runs may end at once: each writer looks again after writing, so the last writer misses nothing.
 
     Returns:
         The sorted names of each split.
@@ -264,29 +279,21 @@ def move_folder(source: Path, target: Path) -> None:
 def read_image_set(path: Path) -> list[str]:
     """Names in a list, one a line; a list that does not exist is empty. Raises UserError where it is no text."""
     try:
-        return decode_list(path.read_bytes(), path).split()
+        return video_names(read_bytes(path), path)
     except FileNotFoundError:
         return []
 
 
-def decode_list(data: bytes, path: Path) -> str:
-    """The text of a list of names. Raises UserError naming ``path`` where it is none."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"list {path} is no UTF-8 text ({error.reason})", "write a name a line") from None
-
-
 def _split(layout: Layout, name: str) -> str:
-    path = layout.metadata(name)
+    path, remedy = layout.metadata(name), "it is damaged: run `generate.py verify --repair`"
+    if recorded := layout.recorded(name):
+        return recorded[0]
     try:
-        if recorded := layout.recorded(name):
-            return recorded[0]
-        split = json.loads(path.read_text(encoding="utf-8"))["split"]
-    except (ValueError, KeyError, TypeError):
-        split = None
+        split = read_json(path, remedy).get("split")
+    except FileNotFoundError:  # a commit marker that says nothing
+        path, split = layout.record(name), None
     if split not in SPLITS:
-        raise UserError(f"{path} names no split", "it is damaged: run `generate.py verify --repair`")
+        raise UserError(f"{path} names no split", remedy)
     return split
 
 

@@ -4,28 +4,51 @@ The mask rule:
 
 - Pixels of a palette (``P``) or greyscale (``L``) PNG are object ids, 0 is background. Ids need not be contiguous.
 - 255 ("white") beside other ids is void: left out of losses and scores.
-- Masks that hold 0 and 255 alone show one object, which gets id 1 (DAVIS-2016 is so). A single frame cannot
-  tell this from a frame where only void is left, so a whole video decides: ``white_meaning``.
+- Masks that hold 0 and 255 alone show one object, which gets id 1 (DAVIS-2016 is so).
+- Grey masks whose edges are soft, values between 0 and 255 along them, show one object: they are refused, or cut at
+  one half where the user says so.
 - In RGB PNGs the colours of the DAVIS palette are mapped back to ids; pure white is 255.
 - In 16-bit PNGs, pixels are ids, 255 and 65535 are white.
+- Transparent pixels are background.
+
+Which of these it is shows in no single frame (one may have nothing but void left): all masks of a dataset decide,
+or the user (``--masks``): see ``decide``.
 """
 
+import contextlib
 import functools
 import io
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.pictures import PICTURE_ERRORS, open_picture, require_pixels
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
+
+log = logging.getLogger(__name__)
+
+MASK_LIMIT = 256 << 20  # bytes of a file
+
+T = TypeVar("T")
 
 WHITE = 255
-White = Literal["object", "void"]
+Meaning = Literal["ids", "binary", "soft"]
+"""ids: of objects, 255 is void. binary: 0 and one object. soft: one object, by shades."""
 
+MEANINGS: tuple[Meaning, ...] = ("ids", "binary", "soft")
+SAMPLE = 64  # masks of a dataset that are looked at to decide
+HALF = 128  # from here on a soft mask shows its object
+
+_SOFT = (
+    "harden them, or say --masks soft (in training: data.NAME.masks=soft) to cut them at one half; "
+    "--masks ids if these are objects' numbers"
+)
 _REMEDY = "masks are PNGs whose pixels are object ids (mode P or L), or colours of the DAVIS palette"
 
 
@@ -72,50 +95,122 @@ def encode_mask(ids: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def read_mask(source: str | Path | bytes, white: White | None = None, name: str | Path = "") -> MaskFrame:
+@dataclass(frozen=True)
+class Rule:
+    """What the masks of a dataset mean: decided over them, or ``stated`` by the user."""
+
+    meaning: Meaning = "ids"
+    stated: bool = False
+
+    def apply(self, values: np.ndarray, name: str | Path = "a mask") -> MaskFrame:
+        """A mask of pixel values that ``read_values`` has returned.
+
+        Raises UserError naming it where it is soft and nobody asked for that, or contradicts what was decided.
+        """
+        if self.meaning == "soft":
+            if not self.stated:
+                raise UserError(f"mask {name} has soft edges", _SOFT)
+            return MaskFrame((values >= HALF).astype(np.uint8), None, "single")
+        if self.meaning == "binary":
+            if self.stated:
+                return MaskFrame((values > 0).astype(np.uint8), None, "single")
+            if not is_black_and_white(values):
+                what = f"mask {name} holds other values than 0 and 255, and the masks that were looked at do not"
+                raise UserError(what, f"say what masks mean: --masks {' | '.join(MEANINGS)}")
+            return MaskFrame((values == WHITE).astype(values.dtype), None, "single")
+        if values.max(initial=0) < WHITE or not (is_white := values == WHITE).any():
+            return MaskFrame(values, None, "ids")
+        return MaskFrame(np.where(is_white, 0, values).astype(values.dtype), is_white, "ids")
+
+
+def decide(sources: Iterable[str | Path | bytes], stated: Meaning | None = None) -> Rule:
+    """What masks mean: look at (a sample of) all masks of a dataset, see ``spread``.
+
+    Args:
+        stated: what the user says. "soft" leaves masks alone that hold ids.
+
+    A mask that cannot be read decides nothing: it is named when it is asked for.
+    """
+    if stated in ("ids", "binary"):
+        return Rule(stated, stated=True)
+    seen = _Seen()
+    for source in sources:
+        with contextlib.suppress(UserError):
+            seen.add(*_decoded(source, ""))
+    if seen.alone and seen.meaning == "ids":
+        log.warning("%d of the masks looked at hold 0 and 255 alone, others ids: 255 is void in all", seen.alone)
+    if stated == "soft":
+        return Rule("soft", stated=True) if seen.meaning in ("soft", "binary") else Rule("ids")
+    return Rule(seen.meaning)
+
+
+class _Seen:
+    """Counts over masks. ``shades`` are values of grey pixels from 1 to 254; "inside" are those amid their like."""
+
+    def __init__(self) -> None:
+        self.white = self.white_inside = self.shades = self.shades_inside = 0
+        self.values: set[int] = set()
+        self.alone = 0  # masks of 0 and 255 and nothing else
+        self.exact = False  # a mask has ids whatever they look like: a palette, colours, 16 bits
+
+    def add(self, values: np.ndarray, is_grey: bool) -> None:
+        different = np.unique(values)
+        self.alone += bool(different[-1:] == WHITE) and is_black_and_white(different)
+        between = (different > 0) & (different != WHITE)
+        if not is_grey:
+            self.exact |= bool(between.any())
+            self.white += int(np.count_nonzero(values == WHITE))
+            return
+        self.values |= set(different[between].tolist())
+        core = values[1:-1, 1:-1]
+        amid = (core == values[:-2, 1:-1]) & (core == values[2:, 1:-1])
+        amid &= (core == values[1:-1, :-2]) & (core == values[1:-1, 2:])
+        white, shade = values == WHITE, (values > 0) & (values != WHITE)
+        self.white += int(np.count_nonzero(white))
+        self.white_inside += int(np.count_nonzero(amid & white[1:-1, 1:-1]))
+        self.shades += int(np.count_nonzero(shade))
+        self.shades_inside += int(np.count_nonzero(amid & shade[1:-1, 1:-1]))
+
+    @property
+    def meaning(self) -> Meaning:
+        """Ids have an inside. Shades lie along edges, where each pixel differs from the next."""
+        if self.exact:
+            return "ids"
+        if not self.values:
+            return "binary" if self.white else "ids"
+        rim = self.white - self.white_inside
+        many = len(self.values) >= 4 and max(self.values) >= HALF and self.shades_inside < 0.25 * self.shades
+        few = self.white_inside and self.shades_inside < 0.02 * self.shades
+        if (many or few) and self.shades >= 0.25 * rim:
+            return "soft"
+        return "binary" if few and self.shades < self.white else "ids"  # a few stray pixels, which are named
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """At most ``count`` of the items, evenly spaced, the first and the last among them."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: str | Path = "") -> MaskFrame:
     """Read a mask by the mask rule.
 
     Args:
         source: a PNG's path or its bytes.
-        white: what 255 means, from ``white_meaning`` of the video (or of the whole dataset). None: this frame
-            alone decides, which is right for still images.
+        rule: what was decided over the whole dataset. None: this mask alone decides, which is right for one that is
+            given alone.
         name: names bytes in error messages.
 
     Raises:
-        UserError: the file is missing, damaged, no PNG, or in colours that are not of the palette.
+        UserError: the file is missing, damaged, no PNG, in colours that are not of the palette, or soft.
     """
-    return apply_rule(read_values(source, name), white)
+    name = name or (source if not isinstance(source, bytes) else "a mask")
+    return (rule or decide([source])).apply(read_values(source, name), name)
 
 
-def white_meaning(sources: Iterable[str | Path | bytes]) -> White:
-    """What 255 means in a video: "object" if its masks hold 0 and 255 alone, else "void".
-
-    Reading stops at the first mask that decides, as nearly all first frames do.
-    """
-    seen = False
-    for source in sources:
-        values = read_values(source)
-        if is_undecided(values):
-            seen = True
-        elif values.any():
-            return "void"
-    return "object" if seen else "void"
-
-
-def is_undecided(values: np.ndarray) -> bool:
-    """Whether a frame's pixel values have white but no id: one object or void, as the rest of the video says."""
-    return values.max(initial=0) == WHITE and bool(((values == 0) | (values == WHITE)).all())
-
-
-def apply_rule(values: np.ndarray, white: White | None = None) -> MaskFrame:
-    """``read_mask`` for pixel values that ``read_values`` has returned."""
-    if values.max(initial=0) < WHITE or not (is_white := values == WHITE).any():
-        return MaskFrame(values, None, "ids")
-    if white is None:
-        white = "object" if is_undecided(values) else "void"
-    if white == "object":
-        return MaskFrame(np.where(is_white, 1, values).astype(values.dtype), None, "single")
-    return MaskFrame(np.where(is_white, 0, values).astype(values.dtype), is_white, "ids")
+def is_black_and_white(values: np.ndarray) -> bool:
+    """Whether a frame's pixel values are 0 and 255 alone."""
+    return bool(((values == 0) | (values == WHITE)).all())
 
 
 def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray:
@@ -123,24 +218,41 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
 
     uint8, or uint16 where a 16-bit file holds ids above 255. Raises UserError like ``read_mask``.
     """
+    return _decoded(source, name)[0]
+
+
+def _decoded(source: str | Path | bytes, name: str | Path) -> tuple[np.ndarray, bool]:
+    """``read_values``, and whether they are shades of grey, which may be soft."""
     if isinstance(source, bytes):
         data, name = source, name or "a mask"
     else:
         name = source
         try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise UserError(f"mask {source} cannot be read", str(error.strerror)) from None
+            data = read_bytes(source, MASK_LIMIT)
+        except FileNotFoundError:
+            raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        with open_picture(data, ("PNG",)) as image:
+            require_pixels(image)
             image.load()
             mode, pixels = image.mode, np.array(image)
+            clear = image.has_transparency_data
+            alpha = np.array(image.convert("RGBA").getchannel("A")) if clear else None
     except PICTURE_ERRORS as error:
         raise UserError(f"mask {name} is damaged or no PNG ({error})", _REMEDY) from None
+    if half := _half_transparent(alpha):
+        raise UserError(f"mask {name} has {half} pixels that are half transparent", _REMEDY)
     if mode in ("RGB", "RGBA"):
-        return _ids_of_colours(pixels, name)
-    if mode == "LA":
-        pixels = pixels[..., 0]
+        values, is_grey = _ids_of_colours(pixels, name)
+    else:
+        if mode == "LA":
+            pixels = pixels[..., 0]
+        is_grey = mode in ("L", "LA")
+        values = _numbers_of(pixels, mode, data)
+    return (values if alpha is None else np.where(alpha == 0, 0, values).astype(values.dtype)), is_grey
+
+
+def _numbers_of(pixels: np.ndarray, mode: str, data: bytes) -> np.ndarray:
     if mode == "1":
         return pixels.astype(np.uint8)
     if mode.startswith("I"):
@@ -149,6 +261,10 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
     if colour_type == 0 and depth in (2, 4):
         return pixels // (255 // (2**depth - 1))  # the decoder stretches shallow greys to 0..255
     return pixels
+
+
+def _half_transparent(alpha: np.ndarray | None) -> int:
+    return 0 if alpha is None else int(np.count_nonzero((alpha > 0) & (alpha < 255)))
 
 
 def _fold_16_bit(pixels: np.ndarray) -> np.ndarray:
@@ -170,12 +286,15 @@ def _codes(colours: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _ids_of_colours(pixels: np.ndarray, name: str | Path) -> np.ndarray:
+def _ids_of_colours(pixels: np.ndarray, name: str | Path) -> tuple[np.ndarray, bool]:
+    """Ids; or where the picture is grey and its shades are no colours of the palette, these, and True."""
     table, ids = _colour_table()
     codes = _codes(pixels)
     position = np.minimum(np.searchsorted(table, codes), len(table) - 1)
     unknown = table[position] != codes
-    if unknown.any():
-        colour = tuple(int(v) for v in pixels[unknown][0][:3])
-        raise UserError(f"mask {name} has {int(unknown.sum())} pixels in colours like RGB {colour}", _REMEDY)
-    return ids[position]
+    if not unknown.any():
+        return ids[position], False
+    if (pixels[..., :3] == pixels[..., :1]).all():
+        return pixels[..., 0], True
+    colour = tuple(int(v) for v in pixels[unknown][0][:3])
+    raise UserError(f"mask {name} has {int(unknown.sum())} pixels in colours like RGB {colour}", _REMEDY)

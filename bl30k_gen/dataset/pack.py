@@ -5,6 +5,7 @@ folder, and a copy of the dataset's small files (lists, card, configuration), so
 each file is a one-dimensional uint8 array at that path. Packing the same files again gives the same bytes.
 """
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -12,14 +13,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import FRAME_FOLDERS, METADATA, Layout, finish_publishing, move_folder
-from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.claim import claim, refuse_input, require_free
+from bl30k_gen.dataset.layout import (
+    FRAME_FOLDERS,
+    IMAGE_SETS,
+    METADATA,
+    RGB,
+    SHARDS,
+    Layout,
+    finish_publishing,
+    list_visible,
+    move_folder,
+)
+from bl30k_gen.dataset.listing import video_names
+from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
 from bl30k_gen.errors import UserError
 
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
+_ANOTHER = "choose another --out"
+UNPACKER = "unpack"  # owner of the staging folders of what is being unpacked
 _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 
 
@@ -36,8 +51,10 @@ def pack(
         progress: called with each shard's name when it is finished.
 
     Raises:
-        UserError: the disk is full, or a file cannot be read.
+        UserError: the disk is full, a file cannot be read, or ``out`` holds something else than shards of this
+            dataset.
     """
+    claim(out, "pack", {"dataset": _identity(store), "kind": kind, "prefix": prefix}, [store.path])
     shards = []
     for segment, names in _segments(store.videos).items():
         path = out / f"{prefix}{segment and '_'}{segment}{SUFFIX[kind]}"
@@ -57,7 +74,8 @@ def unpack(source: Path, root: Path, progress: Callable[[str], object] = lambda 
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
     A video appears whole; after a power cut, `verify` tells what the disk has not kept. Members with absolute paths
-    or ``..`` and links are refused before anything is written.
+    or ``..`` and links are refused before anything is written. A folder that holds another dataset, or anything else,
+    is left as it is.
 
     Args:
         progress: called with each video's name when it is there.
@@ -66,19 +84,57 @@ def unpack(source: Path, root: Path, progress: Callable[[str], object] = lambda 
         The number of videos unpacked.
 
     Raises:
-        UserError: a shard is damaged or unsafe, or the disk is full.
+        UserError: a shard is damaged or unsafe, the folder holds something else, a worker has one of the videos, or
+            the disk is full.
     """
-    store, layout, unpacked = open_dataset(source), Layout(root), 0
+    store, layout, unpacked = open_dataset(source), Layout(root, UNPACKER), 0
+    refuse_input(root, [source])
+    missing = _missing_files(store, layout)
+    for path, data in missing.items():  # first: they tell a second start that this dataset was begun
+        files.write_atomically(layout.root / path, data)
     for name in store.videos:
         members = store.members(name)
-        if not _is_unpacked(layout, name, members):
-            with files.clear_disk_errors(layout.staging(name)):
+        with files.clear_disk_errors(layout.staging(name)):
+            if not _is_unpacked(layout, name, members):
                 _unpack_video(store, layout, name, members)
-            unpacked += 1
+                unpacked += 1
+            with contextlib.suppress(OSError):
+                layout.staging(name).parent.rmdir()
         progress(name)
-    for path in _root_files(store):
-        files.write_atomically(layout.root / path, store.tree.read(path))
+    with contextlib.suppress(OSError):
+        layout.making.rmdir()
     return unpacked
+
+
+def _missing_files(store: VideoStore, layout: Layout) -> dict[str, bytes]:
+    """The dataset's small files that its folder lacks, and its lists with the names that they lack.
+
+    Raises UserError where the folder is not this dataset's, or workers have videos of it.
+    """
+    root, wanted = layout.root, {path: store.tree.read(path) for path in _root_files(store)}
+    if (root / SHARDS).exists():
+        raise UserError(f"{root} is rendered into shards", _ANOTHER)
+    begun = any((root / path).exists() for path in wanted)
+    if not begun:
+        own = (RGB, *{path.split("/")[0] for name in store.videos[:1] for path in store.members(name)})
+        require_free(root, (IMAGE_SETS,) if CONFIG in wanted else (IMAGE_SETS, *own))
+        if not wanted and (root / METADATA).exists() and METADATA not in store.tree.folders(""):
+            raise UserError(f"{root} holds another dataset", _ANOTHER)
+    missing = {}
+    for path, data in wanted.items():
+        there = (root / path).read_bytes() if (root / path).exists() else None
+        if path.startswith(f"{IMAGE_SETS}/") and there not in (None, data):
+            names = video_names(there, root / path)
+            added = [line for line in video_names(data, Path(path)) if line not in set(names)]
+            if CONFIG not in wanted and added:
+                raise UserError(f"{root / path} lists other videos than that of {store.path}", _ANOTHER)
+            if added:
+                missing[path] = "".join(f"{name}\n" for name in sorted([*names, *added])).encode()
+        elif there is None:
+            missing[path] = data
+        elif there != data:
+            raise UserError(f"{root} holds another dataset: its {path} is not that of {store.path}", _ANOTHER)
+    return missing
 
 
 def _unpack_video(store: VideoStore, layout: Layout, name: str, members: dict[str, int]) -> None:
@@ -99,9 +155,25 @@ def _unpack_video(store: VideoStore, layout: Layout, name: str, members: dict[st
 
 
 def _is_unpacked(layout: Layout, name: str, members: dict[str, int]) -> bool:
+    """Whether a video is there. Raises UserError where a worker has it, or another video has its name."""
+    others = [owner for owner in list_visible(layout.staging(name).parent) if owner != UNPACKER]
+    if others:
+        raise UserError(f"a worker has {name} of {layout.root} ", f"let it finish, or {_ANOTHER}")
     if f"{METADATA}/{name}.json" in members:
         return finish_publishing(layout, name)
-    return all((layout.root / folder).exists() for folder in _frame_folders(members))
+    there = [(layout.root / folder).exists() for folder in _frame_folders(members)]
+    if all(there):
+        for path, size in members.items():
+            if not (layout.root / path).exists() or (layout.root / path).stat().st_size != size:
+                raise UserError(f"{layout.root / path} is not that of the shard", _ANOTHER)
+    return all(there)
+
+
+def _identity(store: VideoStore) -> str:
+    """What tells one dataset from another: its configuration, or without one the place where it lies."""
+    if store.tree.exists(CONFIG):
+        return files.sha256_bytes(store.tree.read(CONFIG))
+    return str(store.path.resolve())
 
 
 def _frame_folders(members: dict[str, int]) -> list[str]:
@@ -128,8 +200,8 @@ def _members(store: VideoStore, names: list[str]) -> Iterator[tuple[str, int]]:
 
 def _root_files(store: VideoStore) -> dict[str, int]:
     """The dataset's small files: what lies in its root, and its lists."""
-    names = [n for n in store.tree.files("") if not n.endswith(SUFFIXES)] + store.image_set_paths()
-    return {name: store.tree.size(name) for name in names}
+    names = [n for n in store.tree.files("") if not n.endswith(SUFFIXES) and not n.startswith(".")]
+    return {name: store.tree.size(name) for name in names + store.image_set_paths()}
 
 
 def _is_packed(store: VideoStore, names: list[str], path: Path) -> bool:

@@ -11,7 +11,6 @@ video begins. An HDF5 file cannot be appended to without being in danger, so HDF
 
 import contextlib
 import io
-import json
 import os
 import tarfile
 import threading
@@ -20,8 +19,11 @@ from pathlib import Path
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import METADATA, Layout
+from bl30k_gen.dataset.names import is_name
 from bl30k_gen.dataset.shards import SUFFIXES, Folder, Row, index_rows, save_index
 from bl30k_gen.dataset.writers import SUFFIX, Kind, tar_end, tar_header, tar_padding, write_shard
+from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 
 PART = "part.tar"
 
@@ -40,14 +42,20 @@ class Part:
         self._rows: list[Row] = []
         self._end = 0
         self._lock = threading.RLock()
+        self._uncertain = False  # whether its last video counts
         self._descriptor: int | None = None  # there is no file before the first video
 
-    def append(self, name: str, members: Mapping[str, bytes], publish: Callable[[], None]) -> None:
+    def append(
+        self, name: str, members: Mapping[str, bytes], publish: Callable[[], None], counts: Callable[[], bool]
+    ) -> None:
         """Append a video and make it count.
 
         Args:
             members: its metadata first, then the files in the order in which the metadata lists them.
-            publish: called when the bytes are on the disk; if it raises, the video is taken out again.
+            publish: called when the bytes are on the disk.
+            counts: asked after an error of ``publish``, which may have been done all the same: whether the video
+                counts. If it does not, it is taken out again; if that cannot be told (OSError), it stays, and this
+                partial shard is left to recovery.
 
         Raises:
             FileNotFoundError: the folder has another owner now.
@@ -60,10 +68,18 @@ class Part:
             block, rows = _tar_of(members if self._end else {**self._heading, **members}, self._end)
             try:
                 _write(self._descriptor, block, self._end)
-                publish()
+                self._uncertain = True
+                try:
+                    publish()
+                except (OSError, UserError) as error:
+                    if isinstance(error, FileNotFoundError) or not counts():
+                        self._uncertain = False
+                        raise
+                self._uncertain = False
             except BaseException:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._descriptor, self._end)
+                if not self._uncertain:
+                    with contextlib.suppress(OSError):
+                        os.ftruncate(self._descriptor, self._end)
                 raise
             self._end += len(block)
             self._rows += rows
@@ -76,9 +92,15 @@ class Part:
             FileNotFoundError: the folder has another owner now.
             UserError: the disk is full.
         """
+        if self._uncertain:
+            raise UserError(
+                f"{self.path} may hold a video more than is known",
+                "the next run finishes it: give the same command again",
+            )
         if self.videos and kind == "tar":
             assert self._descriptor is not None  # there is a video
             with files.clear_disk_errors(self.path):
+                os.ftruncate(self._descriptor, self._end)
                 _write(self._descriptor, tar_end(self._end), self._end)
                 save_index(self.path, self._rows, target)
                 files.replace(self.path, target)
@@ -95,7 +117,7 @@ class Part:
 def finish(folder: Path, target: Path, kind: Kind, counts: Callable[[str], bool]) -> None:
     """Turn what a killed writer left in ``folder`` into the shard ``target``; killed itself, it may be called again.
 
-    The videos are copied: the writer may only have been stopped, and could go on to write into its own file.
+    The videos are copied: the writer may only have been stopped, and could continue to write into its own file.
 
     Args:
         counts: whether a video counts.
@@ -166,7 +188,7 @@ def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, li
             name, rows = "", [row]
             if path.startswith(f"{METADATA}/"):
                 name = path.removeprefix(f"{METADATA}/").removesuffix(".json")
-                if not counts(name):
+                if not (is_name(name) and counts(name)):
                     return
                 rows += _rows_after(row, file.read(size))
             path, offset, size = rows[-1]
@@ -179,8 +201,8 @@ def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, li
 def _rows_after(row: Row, metadata: bytes) -> Iterator[Row]:
     """Where the files lie that a video's metadata lists; nothing where it is damaged; `verify` misses them."""
     _, offset, size = row
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        for path, entry in json.loads(metadata)["files"].items():
+    with contextlib.suppress(UserError, ValueError, KeyError, TypeError, AttributeError):
+        for path, entry in parse_json(metadata, "metadata", "")["files"].items():
             offset += size + len(tar_padding(size)) + len(tar_header(path, entry["bytes"]))
             size = entry["bytes"]
             yield path, offset, size

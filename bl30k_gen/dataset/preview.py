@@ -50,6 +50,8 @@ def contact_sheet(
     if names is None:
         chosen = np.linspace(0, len(store.videos) - 1, min(_VIDEOS, len(store.videos)))
         names = [store.videos[i] for i in chosen.round().astype(int)]
+    for name in names:
+        store.require(name)
     if not names:
         raise UserError(f"{store.path} has no finished video", "render some, or wait for the first")
     rows = [_video_rows(store, name, columns, tile_width) for name in names]

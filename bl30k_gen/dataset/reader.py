@@ -4,10 +4,10 @@ Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS:
 ``Annotations``, directly or one level down (``JPEGImages/480p``).
 """
 
+import contextlib
 import functools
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,19 @@ import numpy as np
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout, decode_list
+from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.listing import by_frame, video_names
+from bl30k_gen.dataset.names import checked_name
 from bl30k_gen.dataset.part import find_shards
+from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
-from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.errors import UserError, nearest, printable
+from bl30k_gen.inputs import parse_json
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
 
 CONFIG = "config.yaml"
-_RGB_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _MASK_SUFFIXES = (".png",)
 _RESOLUTION = "480p"  # the one that is taken of several
 
@@ -33,7 +36,10 @@ log = logging.getLogger(__name__)
 
 
 def open_dataset(
-    path: str | Path, damaged: Damaged | None = None, annotations: str | Path | None = None
+    path: str | Path,
+    damaged: Damaged | None = None,
+    annotations: str | Path | None = None,
+    masks_mean: masks.Meaning | None = None,
 ) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
@@ -41,12 +47,14 @@ def open_dataset(
 
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
+        masks_mean: what masks mean; None: that is decided over the dataset, see ``masks.decide``.
         annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
 
     Raises:
         UserError: nothing of the kind is there.
     """
     store = _open(Path(path), damaged)
+    store.masks = masks_mean
     if annotations is not None:
         store.annotations = open_annotations(annotations)
     return store
@@ -84,16 +92,24 @@ class VideoStore(Annotated):
         self.tree = tree
         self._rgb = _with_resolution(tree, RGB)
         self._mask = _with_resolution(tree, MASK)
-        self._white: dict[str, masks.White] = {}
+        self.masks: masks.Meaning | None = None  # what the user says that they mean
+        self._rule: masks.Rule | None = None
         if METADATA in tree.folders(""):
-            self.videos = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
+            names = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
-            self.videos = tree.folders(self._rgb)
+            names = tree.folders(self._rgb)
+        self.videos = [checked_name(name, path) for name in names if not name.startswith("._")]  # macOS's, in tars
 
     @property
     def root(self) -> Path:
         """The folder that the dataset, or its one shard, lies in; what is written about it goes there."""
         return self.path if self.path.is_dir() else self.path.parent
+
+    def require(self, name: str) -> None:
+        """Raises UserError where the dataset has no such video."""
+        if name not in self.videos:
+            few = f"it has {len(self.videos)} videos" + (f", {self.videos[0]} the first" if self.videos else "")
+            raise UserError(f"{self.path} has no video {printable(name)}", nearest(name, self.videos, few))
 
     def frames(self, name: str) -> list[str]:
         """Names of a video's frames, without suffix, in order."""
@@ -117,31 +133,44 @@ class VideoStore(Annotated):
         return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i))
 
     def read_mask(self, name: str, i: int) -> masks.MaskFrame:
-        """The mask of frame number ``i`` by the mask rule, white as the whole video means it.
+        """The mask of frame number ``i`` by the mask rule, as the whole dataset means it.
 
         Raises UserError naming a file that is missing or damaged.
         """
-        values = masks.read_values(self.mask_bytes(name, i), self.path / self.mask_path(name, i))
-        return masks.apply_rule(values, self.white(name) if masks.is_undecided(values) else "void")
+        path = self.path / self.mask_path(name, i)
+        return self.rule.apply(masks.read_values(self.mask_bytes(name, i), path), path)
 
-    def white(self, name: str) -> masks.White:
-        """What 255 means in this video's masks, see ``masks.white_meaning``; said once a dataset if an object."""
-        if name not in self._white:
-            numbers = self.mask_frames(name)
-            self._white[name] = masks.white_meaning(self.mask_bytes(name, i) for i in numbers)
-            if self._white[name] == "object" and list(self._white.values()).count("object") == 1:
-                log.warning("%s: masks of %s hold 0 and 255 alone; read as one object with id 1", self.path, name)
-        return self._white[name]
+    @property
+    def rule(self) -> masks.Rule:
+        """What the masks mean: stated, or decided over the dataset, which is said once if it is not the usual.
+
+        Raises UserError where they are soft and nobody said so.
+        """
+        if self._rule is None:
+            if self.masks is None and METADATA in self.tree.folders(""):
+                self._rule = masks.Rule()  # rendered by this project
+                return self._rule
+            videos = masks.spread(self.videos, masks.SAMPLE)
+            each = max(2, masks.SAMPLE // max(1, len(videos)))
+            chosen = [(name, i) for name in videos for i in masks.spread(self.mask_frames(name), each)]
+            rule = masks.decide(self._readable_masks(chosen), self.masks)
+            if rule.meaning == "binary" and not rule.stated:
+                log.warning("%s: its masks hold 0 and 255 alone; read as one object with id 1", self.path)
+            self._rule = rule
+        return self._rule
+
+    def _readable_masks(self, chosen: list[tuple[str, int]]) -> Iterator[bytes]:
+        """Those that cannot be read are named when they are asked for."""
+        for name, i in chosen:
+            with contextlib.suppress(UserError):
+                yield self.mask_bytes(name, i)
 
     def metadata(self, name: str) -> dict[str, Any] | None:
         """The video's metadata; None where the dataset has none. Raises UserError where it is damaged."""
         path = f"{METADATA}/{name}.json"
         if not self.tree.exists(path):
             return None
-        try:
-            return json.loads(self.tree.read(path))
-        except ValueError as error:
-            raise UserError(f"{self.path / path} is no JSON ({error})", "restore or render it again") from None
+        return parse_json(self.tree.read(path), self.path / path, "restore or render it again")
 
     def required_metadata(self, name: str) -> dict[str, Any]:
         """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
@@ -172,23 +201,20 @@ class VideoStore(Annotated):
         folder lacks a video that it names.
         """
         path = self._image_set_path(split)
-        names: dict[str, None] = {}
-        for line in decode_list(self.tree.read(path), self.path / path).splitlines():
-            if words := line.split():
-                names[PurePosixPath(words[0]).parent.name or words[0]] = None
-        if unknown := sorted(names.keys() - set(self.videos)):
+        names = video_names(self.tree.read(path), self.path / path)
+        if unknown := sorted(set(names) - set(self.videos)):
             if self.tree.complete:
-                raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
+                raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "fix the list")
             log.warning("%s: %d of %d videos of list %s are not here", self.path, len(unknown), len(names), split)
         return [name for name in names if name not in set(unknown)]
 
     def rgb_path(self, name: str, i: int) -> str:
         rgb, _ = self._files(name)
-        return f"{self._rgb}/{name}/{list(rgb.values())[i]}"
+        return f"{self._rgb}/{name}/{_nth(list(rgb.values()), i, name)}"
 
     def mask_path(self, name: str, i: int) -> str:
         rgb, mask = self._files(name)
-        frame = list(rgb)[i]
+        frame = _nth(list(rgb), i, name)
         if frame not in mask:
             raise UserError(f"{self.path / self._mask / name}: frame {frame} has no mask", "see mask_frames")
         return f"{self._mask}/{name}/{mask[frame]}"
@@ -233,12 +259,13 @@ class VideoStore(Annotated):
 @functools.lru_cache(maxsize=64)  # a sampler reads several frames of a video in a row
 def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
     """File names of the frames and of the masks in two folders, by their stem."""
-    return _by_stem(tree.files(rgb), _RGB_SUFFIXES), _by_stem(tree.files(mask), _MASK_SUFFIXES)
+    return by_frame(tree.files(rgb), SUFFIXES, rgb), by_frame(tree.files(mask), _MASK_SUFFIXES, mask)
 
 
-def _by_stem(names: list[str], suffixes: tuple[str, ...]) -> dict[str, str]:
-    split = (PurePosixPath(name) for name in names)
-    return {path.stem: path.name for path in split if path.suffix.lower() in suffixes}
+def _nth(frames: list[str], i: int, name: str) -> str:
+    if not -len(frames) <= i < len(frames):
+        raise UserError(f"video {name} has no frame {i}", f"it has {len(frames)}, counted from 0")
+    return frames[i]
 
 
 def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:

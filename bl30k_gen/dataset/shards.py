@@ -12,16 +12,21 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, read_json
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
 _AGAIN = "copy or download it again"
-_NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError)  # what a missing or damaged index raises
+_NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
+_INDEX_LIMIT = 1 << 30  # bytes
+DEEPEST = 10  # groups in groups of an HDF5 shard
+HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
 
 Row = tuple[str, int, int]  # path in the shard, offset and bytes of the contents
 
@@ -46,11 +51,9 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
         end = shard.stat().st_size
     except OSError as error:
         raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
-    if trust_saved:
-        with contextlib.suppress(*_NO_INDEX):
-            saved = json.loads(index_path(shard).read_text(encoding="utf-8"))
-            if saved["shard"] == identity:
-                return _folders(saved["folders"], shard, end)
+    if trust_saved and (saved := _saved_columns(shard, identity)) is not None:
+        with contextlib.suppress(ValueError, TypeError, AttributeError):
+            return _folders(saved, shard, end)
     columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
         _save(index_path(shard), identity, columns)
@@ -67,7 +70,7 @@ def index_damaged(shard: Path) -> dict[str, Folder]:
     rows: list[Row] = []
     end = shard.stat().st_size if shard.exists() else 0
     try:
-        saved = json.loads(index_path(shard).read_text(encoding="utf-8"))["folders"]
+        saved = _read_saved(shard)["folders"]
         for folder, columns in saved.items():
             rows += ((f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
     except _NO_INDEX:
@@ -84,6 +87,50 @@ def save_index(shard: Path, rows: Iterable[Row], place: Path) -> None:
 
 def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name + ".index.json")
+
+
+def _saved_columns(shard: Path, identity: dict[str, int | str]) -> dict[str, list[list]] | None:
+    """What the saved index lists, if it is that of this very shard."""
+    with contextlib.suppress(*_NO_INDEX):
+        saved = _read_saved(shard)
+        if saved["shard"] == identity:
+            return dict(saved["folders"])
+    return None
+
+
+def _read_saved(shard: Path) -> dict[str, Any]:
+    return read_json(index_path(shard), "remove it", limit=_INDEX_LIMIT)
+
+
+def require_header(header: bytes, path: str, size: int, shard: Path) -> None:
+    """Raises UserError where the ``HEADER`` bytes before a tar member's contents are not those of this member."""
+    try:
+        entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        raise _wrong_index(shard, path) from None
+    name = entry.name.removeprefix("./")
+    short = path.isascii() and len(path) < tarfile.LENGTH_NAME  # longer ones stand in a header before this one
+    if entry.size != size or (short and name != path):
+        raise _wrong_index(shard, path)
+
+
+def require_datasets(shard: Path, path: str, folder: Folder) -> None:
+    """Raises UserError where a folder's files do not lie in an HDF5 shard where the index says."""
+    import h5py
+
+    try:
+        with h5py.File(shard, "r") as file:
+            group = file[path] if path else file
+            for name, offset, size in zip(folder.names, folder.offsets.tolist(), folder.sizes.tolist(), strict=True):
+                node = group[name]
+                if node.size * node.dtype.itemsize != size or (node.id.get_offset() or 0) != offset:
+                    raise _wrong_index(shard, f"{path}/{name}")
+    except (OSError, RuntimeError, KeyError, ValueError, AttributeError):
+        raise _wrong_index(shard, path) from None
+
+
+def _wrong_index(shard: Path, path: str) -> UserError:
+    return UserError(f"{index_path(shard)} is wrong about {path}", "remove it: it is made anew")
 
 
 def _save(path: Path, identity: dict[str, int | str], columns: dict[str, list[list]]) -> None:
@@ -111,6 +158,8 @@ def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str,
     for path, (names, offsets, sizes) in columns.items():
         if not all(_is_plain(part) for part in (*path.split("/"), *names) if part or path):
             raise UserError(f"shard {shard}: a path in {path or 'its root'} leads outside", "do not trust it")
+        if not len(names) == len(offsets) == len(sizes) or sorted(names) != list(names):
+            raise ValueError(f"columns of {path} do not fit")
         key = tuple(names)
         folder = Folder(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
         inside = (folder.offsets >= 0) & (folder.sizes >= 0) & (folder.offsets + folder.sizes <= end)
@@ -127,7 +176,7 @@ def _is_plain(part: str) -> bool:
 def _identity(shard: Path) -> dict[str, int | str]:
     """Changes when a shard is replaced, cut off or grown; survives copying."""
     size = shard.stat().st_size
-    with open(shard, "rb") as file:
+    with open_regular(shard) as file:
         ends = file.read(_END)
         file.seek(max(0, size - _END))
         ends += file.read(_END)
@@ -139,16 +188,19 @@ def _scan(shard: Path) -> Iterable[Row]:
 
 
 def _scan_tar(shard: Path) -> Iterator[Row]:
+    end_of_file = shard.stat().st_size
     try:
         with tarfile.open(shard, "r:") as archive:
             while (entry := archive.next()) is not None:
+                if entry.offset_data + entry.size > end_of_file:
+                    raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
                 archive.members = []  # type: ignore[attr-defined]  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
                     yield entry.name.removeprefix("./"), entry.offset_data, entry.size
                 elif not entry.isdir():
                     raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
             end = archive.offset
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         remedy = f"decompress it if it is compressed, else {_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
     with open(shard, "rb") as file:
@@ -161,18 +213,30 @@ def _scan_tar(shard: Path) -> Iterator[Row]:
 def _scan_hdf5(shard: Path) -> list[Row]:
     import h5py
 
-    rows = []
-
-    def visit(path: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            offset = node.id.get_offset()
-            if node.size and offset is None:
-                raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")
-            rows.append((path, offset or 0, node.size * node.dtype.itemsize))
-
+    rows: list[Row] = []
     try:
         with h5py.File(shard, "r") as file:
-            file.visititems(visit)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # h5py's, for damage in different places
+            groups: list[tuple[str, h5py.Group]] = [("", file)]  # the library's own walk overflows the stack
+            for prefix, group in groups:
+                for name in group:
+                    path = f"{prefix}{name}"
+                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                        raise UserError(f"shard {shard}: {path} is a link", "do not trust it")
+                    node = group[name]
+                    if isinstance(node, h5py.Dataset):
+                        rows.append((path, *_place_of(node, path, shard)))
+                    elif path.count("/") >= DEEPEST:
+                        raise UserError(f"shard {shard} is nested too deeply", "do not trust it")
+                    else:
+                        groups.append((f"{path}/", node))
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # for damage in different places
         raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
     return rows
+
+
+def _place_of(node: Any, path: str, shard: Path) -> tuple[int, int]:
+    """Offset and bytes of an HDF5 dataset."""
+    offset, size = node.id.get_offset(), (node.size or 0) * node.dtype.itemsize
+    if size and offset is None:
+        raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")
+    return offset or 0, size

@@ -119,10 +119,11 @@ class Statistics:
         about = "Counts steps of an object's centre between two frames that show it."
         self.motion = Histogram("Motion", "% of the width a frame", about, _SERIES)
         self.hidden = Histogram(
-            "Occlusion",
-            "% hidden",
+            "Missing area",
+            "% of the largest",
             "Counts objects on frames that hold all of them: what is missing of the largest apparent size, with "
-            "distance and scale taken out. A flat object seen from its edge misses some, too.",
+            "distance and scale taken out. That is occlusion and, for a flat object seen from its edge, its view: "
+            "more than the occlusion of docs/scene.md, which counts only what lies behind others.",
             _TENTHS,
         )
         about = "Counts objects: the share of their frames that show them."
@@ -192,7 +193,7 @@ class Statistics:
                 "objects": per_video.to_json(),
                 "area": self.area.to_json(),
                 "motion": self.motion.to_json(),
-                "occlusion": self.hidden.to_json(),
+                "missing_area": self.hidden.to_json(),
                 "lifetime": self.lifetime.to_json(),
             },
         }

@@ -9,7 +9,14 @@ import numpy as np
 
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.part import PART, index_part
-from bl30k_gen.dataset.shards import Folder, index_damaged, index_shard
+from bl30k_gen.dataset.shards import (
+    HEADER,
+    Folder,
+    index_damaged,
+    index_shard,
+    require_datasets,
+    require_header,
+)
 from bl30k_gen.errors import UserError
 
 Damaged = Callable[[Path, UserError], None]
@@ -74,10 +81,14 @@ class ShardTree:
         self.beside = beside
         self.complete = beside is not None
         self._descriptors: dict[int, int] = {}
+        self._prefixes: list[str] = []  # of each shard
+        self._compares = damaged is None  # what is read with the index; else as much is to be had as there is
+        self._checked: set[tuple[int, str]] = set()  # shards and folders in them
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
             index = _index(shard, damaged)
             prefix = _prefix_before_frames(index, shard)
+            self._prefixes.append(prefix)
             for path, folder in index.items():
                 inside = (path + "/").removeprefix(prefix).rstrip("/")
                 pieces.setdefault(inside, []).append((number, folder.names, folder.offsets, folder.sizes))
@@ -110,15 +121,31 @@ class ShardTree:
         if beside := self._beside(path):
             return beside.read(path)
         shard, offset, size = self._row(path)
+        place = self.shards[shard]
+        header = HEADER if self._compares and place.suffix == ".tar" else 0
         try:
             if shard not in self._descriptors:
-                self._descriptors[shard] = os.open(self.shards[shard], os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(self._descriptors[shard], size, offset)
+                self._descriptors[shard] = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+            data = os.pread(self._descriptors[shard], header + size, offset - header) if offset >= header else b""
         except OSError as error:
-            raise UserError(f"shard {self.shards[shard]} cannot be read", str(error.strerror)) from None
-        if len(data) != size:
-            raise UserError(f"shard {self.shards[shard]} is cut off in {path}", "copy or download it again")
-        return data
+            raise UserError(f"shard {place} cannot be read", str(error.strerror)) from None
+        if len(data) != header + size:
+            raise UserError(f"shard {place} is cut off in {path}", "copy or download it again")
+        if header:
+            require_header(data[:header], self._prefixes[shard] + path, size, place)
+        elif self._compares:
+            self._require_datasets(shard, path.rpartition("/")[0])
+        return data[header:]
+
+    def _require_datasets(self, shard: int, folder: str) -> None:
+        """Compare a folder of an HDF5 shard with the index, once."""
+        if (shard, folder) in self._checked:
+            return
+        names, shards, offsets, sizes = self._index[folder]
+        ours = shards == shard
+        files = Folder(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
+        require_datasets(self.shards[shard], (self._prefixes[shard] + folder).rstrip("/"), files)
+        self._checked.add((shard, folder))
 
     def shard_of(self, path: str) -> Path:
         """The shard, or part of one, that holds a file of a video."""

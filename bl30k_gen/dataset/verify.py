@@ -28,9 +28,12 @@ from bl30k_gen.dataset.layout import (
     SPLITS,
     Layout,
     frame_name,
+    list_visible,
 )
 from bl30k_gen.dataset.metadata import digest
+from bl30k_gen.dataset.part import PART, shard_of
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
 
 Kind = Literal[
@@ -40,7 +43,8 @@ Kind = Literal[
     "extra",  # a file that should not be there
     "size",  # other bytes than recorded: truncated or replaced
     "checksum",  # as many bytes as recorded, but others
-    "unpublished",  # frames without metadata, or a video in a shard without its record
+    "unpublished",  # frames without metadata, or a video in a shard without its commit marker
+    "marker",  # a commit marker that says nothing, or names a shard that is not there or lacks the video
     "image set",  # ImageSets/ does not list what is there
     "shard",  # cut off, or damaged between its videos
     "picture",  # cannot be decoded (deep)
@@ -110,7 +114,8 @@ def verify(
     damaged: list[Problem] = []
     scan = None if names is not None else lambda shard, error: damaged.append(Problem("", "shard", error.what))
     store = open_dataset(root, scan)
-    if METADATA not in store.tree.folders("") and not damaged and not Layout(store.path).published():
+    published = Layout(store.path).published() if store.path.is_dir() else []
+    if METADATA not in store.tree.folders("") and not damaged and not published:
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
     report = Report(deep)
     videos = list(names) if names is not None else store.videos
@@ -276,6 +281,22 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
             yield Problem(name, "missing", "was published" if name in recorded else "is in a list and nowhere else")
         for name in sorted(present - recorded):
             yield Problem("", "unpublished", f"{name} is in a shard, and {SHARDS}/.published does not say so")
+        yield from _marker_faults(store, present)
+
+
+def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
+    layout, tree = Layout(store.path), store.tree
+    if not isinstance(tree, ShardTree):
+        return
+    for name in sorted(list_visible(layout.records)):
+        recorded, place = layout.recorded(name), f"{SHARDS}/.published/{name}"
+        if recorded is None:
+            yield Problem("", "marker", f"{place} is no commit marker")
+        elif name in present:
+            shard = tree.shard_of(f"{METADATA}/{name}.json")
+            holding = shard_of(shard) if shard.name == PART else shard.stem
+            if holding != recorded[1]:
+                yield Problem("", "marker", f"{place} names shard {recorded[1]}, but the video lies in {holding}")
 
 
 def listed(store: VideoStore) -> dict[str, list[str]]:

@@ -72,7 +72,7 @@ class Hdf5Writer:
 
 
 class _Disk(io.FileIO):
-    """A file that keeps a failed write to itself until it is asked: the HDF5 library crashes on a full disk."""
+    """A file that keeps a failure to itself until it is asked: the HDF5 library crashes on a full disk."""
 
     def __init__(self, path: Path):
         super().__init__(path, "w+")
@@ -87,6 +87,13 @@ class _Disk(io.FileIO):
         except OSError as error:
             self._failure = error
         return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._failure = self._failure or error
+            return self.tell() if size is None else size
 
     def raise_failure(self) -> None:
         if self._failure is not None:

@@ -9,6 +9,8 @@ import numpy as np
 
 Kind = Literal["model", "texture", "background"]
 PictureKind = Literal["texture", "background"]
+Wrap = Literal["repeat", "clamp", "mirror"]
+"""What a texture shows outside of 0..1."""
 
 
 class AssetRefused(Exception):
@@ -26,6 +28,7 @@ class Picture:
     size: tuple[int, int]  # width, height
     sha256: str
     make: Callable[[], np.ndarray]
+    remarks: tuple[str, ...] = ()  # as a ``Model`` has them
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -43,6 +46,7 @@ class Part:
     texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
     roughness: float
     metallic: float
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")  # of ``texture``, along u and v
 
     @property
     def has_holes(self) -> bool:
@@ -57,6 +61,7 @@ class Model:
     vertices: np.ndarray  # (V, 3) float32, equal positions merged
     parts: tuple[Part, ...]
     sha256: str
+    remarks: tuple[str, ...] = ()  # lines on what its file holds that is not drawn, or is drawn otherwise
 
     @property
     def has_texture(self) -> bool:

@@ -12,20 +12,25 @@ import numpy as np
 
 from bl30k_gen import builtin
 from bl30k_gen.config import Limits
+from bl30k_gen.dataset.pictures import PHOTO
 from bl30k_gen.library.asset import AssetRefused, Kind, Model, Part, Picture, PictureKind
 from bl30k_gen.library.formats.gltf import read_gltf
 from bl30k_gen.library.formats.mesh import finish
 from bl30k_gen.library.formats.obj import read_obj
 from bl30k_gen.library.formats.picture import decode, fit, fitting
-from bl30k_gen.library.formats.ply_stl import read_ply_or_stl
+from bl30k_gen.library.formats.ply import read_ply
 from bl30k_gen.library.formats.source import Source
+from bl30k_gen.library.formats.stl import read_stl
 
 __all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_model", "load_picture"]
 
+LOADER_VERSION = 2
+"""Raise it when what a file gives changes: a dataset is not continued with another version than it was begun with."""
+
 READERS = {
     ".obj": read_obj,
-    ".ply": read_ply_or_stl,
-    ".stl": read_ply_or_stl,
+    ".ply": read_ply,
+    ".stl": read_stl,
     ".glb": read_gltf,
     ".gltf": read_gltf,
 }
@@ -41,14 +46,14 @@ def load_model(path: str, limits: Limits) -> Model:
     """
     if path.startswith("builtin:"):
         make, sha256 = _builtin(path, "model")
-        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"))
+        return finish(make(), sha256, limits, lambda reason: AssetRefused(f"{path}: {reason}"), drop_coinciding=False)
     reader = READERS.get(Path(path).suffix.lower())
     if reader is None:
         raise AssetRefused(f"{path}: is no mesh in a known format ({', '.join(READERS)})")
     source = Source(path, limits.mesh_bytes)
     with np.errstate(all="ignore"):  # coordinates that are no numbers, or overflow, are refused at the end
         raw = reader(source, limits)
-        return finish(raw, source.sha256(), limits, source.refuse)
+        return finish(raw, source.sha256(), limits, source.refuse, source.remarks)
 
 
 def load_picture(path: str, kind: PictureKind, limits: Limits) -> Picture:
@@ -63,8 +68,8 @@ def load_picture(path: str, kind: PictureKind, limits: Limits) -> Picture:
         make, sha256 = _builtin(path, kind)
         return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))
     source = Source(path, limits.image_bytes)
-    pixels = decode(source.data, "the image", source.refuse, limits, keep_alpha=False)
-    return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels)
+    pixels = decode(source.data, "the image", source.refuse, limits, PHOTO, source.remark)
+    return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
 
 
 def _builtin(path: str, kind: Kind) -> tuple[Callable[[], Any], str]:

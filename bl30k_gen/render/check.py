@@ -24,4 +24,6 @@ def examine(spec: SceneSpec, config: Config, layout: Layout) -> tuple[list[str],
         mask = read_values(layout.staged_mask(spec.name, frame))
         areas[frame] = np.bincount(mask.ravel(), minlength=256)[ids]
         problems += (f"frame {frame}: {line}" for line in raster.compare(mask, spec, models, frame, config.check))
+    if ids and not areas.any():
+        problems.append("no object is seen in any frame")
     return problems, areas

@@ -1,21 +1,26 @@
 """Opening a dataset for rendering: the same configuration and the same assets as before, or none of it."""
 
-import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.card import citation, dataset_card
+from bl30k_gen.dataset.claim import refuse_input, require_free
 from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.inputs import read_json
 from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture
 from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
-from bl30k_gen.scene.spec import read_spec
+from bl30k_gen.scene.spec import AssetRef, SceneSpec, read_spec
 from bl30k_gen.settings import difference
+
+log = logging.getLogger(__name__)
 
 SCENES = "scenes"
 KINDS: tuple[Kind, ...] = ("model", "texture", "background")
@@ -40,21 +45,22 @@ def open_existing(root: Path) -> tuple[Layout, Config]:
     return layout, load_config(layout.config)
 
 
-def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> None:
+def open_for_writing(
+    layout: Layout, config: Config, catalogue: Catalogue, ready: Callable[[], object] = lambda: None
+) -> None:
     """Begin a dataset, or make sure that an existing one is being continued.
+
+    Args:
+        ready: called before a dataset is begun, to raise what would make the start fail.
 
     Raises:
         UserError: a key of the configuration, or the set of assets, is not what the dataset was begun with.
     """
     record = layout.root / "catalogue.json"
     assets = _identity(catalogue)
-    if layout.config.exists():
-        begun = load_config(layout.config)
-        for key, (new, old) in difference(config.identity(), begun.identity()).items():
-            raise UserError(
-                f"{layout.root} was begun with {key} = {old}, not {new}",
-                "give the same configuration, or another --out",
-            )
+    refuse_input(layout.root, _asset_folders(config))
+    begun = require_same(layout, config)
+    if begun is not None:
         if config.runtime.store != begun.runtime.store:
             raise UserError(
                 f"{layout.root} was begun with --store {begun.runtime.store}, not {config.runtime.store}",
@@ -63,30 +69,81 @@ def open_for_writing(layout: Layout, config: Config, catalogue: Catalogue) -> No
     if config.runtime.store != "folder" and (layout.root / METADATA).is_dir():
         raise UserError(
             f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {config.runtime.store}",
-            "they were unpacked: set runtime.store: folder there to go on with folders",
+            "they were unpacked: set runtime.store: folder there to continue with folders",
         )
     if record.exists():
-        before = json.loads(record.read_text(encoding="utf-8"))
-        if before["digest"] != assets["digest"]:
+        before = read_json(record, "restore it: it says which assets the dataset was begun with")
+        if before.get("digest") != assets["digest"]:
             raise UserError(
                 f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
                 "restore the asset folders, or give another --out",
             )
-    if not layout.config.exists():
+        if (loader := before.get("loader", 1)) != LOADER_VERSION:
+            raise UserError(
+                f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
+                "the same files give other pictures now: use the release that began it, or another --out",
+            )
+    if begun is None:
+        ready()
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
         write_atomically(layout.citation, citation(config.digest()))
         write_json(record, assets)
         write_atomically(layout.config, config.to_yaml())
 
 
+def require_same(layout: Layout, config: Config, own: Iterable[str] = ()) -> Config | None:
+    """The configuration that the folder was begun with; None if nothing was.
+
+    Args:
+        own: what may lie in a folder that nothing was begun in.
+
+    Raises:
+        UserError: it was begun with another configuration, or holds something else.
+    """
+    if not layout.config.exists():
+        require_free(layout.root, own)
+        return None
+    begun = load_config(layout.config)
+    for key, (new, old) in difference(config.identity(), begun.identity()).items():
+        raise UserError(
+            f"{layout.root} was begun with {key} = {old}, not {new}",
+            "give the same configuration, or another --out",
+        )
+    return begun
+
+
+def _asset_folders(config: Config) -> list[Path]:
+    assets = config.assets
+    named = dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds])
+    return [Path(folder) for folder in named if folder != "builtin"]
+
+
+def write_plan(out: Path, config: Config, specs: Iterable[SceneSpec]) -> int:
+    """Write scenes for ``render --plan``; return how many.
+
+    Raises:
+        UserError: the folder holds something else, or one of the scenes with changes.
+    """
+    layout, count = Layout(out), 0
+    if require_same(layout, config) is None:
+        write_atomically(layout.config, config.to_yaml())
+    for spec in specs:
+        path, text = out / SCENES / f"{spec.name}.json", spec.dumps()
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise UserError(f"{path} was changed since it was written", "keep it, or remove it and plan again")
+        write_atomically(path, text)
+        count += 1
+    return count
+
+
 def _counts(assets: dict[str, object]) -> str:
-    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind != "digest")
+    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind not in ("digest", "loader"))
 
 
 def _identity(catalogue: Catalogue) -> dict[str, object]:
     """What a dataset records of its assets, so that it is never continued with others."""
     counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
-    return {"digest": catalogue.digest(), **counts}
+    return {"digest": catalogue.digest(), "loader": LOADER_VERSION, **counts}
 
 
 def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
@@ -122,12 +179,15 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
     return describe
 
 
-def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
+def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[str], SampledScene]]:
     """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
 
+    Scenes may have been edited: what is drawn by its path is credited by its id, so that the two have to agree.
+
     Raises:
-        UserError: there are none.
+        UserError: there are none, or (by the function) an asset is not that of the catalogue.
     """
+    known = {(kind, asset.id): asset for kind in KINDS for asset in catalogue.of(kind)}
     names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
     if not names:
         raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
@@ -136,6 +196,37 @@ def planned(folder: Path) -> tuple[list[str], Callable[[str], SampledScene]]:
         spec = read_spec(folder / SCENES / f"{name}.json")
         if spec.name != name:
             raise UserError(f"{folder / SCENES / name}.json is of video {spec.name}", "name the file as the video")
-        return SampledScene(spec, ())
+        return SampledScene(_agreed(spec), ())
+
+    def _agreed(spec: SceneSpec) -> SceneSpec:
+        objects = [
+            thing.model_copy(
+                update={
+                    "model": resolved("model", thing.model, spec),
+                    "texture": thing.texture and resolved("texture", thing.texture, spec),
+                }
+            )
+            for thing in spec.objects
+        ]
+        image = resolved("background", spec.backdrop.image, spec)
+        backdrop = spec.backdrop.model_copy(update={"image": image})
+        return spec.model_copy(update={"objects": tuple(objects), "backdrop": backdrop})
+
+    def resolved(kind: Kind, ref: AssetRef, spec: SceneSpec) -> AssetRef:
+        asset = known.get((kind, ref.id))
+        where = f"scene {folder / SCENES / spec.name}.json: {kind} {ref.id}"
+        if asset is None:
+            hint = nearest(ref.id, (id for of, id in known if of == kind), f"assets.{kind}s holds no such asset")
+            raise UserError(f"{where} is unknown", hint)
+        if str(asset.path) != ref.path:
+            raise UserError(f"{where} lies in {asset.path}, not in {ref.path}", "change both id and path")
+        if ref.sha256:
+            return ref
+        log.warning("%s has no sha256: the file's is taken", where)
+        try:
+            read = cached_model if kind == "model" else cached_picture
+            return ref.model_copy(update={"sha256": read(ref.path, spec.limits).sha256})
+        except AssetRefused as refusal:
+            raise UserError(where, refusal.reason) from None
 
     return names, describe

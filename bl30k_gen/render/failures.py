@@ -5,6 +5,8 @@ from pathlib import Path
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout, list_visible
+from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 
 _SUFFIX = ".failed.json"
 
@@ -21,8 +23,14 @@ def forget_failure(layout: Layout, name: str) -> None:
 
 def failed_videos(layout: Layout) -> dict[str, str]:
     """``{name: reason}`` of the videos that were given up."""
-    names = failed_names(layout)
-    return {name: json.loads(_note(layout, name).read_text())["reason"] for name in names}
+    return {name: _reason(_note(layout, name)) for name in failed_names(layout)}
+
+
+def _reason(note: Path) -> str:
+    try:
+        return str(read_json(note, "").get("reason", "not noted"))
+    except (UserError, FileNotFoundError):  # forgotten meanwhile, or damaged: it failed all the same
+        return "its note cannot be read"
 
 
 def failed_names(layout: Layout) -> list[str]:

@@ -1,13 +1,16 @@
 """A video in the making: its scene and the frames of it that are finished."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.errors import UserError
 from bl30k_gen.scene.spec import SceneSpec
 
 
-def stage(layout: Layout, spec: SceneSpec) -> Path:
+def write_scene(layout: Layout, spec: SceneSpec) -> Path:
     """Put the scene where the child reads it; frames of another scene of this name are discarded."""
     path = layout.staged_scene(spec.name)
     text = spec.dumps()
@@ -16,6 +19,28 @@ def stage(layout: Layout, spec: SceneSpec) -> Path:
         # A folder with an owner is a lease: it was there, and if it is not any more it must not come back.
         files.write_atomically(path, text, parents=not layout.owner)
     return path
+
+
+def discard_damaged(layout: Layout, spec: SceneSpec) -> list[str]:
+    """Remove staged frames that cannot be decoded or have another size; return what was wrong with them."""
+    faults = list(_damaged(layout, spec))
+    for path, _ in faults:
+        path.unlink(missing_ok=True)
+    return [f"{path.parent.name}/{path.name} {fault}" for path, fault in faults]
+
+
+def _damaged(layout: Layout, spec: SceneSpec) -> Iterator[tuple[Path, str]]:
+    size = (spec.video.height, spec.video.width)
+    for frame in range(spec.video.frames):
+        rgb, mask = layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)
+        for path, read in ((rgb, lambda path: files.decode_rgb(path.read_bytes(), path)), (mask, read_values)):
+            try:
+                if (found := read(path).shape[:2]) != size:
+                    yield path, f"is {found[1]}x{found[0]}, not {size[1]}x{size[0]}"
+            except FileNotFoundError:
+                yield path, "is missing"
+            except UserError as error:
+                yield path, error.what
 
 
 def discard_frames(layout: Layout, name: str) -> None:

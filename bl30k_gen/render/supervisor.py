@@ -1,7 +1,7 @@
 """The supervisor: renders a list of videos with one or several Blender children.
 
-A child that crashes or hangs loses the frame in hand and nothing else: a fresh one goes on at the first missing
-frame. A video that fails twice without getting further is set aside with its reason, and the others go on.
+A child that crashes or hangs loses the frame in hand and nothing else: a fresh one continues at the first missing
+frame. A video that fails twice without getting further is recorded as failed, with its reason; the others continue.
 
 Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
 """
@@ -20,7 +20,8 @@ import numpy as np
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, describe_staged
 from bl30k_gen.dataset.metadata import build_metadata
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
+from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import process
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
@@ -28,14 +29,14 @@ from bl30k_gen.render.failures import failed_names, forget_failure, record_failu
 from bl30k_gen.render.output.journal import EventLog, run_log
 from bl30k_gen.render.output.lease import LeaseLost
 from bl30k_gen.render.output.store import Claim, Store, open_store
-from bl30k_gen.render.staging import discard_frames, stage
+from bl30k_gen.render.staging import discard_damaged, discard_frames, write_scene
 from bl30k_gen.scene.sampler import SampledScene
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 from bl30k_gen.version import project_version
 
-ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
-LOOK_AGAIN = 0.5  # seconds between two looks at a video that somebody else has
+ATTEMPTS = 2  # failures in a row without a new frame before a video counts as failed
+LOOK_AGAIN = 0.5  # seconds between two looks at a video that another worker has
 
 Describe = Callable[[str], SampledScene]
 
@@ -57,7 +58,7 @@ class Summary:
     rendered: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)  # other workers are at it
-    set_aside: dict[str, str] = field(default_factory=dict)  # name: reason
+    failed: dict[str, str] = field(default_factory=dict)  # name: reason
     refusals: dict[str, str] = field(default_factory=dict)  # asset id: reason
     frames: int = 0
     seconds: float = 0.0
@@ -74,7 +75,7 @@ class Supervisor:
     Args:
         describe: a video's name -> its scene.
         on_event: called with every event (from the worker threads, one at a time): those of the child, and
-            ``{"event": "published" | "already" | "set_aside", "name": ...}``.
+            ``{"event": "published" | "already" | "quarantined", "name": ...}``.
     """
 
     def __init__(
@@ -91,16 +92,30 @@ class Supervisor:
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
         self.summary = Summary()
-        self.set_aside_before = failed_names(self.layout)
+        self.failed_before = failed_names(self.layout)
         self._on_event = on_event
         self._lock = threading.Lock()
         self._postponed: deque[str] = deque()
         self.stopping = threading.Event()
         self._error: BaseException | None = None
         self.children: set[BlenderChild] = set()
+        self._spare: BlenderChild | None = None
+
+    def prepare(self) -> None:
+        """Start the first child now. Raises UserError where it cannot; nothing is written."""
+        try:
+            self._spare = self._new_child()
+        except ChildDied as death:
+            raise UserError("Blender does not start", f"{death.reason}: try `generate.py doctor`") from None
+
+    def close(self) -> None:
+        """End a child that was prepared and not used."""
+        if self._spare is not None:
+            self.end_child(self._spare)
+            self._spare = None
 
     def run(self, names: list[str]) -> Summary:
-        """Render all; returns when they are done, set aside, made by another worker, or ``stop`` was called.
+        """Render all; returns when they are done, failed, made by another worker, or ``stop`` was called.
 
         Raises:
             UserError: something that concerns every video, such as a full disk. What is finished is kept.
@@ -121,6 +136,8 @@ class Supervisor:
                         thread.join(0.2)  # lets the main thread see signals
         except UserError as error:
             self._error = self._error or error
+        finally:
+            self.close()
         self.summary.seconds = time.monotonic() - begin
         self.summary.stopped = self.stopping.is_set()
         if self._error is not None:
@@ -155,7 +172,7 @@ class Supervisor:
             worker.close()
 
     def _try_again(self, worker: "_Worker") -> bool:
-        """Look at a video that somebody else had: wait for his end or for a sign of life. False if none is left."""
+        """Look at a video that another worker had: wait for its end or a heartbeat. False if none is left."""
         self.stopping.wait(LOOK_AGAIN)
         try:
             name = self._postponed.popleft()
@@ -167,6 +184,14 @@ class Supervisor:
         return True
 
     def start_child(self) -> BlenderChild:
+        with self._lock:
+            child, self._spare = self._spare, None
+        child = child or self._new_child()
+        self.journal.write(child.ready)
+        self.say(child.ready)
+        return child
+
+    def _new_child(self) -> BlenderChild:
         execution = self.execution
         child = BlenderChild(
             execution.device, execution.threads, self.config.runtime.frame_timeout, execution.scratch
@@ -174,8 +199,6 @@ class Supervisor:
         self.children.add(child)
         if self.stopping.is_set():  # stop() may have come between the start and the line above
             child.stop()
-        self.journal.write(child.ready)
-        self.say(child.ready)
         return child
 
     def end_child(self, child: BlenderChild) -> None:
@@ -199,11 +222,11 @@ class _Worker:
             self.child = None
 
     def video(self, name: str) -> bool:
-        """Bring one video to its end, whatever that is. False if somebody else has it."""
+        """Bring one video to its end, whatever that is. False if another worker has it."""
         if self.store.has(name):
             self._already(name)
             return True
-        claim = self.store.take(name)
+        claim = self.store.acquire(name)
         if claim is None:
             return False
         try:
@@ -238,13 +261,13 @@ class _Worker:
                 return
             end = {"event": "published", "name": name}
             summary.rendered.append(name)
-            if name in self.supervisor.set_aside_before:
+            if name in self.supervisor.failed_before:
                 forget_failure(self.layout, name)
         except Failed as failure:
             claim.require()
-            end = {"event": "set_aside", "name": name, "reason": str(failure)}
+            end = {"event": "quarantined", "name": name, "reason": str(failure)}
             record_failure(self.layout, name, str(failure))
-            summary.set_aside[name] = str(failure)
+            summary.failed[name] = str(failure)
         log.write(end)
         median = round(statistics.median(self.frame_seconds), 4) if self.frame_seconds else None
         spent = {"seconds": round(time.monotonic() - begin, 3), "frames": len(self.frame_seconds)}
@@ -254,7 +277,7 @@ class _Worker:
     def _render(self, spec: SceneSpec, log: EventLog, claim: Claim) -> bool:
         """Whether the video is published now; False if the run was stopped before."""
         frames = self.store.frames
-        scene_file = stage(frames, spec)
+        scene_file = write_scene(frames, spec)
         crashes = mismatches = 0
         while True:
             try:
@@ -268,8 +291,8 @@ class _Worker:
                         self.frame_seconds.append(event["total_seconds"])
                     elif event["event"] == "failed":
                         raise (
-                            Hopeless(event["what"], event["remedy"])
-                            if event["hopeless"]
+                            FatalError(event["what"], event["remedy"])
+                            if event["fatal"]
                             else Failed(f"{event['what']}: {event['remedy']}")
                         )
                     finished = event["event"] == "done"
@@ -277,13 +300,15 @@ class _Worker:
                     if self.supervisor.stopping.is_set():
                         return False
                     raise ChildDied("Blender alone was told to stop", [])
-                problems, areas = examine(spec, self.supervisor.config, frames)
-                if not problems:
-                    self.store.publish(claim, self._metadata(spec, areas))
-                    return True
-                discard_frames(frames, spec.name)
+                reason, details = "staged frames are damaged", discard_damaged(frames, spec)[:20]
+                if not details:
+                    problems, areas = examine(spec, self.supervisor.config, frames)
+                    if not problems:
+                        self.store.publish(claim, self._metadata(spec, areas))
+                        return True
+                    discard_frames(frames, spec.name)
+                    reason, details = "the masks do not show what the scene says", problems[:20]
                 mismatches += 1
-                reason, details = "the masks do not show what the scene says", problems[:20]
             except ChildDied as death:
                 self.close()
                 crashes = 1 if progress else crashes + 1
@@ -320,10 +345,11 @@ def video_metadata(
 ) -> dict[str, Any]:
     """The metadata of a video: ``areas`` as ``examine`` counts them, files as ``describe_staged`` describes them."""
     frames = spec.video.frames
+    versions = {"bl30k": project_version(), "loader": str(LOADER_VERSION)}
     return build_metadata(
         spec.to_json(),
         config_digest=config_digest,
-        versions={"bl30k": project_version(), **{k: ready[k] for k in ("bpy", "blenderproc")}},
+        versions=versions | {k: ready[k] for k in ("bpy", "blenderproc")},
         visible_area=areas,
         intrinsics=intrinsics(spec.camera.field_of_view, spec.video.width, spec.video.height),
         extrinsics=extrinsics(spec.camera, frames, spec.static),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Model
+from bl30k_gen.library.asset import Model, Wrap
 
 OPAQUE = 127.5  # of 255: alpha above it is surface, as in the renderer's materials
 NO_TEXTURE = -1
@@ -19,14 +19,15 @@ class Holes:
     uv: npt.NDArray[np.float32]  # (F, 3, 2) per corner, v upwards
     textures: npt.NDArray[np.int32]  # (F,) which of ``alphas`` a face has, or NO_TEXTURE
     alphas: tuple[npt.NDArray[np.uint8], ...]  # (H, W) each, top row first
+    wraps: tuple[tuple[Wrap, Wrap], ...]  # how each continues outside of 0..1, along u and v
 
     def opaque(self, faces: npt.NDArray[np.integer], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Whether there is a surface at (N,) faces, at the points of (N, 3) weights of their corners."""
         places = np.einsum("ni,nij->nj", weights, self.uv[faces])
         found = np.ones(len(faces), dtype=bool)
-        for number, alpha in enumerate(self.alphas):
+        for number, (alpha, wrap) in enumerate(zip(self.alphas, self.wraps, strict=True)):
             here = np.flatnonzero(self.textures[faces] == number)
-            found[here] = _linear(alpha, places[here]) > OPAQUE
+            found[here] = _linear(alpha, _wrapped(places[here], wrap, alpha.shape)) > OPAQUE
         return found
 
 
@@ -46,7 +47,21 @@ def holes_of(model: Model) -> Holes | None:
     numbers = [cut.index(number) if number in cut else NO_TEXTURE for number in range(len(model.parts))]
     textures = np.repeat(np.array(numbers, np.int32), [len(part.faces) for part in model.parts])
     pictures = (model.parts[number].texture for number in cut)
-    return Holes(np.concatenate(uv), textures, tuple(p[..., 3].copy() for p in pictures if p is not None))
+    alphas = tuple(p[..., 3].copy() for p in pictures if p is not None)
+    return Holes(np.concatenate(uv), textures, alphas, tuple(model.parts[number].wrap for number in cut))
+
+
+def _wrapped(
+    places: npt.NDArray[np.float64], wrap: tuple[Wrap, Wrap], size: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """(N, 2) texture coordinates in 0..1, as the renderer's materials have them; ``size`` is (height, width)."""
+    found = places.copy()
+    for axis, (kind, side) in enumerate(zip(wrap, size[::-1], strict=True)):
+        if kind == "mirror":
+            found[:, axis] = 1 - np.abs(found[:, axis] % 2 - 1)
+        if kind != "repeat":
+            found[:, axis] = found[:, axis].clip(0.5 / side, 1 - 0.5 / side)
+    return found
 
 
 def _linear(alpha: npt.NDArray[np.uint8], places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

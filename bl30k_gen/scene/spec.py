@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.config import Image, Limits, Render, Section, Video
+from bl30k_gen.config import MOST_LIGHTS, Image, Limits, Render, Section, Video
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.settings import NonNegative, Positive, Whole, first_mistake
 
 SCHEMA_VERSION = 1
@@ -26,7 +27,7 @@ class AssetRef(Section):
 
     id: str
     path: str  # ``builtin:...``, or a file's path as the configuration gives its folder
-    sha256: str
+    sha256: str = ""  # "" in a scene that was written by hand: it is computed when the scene is read
 
 
 Axis = Literal["x", "y", "z"]  # of the model
@@ -134,7 +135,7 @@ class SceneSpec(Section):
     static: Literal["drift", "hold"]  # see ``scene/trajectory.py``
     camera: CameraSpec
     objects: tuple[ObjectSpec, ...]
-    lights: tuple[LightSpec, ...]
+    lights: Annotated[tuple[LightSpec, ...], Field(max_length=MOST_LIGHTS)]
     ambient: NonNegative
     backdrop: BackdropSpec
     render: Render
@@ -176,10 +177,9 @@ def parse_spec(values: dict[str, Any], source: str) -> SceneSpec:
 
 def read_spec(path: str | Path) -> SceneSpec:
     """Read a SceneSpec file. Raises UserError if it is missing, no JSON or not valid."""
+    remedy = "write scenes with `generate.py plan`"
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = read_json(path, remedy)
     except FileNotFoundError:
-        raise UserError(f"scene {path} does not exist", "write scenes with `generate.py plan`") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"scene {path} cannot be read", str(error)) from None
+        raise UserError(f"scene {path} does not exist", remedy) from None
     return parse_spec(values, str(path))

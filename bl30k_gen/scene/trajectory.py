@@ -102,6 +102,17 @@ def to_opencv(poses: np.ndarray) -> np.ndarray:
     return turned @ np.linalg.inv(poses)
 
 
+def between(matrices: np.ndarray, time: float) -> np.ndarray:
+    """The matrix at a time in frames, of (frames, 4, 4): straight on from frame to frame, and beyond the ends.
+
+    Entry by entry, so for turns by small angles: one of 0.1 radians in a frame is shortened by a 3000th.
+    """
+    if len(matrices) == 1:
+        return matrices[0]
+    frame = int(np.clip(np.floor(time), 0, len(matrices) - 2))
+    return matrices[frame] + (time - frame) * (matrices[frame + 1] - matrices[frame])
+
+
 def intrinsics(field_of_view: float, width: int, height: int) -> np.ndarray:
     """Pinhole camera matrix K, (3, 3) float64, in pixels: square pixels, their centres at +0.5.
 

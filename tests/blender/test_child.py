@@ -47,8 +47,7 @@ from bl30k_gen.blender import build, passes
 from bl30k_gen.scene.spec import read_spec
 scratch = Path(sys.argv[2])
 spec = read_spec(sys.argv[1])
-build.build(spec)
-passes.set_up(spec, 1)
+passes.set_up(spec, build.build(spec), 1)
 ours = np.stack([passes.render_mask(frame, scratch) for frame in range(spec.video.frames)])
 bpy.context.scene.render.use_file_extension = True
 for entity in bproc.object.get_all_mesh_objects():
@@ -92,13 +91,15 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
 @pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])
 def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras):
     from bl30k_gen.dataset.layout import Layout
-    from bl30k_gen.render.staging import stage
+    from bl30k_gen.render.staging import write_scene
 
     child = BlenderChild("cpu", 1, timeout=120.0)
     try:
         spec = sample(2, "video={frames: 60, width: 256, height: 160}", *CHEAP, *extras)
         memory = [
-            child.memory_gb() for event in child.render(stage(Layout(tmp_path), spec)) if event["event"] == "frame"
+            child.memory_gb()
+            for event in child.render(write_scene(Layout(tmp_path), spec))
+            if event["event"] == "frame"
         ]
     finally:
         child.close()
@@ -114,3 +115,36 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch
     child.close()
     assert list(tmp_path.iterdir()) == []
     assert not child.scratch.exists()
+
+
+def test_optix_denoiser_without_an_optix_device_is_one_clear_error(child, sample, tmp_path):
+    (tmp_path / "scene.json").write_text(sample(1, "render.denoiser=optix").dumps())
+    *_, event = child.render(tmp_path / "scene.json")
+    assert event["event"] == "failed" and event["fatal"], "no other video would do better"
+    assert event["what"].startswith("render.denoiser optix needs an NVIDIA GPU")
+    assert not list(tmp_path.glob("*/*.jpg"))
+
+
+class Preferences:
+    """What Cycles' own preferences answer on a machine with such a GPU."""
+
+    def __init__(self, openimagedenoise: bool, optix: bool):
+        self.has_oidn_gpu_devices = lambda: openimagedenoise
+        self.has_optixdenoiser_gpu_devices = lambda: optix
+
+
+def test_denoising_runs_where_cycles_says_that_it_can():
+    from bl30k_gen.blender import runtime
+
+    assert runtime.denoises_on_gpu(Preferences(True, False))
+    assert not runtime.denoises_on_gpu(Preferences(False, True)), "CUDA without tensor cores, or an old driver"
+    runtime.require_optix_denoiser(Preferences(False, True))
+    with pytest.raises(UserError, match="give --device optix"):
+        runtime.require_optix_denoiser(Preferences(True, False))
+
+
+def test_doctor_says_where_denoising_runs(tmp_path):
+    from bl30k_gen.render.tools.doctor import examine
+
+    checks = {check.name: check for check in examine("cpu", 1, tmp_path)}
+    assert checks["denoising"].ok and checks["denoising"].found == "OpenImageDenoise on the processor"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+EEVEE = ("render.engine=eevee", "render.backdrop=traced")
 SMALL = "video={frames: 1, width: 96, height: 64}"
 
 
@@ -21,7 +22,7 @@ def opengl():
 
 def test_eevee_draws_what_cycles_draws(opengl, sample, draw):
     cycles, masks = draw(sample(5, SMALL, "render.samples=16"))
-    eevee, same = draw(sample(5, SMALL, "render.samples=4", "render.engine=eevee"))
+    eevee, same = draw(sample(5, SMALL, "render.samples=4", *EEVEE))
     assert masks.any() and (same == masks).all()
     blurred = [gaussian_filter(rgb[0].astype(float), (2, 2, 0)) for rgb in (cycles, eevee)]
     correlation = np.corrcoef(blurred[0].ravel(), blurred[1].ravel())[0, 1]
@@ -32,7 +33,7 @@ def test_eevee_draws_what_cycles_draws(opengl, sample, draw):
 
 def test_without_opengl_it_says_so_at_once(generate, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # where no driver is
-    flags = ["--set", "render.engine=eevee", "--out", tmp_path / "d", "--count", 2]
+    flags = [*(word for key in EEVEE for word in ("--set", key)), "--out", tmp_path / "d", "--count", 2]
     error = generate("render", *tiny, *flags, code=2).stderr.splitlines()[-1]
     assert error.startswith("error: render.engine eevee needs OpenGL 4.3 through EGL, which is not here (")
     assert error.endswith("install libegl1 and libgl1-mesa-dri (or the GPU's driver), or set render.engine=cycles")

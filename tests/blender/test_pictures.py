@@ -12,6 +12,7 @@ from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.assets import load_models
 from bl30k_gen.scene.rays import cast
+from tests.support.gltf import Glb
 
 
 def predicted(spec, frame):
@@ -73,7 +74,24 @@ def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
 
 
 @pytest.fixture
-def window(tmp_path, sample):
+def facing(sample):
+    """facing(path, *overrides): a scene with that model alone, still and before the camera."""
+
+    def make(path, *overrides):
+        spec = sample(6, "objects.count=[1, 1]", *overrides)
+        digest = load_model(str(path), spec.limits).sha256
+        still = {"location": [(0.0, 0.0, 0.0)] * 5, "rotation": [(0.0, 0.0, 0.0)] * 5, "scale": [(3.0, 3.0, 3.0)] * 5}
+        sheet = {"model": {"id": "sheet", "path": str(path), "sha256": digest}, "texture": None, "id": 1, **still}
+        camera = {"field_of_view": 0.8, "location": [(0.0, -6.0, 0.0)] * 5, "target": [(0.0, 3.0, 0.0)] * 5}
+        changed = spec.to_json() | {"camera": camera}
+        changed["objects"] = [{**changed["objects"][0], **sheet}]
+        return type(spec).model_validate(changed)
+
+    return make
+
+
+@pytest.fixture
+def window(tmp_path, facing):
     """A scene with a square white sheet before the camera, whose texture is a transparent red in its middle half."""
     texture = np.full((64, 64, 4), 255, np.uint8)
     texture[16:48, 16:48] = (255, 0, 0, 0)
@@ -83,19 +101,7 @@ def window(tmp_path, sample):
         "mtllib sheet.mtl\nusemtl sheet\nv -1 -1 0\nv 1 -1 0\nv 1 1 0\nv -1 1 0\n"
         "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf 1/1 2/2 3/3 4/4\n"
     )
-
-    def make(alpha):
-        spec = sample(6, f"render.alpha={alpha}", "objects.count=[1, 1]")
-        path = str(tmp_path / "sheet.obj")
-        digest = load_model(path, spec.limits).sha256
-        still = {"location": [(0.0, 0.0, 0.0)] * 5, "rotation": [(0.0, 0.0, 0.0)] * 5, "scale": [(3.0, 3.0, 3.0)] * 5}
-        sheet = {"model": {"id": "sheet", "path": path, "sha256": digest}, "texture": None, "id": 1, **still}
-        camera = {"field_of_view": 0.8, "location": [(0.0, -6.0, 0.0)] * 5, "target": [(0.0, 3.0, 0.0)] * 5}
-        changed = spec.to_json() | {"camera": camera}
-        changed["objects"] = [{**changed["objects"][0], **sheet}]
-        return type(spec).model_validate(changed)
-
-    return make
+    return lambda alpha: facing(tmp_path / "sheet.obj", f"render.alpha={alpha}")
 
 
 def test_transparency_cuts_holes_only_when_asked_to(window, draw):
@@ -133,6 +139,31 @@ def test_where_transparency_is_ignored_texels_have_their_own_colour(window, draw
     height, width = masks.shape[1:]
     red, green, blue = rgb[0, height // 2 - 5 : height // 2 + 5, width // 2 - 5 : width // 2 + 5].mean(axis=(0, 1))
     assert red > 200 and red > 2 * max(green, blue), "neither black nor what is behind it"
+
+
+@pytest.mark.parametrize(
+    ("wrap", "expected"),
+    [(None, "rg rg rg"), (33071, "rr rg gg"), (33648, "gr rg gr")],
+    ids=["repeat", "clamp", "mirror"],
+)
+def test_a_texture_goes_on_as_its_sampler_says(facing, draw, tmp_path, wrap, expected):
+    """A sheet that shows its texture, red on the left and green on the right, from -1 to 2 along u."""
+    glb, pixels = Glb(), np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :4, 0] = pixels[:, 4:, 1] = 255
+    texture = glb.picture(Image.fromarray(pixels))
+    points = glb.numbers([(-1.5, -0.5, 0), (1.5, -0.5, 0), (1.5, 0.5, 0), (-1.5, 0.5, 0)])
+    uv = glb.numbers([(-1, 1), (2, 1), (2, 0), (-1, 0)])
+    sheet = {"attributes": {"POSITION": points, "TEXCOORD_0": uv}, "indices": glb.numbers([0, 1, 2, 0, 2, 3], "u2")}
+    glb.tree |= {"meshes": [{"primitives": [sheet | {"material": 0}]}], "nodes": [{"mesh": 0}]}
+    glb.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": texture}, "metallicFactor": 0}}]
+    if wrap is not None:
+        glb.tree["samplers"], glb.tree["textures"][0]["sampler"] = [{"wrapS": wrap}], 0
+    rgb, masks = draw(facing(glb.write(tmp_path / "sheet.glb"), "lights.ambient=1.0"))
+    rows, columns = np.nonzero(masks[0])
+    row, left, right = round(rows.mean()), columns.min(), columns.max()
+    places = [round(left + (right - left) * (n + 0.5) / 6) for n in range(6)]
+    seen = "".join("rg"[int(rgb[0][row, x, 1] > rgb[0][row, x, 0])] for x in places)
+    assert seen == expected.replace(" ", "")
 
 
 def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):

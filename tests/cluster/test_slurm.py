@@ -233,3 +233,27 @@ def test_a_disturbed_build_is_whole(cluster, tmp_path, monkeypatch):
     done = thousand.build(tmp_path / "d", thousand.make_assets(tmp_path / "assets", 0), 3, 2, events=1, seed=0)
     assert done.disturbed == {"kill": 1} and sum(done.resubmitted) in (1, 2)
     assert (done.status["done"], done.status["failed"]) == (3, {}) and done.verified.endswith("all is well")
+
+
+def test_a_name_that_would_be_a_command_is_refused(tmp_path):
+    """A line feed in --out wrote commands into the script."""
+    with pytest.raises(UserError, match="without control characters"):
+        Submissions(tmp_path / "x\n#SBATCH --uid=0")
+
+
+def test_paths_in_a_script_are_quoted_and_memory_may_be_left_out(tmp_path):
+    settings = load_settings(None, ["memory=null"])
+    (text,) = Submissions(tmp_path / "my data 100%").preview(settings, [0, 1], "cpu")
+    lines = text.splitlines()
+    assert f"#SBATCH --output='{tmp_path}/my data 100%%/Slurm/001/%A_%a.log'" in lines
+    assert not any("--mem" in line for line in lines)
+    assert f"'{tmp_path}/my data 100%'" in lines[-1]
+
+
+def test_a_dry_run_of_resubmit_needs_no_slurm(tmp_path, generate):
+    generate("plan", "--config", "render_configs/demo.yaml", "--count", 1, "--out", tmp_path / "data")
+    done = generate("resubmit", tmp_path / "data", "--count", 3, "--dry-run")
+    assert "#SBATCH --array=0-" in done.stdout
+    if shutil.which("squeue") is None:
+        assert "what Slurm has in its queue is not left out" in done.stderr
+        assert "squeue is not installed" in generate("resubmit", tmp_path / "data", "--count", 3, code=2).stderr

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from bl30k_gen.cluster import history
 from bl30k_gen.cluster.prune import prune
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config
@@ -37,10 +38,11 @@ def build(root, config: Config, videos: int, nodes: int = 4):
         layout.metadata(name).write_text("{}")
     for number in range(nodes):
         with open(root / f"Logs/runs/node{number}.jsonl", "w") as journal:
-            journal.write(json.dumps({"event": "ready", "time": now - 1000.0, "host": f"node{number}"}) + "\n")
+            ready = {"event": "ready", "device_name": "x", "threads": 2}
+            journal.write(json.dumps({**ready, "time": now - 1000.0, "host": f"node{number}"}) + "\n")
             for place, name in enumerate(done[number::nodes]):
                 seconds = 3.0 if number == 3 else 1.0
-                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds}
+                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds, "seconds": 9.0}
                 when = now - 1000.0 + 1000.0 * place / len(done[number::nodes])
                 journal.write(json.dumps({**line, "time": when, "host": f"node{number}"}) + "\n")
             journal.write('{"event": "publ')  # the line that a killed run was writing
@@ -119,3 +121,34 @@ def test_prune_frees_what_is_stale_and_leaves_the_living(tmp_path, config, monke
     assert (pruned.logs, pruned.leftovers, pruned.scratch) == (1, 1, 1)
     assert not layout.log(published).exists() and layout.log(rest[0]).exists() and not part.exists()
     assert len(list(scratch.iterdir())) == 2
+
+
+def test_the_count_that_a_run_asked_for_is_remembered(tmp_path, config):
+    (tmp_path / "Logs/runs").mkdir(parents=True)
+    Layout(tmp_path).config.write_text(config.to_yaml())
+    line = {"event": "asked", "time": 1.0, "host": "node", "pid": 1}
+    for number, count in enumerate((7, 12)):
+        (tmp_path / f"Logs/runs/{number}.jsonl").write_text(json.dumps(line | {"count": count}) + "\n")
+    found = status(tmp_path)
+    assert (found.wanted, found.pending) == (12, 12)
+    assert status(tmp_path, count=3).wanted == 3
+
+
+BAD_LINES = ["{", "[1]", '{"event": "published", "time": "x"}', '{"event": "published", "frames": 6}', "[" * 99999]
+BAD_LINES += [
+    '{"event": "asked", "time": 1, "host": "n", "count": 1e999}',
+    '{"event": "ready", "time": NaN, "host": "n"}',
+]
+
+
+def test_bad_lines_of_a_journal_are_counted_and_skipped(tmp_path, config, caplog):
+    layout, _ = build(tmp_path, config, 20)
+    before = status(tmp_path)
+    with open(tmp_path / "Logs/runs/node0.jsonl", "a") as journal:
+        journal.write("\n" + "\n".join(BAD_LINES) + "\n")
+    (tmp_path / "Logs/a00019.failed.json").write_text("{")
+    found = status(tmp_path)
+    assert (found.done, found.frames_per_second) == (before.done, before.frames_per_second)
+    assert found.failed["a00019"] == "its note cannot be read"
+    assert f"{len(BAD_LINES) + 1} of its lines are damaged and skipped" in caplog.text
+    assert history.render_time(tmp_path)["videos"] == before.done

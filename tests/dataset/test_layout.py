@@ -133,7 +133,7 @@ def test_image_sets_follow_what_is_published(dataset, staged, monkeypatch):
     layout.unpublish(dataset, "a00000")
     layout.publish(dataset, "a00003", staged(dataset, 3))
     parsed = []
-    monkeypatch.setattr(json, "loads", lambda text: parsed.append(1) or json.JSONDecoder().decode(text))
+    monkeypatch.setattr(json, "loads", lambda text, **_: parsed.append(1) or json.JSONDecoder().decode(text))
     assert layout.write_image_sets(dataset) == {"train": ["a00001", "a00003"], "val": ["a00002"]}
     assert len(parsed) == 1  # only the new video was looked up
     assert dataset.image_set("train").read_text() == "a00001\na00003\n"
@@ -142,7 +142,7 @@ def test_image_sets_follow_what_is_published(dataset, staged, monkeypatch):
 def test_damaged_metadata_is_named_when_lists_are_written(dataset):
     dataset.image_set("train").unlink()
     dataset.metadata("a00001").write_text("{")
-    with pytest.raises(UserError, match="a00001.json names no split"):
+    with pytest.raises(UserError, match="a00001.json is not valid JSON"):
         layout.write_image_sets(dataset)
 
 

@@ -106,34 +106,112 @@ _WITH_IDS, _VOID_LEFT, _EMPTY = grey([0, 1, 255]), grey([0, 0, 255]), grey([0, 0
 
 
 @pytest.mark.parametrize(
-    ("video", "meaning"),
+    ("dataset", "meaning"),
     [
-        ([_VOID_LEFT, _EMPTY, _VOID_LEFT], "object"),
-        ([_VOID_LEFT, _EMPTY, _WITH_IDS], "void"),
-        ([_WITH_IDS, _VOID_LEFT], "void"),
-        ([_EMPTY, grey([0, 3, 3])], "void"),
-        ([_EMPTY], "void"),
-        ([], "void"),
+        ([_VOID_LEFT, _EMPTY, _VOID_LEFT], "binary"),
+        ([_VOID_LEFT, _EMPTY, _WITH_IDS], "ids"),
+        ([_WITH_IDS, _VOID_LEFT], "ids"),
+        ([_EMPTY, grey([0, 3, 3])], "ids"),
+        ([_EMPTY], "ids"),
+        ([], "ids"),
     ],
 )
-def test_the_video_decides_what_white_is(video, meaning):
-    assert masks.white_meaning(video) == meaning
+def test_all_masks_decide_what_white_is(dataset, meaning):
+    assert masks.decide(dataset) == masks.Rule(meaning)
 
 
-def test_a_frame_of_a_video_with_ids_keeps_its_void():
-    frame = masks.read_mask(_VOID_LEFT, white="void")
+def test_a_frame_of_a_dataset_with_ids_keeps_its_void():
+    frame = masks.read_mask(_VOID_LEFT, masks.Rule("ids"))
     assert not frame.ids.any()
     assert frame.void.tolist() == [[False, False, True]]
-    assert masks.read_mask(_VOID_LEFT, white="object").ids.tolist() == [[0, 0, 1]]
+    assert masks.read_mask(_VOID_LEFT, masks.Rule("binary")).ids.tolist() == [[0, 0, 1]]
 
 
-def test_deciding_stops_at_the_first_mask_with_an_id():
-    def video():
-        yield _VOID_LEFT
-        yield _WITH_IDS
-        raise AssertionError("read too far")
+def test_a_mask_that_contradicts_what_was_decided_is_named():
+    with pytest.raises(UserError, match="odd.png holds other values than 0 and 255.*--masks ids"):
+        masks.read_mask(_WITH_IDS, masks.Rule("binary"), "odd.png")
 
-    assert masks.white_meaning(video()) == "void"
+
+def disc(soft, mode="L", low=0, high=255):
+    """A disc whose edge fades over ``soft`` pixels."""
+    y, x = np.mgrid[:48, :64]
+    distance = np.hypot(y - 24, x - 30)
+    shade = np.clip((14.2 - distance) / max(soft, 1e-6) + 0.5, 0, 1)
+    return png(np.round(low + (high - low) * shade).astype(np.uint8), mode=mode if mode != "L" else None)
+
+
+def voc(mode):
+    """Two classes with borders of void, as PASCAL VOC has them, grey or with a palette."""
+    ids = np.zeros((48, 64), np.uint8)
+    for label, left in ((5, 8), (12, 36)):
+        ids[8:40, left : left + 20] = 255
+        ids[10:38, left + 2 : left + 18] = label
+    return masks.encode_mask(ids) if mode == "P" else png(ids)
+
+
+@pytest.mark.parametrize("soft", [1, 2, 6, 20])
+def test_soft_masks_are_refused_or_cut_at_one_half_where_asked(soft):
+    data = disc(soft)
+    with pytest.raises(UserError, match="a.png has soft edges.*--masks soft"):
+        masks.read_mask(data, name="a.png")
+    rule = masks.decide([data], "soft")
+    frame = masks.read_mask(data, rule)
+    hard = masks.read_mask(disc(0))
+    assert frame.void is None and set(np.unique(frame.ids)) == {0, 1}
+    assert np.count_nonzero(frame.ids != hard.ids) <= 30
+    assert masks.decide([disc(0), data, _EMPTY]).meaning == "soft", "one of many decides"
+
+
+def test_a_grey_pixel_decides_nothing():
+    pixels = np.array(Image.open(io.BytesIO(disc(0))))
+    pixels[24, 30] = 77
+    assert masks.decide([disc(0), png(pixels)]).meaning == "binary"
+    with pytest.raises(UserError, match="b.png holds other values than 0 and 255"):
+        masks.read_mask(png(pixels), masks.Rule("binary"), "b.png")
+
+
+def test_soft_masks_in_colours_that_are_grey():
+    with pytest.raises(UserError, match="soft edges"):
+        masks.read_mask(disc(3, "RGB"))
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_labels_with_void_are_the_same_grey_or_with_a_palette(mode):
+    frame = masks.read_mask(voc(mode))
+    assert set(np.unique(frame.ids)) == {0, 5, 12} and frame.void.sum() == 384
+    assert (masks.read_mask(voc(mode), masks.decide([voc(mode)], "soft")).ids == frame.ids).all(), (
+        "these are not soft"
+    )
+
+
+def test_many_ids_are_not_soft():
+    ids = np.kron(np.arange(1, 241, dtype=np.uint8).reshape(12, 20), np.ones((6, 6), np.uint8))
+    assert masks.decide([png(ids)]).meaning == "ids"
+    assert masks.decide([png(np.kron(ids, np.ones((2, 2), np.uint8))), _VOID_LEFT]).meaning == "ids"
+
+
+def test_what_the_user_says_counts():
+    assert masks.read_mask(_WITH_IDS, masks.decide([_WITH_IDS], "binary")).ids.tolist() == [[0, 1, 1]]
+    assert masks.read_mask(_VOID_LEFT, masks.decide([_VOID_LEFT], "ids")).void.tolist() == [[False, False, True]]
+    assert masks.read_mask(disc(2), masks.decide([disc(2)], "ids")).ids.max() > 200
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_pixels_are_background(mode):
+    pixels = np.full((8, 8, 4 if mode == "RGBA" else 2), 255, np.uint8)
+    pixels[:4, :, -1] = 0
+    frame = masks.read_mask(png(pixels))
+    assert not frame.ids[:4].any() and (frame.ids[4:] == 1).all()
+    pixels[4, :, -1] = 100
+    with pytest.raises(UserError, match="8 pixels that are half transparent"):
+        masks.read_mask(png(pixels))
+
+
+def test_a_transparent_colour_of_a_palette_is_background():
+    image = Image.open(io.BytesIO(masks.encode_mask(np.array([[0, 1, 2]], np.uint8))))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", transparency=1)
+    assert masks.read_mask(buffer.getvalue()).ids.tolist() == [[0, 0, 2]]
 
 
 def test_colours_that_are_not_of_the_palette_are_named(tmp_path):
@@ -161,7 +239,7 @@ def test_missing_mask_is_named(tmp_path):
 def test_real_davis_masks_are_one_object(davis):
     folder = davis / "Annotations/480p/bmx-trees"
     frames = sorted(folder.iterdir())[:12]
-    assert masks.white_meaning(frames) == "object"
-    frame = masks.read_mask(frames[0], "object")
+    assert masks.decide(frames) == masks.Rule("binary")
+    frame = masks.read_mask(frames[0], masks.Rule("binary"))
     assert frame.ids.shape == (480, 854)
     assert set(np.unique(frame.ids)) == {0, 1}

@@ -73,6 +73,7 @@ def test_summary_counts(dataset):
         "frames": 24,
         "frames_per_video": [8, 8],
         "size": [96, 64],
+        "sizes": [[96, 64]],
         "splits": {"train": 2, "val": 1},
         "bytes": sum(p.stat().st_size for p in files),
     }

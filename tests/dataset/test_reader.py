@@ -47,6 +47,11 @@ def test_decoded_frames_and_masks_agree_with_the_metadata(store):
         assert (mask.ids == described["id"]).sum() == described["visible_area"][3]
 
 
+def test_a_video_without_metadata_is_named_with_the_nearest(store):
+    with pytest.raises(UserError, match=r"has no metadata of video a0002: did you mean a00002\?"):
+        store.required_metadata("a0002")
+
+
 def digest_all(store):
     return [hash_of(store, name, i) for name in store.videos for i in range(8)]
 
@@ -165,18 +170,22 @@ def write_video(root, name, ids_of_frames, every=1):
             Image.fromarray(ids).save(root / f"Annotations/{name}/{i * every:05d}.png")
 
 
-def test_white_is_read_as_the_whole_video_means_it(tmp_path, caplog):
-    write_video(tmp_path, "ids", [[[0, 255]], [[1, 255]], [[0, 1]]])
+def test_white_is_read_as_the_whole_dataset_means_it(tmp_path, caplog):
     write_video(tmp_path, "one", [[[0, 255]], [[255, 255]]])
     write_video(tmp_path, "two", [[[0, 255]]])
-    store = open_dataset(tmp_path)
     with caplog.at_level(logging.WARNING):
-        assert store.read_mask("ids", 0).ids.tolist() == [[0, 0]]
-        assert store.read_mask("ids", 0).void.tolist() == [[False, True]]
+        store = open_dataset(tmp_path)
         assert store.read_mask("one", 0).ids.tolist() == [[0, 1]]
         assert store.read_mask("two", 0).kind == "single"
     said = [record.message for record in caplog.records]
     assert len(said) == 1 and "0 and 255 alone" in said[0]
+    write_video(tmp_path, "ids", [[[0, 255]], [[1, 255]], [[0, 1]]])
+    with caplog.at_level(logging.WARNING):
+        store = open_dataset(tmp_path)
+        assert store.read_mask("one", 0).ids.tolist() == [[0, 0]]
+        assert store.read_mask("ids", 0).void.tolist() == [[False, True]]
+    assert "4 of the masks looked at hold 0 and 255 alone, others ids" in caplog.records[-1].message
+    assert open_dataset(tmp_path, masks_mean="binary").read_mask("ids", 1).ids.tolist() == [[1, 1]]
 
 
 def test_frames_without_masks(tmp_path):
@@ -232,3 +241,87 @@ def test_davis_as_it_comes(davis):
     assert store.read_rgb("goat", 0).shape == (480, 854, 3)
     mask = store.read_mask("goat", 0)
     assert mask.kind == "single" and set(np.unique(mask.ids)) == {0, 1}
+
+
+@pytest.mark.parametrize("kind", ["tar", "hdf5"])
+def test_an_index_that_lies_is_noticed(dataset, tmp_path, kind):
+    """It served the frames of another video."""
+    (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
+    place = shard.with_name(shard.name + ".index.json")
+    saved = json.loads(place.read_text())
+    for folder in ("JPEGImages", "Annotations"):
+        one, two = saved["folders"][f"{folder}/a00000"], saved["folders"][f"{folder}/a00001"]
+        one[1:], two[1:] = two[1:], one[1:]
+    place.write_text(json.dumps(saved))
+    store = open_dataset(shard)
+    with pytest.raises(UserError, match=r"index\.json is wrong about JPEGImages/a00000"):
+        store.read_rgb("a00000", 0)
+    place.unlink()
+    assert (open_dataset(shard).read_rgb("a00000", 0) == open_dataset(dataset.root).read_rgb("a00000", 0)).all()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: saved["folders"]["JPEGImages/a00000"][0].reverse(),
+        lambda saved: saved["folders"]["JPEGImages/a00000"][1].pop(),
+        lambda saved: saved["folders"]["JPEGImages/a00000"].__setitem__(1, ["x"] * 8),
+        lambda saved: saved.__setitem__("folders", 7),
+        lambda saved: saved.__setitem__("folders", {"JPEGImages": None}),
+    ],
+)
+def test_an_index_of_the_wrong_form_is_made_anew(dataset, tmp_path, damage):
+    (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
+    place = shard.with_name(shard.name + ".index.json")
+    saved = json.loads(place.read_text())
+    damage(saved)
+    place.write_text(json.dumps(saved))
+    assert open_dataset(shard).videos == ["a00000", "a00001", "a00002"]
+    assert open_dataset(shard).read_mask("a00000", 0).ids.any()
+
+
+def hdf5_with(path, fill):
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("JPEGImages/a/00000.jpg", data=np.zeros(3, np.uint8))
+        fill(h5py, file)
+
+
+@pytest.mark.parametrize(
+    ("fill", "said"),
+    [
+        (lambda h5py, file: file.create_group("/".join(["g"] * 3000)), "nested too deeply"),
+        (lambda h5py, file: file.__setitem__("JPEGImages/loop", file["JPEGImages"]), "nested too deeply"),
+        (lambda h5py, file: file.__setitem__("JPEGImages/b", h5py.SoftLink("/nowhere")), "is a link"),
+        (lambda h5py, file: file.__setitem__("x", h5py.ExternalLink("/etc/passwd", "/x")), "is a link"),
+        (lambda h5py, file: file.create_dataset("x", (10**12,), "u1", chunks=(1000,)), "compressed or chunked"),
+    ],
+)
+def test_odd_hdf5_files_are_named(tmp_path, fill, said):
+    """The library walks 3,000 nested groups by recursion, and the process is gone."""
+    hdf5_with(tmp_path / "x.h5", fill)
+    with pytest.raises(UserError, match=said):
+        open_dataset(tmp_path / "x.h5")
+
+
+def test_a_member_of_huge_size_is_named(tmp_path):
+    entry = tarfile.TarInfo("JPEGImages/a/00000.jpg")
+    entry.size = 1 << 60
+    (tmp_path / "x.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    with pytest.raises(UserError, match="is cut off or no tar"):
+        open_dataset(tmp_path / "x.tar")
+
+
+def test_a_picture_that_no_frame_can_be_is_not_decoded(dataset):
+    Image.new("P", (11000, 11000)).save(dataset.mask("a00000", 0))
+    Image.new("RGB", (11000, 11000)).save(dataset.rgb("a00000", 0), quality=1)
+    store = open_dataset(dataset.root)
+    for read in (store.read_mask, store.read_rgb):
+        with pytest.raises(UserError, match="11000x11000 pixels are more than a frame has"):
+            read("a00000", 0)
+
+
+def test_a_frame_that_is_not_there_is_named(dataset):
+    with pytest.raises(UserError, match="video a00000 has no frame 99: it has 8, counted from 0"):
+        open_dataset(dataset.root).read_rgb("a00000", 99)

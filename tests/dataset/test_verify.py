@@ -1,4 +1,6 @@
 import json
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -122,3 +124,34 @@ def test_bit_flips_anywhere_are_found_and_never_crash_a_reader(dataset):
             report = verify(dataset.root, deep=place < 0.5, names=[VIDEO])
             assert (VIDEO, "checksum") in kinds(report)
             path.write_bytes(original)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nonsense", "a00001 is no commit marker"),
+        ("train/../../etc", "a00001 is no commit marker"),
+        ("train/nosuch", "a00001 names shard nosuch, but the video lies in a00000"),
+    ],
+)
+def test_a_commit_marker_that_lies_is_named(sharded, tmp_path, text, said):
+    root = shutil.copytree(sharded("tar"), tmp_path / "data", symlinks=True)
+    marker = layout.Layout(root).record("a00001")
+    marker.unlink()
+    marker.symlink_to(text)
+    problems = [problem for problem in verify(root).problems if problem.kind == "marker"]
+    assert len(problems) == 1 and said in problems[0].detail
+
+
+def test_a_shard_without_metadata_is_named(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("JPEGImages/a/00000.jpg"))
+    with pytest.raises(UserError, match="has no Metadata folder"):
+        verify(tmp_path / "x.tar")
+
+
+def test_a_file_where_a_folder_must_be_is_named(dataset):
+    shutil.rmtree(dataset.root / "Metadata")
+    (dataset.root / "Metadata").write_text("")
+    with pytest.raises(UserError, match="Metadata is a file"):
+        verify(dataset.root)

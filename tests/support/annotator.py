@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.support.browser import executable
 from training.annotator.server import Server
@@ -81,8 +82,12 @@ class Hand:
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        page.on("console", self._note)
         self.open(url)
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
 
     def open(self, url: str) -> None:
         self.page.goto(url)
@@ -106,9 +111,10 @@ class Hand:
         """Where a pixel of the frame lies in the window."""
         box = self.page.locator("#view").bounding_box()
         scale, left, top = self.page.evaluate("[annotate.place.scale, annotate.place.left, annotate.place.top]")
+        assert box is not None
         return box["x"] + left + (x + 0.5) * scale, box["y"] + top + (y + 0.5) * scale
 
-    def drag(self, *points: tuple[float, float], button: str = "left") -> None:
+    def drag(self, *points: tuple[float, float], button: Literal["left", "right"] = "left") -> None:
         """Press, move through the points, release; wait for the answer."""
         before = self.settled()
         self.page.mouse.move(*self.point(*points[0]))
@@ -118,7 +124,7 @@ class Hand:
         self.page.mouse.up(button=button)
         self.until(lambda: self.settled() > before)
 
-    def click(self, x: float, y: float, button: str = "left") -> None:
+    def click(self, x: float, y: float, button: Literal["left", "right"] = "left") -> None:
         self.drag((x, y), button=button)
 
     def settled(self) -> int:

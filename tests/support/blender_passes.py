@@ -79,7 +79,7 @@ def main(scene: Path, out: Path, frames: list[int]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     runtime.start("cpu", 1)
     spec = read_spec(scene)
-    soft = build.build(spec)
+    soft = build.build(spec).soft
     for mesh in soft:
         _move_to_neighbours(mesh)
     for mesh in bpy.data.meshes:

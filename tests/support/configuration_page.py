@@ -74,7 +74,8 @@ def rows(schema: type[Section], prefix: str, values: dict[str, Any]) -> Iterator
         inner = _section(field.annotation)
         optional = ", *optional*" if not field.is_required() and field.default is None else ""
         if inner is None:
-            value = f"`{json.dumps(values[key], ensure_ascii=False)}`" if key in values else ""
+            said = values.get(key, None if field.is_required() or not values else field.default)
+            value = f"`{json.dumps(said, ensure_ascii=False)}`" if key in values or said is not None else ""
             yield f"`{key}`", _type(field) + optional, value, comments.get(name, "")
         else:
             about = (inner.__doc__ or "").split("\n\n")[0].replace("\n", " ").strip()

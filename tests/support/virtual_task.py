@@ -148,7 +148,7 @@ class VirtualBlender:
             yield {"event": "built", "name": name, "seconds": BUILD}
             yield from self._frames(name, folder, done)
         except OSError as error:  # as the real child: its folder is somebody else's now
-            yield {"event": "failed", "name": name, "what": str(error), "remedy": "see the log", "hopeless": False}
+            yield {"event": "failed", "name": name, "what": str(error), "remedy": "see the log", "fatal": False}
 
     def _frames(self, name: str, folder: Path, done: int) -> Iterator[Event]:
         clock, seconds, crash = self._clock, self._seconds(name) * self._factor, self._crash(name)
@@ -306,6 +306,7 @@ def _take_the_place_of_blender(
     vars(dataset).update(sampler=sampler)
     vars(worker).update(
         BlenderChild=lambda *_: VirtualBlender(clock, seconds, next_crash, node),
+        discard_damaged=lambda *_: [],
         examine=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
     )
 

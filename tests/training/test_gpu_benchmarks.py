@@ -19,7 +19,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from models.backbone import MEAN, STD
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.videos import Geometry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def bare(tmp_path):
 
 def test_networks_take_every_step_without_most_packages(bare, tmp_path):
     page = tmp_path / "networks.md"
-    done = bare("networks", "--dry-run", "--results", page)
+    done = bare("networks", "--dry-run", "--minutes", 30, "--results", page)  # others may be busy here, too
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(page.with_suffix(".json").read_text())["rows"]
     assert {row["kind"] for row in rows} == {"frames", "training", "equality", "loader"}
@@ -78,7 +78,7 @@ def test_the_experiment_runs_and_a_next_run_holds_out_others(bare, tmp_path):
     out = tmp_path / "out"
     states = []
     for _ in range(2):
-        done = bare("experiment", "--dry-run", "--out", out)
+        done = bare("experiment", "--dry-run", "--minutes", 30, "--out", out)
         assert done.returncode == 0, done.stdout + done.stderr
         states.append(json.loads((out / "state.json").read_text()))
     first, second = (state["rows"] for state in states)
@@ -146,20 +146,20 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
     for seed in range(4):
         sampler = Sampler(clips, stage, rng(seed, "test"))
         plan = Plan.empty(1, 3)
-        sampler._plan_video(plan, 0, clips.clips[0], 0.5)
+        sampler._plan_video(plan, 0, clips.clips[0], sampler.source, 0.5)
         plan.colours[:] = np.eye(3, 4)
         again = rng(seed, "test")
         again.integers(2**62)  # the sampler's generator of the device
         change, size = stage.augmentation, stage.size
         distance = sampling.largest_distance(stage.curriculum, 500, 1000)
         numbers = sampling.draw_frames(again, clips.clips[0].count, 3, distance)
-        box = pictures.draw_crop(again, 112, 80, sampler.source.crop_scale, change.sequence.crop_ratio)
+        box = transforms.draw_crop(again, 112, 80, sampler.source.crop_scale, change.sequence.crop_ratio)
         flip = again.random() < change.sequence.flip
-        pictures.draw_jitter(again, change.sequence.jitter)
+        transforms.draw_jitter(again, change.sequence.jitter)
         matrices = []
         for _ in numbers:
-            matrices.append(pictures.draw_affine(again, change.frame))
-            pictures.draw_jitter(again, change.frame.jitter)
+            matrices.append(transforms.draw_affine(again, change.frame))
+            transforms.draw_jitter(again, change.frame.jitter)
         geometry = Geometry((112, 80), box, flip, matrices, size)
         batch = sampler._cut(plan)
         std, mean = (torch.tensor(values).view(3, 1, 1) for values in (STD, MEAN))

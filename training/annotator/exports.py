@@ -93,7 +93,7 @@ def _film(
     temporary = temporary_name(path).with_suffix(".mp4")
     height, width = session.size
     rate = getattr(frames, "rate", 0) or RATE
-    film = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
+    film = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
     try:
         if not film.isOpened():
             raise UserError(f"{path} cannot be written", "OpenCV lacks the encoder mp4v here")

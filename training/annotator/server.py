@@ -140,8 +140,9 @@ class Server:
         return Response(await run_in_threadpool((STATIC / "icon.svg").read_bytes), media_type="image/svg+xml")
 
     async def _frame(self, request: HttpRequest) -> Response:
-        number, size = request.path_params["number"], request.query_params.get("size", "view")
-        if number >= len(self.frames) or size not in get_args(Size):
+        number, asked = request.path_params["number"], request.query_params.get("size", "view")
+        size: Size | None = next((size for size in get_args(Size) if size == asked), None)
+        if number >= len(self.frames) or size is None:
             return PlainTextResponse("there is no such frame", 404)
         try:
             data, kind = await run_in_threadpool(picture, self.frames, number, size)

@@ -278,7 +278,7 @@ class Workspace:
 
     def _reach(self, action: PropagateAction, session: InteractiveSession) -> int:
         """How many frames the propagation will reach at most."""
-        frame = action.frame if action.frame is not None else next(reversed(session.state.corrected), 0)
+        frame = action.frame if action.frame is not None else next(reversed(list(session.state.corrected)), 0)
         last = len(self.frames) - 1 if action.last is None else min(action.last, len(self.frames) - 1)
         ahead = 0 if action.direction == "backward" else max(0, last - frame)
         behind = 0 if action.direction == "forward" else max(0, frame - action.first)
@@ -310,8 +310,9 @@ class Workspace:
             raise ValueError(f"there is no object {look.object}")
         changes = look.model_dump(exclude_none=True, exclude={"object"})
         self._looks[look.object] = self._looks.get(look.object, {}) | changes
-        assert self._autosave is not None
-        self._guarded(lambda: self._autosave.record(looks={str(k): v for k, v in self._looks.items()}))
+        autosave = self._autosave
+        assert autosave is not None
+        self._guarded(lambda: autosave.record(looks={str(k): v for k, v in self._looks.items()}))
         self._refresh()
         return "look"
 

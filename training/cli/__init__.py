@@ -5,25 +5,34 @@ import sys
 
 import typer
 
-from bl30k_gen.errors import MISTAKE, run_door
+from bl30k_gen.errors import MISTAKE, run_entry_point
 from bl30k_gen.version import version_option
 from training.cli import judging, learning, runs, using
+from training.cli.threads import choose_threads
 
 HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
 
-Exit codes: 0 done, 2 a mistake the user can mend, 143 stopped by SIGTERM or SIGINT (the same command goes on).
+Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGINT (the same command continues).
+--debug shows where in the program a mistake was noticed.
 """
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, callback=version_option)
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP, callback=version_option
+)
 for part in (learning, judging, using, runs):
     app.add_typer(part.app)
 
 
+def _run() -> None:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    choose_threads()
+    app()
+
+
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        run_door(app)
+        run_entry_point(_run)
     except ModuleNotFoundError as error:
         extras = "train,annotate" if error.name in ("starlette", "uvicorn", "websockets") else "train"
         print(

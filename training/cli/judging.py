@@ -6,8 +6,19 @@ from typing import Annotated
 
 import typer
 
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import (
+    Checkpoint,
+    Device,
+    Fusion,
+    MasksMean,
+    Out,
+    PropagationOptions,
+    S2m,
+    stoppable,
+    with_groups,
+)
 
 app = typer.Typer()
 
@@ -16,7 +27,12 @@ Scribbles = Annotated[Path | None, typer.Option("--scribbles", help="First scrib
 Split = Annotated[str | None, typer.Option("--split", help="A list in ImageSets, e.g. 2017/val.")]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py evaluate out/runs/stcn-vos DAVIS --split 2017/val --out out/davis17",
+        "python train.py evaluate stm.pth DAVIS --split 2017/val --interactive --s2m s2m.pth --out out/interactive",
+    )
+)
 @with_groups
 def evaluate(
     checkpoint: Checkpoint,
@@ -28,41 +44,61 @@ def evaluate(
     s2m: S2m = None,
     fusion: Fusion = "linear",
     scribbles: Scribbles = None,
+    masks: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
 ) -> None:
-    """What a checkpoint is worth on annotated videos, beside copying the first mask and the oracle."""
+    """Score a checkpoint on annotated videos, beside copying the first mask and the oracle."""
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
     how = options.given()
-    if interactive:
-        evaluate_interactive(checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, **how)
-    else:
-        workers = os.cpu_count() or 1
-        evaluate_semi_supervised(checkpoint, dataset, out, protocol, split, workers=workers, device=device, **how)
+    with stoppable():
+        if interactive:
+            evaluate_interactive(
+                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
+            )
+        else:
+            workers = os.cpu_count() or 1
+            evaluate_semi_supervised(
+                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
+            )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py score DAVIS/Annotations/480p out/masks --out out/scores",
+        "python train.py score valid/Annotations out/masks --protocol youtube --videos val.txt --out out/scores",
+    )
+)
 def score(
     truth: Annotated[Path, typer.Argument(help="Folder with a folder of masks for each video.")],
-    masks: Annotated[Path, typer.Argument(help="The same, as somebody's method made it.")],
+    masks: Annotated[Path, typer.Argument(help="The same with predicted masks.")],
     out: Out,
     protocol: Protocol = "davis17",
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
+    meaning: MasksMean = None,
 ) -> None:
     """Score masks that exist already: J, F and J&F of any pair of folders."""
+    from bl30k_gen.dataset.claim import claim, refuse_input
     from training.evaluation.report import write_report
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
 
     names = read_list(videos) if videos else None
     workers = os.cpu_count() or 1
-    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers)}
-    results |= score_baselines(truth, protocol, names, workers=workers)
+    refuse_input(out, [truth, masks])
+    results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers, masks=meaning)}
+    results |= score_baselines(truth, protocol, names, workers=workers, masks=meaning)
+    claim(out, "score", {"truth": str(truth.resolve()), "masks": str(masks.resolve())})
     print(write_report(results, out))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py ablate DAVIS --split 2017/val --recipe sweep-top-k --checkpoint stm=stm.pth --out out/k",
+        "python train.py ablate DAVIS --split 2017/val --recipe mine.yaml --checkpoint stm=stm.pth --out out/tables",
+    )
+)
 @with_groups
 def ablate(
     dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
@@ -78,8 +114,8 @@ def ablate(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Make a paper's table or figure of your checkpoints. The same command goes on; rows done are kept."""
-    from training.experiments.bench import Bench
+    """Make a paper's table or figure with your checkpoints. The same command continues; finished rows are kept."""
+    from training.experiments.context import EvaluationContext
     from training.experiments.tables import ablate
 
     given = {}
@@ -89,16 +125,26 @@ def ablate(
             raise UserError(f"--checkpoint {pair} is no NAME=PATH", "name it as the table does")
         given[name] = Path(path)
     workers = os.cpu_count() or 1
-    ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
+    with stoppable():
+        ablate(
+            recipe,
+            EvaluationContext(dataset, given, split, protocol, scribbles, options.given(), device, workers),
+            out,
+        )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py study logs --out out/study",
+        "python train.py study logs --horizon 120 --out out/study",
+    )
+)
 def study(
     logs: Annotated[Path, typer.Argument(help="Folder of session logs.")],
     out: Out,
     horizon: Annotated[float | None, typer.Option("--horizon", help="Seconds; the longest session's.")] = None,
 ) -> None:
-    """Turn session logs into user time, AUC, gains of each round, and a figure."""
+    """Compute user time, AUC and the gain per round from session logs, and draw a figure."""
     from training.evaluation.plots import plot_study
     from training.evaluation.study import increment_table, read_study, summary_table
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from pydantic import BaseModel
 
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
-from training.cli.options import Device, Json, TrainingOptions, with_groups
+from training.cli.options import Device, Json, TrainingOptions, stoppable, with_groups
 
 if TYPE_CHECKING:
     from training.engine.distributed import Processes
@@ -21,7 +22,13 @@ RUNS = Path("out/runs")
 app = typer.Typer()
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "python train.py list",
+        "python train.py list --json",
+    ),
+)
 def list_stages(as_json: Json = False) -> None:
     """List the stages, the recipes, and the tables."""
     from training.schema.lookup import RECIPES, STAGES, TABLES
@@ -50,14 +57,19 @@ def list_stages(as_json: Json = False) -> None:
         print(f"  {'':<16}   checkpoints: {', '.join(table.checkpoints)}")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py run stcn/static --data ~/data --dry-run",
+        "python train.py run stcn/bl30k --data ~/data --from out/runs/stcn-static",
+    )
+)
 @with_groups
 def run(
     stage: Annotated[str, typer.Argument(help="A name from `list`, e.g. stcn/static, or a YAML file.")],
     *,
     options: TrainingOptions,
 ) -> None:
-    """Train one stage. The same command goes on where it was stopped; torchrun spreads it over GPUs."""
+    """Train one stage. The same command continues where it stopped; torchrun runs it on several GPUs."""
     from training.schema.stage import load_stage
 
     settings = load_stage(stage, options.changes, options.data or [], options.preset)
@@ -71,18 +83,23 @@ def run(
 
     with _training(options.device) as group:
         if group.leads:
-            print(f"training into {folder} on {group.world} x {group.device}", flush=True)
+            print(f"training into {folder} on {group}", flush=True)
         Trainer(settings, folder, group, options.start).run()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py pipeline --preset tiny --data out/demo --out out/tiny",
+        "python train.py pipeline stcn-static-bl30k-vos --data ~/data",
+    )
+)
 @with_groups
 def pipeline(
     recipe: Annotated[str, typer.Argument(help="A name from `list`, or a YAML file.")] = "mivos",
     *,
     options: TrainingOptions,
 ) -> None:
-    """Train the stages of a recipe, make fusion data, judge. The same command goes on where it was stopped."""
+    """Train the stages of a recipe, make fusion data, evaluate. The same command continues where it stopped."""
     from training.pipeline.plan import plan, run_pipeline
     from training.schema.recipe import load_recipe
 
@@ -99,7 +116,13 @@ def pipeline(
         run_pipeline(chosen, work, folder, group)
 
 
-@app.command("make-fusion-data")
+@app.command(
+    "make-fusion-data",
+    epilog=examples(
+        "python train.py make-fusion-data out/runs/stm-bl30k out/bl30k --out out/fusion",
+        "python train.py make-fusion-data out/runs/stm-bl30k out/bl30k --out out/fusion --shard 0/4 --to tar",
+    ),
+)
 def make_fusion_data(
     checkpoint: Annotated[Path, typer.Argument(help="Weights of a trained propagation network.")],
     dataset: Annotated[Path, typer.Argument(help="A dataset's folder or shards.")],
@@ -118,7 +141,7 @@ def make_fusion_data(
     ] = "folder",
     device: Device = "auto",
 ) -> None:
-    """Propagate true masks both ways through videos, for fusion to learn from. The same command goes on."""
+    """Propagate true masks forward and backward through videos, as training data for fusion."""
     from bl30k_gen.dataset.reader import open_dataset
     from training.pipeline.fusion_data import make_fusion_data
 
@@ -127,7 +150,8 @@ def make_fusion_data(
         raise UserError(f"--shard {shard} is no I/N", "write 0/4, 1/4, 2/4 and 3/4 for four machines")
     part = (int(first), int(total))
     videos = open_dataset(dataset).image_set(split) if split else None
-    count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
+    with stoppable():
+        count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
     print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 
@@ -137,7 +161,7 @@ def _training(device: str) -> Iterator["Processes"]:
     from training.engine.distributed import processes
     from training.engine.trainer import Stopped
 
-    with processes(device) as group:
+    with processes(device) as group, stoppable():
         try:
             yield group
         except Stopped as stopped:

@@ -1,12 +1,17 @@
 """What several of the researcher's commands share: their options, alone and in groups."""
 
+import contextlib
 import inspect
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+
+from bl30k_gen.errors import STOPPED
 
 Checkpoint = Annotated[Path, typer.Argument(help="Of a propagation network: a run's folder, or a file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -14,6 +19,10 @@ Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for masks, tables and figures.")]
 Fusion = Annotated[str, typer.Option("--fusion", help="A checkpoint, or linear, or none.")]
 S2m = Annotated[Path | None, typer.Option("--s2m", help="Checkpoint of the scribble-to-mask network.")]
+MasksMean = Annotated[
+    Literal["ids", "binary", "soft"] | None,
+    typer.Option("--masks", help="What masks mean: objects' numbers, one object, or one with soft edges."),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,34 @@ class PropagationOptions:
         """Those that were given; what was not is the network's own. None for ``top_k`` reads by softmax."""
         given = {name: value for name, value in vars(self).items() if value not in (None, [])}
         return given | ({"top_k": None} if self.top_k == 0 else {})
+
+
+class _Interrupted(BaseException):
+    """A signal came. No ``Exception``: nothing but ``stoppable`` catches it."""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM and SIGINT end a command that continues when it is given again, with its own exit code.
+
+    Files appear whole, so that the work in hand may end anywhere.
+    """
+
+    def stop(number: int, frame: object) -> None:
+        for again in signals:  # the first has begun to end it
+            signal.signal(again, signal.SIG_IGN)
+        raise _Interrupted
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    except _Interrupted:
+        print("stopped; the same command continues", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

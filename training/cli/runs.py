@@ -6,18 +6,25 @@ from typing import Annotated, Literal
 
 import typer
 
+from bl30k_gen.command_line import examples
 from training.cli.options import Json
 
 app = typer.Typer()
 
 
-@app.command("compare")
+@app.command(
+    "compare",
+    epilog=examples(
+        "python train.py compare out/runs/stcn-static out/runs/stm-static",
+        "python train.py compare out/runs/one out/runs/two --out out/compare --json",
+    ),
+)
 def compare_runs(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables and the plot.")] = Path("out/compare"),
     as_json: Json = False,
 ) -> None:
-    """Runs side by side: a table, their curves in one plot, and where their configurations differ."""
+    """Compare runs: a table, their curves in one plot, and the keys in which their configurations differ."""
     from training.runs.compare import compare, read_runs
 
     text = compare(runs, out)
@@ -28,7 +35,13 @@ def compare_runs(
     print(out / "compare.png")
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples(
+        "python train.py export out/runs/stcn-vos",
+        "python train.py export out/runs/stcn-vos --which best --form published --out stcn.pth",
+    ),
+)
 def export_run(
     run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.")],
     out: Annotated[Path | None, typer.Option("--out", help="The file; RUN/export.pt by default.")] = None,
@@ -41,7 +54,7 @@ def export_run(
     ] = "ours",
     half: Annotated[bool, typer.Option("--half", help="Weights in 16 bits.")] = False,
 ) -> None:
-    """One small file with a run's network, and its card beside it."""
+    """Write a run's network as one small file, with a card beside it."""
     from training.engine.export import export
 
     print(export(run, out or run / "export.pt", which, form, half))

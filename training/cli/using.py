@@ -5,13 +5,19 @@ from typing import Annotated, get_args
 
 import typer
 
+from bl30k_gen.command_line import examples
 from bl30k_gen.errors import chosen
-from training.cli.options import Checkpoint, Device, Fusion, Out, PropagationOptions, S2m, with_groups
+from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py segment stcn.pth --video holiday.mp4 --first-mask first_mask.png --out out/masks",
+        "python train.py segment stcn.pth --video frames --first-mask masks --direction both --out out/masks",
+    )
+)
 @with_groups
 def segment(
     checkpoint: Checkpoint,
@@ -19,18 +25,24 @@ def segment(
     masks: Annotated[Path, typer.Option("--first-mask", help="The first frame's mask, or a folder of masks.")],
     out: Out,
     direction: Annotated[str, typer.Option("--direction", help="forward, backward or both.")] = "forward",
+    meaning: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
 ) -> None:
-    """Carry the masks of some frames through a video of your own."""
+    """Propagate the masks of some frames through a video of your own."""
     from training.inference.segment import Direction, segment
 
     way = chosen("--direction", direction, get_args(Direction))
-    segment(checkpoint, video, masks, out, way, device, **options.given())
+    segment(checkpoint, video, masks, out, way, device, meaning=meaning, **options.given())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py interact out/runs/stcn-vos --video frames --script session.json --out out/masks",
+        "python train.py interact stm.pth --video frames --script session.json --s2m s2m.pth --out out/masks",
+    )
+)
 @with_groups
 def interact(
     checkpoint: Checkpoint,
@@ -46,13 +58,18 @@ def interact(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Run a scripted interactive session."""
+    """Run an interactive session from a script in JSON: see docs/inference.md."""
     from training.interactive.script import interact
 
     interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "python train.py annotate frames --network stm.pth --s2m s2m.pth --fusion fusion.pth --open",
+        "python train.py annotate holiday.mp4 --objects 3 --out out/holiday",
+    )
+)
 def annotate(
     video: Annotated[Path, typer.Argument(help="A folder of pictures, a video file, or DATASET/VIDEO.")],
     network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,

@@ -3,6 +3,7 @@
 Sources are pairs of image and mask (FSS-1000, DUTS, ECSSD, BIG, HRSOD, any folder of pairs), and LVIS (see lvis.py).
 """
 
+import logging
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,16 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset import masks
-from bl30k_gen.dataset.files import PICTURE_ERRORS
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
 from bl30k_gen.errors import UserError
-from training.data import pictures
+from training.data import transforms
 from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
 from training.schema.data import Augmentation, FrameChange, ImageSource, LvisSource, place_of
+
+log = logging.getLogger(__name__)
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
 _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")
@@ -49,7 +51,9 @@ class Stills(Protocol):
 
 def open_stills(source: ImageSource | LvisSource) -> Stills:
     """What a source holds. Raises UserError if it does not exist or is empty."""
-    return Objects(source) if isinstance(source, LvisSource) else Pairs(Path(place_of(source.path)))
+    if isinstance(source, LvisSource):
+        return Objects(source)
+    return Pairs(Path(place_of(source.path)), source.masks)
 
 
 def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], list[int]]:
@@ -158,26 +162,26 @@ class Warper:
         scale = rng.uniform(*sequence.scale)
         flip = rng.random() < sequence.flip
         image, *masks = self._read(path, masks, scale)
-        image = pictures.recolour(image, pictures.draw_jitter(rng, sequence.jitter))
+        image = transforms.recolour(image, transforms.draw_jitter(rng, sequence.jitter))
         if flip:
             image, *masks = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (image, *masks))
         canvas = image.width / scale, image.height / scale
         frames = [self._frame(rng, image, masks, canvas) for _ in range(self.frames)]
         if self.augmentation.hide_and_seek is not None:
             hide = self.augmentation.hide_and_seek
-            frames[1:] = [pictures.hide(*frame, hide.cells, rng.uniform(*hide.chance), rng) for frame in frames[1:]]
+            frames[1:] = [transforms.hide(*frame, hide.cells, rng.uniform(*hide.chance), rng) for frame in frames[1:]]
         images, changed = zip(*frames, strict=True)
         return torch.stack(images), torch.stack(changed)
 
     def _read(self, path: Path, masks: list[Image.Image], scale: float) -> list[Image.Image]:
         """The picture, its short side ``scale`` times the crop's, and the masks in the same size."""
-        picture = pictures.open_picture(_bytes(path), path)
+        picture = transforms.open_picture(_bytes(path), path)
         for mask in masks:
             if mask.size != picture.size:
                 raise UserError(f"{path} is {picture.size} pixels, its mask {mask.size}", "leave the pair out")
         factor = scale * self.size / min(picture.size)
         width, height = (max(1, round(side * factor)) for side in picture.size)
-        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
+        image = transforms.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
         return [image, *(mask.resize((width, height), Image.Resampling.BICUBIC) for mask in masks)]
 
     def _frame(
@@ -185,17 +189,17 @@ class Warper:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the picture before its scaling."""
         out = (self.size, self.size)
-        matrix = pictures.draw_affine(rng, self.change)
+        matrix = transforms.draw_affine(rng, self.change)
         room = [max(0.0, side - self.size) for side in canvas]
         x, y = (self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
         centre = x, y
-        frame = pictures.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
-        frame = pictures.to_tensor(pictures.recolour(frame, pictures.draw_jitter(rng, self.change.jitter)))
-        changed = [pictures.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]
-        tensors = frame, torch.stack([pictures.to_tensor(mask) for mask in changed])
+        frame = transforms.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
+        frame = transforms.to_tensor(transforms.recolour(frame, transforms.draw_jitter(rng, self.change.jitter)))
+        changed = [transforms.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]
+        tensors = frame, torch.stack([transforms.to_tensor(mask) for mask in changed])
         warp = self.augmentation.warp
         if warp is not None and rng.random() < warp.chance:
-            return pictures.warp_frame(*tensors, pictures.ThinPlate.draw(rng, warp).grid(self.size))
+            return transforms.warp_frame(*tensors, transforms.ThinPlate.draw(rng, warp).grid(self.size))
         return tensors
 
 
@@ -208,8 +212,12 @@ class Pair:
 class Pairs:
     """Pairs of image and mask below a folder; see ``Stills``."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, stated: masks.Meaning | None = None):
         self.pairs = find_pairs(root)
+        self.meaning = masks.decide((p.mask for p in masks.spread(self.pairs, masks.SAMPLE)), stated).meaning
+        if self.meaning != "ids":
+            how = {"binary": "0 and 255 alone", "soft": "soft edges, which are kept"}[self.meaning]
+            log.warning("%s: its masks have %s; one object each", root, how)
         places = [pair.image.relative_to(root) for pair in self.pairs]
         self.names = [str(place) for place in places]
         folders = [str(place.parent) for place in places]
@@ -222,25 +230,20 @@ class Pairs:
         """A pair has one object."""
 
     def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
-        """Palette PNGs hold ids, and so do grey ones without a bright pixel; other grey ones are soft."""
+        """Of ids a random one; what is one object for all masks of the source stays as soft as it is."""
         path = self.pairs[index].mask
-        try:
-            with Image.open(path, formats=("PNG",)) as file:
-                grey = file.convert("L") if file.mode in ("L", "LA", "1") else None
-        except PICTURE_ERRORS as error:
-            raise UserError(f"mask {path} is damaged ({error})", "restore it, or leave the pair out") from None
-        if grey is not None and np.asarray(grey).max() >= 128:
-            return grey
-        ids = masks.read_mask(path).ids
-        labels = np.unique(ids[ids > 0])
+        values = masks.read_values(path)
+        if self.meaning != "ids":
+            return Image.fromarray(values.clip(0, masks.WHITE).astype(np.uint8))
+        labels = np.unique(values[(values > 0) & (values != masks.WHITE)])
         target = int(rng.choice(labels)) if len(labels) else -1
-        return Image.fromarray((ids == target).astype(np.uint8) * 255)
+        return Image.fromarray((values == target).astype(np.uint8) * 255)
 
 
 def find_pairs(root: Path) -> list[Pair]:
     """Images with their masks below a folder, sorted.
 
-    A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are passed over), in the same folder or in one
+    A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are skipped), in the same folder or in one
     beside it whose name says so (mask, gt, ground truth, annotation, label). The frames of a video dataset count as
     images, too; where it has a list ``train``, those of the videos on it.
 
@@ -259,11 +262,16 @@ def find_pairs(root: Path) -> list[Pair]:
         is_mask = suffix == ".png" and (in_mask_folder or stem.lower().endswith(_MASK_ENDINGS))
         for ending in (*_MASK_ENDINGS, *_IMAGE_ENDINGS):
             stem = stem.removesuffix(ending)
-        found.setdefault((place, stem), {})["mask" if is_mask else suffix] = path
+        kind = "mask" if is_mask else suffix
+        if (other := found.setdefault((place, stem), {}).get(kind)) is not None:
+            raise UserError(f"{other} and {path} have one name", "keep one file for each image and for each mask")
+        found[place, stem][kind] = path
     pairs, listed = [], _listed(root)
     for files in found.values():
         mask = files.pop("mask", None) or files.pop(".png", None)
         images = [files[suffix] for suffix in _IMAGE_SUFFIXES if suffix in files]
+        if len(images) > 1:
+            raise UserError(f"{images[0]} is there twice, also as {images[1].name}", "keep one file for each image")
         if mask is not None and images and (listed is None or listed & {images[0].parent.name, images[0].stem}):
             pairs.append(Pair(images[0], mask))
     if not pairs:
@@ -274,7 +282,7 @@ def find_pairs(root: Path) -> list[Pair]:
 def _listed(root: Path) -> set[str] | None:
     """What lists ``train`` of a dataset name, videos or images; None where there is no such list."""
     lists = sorted((root / IMAGE_SETS).rglob("train.txt"))
-    return {Path(word).parent.name or word for path in lists for word in read_image_set(path)} if lists else None
+    return {name for path in lists for name in read_image_set(path)} if lists else None
 
 
 def _place(folder: Path) -> tuple[str, bool]:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.unusable import Unusable
@@ -20,6 +21,8 @@ from training.schema.data import Augmentation, VideoSource, place_of
 log = logging.getLogger(__name__)
 
 _VOID = 255
+ANNOTATED = 3  # frames of a video that a sample needs
+LOOKED_AT = 256  # videos whose frames are counted before training
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Geometry:
     """
 
     size: tuple[int, int]
-    box: pictures.Box
+    box: transforms.Box
     flip: bool
     matrices: list[np.ndarray]
     out: int
@@ -41,12 +44,12 @@ class Geometry:
         return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
-        self, picture: Image.Image, t: int, steps: list[pictures.ColourStep], source: str | Path
+        self, picture: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
-        rgb = pictures.decode(picture, self.box, (self.out, self.out), source)
-        changed = self._apply(np.asarray(rgb), t, Image.Resampling.BICUBIC)
-        return pictures.recolour_pixels(changed, steps)
+        rgb = transforms.decode_pixels(picture, self.box, (self.out, self.out), source)
+        changed = self._apply(rgb, t, Image.Resampling.BICUBIC)
+        return transforms.recolour_pixels(changed, steps)
 
     def _apply(self, pixels: np.ndarray, t: int, resample: Image.Resampling) -> np.ndarray:
         """Of a frame that may be smaller than ``size``."""
@@ -60,7 +63,7 @@ class Geometry:
         if self.flip:
             matrix, shift = matrix * [[-1], [1]], (self.out, 0) + shift * (-1, 1)
         shift = box[0] - first + scale * shift
-        return pictures.warp(inside, scale[:, None] * matrix, shift, (self.out, self.out), resample)
+        return transforms.warp(inside, scale[:, None] * matrix, shift, (self.out, self.out), resample)
 
 
 class Videos:
@@ -79,10 +82,11 @@ class Videos:
         self.frames, self.objects, self.size = frames, objects, size
         assert augmentation.frame is not None and augmentation.sequence.crop_ratio is not None  # Stage sees to it
         self.change, self.crop_ratio = augmentation.frame, augmentation.sequence.crop_ratio
-        self.store = open_dataset(place_of(source.path))
+        self.store = open_dataset(place_of(source.path), masks_mean=source.masks)
         self.names = choose_videos(self.store, source)
         if not self.names:
             raise UserError(f"dataset {source.path} has no videos to train on", "check split, names and share")
+        check_masks(self.store, self.names)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,9 +95,9 @@ class Videos:
         """A sample. Raises UserError naming a damaged file, and Unusable."""
         name = self.names[index]
         annotated = self.store.mask_frames(name)
-        if len(annotated) < 3:
+        if len(annotated) < ANNOTATED:
             raise Unusable(
-                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs three"
+                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs {ANNOTATED}"
             )
         distance = max(1, distance // self.source.annotated_every)
         for _ in range(sampling.TRIES):
@@ -125,9 +129,9 @@ class Videos:
         picture = self._open(name, frames[0])
         return Geometry(
             size=picture.size,
-            box=pictures.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
+            box=transforms.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
-            matrices=[pictures.draw_affine(rng, self.change) for _ in frames],
+            matrices=[transforms.draw_affine(rng, self.change) for _ in frames],
             out=self.size,
         )
 
@@ -153,10 +157,10 @@ class Videos:
     def _read_images(
         self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
     ) -> torch.Tensor:
-        together = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
+        together = transforms.draw_jitter(rng, self.augmentation.sequence.jitter)
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
-            steps = together + pictures.draw_jitter(rng, self.change.jitter)
+            steps = together + transforms.draw_jitter(rng, self.change.jitter)
             picture = self._open(name, i)
             if picture.size != geometry.size:
                 raise UserError(
@@ -169,7 +173,43 @@ class Videos:
         return torch.from_numpy(images)
 
     def _open(self, name: str, i: int) -> Image.Image:
-        return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+        return transforms.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+
+
+def check_masks(store: VideoStore, names: list[str]) -> None:
+    """Say before training how many videos are too short, of those looked at.
+
+    Raises:
+        UserError: all are, or no mask that was looked at shows an object.
+    """
+    chosen = masks.spread(names, LOOKED_AT)
+    short = [name for name in chosen if len(store.mask_frames(name)) < ANNOTATED]
+    if len(short) == len(chosen):
+        what = (
+            f"{store.path}: {short[0]} has {len(store.mask_frames(short[0]))} annotated frames, as few as the others"
+        )
+        raise UserError(what, f"a sample needs {ANNOTATED}: leave the source out, or give it more")
+    if short:
+        looked = f"{len(short)} of {len(chosen)} videos"
+        log.warning(
+            "%s: %s, such as %s, have under %d annotated frames: never used", store.path, looked, short[0], ANNOTATED
+        )
+    looked_at = 0
+    damaged: UserError | None = None
+    for name in masks.spread([name for name in chosen if name not in set(short)], masks.SAMPLE):
+        for i in masks.spread(store.mask_frames(name), 4):
+            looked_at += 1
+            try:
+                if store.read_mask(name, i).ids.any():
+                    return
+            except UserError as error:  # a damaged one is named when it is drawn
+                damaged = error
+    if damaged is not None:
+        raise damaged
+    raise UserError(
+        f"{store.path} shows no object in any of {looked_at} masks that were looked at",
+        "check that these are masks of objects, and what they mean (masks: ids, binary or soft)",
+    )
 
 
 def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
@@ -192,7 +232,7 @@ def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
             raise UserError(f"list {source.names} is no file", "give a text file with a video name a line")
         wanted = read_image_set(Path(source.names))
         if unknown := sorted(set(wanted) - set(names)):
-            raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "mend the list")
+            raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "fix the list")
         names = wanted
     return sorted(name for name in names if sampling.rank_of(name) < source.share)
 

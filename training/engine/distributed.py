@@ -25,6 +25,11 @@ class Processes:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
+    def __str__(self) -> str:
+        threads = torch.get_num_threads()
+        said = f" with {threads} thread{'s' * (threads > 1)} each" if self.device.type == "cpu" else ""
+        return f"{self.world} x {self.device}{said}"
+
     def mean(self, values: Tensor) -> Tensor:
         """The mean of a tensor over all processes."""
         if self.world > 1:

@@ -42,7 +42,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         print(f"data {name}: {counts}, from {source['path']}")
     if stage.validation is not None:
         print(f"held out for validation: {sum(len(source) for source in mixture.held_out().sources)} items")
-    if validation := open_validation(stage):
+    if validation := open_validation(stage.validation_videos):
         print(f"validation: {len(validation.names)} videos every {stage.validation_videos.every} iterations")
     print(
         f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
@@ -54,19 +54,25 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     visualisation.save(visualisation.show(samples.to(torch.device("cpu")), rows=SHOWN), picture)
     print(f"samples: {picture}")
     for text in samples.skipped:
-        print(f"passed over: {text}")
+        print(f"skipped: {text}")
     with processes(device) as group:
         cost = measure(stage, samples, group.device, start)
-    print("\n".join(describe(stage, cost, loading, order.step, group.device)))
+    every, workers = stage.iterations * stage.batch, max(1, stage.runtime.workers)
+    print("\n".join(describe(every, workers, cost, loading, order.step, group.device)))
 
 
-def describe(stage: Stage, cost: Cost, loading: float, step: int, device: torch.device) -> list[str]:
-    """Lines on memory and time. loading: seconds for a sample in one process. step: samples taken at once."""
+def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, device: torch.device) -> list[str]:
+    """Lines on memory and time.
+
+    Args:
+        samples: of the whole run, loaded by ``workers`` processes.
+        loading: seconds for a sample in one process.
+        step: samples taken at once.
+    """
     needed = cost.fixed + step * cost.sample
-    workers = max(1, stage.runtime.workers)
     pace = max(cost.seconds, loading / workers)
     slower = "loading is what takes longer; more runtime.workers help" if pace > cost.seconds else "loading keeps up"
-    hours = pace * stage.batch * stage.iterations / 3600
+    hours = pace * samples / 3600
     return [
         f"memory: {cost.fixed / GIB:.2f} GiB for weights, gradients and Adam, {cost.sample / GIB:.2f} GiB a sample; "
         f"{needed / GIB:.1f} GiB for {step} at once (runtime.batch_per_step)",

@@ -6,7 +6,7 @@ from typing import Literal
 from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training.runs.folder import RunFolder, card, read_state
+from training.runs.folder import RunFolder, card
 from training.schema.stage import Stage
 
 Which = Literal["best", "last"]
@@ -55,12 +55,11 @@ def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.
         return checkpoint.load(folder.best), f"iteration {record['iteration']}, validation J&F {record['J&F']:.1f}"
     if folder.network.exists():
         return checkpoint.load(folder.network), f"iteration {stage.iterations}, the last"
-    states = folder.states()
-    if not states:
+    state = folder.latest(stage.iterations)
+    if state is None:
         raise UserError(f"{folder.root} has no network yet", "train it to its first saved state")
     from training.tasks.network import build_network
 
-    state = read_state(states[-1])
     network = build_network(stage.model_copy(update={"imagenet": "none"}), None)
     network.load_state_dict(state["network"])
     return network, f"iteration {state['iteration']} of {stage.iterations}"

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,31 +17,35 @@ from tqdm import tqdm
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_json
 from bl30k_gen.errors import UserError
 from models import checkpoint
+from models.propagation import PropagationNetwork
 from training.data.mixture import Mixture, Order, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
 from training.runs.folder import RunFolder, card, describe_environment, describe_weights
-from training.schema.stage import Optimiser, Stage
+from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
 from training.tasks.losses import kept_share
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
 from training.tasks.speed import choose_precision
 
+if TYPE_CHECKING:
+    from training.engine.validation import Validation
+
 log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """A signal asked the run to end. It is saved, and the same command goes on."""
+    """A signal asked the run to end. It is saved, and the same command continues."""
 
 
-def open_validation(stage: Stage):
-    """The stage's ``Validation``, if it has videos for it."""
-    if stage.validation_videos.path is None:
+def open_validation(videos: ValidationVideos) -> "Validation | None":
+    """A stage's ``Validation``, if it has videos for it."""
+    if videos.path is None:
         return None
     from training.engine.validation import Validation  # which imports the inference engine
 
-    return Validation(stage.validation_videos)
+    return Validation(videos)
 
 
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
@@ -51,7 +55,7 @@ def learning_rate(optimiser: Optimiser, iteration: int) -> float:
 
 
 class Trainer:
-    """One run of a stage in a folder. ``run()`` goes on from the newest state in it.
+    """One run of a stage in a folder. ``run()`` continues from the newest state in it.
 
     The sample order, the learning rate and the kept share are functions of the iteration alone, so that a state needs
     no more than the iteration to find them again.
@@ -62,7 +66,7 @@ class Trainer:
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
         self.folder.agree(stage)
-        state = self.folder.latest()
+        state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step: AnyStep | DistributedDataParallel
         self.step = step = build_step(stage, self.network, self.device, processes.world)
@@ -75,7 +79,7 @@ class Trainer:
         self.window = Window()
         self.corrupt: list[str] = []
         self.best: dict[str, Any] = {}
-        self.validation = open_validation(stage)
+        self.validation = open_validation(stage.validation_videos)
         self.stopping = False
         if state is not None:
             self._restore(state)
@@ -105,15 +109,18 @@ class Trainer:
             return
         shown = None
         if leads:
+            self.folder.quarantine_after(self.iteration)
             self.folder.forget_after(self.iteration)
             environment = self._environment()
             self._compare(environment)
             write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
         order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
         if stage.network == "s2m" and order.step * self.processes.world < 2:
+            remedy = "choose a batch that runtime.batch_per_step divides"
+            if stage.batch < 2 or stage.runtime.batch_per_step < 2:
+                remedy = f"set {'batch' if stage.batch < 2 else 'runtime.batch_per_step'} to 2 or more"
             raise UserError(
-                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one",
-                "choose a batch that runtime.batch_per_step divides",
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one", remedy
             )
         batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
@@ -127,14 +134,14 @@ class Trainer:
                 if writer is not None and self.iteration % stage.runtime.picture_every == 0:
                     writer.add_image("samples", visualisation.show(*shown), self.iteration, dataformats="HWC")
                 if self.validation and self._is_due(stage.validation_videos.every):
-                    self._validate_on_videos(writer)
+                    self._validate_on_videos(self.validation, writer)
                 if writer is not None and stage.validation and self._is_due(stage.validation.every):
                     self._validate_on_images(writer)
                 stop = self.processes.any(self.stopping)
                 if stop or self._is_due(stage.runtime.save_every):
                     self._save()
                 if stop:
-                    raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
+                    raise Stopped(f"stopped after iteration {self.iteration}; the same command continues")
         if leads:
             if shown:
                 visualisation.save(visualisation.show(*shown), self.folder.samples)
@@ -147,7 +154,7 @@ class Trainer:
         return self.iteration % every == 0 or self.iteration == self.stage.iterations
 
     def _environment(self) -> dict[str, Any]:
-        """What the result depends on; a run that goes on began with what it began with."""
+        """What the result depends on; a run that continues began with what it began with."""
         if self.iteration:
             start = self.folder.read_environment().get("start")
         else:
@@ -169,11 +176,12 @@ class Trainer:
         if changes:
             self._event({"event": "other environment", "changes": changes})
 
-    def _validate_on_videos(self, writer) -> None:
+    def _validate_on_videos(self, validation: "Validation", writer: Any) -> None:
         """J&F on the validation videos; the best network so far is kept."""
+        assert isinstance(self.network, PropagationNetwork)  # Stage sees to it
         self.network.eval()
         with speed.as_built(self.network):
-            score = self.validation.score(self.network, self.processes)
+            score = validation.score(self.network, self.processes)
         freeze_batchnorm(self.network)
         better = score > self.best.get("J&F", -1)
         if better:
@@ -238,7 +246,7 @@ class Trainer:
                 self.corrupt.append(text)
                 if self.processes.leads:
                     self._event({"event": "damaged file", "text": text})
-                    log.warning("passed over: %s", text)
+                    log.warning("skipped: %s", text)
         if len(self.corrupt) > self.stage.runtime.corrupt_files:
             raise UserError(
                 f"{len(self.corrupt)} files are damaged, the last: {self.corrupt[-1]}",
@@ -345,7 +353,7 @@ class Window:
         return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
 
     def share(self, processes: Processes) -> None:
-        """Give every process the mean of all processes' sums: one of them is saved, and all go on from it."""
+        """Give every process the mean of all processes' sums: one of them is saved, and all continue from it."""
         if processes.world > 1 and self.sums:
             sums = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
             self.sums = dict(zip(self.sums, processes.mean(sums.to(processes.device)).tolist(), strict=True))

@@ -7,35 +7,38 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.dataset.masks import MaskFrame, White, read_mask, white_meaning
+from bl30k_gen.dataset.listing import by_frame
+from bl30k_gen.dataset.masks import SAMPLE, MaskFrame, Meaning, Rule, decide, read_mask, read_values, spread
 from bl30k_gen.errors import UserError, nearest
 
 
 class MaskVideo:
     """The masks of one video, read one at a time by the mask rule.
 
-    names: stems of the PNGs in temporal order. ``merged`` makes one object, id 1, of all. Raises UserError if the
-    folder has no PNGs.
+    names: stems of the PNGs in temporal order. ``merged`` makes one object, id 1, of all. ``rule`` is what was
+    decided over the dataset; without it the video alone decides. Raises UserError if the folder has no PNGs.
     """
 
-    def __init__(self, folder: Path, merged: bool = False):
+    def __init__(self, folder: Path, merged: bool = False, rule: Rule | None = None):
         self.folder = folder
         self.merged = merged
-        self.names = [path.stem for path in sorted(folder.glob("*.png"), key=frame_order)]
+        self.files = by_frame((path.name for path in folder.iterdir()), (".png",), folder) if folder.is_dir() else {}
+        self.names = list(self.files)
         if not self.names:
             raise UserError(f"{folder} has no masks", "a video is a folder of PNGs, one for each frame")
+        self._rule = rule
 
     @cached_property
-    def white(self) -> White:
-        """What 255 means in this video."""
-        return white_meaning(self.path(name) for name in self.names)
+    def rule(self) -> Rule:
+        """What the masks mean."""
+        return self._rule or decide(self.path(name) for name in spread(self.names, SAMPLE))
 
     def path(self, name: str) -> Path:
-        return self.folder / f"{name}.png"
+        return self.folder / self.files.get(name, f"{name}.png")
 
     def read(self, name: str) -> MaskFrame:
         """Raises UserError if the mask is missing, damaged, or not of the size of the first."""
-        frame = read_mask(self.path(name), self.white)
+        frame = read_mask(self.path(name), self.rule)
         if frame.ids.shape != self.size:
             raise UserError(
                 f"{self.path(name)} is {describe_size(frame.ids.shape)}, the first mask {describe_size(self.size)}",
@@ -46,7 +49,15 @@ class MaskVideo:
     @cached_property
     def size(self) -> tuple[int, int]:
         """(height, width) of the first mask."""
-        return read_mask(self.path(self.names[0])).ids.shape
+        return read_values(self.path(self.names[0])).shape
+
+
+def folder_rule(root: Path, videos: Iterable[str], stated: Meaning | None = None) -> Rule:
+    """What the masks of some videos below a folder mean, see ``masks.decide``."""
+    chosen = spread(list(videos), SAMPLE)
+    each = max(2, SAMPLE // max(1, len(chosen)))
+    folders = (MaskVideo(root / name) for name in chosen)
+    return decide((video.path(name) for video in folders for name in spread(video.names, each)), stated)
 
 
 def object_ids(ids: np.ndarray) -> set[int]:
@@ -69,7 +80,8 @@ def find_videos(root: Path, subset: Iterable[str] | None = None) -> list[str]:
         raise UserError(f"{root} is no folder", "give the folder that holds one folder of masks for each video")
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not found:
-        inside = "holds masks but no video folders" if any(root.glob("*.png")) else "is empty"
+        has_masks = any(path.suffix.lower() == ".png" for path in root.iterdir())
+        inside = "holds masks but no video folders" if has_masks else "is empty"
         raise UserError(f"{root} {inside}", "give the folder that holds one folder of masks for each video")
     if subset is None:
         return found
@@ -81,8 +93,3 @@ def find_videos(root: Path, subset: Iterable[str] | None = None) -> list[str]:
     if not subset:
         raise UserError("the list of videos is empty", "name at least one video, or give no list to take all")
     return subset
-
-
-def frame_order(path: Path) -> tuple[int, str]:
-    """Numbered frames by their number, whether padded with zeros or not."""
-    return (int(path.stem) if path.stem.isdecimal() else -1, path.stem)

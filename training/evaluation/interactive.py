@@ -21,8 +21,9 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.masks import Rule
 from bl30k_gen.errors import UserError
-from training.evaluation.folders import MaskVideo, find_videos, object_ids
+from training.evaluation.folders import MaskVideo, find_videos, folder_rule, object_ids
 from training.evaluation.metrics import score_frame
 from training.evaluation.robot import BENCHMARK_ROBOT, Robot
 from training.evaluation.scribbles import Scribbles, read_scribbles
@@ -36,7 +37,7 @@ _COLUMNS += ["jaccard", "contour", "j_and_f", "timing"]
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScribbleSample:
     """A video with one set of first scribbles.
 
     truth: (T, H, W) integer label maps, -1 where void. scribble_idx counts the video's sets from 1.
@@ -102,7 +103,7 @@ class InteractiveBenchmark:
 
     def run(
         self,
-        samples: Iterable[Sample],
+        samples: Iterable[ScribbleSample],
         open_video: Callable[[str, tuple[int, ...]], System],
         say: Callable[[str], None] = print,
     ) -> "Report":
@@ -117,7 +118,9 @@ class InteractiveBenchmark:
             say(f"{sample.sequence} {sample.scribble_idx}: {len(done)} interactions, {seconds:.1f} s, {score}")
         return report
 
-    def run_sample(self, sample: Sample, open_video: Callable[[str, tuple[int, ...]], System]) -> list[Interaction]:
+    def run_sample(
+        self, sample: ScribbleSample, open_video: Callable[[str, tuple[int, ...]], System]
+    ) -> list[Interaction]:
         """The rounds that were submitted in time.
 
         An interaction's time is the system's own; opening the video belongs to the first. The limit is wall-clock
@@ -276,7 +279,8 @@ def read_samples(
     scribbles: str | Path | None = None,
     videos: Iterable[str] | None = None,
     robot: Robot | None = None,
-) -> Iterator[Sample]:
+    rule: Rule | None = None,
+) -> Iterator[ScribbleSample]:
     """Samples from folders, one video in memory at a time.
 
     Args:
@@ -284,12 +288,15 @@ def read_samples(
         scribbles: folder of video folders with one JSON for each set of first scribbles (DAVIS's ``Scribbles``); if
             None, ``robot`` makes one set.
         videos: the subset; all if None.
+        rule: what the masks mean; None: that is decided over these videos.
 
     Raises:
         UserError: something is missing, or scribbles do not fit their video.
     """
-    for name in find_videos(Path(annotations), videos):
-        video = MaskVideo(Path(annotations) / name)
+    names = find_videos(Path(annotations), videos)
+    rule = rule or folder_rule(Path(annotations), names)
+    for name in names:
+        video = MaskVideo(Path(annotations) / name, rule=rule)
         masks = [video.read(frame) for frame in video.names]
         truth = np.stack([mask.ids for mask in masks])
         truth = truth.astype(np.int16 if truth.dtype == np.uint8 else np.int32)  # for -1
@@ -300,7 +307,7 @@ def read_samples(
         if not objects:
             raise UserError(f"no annotation of {name} has an object", "leave the video out of the list")
         if scribbles is None:
-            yield Sample(name, 1, truth, objects, (robot or BENCHMARK_ROBOT).begin(name, truth, objects))
+            yield ScribbleSample(name, 1, truth, objects, (robot or BENCHMARK_ROBOT).begin(name, truth, objects))
             continue
         paths = sorted((Path(scribbles) / name).glob("*.json"))
         if not paths:
@@ -315,17 +322,19 @@ def read_samples(
             if strange:
                 what = f"{path} has strokes for object {min(strange)}, which {name} has not"
                 raise UserError(what, f"its objects are {', '.join(map(str, objects))}, and 0 is the background")
-            yield Sample(name, number, truth, objects, first)
+            yield ScribbleSample(name, number, truth, objects, first)
 
 
-def baselines(annotations: str | Path) -> dict[str, Callable[[str, tuple[int, ...]], System]]:
+def baselines(
+    annotations: str | Path, rule: Rule | None = None
+) -> dict[str, Callable[[str, tuple[int, ...]], System]]:
     """``open_video`` of the floor and the ceiling to run beside any system: both know the truth.
 
     The first corrects the scribbled frame perfectly and copies it to all others; the second returns the truth.
     """
 
     def truth_of(sequence: str) -> np.ndarray:
-        video = MaskVideo(Path(annotations) / sequence)
+        video = MaskVideo(Path(annotations) / sequence, rule=rule)
         return np.stack([video.read(name).ids for name in video.names])
 
     def copier(sequence: str, objects: tuple[int, ...]) -> System:

@@ -3,7 +3,6 @@
 Stroke coordinates are normalised: (0, 0) is the centre of the first pixel, (1, 1) that of the last.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from scipy.special import comb
 from skimage.draw import line
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 
 #: What ``rasterise`` writes where there is no stroke.
 NO_STROKE = -1
@@ -48,7 +48,7 @@ def read_scribbles(path: str | Path) -> Scribbles:
     """Read a JSON file of davisinteractive; raises UserError if it is missing or not such a file."""
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path, "scribbles are JSON as davisinteractive writes it")
         frames = tuple(tuple(_stroke(entry) for entry in frame) for frame in data["scribbles"])
         sequence, annotated = data["sequence"], data.get("annotated_frame")
         if annotated is None:  # files that the old robot wrote

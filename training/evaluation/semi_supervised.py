@@ -6,7 +6,6 @@
 Scores in ``Results`` are per cent, as the field prints them.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -18,9 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from bl30k_gen.dataset.masks import MaskFrame
+from bl30k_gen.dataset.listing import video_names
+from bl30k_gen.dataset.masks import MaskFrame, Meaning, Rule
 from bl30k_gen.errors import UserError
-from training.evaluation.folders import MaskVideo, describe_size, find_videos, object_ids
+from bl30k_gen.inputs import read_json
+from training.evaluation.folders import MaskVideo, describe_size, find_videos, folder_rule, object_ids
 from training.evaluation.metrics import Statistics, score_frame, statistics
 
 
@@ -116,6 +117,7 @@ def score_folders(
     groups: Mapping[tuple[str, int], str] | None = None,
     workers: int = 1,
     say: Callable[[str], None] = print,
+    masks: Meaning | None = None,
 ) -> Results:
     """Score a folder of predicted videos against a folder of annotated ones.
 
@@ -126,14 +128,26 @@ def score_folders(
         groups: "seen" or "unseen" for each (video, object), from ``youtube_groups``.
         workers: processes; more than one needs the usual ``if __name__ == "__main__"`` guard in a script.
         say: is told which frames are left out, and what else a reader of the numbers should know.
+        masks: what masks of both folders mean; None: that is decided over each folder.
 
     Raises:
         UserError: a folder, video or mask is missing, sizes differ, or frame names do not match.
     """
     names = find_videos(Path(truth), videos)
     find_videos(Path(predictions), names)
-    reader = partial(_PredictedVideo, Path(predictions))
-    return _score(Path(truth), names, reader, _protocol(protocol), groups or {}, workers, say)
+    rule = _said_rule(Path(truth), names, masks, say)
+    reader = partial(_PredictedVideo, Path(predictions), _said_rule(Path(predictions), names, masks, say))
+    return _score(Path(truth), rule, names, reader, _protocol(protocol), groups or {}, workers, say)
+
+
+def _said_rule(root: Path, names: list[str], stated: Meaning | None, say: Callable[[str], None]) -> Rule:
+    """What the masks of a folder mean. Raises UserError where they are soft and nobody said so."""
+    rule = folder_rule(root, names, stated)
+    if rule.meaning != "ids":
+        cut = {"binary": "hold 0 and 255 alone; read", "soft": "are soft, cut at one half; read"}[rule.meaning]
+        if rule.meaning == "binary" or rule.stated:
+            say(f"{root}: masks {cut} as one object with id 1")
+    return rule
 
 
 def score_baselines(
@@ -142,12 +156,14 @@ def score_baselines(
     videos: Iterable[str] | None = None,
     groups: Mapping[tuple[str, int], str] | None = None,
     workers: int = 1,
+    masks: Meaning | None = None,
 ) -> dict[str, Results]:
     """The floor and the ceiling to print beside any result: each object's first mask copied, and the truth itself."""
     names = find_videos(Path(truth), videos)
+    rule = folder_rule(Path(truth), names, masks)
     readers = {"first mask copied": _FirstMask, "oracle": _Oracle}
     return {
-        label: _score(Path(truth), names, reader, _protocol(protocol), groups or {}, workers, lambda line: None)
+        label: _score(Path(truth), rule, names, reader, _protocol(protocol), groups or {}, workers, lambda line: None)
         for label, reader in readers.items()
     }
 
@@ -155,11 +171,9 @@ def score_baselines(
 def read_list(path: str | Path) -> list[str]:
     """The video names of a subset list: one a line, or by the image paths that DAVIS-2016 lists."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"list of videos {path} cannot be read", str(error)) from None
-    words = [line.split()[0] for line in lines if line.strip()]
-    return list(dict.fromkeys(Path(word).parent.name if "/" in word else word for word in words))
+        return video_names(Path(path).read_bytes(), path)
+    except OSError as error:
+        raise UserError(f"list of videos {path} cannot be read", str(error.strerror)) from None
 
 
 def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, int], str]:
@@ -179,7 +193,7 @@ def statistics_in_percent(values: np.ndarray) -> Statistics:
 
 def _categories(path: str | Path) -> Iterable[tuple[str, int, str]]:
     try:
-        videos = json.loads(Path(path).read_text(encoding="utf-8"))["videos"]
+        videos = read_json(path, "take the file that lists the objects' categories by video", limit=1 << 30)["videos"]
         return [
             (video, int(label), entry["category"])
             for video, about in videos.items()
@@ -206,8 +220,8 @@ def _mean(numbers: Iterable[float]) -> float:
 class _PredictedVideo:
     """Predicted masks from a folder, by frame name."""
 
-    def __init__(self, root: Path, truth: MaskVideo, objects: list[int]):
-        self.video = MaskVideo(root / truth.folder.name, truth.merged)
+    def __init__(self, root: Path, rule: Rule, truth: MaskVideo, objects: list[int]):
+        self.video = MaskVideo(root / truth.folder.name, truth.merged, rule)
         self.expected = truth
         if not set(self.video.names) & set(truth.names):
             raise UserError(
@@ -265,8 +279,8 @@ class _FirstMask(_Oracle):
         return self.ids
 
 
-def _score(truth, names, reader, protocol, groups, workers, say) -> Results:
-    jobs = (repeat(truth), names, repeat(reader), repeat(protocol))
+def _score(truth, rule, names, reader, protocol, groups, workers, say) -> Results:
+    jobs = (repeat(truth), repeat(rule), names, repeat(reader), repeat(protocol))
     if workers > 1 and len(names) > 1:
         # New interpreters rather than forks: forking a process that has started threads (PyTorch) may hang.
         with ProcessPoolExecutor(min(workers, len(names)), get_context("spawn")) as pool:
@@ -282,7 +296,7 @@ def _score(truth, names, reader, protocol, groups, workers, say) -> Results:
         left_out[video] = skipped
         notes += odd
     if not objects:
-        raise UserError(f"no annotation in {truth} has an object", "check that these are masks of objects")
+        raise _nothing_scored(truth, rule, names, protocol, notes)
     if groups and (unknown := sorted({s.video for s in objects if not s.group})):
         raise UserError(f"meta.json lists no category for the objects of {unknown[0]}", "take that of this split")
     say(f"{protocol.name}: frames left out: {protocol.leaves_out}")
@@ -294,9 +308,9 @@ def _score(truth, names, reader, protocol, groups, workers, say) -> Results:
     return Results(protocol, objects, left_out, tuple(notes))
 
 
-def _score_video(root: Path, name: str, reader, protocol: Protocol):
+def _score_video(root: Path, rule: Rule, name: str, reader, protocol: Protocol):
     """[(object, frame names, values)], the names of frames left out for all objects, and notes."""
-    truth = MaskVideo(root / name, protocol.merged)
+    truth = MaskVideo(root / name, protocol.merged, rule)
     objects, first_seen = _objects(truth, protocol)
     predict = reader(truth, objects)
     notes = []
@@ -344,6 +358,20 @@ def _objects(truth: MaskVideo, protocol: Protocol) -> tuple[list[int], list[int]
             first_seen.setdefault(label, index)
     objects = sorted(first_seen)
     return objects, [first_seen[label] for label in objects]
+
+
+def _nothing_scored(root: Path, rule: Rule, names: list[str], protocol: Protocol, notes: list[str]) -> UserError:
+    """Why no object has a score: no frame is left, no object is in the first frame, or there is none at all."""
+    if notes and all("has no frame to score" in note for note in notes):
+        what = f"no frame of {root} is left to score: {protocol.name} leaves out {protocol.leaves_out}"
+        return UserError(what, "take --protocol all, or longer videos with more annotated frames")
+    for name in names:
+        video = MaskVideo(root / name, protocol.merged, rule)
+        for frame in video.names:
+            if labels := object_ids(video.read(frame).ids):
+                what = f"{name}: object {min(labels)} is absent from the first frame, {video.names[0]}"
+                return UserError(what, f"{protocol.name} scores the first frame's objects: take --protocol youtube")
+    return UserError(f"no annotation in {root} has an object", "check that these are masks of objects")
 
 
 def _strangers(ids: np.ndarray, objects: list[int]) -> set[int]:

@@ -20,10 +20,12 @@ from typing import Any
 
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json, read_text
 
 #: What costs the user's time: drawing, looking for a frame to correct, thinking.
 USER_EVENTS = ("interact", "search", "pause")
 EVENTS = (*USER_EVENTS, "compute")
+_REMEDY = "give the JSON lines that a session wrote"
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def read_session(path: str | Path) -> Session:
     """Read a log; raises UserError if it is missing, damaged, or its events overlap."""
     path = Path(path)
     try:
-        head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        head, *lines = [parse_json(line, path, _REMEDY) for line in read_text(path).splitlines() if line.strip()]
         events = []
         for line in lines:
             kind, start, end = line.pop("event"), float(line.pop("start")), float(line.pop("end"))
@@ -113,4 +115,4 @@ def read_session(path: str | Path) -> Session:
     except OSError as error:
         raise UserError(f"log {path} cannot be read", str(error.strerror)) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no session log ({error})", "give the JSON lines that a session wrote") from None
+        raise UserError(f"{path} is no session log ({error})", _REMEDY) from None

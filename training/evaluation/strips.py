@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.dataset.files import decode_rgb, write_atomically
-from bl30k_gen.dataset.masks import palette
+from bl30k_gen.dataset.listing import by_frame
+from bl30k_gen.dataset.masks import Rule, palette
+from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo
 from training.evaluation.metrics import boundary
@@ -50,6 +52,7 @@ def write_strip(
     frames: Sequence[str] | None = None,
     columns: int = 5,
     width: int = 320,
+    rules: tuple[Rule, Rule] | tuple[None, None] = (None, None),
 ) -> None:
     """Write a PNG with three rows: annotation, prediction, error map.
 
@@ -58,11 +61,13 @@ def write_strip(
         images: folder of video folders of RGB frames to draw the masks on; black if None.
         frames: names of the frames to show; ``columns`` evenly spaced ones if None.
         width: of one picture, pixels.
+        rules: what the masks of both folders mean, see ``MaskVideo``.
 
     Raises:
         UserError: a mask or image is missing or damaged, or sizes differ.
     """
-    annotated, predicted = MaskVideo(Path(truth) / video), MaskVideo(Path(predictions) / video)
+    annotated = MaskVideo(Path(truth) / video, rule=rules[0])
+    predicted = MaskVideo(Path(predictions) / video, rule=rules[1])
     if frames is None:
         shared = [name for name in annotated.names if name in set(predicted.names)]
         if not shared:
@@ -88,8 +93,6 @@ def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _image(folder: Path, name: str) -> np.ndarray:
-    for suffix in (".jpg", ".png"):
-        path = folder / (name + suffix)
-        if path.exists():
-            return decode_rgb(path.read_bytes(), path)
+    if folder.is_dir() and (file := by_frame((p.name for p in folder.iterdir()), SUFFIXES, folder).get(name)):
+        return decode_rgb((folder / file).read_bytes(), folder / file)
     raise UserError(f"{folder / name}.jpg is missing", "give the folder that holds the videos' RGB frames")

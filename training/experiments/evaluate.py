@@ -1,26 +1,29 @@
 """Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import sha256, write_atomically, write_json
-from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.layout import IMAGE_SETS
+from bl30k_gen.dataset.masks import Meaning, Rule, encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
+from training.data.videos import choose_videos
+from training.evaluation.folders import object_ids
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
     Report,
     Round,
-    Sample,
+    ScribbleSample,
     Submission,
     System,
     baselines,
@@ -36,7 +39,8 @@ from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
 from training.inference.video import first_appearances
 from training.interactive.session import InteractiveSession
-from training.runs.folder import network_file
+from training.runs.folder import RunFolder, network_file
+from training.schema.data import VideoSource
 
 
 def evaluate_semi_supervised(
@@ -49,6 +53,7 @@ def evaluate_semi_supervised(
     workers: int = 1,
     device: str = "auto",
     say: Callable[[str], None] = print,
+    masks: Meaning | None = None,
     **options,
 ) -> dict[str, Results]:
     """Segment every video from its first masks and score them: ``train.py evaluate``.
@@ -63,6 +68,7 @@ def evaluate_semi_supervised(
         split: the list in ``ImageSets`` whose videos count; all, if None.
         groups: as for ``score_folders``.
         workers: processes that score.
+        masks: what masks mean; None: that is decided over the dataset.
         options: fields of ``Options`` that differ from the network's own.
 
     Returns: results of the checkpoint, of each object's first mask copied, and of the oracle.
@@ -72,25 +78,29 @@ def evaluate_semi_supervised(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"unknown protocol {protocol}", f"choose one of {', '.join(PROTOCOLS)}")
-    store, names, truth = open_annotated(dataset, split)
+    store, names, truth = open_annotated(dataset, split, masks)
+    if protocol != "all":
+        require_scorable(store, names, dataset)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
-    _claim(out / "run.json", run)
+    run["dataset"] = str(store.path.resolve())
+    claim(out, "evaluate", run, [store.path], "run.json")
+    _say_what_is_judged(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
     if speed.frames:
         say(f"segmented {len(names)} videos: {speed}")
     results = {
-        Path(checkpoint).stem: score_folders(truth, out / "masks", protocol, names, groups, workers, say),
-        **score_baselines(truth, protocol, names, groups, workers),
+        Path(checkpoint).stem: score_folders(truth, out / "masks", protocol, names, groups, workers, say, masks),
+        **score_baselines(truth, protocol, names, groups, workers, masks),
     }
     say(write_report(results, out))
     for name in names:
         images = (store.path / store.rgb_path(name, 0)).parent.parent
-        write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images)
+        write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images, rules=(store.rule, Rule()))
     return results
 
 
@@ -157,6 +167,7 @@ def evaluate_interactive(
     new_frame_rounds: Sequence[int] | None = MIVOS_ROUNDS,
     device: str = "auto",
     say: Callable[[str], None] = print,
+    masks: Meaning | None = None,
     **options,
 ) -> dict[str, Report]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
@@ -174,7 +185,7 @@ def evaluate_interactive(
 
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
-    store, names, truth = open_annotated(dataset, split)
+    store, names, truth = open_annotated(dataset, split, masks)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     given = {"checkpoint": checkpoint, "s2m": s2m, "fusion": fusion}
     drawing = load_network(s2m, S2M, device=device) if s2m else None
@@ -183,15 +194,17 @@ def evaluate_interactive(
     plain = (None, "linear", "none")
     run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    _claim(Path(out) / "interactive_run.json", run)
-    perfect = None if drawing else baselines(truth)["oracle"]
+    perfect = None if drawing else baselines(truth, store.rule)["oracle"]
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
+    run["dataset"] = str(store.path.resolve())
+    claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
+    _say_what_is_judged(checkpoint, store, names, split, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
-    references = baselines(truth)
+    references = baselines(truth, store.rule)
     systems = {Path(checkpoint).stem: open_video, **references}
     reports = {}
     for row, system in systems.items():
-        samples = read_samples(truth, scribbles, names)
+        samples = read_samples(truth, scribbles, names, rule=store.rule)
         path = Path(out) / f"{row.replace(' ', '_')}.csv"
         reports[row] = _run_missing(benchmark, samples, system, path, say if system is open_video else _say_nothing)
     table = interactive_table(reports)
@@ -226,7 +239,7 @@ def open_sessions(
             s2m=s2m,
             fusion=fusion,
             options=options,
-            undo_limit=0,
+            undo_budget=0,
             say=lambda text: say(f"{name}: {text}"),
         )
         return as_system(session, perfect(name, objects) if perfect else None)
@@ -236,7 +249,7 @@ def open_sessions(
 
 def _run_missing(
     benchmark: InteractiveBenchmark,
-    samples: Iterable[Sample],
+    samples: Iterable[ScribbleSample],
     system: Callable[[str, tuple[int, ...]], System],
     path: Path,
     say: Callable[[str], None],
@@ -287,9 +300,26 @@ def interactive_table(reports: dict[str, Report]) -> Table:
     return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
 
 
-def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, list[str], Path]:
+def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -> None:
+    """Raises UserError where no object of any video is in two masks: all are given, and nothing is left to score."""
+    for name in names:
+        seen: set[int] = set()
+        for number in store.mask_frames(name):
+            objects = object_ids(store.read_mask(name, number).ids)
+            if seen & objects:
+                return
+            seen |= objects
+    raise UserError(
+        f"only given masks of {dataset} are public: nothing to score",
+        "segment its videos one by one with `train.py segment`, and hand the masks in",
+    )
+
+
+def open_annotated(
+    dataset: str | Path, split: str | None, masks: Meaning | None = None
+) -> tuple[VideoStore, list[str], Path]:
     """The dataset, the names of its videos that count, and its folder of annotations."""
-    store = open_dataset(dataset)
+    store = open_dataset(dataset, masks_mean=masks)
     if not isinstance(store.tree, FolderTree):
         raise UserError(f"dataset {dataset} is packed", "unpack it; masks are scored in folders")
     names = store.image_set(split) if split else store.videos
@@ -302,17 +332,18 @@ def open_annotated(dataset: str | Path, split: str | None) -> tuple[VideoStore, 
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 
-def _claim(path: Path, run: dict[str, str]) -> None:
-    """Note what the results beside the file are made with. Raises UserError where they were made otherwise.
-
-    A note without results is what a mistake has left.
-    """
-    if path.exists() and any(other != path for other in path.parent.iterdir()):
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            before = {}
-        for key, value in run.items():
-            if before.get(key) != value:
-                raise UserError(f"{path.parent} holds results of another {key}", "choose another folder, or empty it")
-    write_json(path, run)
+def _say_what_is_judged(
+    checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
+) -> None:
+    """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
+    lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
+    which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
+    say(f"judging {len(names)} videos of {store.path}: {which}")
+    folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
+    trained: set[str] = set()
+    if RunFolder(folder).config.exists():
+        for source in RunFolder(folder).stage().sources.values():
+            if isinstance(source, VideoSource) and Path(source.path or "").resolve() == store.path.resolve():
+                trained |= set(choose_videos(store, source))
+    if known := sorted(trained.intersection(names)):
+        say(f"warning: the network was trained on {len(known)} of these videos ({known[0]} the first)")

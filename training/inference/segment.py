@@ -9,8 +9,9 @@ from typing import Literal, get_type_hints
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.masks import Meaning, encode_mask
 from bl30k_gen.errors import UserError
 from models.memory import Reading
 from models.propagation import PropagationNetwork
@@ -45,6 +46,7 @@ def segment(
     direction: Direction = "forward",
     device: str = "auto",
     say: Callable[[str], None] = print,
+    meaning: Meaning | None = None,
     **options,
 ) -> Speed:
     """Segment a video: ``train.py segment``.
@@ -55,6 +57,7 @@ def segment(
         masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
         out: folder for one palette PNG for each frame, at the size of the frames.
         direction: "both" goes forward and backward from the first given mask. Backward needs a folder of pictures.
+        meaning: what masks mean; None: that is decided over those that are given.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
@@ -62,10 +65,14 @@ def segment(
     """
     frames = open_video(video)
     names = frames.names if isinstance(frames, FrameFolder) else None
-    given = read_given(masks, names)
+    given = read_given(masks, names, meaning, say)
     network = load_network(checkpoint, PropagationNetwork, device=device)
+    settings = checked_options(network, **options)
+    refuse_input(Path(out), [Path(video), Path(masks)])
     speed = Speed()
-    for result in segment_frames(network, frames, given, checked_options(network, **options), direction, say):
+    for result in segment_frames(network, frames, given, settings, direction, say):
+        if not speed.frames:  # a video that cannot be decoded claims no folder
+            claim(Path(out), "segment", {"video": str(Path(video).resolve())})
         speed.add(result)
         name = names[result.number] if names else f"{result.number:05d}"
         write_atomically(Path(out) / f"{name}.png", encode_mask(result.labels()))

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,40 +13,42 @@ if TYPE_CHECKING:
     import cv2
 
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.masks import read_mask
+from bl30k_gen.dataset.listing import by_frame, frame_number
+from bl30k_gen.dataset.masks import Meaning, decide
+from bl30k_gen.dataset.masks import read_mask as read_one
+from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.errors import UserError
-from training.evaluation.folders import MaskVideo, frame_order, object_ids
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+from training.evaluation.folders import MaskVideo, object_ids
 
 
-class Frames(Protocol):
-    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
-
-    path: Path
-    names: list[str]
+class Indexed(Protocol):
+    """Frames (H, W, 3) uint8 that can be had in any order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8"""
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+class Frames(Indexed, Protocol):
+    """A video. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
 
 
 class FrameFolder(Sequence):
     """Pictures of a folder in the order of their numbers or names, decoded when they are asked for.
 
-    names: stems of the files. Raises UserError if there are none.
+    names: stems of the files. Raises UserError if there are none, or one exists twice.
     """
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder)
-        self.files = sorted((p for p in self.path.iterdir() if p.suffix.lower() in PICTURES), key=frame_order)
+        files = by_frame((path.name for path in self.path.iterdir()), SUFFIXES, folder)
+        self.files = [self.path / name for name in files.values()]
         if not self.files:
-            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(PICTURES)}")
-        self.names = [file.stem for file in self.files]
-        if len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise UserError(f"{folder} has frame {twice} twice", "keep one picture for each frame")
+            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(SUFFIXES)}")
+        self.names = list(files)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -95,12 +97,12 @@ class VideoFile:
             capture.release()
         if not count:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
-        if reached < self.COMPLETE * promised:
+        if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
             raise UserError(what, "get it anew")
 
 
-class SeekableVideo(Sequence):
+class SeekableVideo:
     """A video file whose frames can be had in any order, each the one that reading from the beginning gives.
 
     Opening it walks through the file once, without converting pixels, and notes when each frame is shown. Where a
@@ -180,6 +182,22 @@ def _capture(path: Path) -> "cv2.VideoCapture":
     return cv2.VideoCapture(str(path))
 
 
+def _is_whole_matroska(path: Path) -> bool:
+    """Whether a file is a WebM or Matroska with all the bytes that it announces.
+
+    These say how long they are, but not how long their pictures are: sound may continue.
+    """
+    with open(path, "rb") as file:
+        start, size = file.read(4096), os.fstat(file.fileno()).st_size
+    position = start.find(b"\x18\x53\x80\x67")  # the segment, which has everything but the header
+    if not start.startswith(b"\x1a\x45\xdf\xa3") or position < 0 or position + 12 > len(start):
+        return False
+    first = start[position + 4]
+    width = 9 - first.bit_length()  # bytes of the length, by the zeros before its first bit that is set
+    length = int.from_bytes(start[position + 4 : position + 4 + width], "big") & ((1 << 7 * width) - 1)
+    return 1 <= width <= 8 and position + 4 + width + length <= size
+
+
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
     """A folder of pictures, or a video file. Raises UserError if neither is there."""
     path = Path(path)
@@ -204,37 +222,60 @@ def open_frames(path: str | Path) -> Frames:
     return video if isinstance(video, FrameFolder) else SeekableVideo(path)
 
 
-def read_given(path: str | Path, names: Sequence[str] | None = None) -> dict[int, np.ndarray]:
+def read_given(
+    path: str | Path,
+    names: Sequence[str] | None = None,
+    stated: Meaning | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[int, np.ndarray]:
     """Masks that a user gives: {frame number: (H, W) object ids}.
 
     Args:
-        path: one mask, or a folder of masks with the names of their frames.
-        names: of the video's frames; None for a video file, whose frames are numbered from 0. A single mask is the
-            first frame's unless it is called like another.
+        path: one mask, or a folder of masks with the names, or at least the numbers, of their frames.
+        names: of the video's frames; None for a video file, whose frames are numbered from 0. A single mask without
+            a number is the first frame's.
+        stated: what masks mean, see ``masks.decide``.
+        say: is told what a single mask is taken for.
 
-    Returns each object where it first appears, as YouTube-VOS gives them. Raises UserError if there is no mask, no
-    object, or a mask has no frame.
+    Every mask is a reference: also one that gives an object again. Raises UserError if there is no mask, no object,
+    or a mask has no frame.
     """
     path = Path(path)
     if path.is_dir():
         video = MaskVideo(path)
-        masks = {_number(video.path(name), names): video.read(name).ids for name in video.names}
+        video = MaskVideo(path, rule=decide([video.path(name) for name in video.names], stated))
+        files = {video.path(name): video.read(name).ids for name in video.names}
+        masks = {}
+        for file, ids in files.items():
+            if (number := _number(file.stem, names)) is None:
+                like = names[0] if names else "00000"
+                raise UserError(
+                    f"mask {file} belongs to no frame", f"frames are called like {like}; name masks alike"
+                )
+            if number in masks:
+                raise UserError(f"{path} has two masks for one frame, {file.name} the second", "keep one of them")
+            masks[number] = ids
     else:
-        masks = {names.index(path.stem) if names and path.stem in names else 0: read_mask(path).ids}
-    given = first_appearances(sorted(masks.items()))
+        ids = read_one(path, decide([path], stated)).ids
+        number = _number(path.stem, names)
+        if number is None:
+            say(f"{path} is taken for the mask of the first frame")
+        masks = {number or 0: ids}
+    given = {number: ids for number, ids in sorted(masks.items()) if ids.any()}
     if not given:
         raise UserError(f"{path} shows no object", "give a mask with at least one object")
     return given
 
 
-def _number(file: Path, names: Sequence[str] | None) -> int:
-    """The frame that a mask belongs to."""
-    if names is None and file.stem.isdecimal():
-        return int(file.stem)
-    if names is None or file.stem not in names:
-        like = names[0] if names else "00000"
-        raise UserError(f"mask {file} belongs to no frame", f"frames are called like {like}; name masks alike")
-    return names.index(file.stem)
+def _number(stem: str, names: Sequence[str] | None) -> int | None:
+    """The frame that a mask called ``stem`` belongs to: that of its name, else the one with its number."""
+    number = frame_number(stem)
+    if names is None:
+        return number
+    if stem in names:
+        return names.index(stem)
+    same = [n for n, name in enumerate(names) if number is not None and frame_number(name) == number]
+    return same[0] if len(same) == 1 else None
 
 
 def first_appearances(masks: Iterable[tuple[int, np.ndarray]]) -> dict[int, np.ndarray]:

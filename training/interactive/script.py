@@ -23,9 +23,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from bl30k_gen.settings import first_mistake
 from models.clicks import ClickNetwork
 from models.propagation import PropagationNetwork
@@ -195,9 +197,9 @@ class Script(BaseModel):
 def read_script(path: str | Path) -> Script:
     """Raises UserError naming the first thing that is wrong with the file."""
     try:
-        return Script.model_validate_json(Path(path).read_bytes())
-    except OSError as error:
-        raise UserError(f"script {path} cannot be read", str(error.strerror)) from None
+        return Script.model_validate_json(read_bytes(path))
+    except FileNotFoundError:
+        raise UserError(f"script {path} does not exist", "give a JSON file of actions") from None
     except ValidationError as error:
         where, mistake = first_mistake(error)
         raise UserError(f"script {path}, {where or 'its text'}", mistake) from None
@@ -259,7 +261,9 @@ def interact(
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
+    refuse_input(Path(out), [Path(path) for path in (video, truth) if path])
     run_script(session, plan, Path(script).parent)
+    claim(Path(out), "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
         write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))
     say(f"{out}: {len(frames)} masks after {session.state.rounds} rounds")

@@ -31,6 +31,7 @@ from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
 from training.inference.tracker import Tracker, select
+from training.inference.video import Frames
 from training.inference.view import View, label_map, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.cache import EncodedFrames
@@ -67,7 +68,7 @@ class InteractiveSession:
     def __init__(
         self,
         network: PropagationNetwork | None,
-        frames: Sequence[np.ndarray],
+        frames: Frames | Sequence[np.ndarray],
         objects: Sequence[int],
         *,
         s2m: S2M | None = None,
@@ -314,7 +315,7 @@ class InteractiveSession:
             return self._correct(draft, before, prob)
 
     def keep(self) -> None:
-        """Close the interaction that goes on; its mask stays, and the next strokes start from it."""
+        """Close the interaction that continues; its mask stays, and the next strokes start from it."""
         if self.state.draft:
             self._change(draft=None)
 
@@ -330,7 +331,7 @@ class InteractiveSession:
     ) -> None:
         """Carry a corrected frame to the others, up to the frames interacted with before.
 
-        An object that such a frame knows nothing about, because it was added later, goes on past it.
+        An object that such a frame knows nothing about, because it was added later, continues past it.
 
         Args:
             frame: one that was corrected; the only one or the last one, if None.
@@ -411,10 +412,14 @@ class InteractiveSession:
             raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
         return normalise(pixels, self.device)
 
+    def _propagator(self) -> PropagationNetwork:
+        assert self.network is not None, "``propagate`` asks for a network before anything is encoded"
+        return self.network
+
     def _encode(self, frame: int) -> tuple[Tensor, Query]:
         image = self.view.image(self.image(frame))
         with torch.inference_mode():
-            return image, Tracker(self.network, self.options).encode(image)
+            return image, Tracker(self._propagator(), self.options).encode(image)
 
     def _carry(
         self,
@@ -474,14 +479,15 @@ class InteractiveSession:
         mask: Maps,
         bounds: dict[int, int],
         trusted: Sequence[tuple[int, Maps]],
-        memory: Sequence[tuple[list[int], Entry]],
+        memory: Sequence[tuple[list[int], Entry | None]],
     ) -> list[tuple[list[int], Merge | None]]:
         """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
         assert self._merger is not None
         known, entry = memory[max(n for n, (f, _) in enumerate(trusted) if f == frame)]
+        assert entry is not None, "the corrected frame knows the objects that its correction moves"
         groups = []
         for bound in sorted(set(bounds.values())):
-            if any(f == bound for f, _ in trusted):
+            if entry is not None and any(f == bound for f, _ in trusted):
                 labels = [label for label in self.objects if bounds.get(label) == bound]
                 before = self.state.probs[frame]
                 rows = [known.index(label) for label in labels]
@@ -504,12 +510,13 @@ class InteractiveSession:
         result[:, loose] = give_way(older[:, loose], result[:, rows])
         return result
 
-    def _pass(self, way: range, memory: Sequence[tuple[list[int], Entry]]) -> Iterator[tuple[int, Tensor]]:
+    def _pass(self, way: range, memory: Sequence[tuple[list[int], Entry | None]]) -> Iterator[tuple[int, Tensor]]:
         """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
-        tracker = Tracker(self.network, self.options, self.say)
+        tracker = Tracker(self._propagator(), self.options, self.say)
         for labels, numbers in self._cohorts(memory):
             entries = []
             for known, entry in (memory[n] for n in numbers):
+                assert entry is not None, "a frame that knows an object has been memorised"
                 rows = [known.index(label) for label in labels]
                 entries.append(entry if labels == known else select(entry, rows))
             tracker.trust(Entry.cat(entries), labels)
@@ -524,7 +531,7 @@ class InteractiveSession:
             if t != way[-1]:
                 tracker.remember(image, query, prob)
 
-    def _cohorts(self, memory: Sequence[tuple[list[int], Entry]]) -> list[tuple[list[int], list[int]]]:
+    def _cohorts(self, memory: Sequence[tuple[list[int], Entry | None]]) -> list[tuple[list[int], list[int]]]:
         """Objects that the same corrected frames know, with the numbers of these in memory."""
         cohorts: dict[tuple[int, ...], list[int]] = {}
         for label in self.objects:
@@ -533,7 +540,7 @@ class InteractiveSession:
                 cohorts.setdefault(numbers, []).append(label)
         return [(labels, list(numbers)) for numbers, labels in cohorts.items()]
 
-    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[tuple[list[int], Entry]]:
+    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[tuple[list[int], Entry | None]]:
         """The memory of interacted frames, and which objects each knows. What was encoded before is used again."""
         for number, (frame, mask) in enumerate(trusted):
             known = [label for label in self.objects if label in mask.objects]
@@ -542,12 +549,12 @@ class InteractiveSession:
                 if known:
                     image, query = self._encoded[frame]
                     prob = unpack(mask, known, self.device).unsqueeze(0)
-                    entry = Tracker(self.network, self.options).memorise(image, query, prob)
+                    entry = Tracker(self._propagator(), self.options).memorise(image, query, prob)
                 self._certain[number:] = [(mask, known, entry)]
         return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
 
     def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
-        """The interaction that goes on, or a new one."""
+        """The interaction that continues, or a new one."""
         self._number(frame)
         if box is not None:
             box = check_box(box, self.size).scaled(self.size, self.view.working)

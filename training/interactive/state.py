@@ -22,6 +22,7 @@ from torch import Tensor
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
 from training.evaluation.scribbles import Stroke
 from training.interactive.local_control import Box
@@ -94,7 +95,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Draft:
-    """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks.
+    """An interaction that continues: more strokes or clicks of its kind on its frame, in its box, add to its marks.
 
     marks: strokes, or (object id, click) pairs.
     """
@@ -176,7 +177,7 @@ def write_state(path: str | Path, state: State, size: tuple[int, int]) -> None:
         "maps": {name: known.objects for name, known in maps.items()},
     }
     buffer = io.BytesIO()
-    arrays = {name: known.array for name, known in maps.items()}
+    arrays: dict[str, Any] = {name: known.array for name, known in maps.items()}
     np.savez_compressed(buffer, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
     write_atomically(path, buffer.getvalue())
 
@@ -185,15 +186,15 @@ def read_state(path: str | Path, size: tuple[int, int], empty: State) -> State:
     """Read a session's file.
 
     Args:
-        size: of the frames of the session that goes on.
+        size: of the frames of the session that continues.
         empty: a state of the session, for its number of frames and the shape of their arrays.
 
     Raises:
         UserError: the file is missing, damaged, or of another video.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about: dict[str, Any] = json.loads(file["about"].tobytes())
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
+            about: dict[str, Any] = parse_json(file["about"].tobytes(), path, "give a file that a session has saved")
             if (about["format"], about["version"]) != (FORMAT, VERSION):
                 raise ValueError(f"format {about['format']}, version {about['version']}")
             maps = {name: (tuple(map(int, known)), file[name]) for name, known in about["maps"].items()}
@@ -205,7 +206,7 @@ def read_state(path: str | Path, size: tuple[int, int], empty: State) -> State:
         disagreement = {int(t): float(value) for t, value in about["disagreement"].items()}
     except OSError as error:
         raise UserError(f"session {path} cannot be read", error.strerror or str(error)) from None
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{path} is no saved session ({error})", "give a file that a session has saved") from None
     for what, own, other in zip(("frame size", "number of frames"), mine, theirs, strict=True):
         if own != other:

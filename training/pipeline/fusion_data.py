@@ -4,7 +4,6 @@ The layout is that of ``training/data/fusion.py``. What the published sets were 
 every set carries a record of its own: weights, dataset, list of videos, and all numbers below.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes, write_json
+from bl30k_gen.dataset.claim import claim
+from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import index_shard
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
-from bl30k_gen.errors import UserError
 from models.propagation import PropagationNetwork
 from training.data.fusion import PROVENANCE, shards_in
 from training.inference.load import load_network
@@ -46,7 +45,7 @@ def make_fusion_data(
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
-    """Write a fusion set. Videos that are there are left alone, so that the same command goes on.
+    """Write a fusion set. Videos that are there are left alone, so that the same command continues.
 
     Args:
         checkpoint: weights of a propagation network, or the folder of a finished run.
@@ -78,7 +77,7 @@ def make_fusion_data(
         "smallest": SMALLEST,
         "objects": MOST,
     }
-    _claim(out / PROVENANCE, record)
+    claim(out, "make-fusion-data", record, [store.path], PROVENANCE)
     options = published_options(network, memory_every=memory_every, previous=True)
     packed = set(ShardTree(shards_in(out)).folders(""))
     for name in names:
@@ -162,17 +161,3 @@ def _propagate_from(
                 path = out / f"{label:05d}" / f"{result.number:05d}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(mask).save(path)
-
-
-def _claim(path: Path, record: dict) -> None:
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise UserError(f"{path} is damaged", "choose another --out") from None
-        for key, value in record.items():
-            if before.get(key) != value:
-                raise UserError(
-                    f"{path.parent} was made with {key} = {before.get(key)}, not {value}", "choose another --out"
-                )
-    write_json(path, record)

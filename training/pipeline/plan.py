@@ -5,10 +5,10 @@
     out/7-evaluation/           masks, scores, the interactive benchmark
     out/report.md               what came of each step: tables and pictures
 
-Each step looks at its own folder for what is done, so that the same command goes on after an interruption.
+Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def plan(
             fed = base.network == "fusion" and made is not None
             if fed:
                 places = [f"{next(iter(known))}={made}"]
-            own = [override for override in overrides if _is_for(override, base)]
+            own = [override for override in overrides if _is_for(override, base.data)]
             stage = stages[step.stage] = load_stage(step.stage, own, places, preset, changes)
             if not fed:
                 _announce(step.stage, base, stage, say)
@@ -122,10 +122,10 @@ def _sources(recipe: Recipe) -> list[str]:
     return sorted(needed)
 
 
-def _is_for(override: str, stage: Stage) -> bool:
-    """Whether an override is none of a source, or of one that the stage has."""
+def _is_for(override: str, sources: Collection[str]) -> bool:
+    """Whether an override is none of a source, or of one that a stage has."""
     parts = override.partition("=")[0].split(".")
-    return parts[0] != "data" or len(parts) < 2 or parts[1] in stage.data
+    return parts[0] != "data" or len(parts) < 2 or parts[1] in sources
 
 
 def _alignment(trained: dict[str, Path]) -> dict[str, Any]:

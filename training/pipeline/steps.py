@@ -72,7 +72,7 @@ class Training:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return
         if processes.leads:
-            print(f"{self.name}: training into {self.folder} on {processes.world} x {processes.device}", flush=True)
+            print(f"{self.name}: training into {self.folder} on {processes}", flush=True)
         Trainer(self.stage, self.folder, processes, self.start).run()
 
 

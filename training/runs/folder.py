@@ -1,10 +1,10 @@
-"""The folder of a run: what was asked for, what happened, and where to go on.
+"""The folder of a run: what was asked for, what happened, and where to continue.
 
 config.yaml         the stage with every number
 environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and pictures
-checkpoints/        the newest training states; the run goes on from the last
+checkpoints/        the newest training states; the run continues from the last
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
@@ -27,15 +27,18 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from bl30k_gen.dataset.claim import require_free
 from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, parse_json_lines, read_bytes, read_json
 from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
-from models import checkpoint
+from training.runs.state import read_state, write_state
 from training.schema.stage import Stage
+
+LOG_LIMIT = 1 << 30  # bytes
 
 log = logging.getLogger(__name__)
 
-FORMAT, VERSION = "bl30k-training", 1
 _ROOT = Path(__file__).parents[2]
 
 
@@ -58,7 +61,9 @@ class RunFolder:
         Raises:
             UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
         """
-        if self.config.exists():
+        if not self.config.exists():
+            require_free(self.root, [path.name for path in vars(self).values() if path != self.root])
+        else:
             before = self.stage()
             if list(before.sources) != list(stage.sources):
                 raise UserError(
@@ -68,7 +73,7 @@ class RunFolder:
             for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
                 raise UserError(
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
-                    "go on with the same numbers, or choose another --out",
+                    "continue with the same numbers, or choose another --out",
                 )
 
     @contextlib.contextmanager
@@ -76,7 +81,7 @@ class RunFolder:
         """Keep other processes out: two would write into each other's states and log.
 
         The lock ends with the process, however that ends; loader processes do not hold it (so that it is no flock).
-        File systems without locks keep nobody out.
+        File systems without locks keep no process out.
 
         Raises:
             UserError: another process trains in this folder.
@@ -108,9 +113,9 @@ class RunFolder:
     def read_environment(self) -> dict[str, Any]:
         """What the latest start wrote down. Raises UserError if it did not come so far."""
         try:
-            return json.loads(self.environment.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise UserError(f"{self.environment} is missing or damaged", "start the run again") from None
+            return read_json(self.environment, "remove it, and start the run again")
+        except FileNotFoundError:
+            raise UserError(f"{self.environment} is missing", "start the run again") from None
 
     def changes(self, environment: dict[str, Any]) -> dict[str, list]:
         """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
@@ -130,20 +135,46 @@ class RunFolder:
         path = self.checkpoints / f"{state['iteration']:09d}.pt"
         with clear_disk_errors(path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            checkpoint.write({"format": FORMAT, "version": VERSION, **state}, path)
+            write_state(state, path)
         for old in self.states()[:-keep]:
             old.unlink()
         return path
 
-    def latest(self) -> dict[str, Any] | None:
-        """The newest training state; None before the first."""
-        states = self.states()
-        return read_state(states[-1]) if states else None
+    def latest(self, iterations: int) -> dict[str, Any] | None:
+        """The newest sound training state; None before the first. Newer ones that are not sound are said.
+
+        Args:
+            iterations: of the whole run.
+
+        Raises:
+            UserError: there are states, and none is sound.
+        """
+        states, reasons = self.states(), []
+        for path in reversed(states):
+            try:
+                state = read_state(path)
+                if state["iteration"] > iterations or path.stem != f"{state['iteration']:09d}":
+                    raise UserError(f"{path} is of iteration {state['iteration']} of {iterations}", "it is damaged")
+            except UserError as error:
+                reasons.append(error.what)
+                continue
+            for reason in reasons:
+                log.warning("%s; the run continues from iteration %d", reason, state["iteration"])
+            return state
+        if reasons:
+            raise UserError(reasons[0], f"no sound state is left: remove {self.checkpoints} to begin anew")
+        return None
+
+    def quarantine_after(self, iteration: int) -> None:
+        """Set states of later iterations aside, under names that are no states': they are not sound."""
+        for path in self.states():
+            if path.stem > f"{iteration:09d}":
+                path.rename(path.with_name(f"{path.name}.damaged"))
 
     def record(self, values: dict[str, Any]) -> None:
         """Append one record to the log."""
-        with clear_disk_errors(self.log), open(self.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
+        with clear_disk_errors(self.log), open(self.log, "ab", buffering=0) as file:
+            file.write((json.dumps(values) + "\n").encode())
 
     def forget_after(self, iteration: int) -> None:
         """Drop the log's records of iterations that will be run again."""
@@ -152,17 +183,25 @@ class RunFolder:
             write_atomically(self.log, "".join(json.dumps(record) + "\n" for record in kept))
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's records, events included, but for lines that were cut off when the machine went down."""
-        records = []
-        for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                records.append(json.loads(line))
-        return [record for record in records if isinstance(record, dict) and "iteration" in record]
+        """The log's records, events included, but for lines that were cut off when the machine went down.
+
+        Other lines are left out as well, which is said. Raises UserError where there is no log.
+        """
+        try:
+            records, bad = parse_json_lines(read_bytes(self.log, LOG_LIMIT), self.log)
+        except FileNotFoundError:
+            raise UserError(f"{self.log} is missing", "start the run again") from None
+        sound = [record for record in records if isinstance(record.get("iteration"), int)]
+        if lost := bad + len(records) - len(sound):
+            log.warning("%s: %d lines are no records and are left out", self.log, lost)
+        return sound
 
 
 def network_file(path: str | Path) -> Path:
     """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
     if not Path(path).is_dir():
+        with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
+            pass
         return Path(path)
     folder = RunFolder(Path(path))
     if folder.network.exists():
@@ -170,18 +209,6 @@ def network_file(path: str | Path) -> Path:
     if folder.states():
         raise UserError(f"the run in {path} is not finished", "finish it, or give what `train.py export` makes of it")
     raise UserError(f"{path} holds no network.pt", "give a file of weights, or the folder of a finished run")
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """A training state. Nothing in it is executed. Raises UserError if it is none, or damaged."""
-    remedy = "remove it, and the run goes on from the one before"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and archive errors have no common base
-        raise UserError(f"{path} is no readable training state ({type(error).__name__})", remedy) from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("version") != VERSION:
-        raise UserError(f"{path} is no training state of this version", remedy)
-    return state
 
 
 def describe_environment(

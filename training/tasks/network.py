@@ -12,7 +12,8 @@ from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
 from training.data.sample import Batch, FusionBatch, S2MBatch
-from training.runs.folder import FORMAT, network_file, read_state
+from training.runs.folder import network_file
+from training.runs.state import FORMAT, read_state
 from training.schema.stage import Stage
 from training.tasks import speed
 from training.tasks.fusion import FusionStep

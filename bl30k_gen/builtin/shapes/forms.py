@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial import ConvexHull
 
+from bl30k_gen.builtin.shapes.outline import triangulate
 from bl30k_gen.library.formats.mesh import Material, RawMesh, RawPart, by_material
-from bl30k_gen.library.formats.polygon import triangulate
 
 THIN = 0.25  # length around a tube below which nobody sees a seam
 

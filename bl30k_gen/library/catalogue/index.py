@@ -1,9 +1,10 @@
 """``.bl30k/index.json`` in a folder of assets: what is in it, measured once, so that a build never scans it again.
 
 The index says no more than listing the folder would about which assets there are: where a folder of the tree has
-changed since, it is set aside. A file that did not change keeps what was measured, and checked, of it.
+changed since, it is ignored. A file that did not change keeps what was measured, and checked, of it.
 """
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue import folder as plain
 from bl30k_gen.library.catalogue import shapenet
 from bl30k_gen.library.catalogue.licence import Credit
@@ -35,11 +37,11 @@ class Health(NamedTuple):
     """What ``assets check`` found."""
 
     refused: str  # the reason; empty where the asset can be used
-    fatal: bool  # the loader crashed or hung, so nobody should try again
+    fatal: bool  # the loader crashed or hung, so it is not tried again
     remarks: tuple[str, ...]  # what is odd about an asset that can be used
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One file. As JSON: this tuple, without the parts of ``size`` and ``credit`` being named."""
 
     file: str  # its place in the folder
@@ -55,8 +57,9 @@ class Row(NamedTuple):
 class Index:
     layout: str  # of LAYOUTS
     folders: dict[str, int]  # place -> time of change in ns; a new or missing asset shows in one of them
-    rows: dict[str, Row]
+    rows: dict[str, IndexRow]
     limits: Limits | None = None  # those of the checks
+    loader: int = 0  # version of the loader that made the checks
     complete: bool = True  # False where measuring was interrupted
 
 
@@ -70,11 +73,26 @@ class Changes:
     unchanged: int = 0
 
 
+def place(folder: str | Path) -> Path:
+    """Where a folder's index lies: in it, or in the user's cache where it may not be written."""
+    own = Path(folder) / PLACE
+    if _may_be_written(own.parent if own.parent.exists() else Path(folder)):
+        return own
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    name = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:32]
+    cached = cache / "bl30k/indexes" / f"{name}.json"
+    return cached if cached.exists() or not own.exists() else own
+
+
+def _may_be_written(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
+
+
 def read(folder: str | Path) -> Index | None:
     """A folder's index, or None where it has none that can be read."""
-    path = Path(folder) / PLACE
+    path = place(folder)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = read_json(path, "index the folder again", limit=1 << 30)
         if tree["schema"] != SCHEMA:
             log.warning("%s is of another version: run `generate.py assets index %s`", path, folder)
             return None
@@ -82,10 +100,11 @@ def read(folder: str | Path) -> Index | None:
         rows = {row[0]: _row(row) for row in tree["rows"]}
         if tree["layout"] not in LAYOUTS:
             raise ValueError(tree["layout"])
-        return Index(tree["layout"], dict(tree["folders"]), rows, limits, bool(tree["complete"]))
+        complete, loader = bool(tree["complete"]), int(tree.get("loader", 1))
+        return Index(tree["layout"], dict(tree["folders"]), rows, limits, loader, complete)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+    except (UserError, OSError, ValueError, TypeError, KeyError, IndexError):
         log.warning("%s is damaged: run `generate.py assets index %s`", path, folder)
         return None
 
@@ -97,11 +116,12 @@ def write(folder: str | Path, index: Index) -> None:
         "layout": index.layout,
         "complete": index.complete,
         "limits": index.limits.model_dump() if index.limits else None,
+        "loader": index.loader,
         "folders": index.folders,
     }
     lines = [json.dumps(head)[:-1] + ', "rows": [']
     lines.append(",\n".join(json.dumps(_plain(row), separators=(",", ":")) for row in index.rows.values()))
-    write_atomically(Path(folder) / PLACE, "\n".join([*lines, "]}"]) + "\n")
+    write_atomically(place(folder), "\n".join([*lines, "]}"]) + "\n")
 
 
 def is_current(folder: str | Path, index: Index) -> bool:
@@ -110,7 +130,7 @@ def is_current(folder: str | Path, index: Index) -> bool:
 
 
 def update(folder: str, workers: int, progress: Progress = lambda items, _: items) -> tuple[Index, Changes]:
-    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and goes on the next time.
+    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and continues the next time.
 
     Raises:
         UserError: it is no folder, holds no assets, or may not be written.
@@ -118,14 +138,15 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{folder} is no folder", "give a folder of models or pictures")
-    with clear_disk_errors(root / PLACE):
-        (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
+    if place(folder) == root / PLACE:
+        with clear_disk_errors(root / PLACE):
+            (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
     before = read(folder)
     layout, folders, files = _list(root)
     if not files:
         raise UserError(f"{folder} holds no assets", f"put files there that end in {', '.join(_SUFFIXES)}")
     known = before.rows if before else {}
-    index = Index(layout, folders, {}, before.limits if before else None)
+    index = Index(layout, folders, {}, *((before.limits, before.loader) if before else ()))
     changes, stale = Changes(removed=sorted(known.keys() - set(files))), []
     for file in files:
         stamp, row = _stamp(root / file), known.get(file)
@@ -167,7 +188,7 @@ def _list(root: Path) -> tuple[str, dict[str, int], list[str]]:
     return layout, folders, files
 
 
-def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[Row]:
+def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[IndexRow]:
     paths = [str(root / file) for file, *_ in stale]
     if workers <= 1 or sum(size for _, size, _ in stale) < workers * WORTH_A_PROCESS:
         yield from (_new_row(entry, measure(path)) for entry, path in zip(stale, paths, strict=True))
@@ -180,11 +201,11 @@ def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> It
             pool.shutdown(cancel_futures=True)
 
 
-def _new_row(entry: tuple[str, int, int], measured: Measured) -> Row:
-    return Row(*entry, measured.sha256, measured.size, measured.credit, None)
+def _new_row(entry: tuple[str, int, int], measured: Measured) -> IndexRow:
+    return IndexRow(*entry, measured.sha256, measured.size, measured.credit, None)
 
 
-def is_unchanged(folder: str | Path, row: Row) -> bool:
+def is_unchanged(folder: str | Path, row: IndexRow) -> bool:
     """Whether a file is as it was when it was measured."""
     return _stamp(Path(folder, row.file)) == (row.bytes, row.mtime_ns)
 
@@ -201,7 +222,7 @@ def _mtime(path: Path) -> int:
     return _stamp(path)[1]
 
 
-def _plain(row: Row) -> list[Any]:
+def _plain(row: IndexRow) -> list[Any]:
     size: list[Any] | None = None
     if isinstance(row.size, Shape):
         size = [row.size.vertices, row.size.faces, row.size.low, row.size.high, row.size.textured]
@@ -212,7 +233,7 @@ def _plain(row: Row) -> list[Any]:
     return [row.file, row.bytes, row.mtime_ns, row.sha256, size, credit, row.health]
 
 
-def _row(values: list[Any]) -> Row:
+def _row(values: list[Any]) -> IndexRow:
     file, size_bytes, mtime_ns, sha256, size, credit, health = values
     if size is not None:
         if len(size) == 5:
@@ -222,4 +243,4 @@ def _row(values: list[Any]) -> Row:
             size = Size(*size)
     if health is not None:
         health = Health(health[0], health[1], tuple(health[2]))
-    return Row(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)
+    return IndexRow(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
@@ -43,7 +44,7 @@ class Manifest:
 
 
 def read_lines(folder: str | Path) -> list[dict[str, Any]]:
-    """The manifest's objects. A last line that a killed writer left unfinished is passed over.
+    """The manifest's objects. A last line that a killed writer left unfinished is skipped.
 
     Raises:
         UserError: a line is no JSON object.
@@ -62,7 +63,7 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
         if not line.strip() or (number == len(lines) and values is None):
             continue
         if values is None:
-            raise UserError(f"{path}, line {number} is no JSON object", "mend or delete the line")
+            raise UserError(f"{path}, line {number} is no JSON object", "fix or delete the line")
         found.append(values)
     return found
 
@@ -95,7 +96,6 @@ def _mended_end(file: BinaryIO) -> bytes:
 
 def _object(line: str | bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        return parse_json(line, "line", "")
+    except UserError:
         return None
-    return found if isinstance(found, dict) else None

@@ -25,8 +25,10 @@ from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.licence import Credit, one_line, spdx
 from bl30k_gen.library.formats.gltf import outline_gltf
-from bl30k_gen.library.formats.ply_stl import stl_faces
+from bl30k_gen.library.formats.obj import MAX_LIBRARIES
+from bl30k_gen.library.formats.ply import TYPES as PLY_TYPES
 from bl30k_gen.library.formats.source import Source, without_waiting
+from bl30k_gen.library.formats.stl import stl_faces
 
 BLOCK = 4 << 20  # bytes that are looked at together
 HEADER = 64 << 20  # bytes beyond which a PLY's header or a glTF's JSON is not read
@@ -90,7 +92,8 @@ def _obj(path: str, file: BinaryIO) -> Measured:
         polygons += len(faces)
         corners += len(b" ".join(faces).split())
         libraries += _MTLLIB.findall(block)
-    textured = any(_has_map(path, library.decode("utf-8", "replace").strip()) for library in dict.fromkeys(libraries))
+    names = list(dict.fromkeys(libraries))[:MAX_LIBRARIES]
+    textured = any(_has_map(path, os.fsdecode(name.strip())) for name in names)
     return Measured(digest.hexdigest(), Shape(vertices, max(0, corners - 2 * polygons), *bounds.ends, textured), None)
 
 
@@ -105,7 +108,7 @@ _MAP = re.compile(rb"^[ \t]*map_Kd[ \t]+\S", re.MULTILINE)
 def _has_map(path: str, library: str) -> bool:
     source = Source.unread(path)
     try:
-        names = [library] if source.exists(library) else library.split()
+        names = [library] if source.exists(library) else library.split()[:MAX_LIBRARIES]
         return any(_MAP.search(source.read(name, MTL_BYTES)) for name in names if source.exists(name))
     except AssetRefused:
         return False
@@ -132,11 +135,6 @@ def _ply(path: str, file: BinaryIO) -> Measured:
     return Measured(digest, Shape(count, counts.get(b"face", 0), *bounds.ends, textured), None)
 
 
-_PLY_TYPES = {"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2"}
-_PLY_TYPES |= {"ushort": "u2", "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"}
-_PLY_TYPES |= {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
-
-
 def _ply_vertex(header: bytes) -> np.dtype | None:
     """The layout of a vertex; None unless vertices come first and are made of numbers, with x, y and z."""
     order = ">" if b"binary_big_endian" in header else "<"
@@ -146,7 +144,7 @@ def _ply_vertex(header: bytes) -> np.dtype | None:
     words = [line.split() for line in first[1].decode("ascii", "replace").splitlines()]
     properties = [line[1:] for line in words if line and line[0] == "property"]
     try:
-        layout = np.dtype([(name, order + _PLY_TYPES[kind]) for kind, name in properties])
+        layout = np.dtype([(name, order + PLY_TYPES[kind]) for kind, name in properties])
     except (KeyError, ValueError):
         return None
     return layout if {"x", "y", "z"} <= set(layout.names or ()) else None
@@ -177,7 +175,7 @@ def _stl(path: str, file: BinaryIO) -> Measured:
 
 
 _STL_FACE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_STL_VERTEX = re.compile(rb"vertex[ \t]+(\S+[ \t]+\S+[ \t]+\S+)")
+_STL_VERTEX = re.compile(rb"vertex[ \t]+(\S+[ \t]+\S+[ \t]+\S+)", re.IGNORECASE)
 
 
 def _gltf(path: str, file: BinaryIO) -> Measured:

@@ -1,10 +1,11 @@
 """The layout of ShapeNetCore.v2: ``<synset>/<model>/models/model_normalized.obj``, and the names of its synsets."""
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue.folder import Entry, Names, warn_unread
 from bl30k_gen.library.formats.source import MESH
 
@@ -58,9 +59,9 @@ def category_names(folder: str) -> dict[str, tuple[str, ...]]:
     known: dict[str, tuple[str, ...]] = {synset: (name,) for synset, name in SYNSETS.items()}
     for place in (Path(folder), Path(folder).resolve().parent):
         try:
-            listed = json.loads((place / TAXONOMY).read_text(encoding="utf-8"))
+            listed = read_json(place / TAXONOMY, "", list)
             told = {str(entry["synsetId"]): str(entry["name"]) for entry in listed}
-        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        except (UserError, OSError, ValueError, TypeError, KeyError):
             continue
         for synset, names in told.items():
             if names != synset:

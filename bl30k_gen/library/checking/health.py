@@ -26,11 +26,11 @@ def examine(path: str, kind: Kind, limits: Limits) -> tuple[str, list[str]]:
     """Load an asset completely. Returns the reason why it is refused (or ``""``), and remarks on what can be used."""
     try:
         if kind == "model":
-            return "", remarks(load_model(path, limits))
-        load_picture(path, kind, limits)
+            model = load_model(path, limits)
+            return "", [*model.remarks, *remarks(model)]
+        return "", [*load_picture(path, kind, limits).remarks]
     except AssetRefused as refused:
         return refused.reason, []
-    return "", []
 
 
 def remarks(model: Model) -> list[str]:

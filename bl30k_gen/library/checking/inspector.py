@@ -12,11 +12,12 @@ from bl30k_gen.library.asset import Kind
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.index import Health, Index, Progress
+from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.line_process import Ended, LineProcess, python_module
 
 CHILD = python_module("bl30k_gen.library.checking.health")
 PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
-SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check goes on there
+SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check continues there
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,9 @@ def check(
         UserError: as ``index.update``.
     """
     found, _ = index.update(folder, workers)
-    known = not again and found.limits == limits
+    known = not again and found.limits == limits and found.loader == LOADER_VERSION
     files = [file for file, row in found.rows.items() if not known or row.health is None]
-    found.limits = limits
+    found.limits, found.loader = limits, LOADER_VERSION
     if not known:
         found.rows = {file: row._replace(health=None) for file, row in found.rows.items()}
     unsaved = 0

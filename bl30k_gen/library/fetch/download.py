@@ -8,12 +8,12 @@ the clock, and decides nothing about any video.
 
 import email.utils
 import ipaddress
-import json
 import math
 import socket
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -25,6 +25,9 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import parse_json
 
 USER_AGENT = "bl30k-generator/0.1 (image gathering for synthetic video datasets{contact})"
 AGAIN = {408, 425, 429, 500, 502, 503, 504}  # HTTP answers after which it may work later
@@ -82,8 +85,8 @@ class Client:
         """
         data, response = self.get(url, most, parameters)
         try:
-            return json.loads(data)
-        except (ValueError, RecursionError):
+            return parse_json(data, url, "", object)
+        except UserError:
             kind = response.headers.get("Content-Type", "no type")
             raise FetchRefused(f"{url}: the answer is no JSON ({kind})") from None
 
@@ -149,7 +152,7 @@ class Client:
 
     def _session(self) -> "_Session":
         if not hasattr(self._local, "session"):
-            self._local.session = _Session(self.politeness)
+            self._local.session = _Session(self.politeness, self._wait)
             with self._lock:
                 self._sessions.append(self._local.session)
         return self._local.session
@@ -178,7 +181,7 @@ class Client:
 def _body(url: str, response: requests.Response, most: int) -> bytes:
     """The body, whatever its length is said to be.
 
-    A compressed one, which nobody asked for, could become a million times larger while it is unpacked.
+    A compressed one, which was not asked for, could become a million times larger while it is unpacked.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in ("", "identity"):
@@ -218,8 +221,9 @@ def _said(error: BaseException) -> str:
 
 
 class _Session(requests.Session):
-    def __init__(self, politeness: Politeness):
+    def __init__(self, politeness: Politeness, wait: Callable[[str], None]):
         super().__init__()
+        self._wait = wait
         self.trust_env = False  # no passwords from ~/.netrc
         self.max_redirects = 5
         contact = f"; {politeness.contact}" if politeness.contact else ""
@@ -230,6 +234,12 @@ class _Session(requests.Session):
         self.adapters.clear()  # no other scheme than these two
         self.mount("http://", self._adapter)
         self.mount("https://", self._adapter)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """As requests': but each redirect waits its turn as any other request does."""
+        if not options.get("allow_redirects", True):
+            self._wait(str(request.url))
+        return super().send(request, **options)
 
     def drop_connections(self) -> None:
         """From another thread: whatever is being waited for ends."""

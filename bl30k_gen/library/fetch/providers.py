@@ -1,22 +1,25 @@
 """Where pictures come from: five services behind one method, ``search``.
 
 Each is asked in its documented way and answers with addresses of pictures and whose they are, best first, page by
-page, for as long as one goes on reading. What an answer lacks is left out, never guessed.
+page, for as long as one continues reading. What an answer lacks is left out, never guessed.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_text
 from bl30k_gen.library.catalogue.licence import Credit, fits, one_line, spdx
 from bl30k_gen.library.fetch.download import Client, FetchRefused
 
 Kind = Literal["textures", "backgrounds"]
+
+STALE_PAGES = 3  # in a row without anything new, after which a search ends
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,13 @@ class Openverse:
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
         codes = {_openverse_code(licence) for licence in self.licences}
         asked = {"q": keyword, "page_size": self.PAGE} | ({"license": ",".join(sorted(codes))} if codes else {})
-        page, pages = 1, 1
+        page, pages, news = 1, 1, _News(self.base)
         while page <= pages:
             answer = _mapping(client.json(f"{self.base}/v1/images/", asked | {"page": page}))
             pages = _number(answer.get("page_count"))
-            for result in _list(answer.get("results")):
+            results = _list(answer.get("results"))
+            news.require(result.get("url") for result in results)
+            for result in results:
                 licence = f"{one_line(result.get('license'))} {one_line(result.get('license_version'))}"
                 title, source = one_line(result.get("title")), one_line(result.get("foreign_landing_url"))
                 yield from _found(result.get("url"), licence, result.get("creator"), source, title)
@@ -77,9 +82,11 @@ class Commons:
         asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
         asked |= {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": self.WIDTH}
         goes_on: dict[str, Any] = {}
+        news = _News(self.base)
         while True:
             answer = _mapping(_patiently(client, f"{self.base}/w/api.php", asked | goes_on))
             pages = [_mapping(page) for page in _list(_mapping(answer.get("query")).get("pages"))]
+            news.require(page.get("title") for page in pages)
             for page in sorted(pages, key=lambda page: _number(page.get("index"))):
                 info = _mapping(next(iter(_list(page.get("imageinfo"))), {}))
                 about = {k: _text(_mapping(v).get("value")) for k, v in _mapping(info.get("extmetadata")).items()}
@@ -149,13 +156,14 @@ class AmbientCG:
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
         asked = {"type": "Material" if kind == "textures" else "HDRI", "include": "downloadData"}
         asked["q"] = ",".join(keyword.split())  # its tags, between commas
-        offset, total = 0, 1
+        offset, total, news = 0, 1, _News(self.base)
         while offset < total:
             answer = _mapping(
                 client.json(f"{self.base}/api/v2/full_json", asked | {"limit": self.PAGE, "offset": offset})
             )
             total = _number(answer.get("numberOfResults"))
             assets = _list(answer.get("foundAssets"))
+            news.require(asset.get("assetId") for asset in assets)
             for asset in assets:
                 id, downloads = one_line(asset.get("assetId")), {}
                 for folder in _mapping(asset.get("downloadFolders")).values():
@@ -180,9 +188,9 @@ class AddressList:
     def __init__(self, path: Path):
         """Raises UserError: it cannot be read, holds none, or a line is no address."""
         try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read", str(error)) from None
+            lines = read_text(path).splitlines()
+        except FileNotFoundError:
+            raise UserError(f"{path} does not exist", "give --urls FILE, one address a line") from None
         self._listed: list[Found] = []
         for number, line in enumerate(lines, start=1):
             columns = [*line.strip().split("\t"), "", "", "", ""]
@@ -220,6 +228,22 @@ def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str
 def acceptable(found: Found, licences: tuple[str, ...]) -> bool:
     """Whether the licence is one of those wanted (any, known or not, if none are named)."""
     return not licences or fits(found.credit.licence, licences)
+
+
+class _News:
+    """Ends a search whose answers bring nothing new, however many pages a service says there are."""
+
+    def __init__(self, base: str):
+        self._base, self._stale = base, 0
+        self._seen: set[str] = set()
+
+    def require(self, keys: Iterable[Any]) -> None:
+        """To be called with what tells the entries of each page apart. Raises FetchRefused."""
+        new = {one_line(key, 4096) for key in keys} - self._seen
+        self._seen |= new
+        self._stale = 0 if new else self._stale + 1
+        if self._stale >= STALE_PAGES:
+            raise FetchRefused(f"{self._base}: {STALE_PAGES} pages in a row had nothing new")
 
 
 # --- Reading what strangers send ----------------------------------------------------------------------------------

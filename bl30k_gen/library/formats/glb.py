@@ -1,10 +1,14 @@
 """Writes a model as one GLB file, materials and textures in it."""
 
+import functools
+from typing import Any
+
 import numpy as np
 import trimesh
 from PIL import Image
 
 from bl30k_gen.library.asset import Model, Part
+from bl30k_gen.library.formats.gltf import WRAPS
 
 
 def as_glb(model: Model) -> bytes:
@@ -12,7 +16,22 @@ def as_glb(model: Model) -> bytes:
     scene = trimesh.Scene()
     for number, part in enumerate(model.parts):
         scene.add_geometry(_geometry(model, part), geom_name=f"part {number:03d}")
-    return scene.export(file_type="glb")
+    return scene.export(file_type="glb", tree_postprocessor=functools.partial(_add_samplers, model))
+
+
+def _add_samplers(model: Model, tree: dict[str, Any]) -> None:
+    """Say of every texture how it continues outside of 0..1, which the library leaves out."""
+    codes = {wrap: code for code, wrap in WRAPS.items()}
+    for mesh, part in zip(tree.get("meshes", []), model.parts, strict=True):
+        material = tree["materials"][mesh["primitives"][0]["material"]]
+        info = material["pbrMetallicRoughness"].get("baseColorTexture")
+        if info is not None and part.wrap != ("repeat", "repeat"):
+            texture = dict(tree["textures"][info["index"]])
+            samplers = tree.setdefault("samplers", [])
+            texture["sampler"] = len(samplers)
+            samplers.append({"wrapS": codes[part.wrap[0]], "wrapT": codes[part.wrap[1]]})
+            info["index"] = len(tree["textures"])
+            tree["textures"].append(texture)
 
 
 def _geometry(model: Model, part: Part) -> trimesh.Trimesh:

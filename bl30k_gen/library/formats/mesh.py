@@ -1,14 +1,17 @@
 """From what a file says to a ``Model``: checks, merging, clean-up, size and place. The same for every format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library.asset import AssetRefused, Model, Part
+from bl30k_gen.library.asset import AssetRefused, Model, Part, Wrap
+from bl30k_gen.library.formats.polygon import first_of_equal
+from bl30k_gen.library.formats.uv import box_projection
 
 NEUTRAL = (0.8, 0.8, 0.8)  # base colour where a file names none
+MAX_PIECES = 10_000  # materials of a model, or meshes that a glTF's scene is made of
 SMALLEST_AREA = 1e-12  # of a triangle, in a model with a unit diagonal; float32 positions tell no smaller one
 
 
@@ -18,13 +21,15 @@ class Material:
     texture: np.ndarray | None = None
     roughness: float = 0.5
     metallic: float = 0.0
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
 
 
 @dataclass(frozen=True)
 class RawPart:
     faces: np.ndarray  # (F, 3) int, indices into ``RawMesh.vertices``, not yet checked
-    uv: np.ndarray | None  # (F, 3, 2) float, v upwards
+    uv: np.ndarray | None  # (F, 3, 2) float, v upwards; NaN in faces that have none
     material: Material
+    rank: np.ndarray | None = None  # (F,) int: which face comes first in the file; None: as the parts say
 
 
 @dataclass(frozen=True)
@@ -34,10 +39,18 @@ class RawMesh:
     y_up: bool
 
 
-def finish(raw: RawMesh, sha256: str, limits: Limits, refuse: Callable[[str], AssetRefused]) -> Model:
+def finish(
+    raw: RawMesh,
+    sha256: str,
+    limits: Limits,
+    refuse: Callable[[str], AssetRefused],
+    remarks: Iterable[str] = (),
+    drop_coinciding: bool = True,
+) -> Model:
     """Check a mesh and bring it to the common form: see ``Model``.
 
-    Faces without area, and vertices without a face, are dropped first.
+    Faces without area, faces that coincide with an earlier one, and vertices without a face are dropped first. Faces
+    without texture coordinates in a part that has some are projected along an axis.
 
     Raises AssetRefused: no faces, too many, an index or coordinate that is not valid, no extent.
     """
@@ -54,36 +67,53 @@ def finish(raw: RawMesh, sha256: str, limits: Limits, refuse: Callable[[str], As
         raise refuse("has a vertex whose coordinates are not finite numbers")
 
     vertices = _normalise(raw, np.unique(faces), refuse)
-    vertices, merged = _merge_equal(vertices)
+    vertices, merged = merge_equal(vertices)
     faces = merged[faces]
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * SMALLEST_AREA
     if not keep.any():
         raise refuse("has no face with an area")
+    rank = None
+    if any(part.rank is not None for part in parts):
+        rank = np.concatenate([part.rank for part in parts])[keep]
+    first = first_of_equal(faces[keep], rank) if drop_coinciding else keep[keep]
+    remarks = [*remarks]
+    if not first.all():
+        remarks.append(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
+        keep[keep] = first
 
     used, compact = np.unique(faces[keep], return_inverse=True)
     renumbered = np.zeros_like(faces)
     renumbered[keep] = compact.reshape(-1, 3)
-    finished, start = [], 0
+    vertices = vertices[used]
+    finished, start, projected = [], 0, 0
     for part in parts:
         of_part = slice(start, start + len(part.faces))
         start = of_part.stop
         if keep[of_part].any():
-            uv = _usable_uv(part.uv, keep[of_part])
-            finished.append(_part(renumbered[of_part][keep[of_part]], uv, part.material))
-    return Model(vertices[used], tuple(finished), sha256)
+            own = renumbered[of_part][keep[of_part]]
+            uv, filled = _usable_uv(part.uv, keep[of_part], vertices, own)
+            projected += filled
+            finished.append(_part(own, uv, part.material))
+    if projected:
+        remarks.append(f"{projected} faces of parts that have texture coordinates have none, and are projected")
+    return Model(vertices, tuple(finished), sha256, tuple(dict.fromkeys(remarks)))
 
 
 def by_material(vertices: np.ndarray, parts: list[RawPart], y_up: bool) -> RawMesh:
-    """A mesh whose parts with the same material are one part; it has UVs where all of them do."""
+    """A mesh whose parts with the same material are one part."""
     groups: dict[int, list[RawPart]] = {}
     for part in parts:
         groups.setdefault(id(part.material), []).append(part)
     joined = []
+    starts = np.cumsum([0, *(len(part.faces) for part in parts)])
+    ranks = {id(part): np.arange(start, start + len(part.faces)) for start, part in zip(starts, parts, strict=False)}
     for same in groups.values():
-        mapped = all(part.uv is not None for part in same)
-        uv = np.concatenate([part.uv for part in same]) if mapped else None
-        joined.append(replace(same[0], faces=np.concatenate([part.faces for part in same]), uv=uv))
+        uv = None
+        if any(part.uv is not None for part in same):
+            uv = np.concatenate([np.full((*p.faces.shape, 2), np.nan) if p.uv is None else p.uv for p in same])
+        faces, rank = (np.concatenate(x) for x in ([p.faces for p in same], [ranks[id(p)] for p in same]))
+        joined.append(replace(same[0], faces=faces, uv=uv, rank=rank))
     return RawMesh(vertices, joined, y_up)
 
 
@@ -118,7 +148,7 @@ def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefu
     return centred.astype(np.float32) + np.float32(0)  # adding 0 makes -0 equal 0
 
 
-def _merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The different rows of (V, 3), sorted, and for each old row the number of its new one."""
     order = np.lexsort(vertices.T)
     ordered = vertices[order]
@@ -128,12 +158,19 @@ def _merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ordered[is_new], number
 
 
-def _usable_uv(uv: np.ndarray | None, keep: np.ndarray) -> np.ndarray | None:
+def _usable_uv(
+    uv: np.ndarray | None, keep: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> tuple[np.ndarray | None, int]:
+    """(F, 3, 2) coordinates of the kept faces, if any of them has some, and of how many they are made up."""
     if uv is None:
-        return None
+        return None, 0
     uv = uv[keep].astype(np.float32)
-    flat = uv.reshape(-1, 2)
-    return uv if np.isfinite(flat).all() and (flat != flat[0]).any() else None
+    absent = ~np.isfinite(uv).all(axis=(1, 2))
+    flat = uv[~absent].reshape(-1, 2)
+    if not len(flat) or (flat == flat[0]).all():
+        return None, 0
+    uv[absent] = box_projection(vertices, faces[absent])
+    return uv, int(np.count_nonzero(absent))
 
 
 def _part(faces: np.ndarray, uv: np.ndarray | None, material: Material) -> Part:
@@ -145,6 +182,7 @@ def _part(faces: np.ndarray, uv: np.ndarray | None, material: Material) -> Part:
         texture=material.texture,
         roughness=_unit(material.roughness, Material.roughness),
         metallic=_unit(material.metallic, Material.metallic),
+        wrap=material.wrap,
     )
 
 

@@ -1,43 +1,67 @@
 """Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no picture depends on."""
 
 import codecs
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library.formats.mesh import Material, RawMesh, RawPart, average_colour, linear
+from bl30k_gen.dataset.pictures import TEXTURE
+from bl30k_gen.library.asset import Wrap
+from bl30k_gen.library.formats.mesh import (
+    MAX_PIECES,
+    Material,
+    RawMesh,
+    RawPart,
+    average_colour,
+    linear,
+    merge_equal,
+)
 from bl30k_gen.library.formats.picture import decode
-from bl30k_gen.library.formats.polygon import split
+from bl30k_gen.library.formats.polygon import TooMuchWork, first_of_equal_polygons, split
 from bl30k_gen.library.formats.source import Source
 
 MTL_BYTES = 16 << 20
+MAX_LIBRARIES = 64  # MTL files that an OBJ may name
 LARGEST_INDEX = 2**62  # beyond which an array of indices could not hold it
 
 
-@dataclass
-class _Group:
-    """The polygons of one material, as the file's own 0-based indices; -1 where a corner has no UV."""
+@dataclass(frozen=True)
+class _Polygons:
+    """As in the file: sizes and numbers of their materials (P,), their corners one polygon after the other (C,).
 
-    sizes: list[int] = field(default_factory=list)
-    corners: list[int] = field(default_factory=list)
-    uvs: list[int] = field(default_factory=list)
+    Vertices and UVs are the file's own 0-based indices; -1 where a corner has no UV.
+    """
+
+    sizes: np.ndarray
+    materials: np.ndarray
+    vertices: np.ndarray
+    uvs: np.ndarray
+
+    def chosen(self, which: np.ndarray) -> "_Polygons":
+        corners = np.repeat(which, self.sizes)
+        return _Polygons(self.sizes[which], self.materials[which], self.vertices[corners], self.uvs[corners])
 
 
 def read_obj(source: Source, limits: Limits) -> RawMesh:
-    """Read an OBJ, the MTL files it names and their textures.
+    """Read an OBJ, the MTL files it names and the textures of the materials that faces use.
 
-    A missing MTL leaves the neutral material, for nobody can say whether it had textures; a missing texture
-    refuses the model. Raises AssetRefused.
+    Names compare as the bytes that they are, in whatever encoding. A missing MTL leaves the neutral material, for
+    nothing says whether it had textures; a missing texture refuses the model. Raises AssetRefused.
     """
     vertices: list[list[bytes]] = []
     uvs: list[list[bytes]] = []
-    groups: dict[str, _Group] = {}
-    libraries: dict[str, None] = {}
-    current = groups.setdefault("", _Group())
-    triangles = 0
+    names: dict[bytes, int] = {b"": 0}
+    libraries: dict[bytes, None] = {}
+    sizes: list[int] = []
+    materials: list[int] = []
+    corners: list[int] = []
+    corner_uvs: list[int] = []
+    current = triangles = 0
     for number, line in _lines(source.data):
         words = line.split()
         keyword = words[0] if words else b""
@@ -50,27 +74,45 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
             if triangles > limits.max_faces:
                 raise source.refuse(f"has more than assets.limits.max_faces = {limits.max_faces} faces")
             try:
-                _add_face(current, words[1:], len(vertices), len(uvs))
+                size = _add_face(corners, corner_uvs, words[1:], len(vertices), len(uvs))
             except ValueError:
                 raise source.refuse(f"line {number}: {line[:40].decode('ascii', 'replace')!r} is no face") from None
+            if size:
+                sizes.append(size)
+                materials.append(current)
         elif keyword == b"usemtl":
-            current = groups.setdefault(_argument(line), _Group())
+            current = names.setdefault(_argument(line), len(names))
         elif keyword == b"mtllib" and len(words) > 1:
             libraries[_argument(line)] = None
 
     positions, colours = _positions(vertices, source)
     uv_table = _numbers(uvs, "vt", source)
-    materials: dict[str, Material] = {}
-    for library in libraries:
-        for name in [library] if source.exists(library) else library.split():
-            if source.exists(name):
-                materials.update(_read_mtl(source, name, limits))
-    parts = [_part(name, group, positions, colours, uv_table, materials, source) for name, group in groups.items()]
+    arrays = (np.array(numbers, dtype=np.int64) for numbers in (sizes, materials, corners, corner_uvs))
+    polygons = _Polygons(*arrays)
+    for what, indices, table in (
+        ("vertex", polygons.vertices, positions),
+        ("texture coordinate", polygons.uvs, uv_table),
+    ):
+        if indices.size and indices.max() >= len(table):
+            raise source.refuse(f"a face names {what} {indices.max() + 1}, but the file has {len(table)}")
+    first = first_of_equal_polygons(polygons.sizes, merge_equal(positions)[1][polygons.vertices])
+    if not first.all():
+        source.remark(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
+        polygons = polygons.chosen(first)
+    names_in_order = list(names)
+    used = {names_in_order[number]: number for number in np.unique(polygons.materials)}
+    if len(used) > MAX_PIECES:
+        raise source.refuse(f"has {len(used)} materials, more than the {MAX_PIECES} allowed")
+    found = _read_libraries(source, libraries, set(used), limits)
+    try:
+        parts = _parts(polygons, used, positions, colours, uv_table, found)
+    except TooMuchWork as error:
+        raise source.refuse(str(error)) from None
     return RawMesh(positions, parts, y_up=True)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are no comment; one that ends in a backslash goes on in the next."""
+    """Numbered lines that are no comment; one that ends in a backslash continues in the next."""
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\\\n" in data or b"\\\r\n" in data:
         data = re.sub(rb"\\\r?\n", b" ", data)
@@ -79,24 +121,29 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _argument(line: bytes) -> str:
-    return " ".join(line.decode("utf-8", "replace").split(None, 1)[1:]).strip()
+def _argument(line: bytes) -> bytes:
+    """What comes after the keyword, with the white space inside it as it is."""
+    return b"".join(line.split(None, 1)[1:]).strip()
 
 
-def _add_face(group: _Group, words: list[bytes], vertex_count: int, uv_count: int) -> None:
-    """Add a polygon; one with fewer than three corners has no area and is left out. Raises ValueError."""
-    corners, uvs = [], []
+def _add_face(corners: list[int], corner_uvs: list[int], words: list[bytes], vertex_count: int, uv_count: int) -> int:
+    """Add a polygon; one with fewer than three corners has no area and is left out. Raises ValueError.
+
+    Returns its size; 0 where it was left out.
+    """
+    own, uvs = [], []
     for word in words:
         if word.startswith(b"#"):
             break
         vertex, _, rest = word.partition(b"/")
         uv = rest.partition(b"/")[0]
-        corners.append(_index(vertex, vertex_count))
+        own.append(_index(vertex, vertex_count))
         uvs.append(_index(uv, uv_count) if uv else -1)
-    if len(corners) >= 3:
-        group.sizes.append(len(corners))
-        group.corners += corners
-        group.uvs += uvs
+    if len(own) < 3:
+        return 0
+    corners += own
+    corner_uvs += uvs
+    return len(own)
 
 
 def _index(word: bytes, count: int) -> int:
@@ -129,77 +176,173 @@ def _numbers(rows: list[list[bytes]], keyword: str, source: Source) -> np.ndarra
         raise source.refuse(f"has a {keyword!r} line that is not made of numbers") from None
 
 
-def _part(
-    name: str,
-    group: _Group,
+def _parts(
+    polygons: _Polygons,
+    used: dict[bytes, int],
     positions: np.ndarray,
     colours: np.ndarray | None,
     uv_table: np.ndarray,
-    materials: dict[str, Material],
-    source: Source,
-) -> RawPart:
-    """A material's polygons as triangles. Raises AssetRefused for an index beyond the end of its table."""
-    corners, uvs = np.array(group.corners, dtype=np.int64), np.array(group.uvs, dtype=np.int64)
-    for what, indices, table in (("vertex", corners, positions), ("texture coordinate", uvs, uv_table)):
-        if indices.size and indices.max() >= len(table):
-            raise source.refuse(f"a face names {what} {indices.max() + 1}, but the file has {len(table)}")
-    triangles = split(np.array(group.sizes, dtype=np.int64), positions[corners])
-    material = materials.get(name)
-    if material is None:
-        material = Material() if colours is None else Material(average_colour(colours[np.unique(corners)]))
-    mapped = uvs.size > 0 and uvs.min() >= 0
-    return RawPart(corners[triangles], uv_table[uvs[triangles]] if mapped else None, material)
+    materials: dict[bytes, "_Entry"],
+) -> list[RawPart]:
+    """The triangles of each material, in the order in which the file first names it. Raises TooMuchWork."""
+    triangles = split(polygons.sizes, positions[polygons.vertices])
+    polygon_of = np.repeat(np.arange(len(polygons.sizes)), polygons.sizes)
+    rank = polygon_of[triangles[:, 0]] if len(triangles) else np.empty(0, np.int64)
+    owner = polygons.materials[rank]
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], [*used.values(), len(used) and max(used.values()) + 1])
+    parts = []
+    for name, start, end in zip(used, bounds[:-1], bounds[1:], strict=True):
+        chosen = order[start:end]
+        own = triangles[chosen]
+        faces, uvs = polygons.vertices[own], polygons.uvs[own]
+        entry = materials.get(name)
+        if entry is not None:
+            material = entry.material
+        else:
+            material = Material() if colours is None else Material(average_colour(colours[np.unique(faces)]))
+        uv = None
+        if (uvs >= 0).any():
+            uv = np.where((uvs >= 0).all(axis=1)[:, None, None], uv_table[uvs], np.nan)
+            uv = uv if entry is None else uv * entry.scale + entry.offset
+        parts.append(RawPart(faces, uv, material, rank[chosen]))
+    return parts
 
 
-def _read_mtl(source: Source, library: str, limits: Limits) -> dict[str, Material]:
-    """Materials by name. A texture takes the place of the colour ``Kd``, as it does in Blender's importer."""
-    materials: dict[str, Material] = {}
-    textures: dict[str, np.ndarray] = {}
+@dataclass(frozen=True)
+class _Entry:
+    """A material of an MTL. scale and offset are those of its texture's coordinates.
+
+    texture and glow: its colour map and the map of its own light, and the folder that they are relative to.
+    """
+
+    material: Material = Material()
+    texture: str = ""
+    glow: str = ""
+    emission: tuple[float, ...] = (0.0, 0.0, 0.0)
+    folder: str = ""
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+
+def _read_libraries(
+    source: Source, libraries: dict[bytes, None], used: set[bytes], limits: Limits
+) -> dict[bytes, _Entry]:
+    """The used materials of all MTL files, with their textures. Raises AssetRefused."""
+    entries: dict[bytes, _Entry] = {}
+    if sum(len(library.split()) for library in libraries) > MAX_LIBRARIES:
+        raise source.refuse(f"names more than {MAX_LIBRARIES} MTL files")
+    for library in libraries:
+        whole = os.fsdecode(library)
+        for name in [whole] if source.exists(whole) else map(os.fsdecode, library.split()):
+            if source.exists(name):
+                entries |= _read_mtl(source, name, used)
+            else:
+                source.remark(f"{name} is missing, and with it the materials that it holds")
+    if unused := len(entries.keys() - used):
+        source.remark(f"materials that no face uses: {unused}; their textures are not read")
+    if unknown := sorted(used - entries.keys() - {b""}) if libraries else []:
+        name = unknown[0].decode("utf-8", "backslashreplace")
+        source.remark(f"no MTL file describes {len(unknown)} of its materials, such as {name}: they are grey")
+    textures: dict[tuple[str, str], np.ndarray] = {}
+    found = {name: entry for name, entry in entries.items() if name in used}
+    for name, entry in found.items():
+        if dark := not entry.texture and not any(entry.material.colour) and (any(entry.emission) or entry.glow):
+            source.remark("has black materials that emit light: their light is drawn as their colour")
+            red, green, blue = (
+                (min(value, 1.0) for value in entry.emission) if any(entry.emission) else (1.0, 1.0, 1.0)
+            )
+            material = replace(entry.material, colour=(red, green, blue))
+            entry = replace(entry, texture=entry.glow, material=material)
+        if entry.texture:
+            key = entry.texture, entry.folder
+            if key not in textures:
+                data = source.read(entry.texture, limits.image_bytes, base=entry.folder)
+                textures[key] = decode(data, entry.texture, source.refuse, limits, TEXTURE, source.remark)
+            white = (1.0, 1.0, 1.0)  # a texture takes the place of the colour, as it does in Blender's importer
+            entry = replace(entry, material=replace(entry.material, texture=textures[key], colour=white))
+        elif any(entry.emission) and not dark:
+            source.remark("emission (Ke) is not drawn")
+        found[name] = entry
+    return found
+
+
+def _read_mtl(source: Source, library: str, used: set[bytes]) -> dict[bytes, _Entry]:
+    """Materials by name, without their textures. Raises AssetRefused."""
+    entries: dict[bytes, _Entry] = {}
     folder = library.replace("\\", "/").rpartition("/")[0]
-    name = ""
+    name = b""
     for _, line in _lines(source.read(library, MTL_BYTES)):
-        keyword, *words = line.decode("utf-8", "replace").split() or [""]
+        words = line.split()
+        keyword = words[0].decode("ascii", "replace") if words else ""
         if keyword == "newmtl":
-            name = " ".join(words)
-            materials[name] = Material()
-        elif name not in materials or not words:
+            name = _argument(line)
+            entries[name] = _Entry(folder=folder)
+        elif name not in entries or len(words) < 2:
             continue
-        elif keyword == "map_Kd":
-            file = _map_name(words)
-            if file not in textures:
-                data = source.read(file, limits.image_bytes, base=folder)
-                textures[file] = decode(data, file, source.refuse, limits, keep_alpha=True)
-            materials[name] = replace(materials[name], texture=textures[file], colour=(1.0, 1.0, 1.0))
+        elif keyword in ("map_Kd", "map_Ke"):
+            entries[name] = _with_map(entries[name], keyword, line, source, name in used)
         elif keyword in _VALUES:
             try:
-                materials[name] = _VALUES[keyword](materials[name], [float(word) for word in words])
+                entries[name] = _VALUES[keyword](entries[name], [float(word) for word in words[1:]])
             except (ValueError, IndexError):
                 continue
-    return materials
+        elif name in used and (keyword.startswith("map_") or keyword.lower() in _UNUSED):
+            source.remark(f"{keyword} of its materials is not used")
+    return entries
 
 
-def _diffuse(material: Material, values: list[float]) -> Material:
-    return material if material.texture is not None else replace(material, colour=(values[0], values[1], values[2]))
+def _with_map(entry: _Entry, keyword: str, line: bytes, source: Source, is_used: bool) -> _Entry:
+    file, options = _map_name(_argument(line))
+    if keyword == "map_Ke":
+        return replace(entry, glow=os.fsdecode(file))
+    if is_used and (unread := sorted(options.keys() - {"-s", "-o", "-clamp"})):
+        source.remark(f"option {unread[0]} of map_Kd is not used")
+    scale, offset = (_pair(options.get(option, []), default) for option, default in (("-s", 1.0), ("-o", 0.0)))
+    wrap: Wrap = "clamp" if options.get("-clamp") == [b"on"] else "repeat"
+    material = replace(entry.material, wrap=(wrap, wrap))
+    return replace(entry, texture=os.fsdecode(file), scale=scale, offset=offset, material=material)
+
+
+def _pair(words: list[bytes], default: float) -> tuple[float, float]:
+    """The first two of up to three numbers."""
+    numbers = [float(word) for word in words[:2]] + [default, default]
+    return numbers[0], numbers[1]
+
+
+def _surface(entry: _Entry, **changes: Any) -> _Entry:
+    return replace(entry, material=replace(entry.material, **changes))
 
 
 _VALUES = {
-    "Kd": _diffuse,
+    "Kd": lambda entry, values: _surface(entry, colour=(values[0], values[1], values[2])),
+    "Ke": lambda entry, values: replace(entry, emission=(values[0], values[1], values[2])),
     # The exponent of a highlight as a roughness, in the way of Blender's importer.
-    "Ns": lambda material, values: replace(material, roughness=1 - min(max(values[0], 0), 900) ** 0.5 / 30),
-    "Pr": lambda material, values: replace(material, roughness=values[0]),
-    "Pm": lambda material, values: replace(material, metallic=values[0]),
+    "Ns": lambda entry, values: _surface(entry, roughness=1 - min(max(values[0], 0), 900) ** 0.5 / 30),
+    "Pr": lambda entry, values: _surface(entry, roughness=values[0]),
+    "Pm": lambda entry, values: _surface(entry, metallic=values[0]),
 }
 
+_UNUSED = ("bump", "disp", "decal", "refl", "norm")  # maps without "map_" in their names
 _OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2}
 _OPTIONS |= {"-texres": 1, "-type": 1, "-o": 3, "-s": 3, "-t": 3}  # the last three: up to three numbers
 
 
-def _map_name(words: list[str]) -> str:
-    """The file name of a map, which may hold spaces, without the options before it."""
-    while words and words[0] in _OPTIONS:
-        count = _OPTIONS[words[0]]
-        words = words[1:]
-        for _ in range(count):
-            if count < 3 or (len(words) > 1 and re.fullmatch(r"[-+.\deE]+", words[0])):
-                words = words[1:]
-    return " ".join(words)
+def _map_name(argument: bytes) -> tuple[bytes, dict[str, list[bytes]]]:
+    """The file name of a map, which may hold spaces, and the options before it."""
+    options: dict[str, list[bytes]] = {}
+    rest = argument
+    while (option := rest.split(None, 1)[0].decode("ascii", "replace") if rest else "") in _OPTIONS:
+        count = _OPTIONS[option]
+        values: list[bytes] = []
+        rest = b"".join(rest.split(None, 1)[1:])
+        while len(values) < count and (words := rest.split(None, 1)):
+            if count == 3 and (len(words) < 2 or not _NUMBER.fullmatch(words[0])):
+                break
+            values.append(words[0])
+            rest = b"".join(words[1:])
+        options[option] = values
+    return rest.strip(), options
+
+
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")

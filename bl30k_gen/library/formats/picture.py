@@ -1,46 +1,42 @@
-"""Decodes images with Pillow: every row of them, or not at all."""
+"""Images of assets: decoded in every row or not at all, and scaled down to the limit."""
 
-import io
-import warnings
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from bl30k_gen.config import Limits
+from bl30k_gen.dataset import pictures
+from bl30k_gen.dataset.pictures import Use
 from bl30k_gen.library.asset import AssetRefused
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TGA")
+FORMATS = (*pictures.FORMATS, "BMP", "TGA")
 
 
 def decode(
-    data: bytes, name: str, refuse: Callable[[str], AssetRefused], limits: Limits, keep_alpha: bool
+    data: bytes,
+    name: str,
+    refuse: Callable[[str], AssetRefused],
+    limits: Limits,
+    use: Use,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> np.ndarray:
-    """Pixels of an encoded image, upright and scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8.
+    """Pixels of an image of an asset, scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8 sRGB.
 
-    Raises AssetRefused: no image, cut off, broken, or with more pixels than the limit.
+    Raises AssetRefused: no image, cut off, broken, with more pixels than the limit, or too much work.
     """
     if not data:
         raise refuse(f"{name} is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's own, fixed, pixel limit
-            opened = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = opened.size
+        image = pictures.open_picture(data, FORMATS)
+        width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
             raise refuse(
                 f"{name} has {width * height / 1e6:.0f} megapixels, more than assets.limits.max_megapixels = "
                 f"{limits.max_megapixels:g}"
             )
-        opened.draft(None, fitting(opened.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip rather than scale
-            image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        image = image.convert("RGBA" if keep_alpha and image.has_transparency_data else "RGB")
-        if image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255):
-            image = image.convert("RGB")
-        return fit(np.array(image), limits)
+        image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
+        return fit(np.array(pictures.to_srgb(image, use, lambda text: remark(f"{name}: {text}"))), limits)
     except AssetRefused:
         raise
     except Image.DecompressionBombError:

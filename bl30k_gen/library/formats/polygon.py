@@ -1,84 +1,134 @@
-"""Polygons, which may be concave, into triangles."""
+"""Polygons, which may be concave, into triangles; and polygons that coincide."""
 
+import mapbox_earcut
 import numpy as np
 
-LARGEST = 64  # corners of a concave polygon that is cut with care; the cost grows with their cube
+MAX_WORK = 5 * 10**8
+"""Sum of the squares of the corners of all concave polygons, which is how the worst of them are cut: seconds."""
+
+
+class TooMuchWork(ValueError):
+    """Polygons with so many corners that cutting them might take minutes."""
 
 
 def split(sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Cut many polygons into (T, 3) triangles, as positions in ``points``.
 
-    ``points``: (C, 3), the corners of one polygon after the other; ``sizes``: (P,) how many each has, 3 or more.
-    Convex polygons become fans.
+    ``points``: (C, 3), the corners of one polygon after the other, about flat; ``sizes``: (P,) how many each has, 3
+    or more. Convex polygons become fans, concave ones are cut by ear clipping. Raises TooMuchWork.
     """
     starts = np.cumsum(sizes) - sizes
     triangles = [np.empty((0, 3), dtype=np.int64)]
+    work = 0.0
     for size in np.unique(sizes):
         corners = starts[sizes == size][:, None] + np.arange(size)
         if size > 3:
-            reflex = _reflex(points[corners])
+            flat = _project(points[corners])
+            reflex = _reflex(flat)
             if size == 4:  # a fan from the one reflex corner stays inside
                 turn = (reflex.argmax(axis=1)[:, None] + np.arange(4)) % 4
                 corners = np.take_along_axis(corners, turn, axis=1)
-            elif size <= LARGEST:
+            else:
                 concave = reflex.any(axis=1)
-                triangles += [polygon[triangulate(points[polygon])] for polygon in corners[concave]]
+                work += float(np.count_nonzero(concave)) * float(size) ** 2
+                if work > MAX_WORK:
+                    raise TooMuchWork("has concave polygons of too many corners to cut them into triangles")
+                cut = zip(corners[concave], flat[concave], strict=True)
+                triangles += [polygon[triangulate(outline)] for polygon, outline in cut]
                 corners = corners[~concave]
         for second in range(1, size - 1):
             triangles.append(corners[:, [0, second, second + 1]])
     return np.concatenate(triangles)
 
 
-def _reflex(polygons: np.ndarray) -> np.ndarray:
-    """(P, N) whether a corner of (P, N, 3) polygons turns against the polygon's own sense."""
-    after = np.roll(polygons, -1, axis=1)
-    centre = polygons.mean(axis=1, keepdims=True)
-    normal = np.cross(polygons - centre, after - centre).sum(axis=1, keepdims=True)
-    turn = (np.cross(polygons - np.roll(polygons, 1, axis=1), after - polygons) * normal).sum(axis=2)
+def triangulate(outline: np.ndarray) -> np.ndarray:
+    """Cut a simple polygon (N, 2) into (N - 2, 3) triangles of its own winding; one without area becomes a fan.
+
+    A polygon that crosses itself may give fewer.
+    """
+    outline = np.ascontiguousarray(outline, dtype=np.float64)
+    triangles = mapbox_earcut.triangulate_float64(outline, np.array([len(outline)], np.uint32)).reshape(-1, 3)
+    if not len(triangles):
+        later = np.arange(1, len(outline) - 1)
+        return np.stack([np.zeros_like(later), later, later + 1], axis=1)
+    if _area(outline[triangles]).sum() * _area(outline[None])[0] < 0:
+        triangles = triangles[:, ::-1]
+    return _with_all_corners(triangles.astype(np.int64), len(outline))
+
+
+def _with_all_corners(triangles: np.ndarray, count: int) -> np.ndarray:
+    """With the corners on straight lines, which ear clipping leaves out, so that no neighbour is left with a gap.
+
+    They lie on edges of the polygon: the triangle at such an edge becomes a fan.
+    """
+    kept = np.unique(triangles)
+    if len(kept) == count:
+        return triangles
+    rows = triangles.tolist()
+    apexes = {(t[k - 2], t[k - 1]): (n, t[k]) for n, t in enumerate(rows) for k in range(3)}
+    added: list[list[int]] = []
+    replaced: dict[int, list[list[int]]] = {}
+    for start, end in zip(kept.tolist(), [*kept[1:].tolist(), int(kept[0]) + count], strict=True):
+        chain = [corner % count for corner in range(start, end + 1)]
+        if len(chain) == 2 or (chain[0], chain[-1]) not in apexes:
+            continue
+        number, apex = apexes[chain[0], chain[-1]]
+        fan = [[apex, a, b] for a, b in zip(chain, chain[1:], strict=False)]
+        if number in replaced:  # two edges of one triangle: the piece that has this edge is cut again
+            whole = next((t for t in replaced[number] if {chain[0], chain[-1]} <= set(t)), None)
+            if whole is None:
+                continue
+            replaced[number].remove(whole)
+            apex = next(corner for corner in whole if corner not in (chain[0], chain[-1]))
+            fan = [[apex, a, b] for a, b in zip(chain, chain[1:], strict=False)]
+        replaced.setdefault(number, []).extend(fan)
+    for fans in replaced.values():
+        added += fans
+    return np.array([t for n, t in enumerate(rows) if n not in replaced] + added, dtype=np.int64)
+
+
+def first_of_equal(rows: np.ndarray, rank: np.ndarray | None = None) -> np.ndarray:
+    """(P,) bool: which of (P, N) rows of vertex numbers is the first that has these vertices, in whatever order.
+
+    ``rank``: (P,) numbers that say which comes first; None: the rows are in order.
+    """
+    ordered = np.sort(rows, axis=1)
+    order = np.lexsort((np.arange(len(rows)) if rank is None else rank, *ordered.T))
+    ordered = ordered[order]
+    first = np.ones(len(rows), dtype=bool)
+    first[order[1:]] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return first
+
+
+def first_of_equal_polygons(sizes: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """As ``first_of_equal``, of polygons of ``sizes`` (P,), their vertices (C,) one polygon after the other."""
+    starts = np.cumsum(sizes) - sizes
+    first = np.ones(len(sizes), dtype=bool)
+    for size in np.unique(sizes):
+        chosen = np.flatnonzero(sizes == size)
+        first[chosen] = first_of_equal(corners[starts[chosen][:, None] + np.arange(size)])
+    return first
+
+
+def _project(polygons: np.ndarray) -> np.ndarray:
+    """(P, N, 3) -> (P, N, 2): without the axis along which a polygon's normal (Newell's) is longest."""
+    centred = polygons - polygons.mean(axis=1, keepdims=True)
+    normal = np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
+    kept = np.array([[1, 2], [2, 0], [0, 1]])[np.abs(normal).argmax(axis=1)]
+    return np.take_along_axis(centred, kept[:, None, :], axis=2)
+
+
+def _reflex(outlines: np.ndarray) -> np.ndarray:
+    """(P, N) whether a corner of (P, N, 2) polygons turns against the polygon's own sense."""
+    before, after = np.roll(outlines, 1, axis=1), np.roll(outlines, -1, axis=1)
+    turn = _cross(outlines - before, after - outlines) * _area(outlines)[:, None]
     return turn < -1e-9 * np.abs(turn).max(axis=1, keepdims=True)
 
 
-def triangulate(points: np.ndarray) -> np.ndarray:
-    """Cut a simple polygon, (N, 2) or (N, 3) and about flat, into (N - 2, 3) triangles of the same winding.
-
-    Ears are cut off one by one, O(N^2); a polygon that has none left (it crosses itself) ends as a fan.
-    """
-    flat = np.asarray(points, dtype=np.float64)
-    if flat.shape[1] == 3:
-        flat = _project(flat)
-    after = np.roll(flat, -1, axis=0)
-    if (flat[:, 0] * after[:, 1] - flat[:, 1] * after[:, 0]).sum() < 0:
-        flat = flat * (1, -1)  # seen from the other side, so that corners that turn left are convex
-    ring = list(range(len(flat)))
-    triangles = []
-    while len(ring) > 3:
-        ear = next((i for i in range(len(ring)) if _is_ear(flat, ring, i)), None)
-        if ear is None:
-            break
-        triangles.append((ring[ear - 1], ring[ear], ring[(ear + 1) % len(ring)]))
-        ring.pop(ear)
-    triangles += [(ring[0], ring[i], ring[i + 1]) for i in range(1, len(ring) - 1)]
-    return np.array(triangles, dtype=np.int64)
+def _area(outlines: np.ndarray) -> np.ndarray:
+    """(P,) twice the signed areas of (P, N, 2) polygons."""
+    return _cross(outlines, np.roll(outlines, -1, axis=1)).sum(axis=1)
 
 
-def _project(points: np.ndarray) -> np.ndarray:
-    """Drop the axis along which the polygon's normal (Newell's) is longest."""
-    centred = points - points.mean(axis=0)
-    normal = np.cross(centred, np.roll(centred, -1, axis=0)).sum(axis=0)
-    return np.delete(centred, np.abs(normal).argmax(), axis=1)
-
-
-def _is_ear(flat: np.ndarray, ring: list[int], i: int) -> bool:
-    corners = (ring[i - 1], ring[i], ring[(i + 1) % len(ring)])
-    a, b, c = flat[list(corners)]
-    if _turn(a, b, c) <= 0:
-        return False
-    others = flat[[k for k in ring if k not in corners]]
-    inside = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
-    same = (others == a).all(axis=1) | (others == b).all(axis=1) | (others == c).all(axis=1)
-    return not (inside & ~same).any()
-
-
-def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Positive where a, b, c turn left; c may be (N, 2)."""
-    return (b[0] - a[0]) * (c[..., 1] - a[1]) - (b[1] - a[1]) * (c[..., 0] - a[0])
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

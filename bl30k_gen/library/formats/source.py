@@ -12,6 +12,8 @@ from bl30k_gen.library.asset import AssetRefused
 MESH = "models/model_normalized.obj"
 """Where ShapeNetCore.v2 has the mesh in a model's folder."""
 
+MAX_REMARKS = 20
+
 
 def model_folder(path: Path) -> Path | None:
     """The ``<synset>/<model>`` folder of a mesh in this layout, or None if it is in another."""
@@ -36,8 +38,12 @@ class Source:
 
     def refuse(self, reason: str) -> AssetRefused:
         """An exception to raise; the reason is made one printable line."""
-        line = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
-        return AssetRefused(f"{printable(self.name)}: {line[:300]}")
+        return AssetRefused(f"{printable(self.name)}: {_one_line(reason)}")
+
+    def remark(self, text: str) -> None:
+        """Note what the asset holds that is not drawn, or is drawn otherwise; the text is made one printable line."""
+        if len(self.remarks) < MAX_REMARKS:
+            self.remarks[_one_line(text)] = None
 
     def exists(self, name: str, base: str = "") -> bool:
         """Whether a file that the asset refers to is there. Raises AssetRefused as ``read`` does."""
@@ -59,6 +65,7 @@ class Source:
         self.name = path
         self._main = Path(path)
         self._digest = hashlib.sha256()
+        self.remarks: dict[str, None] = {}
         if not path.isprintable() and any("\udc80" <= c <= "\udcff" for c in path):
             raise self.refuse("has a name that is not UTF-8, which no list of assets can hold")
 
@@ -94,6 +101,10 @@ class Source:
             self._digest.update(len(data).to_bytes(8, "little"))
         self._digest.update(data)
         return data
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 
 def _missing(name: str, path: Path) -> str:

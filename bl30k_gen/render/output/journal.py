@@ -1,11 +1,12 @@
 """What happened, when and where, as JSON lines: one log for each video, one journal for each run.
 
-``Logs/<video>.jsonl`` tells all that befell a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
+``Logs/<video>.jsonl`` tells what happened to a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
 run finished; all of them together tell of a whole dataset without a look at its videos.
 """
 
 import io
 import json
+import logging
 import os
 import socket
 import time
@@ -15,16 +16,24 @@ from typing import Any
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.inputs import parse_json_lines, read_bytes
 from bl30k_gen.render.child import Event
+
+ASKED = "asked"  # the event of how many videos a run was to bring the dataset to
+LIMIT = 1 << 30  # bytes of a journal
+
+log = logging.getLogger(__name__)
 
 
 class EventLog:
-    """A file of JSON lines. Every line has the time (seconds since 1970), the host and the process."""
+    """A file of JSON lines. Every line has the time (seconds since 1970), the host and the process.
 
-    def __init__(self, path: Path):
-        with files.clear_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+    Args:
+        root: the folder of the dataset; it is not made.
+    """
+
+    def __init__(self, path: Path, root: Path):
+        self.path, self.root = path, root
         self._file: io.FileIO | None = None  # opened once: a network file system is asked for every opening
         self._where = {"host": socket.gethostname(), "pid": os.getpid()}
 
@@ -32,13 +41,14 @@ class EventLog:
         entry = {"time": time.time(), **self._where, **event}
         with files.clear_disk_errors(self.path):
             if self._file is None:
+                files.make_folder(self.path.parent, self.root)
                 self._file = open(self.path, "ab", buffering=0)
             self._file.write(f"{json.dumps(entry)}\n".encode())
 
 
 def run_log(layout: Layout) -> EventLog:
     """The journal of the run whose name is ``layout.owner``."""
-    return EventLog(runs_folder(layout) / f"{layout.owner}.jsonl")
+    return EventLog(runs_folder(layout) / f"{layout.owner}.jsonl", layout.root)
 
 
 def runs_folder(layout: Layout) -> Path:
@@ -46,10 +56,26 @@ def runs_folder(layout: Layout) -> Path:
 
 
 def run_entries(layout: Layout) -> Iterator[dict[str, Any]]:
-    """All lines of all runs. A line that a killed run left unfinished is passed over."""
+    """All lines of all runs. Those that a killed run left unfinished, or that are no event, are counted and said."""
     for path in sorted(runs_folder(layout).glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+        try:
+            entries, skipped = parse_json_lines(read_bytes(path, LIMIT), path)
+        except FileNotFoundError:  # pruned meanwhile
+            continue
+        sound = [entry for entry in entries if _is_entry(entry)]
+        skipped += len(entries) - len(sound)
+        if skipped:
+            log.warning("%s: %d of its lines are damaged and skipped", path, skipped)
+        yield from sound
+
+
+def _is_entry(entry: dict[str, Any]) -> bool:
+    """Whether an event has what those of its kind have, with the types that they have."""
+    fields: dict[str, type | tuple[type, ...]] = {"time": (int, float), "host": str, "event": str}
+    if entry.get("event") == "ready":
+        fields |= {"device_name": str, "threads": int}
+    if entry.get("event") == ASKED:
+        fields |= {"count": int}
+    if entry.get("frames"):
+        fields |= {"frames": int, "seconds": (int, float), "frame_seconds": (int, float)}
+    return all(isinstance(entry.get(key), kind) and entry[key] == entry[key] for key, kind in fields.items())

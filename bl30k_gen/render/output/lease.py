@@ -40,11 +40,11 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 class LeaseLost(Exception):
-    """Somebody else has this video now."""
+    """Another worker has this video now."""
 
 
 class Lease:
-    """The right to make one video, until somebody takes it over."""
+    """The right to make one video, until another worker takes it over."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -58,11 +58,13 @@ class Lease:
             with open(self.folder / HEARTBEAT, "r+b") as heartbeat:  # never creates it
                 heartbeat.write(_counter(self._count))
         except OSError as error:
-            self.lost = self.lost or error.errno in _GONE
+            if error.errno in _GONE:  # a stale handle need not mean that the folder is gone
+                self.held()
 
     def held(self) -> bool:
-        """Ask the file system."""
-        self.lost = self.lost or not self.folder.exists()
+        """Ask the file system. What it cannot tell is not lost yet."""
+        with contextlib.suppress(OSError):
+            self.lost = self.lost or not files.is_there(self.folder)
         return not self.lost
 
     def require(self) -> None:
@@ -106,19 +108,19 @@ class Leases:
         self._end.set()
         self._heart.join()
 
-    def take(self, name: str) -> Lease | None:
-        """The lease of a video, or None while somebody else has it.
+    def acquire(self, name: str) -> Lease | None:
+        """The lease of a video, or None while another worker has it.
 
         Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
 
         Raises:
-            UserError: the disk is full, or may not be written.
+            UserError: the disk is full, or may not be written, or the dataset's folder is not there any more.
         """
         mine = self.layout.staging(name)
         with files.clear_disk_errors(mine):
             holder = holder_of(mine.parent)
             if holder is None:
-                won = _begin(mine)
+                won = _begin(mine, self.layout)
             elif holder.name == FREE or self._is_stale(holder):
                 won = try_rename(holder, mine)
             else:
@@ -137,7 +139,7 @@ class Leases:
         lease.release()
 
     def seen_alive(self, name: str) -> bool:
-        """Whether the counter of the video's present holder has moved since ``take`` first saw it."""
+        """Whether the counter of the video's present holder has moved since ``acquire`` first saw it."""
         return holder_of(self.layout.staging(name).parent) in self._moving
 
     def _is_stale(self, holder: Path) -> bool:
@@ -174,11 +176,11 @@ def holder_of(home: Path) -> Path | None:
     return home / names[0] if names else None
 
 
-def _begin(mine: Path) -> bool:
+def _begin(mine: Path, layout: Layout) -> bool:
     home = mine.parent
     prepared = home.with_name(f".{home.name}.{mine.name}.new")
     try:
-        (prepared / mine.name).mkdir(parents=True)
+        files.make_folder(prepared / mine.name, layout.root)
         (prepared / mine.name / HEARTBEAT).write_bytes(_counter(0))
         return try_rename(prepared, home)
     finally:
@@ -192,7 +194,8 @@ def try_rename(source: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno in (*_GONE, *_TAKEN):
             return False
-        raise
+        if files.is_there(source) or not files.is_there(target):  # else it was done and reported as failed
+            raise
     return True
 
 

@@ -33,7 +33,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.child import new_scratch
 from bl30k_gen.render.output.journal import EventLog
 from bl30k_gen.render.output.lease import Lease, LeaseLost, Leases, holder_of, holders, try_rename
-from bl30k_gen.render.output.shard_recovery import bury, remove_if_void, restore_records
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void, restore_records
 
 HEADING = ("config.yaml", "catalogue.json", "DATASET.md", "CITATION.cff")  # every shard has them, to be of use alone
 
@@ -43,7 +43,7 @@ class ShardStore:
 
     Args:
         layout: of the dataset.
-        timeout: seconds without a sign of life after which another worker counts as dead.
+        timeout: seconds without a heartbeat after which another worker counts as dead.
         scratch: folder for frames; None: the usual one.
         names: the videos of this run; its shard is named after the first.
     """
@@ -63,10 +63,10 @@ class ShardStore:
         restore_records(self.layout)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
-        self._unfinished = set(list_visible(self.layout.unfinished("").parent))
+        self._unfinished = set(list_visible(self.layout.interrupted))
         self._observer.__enter__()
         ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
-        if any([self._bury(shard) for shard in ours]):
+        if any([self._finish_dead_shard(shard) for shard in ours]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
         return self
@@ -82,7 +82,7 @@ class ShardStore:
     def has(self, name: str) -> bool:
         return name in self._known
 
-    def take(self, name: str) -> "ShardClaim | None":
+    def acquire(self, name: str) -> "ShardClaim | None":
         while True:
             shard = self._shard_in_hand()
             try:
@@ -114,7 +114,9 @@ class ShardStore:
             folder, _, file = path.split("/")
             members[path] = (staged / folder / file).read_bytes()
         record = f"{metadata['split']}/{claim.shard.name}"
-        claim.shard.part.append(claim.name, members, lambda: self._record(claim, record))
+        claim.shard.part.append(
+            claim.name, members, lambda: self._record(claim, record), lambda: self._is_recorded(claim.name, record)
+        )
         self._known.add(claim.name)
 
     def release(self, claim: "ShardClaim") -> None:
@@ -122,7 +124,7 @@ class ShardStore:
         published = name in self._known
         log = self.frames.log(name)
         if log.exists() and not (published and '"failure"' not in log.read_text(encoding="utf-8")):
-            _append(log, self.layout.log(name))
+            _append(log, self.layout.log(name), self.layout.root)
         if published and f"{name}.tar" in self._unfinished:
             self.layout.unfinished(name).unlink(missing_ok=True)
         elif not published and any((staged / RGB).glob("*")) and claim.held():
@@ -134,7 +136,7 @@ class ShardStore:
         claim.release()
 
     def log(self, name: str) -> EventLog:
-        return EventLog(self.frames.log(name))
+        return EventLog(self.frames.log(name), self.frames.root)
 
     def _shard_in_hand(self) -> "_Shard":
         with self._lock:
@@ -148,7 +150,7 @@ class ShardStore:
         """Names for a shard of this run; what dead workers left under them is finished on the way."""
         for number in itertools.count(1):
             name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
-            if not (self.layout.shards.making / name).exists() or self._bury(name):
+            if not (self.layout.shards.making / name).exists() or self._finish_dead_shard(name):
                 yield name
 
     def _is_free_now(self, name: str) -> bool:
@@ -159,14 +161,14 @@ class ShardStore:
             return True
         if holder.exists():
             shard = self._with[name] = Path(os.readlink(holder)).parent.name
-            if not self._bury(shard):
+            if not self._finish_dead_shard(shard):
                 return False
         remove_if_void(holder)
         return True
 
-    def _bury(self, shard: str) -> bool:
+    def _finish_dead_shard(self, shard: str) -> bool:
         with self._lock:
-            return bury(self.layout, self.kind, self._observer, shard)
+            return finish_dead_shard(self.layout, self.kind, self._observer, shard)
 
     def _record(self, claim: "ShardClaim", text: str) -> None:
         prepared = files.temporary_name(claim.shard.folder / claim.name)
@@ -174,8 +176,11 @@ class ShardStore:
             os.symlink(text, prepared)
             os.rename(prepared, self.layout.record(claim.name))
         except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
-            if "/".join(self.layout.recorded(claim.name) or ()) != text:
+            if not self._is_recorded(claim.name, text):
                 raise
+
+    def _is_recorded(self, name: str, text: str) -> bool:
+        return "/".join(self.layout.recorded(name) or ()) == text
 
     def _target(self, shard: str) -> Path:
         return self.layout.shards.root / f"{shard}{SUFFIX[self.kind]}"
@@ -209,6 +214,8 @@ class _Shard:
 
     def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
         """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
+        if self.lease.lost:
+            raise LeaseLost
         try:
             slot = self._slots.pop() if self._slots else self._new_slot()
         except FileNotFoundError:
@@ -220,7 +227,7 @@ class _Shard:
         self._slots.append(slot)
         return None
 
-    def give_back(self, claim: "ShardClaim") -> None:
+    def release(self, claim: "ShardClaim") -> None:
         if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
             self._slots.append(claim.slot)
 
@@ -242,7 +249,7 @@ class _Shard:
 
     def _take(self, name: str, target: Path) -> tuple[str, Lease] | None:
         """None where this name is another's, or was another's until just now."""
-        lease = None if target.exists() else self._leases.take(name)
+        lease = None if target.exists() else self._leases.acquire(name)
         if lease is None:
             return None
         if not (lease.folder / PART).exists() and not target.exists():
@@ -274,7 +281,7 @@ class ShardClaim:
         self.shard.lease.require()
 
     def release(self) -> None:
-        self.shard.give_back(self)
+        self.shard.release(self)
 
 
 def _pack(staged: Path, target: Path) -> None:
@@ -291,8 +298,8 @@ def _unpack(source: Path, staged: Path) -> None:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _append(source: Path, target: Path) -> None:
+def _append(source: Path, target: Path, root: Path) -> None:
     with files.clear_disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(target.parent, root)
         with open(target, "a", encoding="utf-8") as log:
             log.write(source.read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 
 A scene is built as in a real build and then drawn on a few of its frames: two at the start, of which the first is the
 slower one because it loads the scene, and two at the end. The other frames are made to look finished, so that the
-child passes over them as it does when it goes on with an interrupted video.
+child skips them as it does when it continues with an interrupted video.
 """
 
 import math
@@ -29,13 +29,14 @@ from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
 from bl30k_gen.render.dataset import sampler
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.render.supervisor import Describe, Execution, video_metadata
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 
-LEAST_SCENES = 3  # below which nothing can be said about the spread
+LEAST_SCENES = 3  # below which little can be said about the spread
+FEWEST_SCENES = 2  # and nothing
 CONFIDENCE = 0.95
 BLOCK = 4096  # bytes that a file in a folder takes a multiple of
 LOG_LINE = 60  # bytes: what a line of a log has beside its event
@@ -127,21 +128,22 @@ def estimate(
     nodes: int,
     execution: Execution,
     seconds: float,
-    progress: Callable[[float], None] = lambda seconds: None,
+    progress: Callable[[float, int], None] = lambda seconds, scenes: None,
 ) -> Estimate:
     """Time scenes for ``seconds`` with as many workers side by side as a node shall have.
 
     Args:
         count: videos of the build; the scenes are spread over them.
-        seconds: after which no further scene is begun; but three are timed, and each worker ends the one in hand.
-        progress: called with the seconds spent.
+        seconds: after which scenes in hand are given up. Three are timed in any case, or two where three take more
+            than twice as long.
+        progress: called with the seconds spent and the scenes timed.
 
     Raises:
         UserError: Blender does not start here, or a scene cannot be rendered.
     """
     begin = time.monotonic()
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    run = _Run(config, execution, begin + seconds, lambda: progress(time.monotonic() - begin))
+    run = _Run(config, execution, seconds, progress)
     scenes = run.measure(spread(max(count, LEAST_SCENES)))
     ready, workers = run.ready, execution.workers
     video = interval([scene.seconds for scene in scenes], None)
@@ -206,8 +208,10 @@ def timed_frames(frames: int) -> list[int]:
 class _Run:
     """Workers that time scenes until the time is up."""
 
-    def __init__(self, config: Config, execution: Execution, deadline: float, tick: Callable[[], None]):
-        self.config, self.execution, self.deadline, self.tick = config, execution, deadline, tick
+    def __init__(self, config: Config, execution: Execution, seconds: float, progress: Callable[[float, int], None]):
+        self.config, self.execution, self.seconds, self.progress = config, execution, seconds, progress
+        self.begin = time.monotonic()
+        self._over = False
         self.describe: Describe = sampler(config, open_catalogue(config.assets))
         self.ready: Event = {}
         self.start_seconds = self.start_cpu = 0.0
@@ -226,7 +230,8 @@ class _Run:
             while thread.is_alive():
                 try:
                     thread.join(0.2)
-                    self.tick()
+                    self.progress(time.monotonic() - self.begin, len(self._scenes))
+                    self._end_in_time()
                 except KeyboardInterrupt as interrupt:
                     self._error = interrupt
                     for child in list(self._children):
@@ -234,6 +239,14 @@ class _Run:
         if self._error is not None:
             raise self._error
         return self._scenes
+
+    def _end_in_time(self) -> None:
+        spent = time.monotonic() - self.begin
+        least = LEAST_SCENES if spent < 2 * self.seconds else FEWEST_SCENES
+        if not self._over and spent >= self.seconds and len(self._scenes) >= least:
+            self._over = True
+            for child in list(self._children):
+                child.kill()
 
     def _work(self, indices: Iterator[int]) -> None:
         child = None
@@ -247,18 +260,20 @@ class _Run:
             self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
             while self._error is None:
                 with self._lock:
-                    enough = len(self._scenes) >= LEAST_SCENES and time.monotonic() >= self.deadline
-                    index = None if enough else next(indices, None)
+                    index = None if self._over else next(indices, None)
                 if index is None:
                     return
                 scene = self._scene(child, index, timed_frames(self.config.video.frames))
                 with self._lock:
                     self._scenes.append(scene)
         except ChildDied as death:
+            if self._over:  # the time was up
+                return
             last = " | ".join(death.log[-3:])
             self._error = self._error or UserError(death.reason, last or "try `generate.py doctor`")
         except BaseException as error:
-            self._error = self._error or error
+            if not self._over:
+                self._error = self._error or error
         finally:
             if child is not None:
                 child.close()
@@ -270,7 +285,7 @@ class _Run:
         described, described_cpu = time.monotonic() - begin, time.thread_time() - busy
         with tempfile.TemporaryDirectory(dir=child.scratch) as folder:
             layout = Layout(Path(folder))
-            scene_file = stage(layout, spec)
+            scene_file = write_scene(layout, spec)
             for frame in set(range(frames)) - set(chosen):
                 for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
                     path.parent.mkdir(exist_ok=True)

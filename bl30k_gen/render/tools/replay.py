@@ -11,8 +11,9 @@ from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import UserError
 from bl30k_gen.render.child import BlenderChild
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 
 
@@ -42,14 +43,17 @@ class Replay:
 def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
     published = open_dataset(root)
-    spec = parse_spec(published.required_metadata(video)["scene"], f"of {video}")
+    described = published.required_metadata(video)
+    if "scene" not in described:
+        raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
+    spec = parse_spec(described["scene"], f"of {video}")
     runtime = load_config(Layout(root).config).runtime
     masks = pixels = largest = 0
     with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:
         again = Layout(Path(folder))
         child = BlenderChild(device or runtime.device, threads, runtime.frame_timeout)
         try:
-            child.render_once(stage(again, spec))
+            child.render_once(write_scene(again, spec))
         finally:
             child.close()
         for frame in range(spec.video.frames):

@@ -266,7 +266,7 @@ def test_shares_of_categories_divide_the_models():
 
 
 def test_filters_that_are_absent_leave_no_trace(tmp_path):
-    """So a dataset that was begun without them goes on as the same one."""
+    """So a dataset that was begun without them continues as the same one."""
     config = load_config("render_configs/bl30k.yaml")
     assert "select" not in config.to_yaml() and not any("licences" in key for key in config.flat())
     changed = load_config("render_configs/bl30k.yaml", ["assets.select.hold_out=car", "assets.licences=cc0"])
@@ -278,3 +278,15 @@ def test_filters_that_are_absent_leave_no_trace(tmp_path):
         load_config("render_configs/bl30k.yaml", ["assets.select.holdout=car"])
     with pytest.raises(UserError, match="in quotes"):
         load_config("render_configs/bl30k.yaml", ["assets.select.categories=[02747177]"])
+
+
+def test_a_folder_that_may_not_be_written_has_its_index_in_the_cache(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (32, 32)).save(tmp_path / "photos/a.png")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(index, "_may_be_written", lambda folder: False)
+    found, changes = index.update(str(tmp_path / "photos"), 1)
+    assert changes.added == ["a.png"] and index.read(tmp_path / "photos") == found
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
+    assert index.place(tmp_path / "photos").is_relative_to(tmp_path / "cache")
+    assert index.is_current(tmp_path / "photos", found)

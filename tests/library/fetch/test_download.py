@@ -76,6 +76,16 @@ def test_a_published_limit_is_kept(server, client, monkeypatch):
     assert time.monotonic() - begin >= 0.2
 
 
+def test_redirects_wait_their_turn(server, client, monkeypatch):
+    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+    for number in range(3):
+        server.routes[f"/{number}"] = (302, {"Location": f"/{number + 1}"}, b"")
+    server.routes["/3"] = b"fine"
+    begin = time.monotonic()
+    assert client.get(f"{server.url}/0", 100)[0] == b"fine"
+    assert time.monotonic() - begin >= 0.3 and len(server.asked) == 4
+
+
 def test_what_is_gone_is_not_asked_for_again(server, client):
     with pytest.raises(FetchRefused, match="HTTP 404"):
         client.get(f"{server.url}/gone", 100)

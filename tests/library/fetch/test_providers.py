@@ -9,6 +9,7 @@ import pytest
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import manifest
+from bl30k_gen.library.fetch.download import FetchRefused
 from bl30k_gen.library.fetch.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
 from tests.support.web import collect, openverse, picture
 
@@ -167,3 +168,19 @@ def test_a_service_that_fails_is_named_and_the_rest_is_kept(server, client, tmp_
     assert done.new == 20 and "HTTP 500" in done.failed[0]
     server.routes["/v1/images/"] = b"<html>maintenance</html>"
     assert "no JSON" in collect(Openverse(server.url), client, tmp_path / "b", keywords=("a", "b")).failed[1]
+
+
+@pytest.mark.parametrize("results", [[], [{"url": "https://example.org/a.jpg", "license": "by"}]])
+def test_a_service_that_promises_pages_without_end_is_left(server, client, results):
+    """It says that there are 10^9 pages, and sends nothing, or the same again and again."""
+    server.routes["/v1/images/"] = lambda _: (200, {}, {"page_count": 10**9, "results": results})
+    with pytest.raises(FetchRefused, match="3 pages in a row had nothing new"):
+        list(Openverse(server.url).search(client, "wood", "textures"))
+    assert len(server.asked) <= 5
+    found = {"numberOfResults": 10**9, "foundAssets": [{"assetId": "a"}]}
+    server.routes["/api/v2/full_json"] = lambda _: (200, {}, found)
+    with pytest.raises(FetchRefused, match="nothing new"):
+        list(AmbientCG(server.url).search(client, "wood", "textures"))
+    server.routes["/w/api.php"] = lambda _: (200, {}, {"continue": {"x": 1}, "query": {"pages": []}})
+    with pytest.raises(FetchRefused, match="nothing new"):
+        list(Commons(server.url).search(client, "wood", "textures"))

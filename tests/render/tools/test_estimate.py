@@ -7,7 +7,7 @@ import pytest
 
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.render.tools.estimate import LEAST_SCENES, interval, spread, timed_frames
+from bl30k_gen.render.tools.estimate import FEWEST_SCENES, LEAST_SCENES, interval, spread, timed_frames
 from bl30k_gen.seeding import rng
 
 
@@ -47,7 +47,8 @@ def test_an_estimate_fits_a_build(rendered, tiny, generate, tmp_path):
     flags = ["--count", 3, "--threads-per-worker", 1, "--device", "cpu", "--seconds", 1]
     done = generate("estimate", *tiny, *flags, "--nodes", 1, "--json")
     said = json.loads(done.stdout)
-    assert (said["videos"], said["frames"], said["size"], said["scenes"]) == (3, 6, [128, 80], LEAST_SCENES)
+    assert (said["videos"], said["frames"], said["size"]) == (3, 6, [128, 80])
+    assert FEWEST_SCENES <= said["scenes"] <= LEAST_SCENES  # the time was up before three, or soon after
     assert said["gpu_hours"] is None and said["files"] == 3 * (2 * 6 + 2)
 
     store = open_dataset(rendered)

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.errors import UserError
 from models import checkpoint
 from training import cli
 from training.experiments import evaluate
@@ -150,7 +149,7 @@ def test_bad_input_of_every_kind_is_one_line(tmp_path, monkeypatch, capsys, spoi
             cli.main()
         return ended.value.code, capsys.readouterr().err
 
-    out = "--out", tmp_path / "out"
+    out, other = ("--out", tmp_path / "scores"), ("--out", tmp_path / "masks")
     for expected, arguments in (
         (evaluated, ("evaluate", tmp_path / "net.pt", data, *out)),
         (
@@ -160,7 +159,7 @@ def test_bad_input_of_every_kind_is_one_line(tmp_path, monkeypatch, capsys, spoi
                 tmp_path / "net.pt",
                 "--video",
                 data / "JPEGImages/v",
-                *out,
+                *other,
                 "--first-mask",
                 data / "Annotations/v",
             ),
@@ -171,15 +170,6 @@ def test_bad_input_of_every_kind_is_one_line(tmp_path, monkeypatch, capsys, spoi
             assert code == 2 and said.count("\n") == 1 and re.search(expected, said), said
         else:  # the later masks are enough
             assert code == 0, said
-
-
-def test_a_mistake_claims_no_folder_of_results(tmp_path):
-    """Results of one checkpoint are not mixed with those of another; a failure has no results."""
-    evaluate._claim(tmp_path / "out/run.json", {"checkpoint": "one"})
-    evaluate._claim(tmp_path / "out/run.json", {"checkpoint": "two"})
-    (tmp_path / "out/masks").mkdir()
-    with pytest.raises(UserError, match="holds results of another checkpoint"):
-        evaluate._claim(tmp_path / "out/run.json", {"checkpoint": "one"})
 
 
 def test_an_unreadable_video_is_one_line(tmp_path, monkeypatch, capsys):

@@ -201,7 +201,7 @@ def test_the_file_is_found(dataset, tmp_path):
     (root / "annotations").mkdir()
     (root / "lvis_v1_train.json").rename(root / "annotations/own.json")
     assert len(mixture("s2m/static", root, *FEW).sources[0]) == 3
-    assert mixture("s2m/static", root / "annotations/own.json", *FEW)[Draw(0, 0, 0, 0, 1)].skipped == ()
+    assert mixture("s2m/static", root / "annotations/own.json", *FEW)[Draw(0, 0, 0, 0, 1)].skipped == []
     (root / "annotations/more.json").write_text("{}")
     with pytest.raises(UserError, match="several JSON files"):
         mixture("s2m/static", root, *FEW)

@@ -41,7 +41,7 @@ def test_annotated_frame_may_be_absent(tmp_path):
 )
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(UserError, match="a.json holds no scribbles"):
+    with pytest.raises(UserError, match="a.json (holds no scribbles|holds a list|is not valid JSON)"):
         read_scribbles(tmp_path / "a.json")
     with pytest.raises(UserError, match="b.json cannot be read"):
         read_scribbles(tmp_path / "b.json")

@@ -103,7 +103,7 @@ def test_bad_logs_are_one_clear_line(tmp_path):
         assert "\n" not in str(caught.value)
 
     refused("x.jsonl is no session log", "")
-    refused("x.jsonl is no session log", head, '{"event": "inter')
+    refused("x.jsonl is not valid JSON", head, '{"event": "inter')
     refused("unknown event sleep", head, {"event": "sleep", "start": 0, "end": 1})
     refused("lasts from 3.0 to 1.0", head, {"event": "pause", "start": 3, "end": 1})
     refused("an iou of 81", head, {"event": "compute", "start": 0, "end": 1, "iou": 81})

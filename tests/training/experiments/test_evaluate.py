@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask, read_mask
+from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
@@ -19,6 +20,8 @@ from training.inference.segment import segment_frames
 from training.interactive import script
 from training.interactive.script import interact, read_script, run_script
 from training.interactive.session import InteractiveSession
+from training.runs.folder import RunFolder
+from training.schema.stage import load_stage
 
 
 @pytest.fixture
@@ -80,10 +83,10 @@ def test_rerunning_continues_and_never_mixes_runs(dataset, oracle, tmp_path, cel
     said.clear()
     evaluate_semi_supervised(oracle, dataset, out, say=said.append)
     assert "calm: 6 frames" in said and "late: 6 frames" not in said and kept.stat().st_mtime_ns == stamp
-    with pytest.raises(UserError, match="results of another options"):
+    with pytest.raises(UserError, match="was made with options"):
         evaluate_semi_supervised(oracle, dataset, out, memory_every=2)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="results of another checkpoint"):
+    with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_semi_supervised(oracle, dataset, out)
 
 
@@ -149,7 +152,7 @@ def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
     evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
     assert not any("interactions" in line for line in said)
     oracle.write_bytes(b"others")
-    with pytest.raises(UserError, match="results of another checkpoint"):
+    with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_interactive(oracle, None, dataset, tmp_path / "out")
 
 
@@ -254,3 +257,20 @@ def test_scripts_with_mistakes_name_them(dataset, oracle, tmp_path):
         with pytest.raises(UserError, match=message):
             run(text)
     assert not (tmp_path / "out").exists()
+
+
+def test_it_is_said_what_is_judged_and_what_the_network_knows(make_videos, tmp_path):
+    data = make_videos(tmp_path / "data", 3)
+    (data / "ImageSets/train.txt").write_text("a00000\na00001\n")
+    (data / "ImageSets/val.txt").write_text("a00002\n")
+    run, store, said = RunFolder(tmp_path / "run"), open_dataset(data), []
+    run.root.mkdir()
+    run.claim(load_stage("stcn/bl30k", [], [str(data)], "tiny"))
+    for split in (None, "val"):
+        names = store.image_set(split) if split else store.videos
+        evaluate._say_what_is_judged(run.network, store, names, split, said.append)
+    assert said == [
+        f"judging 3 videos of {data}: all of them (--split takes train, val)",
+        "warning: the network was trained on 2 of these videos (a00000 the first)",
+        f"judging 1 videos of {data}: list val",
+    ]

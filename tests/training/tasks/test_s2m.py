@@ -127,8 +127,13 @@ def test_several_processes_share_statistics():
 
 
 def test_one_sample_has_no_statistics(tiny, tmp_path):
-    with pytest.raises(UserError, match="two samples at once"):
-        train(tiny("s2m/static", "batch=3", "runtime.batch_per_step=2"), tmp_path)
+    for changes, remedy in (
+        (["batch=3", "runtime.batch_per_step=2"], "choose a batch that runtime.batch_per_step divides"),
+        (["batch=1"], "set batch to 2 or more"),
+        (["batch=4", "runtime.batch_per_step=1"], "set runtime.batch_per_step to 2 or more"),
+    ):
+        with pytest.raises(UserError, match=f"two samples at once.*{remedy}"):
+            train(tiny("s2m/static", *changes), tmp_path)
 
 
 def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkeypatch):

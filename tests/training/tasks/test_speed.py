@@ -85,10 +85,11 @@ def test_activations_are_not_kept(tiny):
     assert dry_run.measure(less, batch, CPU, None).sample < plain.sample / 2
     weights = sum(p.numel() for p in build_network(stage, None).parameters())
     assert plain.fixed == 16 * weights  # weights, gradients and Adam's two moments, four bytes each
-    lines = dry_run.describe(stage, dry_run.Cost(0.5, 2**30, 2**31), 0.1, 4, CPU)
+    samples = stage.iterations * stage.batch
+    lines = dry_run.describe(samples, 1, dry_run.Cost(0.5, 2**30, 2**31), 0.1, 4, CPU)
     assert "6.0 GiB for 4 at once" in lines[0] and "loading keeps up" in lines[1]
     assert f"about {0.5 * 4 * 60 / 3600:.1f} hours" in lines[2]
-    assert "more runtime.workers help" in dry_run.describe(stage, dry_run.Cost(0.1, 0, 0), 0.9, 4, CPU)[1]
+    assert "more runtime.workers help" in dry_run.describe(samples, 1, dry_run.Cost(0.1, 0, 0), 0.9, 4, CPU)[1]
 
 
 def test_a_prepared_network_validates_as_it_was_built_and_is_saved_whole(tiny, videos, tmp_path):

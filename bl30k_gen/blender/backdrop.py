@@ -1,0 +1,143 @@
+"""The backdrop as the camera sees it, drawn from its picture: what Cycles comes to after infinitely many samples.
+
+Like Cycles, a texture is interpolated between its texels as they are stored, in sRGB, and a pixel is the mean of what
+is emitted around it under a Blackman-Harris window. Here the mean is taken over a regular grid, finer than both
+pixels and texels, so there is no noise. OpenCV warps the texture; it rounds positions to a 32nd of a texel.
+"""
+
+import cv2
+import numpy as np
+
+from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.scene.trajectory import between, extrinsics, intrinsics
+
+FILTER_WIDTH = 3.0  # pixels, of Cycles' window: twice the width that its setting says, which is 1.5
+BORDER = 1  # pixels around the picture that the window reaches
+LEAST_GRID, MOST_GRID = 4, 8  # samples a pixel, along an edge
+ROWS = 64  # of the picture that are drawn at a time; bounds the memory
+MOVED = 0.4  # pixels between two moments of an exposure
+
+
+class Backdrop:
+    """Draws the backdrop of a video.
+
+    Args:
+        pixels: (H, W, 3) uint8 sRGB, top row first.
+        threads: that may be used; 0: all.
+    """
+
+    def __init__(self, spec: SceneSpec, pixels: np.ndarray, threads: int):
+        cv2.setNumThreads(threads or -1)
+        self.spec = spec
+        self.texture = pixels.astype(np.uint16) * 257
+        levels = np.linspace(0.0, 1.0, 1 << 16)
+        linear = np.where(levels < 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        self.emitted = (linear * spec.backdrop.strength).astype(np.float32)  # by the 16 bits of a channel
+        video = spec.video
+        self.intrinsics = intrinsics(spec.camera.field_of_view, video.width, video.height)
+        self.to_camera = extrinsics(spec.camera, video.frames, spec.static)
+
+    def draw(self, frame: int) -> np.ndarray:
+        """(H, W, 3) float32, scene-linear light of one frame, the mean over its exposure.
+
+        Takes the longer the more the picture moves in it, and does not end if ``moved`` is not finite.
+        """
+        moments = [self._projection(time) for time in self._moments(frame)]
+        picture = self._drawn(moments[0])
+        for projection in moments[1:]:
+            picture += self._drawn(projection)
+        picture /= np.float32(len(moments))
+        return picture
+
+    def moved(self, frame: int) -> float:
+        """By how many pixels the picture moves during an exposure, at most; not finite where that cannot be told."""
+        blur = self.spec.render.motion_blur
+        if blur is None:
+            return 0.0
+        opened, middle, closed = (self._projection(frame + side * blur / 2) for side in (-1, 0, 1))
+        corners = self._corners()
+        ways = [
+            np.linalg.norm(_mapped(a, _mapped(np.linalg.inv(b), corners)) - corners, axis=1).max()
+            for a, b in ((opened, middle), (closed, middle))
+        ]
+        return float(np.nan_to_num(sum(ways), nan=np.inf))
+
+    def _moments(self, frame: int) -> np.ndarray:
+        """Times at which the picture is drawn: the middles of equal parts of the exposure."""
+        blur = self.spec.render.motion_blur or 0.0
+        count = max(1, int(np.ceil(self.moved(frame) / MOVED)))
+        return frame + blur * ((np.arange(count) + 0.5) / count - 0.5)
+
+    def _projection(self, time: float) -> np.ndarray:
+        """Homography (3, 3): texels, centres at whole numbers, to pixels, centres at +0.5, times their depth."""
+        backdrop = self.spec.backdrop
+        rows, columns = self.texture.shape[:2]
+        across, down = backdrop.width / columns, -backdrop.height / rows
+        x, y, z = backdrop.centre
+        left, top = x - backdrop.width / 2 + across / 2, z + backdrop.height / 2 + down / 2
+        to_world = np.array([[across, 0, left], [0, 0, y], [0, down, top], [0, 0, 1]])
+        return self.intrinsics @ between(self.to_camera, time)[:3] @ to_world
+
+    def _corners(self) -> np.ndarray:
+        """Of the picture with its border, pixels: left top, right top, left bottom, right bottom; (4, 2)."""
+        video = self.spec.video
+        x, y = (-BORDER, video.width + BORDER), (-BORDER, video.height + BORDER)
+        return np.array([(x[0], y[0]), (x[1], y[0]), (x[0], y[1]), (x[1], y[1])], dtype=np.float64)
+
+    def _drawn(self, projection: np.ndarray) -> np.ndarray:
+        """The picture at one moment."""
+        video = self.spec.video
+        texels = _mapped(np.linalg.inv(projection), self._corners())
+        first, last = -0.5, np.array(self.texture.shape[1::-1]) - 0.5
+        covers = bool(((first <= texels) & (texels <= last)).all())  # false where one is not a number
+        grid = LEAST_GRID
+        if covers:
+            a, b, c, d = texels
+            across = np.linalg.norm([a - b, c - d], axis=1).max() / video.width
+            down = np.linalg.norm([a - c, b - d], axis=1).max() / video.height
+            grid = int(np.clip(np.ceil(max(across, down)), LEAST_GRID, MOST_GRID))
+        picture = np.empty((video.height, video.width, 3), dtype=np.float32)
+        for top in range(0, video.height, ROWS):
+            rows = picture[top : top + ROWS]
+            size = (video.width + 2 * BORDER) * grid, (len(rows) + 2 * BORDER) * grid
+            to_samples = np.array(
+                [[grid, 0, BORDER * grid - 0.5], [0, grid, (BORDER - top) * grid - 0.5], [0, 0, 1.0]]
+            )
+            samples = to_samples @ projection
+            warped = cv2.warpPerspective(
+                self.texture, samples, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+            light = self.emitted[warped]
+            if not covers:
+                light[~_inside(np.linalg.inv(samples), size, last)] = self.spec.ambient
+            rows[:] = _decimated(_decimated(light, grid, 0, len(rows)), grid, 1, video.width)  # long runs first
+        return picture
+
+
+def _mapped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(N, 2) points through a (3, 3) homography; not a number where they come to lie behind the camera."""
+    mapped = points @ homography[:, :2].T + homography[:, 2]
+    ahead = mapped[:, 2:] > 0
+    return np.where(ahead, mapped[:, :2] / np.where(ahead, mapped[:, 2:], 1.0), np.nan)
+
+
+def _inside(to_texels: np.ndarray, size: tuple[int, int], last: np.ndarray) -> np.ndarray:
+    """Which samples of a grid of ``size`` (columns, rows) see the backdrop: (rows, columns) bool."""
+    columns, rows = size
+    points = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=2).reshape(-1, 2)
+    texels = _mapped(to_texels, points)
+    return ((-0.5 <= texels) & (texels <= last)).all(axis=1).reshape(rows, columns)
+
+
+def _decimated(light: np.ndarray, grid: int, axis: int, count: int) -> np.ndarray:
+    """Samples along an axis to ``count`` pixels, under the window of Cycles' pixel filter."""
+    centre = (BORDER + 0.5) * grid - 0.5  # of the first pixel, in samples
+    taps = np.arange(np.ceil(centre - FILTER_WIDTH / 2 * grid), np.floor(centre + FILTER_WIDTH / 2 * grid) + 1)
+    phase = 2 * np.pi * ((taps - centre) / grid / FILTER_WIDTH + 0.5)
+    window = 0.35875 - 0.48829 * np.cos(phase) + 0.14128 * np.cos(2 * phase) - 0.01168 * np.cos(3 * phase)
+    window /= window.sum()
+    along = np.moveaxis(light, axis, 0)
+    total = np.zeros((count, *along.shape[1:]), dtype=np.float32)
+    for tap, weight in zip(taps.astype(int), window.astype(np.float32), strict=True):
+        total += along[tap : tap + grid * count : grid] * weight
+    return np.moveaxis(total, 0, axis)

@@ -1,0 +1,157 @@
+"""The one decoder of pictures from outside: what orientation, depth, alpha and colour profile mean, for each use.
+
+- 16 bits a channel become 8, the lower bits cut off.
+- A colour profile is applied, so that all pixels are sRGB; one that cannot be read, or says sRGB, changes nothing.
+- An alpha channel that is the same everywhere, opaque or zero, is none.
+- EXIF's orientation turns photographs. A model's textures show their stored pixels, which texture coordinates were
+  made for. Frames must have none: no file says whether their masks were made for the stored or the turned picture.
+- Text inside a picture concerns no pixel and is not read, however long.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of frames
+
+MAX_SCANNED = 10**9
+"""Pixels that the scans of a progressive JPEG may touch: 80 megapixels in the usual ten or twelve scans."""
+
+MOST_PIXELS = 8192 * 8192  # of a frame or a mask
+MAX_PROFILE = 4 << 20  # bytes
+ORIENTATION = 0x0112  # of EXIF; 1 is upright
+
+# What decoding a damaged picture may raise.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a picture is for, and so which of its properties count.
+
+    upright: turned as EXIF says. profile: its colour profile is applied. alpha: kept, where there is one.
+    """
+
+    upright: bool = False
+    profile: bool = True
+    alpha: bool = False
+
+
+PHOTO = Use(upright=True)  # a background, or a texture that covers an object
+FRAME = Use()  # of a video, or a still image with a mask: see ``open_frame``
+TEXTURE = Use(alpha=True)  # a model's own
+GLTF_TEXTURE = Use(profile=False, alpha=True)  # by its specification
+
+
+def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """A picture whose header is read and whose pixels are not. Raises one of ``PICTURE_ERRORS``."""
+    if data.startswith(_SIGNATURE):
+        data = _without_text(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of Pillow's own, fixed, pixel limit
+        image = Image.open(io.BytesIO(data), formats=formats)
+    if data.startswith(b"\xff\xd8"):
+        scans = data.count(b"\xff\xda")
+        if scans * image.width * image.height > MAX_SCANNED:
+            raise ValueError(f"it is a JPEG of {image.width}x{image.height} in {scans} scans, too much work")
+    return image
+
+
+def require_pixels(image: Image.Image) -> None:
+    """Raises ValueError for a picture that is larger than any frame, before its pixels are decoded."""
+    if image.width * image.height > MOST_PIXELS:
+        raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
+
+
+class TurnedFrame(ValueError):
+    """A frame that is to be turned before it is shown."""
+
+    remedy = "turn its pixels and remove the tag (mogrify -auto-orient), so that frame and mask lie alike"
+
+
+def open_frame(data: bytes) -> Image.Image:
+    """As ``open_picture``, for what has masks. Raises TurnedFrame as well."""
+    image = open_picture(data)
+    require_pixels(image)
+    if (turned := orientation(image)) != 1:
+        raise TurnedFrame(f"has EXIF orientation {turned}: does its mask lie as it is stored, or as it is shown?")
+    return image
+
+
+def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda text: None) -> Image.Image:
+    """An opened picture as 8-bit sRGB for a use: mode RGB, or RGBA. Raises one of ``PICTURE_ERRORS``.
+
+    remark: is told what the picture holds and this use leaves out.
+    """
+    image.load()
+    profile = image.info.get("icc_profile")
+    if use.upright:
+        image = ImageOps.exif_transpose(image)
+    elif (turned := orientation(image)) != 1:
+        remark(f"its EXIF orientation {turned} is not applied: stored pixels are what counts")
+    if image.mode in _16_BIT:
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    alpha = image.convert("RGBA").getchannel("A") if use.alpha and image.has_transparency_data else None
+    if profile and use.profile:
+        image = _apply_profile(image, profile)
+    if image.mode != "RGB":  # else ``convert`` would copy
+        image = image.convert("RGB")
+    if alpha is not None:
+        values = np.asarray(alpha)
+        if not values.any():
+            remark("its alpha channel is zero everywhere, and counts as none")
+        elif values.min() < 255:
+            image.putalpha(alpha)
+    return image
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF's, from 1 (upright) to 8."""
+    if "exif" not in image.info:  # to look further would decode a PNG
+        return 1
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except PICTURE_ERRORS:
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _without_text(data: bytes) -> bytes:
+    """A PNG without the text in it, which Pillow would unpack, and refuse where it is long."""
+    kept, position, start = [], len(_SIGNATURE), 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        if kind in _TEXT:
+            kept.append(data[start:position])
+            start = min(end, len(data))
+        if kind == b"IEND" or end > len(data):
+            break
+        position = end
+    return data if not kept else b"".join([*kept, data[start:]])
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """The picture in sRGB; unchanged where the profile is of no use for it."""
+    if len(profile) > MAX_PROFILE or image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image
+        opaque = image.convert(image.mode.removesuffix("A")) if image.mode in ("RGBA", "LA") else image
+        converted = ImageCms.profileToProfile(opaque, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
+    return image if converted is None else converted

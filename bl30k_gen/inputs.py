@@ -1,0 +1,154 @@
+"""Files from outside: opened without waiting, read up to a limit, and the JSON in them.
+
+A path that a user or another file names may be a pipe nobody writes to, a device without end, or a folder. Every such
+file is opened here, and every JSON text is parsed here.
+"""
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bl30k_gen.errors import UserError, printable
+
+LIMIT = 64 << 20
+"""Bytes of a configuration, list, index or journal: a hundred times what the largest of ours has."""
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+_LARGE = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{20}")  # only then each number is looked at, which is slow
+_LARGEST = 1 << 64
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading; never waits for a writer.
+
+    Raises:
+        OSError: it is missing or may not be read.
+        UserError: it is a folder, a pipe, a device or a socket.
+    """
+    _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device may do something
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bytes(path: str | Path, limit: int = LIMIT) -> bytes:
+    """The contents of a regular file.
+
+    Args:
+        limit: bytes that it may have.
+
+    Raises:
+        FileNotFoundError: there is no such file; the caller knows what to give instead.
+        UserError: it is no regular file, larger than ``limit``, or cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{printable(str(path))} cannot be read", reason) from None
+    if len(data) > limit:
+        raise UserError(f"{path} has more than {limit:,} bytes", "no file of its kind has; check the path")
+    return data
+
+
+def read_text(path: str | Path, limit: int = LIMIT) -> str:
+    """As ``read_bytes``: UTF-8 text, without a byte order mark."""
+    try:
+        return read_bytes(path, limit).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text", f"{error.reason} at byte {error.start}") from None
+
+
+def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict, nan: bool = False) -> Any:
+    """The value in a JSON text.
+
+    Args:
+        source: what is parsed, for the message.
+        kind: the type that the value must have.
+        nan: allow NaN and infinity, which a loss may be.
+
+    Raises:
+        UserError: it is no JSON, has NaN, an infinite number or a key twice, is nested too deeply, or is no ``kind``.
+    """
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+        large = bool(_LARGE.search(text))
+        value = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=None if nan else _refuse,
+            parse_float=_finite if large else None,
+            parse_int=_moderate if large else None,
+        )
+    except RecursionError:
+        raise UserError(f"{source} is nested too deeply", remedy) from None
+    except ValueError as error:
+        raise UserError(f"{source} is not valid JSON ({printable(str(error))})", remedy) from None
+    if not isinstance(value, kind):
+        raise UserError(f"{source} holds a {type(value).__name__}, not a {kind.__name__}", remedy)
+    return value
+
+
+def read_json(path: str | Path, remedy: str, kind: type = dict, limit: int = LIMIT) -> Any:
+    """As ``parse_json``, of a file. Raises FileNotFoundError as ``read_bytes``."""
+    return parse_json(read_bytes(path, limit), path, remedy, kind)
+
+
+def parse_json_lines(data: bytes, source: object) -> tuple[list[dict[str, Any]], int]:
+    """The objects in a journal, one a line, and the number of lines that are none: a killed writer leaves such."""
+    found, bad = [], 0
+    for line in data.splitlines():
+        if line.strip():
+            try:
+                found.append(parse_json(line, source, "", nan=True))
+            except UserError:
+                bad += 1
+    return found, bad
+
+
+def _require_regular(path: str | Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
+        raise UserError(f"{printable(str(path))} is {kind}", "give a regular file")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)} stands there twice")
+    return values
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+def _moderate(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"{text[:20]}... is too large")
+    return number

@@ -1,0 +1,44 @@
+"""A dataset is not continued with another loader than it was begun with, and a video without any object is none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bl30k_gen.config import load_config
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
+from bl30k_gen.library.load import LOADER_VERSION
+from bl30k_gen.render.check import examine
+from bl30k_gen.render.dataset import open_for_writing, sampler
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def config():
+    small = ["video={frames: 2, width: 64, height: 48}", "objects.count=[1, 1]"]
+    return load_config(ROOT / "render_configs/demo.yaml", small)
+
+
+def test_another_version_of_the_loader_is_refused(tmp_path, config):
+    layout, catalogue = Layout(tmp_path), open_catalogue(config.assets)
+    open_for_writing(layout, config, catalogue)
+    record = json.loads((tmp_path / "catalogue.json").read_text())
+    assert record["loader"] == LOADER_VERSION
+    open_for_writing(layout, config, catalogue)
+    del record["loader"]  # as the first version, which did not say
+    (tmp_path / "catalogue.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=f"version 1 of the asset loader, and this is {LOADER_VERSION}"):
+        open_for_writing(layout, config, catalogue)
+
+
+def test_a_video_in_which_no_object_is_ever_seen_is_a_failure(tmp_path, config):
+    spec = sampler(config, open_catalogue(config.assets))("a00000").spec
+    layout = Layout(tmp_path)
+    for frame in range(2):
+        write_atomically(layout.staged_mask(spec.name, frame), encode_mask(np.zeros((48, 64), np.uint8)))
+    problems, areas = examine(spec, config, layout)
+    assert "no object is seen in any frame" in problems and not areas.any()
