@@ -199,7 +199,9 @@ listeners.add((news) => {
     $("gone").hidden = false;
     $("gone-text").textContent = news.failure;
   } else if (news.gone) {
-    if (opened) $("gone").hidden = false;
+    if (!opened && $("gone").hidden) $("gone-text").textContent = "It could not open the session. What is wrong stands in its terminal.";
+    $("opening").hidden = true;
+    $("gone").hidden = false;
   } else hear(news);
 });
 if (location.hash.length < 2) {
