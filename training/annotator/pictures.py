@@ -38,7 +38,7 @@ def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str]
     data = frames.files[number].read_bytes()
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            turned = image.getexif().get(274, 1) != 1  # the browser would turn it, the decoder of frames does not
+            turned = image.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do
             if turned or image.mode != "RGB" or (size == "view" and max(image.size) > LONG_SIDE):
                 return None
             return data, Image.MIME[image.format or "JPEG"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
-from training.annotator import pictures
 from training.annotator.pictures import encode_runs, picture, shrink, view_size
 from training.annotator.study import Study
 from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
@@ -53,13 +53,13 @@ def test_large_frames_are_shown_smaller(tmp_path):
     assert picture(small, 1, "view")[0] == (tmp_path / "1.jpg").read_bytes(), "a small file goes out as it is"
 
 
-def test_a_turned_picture_is_shown_as_it_is_decoded(tmp_path):
+def test_a_turned_picture_is_refused_as_everywhere(tmp_path):
+    """A browser would turn it, masks lie as it is stored."""
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "0.jpg", exif=exif)
-    data = picture(FrameFolder(tmp_path), 0, "view")[0]
-    assert Image.open(io.BytesIO(data)).getexif().get(274, 1) == 1
-    assert data != (tmp_path / "0.jpg").read_bytes() and pictures.LONG_SIDE == 1920
+    with pytest.raises(UserError, match="orientation 6"):
+        picture(FrameFolder(tmp_path), 0, "view")
 
 
 def test_the_timeline_finds_drift(cells):
