@@ -81,8 +81,8 @@ class Motion(Section):
     rotation_speed: NonNegative  # radians a frame, standard deviation, per axis
     scale_change: Range  # factor over the whole video; a step draws from its degree-th root
     static: Literal["drift", "hold"]  # what a curve does between equal control points
-    static_enter: Share  # chance that a moving path turns static, at the start and after each move
-    static_stay: Share  # chance that a static path goes on being so
+    static_enter: Share  # probability that a moving path turns static, at the start and after each move
+    static_stay: Share  # probability that a static path continues being so
 
 
 class Frustum(Section):
@@ -124,9 +124,9 @@ class Objects(Section):
     scale: Range  # at the start, per axis, of a model with a unit diagonal
     clearance: NonNegative  # metres between two paths below which the later one is redrawn
     clearance_tries: Whole  # redraws before it is kept as it is, and recorded
-    retexture_mapped: Share  # chance of a new texture for a model that has its own
+    retexture_mapped: Share  # probability of a new texture for a model that has its own
     retexture_unmapped: Share  # the same for one that has none
-    max_thickness: Positive | None = None  # models that are thicker are passed over; see ``scene/thickness.py``
+    max_thickness: Positive | None = None  # models that are thicker are skipped; see ``scene/thickness.py``
     deformation: Deformation | None = None
 
     @model_validator(mode="after")
@@ -291,7 +291,7 @@ class Selection(_Sources):
     category_share: Range | None = None  # those whose place in 0..1 lies in it: [0, 0.8] and [0.8, 1] share none
     include: list[str] | None = None  # these ids alone; * and ? as in file names
     exclude: list[str] | None = None  # all but these
-    max_faces: Count | None = None  # by the folder's index; what nobody counted is an error
+    max_faces: Count | None = None  # by the folder's index; a model without a count is an error
 
     @model_validator(mode="before")
     @classmethod
@@ -319,8 +319,8 @@ class Runtime(Section):
     device: Device
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
     child_memory_gb: Positive  # above which it is replaced after the video in hand
-    frame_timeout: Positive  # seconds without a sign of life before it is killed
-    lease_timeout: Positive  # seconds without a sign of life before another worker takes over its video
+    frame_timeout: Positive  # seconds without an event before it is killed
+    lease_timeout: Positive  # seconds without a heartbeat before another worker takes over its video
     store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO, TypeVar
 Choice = TypeVar("Choice", bound=str)
 
 MISTAKE, STOPPED = 2, 143
-"""Exit codes: the user can fix it; SIGTERM came, and the same command goes on."""
+"""Exit codes: the user can fix it; SIGTERM came, and the same command continues."""
 
 DEBUG = "--debug"
 
@@ -48,15 +48,15 @@ def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
     raise UserError(f"{flag} {given}", f"give {', '.join(others)} or {last}")
 
 
-class Hopeless(UserError):
-    """Nothing else will work here either, so whoever works in a loop stops."""
+class FatalError(UserError):
+    """Nothing else will work here either, so a loop over videos stops."""
 
 
-class DiskFull(Hopeless):
+class DiskFull(FatalError):
     """There is no space (or quota) left."""
 
 
-class MachineLacks(Hopeless):
+class MachineLacks(FatalError):
     """This machine lacks what the configuration asks for."""
 
 

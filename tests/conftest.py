@@ -1,4 +1,4 @@
-"""What tests of all rooms share: the shared data, what may be skipped, and what is made once.
+"""What all tests share: the shared data, what may be skipped, and what is made once.
 
 A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
 ``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.

@@ -1,7 +1,7 @@
 """Fault campaign: disturb the build of a small real dataset at random, resume it, and compare it with a calm build.
 
-Two supervisors work on one dataset while seeded random events hit them or their Blender children; whoever ends is
-started again, as a cluster would do. When all videos are there the dataset must be byte-identical to one that nobody
+Two supervisors work on one dataset while seeded random events hit them or their Blender children; one that ends is
+started again, as a cluster would do. When all videos are there the dataset must be byte-identical to one that was not
 disturbed, and a deep verification must find nothing. Then the next round begins, until there were enough events. All
 of it is done with videos as files, in tar shards and in HDF5 shards.
 
@@ -196,7 +196,7 @@ class Campaign:
             case "kill child" | "crash child":
                 number = signal.SIGKILL if kind == "kill child" else signal.SIGSEGV
                 hit = [send(pid, number) for pid in children_of(victim.pid)]
-                event.outcome = "the supervisor goes on" if any(hit) else "there was no child just then"
+                event.outcome = "the supervisor continues" if any(hit) else "there was no child just then"
             case "kill supervisor":
                 victim.kill()
                 event.outcome = f"code {victim.wait(PATIENCE)}"
@@ -293,8 +293,8 @@ PAGE = """# Fault campaign
 
 `{command}`
 
-Two supervisors build a small real dataset (128x96) while random events hit them or their Blender children; whoever
-ends is started again. Each finished build is compared, byte by byte, with one that nobody disturbed, and
+Two supervisors build a small real dataset (128x96) while random events hit them or their Blender children; one
+that ends is started again. Each finished build is compared, byte by byte, with one that nobody disturbed, and
 `verify --deep` looks at it; nothing may be left in the making, no video may be published twice.
 
 {table}

@@ -36,7 +36,7 @@ def render(config: Config, out: Path, names: list[str]) -> list[dict]:
 
         def on_event(event: dict) -> None:
             events.append(event)
-            bar.update(event["event"] in ("published", "already", "set_aside"))
+            bar.update(event["event"] in ("published", "already", "quarantined"))
 
         describe = dataset.sampler(config, catalogue)
         Supervisor(config, layout, describe, Execution("cpu", 0, 1), on_event).run(names)

@@ -71,7 +71,7 @@ class Result:
     faults: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     starts: int = 0
-    set_aside: int = 0  # videos, at the end of the first submission
+    failed: int = 0  # videos, at the end of the first submission
     missing: int = 0  # then, all in all
     resubmissions: int = 0
     hours: float = 0.0
@@ -124,7 +124,7 @@ def simulate(plan: Plan, folder: Path) -> Result:
         cluster.run()
         result.first_hours = cluster.now / 3600
         found = status(root)
-        result.set_aside, result.missing = len(found.failed), found.wanted - found.done
+        result.failed, result.missing = len(found.failed), found.wanted - found.done
         while found.done < found.wanted and result.resubmissions < PATIENCE:
             result.resubmissions += 1
             _generate("resubmit", root)
@@ -217,7 +217,7 @@ def table(results: list[Result]) -> str:
         "tasks started": [f"{r.starts:,}" for r in results],
         **{f"- {event}": [r.events[event] for r in results] for event in EVENTS},
         "missing when the queue was empty first": [r.missing for r in results],
-        "- of which Blender crashed at twice": [r.set_aside for r in results],
+        "- of which Blender crashed at twice": [r.failed for r in results],
         "`resubmit` was needed": [f"{r.resubmissions} times" for r in results],
         "wall time, h": [f"{r.hours:.1f}" for r in results],
         "- until the queue was empty first, h": [f"{r.first_hours:.1f}" for r in results],

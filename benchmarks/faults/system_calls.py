@@ -100,7 +100,7 @@ def build(root: Path, config: Config) -> None:
         write_atomically(layout.config, config.to_yaml())
     with open_store(config, layout, None, NAMES) as store:
         for name in NAMES:
-            claim = None if store.has(name) else store.take(name)
+            claim = None if store.has(name) else store.acquire(name)
             if claim is None:
                 continue
             try:

@@ -17,7 +17,7 @@ whose bootstrap interval over the videos leaves out zero in two turns running.
 
 ``--out`` gets the state and the network after the still images, in half precision, in files of at most 15 MB and
 45 MB in all. A next run trains it longer, and repeats the arms from it with another third of the real videos held
-out; where ``--arms`` names the same folder again, the arms go on instead.
+out; where ``--arms`` names the same folder again, the arms continue instead.
 """
 
 import copy
@@ -538,7 +538,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, MINUTES)
     parser.add_argument("data", type=Path, nargs="?", help="folder with renders/ and real/")
     parser.add_argument("--out", type=Path, default=Path("out/gpu/experiment"), help="state and weights")
-    parser.add_argument("--arms", type=Path, help="keep the arms' weights here, and go on with them")
+    parser.add_argument("--arms", type=Path, help="keep the arms' weights here, and continue with them")
     options = parser.parse_args(arguments)
     require("torch", "torchvision", "pydantic", "yaml")
     device, sizes = device_of(options.dry_run), DRY if options.dry_run else Sizes()

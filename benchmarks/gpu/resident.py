@@ -20,7 +20,7 @@ from torch import Tensor
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from models.backbone import MEAN, STD
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.sample import Batch
 from training.schema.data import FrameChange, Jitter, VideoSource
 from training.schema.stage import Stage
@@ -55,7 +55,7 @@ class Clips:
             videos = list(pool.map(functools.partial(_decode, store), names))
         width, height = (max(rgb.shape[axis] for rgb, _ in videos) for axis in (2, 1))
         count = sum(len(rgb) for rgb, _ in videos)
-        frames = torch.tensor(pictures.FILL, dtype=torch.uint8).view(3, 1, 1).repeat(count, 1, height, width)
+        frames = torch.tensor(transforms.FILL, dtype=torch.uint8).view(3, 1, 1).repeat(count, 1, height, width)
         ids = torch.zeros(count, height, width, dtype=torch.uint8)
         clips, start = [], 0
         for name, (rgb, mask) in zip(names, videos, strict=True):
@@ -147,12 +147,12 @@ class Sampler:
         assert change.frame is not None and change.sequence.crop_ratio is not None  # Stage sees to it
         distance = sampling.largest_distance(self.stage.curriculum, int(1000 * progress), 1000)
         numbers = sampling.draw_frames(self.random, clip.count, self.stage.frames, distance)
-        box = pictures.draw_crop(self.random, *clip.size, source.crop_scale, change.sequence.crop_ratio)
+        box = transforms.draw_crop(self.random, *clip.size, source.crop_scale, change.sequence.crop_ratio)
         box_size, first = np.subtract(box[2:], box[:2]), np.array(box[:2], float)
         mirror = self._mirror()
-        jitter = pictures.draw_jitter(self.random, _without_hue(change.sequence.jitter))
+        jitter = transforms.draw_jitter(self.random, _without_hue(change.sequence.jitter))
         for t, number in enumerate(numbers):
-            matrix = mirror * pictures.draw_affine(self.random, change.frame) * (box_size / size)[:, None]
+            matrix = mirror * transforms.draw_affine(self.random, change.frame) * (box_size / size)[:, None]
             plan.matrices[row, t], plan.frames[row, t] = matrix, clip.start + number
             plan.shifts[row, t] = first + box_size / 2 - matrix @ np.full(2, size / 2)
             plan.colours[row, t] = self._colours(clip, jitter, change.frame)
@@ -166,9 +166,9 @@ class Sampler:
         factor = min(clip.size) / (scale * size)
         room = np.maximum(0.0, np.array(clip.size) * size / min(clip.size) - size)
         mirror = self._mirror()
-        jitter = pictures.draw_jitter(self.random, _without_hue(change.sequence.jitter))
+        jitter = transforms.draw_jitter(self.random, _without_hue(change.sequence.jitter))
         for t in range(self.stage.frames):
-            matrix = factor * mirror * pictures.draw_affine(self.random, change.frame)
+            matrix = factor * mirror * transforms.draw_affine(self.random, change.frame)
             centre = size / 2 + self.random.uniform(-room / 2, room / 2)
             plan.matrices[row, t], plan.frames[row, t] = matrix, number
             plan.shifts[row, t] = np.array(clip.size) / 2 - matrix @ centre
@@ -178,9 +178,9 @@ class Sampler:
         """(2, 1): signs of the rows of a matrix, the first of which flips."""
         return np.array([[-1.0 if self.random.random() < self.stage.augmentation.sequence.flip else 1.0], [1.0]])
 
-    def _colours(self, clip: Clip, together: list[pictures.ColourStep], change: FrameChange) -> np.ndarray:
-        steps = together + pictures.draw_jitter(self.random, _without_hue(change.jitter))
-        return pictures.colour_matrix(steps, lambda: clip.mean)
+    def _colours(self, clip: Clip, together: list[transforms.ColourStep], change: FrameChange) -> np.ndarray:
+        steps = together + transforms.draw_jitter(self.random, _without_hue(change.jitter))
+        return transforms.colour_matrix(steps, lambda: clip.mean)
 
     def _cut(self, plan: Plan) -> Batch:
         device, size = self.clips.frames.device, self.stage.size
@@ -192,7 +192,7 @@ class Sampler:
         source = torch.einsum("btij,hwj->bthwi", matrices, points) + shifts[:, :, None, None]
         height, width = self.clips.frames.shape[-2:]
         grid = (2 * source / torch.tensor([width, height], device=device) - 1).flatten(0, 1)
-        fill = torch.tensor(pictures.FILL, dtype=torch.float32, device=device).view(3, 1, 1)
+        fill = torch.tensor(transforms.FILL, dtype=torch.float32, device=device).view(3, 1, 1)
         flat = frames.flatten()
         images = F.grid_sample(self.clips.frames[flat] - fill, grid, align_corners=False) + fill
         ids = F.grid_sample(self.clips.ids[flat, None].float(), grid, mode="nearest", align_corners=False)

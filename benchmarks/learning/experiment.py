@@ -4,7 +4,7 @@
     python -m benchmarks.learning.experiment out/renders DAVIS --out out/experiment [--results docs/results]
 
 DAVIS is a dataset with the lists ``train`` and ``val``; it is brought to 240 pixels first. Every arm begins with the
-same network, trained on still images for ``--static`` iterations, and goes on for ``--iterations``:
+same network, trained on still images for ``--static`` iterations, and continues for ``--iterations``:
 
     static                      on still images
     static > renders            on rendered videos

@@ -48,7 +48,7 @@ def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int,
 
 
 def train(stage: Stage, out: Path, start: Path | None = None) -> Path:
-    """Run a stage on the processor, or go on with it; ``out`` has its network then."""
+    """Run a stage on the processor, or continue with it; ``out`` has its network then."""
     print(f"--- {out}: {stage.network}, {stage.iterations} iterations of {stage.batch}", flush=True)
     with processes("cpu") as group:
         Trainer(stage, out, group, start).run()

@@ -19,7 +19,7 @@ from benchmarks.page import load, parser_of
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
 from models import checkpoint
-from training.experiments.bench import Bench
+from training.experiments.context import EvaluationContext
 from training.experiments.tables import ablate
 from training.pipeline.fusion_data import make_fusion_data
 from training.schema.lookup import TABLES
@@ -103,7 +103,7 @@ def make_table(name: str, davis: Path, networks: dict[str, Path], out: Path, pag
     """One table by ``ablate``, as a part of the page with its picture beside the page."""
     recipe = load_table(name)
     given = {need: networks[need] for need in recipe.checkpoints}
-    bench = Bench(davis, given, "2017/val", options={"short_side": SHORT_SIDE}, device="cpu")
+    bench = EvaluationContext(davis, given, "2017/val", options={"short_side": SHORT_SIDE}, device="cpu")
     table = ablate(name, bench, out)
     picture = page.with_suffix("") / f"{name}.png"
     write_atomically(picture, (out / f"{name}.png").read_bytes())

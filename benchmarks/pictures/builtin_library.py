@@ -33,7 +33,7 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import load_model, load_picture
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 
 PINS = ROOT / "tests/builtin/builtin_pins.json"
@@ -182,7 +182,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
                 },
             }
             scene = parse_spec(spec, family)
-            child.render_once(stage(layout, scene))
+            child.render_once(write_scene(layout, scene))
             file = layout.staged_rgb(scene.name, 0)
             pictures.append(decode_rgb(file.read_bytes(), file))
     child.close()

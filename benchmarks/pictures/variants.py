@@ -19,7 +19,7 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import SceneSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
 def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
     """A row of frames, and below it the same ones with their masks."""
     layout = Layout(folder)
-    child.render_once(stage(layout, spec))
+    child.render_once(write_scene(layout, spec))
     for problem in examine(spec, config, layout)[0]:
         print(f"{spec.name}: {problem}")
     picture = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")

@@ -28,7 +28,7 @@ from bl30k_gen.dataset.derived import (
     stored_path,
 )
 from bl30k_gen.dataset.reader import VideoStore
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
 
 CARD = "ANNOTATIONS.md"
 POLL = 0.3  # seconds between two looks at how far the workers are
@@ -219,7 +219,7 @@ def _attempt(
     """Why a video has no annotations; None: it has."""
     try:
         write_video(store, name, wanted, out, step)
-    except Hopeless:
+    except FatalError:
         raise
     except UserError as error:
         return str(error)

@@ -1,1 +1,1 @@
-"""How a video is drawn: the only room that knows bpy and blenderproc. Runs in a child process alone."""
+"""How a video is drawn: the only package that imports bpy and blenderproc. Runs in a child process alone."""

@@ -8,7 +8,7 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "built", "name": ..., "seconds": ...}
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
-    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "hopeless": false}
+    {"event": "failed", "name": ..., "what": ..., "remedy": ..., "fatal": false}
     {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
 
 A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
@@ -32,7 +32,7 @@ from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import MASK, RGB, frame_name
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.library.load import AssetRefused, load_model
 from bl30k_gen.scene.spec import SceneSpec, read_spec
 
@@ -83,8 +83,8 @@ class Child:
             self.fail(path.stem, error)
 
     def fail(self, name: str | None, error: UserError) -> None:
-        hopeless = isinstance(error, Hopeless)
-        self.say("failed", name=name, what=error.what, remedy=error.remedy, hopeless=hopeless)
+        fatal = isinstance(error, FatalError)
+        self.say("failed", name=name, what=error.what, remedy=error.remedy, fatal=fatal)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
         for kind in (MASK, RGB):
@@ -108,7 +108,7 @@ class Child:
             masked = time.perf_counter()
             rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
-            # Folders are not created again: they are gone when somebody else has taken over the video.
+            # Folders are not created again: they are gone when another worker has taken over the video.
             write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)
             jpeg = encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
             write_atomically(folder / RGB / frame_name(RGB, frame), jpeg, parents=False)
@@ -165,7 +165,7 @@ def main() -> int:
     except UserError as error:
         child.fail(None, error)
         return 2
-    except BrokenPipeError:  # nobody listens any more
+    except BrokenPipeError:  # the parent has closed its end
         return 1
     except Exception:
         traceback.print_exc()

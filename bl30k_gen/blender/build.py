@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 
 from bl30k_gen.blender import runtime
-from bl30k_gen.blender.soft import SoftMesh
+from bl30k_gen.blender.deforming import DeformingMesh
 from bl30k_gen.library.asset import Model, Part, Wrap
 from bl30k_gen.library.formats.uv import box_projection
 from bl30k_gen.scene.assets import load_model, load_picture
@@ -32,7 +32,7 @@ REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 class Built:
     """What a scene was built from, as far as drawing its frames needs it."""
 
-    soft: list[SoftMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    soft: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
     vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
     backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
 
@@ -134,7 +134,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
     built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        built.soft.append(SoftMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
+        built.soft.append(DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
     _add_to_masks(entity.blender_obj, masks, mask_materials)
 
 

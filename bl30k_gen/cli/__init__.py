@@ -1,7 +1,7 @@
 """The dataset builder's commands. Each does its work in another module; here are words and exit codes.
 
 Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can fix, 143 stopped by
-SIGTERM (the same command goes on). --debug shows where in the program a mistake was noticed.
+SIGTERM (the same command continues). --debug shows where in the program a mistake was noticed.
 """
 
 import typer

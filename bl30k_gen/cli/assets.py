@@ -60,7 +60,7 @@ def fetch_command(
 
     from bl30k_gen.library.catalogue.licence import parse_requirement
     from bl30k_gen.library.fetch.download import Client, Politeness
-    from bl30k_gen.library.fetch.gather import Wishes, gather, read_keywords
+    from bl30k_gen.library.fetch.gather import GatherRequest, gather, read_keywords
     from bl30k_gen.library.fetch.providers import Kind, provider
 
     wanted = chosen("--kind", kind, get_args(Kind))
@@ -69,7 +69,7 @@ def fetch_command(
     licences = parse_requirement([require]) if require is not None else ()
     service = provider(provider_name, base_url, urls, licences)
     words = () if provider_name == "urls" else read_keywords(keywords or resources.folder("assets") / f"{kind}.txt")
-    wishes = Wishes(wanted, words, per_keyword, side, licences, full)
+    request = GatherRequest(wanted, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
     with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
 
@@ -77,7 +77,7 @@ def fetch_command(
             bar.set_description(keyword or None, refresh=False)
             bar.update()
 
-        done = gather(service, client, wishes, out, workers, show)
+        done = gather(service, client, request, out, workers, show)
     if as_json:
         print(json.dumps(vars(done), indent=1))
     else:
@@ -114,7 +114,7 @@ def add_command(
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
     from bl30k_gen.library.checking.inspector import Bounds, Inspector
-    from bl30k_gen.render.tools.add_asset import Studio, Wishes, add, kind_of
+    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, kind_of
 
     settings = load_config(config, overrides or [])
     credit = Credit(spdx(licence), author, source)
@@ -122,12 +122,12 @@ def add_command(
         raise UserError("--licence, --author or --source without --to", "they go into the manifest of that folder")
     for file in files:
         kind_of(file)
-    wishes, added, refused = Wishes(out, to, max_faces, credit), [], 0
+    options, added, refused = AddOptions(out, to, max_faces, credit), [], 0
     studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
     with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
         for file in files:
             try:
-                added.append(add(file, settings, wishes, inspector, studio))
+                added.append(add(file, settings, options, inspector, studio))
             except AssetRefused as refusal:
                 print(f"error: {refusal.reason}", file=sys.stderr)
                 refused += 1

@@ -146,7 +146,7 @@ def render(
     answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)
-    raise typer.Exit(1 if summary.set_aside else 0)
+    raise typer.Exit(1 if summary.failed else 0)
 
 
 @app.command(

@@ -15,7 +15,7 @@ def render_time(root: Path) -> dict[str, Any] | None:
     """What the journals of all runs say; None where there are none.
 
     Returns:
-        videos, frames: that were finished in these runs; frames of videos that were set aside count, too.
+        videos, frames: that were finished in these runs; frames of videos that failed count, too.
         worker_hours: of all workers together, start of Blender left out.
         nodes: ``{node: {"frames", "frame_seconds", "devices"}}``, seconds as the median of its videos.
     """
@@ -49,7 +49,7 @@ def render_time(root: Path) -> dict[str, Any] | None:
 
 
 def failures(root: Path, published: Collection[str]) -> dict[str, list[str]]:
-    """``{reason: [videos]}`` of the videos that were set aside and are not there."""
+    """``{reason: [videos]}`` of the videos that failed and are not there."""
     found: dict[str, list[str]] = {}
     for name, reason in failed_videos(Layout(root)).items():
         if name not in published:

@@ -12,7 +12,7 @@ from bl30k_gen.dataset.layout import Layout, finish_publishing
 from bl30k_gen.render import process
 from bl30k_gen.render.child import remove_dead_scratch, scratch_root
 from bl30k_gen.render.output.lease import FREE, Leases, holders
-from bl30k_gen.render.output.shard_recovery import bury, remove_if_void
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void
 
 UNFINISHED = (".new", ".discarded")  # hidden folders in .staging that a killed worker may leave
 WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # whose files have a hidden name at first
@@ -50,7 +50,7 @@ def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) 
     observer = Leases(Layout(layout.root, process.new_name()), config.runtime.lease_timeout)
 
     def free(name: str) -> bool:
-        lease = observer.take(name)
+        lease = observer.acquire(name)
         if lease is None:
             return False
         finish_publishing(observer.layout, name)
@@ -68,7 +68,9 @@ def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) 
     observer = Leases(Layout(layout.shards.root, process.new_name()), config.runtime.lease_timeout)
     with observer:  # copying a shard takes longer than others would wait
         shards = list(holders(layout.shards))
-        _all_that_can_be_had(lambda shard: bury(layout, kind, observer, shard), shards, observer.timeout, wait)
+        _all_that_can_be_had(
+            lambda shard: finish_dead_shard(layout, kind, observer, shard), shards, observer.timeout, wait
+        )
     return [name for name, claim in holders(layout).items() if remove_if_void(claim)]
 
 

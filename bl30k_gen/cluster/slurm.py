@@ -203,7 +203,7 @@ class Submissions:
                 try:
                     folder.mkdir()
                     return folder
-                except FileExistsError:  # somebody else submits, too
+                except FileExistsError:  # another command submits, too
                     continue
 
     def _jobs(self) -> list[tuple[Path, int, str]]:

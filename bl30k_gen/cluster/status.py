@@ -31,9 +31,9 @@ class Status:
     wanted: int
     done: int
     running: list[str]
-    interrupted: list[str]  # begun by a worker of which there is no sign of life
-    failed: dict[str, str]  # set aside: {video: reason}
-    pending: int  # nobody has them, frames of some may be there already
+    interrupted: list[str]  # begun by a worker without a heartbeat
+    failed: dict[str, str]  # failed: {video: reason}
+    pending: int  # no worker has them, frames of some may be there already
     frames_per_second: float  # of all nodes together, in the last hour of work
     seconds_left: float | None  # at this speed; None: unknown
     slow_nodes: dict[str, float]  # {node: its seconds a frame, as a multiple of the nodes' median}

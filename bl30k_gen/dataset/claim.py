@@ -1,6 +1,6 @@
 """Who made an output folder, and from what: one claim for every command that fills a folder.
 
-A folder that holds anything belongs to the command that filled it. The same command on the same things goes on in
+A folder that holds anything belongs to the command that filled it. The same command on the same things continues in
 it; any other is refused, before it has written anything. The record of the claim is a small JSON file in the folder,
 hidden unless it tells people something, too.
 """
@@ -22,11 +22,11 @@ _REMEDY = "choose another --out, or empty it"
 def claim(
     folder: Path, made_by: str, facts: Mapping[str, Any], inputs: Iterable[Path] = (), record: str = RECORD
 ) -> None:
-    """Take an output folder, or go on in it.
+    """Take an output folder, or continue in it.
 
     Args:
         made_by: the command, e.g. ``segment``.
-        facts: what has to be the same where the command goes on, as JSON values.
+        facts: what has to be the same where the command continues, as JSON values.
         inputs: files and folders that the command reads.
         record: name of the file that keeps the claim.
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
-from bl30k_gen.errors import DiskFull, Hopeless, UserError
+from bl30k_gen.errors import DiskFull, FatalError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -60,7 +60,7 @@ def make_folder(folder: Path, root: Path) -> None:
     """Create a folder and those above it, below ``root``, which must be there.
 
     Raises:
-        Hopeless: ``root`` is not there (any more): it is not made anew at its old place.
+        FatalError: ``root`` is not there (any more): it is not made anew at its old place.
     """
     missing = [folder] if folder != root else []
     while missing and missing[-1].parent != root:
@@ -72,12 +72,12 @@ def make_folder(folder: Path, root: Path) -> None:
         raise gone(root) from None
 
 
-def gone(root: Path) -> Hopeless:
-    return Hopeless(f"{root} is not there any more", "if it was moved, give its new place to go on")
+def gone(root: Path) -> FatalError:
+    return FatalError(f"{root} is not there any more", "if it was moved, give its new place to continue")
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other writer uses; readers pass over it."""
+    """A hidden name beside ``path`` that no other writer uses; readers skip it."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
@@ -130,7 +130,7 @@ def sync_descriptor(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def clear_disk_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the user can mend and is met while writing ``path`` into a UserError that names it or its folder."""
+    """Turn what the user can fix and is met while writing ``path`` into a UserError that names it or its folder."""
     try:
         yield
     except OSError as error:

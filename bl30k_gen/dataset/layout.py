@@ -223,7 +223,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
 
 
 def discard_staging(layout: Layout, name: str) -> None:
-    """Remove what is staged of a video, at one stroke for whoever looks."""
+    """Remove what is staged of a video, in one rename."""
     discarded = layout.making / f".{name}.{layout.owner}.discarded"
     with contextlib.suppress(FileNotFoundError):
         os.rename(layout.staging(name), discarded)
@@ -242,7 +242,7 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
 
     A video's split stands in its metadata and never changes, so a name that is already listed is not looked up
     again: a call costs two listings and one JSON for each new video. Call it once at the end of a run. Several
-    runs may end at once: whoever has written looks again, so the last writer misses nothing.
+    runs may end at once: each writer looks again after writing, so the last writer misses nothing.
 
     Returns:
         The sorted names of each split.

@@ -45,7 +45,10 @@ MEANINGS: tuple[Meaning, ...] = ("ids", "binary", "soft")
 SAMPLE = 64  # masks of a dataset that are looked at to decide
 HALF = 128  # from here on a soft mask shows its object
 
-_SOFT = "harden them, or say --masks soft to cut them at one half (--masks ids if these are objects' numbers)"
+_SOFT = (
+    "harden them, or say --masks soft (in training: data.NAME.masks=soft) to cut them at one half; "
+    "--masks ids if these are objects' numbers"
+)
 _REMEDY = "masks are PNGs whose pixels are object ids (mode P or L), or colours of the DAVIS palette"
 
 

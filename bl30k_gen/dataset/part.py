@@ -117,7 +117,7 @@ class Part:
 def finish(folder: Path, target: Path, kind: Kind, counts: Callable[[str], bool]) -> None:
     """Turn what a killed writer left in ``folder`` into the shard ``target``; killed itself, it may be called again.
 
-    The videos are copied: the writer may only have been stopped, and could go on to write into its own file.
+    The videos are copied: the writer may only have been stopped, and could continue to write into its own file.
 
     Args:
         counts: whether a video counts.

@@ -204,7 +204,7 @@ class VideoStore(Annotated):
         names = video_names(self.tree.read(path), self.path / path)
         if unknown := sorted(set(names) - set(self.videos)):
             if self.tree.complete:
-                raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "mend the list")
+                raise UserError(f"{self.path / path} lists {unknown[0]}, which is not there", "fix the list")
             log.warning("%s: %d of %d videos of list %s are not here", self.path, len(unknown), len(names), split)
         return [name for name in names if name not in set(unknown)]
 

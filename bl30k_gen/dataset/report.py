@@ -24,7 +24,7 @@ PAGE = "report.html"
 _TEMPLATE = "report_page.html"
 _COLUMNS, _TILE = 6, 240  # frames of a sample, their width in pixels
 _QUALITY = 82
-_EXAMPLES = 5  # names of videos beside what befell them
+_EXAMPLES = 5  # names of videos beside what happened to them
 _MOST_USED = 10  # assets of each kind, and reasons of failures
 _WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 360, 165, 12, 14, 30  # of a histogram, and its margins, in its own units
 

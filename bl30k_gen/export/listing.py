@@ -1,7 +1,7 @@
 """Formats that describe all videos of a split in one JSON file, however many videos there are.
 
-The text of each video is kept in ``.export/parts/``, so that a stopped export goes on; the file is joined from these
-at the end, and never in memory as a whole.
+The text of each video is kept in ``.export/parts/``, so that a stopped export continues; the file is joined from
+these at the end, and never in memory as a whole.
 """
 
 import json

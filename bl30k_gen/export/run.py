@@ -47,7 +47,7 @@ def export(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Summary:
-    """Write a dataset in another format; an export that was stopped goes on, and what has changed is written again.
+    """Write a dataset in another format; an export that was stopped continues, and what has changed is written again.
 
     Args:
         names: only these videos.

@@ -27,7 +27,7 @@ class Target:
 
     @contextlib.contextmanager
     def claimed(self, source: Path, claim: Mapping[str, Any]) -> Iterator[None]:
-        """Take the folder for one export; an export with the same ``claim`` goes on where it stopped.
+        """Take the folder for one export; an export with the same ``claim`` continues where it stopped.
 
         Raises:
             UserError: it holds something else, was begun otherwise, lies inside of ``source``, or another process

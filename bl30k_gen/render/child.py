@@ -26,7 +26,7 @@ SCRATCH = "bl30k-scratch-"  # how names of scratch folders begin
 
 
 class ChildDied(Exception):
-    """The child is gone: crashed, killed, or killed by us because it gave no sign of life."""
+    """The child is gone: crashed, killed, or killed by us because it sent no event."""
 
     def __init__(self, reason: str, log: list[str]):
         super().__init__(reason)
@@ -162,9 +162,7 @@ class BlenderChild:
             return json.loads(self._process.receive(lambda waited: waited < timeout))
         except TimeoutError:
             self._process.signal(signal.SIGKILL)
-            raise ChildDied(
-                f"Blender gave no sign of life for {timeout:.0f} s and was killed", self._tail()
-            ) from None
+            raise ChildDied(f"Blender sent no event for {timeout:.0f} s and was killed", self._tail()) from None
         except Ended as end:
             raise self._died(end) from None
 

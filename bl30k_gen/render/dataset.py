@@ -69,7 +69,7 @@ def open_for_writing(
     if config.runtime.store != "folder" and (layout.root / METADATA).is_dir():
         raise UserError(
             f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {config.runtime.store}",
-            "they were unpacked: set runtime.store: folder there to go on with folders",
+            "they were unpacked: set runtime.store: folder there to continue with folders",
         )
     if record.exists():
         before = read_json(record, "restore it: it says which assets the dataset was begun with")
@@ -81,7 +81,7 @@ def open_for_writing(
         if (loader := before.get("loader", 1)) != LOADER_VERSION:
             raise UserError(
                 f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
-                "the same files give other pictures now: go on with the release it was begun with, or another --out",
+                "the same files give other pictures now: use the release that began it, or another --out",
             )
     if begun is None:
         ready()

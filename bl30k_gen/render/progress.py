@@ -8,7 +8,7 @@ from tqdm import tqdm
 from bl30k_gen.render.child import Event
 from bl30k_gen.render.supervisor import Summary
 
-LOG_SECONDS = 60.0  # between two bars where nobody watches, as in a job's log
+LOG_SECONDS = 60.0  # between two bars without a terminal, as in a job's log
 
 
 def update_seconds() -> float:
@@ -47,9 +47,9 @@ class Progress:
                 self.bar.update(self.frames - self.in_hand.pop(name, 0))
             case "already":
                 self.bar.update(self.frames)
-            case "set_aside":
+            case "quarantined":
                 self.bar.update(self.frames - self.in_hand.pop(name, 0))
-                self._say(f"{name} set aside: {event['reason']}")
+                self._say(f"{name} failed: {event['reason']}")
 
     def _say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)  # standard output is for the result
@@ -67,13 +67,13 @@ def summary_lines(summary: Summary, out: str) -> list[str]:
     if summary.refusals:
         lines.append(f"{len(summary.refusals)} assets were refused, and others taken:")
         lines += [f"  {reason}" for _, reason in sorted(summary.refusals.items())]
-    if summary.set_aside:
-        lines.append(f"{len(summary.set_aside)} videos set aside (see their logs; the same command tries again):")
-        lines += [f"  {name}: {reason}" for name, reason in sorted(summary.set_aside.items())]
+    if summary.failed:
+        lines.append(f"{len(summary.failed)} videos failed (see their logs; the same command tries again):")
+        lines += [f"  {name}: {reason}" for name, reason in sorted(summary.failed.items())]
     if summary.elsewhere:
         lines.append(f"{len(summary.elsewhere)} videos are being rendered by other workers")
     if summary.stopped:
-        lines.append("stopped; the same command goes on")
+        lines.append("stopped; the same command continues")
     return lines
 
 

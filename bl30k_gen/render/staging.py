@@ -10,7 +10,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.scene.spec import SceneSpec
 
 
-def stage(layout: Layout, spec: SceneSpec) -> Path:
+def write_scene(layout: Layout, spec: SceneSpec) -> Path:
     """Put the scene where the child reads it; frames of another scene of this name are discarded."""
     path = layout.staged_scene(spec.name)
     text = spec.dumps()

@@ -1,7 +1,7 @@
 """The supervisor: renders a list of videos with one or several Blender children.
 
-A child that crashes or hangs loses the frame in hand and nothing else: a fresh one goes on at the first missing
-frame. A video that fails twice without getting further is set aside with its reason, and the others go on.
+A child that crashes or hangs loses the frame in hand and nothing else: a fresh one continues at the first missing
+frame. A video that fails twice without getting further is recorded as failed, with its reason; the others continue.
 
 Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
 """
@@ -20,7 +20,7 @@ import numpy as np
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout, describe_staged
 from bl30k_gen.dataset.metadata import build_metadata
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import process
 from bl30k_gen.render.check import examine
@@ -29,14 +29,14 @@ from bl30k_gen.render.failures import failed_names, forget_failure, record_failu
 from bl30k_gen.render.output.journal import EventLog, run_log
 from bl30k_gen.render.output.lease import LeaseLost
 from bl30k_gen.render.output.store import Claim, Store, open_store
-from bl30k_gen.render.staging import discard_damaged, discard_frames, stage
+from bl30k_gen.render.staging import discard_damaged, discard_frames, write_scene
 from bl30k_gen.scene.sampler import SampledScene
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 from bl30k_gen.version import project_version
 
-ATTEMPTS = 2  # failures in a row without a new frame before a video is set aside
-LOOK_AGAIN = 0.5  # seconds between two looks at a video that somebody else has
+ATTEMPTS = 2  # failures in a row without a new frame before a video counts as failed
+LOOK_AGAIN = 0.5  # seconds between two looks at a video that another worker has
 
 Describe = Callable[[str], SampledScene]
 
@@ -58,7 +58,7 @@ class Summary:
     rendered: list[str] = field(default_factory=list)
     already: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)  # other workers are at it
-    set_aside: dict[str, str] = field(default_factory=dict)  # name: reason
+    failed: dict[str, str] = field(default_factory=dict)  # name: reason
     refusals: dict[str, str] = field(default_factory=dict)  # asset id: reason
     frames: int = 0
     seconds: float = 0.0
@@ -75,7 +75,7 @@ class Supervisor:
     Args:
         describe: a video's name -> its scene.
         on_event: called with every event (from the worker threads, one at a time): those of the child, and
-            ``{"event": "published" | "already" | "set_aside", "name": ...}``.
+            ``{"event": "published" | "already" | "quarantined", "name": ...}``.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Supervisor:
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
         self.summary = Summary()
-        self.set_aside_before = failed_names(self.layout)
+        self.failed_before = failed_names(self.layout)
         self._on_event = on_event
         self._lock = threading.Lock()
         self._postponed: deque[str] = deque()
@@ -115,7 +115,7 @@ class Supervisor:
             self._spare = None
 
     def run(self, names: list[str]) -> Summary:
-        """Render all; returns when they are done, set aside, made by another worker, or ``stop`` was called.
+        """Render all; returns when they are done, failed, made by another worker, or ``stop`` was called.
 
         Raises:
             UserError: something that concerns every video, such as a full disk. What is finished is kept.
@@ -172,7 +172,7 @@ class Supervisor:
             worker.close()
 
     def _try_again(self, worker: "_Worker") -> bool:
-        """Look at a video that somebody else had: wait for his end or for a sign of life. False if none is left."""
+        """Look at a video that another worker had: wait for its end or a heartbeat. False if none is left."""
         self.stopping.wait(LOOK_AGAIN)
         try:
             name = self._postponed.popleft()
@@ -222,11 +222,11 @@ class _Worker:
             self.child = None
 
     def video(self, name: str) -> bool:
-        """Bring one video to its end, whatever that is. False if somebody else has it."""
+        """Bring one video to its end, whatever that is. False if another worker has it."""
         if self.store.has(name):
             self._already(name)
             return True
-        claim = self.store.take(name)
+        claim = self.store.acquire(name)
         if claim is None:
             return False
         try:
@@ -261,13 +261,13 @@ class _Worker:
                 return
             end = {"event": "published", "name": name}
             summary.rendered.append(name)
-            if name in self.supervisor.set_aside_before:
+            if name in self.supervisor.failed_before:
                 forget_failure(self.layout, name)
         except Failed as failure:
             claim.require()
-            end = {"event": "set_aside", "name": name, "reason": str(failure)}
+            end = {"event": "quarantined", "name": name, "reason": str(failure)}
             record_failure(self.layout, name, str(failure))
-            summary.set_aside[name] = str(failure)
+            summary.failed[name] = str(failure)
         log.write(end)
         median = round(statistics.median(self.frame_seconds), 4) if self.frame_seconds else None
         spent = {"seconds": round(time.monotonic() - begin, 3), "frames": len(self.frame_seconds)}
@@ -277,7 +277,7 @@ class _Worker:
     def _render(self, spec: SceneSpec, log: EventLog, claim: Claim) -> bool:
         """Whether the video is published now; False if the run was stopped before."""
         frames = self.store.frames
-        scene_file = stage(frames, spec)
+        scene_file = write_scene(frames, spec)
         crashes = mismatches = 0
         while True:
             try:
@@ -291,8 +291,8 @@ class _Worker:
                         self.frame_seconds.append(event["total_seconds"])
                     elif event["event"] == "failed":
                         raise (
-                            Hopeless(event["what"], event["remedy"])
-                            if event["hopeless"]
+                            FatalError(event["what"], event["remedy"])
+                            if event["fatal"]
                             else Failed(f"{event['what']}: {event['remedy']}")
                         )
                     finished = event["event"] == "done"

@@ -19,7 +19,7 @@ class Holes:
     uv: npt.NDArray[np.float32]  # (F, 3, 2) per corner, v upwards
     textures: npt.NDArray[np.int32]  # (F,) which of ``alphas`` a face has, or NO_TEXTURE
     alphas: tuple[npt.NDArray[np.uint8], ...]  # (H, W) each, top row first
-    wraps: tuple[tuple[Wrap, Wrap], ...]  # how each goes on outside of 0..1, along u and v
+    wraps: tuple[tuple[Wrap, Wrap], ...]  # how each continues outside of 0..1, along u and v
 
     def opaque(self, faces: npt.NDArray[np.integer], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """Whether there is a surface at (N,) faces, at the points of (N, 3) weights of their corners."""

@@ -103,7 +103,7 @@ def split_assets(
 
 
 class _Drawer(Generic[Loaded]):
-    """Draws assets of one kind for one split by slot, passing over models that are too thick; keeps what it had to
+    """Draws assets of one kind for one split by slot, skipping models that are too thick; keeps what it had to
     replace because it was refused.
     """
 

@@ -1,4 +1,4 @@
-"""One Blender child for the room, and scenes to give it."""
+"""One Blender child for these tests, and scenes to give it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import SceneSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def draw(child, tmp_path) -> Callable[[SceneSpec], tuple[np.ndarray, np.ndarray]
 
     def draw(spec: SceneSpec) -> tuple[np.ndarray, np.ndarray]:
         layout = Layout(tmp_path / str(next(drawn)))
-        child.render_once(stage(layout, spec))
+        child.render_once(write_scene(layout, spec))
         rgb = [layout.staged_rgb(spec.name, frame) for frame in range(spec.video.frames)]
         masks = [read_values(layout.staged_mask(spec.name, frame)) for frame in range(spec.video.frames)]
         return np.stack([decode_rgb(path.read_bytes(), path) for path in rgb]), np.stack(masks)

@@ -91,13 +91,15 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
 @pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])
 def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras):
     from bl30k_gen.dataset.layout import Layout
-    from bl30k_gen.render.staging import stage
+    from bl30k_gen.render.staging import write_scene
 
     child = BlenderChild("cpu", 1, timeout=120.0)
     try:
         spec = sample(2, "video={frames: 60, width: 256, height: 160}", *CHEAP, *extras)
         memory = [
-            child.memory_gb() for event in child.render(stage(Layout(tmp_path), spec)) if event["event"] == "frame"
+            child.memory_gb()
+            for event in child.render(write_scene(Layout(tmp_path), spec))
+            if event["event"] == "frame"
         ]
     finally:
         child.close()
@@ -118,7 +120,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch
 def test_optix_denoiser_without_an_optix_device_is_one_clear_error(child, sample, tmp_path):
     (tmp_path / "scene.json").write_text(sample(1, "render.denoiser=optix").dumps())
     *_, event = child.render(tmp_path / "scene.json")
-    assert event["event"] == "failed" and event["hopeless"], "no other video would do better"
+    assert event["event"] == "failed" and event["fatal"], "no other video would do better"
     assert event["what"].startswith("render.denoiser optix needs an NVIDIA GPU")
     assert not list(tmp_path.glob("*/*.jpg"))
 

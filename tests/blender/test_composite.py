@@ -83,12 +83,12 @@ def test_denoised_frames_have_no_light_around_the_objects(sample, draw):
 def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
     """It takes less time, and without objects next to none."""
     from bl30k_gen.dataset.layout import Layout
-    from bl30k_gen.render.staging import stage
+    from bl30k_gen.render.staging import write_scene
 
     spec = sample(1, TRACED, "render.samples=24", "render.adaptive_threshold=0")
 
     def seconds(described, name):
-        frames = [e for e in child.render(stage(Layout(tmp_path / name), described)) if e["event"] == "frame"]
+        frames = [e for e in child.render(write_scene(Layout(tmp_path / name), described)) if e["event"] == "frame"]
         return min(e["rgb_seconds"] for e in frames)
 
     bare = spec.model_copy(update={"objects": ()})

@@ -6,7 +6,7 @@ from scipy.ndimage import binary_dilation
 
 from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
 from bl30k_gen.library.cache import cached_model
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import Bend
 
@@ -41,11 +41,11 @@ def test_a_frame_is_the_same_drawn_alone(sample, child, tmp_path):
     spec = sample(1, "video.frames=3", DEFORM, BLUR, SHAKE)
     layout = Layout(tmp_path)
     files = [layout.staging(spec.name) / kind / frame_name(kind, 1) for kind in (RGB, MASK)]
-    list(child.render(stage(layout, spec)))
+    list(child.render(write_scene(layout, spec)))
     before = [path.read_bytes() for path in files]
     for path in files:
         path.unlink()
-    list(child.render(stage(layout, spec)))
+    list(child.render(write_scene(layout, spec)))
     assert [path.read_bytes() for path in files] == before
 
 

@@ -14,7 +14,7 @@ from bl30k_gen.dataset.masks import encode_mask, read_values
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.lease import FREE
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 
 
@@ -32,7 +32,7 @@ def test_killing_the_child_in_mid_frame_loses_nothing(rendered, supervise, conte
 
     supervisor = supervise(tmp_path, kill)
     summary = supervisor.run(["a00001"])
-    assert killed and summary.rendered == ["a00001"] and not summary.set_aside
+    assert killed and summary.rendered == ["a00001"] and not summary.failed
     expected = {path: data for path, data in content(rendered).items() if "a00001" in path}
     assert content(tmp_path) == expected
     log = [json.loads(line) for line in (tmp_path / "Logs/a00001.jsonl").read_text().splitlines()]
@@ -92,9 +92,9 @@ def test_what_always_crashes_is_set_aside_and_the_next_one_is_rendered(supervise
 
     supervisor = supervise(tmp_path, kill)
     summary = supervisor.run(["a00000", "a00001"])
-    assert list(summary.set_aside) == ["a00000"] and "SIGSEGV" in summary.set_aside["a00000"]
+    assert list(summary.failed) == ["a00000"] and "SIGSEGV" in summary.failed["a00000"]
     assert summary.rendered == ["a00001"]
-    assert failed_videos(Layout(tmp_path)) == summary.set_aside
+    assert failed_videos(Layout(tmp_path)) == summary.failed
 
 
 def test_a_hung_child_is_killed(supervise, tmp_path):
@@ -109,7 +109,7 @@ def test_a_hung_child_is_killed(supervise, tmp_path):
 
     supervisor = supervise(tmp_path, freeze)
     assert supervisor.run(["a00000"]).rendered == ["a00000"]
-    assert "no sign of life for 1 s" in (tmp_path / "Logs/a00000.jsonl").read_text()
+    assert "sent no event for 1 s" in (tmp_path / "Logs/a00000.jsonl").read_text()
     assert not Path(f"/proc/{frozen[0]}").exists()
 
 
@@ -118,7 +118,7 @@ def staged(rendered, config, tmp_path):
     """A rendered video put back into staging: (spec, layout, the path of a frame's mask)."""
     layout = Layout(tmp_path)
     spec = parse_spec(json.loads(Layout(rendered).metadata("a00002").read_text())["scene"], "a00002")
-    stage(layout, spec)
+    write_scene(layout, spec)
     for folder in ("JPEGImages", "Annotations"):
         shutil.copytree(rendered / folder / spec.name, layout.staging(spec.name) / folder)
     return spec, layout, lambda frame: layout.staged_mask(spec.name, frame)

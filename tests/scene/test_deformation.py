@@ -63,7 +63,7 @@ def test_a_wave_travels_and_moves_along_one_axis():
     for shape in moved:
         assert np.array_equal(shape[:, :2], rest[:, :2])
         assert np.abs(shape[:, 2] - rest[:, 2]).max() == pytest.approx(0.07, rel=0.02)
-    later = 0.05  # in which the wave goes on by a tenth of its length
+    later = 0.05  # in which the wave continues by a tenth of its length
     ahead = rest + np.float32([0.1 * 0.5, 0, 0])
     assert np.allclose(deform(ahead, WAVE, later)[:, 2], deform(rest, WAVE, 0.0)[:, 2], atol=1e-6)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/troubleshooting.md"
 MARKER = "<!-- made by python -m tests.support.messages_page: the rest of this page -->"
-ERRORS = {"UserError", "DiskFull", "MachineLacks", "Hopeless"}
+ERRORS = {"UserError", "DiskFull", "MachineLacks", "FatalError"}
 AREAS = {
     "Configuration and command line": ("bl30k_gen/settings", "bl30k_gen/config", "bl30k_gen/cli"),
     "Assets": ("bl30k_gen/library", "bl30k_gen/builtin"),

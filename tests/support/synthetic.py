@@ -100,14 +100,14 @@ def make_dataset(root: Path, config, videos: int = 3) -> layout.Layout:
 def make_sharded(root: Path, config: Config, names: list[str]) -> layout.Layout:
     """Do what a worker does with these videos, in shards of the kind ``config.runtime.store``, without Blender.
 
-    A video that somebody else has is passed over.
+    A video that another worker has is skipped.
     """
     places = layout.Layout(root)
     if not places.config.exists():
         files.write_atomically(places.config, config.to_yaml())
     with open_store(config, layout.Layout(root, process.new_name()), None, names) as store:
         for name in names:
-            claim = None if store.has(name) else store.take(name)
+            claim = None if store.has(name) else store.acquire(name)
             if claim is None:
                 continue
             if not store.complete(name):

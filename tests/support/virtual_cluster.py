@@ -1,4 +1,4 @@
-"""A Slurm cluster of many nodes in virtual time: the scheduler, the nodes, and what befalls them.
+"""A Slurm cluster of many nodes in virtual time: the scheduler, the nodes, and what happens to them.
 
 Its tasks are real processes (``tests/support/virtual_task.py``), forked from this one, which run the command that
 the sbatch script of a submission names. At any moment at most one of them works; all others wait for the clock, so a
@@ -30,7 +30,7 @@ REBOOT = 1800.0  # seconds that a dead node is away
 PREEMPTED_FOR = 1800.0  # seconds that somebody else uses the node
 NOT_RESPONDING = 300.0  # seconds after which Slurm gives up a silent node and requeues its task
 SILENCE = 1800.0  # seconds that a node hangs, e.g. because its network file system does
-LAST_BREATH = 60.0  # seconds that a task goes on after its node came back, before Slurm ends it
+LAST_BREATH = 60.0  # seconds that a task continues after its node came back, before Slurm ends it
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ class Cluster:
         self.pending.append(task)
         self.at(task.ready, self._begin_tasks)
 
-    # --- What befalls them --------------------------------------------------------------------------------------
+    # --- What happens to them --------------------------------------------------------------------------------------
 
     def _note(self, kind: str) -> None:
         self.tally.events[kind] += 1

@@ -148,7 +148,7 @@ class VirtualBlender:
             yield {"event": "built", "name": name, "seconds": BUILD}
             yield from self._frames(name, folder, done)
         except OSError as error:  # as the real child: its folder is somebody else's now
-            yield {"event": "failed", "name": name, "what": str(error), "remedy": "see the log", "hopeless": False}
+            yield {"event": "failed", "name": name, "what": str(error), "remedy": "see the log", "fatal": False}
 
     def _frames(self, name: str, folder: Path, done: int) -> Iterator[Event]:
         clock, seconds, crash = self._clock, self._seconds(name) * self._factor, self._crash(name)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bl30k_gen.config import Limits
 from bl30k_gen.library.fetch import gather
-from bl30k_gen.library.fetch.gather import Wishes
+from bl30k_gen.library.fetch.gather import GatherRequest
 from bl30k_gen.library.fetch.providers import AddressList
 from bl30k_gen.seeding import rng
 
@@ -86,9 +86,9 @@ class Server:
         self._server.server_close()
 
 
-def collect(provider, client, out, keywords=("wood",), count=5, kind="textures", **wishes):
-    wishes = Wishes(kind, tuple(keywords), count, **(SMALL | wishes))
-    return gather.gather(provider, client, wishes, out, workers=3, tick=lambda _: None)
+def collect(provider, client, out, keywords=("wood",), count=5, kind="textures", **request):
+    request = GatherRequest(kind, tuple(keywords), count, **(SMALL | request))
+    return gather.gather(provider, client, request, out, workers=3, tick=lambda _: None)
 
 
 def from_list(server, tmp_path, *paths) -> AddressList:

@@ -19,7 +19,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from models.backbone import MEAN, STD
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.videos import Geometry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,13 +153,13 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
         change, size = stage.augmentation, stage.size
         distance = sampling.largest_distance(stage.curriculum, 500, 1000)
         numbers = sampling.draw_frames(again, clips.clips[0].count, 3, distance)
-        box = pictures.draw_crop(again, 112, 80, sampler.source.crop_scale, change.sequence.crop_ratio)
+        box = transforms.draw_crop(again, 112, 80, sampler.source.crop_scale, change.sequence.crop_ratio)
         flip = again.random() < change.sequence.flip
-        pictures.draw_jitter(again, change.sequence.jitter)
+        transforms.draw_jitter(again, change.sequence.jitter)
         matrices = []
         for _ in numbers:
-            matrices.append(pictures.draw_affine(again, change.frame))
-            pictures.draw_jitter(again, change.frame.jitter)
+            matrices.append(transforms.draw_affine(again, change.frame))
+            transforms.draw_jitter(again, change.frame.jitter)
         geometry = Geometry((112, 80), box, flip, matrices, size)
         batch = sampler._cut(plan)
         std, mean = (torch.tensor(values).view(3, 1, 1) for values in (STD, MEAN))

@@ -12,7 +12,7 @@ from training.cli.threads import choose_threads
 
 HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
 
-Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGINT (the same command goes on).
+Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGINT (the same command continues).
 --debug shows where in the program a mistake was noticed.
 """
 

@@ -115,7 +115,7 @@ def ablate(
     options: PropagationOptions,
 ) -> None:
     """Make a paper's table or figure with your checkpoints. The same command continues; finished rows are kept."""
-    from training.experiments.bench import Bench
+    from training.experiments.context import EvaluationContext
     from training.experiments.tables import ablate
 
     given = {}
@@ -126,7 +126,11 @@ def ablate(
         given[name] = Path(path)
     workers = os.cpu_count() or 1
     with stoppable():
-        ablate(recipe, Bench(dataset, given, split, protocol, scribbles, options.given(), device, workers), out)
+        ablate(
+            recipe,
+            EvaluationContext(dataset, given, split, protocol, scribbles, options.given(), device, workers),
+            out,
+        )
 
 
 @app.command(

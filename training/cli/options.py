@@ -85,7 +85,7 @@ class _Interrupted(BaseException):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM and SIGINT end a command that goes on when it is given again, with its own exit code.
+    """SIGTERM and SIGINT end a command that continues when it is given again, with its own exit code.
 
     Files appear whole, so that the work in hand may end anywhere.
     """
@@ -100,7 +100,7 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     except _Interrupted:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; the same command continues", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
     finally:
         for number, handler in before.items():

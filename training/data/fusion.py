@@ -23,7 +23,7 @@ from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json
-from training.data import pictures
+from training.data import transforms
 from training.data.sample import FusionBatch
 from training.data.sampling import rank_of
 from training.data.unusable import Unusable
@@ -42,7 +42,7 @@ class FusionSet:
 
     A first reference, an object, a frame and a second reference are drawn; the second one must lie among the frames
     that were propagated from the first. Frames need not lie between the references. Pairs of propagations that are
-    nearly equal are passed over at first. A second object is any other one that both references have.
+    nearly equal are skipped at first. A second object is any other one that both references have.
     """
 
     def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
@@ -110,7 +110,7 @@ class FusionSet:
         size = self._open(name, frame).size
         left, top = (int(rng.integers(max(1, side - self.size + 1))) for side in size)
         flip = bool(rng.random() < self.augmentation.sequence.flip)
-        return View(size, left, top, self.size, flip, pictures.draw_jitter(rng, self.augmentation.sequence.jitter))
+        return View(size, left, top, self.size, flip, transforms.draw_jitter(rng, self.augmentation.sequence.jitter))
 
     def _sample(
         self,
@@ -142,7 +142,7 @@ class FusionSet:
         picture, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
         if picture.size != view.size:
             raise UserError(f"{source} is {picture.size} pixels, its video {view.size}", "leave the video out")
-        return view.of_image(pictures.decode(picture, (0, 0, *view.size), view.size, source))
+        return view.of_image(transforms.decode(picture, (0, 0, *view.size), view.size, source))
 
     def _propagated(self, view: "View", name: str, reference: int, frame: int, objects: list[int]) -> torch.Tensor:
         """(2, S, S) of a frame, propagated from a reference's true masks."""
@@ -165,7 +165,7 @@ class FusionSet:
 
     def _open(self, name: str, number: int) -> Image.Image:
         source = self.store.path / self.store.rgb_path(name, number)
-        return pictures.open_picture(self.store.rgb_bytes(name, number), source)
+        return transforms.open_picture(self.store.rgb_bytes(name, number), source)
 
 
 @dataclass(frozen=True)
@@ -180,13 +180,13 @@ class View:
     top: int
     side: int
     flip: bool
-    steps: list[pictures.ColourStep]
+    steps: list[transforms.ColourStep]
 
     def of_image(self, rgb: Image.Image) -> torch.Tensor:
         """(3, S, S)"""
         right, bottom = min(self.left + self.side, rgb.width), min(self.top + self.side, rgb.height)
         inside = np.asarray(rgb.crop((self.left, self.top, right, bottom)))
-        shown = self._fill(pictures.recolour_pixels(inside, self.steps), pictures.FILL)
+        shown = self._fill(transforms.recolour_pixels(inside, self.steps), transforms.FILL)
         return torch.from_numpy(shown).movedim(-1, 0).contiguous()
 
     def of_mask(self, mask: np.ndarray, source: Path) -> np.ndarray:

@@ -16,7 +16,7 @@ from PIL import Image
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
 from bl30k_gen.errors import UserError
-from training.data import pictures
+from training.data import transforms
 from training.data.lvis import Objects
 from training.data.perturb import perturb
 from training.data.sample import Sample
@@ -162,26 +162,26 @@ class Warper:
         scale = rng.uniform(*sequence.scale)
         flip = rng.random() < sequence.flip
         image, *masks = self._read(path, masks, scale)
-        image = pictures.recolour(image, pictures.draw_jitter(rng, sequence.jitter))
+        image = transforms.recolour(image, transforms.draw_jitter(rng, sequence.jitter))
         if flip:
             image, *masks = (x.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for x in (image, *masks))
         canvas = image.width / scale, image.height / scale
         frames = [self._frame(rng, image, masks, canvas) for _ in range(self.frames)]
         if self.augmentation.hide_and_seek is not None:
             hide = self.augmentation.hide_and_seek
-            frames[1:] = [pictures.hide(*frame, hide.cells, rng.uniform(*hide.chance), rng) for frame in frames[1:]]
+            frames[1:] = [transforms.hide(*frame, hide.cells, rng.uniform(*hide.chance), rng) for frame in frames[1:]]
         images, changed = zip(*frames, strict=True)
         return torch.stack(images), torch.stack(changed)
 
     def _read(self, path: Path, masks: list[Image.Image], scale: float) -> list[Image.Image]:
         """The picture, its short side ``scale`` times the crop's, and the masks in the same size."""
-        picture = pictures.open_picture(_bytes(path), path)
+        picture = transforms.open_picture(_bytes(path), path)
         for mask in masks:
             if mask.size != picture.size:
                 raise UserError(f"{path} is {picture.size} pixels, its mask {mask.size}", "leave the pair out")
         factor = scale * self.size / min(picture.size)
         width, height = (max(1, round(side * factor)) for side in picture.size)
-        image = pictures.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
+        image = transforms.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
         return [image, *(mask.resize((width, height), Image.Resampling.BICUBIC) for mask in masks)]
 
     def _frame(
@@ -189,17 +189,17 @@ class Warper:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the picture before its scaling."""
         out = (self.size, self.size)
-        matrix = pictures.draw_affine(rng, self.change)
+        matrix = transforms.draw_affine(rng, self.change)
         room = [max(0.0, side - self.size) for side in canvas]
         x, y = (self.size / 2 + rng.uniform(-side / 2, side / 2) for side in room)
         centre = x, y
-        frame = pictures.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
-        frame = pictures.to_tensor(pictures.recolour(frame, pictures.draw_jitter(rng, self.change.jitter)))
-        changed = [pictures.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]
-        tensors = frame, torch.stack([pictures.to_tensor(mask) for mask in changed])
+        frame = transforms.affine(image, matrix, out, centre, Image.Resampling.BICUBIC)
+        frame = transforms.to_tensor(transforms.recolour(frame, transforms.draw_jitter(rng, self.change.jitter)))
+        changed = [transforms.affine(mask, matrix, out, centre, Image.Resampling.BICUBIC) for mask in masks]
+        tensors = frame, torch.stack([transforms.to_tensor(mask) for mask in changed])
         warp = self.augmentation.warp
         if warp is not None and rng.random() < warp.chance:
-            return pictures.warp_frame(*tensors, pictures.ThinPlate.draw(rng, warp).grid(self.size))
+            return transforms.warp_frame(*tensors, transforms.ThinPlate.draw(rng, warp).grid(self.size))
         return tensors
 
 
@@ -243,7 +243,7 @@ class Pairs:
 def find_pairs(root: Path) -> list[Pair]:
     """Images with their masks below a folder, sorted.
 
-    A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are passed over), in the same folder or in one
+    A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are skipped), in the same folder or in one
     beside it whose name says so (mask, gt, ground truth, annotation, label). The frames of a video dataset count as
     images, too; where it has a list ``train``, those of the videos on it.
 

@@ -85,7 +85,7 @@ class Objects:
         try:
             mask = draw(annotation.shape, picture.height, picture.width)
         except ValueError as error:
-            remedy = f"mend its segmentation in {self.file.name}, or leave it out"
+            remedy = f"fix its segmentation in {self.file.name}, or leave it out"
             raise UserError(f"{self.file}: annotation {annotation.number} {error}", remedy) from None
         return Image.fromarray(mask.astype(np.uint8) * 255)
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.data import pictures
+from training.data import transforms
 from training.data.fusion import FusionSet
 from training.data.images import Images
 from training.data.interactions import Interactions
@@ -46,7 +46,7 @@ class Mixture(Dataset):
     """The sources of a stage as one dataset, indexed by ``Draw``.
 
     All randomness of a sample comes from the stage's seed, the epoch and the number in the epoch. A damaged file is
-    passed over: another item takes its place, and the sample names the file in ``skipped``.
+    skipped: another item takes its place, and the sample names the file in ``skipped``.
     """
 
     def __init__(self, stage: Stage):
@@ -195,8 +195,8 @@ def _batch_or_raise(batch: Batch | FusionBatch | S2MBatch | UserError) -> Batch 
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread. Signals reach all processes of a terminal or a job; workers go on until the trainer ends them."""
-    pictures.opencv()
+    """One thread. Signals reach all processes of a terminal or job; workers run until the trainer ends them."""
+    transforms.opencv()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no batch system either

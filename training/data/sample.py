@@ -21,7 +21,7 @@ class Sample:
     present: (O,) bool, objects that exist; the first always does, perhaps with empty masks.
     given: (O, H, W) uint8, masks of the first frame as the network sees them; RDE's are perturbed.
     name: video or image, and frames.
-    skipped: damaged files that were passed over before this sample was found.
+    skipped: damaged files that were skipped before this sample was found.
     """
 
     images: Tensor

@@ -12,7 +12,7 @@ from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.unusable import Unusable
@@ -34,7 +34,7 @@ class Geometry:
     """
 
     size: tuple[int, int]
-    box: pictures.Box
+    box: transforms.Box
     flip: bool
     matrices: list[np.ndarray]
     out: int
@@ -44,12 +44,12 @@ class Geometry:
         return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
-        self, picture: Image.Image, t: int, steps: list[pictures.ColourStep], source: str | Path
+        self, picture: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
-        rgb = pictures.decode_pixels(picture, self.box, (self.out, self.out), source)
+        rgb = transforms.decode_pixels(picture, self.box, (self.out, self.out), source)
         changed = self._apply(rgb, t, Image.Resampling.BICUBIC)
-        return pictures.recolour_pixels(changed, steps)
+        return transforms.recolour_pixels(changed, steps)
 
     def _apply(self, pixels: np.ndarray, t: int, resample: Image.Resampling) -> np.ndarray:
         """Of a frame that may be smaller than ``size``."""
@@ -63,7 +63,7 @@ class Geometry:
         if self.flip:
             matrix, shift = matrix * [[-1], [1]], (self.out, 0) + shift * (-1, 1)
         shift = box[0] - first + scale * shift
-        return pictures.warp(inside, scale[:, None] * matrix, shift, (self.out, self.out), resample)
+        return transforms.warp(inside, scale[:, None] * matrix, shift, (self.out, self.out), resample)
 
 
 class Videos:
@@ -129,9 +129,9 @@ class Videos:
         picture = self._open(name, frames[0])
         return Geometry(
             size=picture.size,
-            box=pictures.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
+            box=transforms.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
-            matrices=[pictures.draw_affine(rng, self.change) for _ in frames],
+            matrices=[transforms.draw_affine(rng, self.change) for _ in frames],
             out=self.size,
         )
 
@@ -157,10 +157,10 @@ class Videos:
     def _read_images(
         self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
     ) -> torch.Tensor:
-        together = pictures.draw_jitter(rng, self.augmentation.sequence.jitter)
+        together = transforms.draw_jitter(rng, self.augmentation.sequence.jitter)
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
-            steps = together + pictures.draw_jitter(rng, self.change.jitter)
+            steps = together + transforms.draw_jitter(rng, self.change.jitter)
             picture = self._open(name, i)
             if picture.size != geometry.size:
                 raise UserError(
@@ -173,7 +173,7 @@ class Videos:
         return torch.from_numpy(images)
 
     def _open(self, name: str, i: int) -> Image.Image:
-        return pictures.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+        return transforms.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
 
 
 def check_masks(store: VideoStore, names: list[str]) -> None:
@@ -232,7 +232,7 @@ def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
             raise UserError(f"list {source.names} is no file", "give a text file with a video name a line")
         wanted = read_image_set(Path(source.names))
         if unknown := sorted(set(wanted) - set(names)):
-            raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "mend the list")
+            raise UserError(f"list {source.names} names {unknown[0]}, which {store.path} lacks", "fix the list")
         names = wanted
     return sorted(name for name in names if sampling.rank_of(name) < source.share)
 

@@ -54,7 +54,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     visualisation.save(visualisation.show(samples.to(torch.device("cpu")), rows=SHOWN), picture)
     print(f"samples: {picture}")
     for text in samples.skipped:
-        print(f"passed over: {text}")
+        print(f"skipped: {text}")
     with processes(device) as group:
         cost = measure(stage, samples, group.device, start)
     every, workers = stage.iterations * stage.batch, max(1, stage.runtime.workers)

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """A signal asked the run to end. It is saved, and the same command goes on."""
+    """A signal asked the run to end. It is saved, and the same command continues."""
 
 
 def open_validation(videos: ValidationVideos) -> "Validation | None":
@@ -55,7 +55,7 @@ def learning_rate(optimiser: Optimiser, iteration: int) -> float:
 
 
 class Trainer:
-    """One run of a stage in a folder. ``run()`` goes on from the newest state in it.
+    """One run of a stage in a folder. ``run()`` continues from the newest state in it.
 
     The sample order, the learning rate and the kept share are functions of the iteration alone, so that a state needs
     no more than the iteration to find them again.
@@ -141,7 +141,7 @@ class Trainer:
                 if stop or self._is_due(stage.runtime.save_every):
                     self._save()
                 if stop:
-                    raise Stopped(f"stopped after iteration {self.iteration}; the same command goes on")
+                    raise Stopped(f"stopped after iteration {self.iteration}; the same command continues")
         if leads:
             if shown:
                 visualisation.save(visualisation.show(*shown), self.folder.samples)
@@ -154,7 +154,7 @@ class Trainer:
         return self.iteration % every == 0 or self.iteration == self.stage.iterations
 
     def _environment(self) -> dict[str, Any]:
-        """What the result depends on; a run that goes on began with what it began with."""
+        """What the result depends on; a run that continues began with what it began with."""
         if self.iteration:
             start = self.folder.read_environment().get("start")
         else:
@@ -246,7 +246,7 @@ class Trainer:
                 self.corrupt.append(text)
                 if self.processes.leads:
                     self._event({"event": "damaged file", "text": text})
-                    log.warning("passed over: %s", text)
+                    log.warning("skipped: %s", text)
         if len(self.corrupt) > self.stage.runtime.corrupt_files:
             raise UserError(
                 f"{len(self.corrupt)} files are damaged, the last: {self.corrupt[-1]}",
@@ -353,7 +353,7 @@ class Window:
         return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
 
     def share(self, processes: Processes) -> None:
-        """Give every process the mean of all processes' sums: one of them is saved, and all go on from it."""
+        """Give every process the mean of all processes' sums: one of them is saved, and all continue from it."""
         if processes.world > 1 and self.sums:
             sums = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
             self.sums = dict(zip(self.sums, processes.mean(sums.to(processes.device)).tolist(), strict=True))

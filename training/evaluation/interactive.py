@@ -37,7 +37,7 @@ _COLUMNS += ["jaccard", "contour", "j_and_f", "timing"]
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScribbleSample:
     """A video with one set of first scribbles.
 
     truth: (T, H, W) integer label maps, -1 where void. scribble_idx counts the video's sets from 1.
@@ -103,7 +103,7 @@ class InteractiveBenchmark:
 
     def run(
         self,
-        samples: Iterable[Sample],
+        samples: Iterable[ScribbleSample],
         open_video: Callable[[str, tuple[int, ...]], System],
         say: Callable[[str], None] = print,
     ) -> "Report":
@@ -118,7 +118,9 @@ class InteractiveBenchmark:
             say(f"{sample.sequence} {sample.scribble_idx}: {len(done)} interactions, {seconds:.1f} s, {score}")
         return report
 
-    def run_sample(self, sample: Sample, open_video: Callable[[str, tuple[int, ...]], System]) -> list[Interaction]:
+    def run_sample(
+        self, sample: ScribbleSample, open_video: Callable[[str, tuple[int, ...]], System]
+    ) -> list[Interaction]:
         """The rounds that were submitted in time.
 
         An interaction's time is the system's own; opening the video belongs to the first. The limit is wall-clock
@@ -278,7 +280,7 @@ def read_samples(
     videos: Iterable[str] | None = None,
     robot: Robot | None = None,
     rule: Rule | None = None,
-) -> Iterator[Sample]:
+) -> Iterator[ScribbleSample]:
     """Samples from folders, one video in memory at a time.
 
     Args:
@@ -305,7 +307,7 @@ def read_samples(
         if not objects:
             raise UserError(f"no annotation of {name} has an object", "leave the video out of the list")
         if scribbles is None:
-            yield Sample(name, 1, truth, objects, (robot or BENCHMARK_ROBOT).begin(name, truth, objects))
+            yield ScribbleSample(name, 1, truth, objects, (robot or BENCHMARK_ROBOT).begin(name, truth, objects))
             continue
         paths = sorted((Path(scribbles) / name).glob("*.json"))
         if not paths:
@@ -320,7 +322,7 @@ def read_samples(
             if strange:
                 what = f"{path} has strokes for object {min(strange)}, which {name} has not"
                 raise UserError(what, f"its objects are {', '.join(map(str, objects))}, and 0 is the background")
-            yield Sample(name, number, truth, objects, first)
+            yield ScribbleSample(name, number, truth, objects, first)
 
 
 def baselines(

@@ -20,41 +20,41 @@ from models.policy import RecurrentMemory
 from models.s2m import S2M
 from training.evaluation.robot import BENCHMARK_ROBOT
 from training.evaluation.scribbles import rasterise
-from training.experiments.bench import Bench, Outcome
+from training.experiments.context import EvaluationContext, Measurement
 from training.inference.load import pick_device
 from training.inference.propagate import propagate
 from training.inference.view import View, normalise, one_hot, working_size
 from training.interactive import interaction
-from training.schema.table import Row
+from training.schema.table import TableRow
 
 REPEATS = 8
 """Of a timed interaction or fusion; also the number of clicks."""
 VERBS = {"query": "encode_query", "memory": "encode_memory", "reading": "read", "decoder": "decode"}
 
 
-def components(row: Row, bench: Bench, folder: Path) -> Outcome:
+def components(row: TableRow, context: EvaluationContext, folder: Path) -> Measurement:
     """Milliseconds that a part takes for a frame and an object, in all and by what it does."""
     parts = {"propagation": _propagation, "s2m": _scribbles, "clicks": _clicks, "fusion": _fusion}
-    return parts[row.part](row, bench)
+    return parts[row.part](row, context)
 
 
-def _propagation(row: Row, bench: Bench) -> Outcome:
-    network, options = bench.network(row)
-    _, frames, mask, objects = bench.first_video()
+def _propagation(row: TableRow, context: EvaluationContext) -> Measurement:
+    network, options = context.network(row)
+    _, frames, mask, objects = context.first_video()
     verbs = VERBS | ({"merging": "update"} if options.memory in RecurrentMemory.MODES else {})
     for _ in propagate(network, enumerate(frames[:3]), {0: mask}, options):
         pass  # what is slow only once
     with timed(network, *verbs.values()) as spent:
-        total = sum(r.seconds for r in propagate(network, enumerate(frames), {0: mask}, options, bench.say))
+        total = sum(r.seconds for r in propagate(network, enumerate(frames), {0: mask}, options, context.say))
     each = 1000 / len(frames) / len(objects)
     parts = {part: each * spent[verb] for part, verb in verbs.items()}
-    return Outcome({"ms": each * total} | parts | {"other": each * (total - sum(spent.values()))})
+    return Measurement({"ms": each * total} | parts | {"other": each * (total - sum(spent.values()))})
 
 
-def _scribbles(row: Row, bench: Bench) -> Outcome:
-    network = bench.load(row.s2m, S2M)
-    name, _, mask, objects = bench.first_video()
-    view, image, _ = _working(row, bench)
+def _scribbles(row: TableRow, context: EvaluationContext) -> Measurement:
+    network = context.load(row.s2m, S2M)
+    name, _, mask, objects = context.first_video()
+    view, image, _ = _working(row, context)
     strokes = BENCHMARK_ROBOT.begin(name, mask[None].astype(np.int16), objects).frames[0]
     rows = {0: 0} | {label: number for number, label in enumerate(objects, 1)}
     canvas = rasterise([replace(stroke, object_id=rows[stroke.object_id]) for stroke in strokes], *view.working)
@@ -63,10 +63,10 @@ def _scribbles(row: Row, bench: Bench) -> Outcome:
     return _per_call(lambda: interaction.scribble(network, image, nothing, canvas), image.device, len(objects))
 
 
-def _clicks(row: Row, bench: Bench) -> Outcome:
+def _clicks(row: TableRow, context: EvaluationContext) -> Measurement:
     """Each click lies where the answer so far is most wrong."""
-    network = bench.load(row.clicks, ClickNetwork)
-    view, image, masks = _working(row, bench)
+    network = context.load(row.clicks, ClickNetwork)
+    view, image, masks = _working(row, context)
     truth = view.cut(masks)[0, 0].cpu().numpy() > 0.5
     clicked, answer, clicks = interaction.ObjectClicks(network, view.cut(image)[0]), np.zeros_like(truth), []
 
@@ -80,11 +80,11 @@ def _clicks(row: Row, bench: Bench) -> Outcome:
     return _per_call(click, image.device, 1, inference=False)
 
 
-def _fusion(row: Row, bench: Bench) -> Outcome:
-    network, _ = bench.network(row)
-    fusion = bench.load(row.fusion, Fusion)
-    _, image, masks = _working(row, bench)
-    _, other, _ = _working(row, bench, -1)
+def _fusion(row: TableRow, context: EvaluationContext) -> Measurement:
+    network, _ = context.network(row)
+    fusion = context.load(row.fusion, Fusion)
+    _, image, masks = _working(row, context)
+    _, other, _ = _working(row, context, -1)
     nothing, distance = torch.zeros_like(masks), torch.tensor([[0.5, 0.5]], device=image.device)
     with torch.inference_mode():
         query, target = network.encode_query(image), network.encode_query(other)
@@ -99,15 +99,15 @@ def _fusion(row: Row, bench: Bench) -> Outcome:
     return _per_call(fuse, image.device, masks.shape[1])
 
 
-def _working(row: Row, bench: Bench, frame: int = 0) -> tuple[View, Tensor, Tensor]:
+def _working(row: TableRow, context: EvaluationContext, frame: int = 0) -> tuple[View, Tensor, Tensor]:
     """How the first video is seen, one of its frames (1, 3, h, w) and the first masks (1, O, h, w)."""
-    _, frames, mask, objects = bench.first_video()
-    side = {**bench.options, **row.options}.get("short_side")
-    view, device = View(mask.shape, working_size(mask.shape, side)), pick_device(bench.device)
+    _, frames, mask, objects = context.first_video()
+    side = {**context.options, **row.options}.get("short_side")
+    view, device = View(mask.shape, working_size(mask.shape, side)), pick_device(context.device)
     return view, view.image(normalise(frames[frame], device)), view.masks(one_hot(mask, objects, device))
 
 
-def _per_call(call: Callable[[], Any], device: torch.device, objects: int, inference: bool = True) -> Outcome:
+def _per_call(call: Callable[[], Any], device: torch.device, objects: int, inference: bool = True) -> Measurement:
     with torch.inference_mode() if inference else nullcontext():
         call()  # what is slow only once
         _wait(device)
@@ -115,7 +115,7 @@ def _per_call(call: Callable[[], Any], device: torch.device, objects: int, infer
         for _ in range(REPEATS):
             call()
         _wait(device)
-    return Outcome({"ms": 1000 * (perf_counter() - start) / REPEATS / objects})
+    return Measurement({"ms": 1000 * (perf_counter() - start) / REPEATS / objects})
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from training.evaluation.interactive import (
     InteractiveBenchmark,
     Report,
     Round,
-    Sample,
+    ScribbleSample,
     Submission,
     System,
     baselines,
@@ -249,7 +249,7 @@ def open_sessions(
 
 def _run_missing(
     benchmark: InteractiveBenchmark,
-    samples: Iterable[Sample],
+    samples: Iterable[ScribbleSample],
     system: Callable[[str, tuple[int, ...]], System],
     path: Path,
     say: Callable[[str], None],

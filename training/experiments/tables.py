@@ -23,87 +23,89 @@ from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import read_json
 from training.evaluation import plots
 from training.evaluation.report import Table
-from training.experiments.bench import Bench, Outcome
+from training.experiments.context import EvaluationContext, Measurement
 from training.experiments.measures import MEASURES
 from training.inference.load import pick_device
 from training.runs.folder import network_file
-from training.schema.table import Recipe, Row, load_table, word
+from training.schema.table import TableRow, TableSpec, load_table, word
 
-Rows = list[tuple[Row, Outcome | None]]
+Rows = list[tuple[TableRow, Measurement | None]]
 
 
-def ablate(name: str, bench: Bench, out: str | Path) -> Table:
+def ablate(name: str, context: EvaluationContext, out: str | Path) -> Table:
     """Measure the rows of a recipe and write ``out/<name>.txt``, ``.csv``, ``.tex``, ``.json`` and ``.png``.
 
     A row whose checkpoint is not given is left out, which is said. Raises UserError if that is every row, or if a
     checkpoint is unknown or not there.
     """
     recipe, out = load_table(name), Path(out)
-    _check(recipe, bench)
-    claim(out, "ablate", {}, [bench.data[0].path])
+    _check(recipe, context)
+    claim(out, "ablate", {}, [context.data[0].path])
     measure = MEASURES[recipe.measure]
     rows: Rows = []
     todo = recipe.expanded()
     for number, row in enumerate(todo, 1):
         head = f"[{number}/{len(todo)}] {row.name}"
-        lacking = [need for need in row.checkpoints() if need not in bench.checkpoints]
+        lacking = [need for need in row.checkpoints() if need not in context.checkpoints]
         if lacking:
             need = f"{lacking[0]} ({recipe.checkpoints[lacking[0]]})"
-            bench.say(f"{head}: left out, there is no {need}: give --checkpoint {lacking[0]}=PATH")
+            context.say(f"{head}: left out, there is no {need}: give --checkpoint {lacking[0]}=PATH")
             rows.append((row, None))
             continue
 
-        def compute(folder: Path, row: Row = row) -> dict[str, Outcome]:
-            return {"": measure.row(row, bench, folder)}
+        def compute(folder: Path, row: TableRow = row) -> dict[str, Measurement]:
+            return {"": measure.row(row, context, folder)}
 
-        rows.append((row, _once(out, _identity(recipe, row, bench), compute, head, bench.say)[""]))
+        rows.append((row, _once(out, _identity(recipe, row, context), compute, head, context.say)[""]))
     if (baselines := measure.baselines) is not None:
-        identity = _identity(recipe, None, bench)
-        found = _once(out, identity, lambda folder: baselines(bench), "floor and ceiling", bench.say)
-        rows += [(Row(name=label), outcome) for label, outcome in found.items()]
+        identity = _identity(recipe, None, context)
+        found = _once(out, identity, lambda folder: baselines(context), "floor and ceiling", context.say)
+        rows += [(TableRow(name=label), outcome) for label, outcome in found.items()]
     table, stem = _table(recipe, rows), out / Path(name).stem
     table.write(stem)
     machine = {row.name: asdict(outcome) for row, outcome in rows if outcome}
     write_json(f"{stem}.json", machine)
     _draw(recipe, rows, Path(f"{stem}.png"))
-    bench.say(f"\n{recipe.about}\n\n{table.text()}\n{stem}.txt, .csv, .tex, .json, .png")
+    context.say(f"\n{recipe.about}\n\n{table.text()}\n{stem}.txt, .csv, .tex, .json, .png")
     return table
 
 
-def _check(recipe: Recipe, bench: Bench) -> None:
-    for name, path in bench.checkpoints.items():
+def _check(recipe: TableSpec, context: EvaluationContext) -> None:
+    for name, path in context.checkpoints.items():
         if name not in recipe.checkpoints:
             hint = nearest(name, recipe.checkpoints, f"it takes {', '.join(recipe.checkpoints)}")
             raise UserError(f"the table has no checkpoint {name}", hint)
         if not network_file(path).is_file():
             raise UserError(f"checkpoint {name}: there is no {network_file(path)}", "give a file or a finished run")
-    rows = [row for row in recipe.expanded() if set(row.checkpoints()) <= bench.checkpoints.keys()]
+    rows = [row for row in recipe.expanded() if set(row.checkpoints()) <= context.checkpoints.keys()]
     if not rows:
         wanted = ", ".join(f"{name}=PATH ({what})" for name, what in recipe.checkpoints.items())
         raise UserError("no row of the table has all its checkpoints", f"give --checkpoint {wanted}")
-    bench.check(rows)
+    context.check(rows)
 
 
-def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
+def _identity(recipe: TableSpec, row: TableRow | None, context: EvaluationContext) -> dict[str, Any]:
     """Everything that an outcome depends on; without a row, the outcome of floor and ceiling."""
-    store, names, _ = bench.data
+    store, names, _ = context.data
     identity = {
         "measure": recipe.measure,
         "dataset": str(store.path.resolve()),
         "videos": names,
-        "protocol": bench.protocol if recipe.measure == "semi-supervised" else "",
-        "scribbles": str(bench.scribbles and bench.scribbles.resolve()) if recipe.measure == "interactive" else "",
+        "protocol": context.protocol if recipe.measure == "semi-supervised" else "",
+        "scribbles": str(context.scribbles and context.scribbles.resolve())
+        if recipe.measure == "interactive"
+        else "",
     }
     if row is None:
         return identity
-    device = pick_device(bench.device)
+    device = pick_device(context.device)
     kept = row.model_dump(exclude={"name", "published"})
     return (
         identity
         | kept
         | {
-            "options": {**bench.options, **row.options},
-            "weights": {name: files.sha256(network_file(bench.checkpoints[name])) for name in row.checkpoints()},
+            "options": {**context.options, **row.options},
+            "weights": {name: files.sha256(network_file(context.checkpoints[name])) for name in row.checkpoints()},
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         }
     )
@@ -112,16 +114,16 @@ def _identity(recipe: Recipe, row: Row | None, bench: Bench) -> dict[str, Any]:
 def _once(
     out: Path,
     identity: dict[str, Any],
-    compute: Callable[[Path], dict[str, Outcome]],
+    compute: Callable[[Path], dict[str, Measurement]],
     head: str,
     say: Callable[[str], None],
-) -> dict[str, Outcome]:
+) -> dict[str, Measurement]:
     """What ``compute`` gives, or gave before."""
     folder = out / "rows" / sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     file = folder / "row.json"
     if file.exists():
         try:
-            outcomes = TypeAdapter(dict[str, Outcome]).validate_python(read_json(file, "")["outcomes"])
+            outcomes = TypeAdapter(dict[str, Measurement]).validate_python(read_json(file, "")["outcomes"])
         except (UserError, ValueError, KeyError, TypeError):
             raise UserError(f"{file} is damaged", "remove its folder, and the row is measured again") from None
         say(f"{head}: measured before, {folder}")
@@ -133,7 +135,7 @@ def _once(
     return outcomes
 
 
-def _table(recipe: Recipe, rows: Rows) -> Table:
+def _table(recipe: TableSpec, rows: Rows) -> Table:
     published = [column for column in recipe.columns if any(column in row.published for row, _ in rows)]
     header = ["", *recipe.columns, *(f"published {column}" for column in published)]
     return Table(
@@ -149,7 +151,7 @@ def _table(recipe: Recipe, rows: Rows) -> Table:
     )
 
 
-def _draw(recipe: Recipe, rows: Rows, out: Path) -> None:
+def _draw(recipe: TableSpec, rows: Rows, out: Path) -> None:
     done = {row.name: outcome for row, outcome in rows if outcome}
     first, others = recipe.columns[0], recipe.columns[1:]
     references = done.keys() - {row.name for row in recipe.expanded()}
@@ -169,7 +171,7 @@ def _draw(recipe: Recipe, rows: Rows, out: Path) -> None:
         plots.plot_paths(paths, out)
 
 
-def _draw_sweep(recipe: Recipe, done: dict[str, Outcome], out: Path) -> None:
+def _draw_sweep(recipe: TableSpec, done: dict[str, Measurement], out: Path) -> None:
     ((option, values),) = recipe.sweep.items()
     swept = {(row.name, word(v)): recipe.swept(row, option, v).name for row in recipe.rows for v in values}
     level = {name: outcome for name, outcome in done.items() if name not in swept.values()}

@@ -156,7 +156,7 @@ class Propagator:
         return torch.stack(restored).mean(0) if len(restored) > 1 else restored[0]
 
     def _agree(self, probs: list[Tensor]) -> list[Tensor]:
-        """Every view goes on with what all of them found."""
+        """Every view continues with what all of them found."""
         if len(probs) == 1:
             return probs
         merged = self._merge(probs)

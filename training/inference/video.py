@@ -21,16 +21,19 @@ from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo, object_ids
 
 
-class Frames(Protocol):
-    """A video whose frames can be had in any order. path: where it lies. names: one for each frame."""
-
-    path: Path
-    names: list[str]
+class Indexed(Protocol):
+    """Frames (H, W, 3) uint8 that can be had in any order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8"""
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
+
+
+class Frames(Indexed, Protocol):
+    """A video. path: where it lies. names: one for each frame."""
+
+    path: Path
+    names: list[str]
 
 
 class FrameFolder(Sequence):
@@ -182,7 +185,7 @@ def _capture(path: Path) -> "cv2.VideoCapture":
 def _is_whole_matroska(path: Path) -> bool:
     """Whether a file is a WebM or Matroska with all the bytes that it announces.
 
-    These say how long they are, but not how long their pictures are: sound may go on.
+    These say how long they are, but not how long their pictures are: sound may continue.
     """
     with open(path, "rb") as file:
         start, size = file.read(4096), os.fstat(file.fileno()).st_size

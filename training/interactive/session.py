@@ -315,7 +315,7 @@ class InteractiveSession:
             return self._correct(draft, before, prob)
 
     def keep(self) -> None:
-        """Close the interaction that goes on; its mask stays, and the next strokes start from it."""
+        """Close the interaction that continues; its mask stays, and the next strokes start from it."""
         if self.state.draft:
             self._change(draft=None)
 
@@ -331,7 +331,7 @@ class InteractiveSession:
     ) -> None:
         """Carry a corrected frame to the others, up to the frames interacted with before.
 
-        An object that such a frame knows nothing about, because it was added later, goes on past it.
+        An object that such a frame knows nothing about, because it was added later, continues past it.
 
         Args:
             frame: one that was corrected; the only one or the last one, if None.
@@ -487,7 +487,7 @@ class InteractiveSession:
         assert entry is not None, "the corrected frame knows the objects that its correction moves"
         groups = []
         for bound in sorted(set(bounds.values())):
-            if any(f == bound for f, _ in trusted):
+            if entry is not None and any(f == bound for f, _ in trusted):
                 labels = [label for label in self.objects if bounds.get(label) == bound]
                 before = self.state.probs[frame]
                 rows = [known.index(label) for label in labels]
@@ -554,7 +554,7 @@ class InteractiveSession:
         return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
 
     def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
-        """The interaction that goes on, or a new one."""
+        """The interaction that continues, or a new one."""
         self._number(frame)
         if box is not None:
             box = check_box(box, self.size).scaled(self.size, self.view.working)

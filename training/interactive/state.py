@@ -89,7 +89,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Draft:
-    """An interaction that goes on: more strokes or clicks of its kind on its frame, in its box, add to its marks.
+    """An interaction that continues: more strokes or clicks of its kind on its frame, in its box, add to its marks.
 
     marks: strokes, or (object id, click) pairs.
     """
@@ -180,7 +180,7 @@ def read_state(path: str | Path, size: tuple[int, int], empty: State) -> State:
     """Read a session's file.
 
     Args:
-        size: of the frames of the session that goes on.
+        size: of the frames of the session that continues.
         empty: a state of the session, for its number of frames and the shape of their arrays.
 
     Raises:

@@ -45,7 +45,7 @@ def make_fusion_data(
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> int:
-    """Write a fusion set. Videos that are there are left alone, so that the same command goes on.
+    """Write a fusion set. Videos that are there are left alone, so that the same command continues.
 
     Args:
         checkpoint: weights of a propagation network, or the folder of a finished run.

@@ -5,7 +5,7 @@
     out/7-evaluation/           masks, scores, the interactive benchmark
     out/report.md               what came of each step: tables and pictures
 
-Each step looks at its own folder for what is done, so that the same command goes on after an interruption.
+Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """
 
 from collections.abc import Callable, Collection, Iterable

@@ -1,10 +1,10 @@
-"""The folder of a run: what was asked for, what happened, and where to go on.
+"""The folder of a run: what was asked for, what happened, and where to continue.
 
 config.yaml         the stage with every number
 environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and pictures
-checkpoints/        the newest training states; the run goes on from the last
+checkpoints/        the newest training states; the run continues from the last
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
@@ -73,7 +73,7 @@ class RunFolder:
             for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
                 raise UserError(
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
-                    "go on with the same numbers, or choose another --out",
+                    "continue with the same numbers, or choose another --out",
                 )
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ class RunFolder:
         """Keep other processes out: two would write into each other's states and log.
 
         The lock ends with the process, however that ends; loader processes do not hold it (so that it is no flock).
-        File systems without locks keep nobody out.
+        File systems without locks keep no process out.
 
         Raises:
             UserError: another process trains in this folder.
@@ -159,7 +159,7 @@ class RunFolder:
                 reasons.append(error.what)
                 continue
             for reason in reasons:
-                log.warning("%s; the run goes on from iteration %d", reason, state["iteration"])
+                log.warning("%s; the run continues from iteration %d", reason, state["iteration"])
             return state
         if reasons:
             raise UserError(reasons[0], f"no sound state is left: remove {self.checkpoints} to begin anew")

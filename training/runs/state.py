@@ -11,7 +11,7 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 
 FORMAT, VERSION = "bl30k-training", 2
-_REMEDY = "remove it, and the run goes on from the one before"
+_REMEDY = "remove it, and the run continues from the one before"
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:

@@ -21,7 +21,7 @@ class Jitter(Section):
 class SequenceChange(Section):
     """What is drawn once for all frames of a sample."""
 
-    flip: Share  # chance of a horizontal flip
+    flip: Share  # probability of a horizontal flip
     scale: Interval | None  # of still images, before they are cropped
     crop_ratio: Interval | None  # width / height of a video's crop
     jitter: Jitter
@@ -137,22 +137,24 @@ class Scribbles(Section):
     Diameters, depths and areas are in pixels of a crop of 480 x 480, and grow with the crop.
     """
 
-    from_zero: Share  # chance of an empty mask so far
+    from_zero: Share  # probability of an empty mask so far
     iou: Interval  # else of the mask so far with the true one
-    another: Share  # chance of another object of the image, where masks so far are not empty and the source has it
+    another: (
+        Share  # probability of another object of the image, where masks so far are not empty and the source has it
+    )
     another_smallest: NonNegative  # its area in the annotated image
-    another_negative: Share  # chance of negative scribbles on it; else its mask joins the mask so far
+    another_negative: Share  # probability of negative scribbles on it; else its mask joins the mask so far
     another_iou: Share  # of the mask that joins, with its true one
-    robot: Share  # chance of the benchmark's robot, where masks so far are not empty
+    robot: Share  # probability of the benchmark's robot, where masks so far are not empty
     opening: WholeInterval  # diameter of the opening that smooths regions for other scribbles than the robot's
     smallest: WholeInterval  # area of regions that are scribbled on
     kinds: ScribbleKinds  # of which each region gets one
-    second: Share  # chance that it gets another one
+    second: Share  # probability that it gets another one
     depth: WholeInterval  # diameter of the erosion before the boundary is drawn
     curves: WholeInterval  # in a region: the longest of ``curves_tried``
     curves_tried: Count
     spill: WholeInterval  # diameter of the dilation of a region, beyond which curves are cut off
-    free: Share  # chance of curves on the object and beside it that ignore the mask so far
+    free: Share  # probability of curves on the object and beside it that ignore the mask so far
     free_curves: WholeInterval
     free_smallest: NonNegative  # area that gets them
 

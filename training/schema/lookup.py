@@ -10,7 +10,7 @@ FEW = 12
 """Names that an error message lists."""
 
 
-class Shelf:
+class ConfigFolder:
     """``<folder>/<name>.yaml``, for every file in a folder that fits a pattern.
 
     Args:
@@ -42,7 +42,7 @@ class Shelf:
         return self.folder / f"{base}.yaml" if base in self.names() else folder / base
 
 
-STAGES = Shelf("stage", "stages", "*/*.yaml")  # the others are what these have in common
-PRESETS = Shelf("preset", "presets")
-RECIPES = Shelf("recipe", "recipes")
-TABLES = Shelf("table", "tables")
+STAGES = ConfigFolder("stage", "stages", "*/*.yaml")  # the others are what these have in common
+PRESETS = ConfigFolder("preset", "presets")
+RECIPES = ConfigFolder("recipe", "recipes")
+TABLES = ConfigFolder("table", "tables")

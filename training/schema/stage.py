@@ -102,7 +102,7 @@ class Runtime(Section):
     save_every: Count
     keep: Count  # checkpoints; older ones are removed
     bad_steps: Count  # steps in a row without a finite gradient before the run stops
-    corrupt_files: Whole  # damaged files that are passed over before the run stops
+    corrupt_files: Whole  # damaged files that are skipped before the run stops
 
 
 class Stage(Section):

@@ -24,7 +24,7 @@ DRAWN_FROM = {"distance": "semi-supervised", "time": "interactive", "parts": "co
 """The measure that a figure belongs to; bars and sweep belong to any."""
 
 
-class Row(Section):
+class TableRow(Section):
     """One row: a network and how it is used. ``network``, ``s2m``, ``clicks``, ``fusion`` name checkpoints."""
 
     name: str
@@ -49,17 +49,17 @@ class Row(Section):
         return not NO_CHECKPOINT & set(needed.get(self.part, [self.network]))
 
 
-class Recipe(Section):
+class TableSpec(Section):
     about: str
     measure: Literal["semi-supervised", "interactive", "components", "embeddings"]
     checkpoints: dict[str, str]  # name: what it should be
     columns: Annotated[list[str], Field(min_length=1)]  # the first two are drawn
     figure: Literal["bars", "parts", "distance", "time", "sweep", "paths"]
     sweep: dict[str, list[Any]] = {}  # one option, with each of whose values every row is measured
-    rows: Annotated[list[Row], Field(min_length=1)]
+    rows: Annotated[list[TableRow], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _fits(self) -> "Recipe":
+    def _fits(self) -> "TableSpec":
         known = COLUMNS[self.measure]
         for column in self.columns:
             if column not in known:
@@ -79,22 +79,22 @@ class Recipe(Section):
             raise ValueError("two rows have one name")
         return self
 
-    def expanded(self) -> list[Row]:
+    def expanded(self) -> list[TableRow]:
         """The rows; with a sweep, each with every value."""
         for option, values in self.sweep.items():
             return [self.swept(row, option, value) for row in self.rows for value in values]
         return self.rows
 
-    def swept(self, row: Row, option: str, value: Any) -> Row:
+    def swept(self, row: TableRow, option: str, value: Any) -> TableRow:
         """The row with an option's value."""
         name = f"{row.name}, {option} {word(value)}"
         return row.model_copy(update={"name": name, "options": row.options | {option: value}})
 
 
-def load_table(name: str) -> Recipe:
+def load_table(name: str) -> TableSpec:
     """A recipe by its name, or a YAML file of one's own. Raises UserError if there is none, or it does not fit."""
     try:
-        return Recipe.model_validate(read_yaml(TABLES.find(name), REMEDY))
+        return TableSpec.model_validate(read_yaml(TABLES.find(name), REMEDY))
     except ValidationError as error:
         key, mistake = first_mistake(error)
         raise UserError(f"table {name}: {key}" if key else f"table {name} does not fit", mistake) from None

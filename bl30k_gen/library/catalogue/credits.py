@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Used:
-    """An asset of a dataset. ``licence`` is ``unknown`` where nobody says, or the file is another one today."""
+    """An asset of a dataset. ``licence`` is ``unknown`` where no source says, or the file is another one today."""
 
     kind: str
     id: str
@@ -85,7 +85,7 @@ class Uses:
         """Every asset with whose it is; sorted by kind and id.
 
         Args:
-            assets: the folders that say whose they are; one that is gone is passed over with a warning.
+            assets: the folders that say whose they are; one that is gone is skipped with a warning.
             recorded: what the dataset's own ``credits.csv`` says; asked where the folders do not say.
 
         Raises:
@@ -123,7 +123,7 @@ def _known(assets: Assets) -> dict[tuple[str, str], Asset]:
             if source == "builtin":
                 continue
             if not Path(source).is_dir():
-                log.warning("%s does not exist: nobody says whose its %ss are", source, kind)
+                log.warning("%s does not exist: no source says whose its %ss are", source, kind)
                 continue
             known |= {(kind, asset.id): asset for asset in folder_assets(kind, source)}
     return known

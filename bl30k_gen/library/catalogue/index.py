@@ -1,7 +1,7 @@
 """``.bl30k/index.json`` in a folder of assets: what is in it, measured once, so that a build never scans it again.
 
 The index says no more than listing the folder would about which assets there are: where a folder of the tree has
-changed since, it is set aside. A file that did not change keeps what was measured, and checked, of it.
+changed since, it is ignored. A file that did not change keeps what was measured, and checked, of it.
 """
 
 import hashlib
@@ -37,11 +37,11 @@ class Health(NamedTuple):
     """What ``assets check`` found."""
 
     refused: str  # the reason; empty where the asset can be used
-    fatal: bool  # the loader crashed or hung, so nobody should try again
+    fatal: bool  # the loader crashed or hung, so it is not tried again
     remarks: tuple[str, ...]  # what is odd about an asset that can be used
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One file. As JSON: this tuple, without the parts of ``size`` and ``credit`` being named."""
 
     file: str  # its place in the folder
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 class Index:
     layout: str  # of LAYOUTS
     folders: dict[str, int]  # place -> time of change in ns; a new or missing asset shows in one of them
-    rows: dict[str, Row]
+    rows: dict[str, IndexRow]
     limits: Limits | None = None  # those of the checks
     loader: int = 0  # version of the loader that made the checks
     complete: bool = True  # False where measuring was interrupted
@@ -130,7 +130,7 @@ def is_current(folder: str | Path, index: Index) -> bool:
 
 
 def update(folder: str, workers: int, progress: Progress = lambda items, _: items) -> tuple[Index, Changes]:
-    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and goes on the next time.
+    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and continues the next time.
 
     Raises:
         UserError: it is no folder, holds no assets, or may not be written.
@@ -188,7 +188,7 @@ def _list(root: Path) -> tuple[str, dict[str, int], list[str]]:
     return layout, folders, files
 
 
-def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[Row]:
+def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[IndexRow]:
     paths = [str(root / file) for file, *_ in stale]
     if workers <= 1 or sum(size for _, size, _ in stale) < workers * WORTH_A_PROCESS:
         yield from (_new_row(entry, measure(path)) for entry, path in zip(stale, paths, strict=True))
@@ -201,11 +201,11 @@ def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> It
             pool.shutdown(cancel_futures=True)
 
 
-def _new_row(entry: tuple[str, int, int], measured: Measured) -> Row:
-    return Row(*entry, measured.sha256, measured.size, measured.credit, None)
+def _new_row(entry: tuple[str, int, int], measured: Measured) -> IndexRow:
+    return IndexRow(*entry, measured.sha256, measured.size, measured.credit, None)
 
 
-def is_unchanged(folder: str | Path, row: Row) -> bool:
+def is_unchanged(folder: str | Path, row: IndexRow) -> bool:
     """Whether a file is as it was when it was measured."""
     return _stamp(Path(folder, row.file)) == (row.bytes, row.mtime_ns)
 
@@ -222,7 +222,7 @@ def _mtime(path: Path) -> int:
     return _stamp(path)[1]
 
 
-def _plain(row: Row) -> list[Any]:
+def _plain(row: IndexRow) -> list[Any]:
     size: list[Any] | None = None
     if isinstance(row.size, Shape):
         size = [row.size.vertices, row.size.faces, row.size.low, row.size.high, row.size.textured]
@@ -233,7 +233,7 @@ def _plain(row: Row) -> list[Any]:
     return [row.file, row.bytes, row.mtime_ns, row.sha256, size, credit, row.health]
 
 
-def _row(values: list[Any]) -> Row:
+def _row(values: list[Any]) -> IndexRow:
     file, size_bytes, mtime_ns, sha256, size, credit, health = values
     if size is not None:
         if len(size) == 5:
@@ -243,4 +243,4 @@ def _row(values: list[Any]) -> Row:
             size = Size(*size)
     if health is not None:
         health = Health(health[0], health[1], tuple(health[2]))
-    return Row(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)
+    return IndexRow(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)

@@ -24,7 +24,7 @@ _CREATIVE_COMMONS = re.compile(r"(?:cc )?(by(?: nc)?(?: nd| sa)?)(?: (\d\.\d))?(
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Whose an asset is, and what may be done with it. Texts are one line each, empty where nobody says."""
+    """Whose an asset is, and what may be done with it. Texts are one line each, empty where unknown."""
 
     licence: str = UNKNOWN  # an SPDX identifier, another name, or ``unknown``
     author: str = ""

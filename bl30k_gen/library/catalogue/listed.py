@@ -18,10 +18,10 @@ class Asset:
     source: str = ""  # address of the page that describes it
     title: str = ""
     sha256: str = ""  # of its file, where the folder's manifest says so
-    row: index.Row | None = None  # where the folder has an index
+    row: index.IndexRow | None = None  # where the folder has an index
     fatal: str = ""  # why the loader must not even be tried, where a check found that
 
     @property
     def faces(self) -> int | None:
-        """Of a model, as its file has them; None where nobody counted."""
+        """Of a model, as its file has them; None where it was not counted."""
         return self.row.size.faces if self.row is not None and isinstance(self.row.size, Shape) else None

@@ -44,7 +44,7 @@ class Manifest:
 
 
 def read_lines(folder: str | Path) -> list[dict[str, Any]]:
-    """The manifest's objects. A last line that a killed writer left unfinished is passed over.
+    """The manifest's objects. A last line that a killed writer left unfinished is skipped.
 
     Raises:
         UserError: a line is no JSON object.
@@ -63,7 +63,7 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
         if not line.strip() or (number == len(lines) and values is None):
             continue
         if values is None:
-            raise UserError(f"{path}, line {number} is no JSON object", "mend or delete the line")
+            raise UserError(f"{path}, line {number} is no JSON object", "fix or delete the line")
         found.append(values)
     return found
 

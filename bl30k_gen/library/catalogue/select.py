@@ -93,7 +93,7 @@ def _faces(model: Asset) -> int:
         return 0  # all of them are small
     if model.faces is None:
         raise UserError(
-            f"assets.select.max_faces: nobody counted the faces of {model.path}",
+            f"assets.select.max_faces: there is no count of the faces of {model.path}",
             "run `generate.py assets index` on its folder",
         )
     return model.faces

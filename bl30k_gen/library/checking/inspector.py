@@ -17,7 +17,7 @@ from bl30k_gen.line_process import Ended, LineProcess, python_module
 
 CHILD = python_module("bl30k_gen.library.checking.health")
 PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
-SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check goes on there
+SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check continues there
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ class Client:
 def _body(url: str, response: requests.Response, most: int) -> bytes:
     """The body, whatever its length is said to be.
 
-    A compressed one, which nobody asked for, could become a million times larger while it is unpacked.
+    A compressed one, which was not asked for, could become a million times larger while it is unpacked.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in ("", "identity"):

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class GatherRequest:
     kind: Kind
     keywords: tuple[str, ...]
     per_keyword: int
@@ -92,9 +92,9 @@ def folder_name(keyword: str) -> str:
 
 
 def gather(
-    provider: Provider, client: Client, wishes: Wishes, out: Path, workers: int, tick: Callable[[str], object]
+    provider: Provider, client: Client, request: GatherRequest, out: Path, workers: int, tick: Callable[[str], object]
 ) -> Gathered:
-    """Fill ``out`` with ``per_keyword`` pictures for each keyword, going on where an earlier run stopped.
+    """Fill ``out`` with ``per_keyword`` pictures for each keyword, continuing where an earlier run stopped.
 
     ``tick`` is called with the keyword of every picture that is kept. What the provider lists first is taken first,
     whatever the number of workers.
@@ -102,19 +102,19 @@ def gather(
     Raises:
         UserError: the folder may not be written, its manifest is damaged, or the disk is full.
     """
-    store = _Store(out, wishes)
+    store = _Store(out, request)
     done = Gathered(Counter(store.keywords))
     with ThreadPoolExecutor(workers) as pool:
-        for keyword in wishes.keywords or ("",):
-            search = [type(provider).__name__, provider.base, wishes.kind, keyword, *wishes.licences]
+        for keyword in request.keywords or ("",):
+            search = [type(provider).__name__, provider.base, request.kind, keyword, *request.licences]
             if search in store.exhausted:
                 continue
             seen: set[str] = set()  # addresses
             again = False  # whether the same search may find more another time
-            fresh = _fresh(provider.search(client, keyword, wishes.kind), seen, store, wishes, done)
-            work = _ahead(pool, lambda found: _make(client, found, wishes), fresh, AHEAD * workers)
+            fresh = _fresh(provider.search(client, keyword, request.kind), seen, store, request, done)
+            work = _ahead(pool, lambda found: _make(client, found, request), fresh, AHEAD * workers)
             try:
-                while done.kept[keyword] < wishes.per_keyword:
+                while done.kept[keyword] < request.per_keyword:
                     following = next(work, None)
                     if following is None:
                         if seen and not again and provider.base:
@@ -144,7 +144,7 @@ def gather(
 
 
 def _fresh(
-    listed: Iterable[Found], seen: set[str], store: "_Store", wishes: Wishes, done: Gathered
+    listed: Iterable[Found], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
 ) -> Iterator[Found]:
     """What is neither there nor known to be of no use, nor under a licence that is not wanted."""
     for found in listed:
@@ -152,7 +152,7 @@ def _fresh(
         seen.add(found.url)
         if known:
             continue
-        if acceptable(found, wishes.licences):
+        if acceptable(found, request.licences):
             yield found
         else:
             done.refused[f"licence {found.credit.licence}"] += 1
@@ -190,26 +190,28 @@ def _ahead(
 # --- One picture --------------------------------------------------------------------------------------------------
 
 
-def _make(client: Client, found: Found, wishes: Wishes) -> Made | FetchRefused | AssetRefused | ServiceUnavailable:
+def _make(
+    client: Client, found: Found, request: GatherRequest
+) -> Made | FetchRefused | AssetRefused | ServiceUnavailable:
     """Download and convert a picture, or say why not."""
     try:
-        most = min(wishes.limits.image_bytes, MOST_BYTES)
+        most = min(request.limits.image_bytes, MOST_BYTES)
         data, _ = client.get(found.url, most)
         if found.member:
             data = _member(data, found, most)
-        pixels = decode(data, found.url, AssetRefused, wishes.limits, PHOTO)
-        return make(data, pixels, wishes)
+        pixels = decode(data, found.url, AssetRefused, request.limits, PHOTO)
+        return make(data, pixels, request)
     except (FetchRefused, AssetRefused, ServiceUnavailable) as refused:
         return refused
 
 
-def make(data: bytes, pixels: np.ndarray, wishes: Wishes) -> Made:
+def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> Made:
     """Convert a decoded picture. Raises AssetRefused if it is too small."""
     height, width = pixels.shape[:2]
-    if min(height, width) < wishes.side:
-        raise AssetRefused(f"has {width} x {height} pixels, fewer than {wishes.side} along a side")
-    square = square_of(pixels, wishes.side)
-    full = encode_jpeg(pixels, QUALITY, "4:4:4") if wishes.full else None
+    if min(height, width) < request.side:
+        raise AssetRefused(f"has {width} x {height} pixels, fewer than {request.side} along a side")
+    square = square_of(pixels, request.side)
+    full = encode_jpeg(pixels, QUALITY, "4:4:4") if request.full else None
     with Image.open(io.BytesIO(data)) as original:
         size = original.size
     return Made(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
@@ -268,8 +270,8 @@ def _class_of(reason: str) -> str:
 class _Store:
     """A folder with its manifest: what is there, and what need not be tried again."""
 
-    def __init__(self, out: Path, wishes: Wishes):
-        self.out, self.wishes = out, wishes
+    def __init__(self, out: Path, request: GatherRequest):
+        self.out, self.request = out, request
         with clear_disk_errors(out / manifest.NAME):
             out.mkdir(parents=True, exist_ok=True)
         lines = manifest.read_lines(out)
@@ -298,7 +300,7 @@ class _Store:
             "size_original": made.size_original,
             "phash": f"{made.fingerprint:032x}",
         }
-        for folder, data in ((self.wishes.full, made.full), (self.out, made.square)):
+        for folder, data in ((self.request.full, made.full), (self.out, made.square)):
             if folder is not None and data is not None:
                 write_atomically(folder / name, data)
                 manifest.append(folder / manifest.NAME, {"file": name, "sha256": sha256_bytes(data), **about})

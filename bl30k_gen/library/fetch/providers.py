@@ -1,7 +1,7 @@
 """Where pictures come from: five services behind one method, ``search``.
 
 Each is asked in its documented way and answers with addresses of pictures and whose they are, best first, page by
-page, for as long as one goes on reading. What an answer lacks is left out, never guessed.
+page, for as long as one continues reading. What an answer lacks is left out, never guessed.
 """
 
 import math

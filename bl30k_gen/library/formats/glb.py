@@ -20,7 +20,7 @@ def as_glb(model: Model) -> bytes:
 
 
 def _add_samplers(model: Model, tree: dict[str, Any]) -> None:
-    """Say of every texture how it goes on outside of 0..1, which the library leaves out."""
+    """Say of every texture how it continues outside of 0..1, which the library leaves out."""
     codes = {wrap: code for code, wrap in WRAPS.items()}
     for mesh, part in zip(tree.get("meshes", []), model.parts, strict=True):
         material = tree["materials"][mesh["primitives"][0]["material"]]

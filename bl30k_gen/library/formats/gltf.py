@@ -353,7 +353,7 @@ class _Reader:
         return decode(data, name, self.source.refuse, self.limits, GLTF_TEXTURE, self.source.remark)
 
     def _texture(self, info: dict[str, Any]) -> tuple[np.ndarray, tuple[Wrap, Wrap]]:
-        """Pixels, with their alpha, and how they go on outside of 0..1."""
+        """Pixels, with their alpha, and how they continue outside of 0..1."""
         texture = self.tree["textures"][_natural(info["index"])]
         extensions = texture.get("extensions", {})
         source = extensions.get("EXT_texture_webp", {}).get("source", texture.get("source"))

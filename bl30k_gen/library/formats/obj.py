@@ -112,7 +112,7 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are no comment; one that ends in a backslash goes on in the next."""
+    """Numbered lines that are no comment; one that ends in a backslash continues in the next."""
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\\\n" in data or b"\\\r\n" in data:
         data = re.sub(rb"\\\r?\n", b" ", data)

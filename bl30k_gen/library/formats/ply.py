@@ -151,7 +151,7 @@ class _BinaryRows:
         return counts
 
     def take(self, element: _Element, counts: dict[str, int], rows: int) -> tuple[np.ndarray, int]:
-        """Rows as if all their lists had these lengths, and how many of them do; it goes on after those."""
+        """Rows as if all their lists had these lengths, and how many of them do; it continues after those."""
         fields = []
         for prop in element.properties:
             if prop.count:

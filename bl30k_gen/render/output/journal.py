@@ -1,6 +1,6 @@
 """What happened, when and where, as JSON lines: one log for each video, one journal for each run.
 
-``Logs/<video>.jsonl`` tells all that befell a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
+``Logs/<video>.jsonl`` tells what happened to a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
 run finished; all of them together tell of a whole dataset without a look at its videos.
 """
 

@@ -40,11 +40,11 @@ _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 class LeaseLost(Exception):
-    """Somebody else has this video now."""
+    """Another worker has this video now."""
 
 
 class Lease:
-    """The right to make one video, until somebody takes it over."""
+    """The right to make one video, until another worker takes it over."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -108,8 +108,8 @@ class Leases:
         self._end.set()
         self._heart.join()
 
-    def take(self, name: str) -> Lease | None:
-        """The lease of a video, or None while somebody else has it.
+    def acquire(self, name: str) -> Lease | None:
+        """The lease of a video, or None while another worker has it.
 
         Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
 
@@ -139,7 +139,7 @@ class Leases:
         lease.release()
 
     def seen_alive(self, name: str) -> bool:
-        """Whether the counter of the video's present holder has moved since ``take`` first saw it."""
+        """Whether the counter of the video's present holder has moved since ``acquire`` first saw it."""
         return holder_of(self.layout.staging(name).parent) in self._moving
 
     def _is_stale(self, holder: Path) -> bool:

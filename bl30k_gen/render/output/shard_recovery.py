@@ -16,7 +16,7 @@ from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
 from bl30k_gen.render.output.lease import Leases, try_rename
 
 
-def bury(layout: Layout, kind: Kind, observer: Leases, shard: str) -> bool:
+def finish_dead_shard(layout: Layout, kind: Kind, observer: Leases, shard: str) -> bool:
     """Finish the shard of a dead worker; False if it lives, as far as is known.
 
     Args:
@@ -25,7 +25,7 @@ def bury(layout: Layout, kind: Kind, observer: Leases, shard: str) -> bool:
     Raises:
         UserError: the disk is full.
     """
-    lease = observer.take(shard)
+    lease = observer.acquire(shard)
     if lease is None:
         return False
     target = layout.shards.root / f"{shard}{SUFFIX[kind]}"
@@ -92,7 +92,7 @@ def take_out(
             of_shard.setdefault(shard, []).append(name)
     busy = []
     for shard, bad in sorted(of_shard.items()):
-        lease = None if shard.name == PART else leases.take(shard.stem)
+        lease = None if shard.name == PART else leases.acquire(shard.stem)
         if lease is None:
             busy += bad
             continue

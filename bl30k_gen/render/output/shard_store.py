@@ -33,7 +33,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.child import new_scratch
 from bl30k_gen.render.output.journal import EventLog
 from bl30k_gen.render.output.lease import Lease, LeaseLost, Leases, holder_of, holders, try_rename
-from bl30k_gen.render.output.shard_recovery import bury, remove_if_void, restore_records
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void, restore_records
 
 HEADING = ("config.yaml", "catalogue.json", "DATASET.md", "CITATION.cff")  # every shard has them, to be of use alone
 
@@ -43,7 +43,7 @@ class ShardStore:
 
     Args:
         layout: of the dataset.
-        timeout: seconds without a sign of life after which another worker counts as dead.
+        timeout: seconds without a heartbeat after which another worker counts as dead.
         scratch: folder for frames; None: the usual one.
         names: the videos of this run; its shard is named after the first.
     """
@@ -66,7 +66,7 @@ class ShardStore:
         self._unfinished = set(list_visible(self.layout.interrupted))
         self._observer.__enter__()
         ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
-        if any([self._bury(shard) for shard in ours]):
+        if any([self._finish_dead_shard(shard) for shard in ours]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
         return self
@@ -82,7 +82,7 @@ class ShardStore:
     def has(self, name: str) -> bool:
         return name in self._known
 
-    def take(self, name: str) -> "ShardClaim | None":
+    def acquire(self, name: str) -> "ShardClaim | None":
         while True:
             shard = self._shard_in_hand()
             try:
@@ -150,7 +150,7 @@ class ShardStore:
         """Names for a shard of this run; what dead workers left under them is finished on the way."""
         for number in itertools.count(1):
             name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
-            if not (self.layout.shards.making / name).exists() or self._bury(name):
+            if not (self.layout.shards.making / name).exists() or self._finish_dead_shard(name):
                 yield name
 
     def _is_free_now(self, name: str) -> bool:
@@ -161,14 +161,14 @@ class ShardStore:
             return True
         if holder.exists():
             shard = self._with[name] = Path(os.readlink(holder)).parent.name
-            if not self._bury(shard):
+            if not self._finish_dead_shard(shard):
                 return False
         remove_if_void(holder)
         return True
 
-    def _bury(self, shard: str) -> bool:
+    def _finish_dead_shard(self, shard: str) -> bool:
         with self._lock:
-            return bury(self.layout, self.kind, self._observer, shard)
+            return finish_dead_shard(self.layout, self.kind, self._observer, shard)
 
     def _record(self, claim: "ShardClaim", text: str) -> None:
         prepared = files.temporary_name(claim.shard.folder / claim.name)
@@ -227,7 +227,7 @@ class _Shard:
         self._slots.append(slot)
         return None
 
-    def give_back(self, claim: "ShardClaim") -> None:
+    def release(self, claim: "ShardClaim") -> None:
         if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
             self._slots.append(claim.slot)
 
@@ -249,7 +249,7 @@ class _Shard:
 
     def _take(self, name: str, target: Path) -> tuple[str, Lease] | None:
         """None where this name is another's, or was another's until just now."""
-        lease = None if target.exists() else self._leases.take(name)
+        lease = None if target.exists() else self._leases.acquire(name)
         if lease is None:
             return None
         if not (lease.folder / PART).exists() and not target.exists():
@@ -281,7 +281,7 @@ class ShardClaim:
         self.shard.lease.require()
 
     def release(self) -> None:
-        self.shard.give_back(self)
+        self.shard.release(self)
 
 
 def _pack(staged: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from bl30k_gen.render.output.shard_store import ShardStore
 
 
 class Claim(Protocol):
-    """The right to make one video, until somebody takes it over."""
+    """The right to make one video, until another worker takes it over."""
 
     @property
     def lost(self) -> bool:
@@ -43,11 +43,11 @@ class Store(Protocol[AnyClaim]):
     def has(self, name: str) -> bool:
         """Whether a video is known to be published; a cheap look."""
 
-    def take(self, name: str) -> AnyClaim | None:
-        """None while somebody else has the video; call it again to see whether he lives."""
+    def acquire(self, name: str) -> AnyClaim | None:
+        """None while another worker has the video; call it again to see whether that worker is alive."""
 
     def seen_alive(self, name: str) -> bool:
-        """Whether he who has the video has given a sign of life since ``take`` first saw him."""
+        """Whether the worker that has the video has sent a heartbeat since ``acquire`` first saw it."""
 
     def complete(self, name: str) -> bool:
         """With the claim: whether the video is published now. If not, some of its frames may be there."""
@@ -89,8 +89,8 @@ class FolderStore:
     def has(self, name: str) -> bool:
         return self.frames.is_published(name) and not self.frames.staging(name).parent.exists()
 
-    def take(self, name: str) -> Lease | None:
-        return self._leases.take(name)
+    def acquire(self, name: str) -> Lease | None:
+        return self._leases.acquire(name)
 
     def seen_alive(self, name: str) -> bool:
         return self._leases.seen_alive(name)

@@ -36,7 +36,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class AddOptions:
     strips: Path  # folder for the pictures
     to: Path | None  # folder to keep assets in
     max_faces: int | None
@@ -72,7 +72,7 @@ class Studio:
             self._child = None
 
 
-def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
+def add(path: Path, config: Config, options: AddOptions, inspector: Inspector, studio: Studio) -> Added:
     """Check one model or picture, draw its strip, and keep it.
 
     A model in one file, and every picture, is kept byte for byte; one in several files, or that was reduced, becomes
@@ -83,16 +83,16 @@ def add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio
         UserError: it is neither model nor picture, or its place is taken by another.
     """
     try:
-        return _add(path, config, wishes, inspector, studio)
+        return _add(path, config, options, inspector, studio)
     except ChildDied as death:
         studio.close()
         raise AssetRefused(f"{printable(str(path))}: cannot be drawn: {death.reason}") from None
 
 
-def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studio: Studio) -> Added:
+def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, studio: Studio) -> Added:
     kind = kind_of(path)
     limits = config.assets.limits
-    if wishes.max_faces is not None:
+    if options.max_faces is not None:
         limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MOST_FACES)})
     if reason := inspector.examine(str(path), kind, limits).refused:
         raise AssetRefused(reason)
@@ -101,11 +101,11 @@ def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studi
         if kind == "model":
             model = load_model(str(path), limits)
             whole = sum(len(part.faces) for part in model.parts)
-            smaller = wishes.max_faces is not None and whole > wishes.max_faces
+            smaller = options.max_faces is not None and whole > options.max_faces
             if smaller or sha256_bytes(data) != model.sha256:
                 data = (
-                    turntable.reduce(str(path), wishes.max_faces, limits, studio.child())
-                    if wishes.max_faces is not None and smaller
+                    turntable.reduce(str(path), options.max_faces, limits, studio.child())
+                    if options.max_faces is not None and smaller
                     else as_glb(model)
                 )
                 suffix, used = ".glb", Path(folder) / "model.glb"
@@ -120,9 +120,9 @@ def _add(path: Path, config: Config, wishes: Wishes, inspector: Inspector, studi
         sheet = turntable.strip(rows, f"{path.name}: {facts}", config, studio.child(), Path(folder))
         picture = io.BytesIO()
         sheet.save(picture, "PNG")
-        strip = wishes.strips / f"{name}{suffix}.png"
+        strip = options.strips / f"{name}{suffix}.png"
         write_atomically(strip, picture.getvalue())
-        kept = _keep(wishes.to / f"{name}{suffix}", data, wishes.credit) if wishes.to is not None else None
+        kept = _keep(options.to / f"{name}{suffix}", data, options.credit) if options.to is not None else None
     return Added(str(path), facts, str(strip), kept)
 
 

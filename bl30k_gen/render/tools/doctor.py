@@ -21,7 +21,7 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 
 FULL_VIDEO_GB = 0.025  # a published video of 160 frames takes about so much
 LEAST_FREE_GB = 2.0
@@ -92,7 +92,7 @@ def _disk(out: Path) -> Check:
     found = f"{free:.0f} GB free at {existing}: about {free / FULL_VIDEO_GB:.0f} full videos"
     writable = os.access(existing, os.W_OK)
     if not writable:
-        return Check("disk", False, f"{existing} may not be written", "give another --out, or mend its permissions")
+        return Check("disk", False, f"{existing} may not be written", "give another --out, or change its permissions")
     return Check("disk", free > LEAST_FREE_GB, found, "free some space, or give another --out")
 
 
@@ -107,7 +107,7 @@ def _test_frame(child: BlenderChild) -> Check:
         layout = Layout(Path(folder))
         scene = sampler(config, open_catalogue(config.assets))(name)
         try:
-            events = child.render_once(stage(layout, scene.spec))
+            events = child.render_once(write_scene(layout, scene.spec))
         except ChildDied as death:
             return Check("test frame", False, death.reason, "look at the last lines: " + " | ".join(death.log[-3:]))
         except UserError as error:

@@ -2,7 +2,7 @@
 
 A scene is built as in a real build and then drawn on a few of its frames: two at the start, of which the first is the
 slower one because it loads the scene, and two at the end. The other frames are made to look finished, so that the
-child passes over them as it does when it goes on with an interrupted video.
+child skips them as it does when it continues with an interrupted video.
 """
 
 import math
@@ -29,7 +29,7 @@ from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
 from bl30k_gen.render.dataset import sampler
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.render.supervisor import Describe, Execution, video_metadata
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
@@ -285,7 +285,7 @@ class _Run:
         described, described_cpu = time.monotonic() - begin, time.thread_time() - busy
         with tempfile.TemporaryDirectory(dir=child.scratch) as folder:
             layout = Layout(Path(folder))
-            scene_file = stage(layout, spec)
+            scene_file = write_scene(layout, spec)
             for frame in set(range(frames)) - set(chosen):
                 for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
                     path.parent.mkdir(exist_ok=True)

@@ -23,7 +23,7 @@ from bl30k_gen.render import dataset, process
 from bl30k_gen.render.child import Event, allotted_threads
 from bl30k_gen.render.dataset import open_existing
 from bl30k_gen.render.output.lease import Leases, holders
-from bl30k_gen.render.output.shard_recovery import bury, record_all, take_out
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, record_all, take_out
 from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene.sampler import SampledScene, video_index
 from bl30k_gen.scene.spec import SceneSpec, parse_spec
@@ -36,7 +36,7 @@ class Repair:
     rendered: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
-    set_aside: dict[str, str] = field(default_factory=dict)  # {video: reason}
+    failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
     after: Report | None = None  # of what was rendered, and of the dataset's own files; None until it is checked
 
     @property
@@ -50,7 +50,7 @@ class Repair:
         rows = [f"{name:<12} rendered again" for name in self.rendered]
         rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
         rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
-        rows += [f"{name:<12} set aside: {reason}" for name, reason in sorted(self.set_aside.items())]
+        rows += [f"{name:<12} failed: {reason}" for name, reason in sorted(self.failed.items())]
         rows += [f"after the repair: {self.after.table()}"] if self.after is not None else []
         return "\n".join(rows)
 
@@ -86,9 +86,9 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
     supervisor = Supervisor(config, layout, describe, execution, on_event)
     asked = [name for name in bad if name not in {*done.removed, *done.busy}]
     summary = supervisor.run(asked)
-    done.rendered, done.set_aside = sorted(summary.rendered), summary.set_aside
+    done.rendered, done.failed = sorted(summary.rendered), summary.failed
     missing = sorted(set(asked) - {*summary.rendered, *summary.already})
-    if not missing:  # else the old lists go on saying what there should be
+    if not missing:  # else the old lists continue saying what there should be
         write_image_sets(layout)
     done.after = verify(root, report.deep, names=done.rendered)
     done.after.problems += dataset_problems(open_dataset(root))
@@ -109,7 +109,7 @@ def _require_config(report: Report, layout: Layout) -> None:
 def _is_a_name(name: str, config: Config) -> bool:
     try:
         return video_index(name, config.dataset.videos_per_segment) >= 0
-    except UserError:  # a folder of somebody's own
+    except UserError:  # a folder of another program
         return False
 
 
@@ -124,7 +124,7 @@ def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], do
     with Leases(Layout(layout.shards.root, layout.owner), config.runtime.lease_timeout) as leases:
         _remove_void_markers(layout)
         for shard in holders(layout.shards):
-            bury(layout, config.runtime.store, leases, shard)
+            finish_dead_shard(layout, config.runtime.store, leases, shard)
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
@@ -144,7 +144,7 @@ def _remove_void_markers(layout: Layout) -> None:
 
 def _unpublish(layout: Layout, leases: Leases, name: str) -> bool:
     """False if a worker has the video."""
-    lease = leases.take(name)
+    lease = leases.acquire(name)
     if lease is None:
         return False
     unpublish(layout, name)

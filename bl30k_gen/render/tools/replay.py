@@ -13,7 +13,7 @@ from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.render.child import BlenderChild
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 
 
@@ -53,7 +53,7 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
         again = Layout(Path(folder))
         child = BlenderChild(device or runtime.device, threads, runtime.frame_timeout)
         try:
-            child.render_once(stage(again, spec))
+            child.render_once(write_scene(again, spec))
         finally:
             child.close()
         for frame in range(spec.video.frames):

@@ -15,7 +15,7 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.library.asset import Model, Picture
 from bl30k_gen.library.cache import cached_model, cached_picture
 from bl30k_gen.render.child import BlenderChild
-from bl30k_gen.render.staging import stage
+from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import SCHEMA_VERSION, SceneSpec, parse_spec
 
 VIEWS, SIDE = 8, 200  # pictures a row, pixels each
@@ -95,7 +95,7 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
 
 def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
     spec, layout = _scene(row, config), Layout(folder)
-    child.render_once(stage(layout, spec))
+    child.render_once(write_scene(layout, spec))
     paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
     return [decode_rgb(path.read_bytes(), path) for path in paths]
 

@@ -266,7 +266,7 @@ def test_shares_of_categories_divide_the_models():
 
 
 def test_filters_that_are_absent_leave_no_trace(tmp_path):
-    """So a dataset that was begun without them goes on as the same one."""
+    """So a dataset that was begun without them continues as the same one."""
     config = load_config("render_configs/bl30k.yaml")
     assert "select" not in config.to_yaml() and not any("licences" in key for key in config.flat())
     changed = load_config("render_configs/bl30k.yaml", ["assets.select.hold_out=car", "assets.licences=cc0"])

@@ -1,4 +1,4 @@
-"""What becomes of gathered pictures, and how a run goes on."""
+"""What becomes of gathered pictures, and how a run continues."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.fetch import gather
-from bl30k_gen.library.fetch.gather import Wishes, fingerprint, square_of
+from bl30k_gen.library.fetch.gather import GatherRequest, fingerprint, square_of
 from bl30k_gen.library.fetch.providers import Openverse
 from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.seeding import rng
@@ -79,7 +79,7 @@ def test_what_is_no_usable_picture_is_refused(server, client, tmp_path, body):
 
 def test_large_jpegs_are_decoded_small_and_look_the_same():
     """A panorama of 16384 x 8192 pixels would otherwise take gigabytes."""
-    assert 16384 * 8192 / 1e6 <= Wishes("backgrounds", (), 1).limits.max_megapixels
+    assert 16384 * 8192 / 1e6 <= GatherRequest("backgrounds", (), 1).limits.max_megapixels
     data = picture(3, (2048, 1024), quality=95)
     whole = Image.open(io.BytesIO(data))
     pixels = decode(data, "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), PHOTO)
@@ -151,10 +151,10 @@ def test_a_search_whose_pictures_could_not_be_had_is_repeated(server, client, tm
 
 def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
     openverse(server, 12)
-    wishes = Wishes("textures", ("wood",), 6, **SMALL)
+    request = GatherRequest("textures", ("wood",), 6, **SMALL)
     for workers in (1, 6):
         out = tmp_path / str(workers)
-        gather.gather(Openverse(server.url), client, wishes, out, workers, lambda _: None)
+        gather.gather(Openverse(server.url), client, request, out, workers, lambda _: None)
     files = [[line["file"] for line in manifest.read_lines(tmp_path / workers)] for workers in ("1", "6")]
     assert files[0] == files[1]
 

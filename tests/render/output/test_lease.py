@@ -22,7 +22,7 @@ from bl30k_gen.dataset.layout import (
     frame_name,
     publish,
 )
-from bl30k_gen.errors import Hopeless, UserError
+from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.render import process
 from bl30k_gen.render.output import lease
 from bl30k_gen.render.output.journal import run_log
@@ -48,9 +48,9 @@ def race(root, names, barrier, results, timeout):
     leases = Leases(Layout(root, process.new_name()), timeout)
     won = []
     for name in names:
-        leases.take(name)  # see the counter once
+        leases.acquire(name)  # see the counter once
         barrier.wait()
-        won += [name] if leases.take(name) else []
+        won += [name] if leases.acquire(name) else []
         barrier.wait()
     results.put((leases.layout.owner, won))
 
@@ -70,10 +70,10 @@ def race_of_four(root, names, timeout):
 def test_of_several_takers_at_once_one_gets_it(tmp_path):
     names = [f"a{n:05d}" for n in range(60)]
     for name in names[:20]:  # free again, with frames
-        lease = worker(tmp_path, 1).take(name)
+        lease = worker(tmp_path, 1).acquire(name)
         lease.release()
     for name in names[20:40]:  # stale
-        assert worker(tmp_path, 1).take(name)
+        assert worker(tmp_path, 1).acquire(name)
     race_of_four(tmp_path, names, timeout=0.0)
     owners = {name: [entry.name for entry in (tmp_path / ".staging" / name).iterdir()] for name in names}
     assert all(len(found) == 1 and found[0] != FREE for found in owners.values())
@@ -90,35 +90,35 @@ def test_what_is_won_once_is_not_won_again(tmp_path):
 
 def test_only_the_observers_own_clock_counts(tmp_path, monkeypatch):
     owner = worker(tmp_path, 1)
-    lease = owner.take("a00000")
+    lease = owner.acquire("a00000")
     heartbeat = lease.folder / HEARTBEAT
     clock = Clock(1e9)
     observer = worker(tmp_path, 2, clock)
     for skew in (0.0, 4e9):  # the owner's clock is in 1970, or in 2096
         os.utime(heartbeat, (skew, skew))
         monkeypatch.setattr(time, "time", lambda skew=skew: 2e9 - skew)
-        assert observer.take("a00000") is None
+        assert observer.acquire("a00000") is None
     for _ in range(5):  # long silences of the observer do not matter as long as the counter moves
         lease.beat()
         os.utime(heartbeat, (0.0, 0.0))
         clock.now += 10 * TIMEOUT
-        assert observer.take("a00000") is None
+        assert observer.acquire("a00000") is None
     clock.now += TIMEOUT - 1.0
-    assert observer.take("a00000") is None
+    assert observer.acquire("a00000") is None
     assert lease.held() and observer.seen_alive("a00000")
     clock.now += 1.0
-    assert observer.take("a00000") is not None
+    assert observer.acquire("a00000") is not None
     assert not lease.held()
 
 
 def test_frames_come_with_a_takeover_and_the_late_owner_notices(tmp_path):
-    lease = worker(tmp_path, 1).take("a00000")
+    lease = worker(tmp_path, 1).acquire("a00000")
     (lease.folder / "00000.jpg").write_bytes(b"a frame")
     clock = Clock(0.0)
     observer = worker(tmp_path, 2, clock)
-    assert observer.take("a00000") is None
+    assert observer.acquire("a00000") is None
     clock.now = TIMEOUT
-    mine = observer.take("a00000")
+    mine = observer.acquire("a00000")
     assert (mine.folder / "00000.jpg").read_bytes() == b"a frame"
     lease.beat()
     assert lease.lost
@@ -130,19 +130,19 @@ def test_frames_come_with_a_takeover_and_the_late_owner_notices(tmp_path):
 
 def test_a_released_lease_is_free_with_its_frames(tmp_path):
     first = worker(tmp_path, 1)
-    lease = first.take("a00000")
+    lease = first.acquire("a00000")
     (lease.folder / "00000.jpg").write_bytes(b"a frame")
     first.release(lease)
-    assert (worker(tmp_path, 2).take("a00000").folder / "00000.jpg").exists()
+    assert (worker(tmp_path, 2).acquire("a00000").folder / "00000.jpg").exists()
 
 
 def test_hearts_beat_by_themselves(tmp_path):
     owner = Leases(Layout(tmp_path, ELSEWHERE.format(1)), timeout=0.3)
     observer = Leases(Layout(tmp_path, ELSEWHERE.format(2)), timeout=0.3)
     with owner:
-        lease = owner.take("a00000")
+        lease = owner.acquire("a00000")
         for _ in range(10):
-            assert observer.take("a00000") is None
+            assert observer.acquire("a00000") is None
             time.sleep(0.1)
     assert lease.held() and observer.seen_alive("a00000")
 
@@ -156,8 +156,8 @@ def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     ).stdout.strip()
     assert process.surely_dead(ended) and not process.surely_dead(process.new_name())
     assert not process.surely_dead(ELSEWHERE.format(1)), "nothing is known of other machines"
-    assert Leases(Layout(tmp_path, ended), TIMEOUT).take("a00000")
-    assert worker(tmp_path, 2).take("a00000")
+    assert Leases(Layout(tmp_path, ended), TIMEOUT).acquire("a00000")
+    assert worker(tmp_path, 2).acquire("a00000")
 
 
 # A video rendered by two workers whose processors do not round alike: other bytes, the same names.
@@ -192,14 +192,14 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
         root.mkdir(exist_ok=True)
         late, clock = worker(root, 1), Clock(0.0)
         early = worker(root, 2, clock)
-        late.take("a00000")
+        late.acquire("a00000")
         metadata = stage_frames(late.layout, b"late")
-        early.take("a00000")
+        early.acquire("a00000")
         clock.now = TIMEOUT
         published = {}
 
         def overtake():
-            lease = early.take("a00000")
+            lease = early.acquire("a00000")
             if lease is not None:
                 if not finish_publishing(early.layout, "a00000"):
                     publish(early.layout, "a00000", stage_frames(early.layout, b"early"))
@@ -254,7 +254,7 @@ def stale(*_, **__):
 
 def test_a_stale_handle_is_a_missed_beat_and_no_loss(tmp_path, monkeypatch):
     leases = Leases(Layout(tmp_path, process.new_name()), 60)
-    taken = leases.take("a00000")
+    taken = leases.acquire("a00000")
     monkeypatch.setattr(lease, "open", stale, raising=False)
     taken.beat()
     assert not taken.lost and taken.held()
@@ -267,10 +267,10 @@ def test_a_folder_that_was_renamed_is_not_made_again(tmp_path):
     root = tmp_path / "data"
     root.mkdir()
     leases = Leases(Layout(root, process.new_name()), 60)
-    assert leases.take("a00000").held()
+    assert leases.acquire("a00000").held()
     root.rename(tmp_path / "moved")
-    with pytest.raises(Hopeless, match="data is not there any more"):
-        leases.take("a00001")
-    with pytest.raises(Hopeless, match="data is not there any more"):
+    with pytest.raises(FatalError, match="data is not there any more"):
+        leases.acquire("a00001")
+    with pytest.raises(FatalError, match="data is not there any more"):
         run_log(Layout(root, "x")).write({"event": "ready"})
     assert not root.exists()

@@ -19,7 +19,7 @@ from bl30k_gen.dataset.part import PART
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.errors import DiskFull, Hopeless, UserError
+from bl30k_gen.errors import DiskFull, FatalError, UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import process
 from bl30k_gen.render.dataset import open_for_writing
@@ -59,7 +59,7 @@ def a_store(root, kind="tar", names=NAMES, scratch=None):
 
 
 def make_one(store, name, kind="tar"):
-    claim = store.take(name)
+    claim = store.acquire(name)
     assert claim is not None and not store.complete(name)
     store.publish(claim, stage(store.frames, config_of(kind), int(name[1:])))
     return claim
@@ -143,7 +143,7 @@ def test_a_shard_in_the_making_can_be_read(tmp_path, expected):
 def test_a_torn_tail_does_not_count(tmp_path):
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
-        claim = store.take("a00001")
+        claim = store.acquire("a00001")
         metadata = stage(store.frames, config_of("tar"), 1)
 
         def no_record(*_):
@@ -204,14 +204,14 @@ def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
     first, second = a_store(tmp_path), a_store(tmp_path)
     with first:
         first.release(make_one(first, "a00000"))
-        claim = first.take("a00001")
+        claim = first.acquire("a00001")
         metadata = stage(first.frames, config_of("tar"), 1)
         first._shard._leases.__exit__()  # stopped: its heart beats no more
         with second:
-            assert second.take("a00001") is None
+            assert second.acquire("a00001") is None
             time.sleep(0.6)
-            assert second._bury("a00000") or second.take("a00001")
-            taken = second.take("a00001") or pytest.fail("a void claim is cleared away")
+            assert second._finish_dead_shard("a00000") or second.acquire("a00001")
+            taken = second.acquire("a00001") or pytest.fail("a void claim is cleared away")
             with pytest.raises((LeaseLost, FileNotFoundError)):
                 first.publish(claim, metadata)
             assert not claim.held()
@@ -227,11 +227,11 @@ def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
 
 def test_two_runs_share_the_work(tmp_path, expected):
     with a_store(tmp_path) as one, a_store(tmp_path) as two:
-        claim = one.take("a00000")
-        assert two.take("a00000") is None
+        claim = one.acquire("a00000")
+        assert two.acquire("a00000") is None
         one.release(claim)
         one.release(make_one(one, "a00000"))
-        late = two.take("a00000")
+        late = two.acquire("a00000")
         assert two.complete("a00000"), "published meanwhile"
         two.release(late)
         two.release(make_one(two, "a00001"))
@@ -242,7 +242,7 @@ def test_two_runs_share_the_work(tmp_path, expected):
 
 def test_frames_of_a_stopped_run_are_kept_as_one_file(tmp_path):
     with a_store(tmp_path) as store:
-        claim = store.take("a00000")
+        claim = store.acquire("a00000")
         stage(store.frames, config_of("tar"), 0)
         staged = {p.name: p.read_bytes() for p in store.frames.staging("a00000").rglob("*.*")}
         store.log("a00000").write({"event": "stopped"})
@@ -250,7 +250,7 @@ def test_frames_of_a_stopped_run_are_kept_as_one_file(tmp_path):
     assert [p.name for p in (tmp_path / "Shards/.unfinished").iterdir()] == ["a00000.tar"]
     assert '"stopped"' in Layout(tmp_path).log("a00000").read_text()
     with a_store(tmp_path) as store:
-        claim = store.take("a00000")
+        claim = store.acquire("a00000")
         assert not store.complete("a00000")
         assert {p.name: p.read_bytes() for p in store.frames.staging("a00000").rglob("*.*")} == staged
         store.publish(claim, stage(store.frames, config_of("tar"), 0))
@@ -281,11 +281,11 @@ def test_prune_finishes_the_shards_of_the_dead_and_frees_their_videos(tmp_path):
     if child == 0:
         store = a_store(tmp_path, names=["a00000"]).__enter__()
         store.release(make_one(store, "a00000"))
-        store.take("a00001")
+        store.acquire("a00001")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     with a_store(tmp_path, names=["a00002"]) as living:
-        held = living.take("a00002")
+        held = living.acquire("a00002")
         found = status(tmp_path, count=3)
         assert (found.done, found.running, found.interrupted) == (1, ["a00002"], ["a00001"])
         assert prune(Layout(tmp_path), config, None).leases == ["a00001"]
@@ -375,7 +375,7 @@ def test_a_shard_that_was_lost_is_not_asked_again(tmp_path):
         store.release(make_one(store, "a00000"))
         lost = store._shard
         lost.lease.lost = True
-        claim = store.take("a00001")
+        claim = store.acquire("a00001")
         assert claim.shard is not lost and claim.held()
         store.release(claim)
 
@@ -383,13 +383,13 @@ def test_a_shard_that_was_lost_is_not_asked_again(tmp_path):
 def test_a_dataset_that_was_renamed_ends_the_run(tmp_path):
     root = tmp_path / "data"
     root.mkdir()
-    with pytest.raises(Hopeless, match="is not there any more"), a_store(root) as store:
+    with pytest.raises(FatalError, match="is not there any more"), a_store(root) as store:
         store.release(make_one(store, "a00000"))
-        claim = store.take("a00001")
+        claim = store.acquire("a00001")
         root.rename(tmp_path / "moved")
         with pytest.raises((LeaseLost, OSError, UserError)):
             store.publish(claim, stage(store.frames, config_of("tar"), 1))
         store.release(claim)
-        store.take("a00002")
+        store.acquire("a00002")
     assert not root.exists()
     assert open_dataset(tmp_path / "moved").videos == ["a00000"]

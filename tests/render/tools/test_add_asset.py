@@ -129,11 +129,11 @@ def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path
             return Health("", False, ())
 
     monkeypatch.setattr(adding, "BlenderChild", Dying)
-    wishes = adding.Wishes(tmp_path / "strips", tmp_path / "mine", None, Credit())
+    options = adding.AddOptions(tmp_path / "strips", tmp_path / "mine", None, Credit())
     with adding.Studio("cpu", 60.0) as studio:
         for n in (1, 2):
             with pytest.raises(AssetRefused, match="sheet.obj: cannot be drawn: Blender was ended by SIGSEGV"):
-                adding.add(sheet_obj(tmp_path), load_config(RECIPE), wishes, Sound(), studio)
+                adding.add(sheet_obj(tmp_path), load_config(RECIPE), options, Sound(), studio)
             assert Dying.started == n
     assert not (tmp_path / "mine").exists()
 

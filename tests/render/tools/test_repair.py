@@ -52,7 +52,7 @@ def no_rendering(monkeypatch):
 
     class Nobody:
         def __init__(self, *_):
-            self.rendered, self.already, self.set_aside = [], [], {}
+            self.rendered, self.already, self.failed = [], [], {}
 
         def run(self, names):
             asked.extend(names)

@@ -28,7 +28,7 @@ def call(*arguments) -> str:
     return result.output
 
 
-def door(*arguments, **options) -> subprocess.Popen:
+def train_py(*arguments, **options) -> subprocess.Popen:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "train.py"), *(str(a) for a in arguments)]
     return subprocess.Popen(
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_no_half_state(videos, tmp_path):
 
 
 def test_the_door_says_a_mistake_in_one_line():
-    process = door("run", "stcn/nothing")
+    process = train_py("run", "stcn/nothing")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
 
@@ -146,17 +146,17 @@ def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
     """With loader processes, each of which gets the signal, too, as Slurm sends it; then it learns."""
     arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
     arguments += ["--set", "runtime.workers=1", "--set", "iterations=40", "--set", "runtime.log_every=1"]
-    process = door(*arguments, start_new_session=True)
+    process = train_py(*arguments, start_new_session=True)
     log = tmp_path / "log.jsonl"
     deadline = time.monotonic() + 120
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 143 and "the same command goes on" in errors, errors
+    assert process.returncode == 143 and "the same command continues" in errors, errors
     states = RunFolder(tmp_path).states()
     assert len(states) == 1 and 1 <= int(states[0].stem) < 40
-    process = door(*arguments)
+    process = train_py(*arguments)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     records = RunFolder(tmp_path).records()

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end what goes on when it is given again, at any place and with one line."""
+"""SIGTERM and SIGINT end what continues when it is given again, at any place and with one line."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def test_a_signal_ends_the_command_with_its_code(capsys, number):
             closed.append(True)
             os.kill(os.getpid(), number)  # a second one does not disturb the end
     assert ended.value.exit_code == 143 and closed
-    assert capsys.readouterr().err == "stopped; the same command goes on\n"
+    assert capsys.readouterr().err == "stopped; the same command continues\n"
     assert signal.getsignal(number) == before
 
 

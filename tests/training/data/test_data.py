@@ -13,7 +13,7 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
-from training.data import pictures, sampling
+from training.data import sampling, transforms
 from training.data.images import find_pairs
 from training.data.mixture import Draw, Mixture, Order, loader
 from training.data.perturb import perturb
@@ -107,14 +107,14 @@ def test_image_and_masks_get_the_same_geometry(tiny):
 def test_outside_the_crop_is_mean_colour_and_background(tiny):
     mixture = Mixture(tiny("stcn/bl30k", STILL[0], STILL[1].replace("rotation: 0", "rotation: 45")))
     corners = [mixture[Draw(0, n, 0, 0, 5)] for n in range(8)]
-    filled = [(s.images[t, :, 0, 0] == torch.tensor(pictures.FILL)).all() for s in corners for t in range(3)]
+    filled = [(s.images[t, :, 0, 0] == torch.tensor(transforms.FILL)).all() for s in corners for t in range(3)]
     assert sum(filled) > 12
     assert all(s.masks[..., 0, 0].max() == 0 for s in corners)
 
 
 def test_crops_keep_area_and_ratio():
     stream = rng(0, "crop")
-    boxes = [pictures.draw_crop(stream, 854, 480, (0.36, 1), (3 / 4, 4 / 3)) for _ in range(500)]
+    boxes = [transforms.draw_crop(stream, 854, 480, (0.36, 1), (3 / 4, 4 / 3)) for _ in range(500)]
     sizes = np.array([(r - le, b - t) for le, t, r, b in boxes])
     assert (sizes[:, 0] / sizes[:, 1]).min() > 0.74 and (sizes[:, 0] / sizes[:, 1]).max() < 1.35
     assert sizes.prod(1).min() > 0.35 * 854 * 480
@@ -127,11 +127,11 @@ def test_a_jpeg_is_decoded_small_where_that_is_enough(tmp_path):
     Image.fromarray(rgb).save(tmp_path / "a.jpg", quality=95)
     data = (tmp_path / "a.jpg").read_bytes()
     box = (100, 50, 700, 450)
-    small = pictures.crop_and_resize(pictures.open_picture(data, "a"), box, (96, 64), "a")
+    small = transforms.crop_and_resize(transforms.open_picture(data, "a"), box, (96, 64), "a")
     plain = Image.fromarray(rgb).crop(box).resize((96, 64), Image.Resampling.BICUBIC)
     assert np.abs(np.asarray(small, int) - np.asarray(plain, int)).mean() < 1.5
-    opened = pictures.open_picture(data, "a")
-    pictures.crop_and_resize(opened, box, (96, 64), "a")
+    opened = transforms.open_picture(data, "a")
+    transforms.crop_and_resize(opened, box, (96, 64), "a")
     assert opened.size == (192, 128)
 
 
@@ -139,8 +139,8 @@ def test_a_large_png_is_averaged_before_it_is_cropped(tmp_path):
     pixels = np.zeros((64, 96, 3), np.uint8)
     pixels[::2] = 200  # stripes that would be aliased
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    picture = pictures.open_picture((tmp_path / "a.png").read_bytes(), "a")
-    small = pictures.decode(picture, (0, 0, 96, 64), (24, 16), "a")
+    picture = transforms.open_picture((tmp_path / "a.png").read_bytes(), "a")
+    small = transforms.decode(picture, (0, 0, 96, 64), (24, 16), "a")
     assert small.size == (24, 16)
     assert np.abs(np.asarray(small, int) - 100).max() <= 1
 
@@ -156,7 +156,7 @@ def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
     turn = np.linalg.inv(np.array([[0.97, -0.26], [0.26, 0.97]]) @ np.array([[1, 0.1], [0, 1]]))
     box, out = (21, 13, 171, 141), 64
     geometry = Geometry((200, 160), box, flip, [turn], out)
-    picture = pictures.open_picture((tmp_path / f"a.{suffix}").read_bytes(), "a")
+    picture = transforms.open_picture((tmp_path / f"a.{suffix}").read_bytes(), "a")
     image, mask = geometry.apply_to_image(picture, 0, [], "a"), geometry.apply_to_mask(ids, 0)
 
     def plainly(picture: Image.Image, resample: Image.Resampling, fill) -> np.ndarray:
@@ -168,13 +168,13 @@ def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
             small.transform((out, out), Image.Transform.AFFINE, data, resample=resample, fillcolor=fill), int
         )
 
-    expected = plainly(Image.fromarray(rgb), Image.Resampling.BICUBIC, pictures.FILL)
-    seen = (expected != pictures.FILL).any(-1) & (image != pictures.FILL).any(-1)
+    expected = plainly(Image.fromarray(rgb), Image.Resampling.BICUBIC, transforms.FILL)
+    seen = (expected != transforms.FILL).any(-1) & (image != transforms.FILL).any(-1)
     inside = binary_erosion(seen, iterations=3)
     assert inside.mean() > 0.6
     assert np.abs(image - expected)[inside].mean() < 1.5
     outside = binary_erosion(~seen, iterations=2)
-    assert outside.any() and (image[outside] == pictures.FILL).all()
+    assert outside.any() and (image[outside] == transforms.FILL).all()
     assert (mask != plainly(Image.fromarray(ids), Image.Resampling.NEAREST, 0)).mean() < 0.02
 
 
@@ -184,11 +184,11 @@ def test_colour_steps_are_torchvisions():
     expected = image
     for name, factor in steps:
         expected = getattr(functional, f"adjust_{name}")(expected, factor)
-    assert np.abs(np.asarray(pictures.recolour(image, steps), int) - np.asarray(expected, int)).max() <= 3
-    hue = pictures.recolour(image, [("hue", 0.1)])
+    assert np.abs(np.asarray(transforms.recolour(image, steps), int) - np.asarray(expected, int)).max() <= 3
+    hue = transforms.recolour(image, [("hue", 0.1)])
     assert np.abs(np.asarray(hue, int) - np.asarray(functional.adjust_hue(image, 25 / 255 + 1e-6), int)).mean() < 1
     assert np.abs(np.asarray(hue, int) - np.asarray(image, int)).mean() > 10
-    grey = np.asarray(pictures.recolour(image, [("grey", 0.0)]))
+    grey = np.asarray(transforms.recolour(image, [("grey", 0.0)]))
     assert np.abs(grey[..., 0].astype(int) - np.asarray(image.convert("L"), int)).max() <= 1
 
 
@@ -196,21 +196,21 @@ def test_affine_turns_about_the_centre():
     mask = np.zeros((41, 41), np.uint8)
     mask[20, 30] = 1
     turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
-    out = pictures.affine(Image.fromarray(mask), turn, (41, 41), (20.5, 20.5), Image.Resampling.NEAREST)
+    out = transforms.affine(Image.fromarray(mask), turn, (41, 41), (20.5, 20.5), Image.Resampling.NEAREST)
     assert np.argwhere(np.asarray(out)).tolist() in ([[30, 20]], [[10, 20]])
     change = FrameChange(
         rotation=20, shear=10, scale=(0.9, 1.1), jitter=Jitter(brightness=0, contrast=0, saturation=0, hue=0, grey=0)
     )
-    scales = [1 / np.linalg.det(pictures.draw_affine(rng(0, i), change)) for i in range(200)]
+    scales = [1 / np.linalg.det(transforms.draw_affine(rng(0, i), change)) for i in range(200)]
     assert 0.8 < min(scales) < 0.85 and 1.17 < max(scales) < 1.22
 
 
 def test_a_thin_plate_moves_its_control_points():
-    warp = pictures.ThinPlate.draw(rng(0, "tps"), Warp(chance=1, points=12, deviation=0.02))
+    warp = transforms.ThinPlate.draw(rng(0, "tps"), Warp(chance=1, points=12, deviation=0.02))
     np.testing.assert_allclose(warp.displacement(warp.points), warp.moves, atol=1e-6)
-    still = pictures.ThinPlate(warp.points, 0 * warp.moves)
+    still = transforms.ThinPlate(warp.points, 0 * warp.moves)
     image = torch.randint(0, 255, (3, 64, 64), dtype=torch.uint8)
-    moved, mask = pictures.warp_frame(image, image[:1], still.grid(64))
+    moved, mask = transforms.warp_frame(image, image[:1], still.grid(64))
     assert (moved.int() - image.int()).abs().max() <= 1 and torch.equal(mask, image[:1])
     assert (warp.grid(384, step=1) - warp.grid(384)).abs().max() < 2 / 384  # a pixel
 
@@ -335,7 +335,7 @@ def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(
         assert torch.equal(before.images[0], after.images[0]) and torch.equal(before.given, after.given)
         changed = (before.images != after.images).any(1)[1:]
         cells = changed.unflatten(-1, (8, 12)).unflatten(-3, (8, 12))  # (2, 8, 12, 8, 12): frames, then cells
-        mean = torch.tensor(pictures.FILL, dtype=torch.uint8).view(3, 1, 1)
+        mean = torch.tensor(transforms.FILL, dtype=torch.uint8).view(3, 1, 1)
         gone = (after.images[1:] == mean).all(1).unflatten(-1, (8, 12)).unflatten(-3, (8, 12)).all(4).all(2)
         assert not (cells.any(4).any(2) & ~gone).any()  # a cell is changed as a whole
         whole = gone.repeat_interleave(12, 1).repeat_interleave(12, 2)
@@ -411,11 +411,11 @@ def test_pixels_are_those_that_pillow_decodes(size, saved):
         data = out.getvalue()
         for crop in (200, 64, 31, 16, 7, 3):
             call = ((0, 0, *size), (crop, crop), "a")
-            expected = np.asarray(pictures.decode(pictures.open_picture(data, "a"), *call))
-            assert np.array_equal(pictures.decode_pixels(pictures.open_picture(data, "a"), *call), expected)
+            expected = np.asarray(transforms.decode(transforms.open_picture(data, "a"), *call))
+            assert np.array_equal(transforms.decode_pixels(transforms.open_picture(data, "a"), *call), expected)
         with pytest.raises(UserError, match="b is damaged"):
             half = data[: len(data) * 3 // 4]
-            pictures.decode_pixels(pictures.open_picture(half, "b"), (0, 0, *size), (crop, crop), "b")
+            transforms.decode_pixels(transforms.open_picture(half, "b"), (0, 0, *size), (crop, crop), "b")
 
 
 def test_a_damaged_file_is_passed_over_and_named(tmp_path, make_videos):

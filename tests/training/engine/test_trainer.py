@@ -68,7 +68,7 @@ def test_a_run_folder_holds_what_it_says(whole, short):
 
 @pytest.mark.parametrize("last", [3, 4])
 def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkeypatch, last):
-    """Killed in iteration ``last`` + 1, it goes on from the state before."""
+    """Killed in iteration ``last`` + 1, it continues from the state before."""
     iterate = Trainer._iterate
 
     def killed(self, *args):
@@ -190,7 +190,7 @@ def test_too_many_damaged_files_stop_the_run(make_videos, tmp_path, caplog):
     overrides = [*SHORT, "iterations=8", "runtime.corrupt_files=1", "runtime.save_every=8"]
     with pytest.raises(UserError, match="2 files are damaged"):
         train(load_stage("stcn/bl30k", overrides, [str(root)], "tiny"), tmp_path / "run")
-    assert caplog.text.count("passed over: ") == 2
+    assert caplog.text.count("skipped: ") == 2
     events = [r for r in RunFolder(tmp_path / "run").records() if r.get("event") == "damaged file"]
     assert len(events) == 2 and all("JPEGImages" in e["text"] for e in events)
 

@@ -12,7 +12,7 @@ from training.evaluation.interactive import (
     Interaction,
     InteractiveBenchmark,
     Report,
-    Sample,
+    ScribbleSample,
     Submission,
     baselines,
     read_report,
@@ -71,7 +71,7 @@ class FakeSystem:
 
 def sample_of(truth, name="walk", frame=0):
     objects = tuple(int(v) for v in np.unique(truth) if v > 0)
-    return Sample(name, 1, truth, objects, Scribbles.on_frame(name, len(truth), frame, []))
+    return ScribbleSample(name, 1, truth, objects, Scribbles.on_frame(name, len(truth), frame, []))
 
 
 def run(truth, answer, robot_takes=5.0, frame=0, **settings):
@@ -283,7 +283,7 @@ def test_a_real_video_gets_better_round_by_round(davis):
     """A system that does as it is told on the frame it is shown, and nothing else."""
     (sample,) = read_samples(davis / "Annotations" / "480p", videos=["car-shadow"])
     truth = sample.truth[::8]
-    sample = Sample("car-shadow", 1, truth, (1,), Robot().begin("car-shadow", truth, [1]))
+    sample = ScribbleSample("car-shadow", 1, truth, (1,), Robot().begin("car-shadow", truth, [1]))
     masks = np.zeros_like(truth)
 
     def system(task):

@@ -12,9 +12,9 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.clicks import ClickConfig, ClickNetwork
 from models.s2m import S2M, S2MConfig
-from training.experiments import bench as bench_module
 from training.experiments import components, measures
-from training.experiments.bench import Bench
+from training.experiments import context as context_module
+from training.experiments.context import EvaluationContext
 from training.experiments.tables import ablate
 from training.inference.segment import checked_options
 from training.schema.lookup import TABLES
@@ -40,18 +40,18 @@ def dataset(tmp_path, cells):
 
 @pytest.fixture
 def perfect(dataset, monkeypatch, cells, tmp_path):
-    """A bench on which every checkpoint is the network that never fails; ``said`` is what it has said."""
-    monkeypatch.setattr(bench_module, "load_network", lambda path, *kinds, device: cells.network())
+    """A context on which every checkpoint is the network that never fails; ``said`` is what it has said."""
+    monkeypatch.setattr(context_module, "load_network", lambda path, *kinds, device: cells.network())
     (tmp_path / "stm.pt").write_bytes(b"one")
     said = []
-    bench = Bench(dataset, {"stm": tmp_path / "stm.pt"}, protocol="all", device="cpu", say=said.append)
-    object.__setattr__(bench, "said", said)
-    return bench
+    context = EvaluationContext(dataset, {"stm": tmp_path / "stm.pt"}, protocol="all", device="cpu", say=said.append)
+    object.__setattr__(context, "said", said)
+    return context
 
 
 @pytest.fixture
 def real(dataset, tmp_path):
-    """real(*names): a bench with small untrained networks."""
+    """real(*names): a context with small untrained networks."""
 
     def make(*names):
         torch.manual_seed(0)
@@ -64,7 +64,7 @@ def real(dataset, tmp_path):
             build = special.get(name, lambda name=name: checkpoint.build(name, SMALL))
             checkpoint.save(build(), tmp_path / f"{name}.pt")
         paths = {name: tmp_path / f"{name}.pt" for name in names}
-        return Bench(dataset, paths, device="cpu", say=lambda text: None)
+        return EvaluationContext(dataset, paths, device="cpu", say=lambda text: None)
 
     return make
 
@@ -215,7 +215,11 @@ def test_embeddings_of_the_bank_and_of_the_growing_memory(real, tmp_path):
 
 def test_mistakes_are_one_clear_line_and_nothing_is_written(perfect, tmp_path):
     def run(given, **changes):
-        ablate(recipe(tmp_path / "r.yaml", **changes), Bench(perfect.dataset, given, device="cpu"), tmp_path / "out")
+        ablate(
+            recipe(tmp_path / "r.yaml", **changes),
+            EvaluationContext(perfect.dataset, given, device="cpu"),
+            tmp_path / "out",
+        )
 
     rows = [{"name": "mine", "network": "stm"}]
     for said, changes in [
@@ -242,17 +246,17 @@ def test_mistakes_are_one_clear_line_and_nothing_is_written(perfect, tmp_path):
 
 def test_rows_are_checked_before_the_first_is_measured(dataset, real, tmp_path):
     """A mistake in the last row must not come out after hours."""
-    bench = real("stm", "stcn", "fusion")
+    context = real("stm", "stcn", "fusion")
     mine = {"name": "mine", "network": "stm"}
     for said, last in [
         ("row last: an option does not fit: short_side is 3", {"network": "stcn", "options": {"short_side": 3}}),
         ("stcn.pt holds the network stcn: here one of fusion is needed", {"network": "stm", "fusion": "stcn"}),
         ("fusion.pt holds the network fusion", {"network": "fusion"}),
     ]:
-        checkpoints = {name: name for name in bench.checkpoints}
+        checkpoints = {name: name for name in context.checkpoints}
         plan = recipe(tmp_path / "r.yaml", checkpoints=checkpoints, rows=[mine, {"name": "last"} | last])
         with pytest.raises(UserError, match=said):
-            ablate(plan, bench, tmp_path / "out")
+            ablate(plan, context, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

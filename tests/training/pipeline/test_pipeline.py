@@ -143,7 +143,7 @@ def test_mistakes_are_named(tmp_path, videos):
 
 
 def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
-    """Killed in its middle, the same command goes on, and a third time has nothing to do."""
+    """Killed in its middle, the same command continues, and a third time has nothing to do."""
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), "pipeline", "--preset", "tiny", "--data", str(rendered)]
     command += ["--out", str(out), "--device", "cpu", "--set", "iterations=2", "--set", "batch=2"]

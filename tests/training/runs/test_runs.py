@@ -199,7 +199,7 @@ def test_a_run_says_what_changed_and_refuses_other_data(make_videos, tmp_path, m
 
 
 def test_scaled_gradients_learn_the_same(tiny, tmp_path, monkeypatch):
-    """What fp16 does on a GPU, here in float32: gradients are scaled, and too large ones are passed over."""
+    """What fp16 does on a GPU, here in float32: gradients are scaled, and too large ones are skipped."""
     stage = tiny("stcn/bl30k", *SHORT, "iterations=2")
     plain = train(stage, tmp_path / "plain")
     monkeypatch.setattr(trainer_module, "choose_precision", lambda name, device: (None, True))

@@ -1,4 +1,4 @@
-"""Training states: a damaged one is noticed, and the run goes on from the last sound one."""
+"""Training states: a damaged one is noticed, and the run continues from the last sound one."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_the_run_goes_on_from_the_last_sound_state(tmp_path, caplog):
     write_state(a_state(5, float("nan")), run.checkpoints / "000000005.pt")
     write_state(a_state(1_000_000_000), run.checkpoints / "1000000000.pt")
     assert run.latest(10)["iteration"] == 4
-    assert caplog.text.count("the run goes on from iteration 4") == 3 and "000000006.pt" in caplog.text
+    assert caplog.text.count("the run continues from iteration 4") == 3 and "000000006.pt" in caplog.text
     run.quarantine_after(4)
     assert [path.name for path in run.states()] == ["000000002.pt", "000000004.pt"]
     for path in run.states():

@@ -15,8 +15,8 @@ from models.fusion import Fusion, FusionConfig
 from training.cli import app
 from training.data.fusion import View, open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
-from training.data.pictures import FILL, recolour_pixels
 from training.data.sample import FusionBatch
+from training.data.transforms import FILL, recolour_pixels
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.trainer import Trainer

@@ -7,7 +7,7 @@ from bl30k_gen.scene.deformation import deform, time_of
 from bl30k_gen.scene.spec import Deformation
 
 
-class SoftMesh:
+class DeformingMesh:
     """A mesh that is given its vertices anew on every frame, so that memory does not grow with their number.
 
     Args:

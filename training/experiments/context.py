@@ -1,4 +1,4 @@
-"""The bench on which all rows of a table are measured, and what a measurement gives."""
+"""The context on which all rows of a table are measured, and what a measurement gives."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ from training.experiments.evaluate import StoredFrames, given_masks, open_annota
 from training.inference.load import load_network
 from training.inference.options import Options
 from training.inference.segment import checked_options
-from training.schema.table import NO_CHECKPOINT, Row
+from training.schema.table import NO_CHECKPOINT, TableRow
 
 FRAMES = 60
 """Of the first video, where a few frames tell enough: for timing and for what memory holds."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Measurement:
     """values: {column: number}. series: {name: values along a curve}; those of a row have one length."""
 
     values: dict[str, float]
@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationContext:
     """Where all rows of a table are measured.
 
     checkpoints: {name: path}. options: of every row, beneath its own. scribbles: first ones, else the robot's.
@@ -58,11 +58,11 @@ class Bench:
         """The dataset, the names of its videos that count, and its folder of annotations."""
         return open_annotated(self.dataset, self.split)
 
-    def network(self, row: Row) -> tuple[PropagationNetwork, Options]:
+    def network(self, row: TableRow) -> tuple[PropagationNetwork, Options]:
         network = self.load(row.network, PropagationNetwork)
         return network, self._options(network, row)
 
-    def check(self, rows: Sequence[Row]) -> None:
+    def check(self, rows: Sequence[TableRow]) -> None:
         """Raise UserError for a checkpoint or an option that does not fit its row, before anything is measured."""
         kinds: dict[str, type[torch.nn.Module]] = {"s2m": S2M, "clicks": ClickNetwork, "fusion": Fusion}
         parts = ((getattr(row, part), kind) for row in rows for part, kind in kinds.items())
@@ -78,7 +78,7 @@ class Bench:
                 except UserError as error:
                     raise UserError(f"row {row.name}: {error.what}", error.remedy) from None
 
-    def _options(self, network: PropagationNetwork, row: Row) -> Options:
+    def _options(self, network: PropagationNetwork, row: TableRow) -> Options:
         return checked_options(network, **{**self.options, **row.options})
 
     def load(self, name: str | None, kind: type[Network]) -> Network:
