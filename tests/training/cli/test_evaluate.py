@@ -108,7 +108,7 @@ def folder_empty(data):
 
 def names_differ(data):
     for file in (data / "Annotations/v").iterdir():
-        file.rename(file.with_name(f"mask{file.name}"))
+        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # no number that a frame has
 
 
 def wide_ids(data):
