@@ -113,7 +113,7 @@ def test_prune_frees_what_is_stale_and_leaves_the_living(tmp_path, config, monke
         (scratch / f"{child.SCRATCH}{name}").mkdir(parents=True)
 
     with Leases(Layout(tmp_path, process.new_name()), timeout=0.6) as living:
-        lease = living.take(rest[7 if len(rest) > 7 else -1])
+        lease = living.acquire(rest[7 if len(rest) > 7 else -1])
         pruned = prune(layout, quick, scratch)
         assert lease.held()
     assert pruned.leases == sorted(rest[:3])
