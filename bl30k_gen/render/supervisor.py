@@ -103,10 +103,13 @@ class Supervisor:
 
     def prepare(self) -> None:
         """Start the first child now. Raises UserError where it cannot; nothing is written."""
-        try:
-            self._spare = self._new_child()
-        except ChildDied as death:
-            raise UserError("Blender does not start", f"{death.reason}: try `generate.py doctor`") from None
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._spare = self._new_child()
+                return
+            except ChildDied as death:
+                if attempt == ATTEMPTS:
+                    raise UserError("Blender does not start", f"{death.reason}: try `generate.py doctor`") from None
 
     def close(self) -> None:
         """End a child that was prepared and not used."""

@@ -59,7 +59,7 @@ def test_preview_says_what_is_wrong(dataset, tmp_path):
     store = open_dataset(dataset.root)
     with pytest.raises(UserError, match="webp"):
         preview.animation(store, "a00001", tmp_path / "a.mp4")
-    with pytest.raises(UserError, match="a00009 holds no frames"):
+    with pytest.raises(UserError, match="has no video a00009"):
         preview.contact_sheet(store, ["a00009"])
     with pytest.raises(UserError, match="no finished video"):
         preview.contact_sheet(store, [])

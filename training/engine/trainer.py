@@ -83,11 +83,25 @@ class Trainer:
         self.stopping = False
         if state is not None:
             self._restore(state)
+        self.order = self._order()
         processes.wait()  # all have agreed
         if processes.leads:
             self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
+
+    def _order(self) -> Order:
+        """The order of the samples from here on. Raises UserError where S2M would see them one by one."""
+        stage, processes = self.stage, self.processes
+        order = Order(self.mixture, stage, self.iteration, processes.rank, processes.world)
+        if stage.network == "s2m" and order.step * processes.world < 2:
+            remedy = "choose a batch that runtime.batch_per_step divides"
+            if stage.batch < 2 or stage.runtime.batch_per_step < 2:
+                remedy = f"set {'batch' if stage.batch < 2 else 'runtime.batch_per_step'} to 2 or more"
+            raise UserError(
+                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one", remedy
+            )
+        return order
 
     def run(self) -> None:
         """Train to the last iteration, then write the network and its card.
@@ -114,14 +128,7 @@ class Trainer:
             environment = self._environment()
             self._compare(environment)
             write_json(self.folder.environment, environment | {"from_iteration": self.iteration})
-        order = Order(self.mixture, stage, self.iteration, self.processes.rank, self.processes.world)
-        if stage.network == "s2m" and order.step * self.processes.world < 2:
-            remedy = "choose a batch that runtime.batch_per_step divides"
-            if stage.batch < 2 or stage.runtime.batch_per_step < 2:
-                remedy = f"set {'batch' if stage.batch < 2 else 'runtime.batch_per_step'} to 2 or more"
-            raise UserError(
-                f"S2M's batch norms need two samples at once, and batch {stage.batch} is taken one by one", remedy
-            )
+        order = self.order
         batches = loader(self.mixture, order, stage.runtime.workers, pin_memory=self.device.type == "cuda")
         bar = tqdm(total=stage.iterations, initial=self.iteration, disable=None if leads else True, unit="it")
         writing = open_writer(self.folder.tensorboard, self.iteration) if leads else contextlib.nullcontext()

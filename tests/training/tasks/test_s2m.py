@@ -133,7 +133,8 @@ def test_one_sample_has_no_statistics(tiny, tmp_path):
         (["batch=4", "runtime.batch_per_step=1"], "set runtime.batch_per_step to 2 or more"),
     ):
         with pytest.raises(UserError, match=f"two samples at once.*{remedy}"):
-            train(tiny("s2m/static", *changes), tmp_path)
+            train(tiny("s2m/static", *changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "a mistake claims no folder"
 
 
 def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkeypatch):
