@@ -78,7 +78,8 @@ def open_for_writing(
                 f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
                 "restore the asset folders, or give another --out",
             )
-        if (loader := before.get("loader", 1)) != LOADER_VERSION:
+        # The built-in assets are made, not read, and have a version of their own in the catalogue's digest.
+        if _asset_folders(config) and (loader := before.get("loader", 1)) != LOADER_VERSION:
             raise UserError(
                 f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
                 "the same files give other pictures now: use the release that began it, or another --out",

@@ -12,6 +12,7 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import LOADER_VERSION
+from bl30k_gen.render import dataset
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.dataset import open_for_writing, sampler
 from tests.conftest import ROOT
@@ -23,7 +24,7 @@ def config():
     return load_config(ROOT / "render_configs/demo.yaml", small)
 
 
-def test_another_version_of_the_loader_is_refused(tmp_path, config):
+def test_another_version_of_the_loader_is_refused(tmp_path, config, monkeypatch):
     layout, catalogue = Layout(tmp_path), open_catalogue(config.assets)
     open_for_writing(layout, config, catalogue)
     record = json.loads((tmp_path / "catalogue.json").read_text())
@@ -31,8 +32,11 @@ def test_another_version_of_the_loader_is_refused(tmp_path, config):
     open_for_writing(layout, config, catalogue)
     del record["loader"]  # as the first version, which did not say
     (tmp_path / "catalogue.json").write_text(json.dumps(record))
+    open_for_writing(layout, config, catalogue)  # built-in assets alone: the loader changes nothing about them
+    files = config.model_copy(update={"assets": config.assets.model_copy(update={"textures": [str(tmp_path.with_name("textures"))]})})
+    monkeypatch.setattr(dataset, "require_same", lambda *_: config)
     with pytest.raises(UserError, match=f"version 1 of the asset loader, and this is {LOADER_VERSION}"):
-        open_for_writing(layout, config, catalogue)
+        open_for_writing(layout, files, catalogue)
 
 
 def test_a_video_in_which_no_object_is_ever_seen_is_a_failure(tmp_path, config):
