@@ -11,7 +11,7 @@ from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from tests.support.videos import frame, mask, write_masks, write_video
-from training.data import lvis, pictures
+from training.data import lvis, transforms
 from training.data.images import Pairs, find_pairs
 from training.data.videos import check_masks
 from training.evaluation.semi_supervised import read_list, score_folders
@@ -100,9 +100,9 @@ def test_grey_frames_of_16_bits_keep_their_picture(tmp_path):
     Image.fromarray(grey).save(tmp_path / "0.png")
     data = (tmp_path / "0.png").read_bytes()
     assert np.array_equal(decode_rgb(data, "0.png"), np.repeat(frame(0)[..., :1], 3, axis=2))
-    opened = pictures.open_picture(data, "0.png")
+    opened = transforms.open_picture(data, "0.png")
     assert np.array_equal(
-        np.asarray(pictures.decode(opened, (0, 0, 64, 48), (64, 48), "0.png"))[..., 0], frame(0)[..., 0]
+        np.asarray(transforms.decode(opened, (0, 0, 64, 48), (64, 48), "0.png"))[..., 0], frame(0)[..., 0]
     )
 
 
@@ -115,7 +115,7 @@ def test_frames_that_are_to_be_turned_are_refused_by_every_reader(tmp_path):
     for read in (
         lambda: open_dataset(tmp_path).read_rgb("clip", 0),
         lambda: open_video(path.parent)[0],
-        lambda: pictures.open_picture(path.read_bytes(), path),
+        lambda: transforms.open_picture(path.read_bytes(), path),
     ):
         with pytest.raises(UserError, match=line):
             read()

@@ -8,6 +8,7 @@
 Every change makes a new state and leaves the old one as it was, so undoing is going back to it.
 """
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -106,6 +107,7 @@ class InteractiveSession:
         self._merger = Merger(fusion, network, self._encoded, self.options, self.device) if network else None
         self._certain: list[tuple[Maps, list[int], Entry | None]] = []
         self._labels: OrderedDict[int, tuple[Maps, tuple[int, ...], np.ndarray]] = OrderedDict()
+        self._lock = threading.Lock()  # of ``_labels``
         self._clicks: dict[tuple[int, Box | None, int], interaction.ObjectClicks] = {}
 
     @property
@@ -122,19 +124,26 @@ class InteractiveSession:
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
-        shown = self.shown(frame)
-        known = self._labels.get(frame)
-        if known is None or known[0] is not shown or known[1] != self.objects:
-            known = self._labels[frame] = shown, self.objects, self.labels_of(shown)
-        self._labels.move_to_end(frame)
-        while len(self._labels) > LABELS_KEPT:
-            self._labels.popitem(last=False)
+        # Threads may look while another one works: each sees one state, and the latest labels are kept one by one.
+        shown, objects = self.shown(frame), self.objects
+        with self._lock:
+            known = self._labels.get(frame)
+        if known is None or known[0] is not shown or known[1] != objects:
+            known = shown, objects, self._labels_of(shown, objects)
+        with self._lock:
+            self._labels[frame] = known
+            self._labels.move_to_end(frame)
+            while len(self._labels) > LABELS_KEPT:
+                self._labels.popitem(last=False)
         return known[2]
 
     def labels_of(self, maps: Maps) -> np.ndarray:
         """(H, W) uint8 ids that maps of this video show of the session's objects."""
-        prob = self.view.restore(unpack(maps, self.objects, self.device).unsqueeze(0))
-        return label_map(interaction.with_background(prob), self.objects)
+        return self._labels_of(maps, self.objects)
+
+    def _labels_of(self, maps: Maps, objects: tuple[int, ...]) -> np.ndarray:
+        prob = self.view.restore(unpack(maps, objects, self.device).unsqueeze(0))
+        return label_map(interaction.with_background(prob), objects)
 
     def shown(self, frame: int) -> Maps:
         """A frame's newest maps. What a correction does not know of comes from the last propagation."""
@@ -143,7 +152,7 @@ class InteractiveSession:
         mask = state.corrected.get(frame)
         if mask is None:
             return before
-        more = [label for label in before.objects if label in self.objects and label not in mask.objects]
+        more = [label for label in before.objects if label in state.objects and label not in mask.objects]
         if not more:
             return mask
         own = unpack(mask, mask.objects, self.device)
