@@ -110,6 +110,7 @@ class FusionSetWork:
             numbers.memory_every,
             part,
             device=processes.device.type,
+            masks=self.source.masks,
         )
         _wait_for(self.folder, processes, range(processes.world))
 
