@@ -103,11 +103,21 @@ def run_entry_point(commands: Callable[[], None]) -> None:
         try:
             commands()
         except (UserError, OSError, MemoryError) as error:
+            _close_bars()
             if debug:
                 traceback.print_exc()
                 sys.exit(1)
             print(f"error: {printable(_in_one_line(error))}", file=sys.stderr)
             sys.exit(MISTAKE)
+
+
+def _close_bars() -> None:
+    """A bar that an error has left open would be drawn once more when Python clears up, below the message."""
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        for bar in list(getattr(tqdm, "_instances", ())):
+            bar.close()
 
 
 def _in_one_line(error: UserError | OSError | MemoryError) -> str:

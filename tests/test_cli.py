@@ -6,6 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from bl30k_gen import builtin
 from bl30k_gen.dataset.reader import open_dataset
 
 
@@ -85,6 +86,23 @@ def test_replay_renders_the_same_pixels(rendered, generate):
     assert answer["frames"] == 6
     assert answer["mask_pixels_different"] == answer["rgb_pixels_different"] == 0
     assert "has no metadata of video nosuch" in generate("replay", rendered, "nosuch", code=2).stderr
+
+
+def test_a_published_scene_that_was_edited_is_not_drawn_for_another(dataset, generate):
+    """The old model was drawn for the new one."""
+    path = dataset / "Metadata/a00000.json"
+    metadata = json.loads(path.read_text())
+    one, *_ = metadata["scene"]["objects"]
+    used = one["model"]["id"]
+    for name, said in [("builtin/no/thing", "is unknown"), (other_model(used), "lies in builtin:model/")]:
+        one["model"]["id"] = name
+        path.write_text(json.dumps(metadata))
+        answer = generate("replay", dataset, "a00000", "--threads-per-worker", 1, code=2).stderr
+        assert f"scene of a00000: model {name} {said}" in answer and answer.count("\n") == 1, answer
+
+
+def other_model(id: str) -> str:
+    return next(f"builtin/{family}/{variant}" for family, variant in builtin.names("model") if family not in id)
 
 
 def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):

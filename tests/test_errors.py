@@ -1,10 +1,12 @@
 """What the entry points print, whatever goes wrong and whatever names files have."""
 
 import errno
+import gc
 import os
 import sys
 
 import pytest
+from tqdm import tqdm
 
 from bl30k_gen.errors import UserError, printable, run_entry_point
 
@@ -30,6 +32,19 @@ def test_any_error_of_the_disk_is_one_line(capfd, monkeypatch, number):
     code, _, said = run(capfd, command, monkeypatch=monkeypatch)
     assert code == 2
     assert said == f"error: /data/x: {os.strerror(number)} ({errno.errorcode[number]})\n"
+
+
+def test_a_message_stands_below_the_bar_that_was_open(capfd, monkeypatch):
+    def command():
+        bar = tqdm(total=3, unit="frame")
+        bar.update()
+        raise UserError("video a00000", "render it again")
+
+    code, _, said = run(capfd, command, monkeypatch=monkeypatch)
+    gc.collect()  # where a bar that is open is drawn once more
+    assert code == 2
+    assert "frame" in said and said.endswith("\nerror: video a00000: render it again\n")
+    assert capfd.readouterr().err == ""
 
 
 def test_two_paths_and_none(capfd, monkeypatch):

@@ -129,12 +129,12 @@ def render(
     supervisor = Supervisor(settings, layout, describe, execution, lambda event: bar(event))
     try:
         dataset.open_for_writing(layout, settings, catalogue, supervisor.prepare)
+        if count is not None:
+            supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     except BaseException:
         supervisor.close()
         raise
     bar = progress.Progress(len(names), settings.video.frames)
-    if count is not None:
-        supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:

@@ -183,42 +183,53 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
 def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[str], SampledScene]]:
     """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
 
-    Scenes may have been edited: what is drawn by its path is credited by its id, so that the two have to agree.
-
     Raises:
-        UserError: there are none, or (by the function) an asset is not that of the catalogue.
+        UserError: there are none, or (by the function) an asset is not that of the catalogue, see ``Agreement``.
     """
-    known = {(kind, asset.id): asset for kind in KINDS for asset in catalogue.of(kind)}
+    agreement = Agreement(catalogue)
     names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
     if not names:
         raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
 
     def describe(name: str) -> SampledScene:
-        spec = read_spec(folder / SCENES / f"{name}.json")
+        path = folder / SCENES / f"{name}.json"
+        spec = read_spec(path)
         if spec.name != name:
-            raise UserError(f"{folder / SCENES / name}.json is of video {spec.name}", "name the file as the video")
-        return SampledScene(_agreed(spec), ())
+            raise UserError(f"{path} is of video {spec.name}", "name the file as the video")
+        return SampledScene(agreement.of(spec, str(path)), ())
 
-    def _agreed(spec: SceneSpec) -> SceneSpec:
+    return names, describe
+
+
+class Agreement:
+    """Scenes may have been edited: what is drawn by its path is credited by its id, so that the two have to agree."""
+
+    def __init__(self, catalogue: Catalogue):
+        self.known = {(kind, asset.id): asset for kind in KINDS for asset in catalogue.of(kind)}
+
+    def of(self, spec: SceneSpec, source: str) -> SceneSpec:
+        """The scene, with digests where it had none. Raises UserError naming ``source`` and the asset."""
+
+        def resolved(kind: Kind, ref: AssetRef) -> AssetRef:
+            return self._resolved(kind, ref, spec, f"scene {source}: {kind} {ref.id}")
+
         objects = [
             thing.model_copy(
                 update={
-                    "model": resolved("model", thing.model, spec),
-                    "texture": thing.texture and resolved("texture", thing.texture, spec),
+                    "model": resolved("model", thing.model),
+                    "texture": thing.texture and resolved("texture", thing.texture),
                 }
             )
             for thing in spec.objects
         ]
-        image = resolved("background", spec.backdrop.image, spec)
-        backdrop = spec.backdrop.model_copy(update={"image": image})
+        backdrop = spec.backdrop.model_copy(update={"image": resolved("background", spec.backdrop.image)})
         return spec.model_copy(update={"objects": tuple(objects), "backdrop": backdrop})
 
-    def resolved(kind: Kind, ref: AssetRef, spec: SceneSpec) -> AssetRef:
-        asset = known.get((kind, ref.id))
-        where = f"scene {folder / SCENES / spec.name}.json: {kind} {ref.id}"
+    def _resolved(self, kind: Kind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
+        asset = self.known.get((kind, ref.id))
         if asset is None:
-            hint = nearest(ref.id, (id for of, id in known if of == kind), f"assets.{kind}s holds no such asset")
-            raise UserError(f"{where} is unknown", hint)
+            known = (id for of, id in self.known if of == kind)
+            raise UserError(f"{where} is unknown", nearest(ref.id, known, f"assets.{kind}s holds no such asset"))
         if str(asset.path) != ref.path:
             raise UserError(f"{where} lies in {asset.path}, not in {ref.path}", "change both id and path")
         if ref.sha256:
@@ -229,5 +240,3 @@ def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[st
             return ref.model_copy(update={"sha256": read(ref.path, spec.limits).sha256})
         except AssetRefused as refusal:
             raise UserError(where, refusal.reason) from None
-
-    return names, describe

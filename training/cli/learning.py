@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
-from training.cli.options import Device, Json, TrainingOptions, stoppable, with_groups
+from training.cli.options import Device, Json, MasksMean, TrainingOptions, stoppable, with_groups
 
 if TYPE_CHECKING:
     from training.engine.distributed import Processes
@@ -139,6 +139,7 @@ def make_fusion_data(
     to: Annotated[
         Literal["folder", "tar", "hdf5"], typer.Option("--to", help="Pack a hundred videos at a time.")
     ] = "folder",
+    masks: MasksMean = None,
     device: Device = "auto",
 ) -> None:
     """Propagate true masks forward and backward through videos, as training data for fusion."""
@@ -151,7 +152,9 @@ def make_fusion_data(
     part = (int(first), int(total))
     videos = open_dataset(dataset).image_set(split) if split else None
     with stoppable():
-        count = make_fusion_data(checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device)
+        count = make_fusion_data(
+            checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device, masks=masks
+        )
     print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 

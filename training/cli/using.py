@@ -54,6 +54,7 @@ def interact(
     fusion: Fusion = "linear",
     truth: Annotated[Path | None, typer.Option("--truth", help="True masks, for the IoU in the log.")] = None,
     log: Annotated[Path | None, typer.Option("--log", help="File for timed events, for `study`.")] = None,
+    masks: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -61,7 +62,20 @@ def interact(
     """Run an interactive session from a script in JSON: see docs/inference.md."""
     from training.interactive.script import interact
 
-    interact(checkpoint, video, script, out, s2m, clicks, fusion, truth, log, device=device, **options.given())
+    interact(
+        checkpoint,
+        video,
+        script,
+        out,
+        s2m,
+        clicks,
+        fusion,
+        truth,
+        log,
+        device=device,
+        meaning=masks,
+        **options.given(),
+    )
 
 
 @app.command(

@@ -50,7 +50,8 @@ class FusionSet:
         self.root = Path(place_of(source.path))
         self.tree = open_fusion_set(self.root)
         self.provenance = parse_json(self.tree.read(PROVENANCE), self.root / PROVENANCE, "make the set again")
-        self.store = open_dataset(source.videos or self.provenance["dataset"])
+        made_of, masks = self.provenance["dataset"], self.provenance.get("masks")  # older sets do not say
+        self.store = open_dataset(source.videos or made_of, masks_mean=masks)
         there = set(self.store.videos)
         folders = self.tree.folders("")
         if lost := [name for name in folders if name not in there]:

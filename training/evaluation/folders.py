@@ -16,22 +16,23 @@ class MaskVideo:
     """The masks of one video, read one at a time by the mask rule.
 
     names: stems of the PNGs in temporal order. ``merged`` makes one object, id 1, of all. ``rule`` is what was
-    decided over the dataset; without it the video alone decides. Raises UserError if the folder has no PNGs.
+    decided over the dataset; without it the video alone decides, or what the user has ``stated``. Raises UserError
+    if the folder has no PNGs.
     """
 
-    def __init__(self, folder: Path, merged: bool = False, rule: Rule | None = None):
+    def __init__(self, folder: Path, merged: bool = False, rule: Rule | None = None, stated: Meaning | None = None):
         self.folder = folder
         self.merged = merged
         self.files = by_frame((path.name for path in folder.iterdir()), (".png",), folder) if folder.is_dir() else {}
         self.names = list(self.files)
         if not self.names:
             raise UserError(f"{folder} has no masks", "a video is a folder of PNGs, one for each frame")
-        self._rule = rule
+        self._rule, self._stated = rule, stated
 
     @cached_property
     def rule(self) -> Rule:
         """What the masks mean."""
-        return self._rule or decide(self.path(name) for name in spread(self.names, SAMPLE))
+        return self._rule or decide((self.path(name) for name in spread(self.names, SAMPLE)), self._stated)
 
     def path(self, name: str) -> Path:
         return self.folder / self.files.get(name, f"{name}.png")

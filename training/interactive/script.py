@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.masks import encode_mask, read_mask
+from bl30k_gen.dataset.masks import Meaning, decide, encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from bl30k_gen.settings import first_mistake
@@ -111,8 +111,9 @@ class MaskAction(Action):
     frame: int
     file: str
 
-    def apply(self, session: InteractiveSession, folder: Path) -> None:
-        session.set_mask(self.frame, read_mask(folder / self.file).ids)
+    def apply(self, session: InteractiveSession, folder: Path, meaning: Meaning | None = None) -> None:
+        path = folder / self.file
+        session.set_mask(self.frame, read_mask(path, decide([path], meaning)).ids)
 
 
 class PropagateAction(Action):
@@ -205,11 +206,18 @@ def read_script(path: str | Path) -> Script:
         raise UserError(f"script {path}, {where or 'its text'}", mistake) from None
 
 
-def run_script(session: InteractiveSession, script: Script, folder: Path) -> None:
-    """Do what the script says, files relative to ``folder``. Raises UserError naming an action that is impossible."""
+def run_script(session: InteractiveSession, script: Script, folder: Path, meaning: Meaning | None = None) -> None:
+    """Do what the script says, files relative to ``folder``. Raises UserError naming an action that is impossible.
+
+    Args:
+        meaning: what masks mean that the script names; None: each decides alone.
+    """
     for number, action in enumerate(script.actions, 1):
         try:
-            action.apply(session, folder)
+            if isinstance(action, MaskAction):
+                action.apply(session, folder, meaning)
+            else:
+                action.apply(session, folder)
         except ValueError as error:
             raise UserError(f"action {number} ({action.do})", str(error)) from None
 
@@ -227,6 +235,7 @@ def interact(
     user: str = "script",
     device: str = "auto",
     say: Callable[[str], None] = print,
+    meaning: Meaning | None = None,
     **options,
 ) -> InteractiveSession:
     """Run a scripted session and write its palette masks: ``train.py interact``.
@@ -237,6 +246,7 @@ def interact(
         out: folder for the masks.
         truth: folder of the video's true masks, for the IoU in the log.
         log: file for timed events, see ``training.evaluation.session_log``.
+        meaning: what masks mean, those that the script names and the true ones; None: the files decide.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
@@ -256,13 +266,13 @@ def interact(
             fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
             log=SessionLog(log, user, frames.path.name, method) if log else None,
-            truth=true_masks(Path(truth), frames) if truth else None,
+            truth=true_masks(Path(truth), frames, meaning) if truth else None,
             say=say,
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
     refuse_input(Path(out), [Path(path) for path in (video, truth) if path])
-    run_script(session, plan, Path(script).parent)
+    run_script(session, plan, Path(script).parent, meaning)
     claim(Path(out), "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
         write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))
@@ -270,9 +280,9 @@ def interact(
     return session
 
 
-def true_masks(folder: Path, frames: Frames) -> np.ndarray:
+def true_masks(folder: Path, frames: Frames, meaning: Meaning | None = None) -> np.ndarray:
     """(T, H, W)"""
-    video = MaskVideo(folder)
+    video = MaskVideo(folder, stated=meaning)
     if missing := set(frames.names) - set(video.names):
         raise UserError(f"{folder} has no mask for frame {min(missing)}", "the IoU is taken over all frames")
     if video.size != (size := frames[0].shape[:2]):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes
+from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import index_shard
@@ -44,6 +45,7 @@ def make_fusion_data(
     to: Literal["folder", "tar", "hdf5"] = "folder",
     device: str = "auto",
     say: Callable[[str], None] = print,
+    masks: Meaning | None = None,
 ) -> int:
     """Write a fusion set. Videos that are there are left alone, so that the same command continues.
 
@@ -55,13 +57,15 @@ def make_fusion_data(
         memory_every: as in inference; the previous frame is in memory, too.
         shard: (i, n) takes every n-th video, beginning with the i-th, so that n machines may share the work.
         to: leave a folder for each video, or pack ``PER_SHARD`` of them at a time.
+        masks: what the dataset's masks mean, for this command and where the set is trained on; None: that is decided
+            over the dataset.
 
     Returns: videos of this shard.
 
     Raises:
         UserError: weights or data cannot be read, or the folder holds a set that was made otherwise.
     """
-    store = open_dataset(dataset)
+    store = open_dataset(dataset, masks_mean=masks)
     every = list(store.videos if videos is None else videos)
     names = every[shard[0] :: shard[1]]
     checkpoint = network_file(checkpoint)
@@ -76,6 +80,7 @@ def make_fusion_data(
         "memory_every": memory_every,
         "smallest": SMALLEST,
         "objects": MOST,
+        "masks": masks,
     }
     claim(out, "make-fusion-data", record, [store.path], PROVENANCE)
     options = published_options(network, memory_every=memory_every, previous=True)

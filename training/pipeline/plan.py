@@ -93,9 +93,13 @@ def plan(
 
 
 def run_pipeline(recipe: Recipe, work: list[Work], out: Path, processes: Processes) -> None:
-    """Check all steps, do them, and write ``out/report.md``."""
+    """Check all steps, say how much they are, do them, and write ``out/report.md``."""
     for step in work:
         step.check(processes)
+    if processes.leads:
+        print(f"{len(work)} steps into {out}:")
+        for step in work:
+            print(f"  {step.folder.name}: {step.amount()}", flush=True)
     for step in work:
         step.run(processes)
     if processes.leads:

@@ -31,6 +31,9 @@ class Work(Protocol):
     def check(self, processes: Processes) -> None:
         """Raise UserError for what can be known to fail before anything is done."""
 
+    def amount(self) -> str:
+        """How much work it is, or that it is done; known without doing any of it."""
+
     def show(self, device: str) -> None:
         """What the step would do."""
 
@@ -51,6 +54,13 @@ class Training:
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
             Order(Mixture(self.stage), self.stage, world=processes.world)
+
+    def amount(self) -> str:
+        if RunFolder(self.folder).network.exists():
+            return "finished"
+        stage = self.stage
+        frames = f"{stage.frames} frames" if stage.frames > 1 else "one frame"
+        return f"{stage.iterations} iterations of {stage.batch} samples of {frames} at {stage.size}"
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
@@ -90,6 +100,9 @@ class FusionSetWork:
         if not self._videos():
             raise UserError(f"{self.source.path} has no videos to make fusion data of", "check split and share")
 
+    def amount(self) -> str:
+        return f"{len(self._videos())} videos to propagate through"
+
     def show(self, device: str) -> None:
         print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
 
@@ -110,6 +123,7 @@ class FusionSetWork:
             numbers.memory_every,
             part,
             device=processes.device.type,
+            masks=self.source.masks,
         )
         _wait_for(self.folder, processes, range(processes.world))
 
@@ -141,6 +155,12 @@ class Judging:
         if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
             return self.step.split, ""
         return None, f"{self.dataset} holds no video out ({self.step.split}): all are judged, those of training, too"
+
+    def amount(self) -> str:
+        from training.experiments.evaluate import open_annotated
+
+        videos = open_annotated(self.dataset, self.split()[0])[1]
+        return f"{len(videos)} videos to judge" + (", interactively, too" if self.step.interactive else "")
 
     def show(self, device: str) -> None:
         split, note = self.split()

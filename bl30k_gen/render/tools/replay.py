@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.config import load_config
+from bl30k_gen.config import Assets, load_config
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
+from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild
+from bl30k_gen.render.dataset import Agreement
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 
@@ -41,13 +43,15 @@ class Replay:
 
 
 def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
-    """Raises UserError if the video is not published, or one of its assets is gone or has changed."""
+    """Raises UserError if the video is not published, or one of its assets is gone, has changed or has another id."""
     published = open_dataset(root)
     described = published.required_metadata(video)
     if "scene" not in described:
         raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
-    spec = parse_spec(described["scene"], f"of {video}")
-    runtime = load_config(Layout(root).config).runtime
+    config = load_config(Layout(root).config)
+    agreement = Agreement(open_catalogue(_all_that_are_there(config.assets)))
+    spec = agreement.of(parse_spec(described["scene"], f"of {video}"), f"of {video}")
+    runtime = config.runtime
     masks = pixels = largest = 0
     with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:
         again = Layout(Path(folder))
@@ -65,3 +69,10 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
             pixels += int(difference.any(axis=2).sum())
             largest = max(largest, int(difference.max()))
     return Replay(video, spec.video.frames, masks, pixels, largest)
+
+
+def _all_that_are_there(assets: Assets) -> Assets:
+    """The same folders without filters, for which an index may have become too old; a video needs not all of them."""
+    kinds = ("models", "textures", "backgrounds")
+    there = {kind: [s for s in getattr(assets, kind) if s == "builtin" or Path(s).is_dir()] for kind in kinds}
+    return assets.model_copy(update={**there, "select": None, "licences": None})

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
+from training.cli import app
 from training.evaluation.session_log import read_session
 from training.experiments import evaluate
 from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
@@ -217,6 +219,20 @@ def test_a_scripted_session(dataset, oracle, tmp_path):
         assert (read_mask(tmp_path / "out" / path.name).ids == read_mask(path).ids).all()
     rounds = [event.about["iou"] for event in read_session(tmp_path / "log.jsonl").events if "iou" in event.about]
     assert rounds[0] == 1.0 > rounds[1]
+
+
+def test_interact_takes_masks_for_what_the_user_says(dataset, oracle, tmp_path):
+    images, truth = dataset / "JPEGImages" / "calm", dataset / "Annotations" / "calm"
+    actions = [{"do": "mask", "frame": 2, "file": str(truth / "00002.png")}, {"do": "propagate"}]
+    (tmp_path / "plan.json").write_text(json.dumps({"objects": [1], "actions": actions}))
+    command = ["interact", str(oracle), "--video", str(images), "--script", str(tmp_path / "plan.json")]
+    command += ["--out", str(tmp_path / "out"), "--truth", str(truth), "--log", str(tmp_path / "log.jsonl")]
+    told = CliRunner().invoke(app, [*command, "--masks", "binary"])
+    assert told.exit_code == 0, told.output
+    for path in sorted(truth.glob("*.png")):
+        assert (read_mask(tmp_path / "out" / path.name).ids == (read_mask(path).ids > 0)).all()
+    rounds = [event.about["iou"] for event in read_session(tmp_path / "log.jsonl").events if "iou" in event.about]
+    assert rounds == [1.0], "the true masks are taken for one object, too"
 
 
 def test_a_script_of_strokes(cells, tmp_path):

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from training.cli import app
 from training.engine import dry_run
 from training.pipeline.plan import plan
 from training.pipeline.steps import FusionSetWork, Judging, Training
+from training.runs.folder import RunFolder
 from training.schema.lookup import RECIPES
 from training.schema.recipe import load_recipe
 from training.schema.stage import load_stage
@@ -142,6 +144,20 @@ def test_mistakes_are_named(tmp_path, videos):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):
+    few = ["iterations=2", "batch=2", "size=32"]
+    work = planned("mivos", tmp_path, *few, data=[str(videos)])[0]
+    work[0].folder.mkdir()
+    RunFolder(work[0].folder).network.write_bytes(b"weights")
+    amounts = {step.name: step.amount() for step in work}
+    assert amounts["stm/static"] == "finished"
+    assert amounts["stm/bl30k"] == "2 iterations of 2 samples of 3 frames at 32"
+    assert amounts["s2m/static"] == "2 iterations of 2 samples of one frame at 32"
+    count = len(open_dataset(videos).videos)
+    assert amounts["fusion data of stm/bl30k"] == f"{count} videos to propagate through"
+    assert amounts["evaluation"] == f"{count} videos to judge, interactively, too"
+
+
 def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     """Killed in its middle, the same command continues, and a third time has nothing to do."""
     out = tmp_path / "run"
@@ -161,6 +177,7 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "no real video is given (davis, youtube)" in done.stdout and "is finished" in done.stdout
+    assert f"9 steps into {out}:\n" in done.stdout and "\n  1-stm-bl30k: finished\n" in done.stdout
     assert network.stat().st_mtime_ns == before
     rows = list(csv.DictReader((out / "stages.csv").open()))
     assert [row["stage"] for row in rows] == WHOLE

@@ -12,6 +12,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.fusion import Fusion, FusionConfig
+from tests.support.videos import mask, write_masks, write_video
 from training.cli import app
 from training.data.fusion import View, open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
@@ -196,6 +197,21 @@ def test_made_data_trains_fusion(videos, tiny, alignment, tmp_path):
     Trainer(stage, tmp_path / "run", Processes(0, 1, torch.device("cpu"))).run()
     assert RunFolder(tmp_path / "run").network.exists()
     assert json.loads((root / "fusion.json").read_text())["checkpoint"] == files.sha256(alignment)
+
+
+def test_soft_masks_make_a_fusion_set_only_where_the_user_says_so(alignment, tmp_path):
+    write_video(tmp_path / "soft", "a", 6)
+    write_masks(tmp_path / "soft/Annotations/a", [mask(n, 255, soft=3) for n in range(6)])
+    command = ["make-fusion-data", str(alignment), str(tmp_path / "soft"), "--out", str(tmp_path / "set")]
+    command += ["--separation", "3", "--range", "1", "--device", "cpu"]
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, UserError) and "has soft edges" in str(refused.exception)
+    assert not (tmp_path / "set/a").exists()
+    made = CliRunner().invoke(app, [*command, "--masks", "soft"])
+    assert made.exit_code == 0, made.output
+    assert sorted(path.name for path in (tmp_path / "set/a").iterdir()) == ["00000", "00003"]
+    source = Mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "set")], preset="tiny")).sources[0]
+    assert set(np.unique(source.store.read_mask("a", 0).ids)) == {0, 1}, "training takes them for the same"
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
