@@ -33,7 +33,9 @@ def test_another_version_of_the_loader_is_refused(tmp_path, config, monkeypatch)
     del record["loader"]  # as the first version, which did not say
     (tmp_path / "catalogue.json").write_text(json.dumps(record))
     open_for_writing(layout, config, catalogue)  # built-in assets alone: the loader changes nothing about them
-    files = config.model_copy(update={"assets": config.assets.model_copy(update={"textures": [str(tmp_path.with_name("textures"))]})})
+    files = config.model_copy(
+        update={"assets": config.assets.model_copy(update={"textures": [str(tmp_path.with_name("textures"))]})}
+    )
     monkeypatch.setattr(dataset, "require_same", lambda *_: config)
     with pytest.raises(UserError, match=f"version 1 of the asset loader, and this is {LOADER_VERSION}"):
         open_for_writing(layout, files, catalogue)
