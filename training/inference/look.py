@@ -59,7 +59,7 @@ def _marked(frame: NDArray[np.uint8], mask: MaskFrame) -> NDArray[np.uint8]:
     if mask.ids.any():
         return preview.overlay(frame, mask)
     picture = Image.fromarray(frame)
-    size = max(10, frame.shape[0] // 16)
+    size = max(14, frame.shape[0] // 16)
     font = ImageFont.load_default(size)
     ImageDraw.Draw(picture).text(
         (size // 2, size // 3), EMPTY, "white", font, stroke_width=1 + size // 20, stroke_fill="black"
