@@ -5,18 +5,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from bl30k_gen.dataset import preview
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import MaskFrame, decide, read_mask
+from training.evaluation.captions import EMPTY, note
 from training.inference.film import write_film
 from training.inference.video import FrameFolder, VideoFile
 
 FILM, SHEET = "overlay.mp4", "contact_sheet.jpg"
 SHOWN, COLUMNS, WIDTH = 12, 6, 240
 """Frames of a contact sheet, frames in its rows, pixels of each."""
-EMPTY = "no object"
 
 
 def write_pictures(frames: FrameFolder | VideoFile, names: list[str], out: Path, say: Callable[[str], None]) -> None:
@@ -56,12 +55,4 @@ def write_pictures(frames: FrameFolder | VideoFile, names: list[str], out: Path,
 
 def _marked(frame: NDArray[np.uint8], mask: MaskFrame) -> NDArray[np.uint8]:
     """The frame with its mask, or with ``EMPTY`` written on it."""
-    if mask.ids.any():
-        return preview.overlay(frame, mask)
-    picture = Image.fromarray(frame)
-    size = max(14, frame.shape[0] // 16)
-    font = ImageFont.load_default(size)
-    ImageDraw.Draw(picture).text(
-        (size // 2, size // 3), EMPTY, "white", font, stroke_width=1 + size // 20, stroke_fill="black"
-    )
-    return np.asarray(picture)
+    return preview.overlay(frame, mask) if mask.ids.any() else note(frame, EMPTY)
