@@ -132,7 +132,7 @@ def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
 
 def test_pictures_and_facts(rendered, generate, tmp_path):
     generate("preview", rendered, "--out", tmp_path)
-    assert Image.open(tmp_path / "contact_sheet.png").width > 800
+    assert Image.open(tmp_path / "contact_sheet.jpg").width > 800
     assert Image.open(tmp_path / "animation.webp").n_frames == 6
     facts = json.loads(generate("info", rendered, "--json").stdout)
     assert (facts["videos"], facts["frames"], facts["size"]) == (3, 18, [128, 80])

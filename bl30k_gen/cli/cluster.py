@@ -117,16 +117,27 @@ def estimate(
 @app.command(
     epilog=examples(
         "python generate.py status /shared/bl30k",
-        "python generate.py status /shared/bl30k --json",
+        "python generate.py status /shared/bl30k --watch",
     )
 )
-def status(dataset: Dataset, count: Count = None, as_json: Json = False) -> None:
+def status(
+    dataset: Dataset,
+    count: Count = None,
+    as_json: Json = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Print every change until all videos are done.")] = False,
+) -> None:
     """Print how far a build is: videos done, running and failed, frames/s, time left, slow nodes."""
-    from bl30k_gen.cluster.status import status
+    from bl30k_gen.cluster.status import status, watch
     from bl30k_gen.cluster.worklist import checked_number
 
-    found = status(dataset, None if count is None else checked_number("--count", count))
-    answer(as_json, found.to_json(), "\n".join(found.lines()))
+    if watching and as_json:
+        raise UserError("--watch is for people, --json for programs", "give one of them")
+    number = None if count is None else checked_number("--count", count)
+    for found in watch(dataset, number) if watching else [status(dataset, number)]:
+        if watching and sys.stdout.isatty():
+            print("\033[H\033[J", end="")  # the terminal is emptied
+        answer(as_json, found.to_json(), "\n".join(found.lines()))
+        sys.stdout.flush()
 
 
 @app.command(

@@ -22,23 +22,25 @@ app = typer.Typer()
 def preview(
     dataset: Dataset,
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("out/preview"),
+    out: Annotated[Path, typer.Option("--out", help="Folder, or the sheet's file: .jpg .webp .png.")] = Path(
+        "out/preview"
+    ),
     columns: Annotated[int, typer.Option(min=1, help="Frames of each video on the sheet.")] = 6,
     annotated: Annotated[
         bool, typer.Option("--annotations", help="A sheet of depth, flow and others of the first video, too.")
     ] = False,
 ) -> None:
-    """Write a contact sheet (PNG) and an animation of the first video (WebP), masks drawn over the frames."""
+    """Write a contact sheet (JPEG below 1 MB) and an animation of the first video (WebP), with the masks drawn in."""
     from bl30k_gen.dataset import preview
     from bl30k_gen.dataset.reader import open_dataset
 
     store = open_dataset(dataset)
-    for path in preview.write(store, videos or None, out, columns):
-        print(path)
+    sheet, moving = preview.write(store, videos or None, out, columns)
+    print(sheet, moving, sep="\n")
     if annotated:
         from bl30k_gen.annotations import pictures
 
-        print(pictures.write(store, (videos or store.videos)[0], out, columns))
+        print(pictures.write(store, (videos or store.videos)[0], sheet.parent, columns))
 
 
 @app.command(

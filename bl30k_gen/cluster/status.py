@@ -7,6 +7,7 @@ import os
 import statistics
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class Status:
     frames_per_second: float  # of all nodes together, in the last hour of work
     seconds_left: float | None  # at this speed; None: unknown
     slow_nodes: dict[str, float]  # {node: its seconds a frame, as a multiple of the nodes' median}
+
+    @property
+    def ended(self) -> bool:
+        """Whether every video is done or failed; not where none is known yet."""
+        return 0 < self.wanted == self.done + len(self.failed)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,6 +99,22 @@ def status(root: Path, count: int | None = None) -> Status:
         seconds_left=frames / speed if speed and frames else None,
         slow_nodes=slow,
     )
+
+
+def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[Status]:
+    """The status now and whenever it is another, looked at every ``pause`` seconds; ends with the last video.
+
+    Raises UserError as ``status``.
+    """
+    before = None
+    while True:
+        found = status(root, count)
+        if found != before:
+            yield found
+        if found.ended:
+            return
+        before = found
+        time.sleep(pause)
 
 
 def _lives(lease: Path, timeout: float) -> bool:

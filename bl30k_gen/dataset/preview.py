@@ -3,7 +3,9 @@
 import io
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,6 +19,10 @@ _TINT = 0.35  # opacity of an object's colour
 _VIDEOS = 12  # of a sheet, unless they are named
 _GAP = 4  # pixels between tiles
 _CAPTION = 16  # pixels
+_QUALITIES = (90, 80, 70, 60, 50, 40)
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}
+SHEET_BYTES = 1_000_000
+"""What a contact sheet may have, unless it is a PNG or the lowest quality does not do."""
 _PAPER, _INK, _VOID = (255, 255, 255), (40, 40, 40), (255, 255, 255)
 
 
@@ -108,22 +114,25 @@ def animation(
     write_atomically(path, buffer.getvalue())
 
 
-def write(store: VideoStore, names: Sequence[str] | None, folder: Path, columns: int = 6) -> list[Path]:
-    """Write a contact sheet and an animation of its first video into ``folder``.
+def write(store: VideoStore, names: Sequence[str] | None, out: Path, columns: int = 6) -> list[Path]:
+    """Write a contact sheet and an animation of its first video.
 
     Args:
         names: the videos of the sheet; if None, up to 12 that are evenly spaced.
+        out: a folder, which gets ``contact_sheet.jpg``; or the sheet's file, whose suffix says the format. The
+            animation lies beside the sheet.
 
     Returns:
         The files.
 
     Raises:
-        UserError: as ``contact_sheet``.
+        UserError: as ``contact_sheet`` and ``encode_sheet``.
     """
-    sheet, moving = folder / "contact_sheet.png", folder / "animation.webp"
-    buffer = io.BytesIO()
-    contact_sheet(store, names, columns).save(buffer, "PNG")
-    write_atomically(sheet, buffer.getvalue())
+    sheet = out if out.suffix.lower() in _FORMATS else out / "contact_sheet.jpg"
+    moving = sheet.with_name("animation.webp")
+    if sheet == moving:
+        raise UserError(f"{sheet} is the name of the animation", "give the contact sheet another one")
+    write_atomically(sheet, encode_sheet(contact_sheet(store, names, columns), sheet))
     animation(store, names[0] if names else store.videos[0], moving)
     return [sheet, moving]
 
@@ -137,28 +146,78 @@ def _frames(store: VideoStore, name: str, masks: bool, width: int) -> Iterator[n
 
 def _video_rows(store: VideoStore, name: str, columns: int, tile_width: int) -> Image.Image:
     """Caption, frames, frames with masks."""
-    frames, tiles = store.frames(name), strip(store, name, columns, tile_width)
-    height = max(rgb.shape[0] for _, rgb, _ in tiles)
-    picture = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, _CAPTION + 2 * (height + _GAP) + _GAP), _PAPER)
+    frames = store.frames(name)
+    tiles = [Tile(frames[i], rgb, marked) for i, rgb, marked in strip(store, name, columns, tile_width)]
+    return tiled(name, tiles, columns, tile_width)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A frame of a contact sheet. rgb: (H, W, 3) uint8. marked: the same with its mask, None where there is none."""
+
+    name: str
+    rgb: np.ndarray
+    marked: np.ndarray | None
+
+
+def tiled(title: str, tiles: Sequence[Tile], columns: int, tile_width: int) -> Image.Image:
+    """Rows of ``columns`` frames, each with its name above and the same with its mask below."""
+    height = max(tile.rgb.shape[0] for tile in tiles)
+    row = _CAPTION + 2 * (height + _GAP) + _GAP
+    rows = -(-len(tiles) // columns)
+    picture = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, rows * row), _PAPER)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
-    for column, (i, rgb, marked) in enumerate(tiles):
-        left = column * (tile_width + _GAP)
-        caption = f"{name}   {frames[i]}" if column == 0 else frames[i]
-        draw.text((left + 1, 1), caption, fill=_INK, font=font)
-        picture.paste(Image.fromarray(rgb), (left, _CAPTION))
-        if marked is not None:
-            picture.paste(Image.fromarray(marked), (left, _CAPTION + height + _GAP))
+    for number, tile in enumerate(tiles):
+        left, top = number % columns * (tile_width + _GAP), number // columns * row
+        draw.text((left + 1, top + 1), tile.name if number else f"{title}   {tile.name}", fill=_INK, font=font)
+        picture.paste(Image.fromarray(tile.rgb), (left, top + _CAPTION))
+        if tile.marked is not None:
+            picture.paste(Image.fromarray(tile.marked), (left, top + _CAPTION + height + _GAP))
     return picture
+
+
+def encode_sheet(sheet: Image.Image, path: Path) -> bytes:
+    """The sheet in the format of the path's suffix; JPEG and WebP in the best quality below ``SHEET_BYTES``.
+
+    Raises UserError if the suffix is of another format, or the sheet too large for it.
+    """
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path} is no contact sheet", f"end its name in {', '.join(_FORMATS)}")
+    data = b""
+    for quality in _QUALITIES:
+        buffer = io.BytesIO()
+        try:
+            sheet.save(buffer, kind, quality=quality)
+        except (OSError, ValueError):
+            what = f"a contact sheet of {sheet.width}x{sheet.height} pixels is too large for {kind}"
+            raise UserError(what, "name fewer videos, or end --out in .png") from None
+        data = buffer.getvalue()
+        if kind == "PNG" or len(data) < SHEET_BYTES:
+            break
+    return data
 
 
 def _scaled(store: VideoStore, name: str, i: int, width: int, masked: bool) -> tuple[np.ndarray, MaskFrame | None]:
     """A frame and its mask at ``width``."""
-    rgb = Image.fromarray(store.read_rgb(name, i))
+    return shrink(store.read_rgb(name, i), store.read_mask(name, i) if masked else None, width)
+
+
+@overload
+def shrink(frame: np.ndarray, mask: MaskFrame, width: int) -> tuple[np.ndarray, MaskFrame]: ...
+
+
+@overload
+def shrink(frame: np.ndarray, mask: MaskFrame | None, width: int) -> tuple[np.ndarray, MaskFrame | None]: ...
+
+
+def shrink(frame: np.ndarray, mask: MaskFrame | None, width: int) -> tuple[np.ndarray, MaskFrame | None]:
+    """(H, W, 3) uint8 and its mask at ``width``: the frame filtered, the mask by its nearest pixels."""
+    rgb = Image.fromarray(frame)
     size = (width, max(1, round(rgb.height * width / rgb.width)))
     pixels = np.asarray(rgb.resize(size, Image.Resampling.LANCZOS))
-    if not masked:
+    if mask is None:
         return pixels, None
-    mask = store.read_mask(name, i)
     y = (np.arange(size[1]) + 0.5) * mask.ids.shape[0] // size[1]
     x = (np.arange(size[0]) + 0.5) * mask.ids.shape[1] // size[0]
     nearest = np.ix_(y.astype(int), x.astype(int))

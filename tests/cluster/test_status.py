@@ -9,7 +9,7 @@ import pytest
 
 from bl30k_gen.cluster import history
 from bl30k_gen.cluster.prune import prune
-from bl30k_gen.cluster.status import status
+from bl30k_gen.cluster.status import status, watch
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
@@ -70,6 +70,22 @@ def test_a_build_in_the_middle(tmp_path, config):
     assert "70 of 100 videos done (70.0%), 1 running, 3 failed, 2 interrupted, 24 pending" in text
     assert "3 x Blender was ended by SIGSEGV" in text and "slow: node3 takes 3.0 times" in text
     assert status(tmp_path, count=10).wanted == 10
+
+
+def test_watching_tells_changes_alone_and_ends_with_the_last_video(tmp_path, config, monkeypatch):
+    layout, rest = build(tmp_path, config, 10)
+    steps = iter([lambda: None, lambda: [layout.metadata(name).write_text("{}") for name in rest]])
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(steps)())
+    assert [found.done for found in watch(tmp_path)] == [7, 10], "not twice the same"
+    assert next(steps, None) is None, "it has looked before, between and after"
+
+
+def test_watching_goes_on_while_no_video_is_known(tmp_path, config, monkeypatch):
+    layout = Layout(tmp_path)
+    layout.config.write_text(config.to_yaml())
+    layout.metadata("a00000").parent.mkdir()
+    monkeypatch.setattr(time, "sleep", lambda seconds: layout.metadata("a00000").write_text("{}"))
+    assert [(found.wanted, found.done) for found in watch(tmp_path)] == [(0, 0), (1, 1)]
 
 
 def test_no_dataset(tmp_path):

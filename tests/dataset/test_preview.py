@@ -42,6 +42,23 @@ def test_a_large_dataset_is_sampled(dataset, monkeypatch):
     assert sheet.height == 12 * (16 + 2 * (32 + 4) + 4)
 
 
+def test_sheets_are_jpeg_below_a_megabyte_unless_the_suffix_says_png(dataset, tmp_path):
+    store = open_dataset(dataset.root)
+    sheet, moving = preview.write(store, None, tmp_path / "look")
+    assert (sheet, moving) == (tmp_path / "look/contact_sheet.jpg", tmp_path / "look/animation.webp")
+    for name, kind in (("a.png", "PNG"), ("b.webp", "WEBP"), ("c.JPG", "JPEG")):
+        assert preview.write(store, None, tmp_path / name)[0] == tmp_path / name
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (1200, 1400, 3), np.uint8))
+    assert len(preview.encode_sheet(noise, tmp_path / "n.jpg")) < preview.SHEET_BYTES
+    assert len(preview.encode_sheet(noise, tmp_path / "n.png")) > preview.SHEET_BYTES
+    with pytest.raises(UserError, match="too large for JPEG"):
+        preview.encode_sheet(Image.new("RGB", (1, 70_000)), tmp_path / "n.jpg")
+    with pytest.raises(UserError, match="name of the animation"):
+        preview.write(store, None, tmp_path / "animation.webp")
+
+
 @pytest.mark.parametrize("masks", [True, False])
 def test_animation_has_every_frame(dataset, tmp_path, masks):
     store = open_dataset(dataset.root)

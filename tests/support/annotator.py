@@ -24,6 +24,8 @@ FLAGS = [
 class Video(list[np.ndarray]):
     """Frames in memory, with what a video has beside them."""
 
+    rate = 0.0
+
     def __init__(self, frames: list[np.ndarray], name: str = "video"):
         super().__init__(frames)
         self.path = Path(name)

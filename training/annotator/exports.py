@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bl30k_gen.dataset.files import encode_jpeg, replace, temporary_name, write_atomically, write_json
+from bl30k_gen.dataset.files import encode_jpeg, write_atomically, write_json
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
+from training.inference.film import write_film
 from training.inference.video import FrameFolder, Frames
 from training.interactive.session import InteractiveSession
 
 What = Literal["masks", "binary", "soft", "overlay", "dataset", "script"]
 KINDS: tuple[str, ...] = get_args(What)
 OPACITY = 0.5
-RATE = 24.0
-"""Frames a second of an overlay whose video says nothing about it."""
 
 Tick = Callable[[int], None]
 """Is told how many frames are done."""
@@ -84,30 +83,17 @@ def _film(
     colours: Mapping[int, tuple[int, int, int]],
     tick: Tick,
 ) -> str:
-    import cv2  # here, because nothing else of the page needs it
-
     table = np.zeros((256, 3), np.float32)
     for label, colour in colours.items():
         table[label] = colour
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(path).with_suffix(".mp4")
-    height, width = session.size
-    rate = getattr(frames, "rate", 0) or RATE
-    film = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
-    try:
-        if not film.isOpened():
-            raise UserError(f"{path} cannot be written", "OpenCV lacks the encoder mp4v here")
-        for t in range(len(frames)):
-            labels = session.labels(t)[..., None]
-            mixed = np.where(labels > 0, (1 - OPACITY) * frames[t] + OPACITY * table[labels[..., 0]], frames[t])
-            film.write(np.ascontiguousarray(mixed.astype(np.uint8)[..., ::-1]))
-            tick(t + 1)
-        film.release()
-        replace(temporary, path)
-    finally:
-        film.release()
-        temporary.unlink(missing_ok=True)
-    return f"{path}: {len(frames)} frames"
+
+    def mixed(t: int) -> NDArray[np.uint8]:
+        labels = session.labels(t)[..., None]
+        tinted = np.where(labels > 0, (1 - OPACITY) * frames[t] + OPACITY * table[labels[..., 0]], frames[t])
+        return tinted.astype(np.uint8)
+
+    count = write_film(path, (mixed(t) for t in range(len(frames))), frames.rate, tick)
+    return f"{path}: {count} frames"
 
 
 def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick) -> str:

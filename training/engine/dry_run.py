@@ -51,7 +51,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
     picture = out / "samples.png"
-    visualisation.save(visualisation.show(samples.to(torch.device("cpu")), rows=SHOWN), picture)
+    visualisation.save(picture, samples.to(torch.device("cpu")), rows=SHOWN)
     print(f"samples: {picture}")
     for text in samples.skipped:
         print(f"skipped: {text}")

@@ -151,7 +151,7 @@ class Trainer:
                     raise Stopped(f"stopped after iteration {self.iteration}; the same command continues")
         if leads:
             if shown:
-                visualisation.save(visualisation.show(*shown), self.folder.samples)
+                visualisation.save(self.folder.samples, *shown)
             checkpoint.save(self.network, self.folder.network)
             write_atomically(self.folder.card, card(self.folder, stage, environment))
         self.processes.wait()

@@ -12,6 +12,7 @@ from torch import Tensor
 from bl30k_gen.dataset.files import write_atomically
 from models.backbone import MEAN, STD
 from training.data.sample import Batch, FusionBatch, S2MBatch
+from training.evaluation.captions import EMPTY, captioned
 
 COLOURS = torch.tensor([[255, 50, 40], [50, 220, 255]], dtype=torch.float32) / 255
 SCRIBBLES = torch.tensor([[60, 255, 60], [255, 230, 0]], dtype=torch.float32) / 255
@@ -30,11 +31,39 @@ def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None,
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
 
 
-def save(picture: np.ndarray, path: Path) -> None:
-    """Write (H, W, 3) uint8 as a PNG."""
+def save(
+    path: Path, batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None, rows: int = ROWS
+) -> None:
+    """Write what is shown as a PNG with labels and a legend; predictions without an object say so."""
+    names = [batch.names[b] for b in range(min(rows, len(batch)))]
+    legend: dict[str, tuple[int, int, int]] = {"object 1": _byte(COLOURS[0])}
+    if isinstance(batch, S2MBatch):
+        legend |= {"scribble on the object": _byte(SCRIBBLES[0]), "scribble beside it": _byte(SCRIBBLES[1])}
+        columns = ["mask so far", "truth"]
+    elif isinstance(batch, FusionBatch):
+        legend["object 2"] = _byte(COLOURS[1])
+        columns = ["reference before", "reference after", "older", "newer", "truth"]
+    else:
+        legend |= {"object 2": _byte(COLOURS[1]), "void": (255, 255, 255)}
+        columns = ["given", *(f"frame {t + 1}" for t in range(1, batch.images.shape[1]))]
+    labels, notes = names, {}
+    empty = [] if predicted is None else (predicted[: len(names)] <= 0.5).flatten(-3).all(-1).tolist()
+    if isinstance(batch, Batch):
+        if predicted is not None:
+            labels = [label for name in names for label in (f"{name}\ntruth", "prediction")]
+        notes = {(2 * b + 1, 1 + t): EMPTY for b, frames in enumerate(empty) for t, none in enumerate(frames) if none}
+    elif predicted is not None:
+        notes = {(b, len(columns)): EMPTY for b, none in enumerate(empty) if none}
+        columns.append("prediction")
     buffer = io.BytesIO()
+    picture = captioned(show(batch, predicted, rows), labels, columns, legend, notes)
     Image.fromarray(picture).save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())
+
+
+def _byte(colour: Tensor) -> tuple[int, int, int]:
+    red, green, blue = (colour * 255).round().int().tolist()
+    return red, green, blue
 
 
 def _rows(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None, b: int) -> list[Tensor]:

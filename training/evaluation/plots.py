@@ -54,6 +54,8 @@ def plot_curves(
 
     Those of ``references``, such as the floor and the ceiling, are grey and broken.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure, (axes,) = _axes(1, xlabel=x, ylabel=y, ylim=(0, 102))
     broken = cycle(("--", ":"))
     for label, (places, values) in curves.items():
@@ -62,6 +64,7 @@ def plot_curves(
             look = {"linestyle": next(broken), "color": GREY}
         axes.plot(places, values, label=label, **look)
     axes.set_xlim(0, until)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, out)
 
 

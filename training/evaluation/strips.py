@@ -12,6 +12,7 @@ from bl30k_gen.dataset.listing import by_frame
 from bl30k_gen.dataset.masks import Rule, palette
 from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.errors import UserError
+from training.evaluation.captions import EMPTY, captioned
 from training.evaluation.folders import MaskVideo
 from training.evaluation.metrics import boundary
 
@@ -22,6 +23,7 @@ ERROR_COLOURS = {
     "invented": (220, 60, 50),  # only predicted
     "confused": (240, 190, 40),  # predicted as another object
 }
+LEGEND = {**ERROR_COLOURS, "void": (96, 96, 96)}
 
 
 def overlay(image: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> np.ndarray:
@@ -39,7 +41,7 @@ def error_map(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None
     out[(truth == 0) & (prediction != 0)] = ERROR_COLOURS["invented"]
     out[(truth != 0) & (prediction != 0) & (truth != prediction)] = ERROR_COLOURS["confused"]
     if void is not None:
-        out[void] = 96
+        out[void] = LEGEND["void"]
     return out
 
 
@@ -54,7 +56,9 @@ def write_strip(
     width: int = 320,
     rules: tuple[Rule, Rule] | tuple[None, None] = (None, None),
 ) -> None:
-    """Write a PNG with three rows: annotation, prediction, error map.
+    """Write a PNG with three rows: annotation, prediction, error map; with labels, frame names and a legend.
+
+    Where nothing is annotated or predicted, the frame says so.
 
     Args:
         truth, predictions: folders of video folders, as for ``score_folders``.
@@ -73,18 +77,22 @@ def write_strip(
         if not shared:
             raise UserError(f"no mask of {predicted.folder} has the name of an annotation", "name the frames alike")
         frames = [shared[i] for i in np.linspace(0, len(shared) - 1, min(columns, len(shared))).round().astype(int)]
-    strip = []
-    for name in frames:
+    strip: list[np.ndarray] = []
+    notes: dict[tuple[int, int], str] = {}
+    for column, name in enumerate(frames):
         expected, found = annotated.read(name), predicted.read(name)
         image = _image(Path(images) / video, name) if images else np.zeros((*expected.ids.shape, 3), np.uint8)
         if not expected.ids.shape == found.ids.shape == image.shape[:2]:
             raise UserError(f"{video} {name}: image, annotation and prediction differ in size", "use one resolution")
         errors = error_map(expected.ids, found.ids, expected.void)
-        rows = overlay(image, expected.ids), overlay(image, found.ids), errors
+        notes |= {(row, column): EMPTY for row, mask in enumerate((expected, found)) if not mask.ids.any()}
+        cells = overlay(image, expected.ids), overlay(image, found.ids), errors
         height = round(width * image.shape[0] / image.shape[1])
-        strip.append(np.concatenate([_shrink(row, width, height) for row in rows]))
+        strip.append(np.concatenate([_shrink(cell, width, height) for cell in cells]))
     buffer = io.BytesIO()
-    Image.fromarray(np.concatenate(strip, axis=1)).save(buffer, "PNG")
+    grid = np.concatenate(strip, axis=1)
+    rows = f"{video}\nannotation", "prediction", "errors"
+    Image.fromarray(captioned(grid, rows, frames, LEGEND, notes)).save(buffer, "PNG")
     write_atomically(out, buffer.getvalue())
 
 

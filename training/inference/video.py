@@ -30,17 +30,21 @@ class Indexed(Protocol):
 
 
 class Frames(Indexed, Protocol):
-    """A video. path: where it lies. names: one for each frame."""
+    """A video. path: where it lies. names: one for each frame. rate: frames a second, 0 where that is unknown."""
 
     path: Path
     names: list[str]
+    rate: float
 
 
 class FrameFolder(Sequence):
     """Pictures of a folder in the order of their numbers or names, decoded when they are asked for.
 
-    names: stems of the files. Raises UserError if there are none, or one exists twice.
+    names: stems of the files. rate: 0, as pictures do not say. Raises UserError if there are no pictures, or one
+    exists twice.
     """
+
+    rate = 0.0
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder)
@@ -71,7 +75,10 @@ class FrameFolder(Sequence):
 
 
 class VideoFile:
-    """A video file, decoded frame by frame from its beginning each time it is iterated over."""
+    """A video file, decoded frame by frame from its beginning each time it is iterated over.
+
+    rate: frames a second, 0 if the file does not say; known once the file was iterated over.
+    """
 
     COMPLETE = 0.95
     """Share of the time that a file promises from which on it counts as whole.
@@ -81,12 +88,13 @@ class VideoFile:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self.rate = 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded, or ends long before it should."""
         capture = _capture(self.path)
-        rate = capture.get(_RATE)
-        frame = 1 / rate if rate > 0 else 0.0  # seconds
+        self.rate = max(0.0, capture.get(_RATE))
+        frame = 1 / self.rate if self.rate else 0.0  # seconds
         promised = capture.get(_COUNT) * frame
         count, reached = 0, 0.0
         try:

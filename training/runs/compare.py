@@ -87,6 +87,7 @@ def compare(folders: Sequence[Path], out: Path) -> str:
 def plot(runs: list[Run], path: Path) -> None:
     """Loss against iterations, and validation J&F beside it where any run has it."""
     from matplotlib.figure import Figure  # here, as importing it takes long
+    from matplotlib.ticker import MaxNLocator
 
     judged = any(run.scores for run in runs)
     figure = Figure(figsize=(11 if judged else 6, 4), layout="constrained")
@@ -100,6 +101,7 @@ def plot(runs: list[Run], path: Path) -> None:
     for axes in others:
         axes.set(xlabel="iteration", ylabel="validation J&F (%)")
     for axes in (loss, *others):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.legend(loc="outside upper left", frameon=False)
     buffer = io.BytesIO()

@@ -229,9 +229,27 @@ def test_error_map_and_strip(tmp_path, truth, predictions, write_video, squares)
     assert tuple(errors[35, 50]) == ERROR_COLOURS["confused"]
     write_video(predictions / "walk", prediction)
     write_strip(truth, predictions, "walk", tmp_path / "strip.png", columns=4, width=64)
-    with Image.open(tmp_path / "strip.png") as strip:
-        assert strip.size == (4 * 64, 3 * 48)
-        assert strip.getpixel((10, 96 + 10)) == ERROR_COLOURS["right"]
+    labelled = np.asarray(Image.open(tmp_path / "strip.png"))
+    assert labelled.shape[0] == 3 * 48 + 2 * 20 and labelled.shape[1] > 4 * 64
+    left = next(x for x in range(labelled.shape[1]) if (labelled[20 + 96, x] != 255).any())
+    assert tuple(labelled[20 + 96 + 10, left + 10]) == ERROR_COLOURS["right"]
+    for band in (labelled[:20, left:], labelled[20 : 20 + 48, :left], labelled[-20:, left:]):
+        assert (band < 100).any(), "frame names, labels of rows, legend"
+
+
+def test_a_strip_says_where_nothing_is_predicted(tmp_path, truth, predictions, write_video, squares):
+    write_strip(truth, predictions, "walk", tmp_path / "full.png", columns=3)
+    gone = squares.copy()
+    gone[2:] = 0
+    write_video(predictions / "walk", gone)
+    write_strip(truth, predictions, "walk", tmp_path / "strip.png", columns=3)
+    full, strip = (np.asarray(Image.open(tmp_path / name)) for name in ("full.png", "strip.png"))
+    height = (strip.shape[0] - 40) // 3
+    left = strip.shape[1] - 3 * 320
+    corner = [(20 + height, left + 320 * column) for column in range(3)]
+    said = [(strip[y : y + 24, x : x + 100] == 255).all(-1).sum() for y, x in corner]
+    assert said[0] == (full[corner[0][0] : corner[0][0] + 24, left : left + 100] == 255).all(-1).sum()
+    assert min(said[1:]) > said[0] + 20, "white letters on the frames without an object"
 
 
 def test_real_videos(davis):

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,9 @@ from training.evaluation.session_log import read_session
 from training.experiments import evaluate
 from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 from training.inference import segment
+from training.inference.film import write_film
 from training.inference.segment import segment_frames
+from training.inference.video import FrameFolder, VideoFile
 from training.interactive import script
 from training.interactive.script import interact, read_script, run_script
 from training.interactive.session import InteractiveSession
@@ -191,13 +194,34 @@ def test_directions(cells, direction, expected):
 def test_segment_writes_a_mask_for_every_frame(dataset, oracle, tmp_path, cells):
     images, out, said = dataset / "JPEGImages" / "late", tmp_path / "masks", []
     speed = segment.segment(oracle, images, dataset / "Annotations" / "late", out, say=said.append)
-    assert speed.frames == 6 and "6 frames" in said[-1]
+    assert speed.frames == 6 and any("6 frames" in line for line in said)
     for path in sorted((dataset / "Annotations" / "late").glob("*.png")):
         assert (read_mask(out / path.name).ids == read_mask(path).ids).all()
     with pytest.raises(UserError, match="cannot be followed backward"):
         list(segment_frames(cells.network(), iter(cells.video(3)), {0: np.ones((32, 64))}, None, "both"))
     with pytest.raises(UserError, match="mask is for frame 7, but the video has 3"):
         list(segment_frames(cells.network(), iter(cells.video(3)), {7: np.ones((32, 64))}))
+
+
+def test_segment_draws_a_film_and_a_sheet_that_show_empty_masks(dataset, oracle, tmp_path):
+    images, out, said = dataset / "JPEGImages/late", tmp_path / "masks", []
+    segment.segment(oracle, images, dataset / "Annotations/late/00002.png", out, say=said.append)
+    assert said[-2:] == [str(out / "overlay.mp4"), str(out / "contact_sheet.jpg")]
+    assert "2 of 6 masks are empty" in said[-3] and "the first is 00000.png" in said[-3]
+    film = list(VideoFile(out / "overlay.mp4"))
+    plain = list(FrameFolder(images))
+    assert [frame.shape for frame in film] == [frame.shape for frame in plain]
+    changed = [np.abs(a.astype(int) - b).max(-1) > 60 for a, b in zip(film, plain, strict=True)]
+    assert all(pixels.any() for pixels in changed), "an object, or words that there is none"
+    with Image.open(out / "contact_sheet.jpg") as sheet:
+        assert sheet.format == "JPEG" and sheet.width == 6 * 244 - 4
+
+
+def test_a_film_that_cannot_be_encoded_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2.VideoWriter, "fourcc", lambda *letters: 0x20202020)
+    with pytest.raises(UserError, match="lacks the encoder"):
+        write_film(tmp_path / "a.mp4", [np.zeros((32, 48, 3), np.uint8)])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_scripted_session(dataset, oracle, tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from bl30k_gen.errors import UserError
@@ -195,6 +196,21 @@ def test_samples_are_shown(short):
     plain, told = visualisation.show(batch), visualisation.show(batch, batch.true)
     assert plain.shape == (2 * 64, 2 * 64, 3) and told.shape == (2 * 64, 3 * 64, 3)
     assert (plain[5, :64] == (60, 255, 60)).all() and not (plain[5, 64:] == (60, 255, 60)).all()
+
+
+def test_saved_samples_have_labels_and_say_where_nothing_is_predicted(short, tmp_path):
+    mixture = Mixture(short)
+    batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(CPU)
+    masks = batch.true.clone()
+    masks[1] = 0
+    visualisation.save(tmp_path / "full.png", batch, batch.true)
+    visualisation.save(tmp_path / "some.png", batch, masks)
+    full, some = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("full.png", "some.png"))
+    assert full.shape == some.shape and full.shape[0] == 2 * 64 + 40 and full.shape[1] > 3 * 64
+    assert (full[:20] < 100).any() and (full[20:148, :20] < 100).any() and (full[-20:] < 100).any()
+    differs = np.abs(full - some).max(-1) > 0
+    assert not differs[: 20 + 64].any() and differs[20 + 64 : 148].any()
+    assert (some[20 + 64 : 20 + 64 + 20][differs[20 + 64 : 20 + 64 + 20]] == 255).all(-1).sum() > 20, "white letters"
 
 
 def test_s2m_needs_its_own_data(videos):

@@ -1,0 +1,44 @@
+"""Figures say numbers that exist."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from training.evaluation.plots import plot_curves
+from training.runs.compare import Run, plot
+from training.runs.folder import RunFolder
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Every figure that is written."""
+    written: list[Figure] = []
+    save = Figure.savefig
+
+    def savefig(self: Figure, *args: Any, **more: Any) -> None:
+        written.append(self)
+        save(self, *args, **more)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return written
+
+
+def ticks(figure: Figure) -> np.ndarray:
+    return np.concatenate([axes.get_xticks() for axes in figure.axes])
+
+
+def test_interactions_have_whole_ticks(figures, tmp_path):
+    plot_curves({"one": ([1, 2, 3], [50, 60, 70])}, "interactions", "J&F (%)", tmp_path / "interactive.png")
+    assert len(ticks(figures[0])) > 2 and (ticks(figures[0]) % 1 == 0).all()
+
+
+def test_iterations_have_whole_ticks(figures, tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "stage", lambda self: None)
+    records = [{"iteration": i, "loss": 2.0 / i, "J&F": 40.0 + i} for i in (1, 2, 3)]
+    (tmp_path / "run").mkdir()
+    RunFolder(tmp_path / "run").log.write_text("".join(json.dumps(record) + "\n" for record in records))
+    plot([Run(tmp_path / "run", "run")], tmp_path / "compare.png")
+    assert len(ticks(figures[0])) > 4 and (ticks(figures[0]) % 1 == 0).all()
