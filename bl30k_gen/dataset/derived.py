@@ -4,6 +4,7 @@ How they follow from a scene is written in ``bl30k_gen.annotations``, which is i
 not stored. Stored ones lie in a folder of their own as ``<kind>/<video>.h5``, see docs/annotations.md.
 """
 
+import abc
 import importlib
 import json
 import re
@@ -299,7 +300,7 @@ def is_stored(path: Path, digest: str) -> bool:
         return False
 
 
-class Annotated:
+class Annotated(abc.ABC):
     """The part of a ``VideoStore`` that reads annotations: stored ones, or derived when they are asked for.
 
     All readers raise UserError: the video or frame does not exist, has no metadata, or one of its models is missing
@@ -308,11 +309,13 @@ class Annotated:
 
     annotations: Path | None = None
 
+    @abc.abstractmethod
     def frames(self, name: str) -> list[str]:
-        raise NotImplementedError
+        """As ``VideoStore``."""
 
+    @abc.abstractmethod
     def metadata(self, name: str) -> dict[str, Any] | None:
-        raise NotImplementedError
+        """As ``VideoStore``."""
 
     def read_depth(self, name: str, i: int) -> Array:
         """(H, W) float32 metres along the camera's axis, NaN where no surface is."""

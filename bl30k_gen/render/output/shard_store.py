@@ -6,8 +6,8 @@ is there; in it lies nothing but a link to the folder of the shard. A claim is v
 is when the shard has another owner or none. So all of a dead worker's claims end with one rename, that of its shard's
 folder, and so does its power to publish: a record is made in that folder and moved out of it.
 
-Whoever takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own list of
-videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
+A worker that takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own
+list of videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
 
 Besides the heartbeat a video costs seven operations on the shared file system, and a run about a hundred; frames,
 logs and checks stay on the node. Frames of a run that was stopped are kept as one file.
@@ -242,7 +242,7 @@ class _Shard:
             self.leave()
 
     def leave(self) -> None:
-        """Whoever comes by may finish it, if there is anything in it."""
+        """Another worker may finish it, if there is anything in it."""
         self.part.close()
         self._leases.release(self.lease)
         self._leases.__exit__()
