@@ -88,7 +88,9 @@ def plan(
             network = _propagation(trained, "evaluate")
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
-            work.append(Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), step))
+            work.append(
+                Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), source.masks, step)
+            )
     return work
 
 

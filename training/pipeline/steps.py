@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from training.data.mixture import Mixture, Order
@@ -133,7 +134,10 @@ class FusionSetWork:
 
 @dataclass(frozen=True)
 class Judging:
-    """The semi-supervised protocol, and the interactive benchmark if the step asks for it."""
+    """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
+
+    masks: what the dataset's masks mean; None: that is decided over all of them.
+    """
 
     name: str
     folder: Path
@@ -141,6 +145,7 @@ class Judging:
     fusion: Path | None
     s2m: Path | None
     dataset: Path
+    masks: Meaning | None
     step: EvaluateStep
 
     def check(self, processes: Processes) -> None:
@@ -173,7 +178,7 @@ class Judging:
         if processes.leads:
             split, note = self.split()
             print(f"{self.name}: judging into {self.folder}", note, sep="\n" if note else "", flush=True)
-            options = {"device": processes.device.type, **_options(self.step.options)}
+            options = {"device": processes.device.type, "masks": self.masks, **_options(self.step.options)}
             evaluate_semi_supervised(
                 self.network, self.dataset, self.folder / "semi_supervised", self.step.protocol, split, **options
             )

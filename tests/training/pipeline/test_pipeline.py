@@ -111,6 +111,9 @@ def test_what_overrides_and_places_are_for(tmp_path):
     assert [s.path for s in by_name["stm/bl30k"].stage.sources.values()] == ["/renders"]
     assert by_name["fusion data of stm/vos"].source.path == "/davis" == str(work[-1].dataset)
     assert by_name["fusion data of stm/vos"].numbers.separation == 7
+    assert work[-1].masks is None
+    stated = planned("mivos", tmp_path, "data.davis.masks=soft", data=["/renders", "davis=/davis"])[0]
+    assert stated[-1].masks == "soft", "what masks mean is the same in training and in evaluation"
 
 
 def test_mistakes_are_named(tmp_path, videos):
