@@ -139,7 +139,7 @@ def test_unknown_events_are_not_logged(tmp_path):
 
 
 def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
-    from training.cli.judging import study as command
+    from training.cli.evaluate import study as command
 
     command(tmp_path, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
