@@ -23,8 +23,8 @@ def test_a_dataset_has_bl30ks_layout(rendered):
     assert store.frames("a00000") == [f"{frame:05d}" for frame in range(6)]
     for frame in range(6):
         mask = Image.open(rendered / "Annotations/a00000" / f"{frame:05d}.png")
-        picture = Image.open(rendered / "JPEGImages/a00000" / f"{frame:05d}.jpg")
-        assert mask.mode == "P" and mask.size == picture.size == (128, 80)
+        image = Image.open(rendered / "JPEGImages/a00000" / f"{frame:05d}.jpg")
+        assert mask.mode == "P" and mask.size == image.size == (128, 80)
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
     assert {path.name for path in rendered.iterdir()} >= {"config.yaml", "DATASET.md", "Logs", "Metadata"}
     assert not list(rendered.glob(".staging/*"))

@@ -221,7 +221,7 @@ def child() -> None:
     """``assets check``'s process, with an eye on every file that it opens once it has read its first line."""
     from bl30k_gen.library.checking import health
 
-    health.load_picture(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
+    health.load_image(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
     inside = os.path.realpath(os.environ[INSIDE])
     note = os.open(os.environ[ELSEWHERE], os.O_WRONLY | os.O_APPEND)
 

@@ -94,9 +94,9 @@ class UsualVideos(Dataset):
         return {"images": torch.stack(images), "masks": torch.from_numpy(targets)}
 
 
-def _seeded(seed: int, change, picture: Image.Image) -> Image.Image:
+def _seeded(seed: int, change, image: Image.Image) -> Image.Image:
     torch.default_generator.manual_seed(seed)  # all that torchvision draws from
-    return change(picture)
+    return change(image)
 
 
 def usual_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.verify --gb 2 --results docs/results/verify.md
 
-Makes a dataset of full-size videos (768x512, 160 frames; pictures and masks of about the bytes that rendered ones
+Makes a dataset of full-size videos (768x512, 160 frames; images and masks of about the bytes that rendered ones
 have), as files and packed as tar and HDF5, and checks each of them cold, with its pages dropped from the system's
 memory before, and warm, just after. The disk's own speed is that of reading the same bytes and doing nothing.
 """
@@ -42,7 +42,7 @@ GOALS = {False: 5.0, True: 1.5}  # GB a minute, plain and deep
 
 
 def draw(frame: int, ids: list[int], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB picture and its mask: smooth shading, a little noise, an ellipse for each object."""
+    """An RGB image and its mask: smooth shading, a little noise, an ellipse for each object."""
     y, x = np.mgrid[:height, :width]
     shade = np.stack([np.sin(x / 90 + frame / 9), np.cos(y / 70), np.sin((x + y) / 110)], -1) * 60 + 120
     mask = np.zeros((height, width), np.uint8)

@@ -31,7 +31,7 @@ def order(view: View) -> Order:
 
 
 def boxes(view: View) -> Boxes:
-    """Boxes around objects, in the picture and in the world."""
+    """Boxes around objects, in the image and in the world."""
     geometry, frame = view.geometry, view.frame
     shown = _objects(view)
     visible = np.full((len(shown), 4), np.nan, np.float32)

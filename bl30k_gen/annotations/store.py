@@ -171,9 +171,9 @@ _CARD = """# Annotations
 Derived from the scenes and models of a dataset of rendered videos, without rendering. Each kind is a folder, each
 video an HDF5 file in it, each array a dataset whose attributes say what this page says.
 
-- Pixels: x to the right, y down; the origin is the picture's top left corner, the first pixel's centre is (0.5, 0.5).
+- Pixels: x to the right, y down; the origin is the image's top left corner, the first pixel's centre is (0.5, 0.5).
 - Dense arrays hold the value at each pixel's centre. There is no anti-aliasing and no blend of two surfaces.
-- The camera's axes are OpenCV's: x right, y down, z forward. The world's are Blender's: x right, y into the picture,
+- The camera's axes are OpenCV's: x right, y down, z forward. The world's are Blender's: x right, y into the image,
   z up. Matrices act on column vectors.
 - A frame with motion blur is annotated with the middle of its exposure.
 - `flow+1` is flow to the next frame, `flow-1` to the one before. Frames without such a frame are invalid throughout.

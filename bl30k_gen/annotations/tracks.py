@@ -22,11 +22,11 @@ def tracks(video: Video, queries: npt.ArrayLike | None = None) -> Tracks:
     """Follow the points of surfaces that are seen at queries.
 
     Args:
-        queries: (N, 3) frame, x, y; x and y in pixels, centres of pixels at +0.5, anywhere in the picture. None:
+        queries: (N, 3) frame, x, y; x and y in pixels, centres of pixels at +0.5, anywhere in the image. None:
             those of ``choose``.
 
     Raises:
-        UserError: a query is on no frame of the video, beyond the picture, or where no surface is.
+        UserError: a query is on no frame of the video, beyond the image, or where no surface is.
     """
     geometry = video.geometry
     chosen = choose(video) if queries is None else np.asarray(queries, np.float64).reshape(-1, 3)
@@ -78,5 +78,5 @@ def _at(video: Video, queries: npt.NDArray[np.float64]) -> Points:
     if not surface.seen.all():
         frame, x, y = queries[np.argmin(surface.seen)]
         problem = f"a query is at ({x:g}, {y:g}) of frame {frame:g} of {video.spec.name}, where no surface is"
-        raise UserError(problem, f"give places in the picture of {geometry.width} x {geometry.height} pixels")
+        raise UserError(problem, f"give places in the image of {geometry.width} x {geometry.height} pixels")
     return Points.of(geometry, surface)

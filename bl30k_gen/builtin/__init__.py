@@ -10,14 +10,14 @@ from typing import Any
 from bl30k_gen.builtin.backgrounds import BACKGROUNDS
 from bl30k_gen.builtin.shapes import SHAPES
 from bl30k_gen.builtin.textures import TEXTURES
-from bl30k_gen.library.asset import Kind, PictureKind
+from bl30k_gen.library.asset import ImageKind, Kind
 from bl30k_gen.seeding import rng
 
 # Raise it with every change of what an existing family makes: tests/builtin/test_builtin.py notices one.
 VERSION = 3
 LICENCE = "CC0-1.0"
 FAMILIES: dict[Kind, dict[str, Any]] = {"model": SHAPES, "texture": TEXTURES, "background": BACKGROUNDS}
-SIZES: dict[PictureKind, tuple[int, int]]  # width and height in pixels
+SIZES: dict[ImageKind, tuple[int, int]]  # width and height in pixels
 SIZES = {"texture": (512, 512), "background": (1024, 768)}
 VARIANTS = 8  # of each family
 

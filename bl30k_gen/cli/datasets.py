@@ -38,9 +38,9 @@ def preview(
     sheet, moving = preview.write(store, videos or None, out, columns)
     print(sheet, moving, sep="\n")
     if annotated:
-        from bl30k_gen.annotations import pictures
+        from bl30k_gen.annotations import visualise
 
-        print(pictures.write(store, (videos or store.videos)[0], sheet.parent, columns))
+        print(visualise.write(store, (videos or store.videos)[0], sheet.parent, columns))
 
 
 @app.command(
@@ -71,7 +71,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
     annotated: Annotated[
         bool,
-        typer.Option("--annotations", help="Check depth, flow and others by masks, pictures and each other."),
+        typer.Option("--annotations", help="Check depth, flow and others by masks, images and each other."),
     ] = False,
     stored: Annotated[
         Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")

@@ -62,9 +62,9 @@ def choose(store: VideoStore, number: int) -> list[str]:
 
 
 def samples(store: VideoStore, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Frames of some videos: ``{"video": name, "frames": [{"number", "plain", "marked"}]}``, pictures as data URIs.
+    """Frames of some videos: ``{"video": name, "frames": [{"number", "plain", "marked"}]}``, images as data URIs.
 
-    A video with a damaged picture has the key ``problem`` instead of ``frames``.
+    A video with a damaged image has the key ``problem`` instead of ``frames``.
     """
     found: list[dict[str, Any]] = []
     for name in names:
@@ -84,13 +84,13 @@ def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return [{"reason": reason, **_examples(sorted(names))} for reason, names in ordered]
 
 
-def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
+def page(numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
     """The page as HTML.
 
     Args:
         numbers: as ``collect`` gives them, with ``assets`` (see
             ``library.catalogue.credits``), ``failures`` (``failure_list``) and ``render`` (``cluster/history.py``).
-        pictures: see ``samples``.
+        images: see ``samples``.
     """
     import jinja2
 
@@ -99,7 +99,7 @@ def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> s
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"chart": _chart, "short": _short, "size": _size}
-    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=pictures, most=_MOST_USED)
+    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=images, most=_MOST_USED)
 
 
 def _examples(names: Sequence[str]) -> dict[str, Any]:

@@ -81,13 +81,13 @@ class Tracks:
         )
 
     def inside(self, margin: np.ndarray | float = 0.0) -> np.ndarray:
-        """(O, F) bool: the centre lies in the picture, ``margin`` pixels or more from its edges."""
+        """(O, F) bool: the centre lies in the image, ``margin`` pixels or more from its edges."""
         x, y = self.centre[..., 0], self.centre[..., 1]
         within = (x >= margin) & (x <= self.width - margin) & (y >= margin) & (y <= self.height - margin)
         return within & (self.depth > _NEAR)
 
     def motion(self) -> np.ndarray:
-        """Steps of centres between two frames that both show the object, in per cent of the picture's width."""
+        """Steps of centres between two frames that both show the object, in per cent of the image's width."""
         steps = np.linalg.norm(np.diff(self.centre, axis=1), axis=-1) * 100 / self.width
         shown = (self.area > 0) & (self.depth > _NEAR)
         return steps[shown[:, 1:] & shown[:, :-1]]
@@ -115,7 +115,7 @@ class Statistics:
         self.versions: Counter[str] = Counter()
         self.objects_a_video: Counter[int] = Counter()
         self.never_seen = self.vanishing = self.returning = self.covered = self.clearance_failed = 0
-        self.area = Histogram("Visible area", "% of the picture", "Counts objects on frames that show them.", _SERIES)
+        self.area = Histogram("Visible area", "% of the image", "Counts objects on frames that show them.", _SERIES)
         about = "Counts steps of an object's centre between two frames that show it."
         self.motion = Histogram("Motion", "% of the width a frame", about, _SERIES)
         self.hidden = Histogram(

@@ -1,7 +1,7 @@
 """Check a dataset, as a folder or as shards, against what its metadata records.
 
 Plain: every file is there with its recorded size and SHA-256, nothing is there beside them, and the metadata is
-whole and of this dataset's configuration. Deep: every picture is decoded, too; size, palette, object ids and
+whole and of this dataset's configuration. Deep: every image is decoded, too; size, palette, object ids and
 areas must be what the metadata says, whatever the checksums say.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 
 from bl30k_gen.dataset import masks
-from bl30k_gen.dataset.files import PICTURE_ERRORS, sha256_bytes
+from bl30k_gen.dataset.files import IMAGE_ERRORS, sha256_bytes
 from bl30k_gen.dataset.layout import (
     FRAME_FOLDERS,
     IMAGE_SETS,
@@ -198,7 +198,7 @@ def _check_video(store: VideoStore, name: str, expected: str | None, deep: bool)
             elif sha256_bytes(data) != recorded[path]["sha256"]:
                 report("checksum", path)
             if deep:
-                for kind, detail in _picture_faults(path, data, metadata):
+                for kind, detail in _image_faults(path, data, metadata):
                     report(kind, f"{path} {detail}")
     except UserError as error:
         report("missing", str(error))
@@ -224,13 +224,13 @@ def _metadata_faults(metadata: dict[str, Any], name: str) -> Iterator[str]:
         yield f"does not list the files of {frames} frames"
 
 
-def _picture_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
+def _image_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
     folder, _, file = path.split("/")
     scene = metadata["scene"]
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",) if folder == RGB else ("PNG",)) as image:
             image.load()
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         yield "picture", f"cannot be decoded ({error})"
         return
     size = (scene["video"]["width"], scene["video"]["height"])

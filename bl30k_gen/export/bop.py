@@ -18,7 +18,7 @@ import numpy.typing as npt
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Format, register
-from bl30k_gen.export.encoders.pictures import png
+from bl30k_gen.export.encoders.png import png
 from bl30k_gen.export.source import Entry, Video
 
 _MM = 1000.0  # of a metre
@@ -74,8 +74,8 @@ class Bop(Format):
 def _write_silhouettes(folder: Path, i: int, silhouettes: npt.NDArray[np.bool_]) -> None:
     folder.mkdir(exist_ok=True)
     for number, silhouette in enumerate(silhouettes):
-        picture = png(np.where(silhouette, 255, 0).astype(np.uint8))
-        (folder / f"{i:06d}_{number:06d}.png").write_bytes(picture)
+        image = png(np.where(silhouette, 255, 0).astype(np.uint8))
+        (folder / f"{i:06d}_{number:06d}.png").write_bytes(image)
 
 
 def _cameras(video: Video) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """COLMAP: ``<split>/<video>/sparse/0/*.txt``, ``images/`` and ``masks/`` of each video.
 
 One PINHOLE camera, and the pose of each frame. Axes of a camera are x right, y down, z forwards, those of the world
-x right, y into the picture, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. There are no
+x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. There are no
 points: ``points3D.txt`` is empty. A mask is black where an object moves, so that only what stands still is matched.
 Definition: https://colmap.github.io/format.html.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from bl30k_gen.export.base import Format, register
-from bl30k_gen.export.encoders.pictures import png
+from bl30k_gen.export.encoders.png import png
 from bl30k_gen.export.source import Video
 
 _CAMERAS = "# Camera list with one line of data per camera:\n#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n"

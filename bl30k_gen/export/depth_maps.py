@@ -9,7 +9,7 @@ import numpy as np
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import depth
-from bl30k_gen.export.encoders.pictures import put
+from bl30k_gen.export.encoders.png import put
 from bl30k_gen.export.source import Video
 from bl30k_gen.settings import Positive
 

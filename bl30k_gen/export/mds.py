@@ -19,7 +19,7 @@ from bl30k_gen.export.grouping import by_size
 from bl30k_gen.export.source import Entry, Video, by_split
 from bl30k_gen.settings import Count
 
-# Each is decoded by its content: what matters is that the reader takes it for a picture.
+# Each is decoded by its content: what matters is that the reader takes it for an image.
 _COLUMNS = {"video": "str", "frame": "int", "image": "jpeg", "mask": "png"}
 
 log = logging.getLogger(__name__)

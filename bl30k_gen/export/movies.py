@@ -23,7 +23,7 @@ Quality = Annotated[int, Field(ge=0, le=51)]
 def write_movie(video: Video, path: Path, fps: float, codec: movie.Codec, crf: int) -> None:
     """Write a video's frames as MP4. Raises UserError where its size is odd or its frames differ in size."""
     try:
-        movie.write_rgb(path, _pictures(video), video.size, fps, codec, crf)
+        movie.write_rgb(path, _images(video), video.size, fps, codec, crf)
     except ValueError as error:
         raise UserError(f"{video.source}: video {video.name}", f"{error}; another format keeps its frames") from None
 
@@ -46,12 +46,12 @@ class Movies(Format):
             movie.write_ids(path, _masks(video), video.size, self.fps)
 
 
-def _pictures(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
+def _images(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
     for i, frame in enumerate(video.frames):
-        picture = video.rgb(i)
-        if picture.shape[:2] != video.size:
+        image = video.rgb(i)
+        if image.shape[:2] != video.size:
             raise ValueError(f"frame {frame} has another size than the first")
-        yield picture
+        yield image
 
 
 def _masks(video: Video) -> Iterator[npt.NDArray[np.uint8]]:

@@ -13,7 +13,7 @@ from bl30k_gen.dataset.derived import Flow
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import flow
-from bl30k_gen.export.encoders.pictures import png, put
+from bl30k_gen.export.encoders.png import png, put
 from bl30k_gen.export.source import Video
 
 log = logging.getLogger(__name__)

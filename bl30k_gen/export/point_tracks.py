@@ -47,8 +47,8 @@ class TapVid(Format):
             place.mkdir(exist_ok=True)
             (place / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
             if self.pickle:
-                pictures = np.stack([video.rgb(i) for i in range(len(video.frames))])
-                published = encode.pickled({video.name: {"video": pictures, **arrays}})
+                images = np.stack([video.rgb(i) for i in range(len(video.frames))])
+                published = encode.pickled({video.name: {"video": images, **arrays}})
                 (place / f"{video.name}.pkl").write_bytes(published)
             _place_frames(video, place / "frames" / video.name, self.frames)
 

@@ -12,7 +12,7 @@ LOG_SECONDS = 60.0  # between two bars without a terminal, as in a job's log
 
 
 def update_seconds() -> float:
-    """Between two pictures of a bar."""
+    """Between two images of a bar."""
     return 0.1 if sys.stderr.isatty() else LOG_SECONDS
 
 

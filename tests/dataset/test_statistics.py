@@ -68,7 +68,7 @@ def test_coming_and_going():
     counted.add(video([[0, 9, 0, 9], [0, 0, 0, 0], [9, 9, 9, 9], [0, 9, 9, 9]], np.tile([0, 0, 5.0], (4, 4, 1))))
     numbers = counted.to_json()
     assert (numbers["objects"], numbers["never_seen"], numbers["vanishing"], numbers["returning"]) == (4, 1, 1, 1)
-    assert numbers["covered"] == 2 + 4 + 1  # all stand in the middle of the picture, and 7 times nothing is seen
+    assert numbers["covered"] == 2 + 4 + 1  # all stand in the middle of the image, and 7 times nothing is seen
     assert numbers["histograms"]["lifetime"]["counts"] == [1, 0, 0, 0, 0, 1, 0, 1, 0, 1]
     assert numbers["histograms"]["objects"]["counts"] == [0, 0, 0, 0, 1]
 

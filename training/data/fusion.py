@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.files import IMAGE_ERRORS
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
@@ -140,10 +140,10 @@ class FusionSet:
         )
 
     def _image(self, view: "View", name: str, number: int) -> torch.Tensor:
-        picture, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
-        if picture.size != view.size:
-            raise UserError(f"{source} is {picture.size} pixels, its video {view.size}", "leave the video out")
-        return view.of_image(transforms.decode(picture, (0, 0, *view.size), view.size, source))
+        image, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
+        if image.size != view.size:
+            raise UserError(f"{source} is {image.size} pixels, its video {view.size}", "leave the video out")
+        return view.of_image(transforms.decode(image, (0, 0, *view.size), view.size, source))
 
     def _propagated(self, view: "View", name: str, reference: int, frame: int, objects: list[int]) -> torch.Tensor:
         """(2, S, S) of a frame, propagated from a reference's true masks."""
@@ -153,7 +153,7 @@ class FusionSet:
             try:
                 with Image.open(io.BytesIO(self.tree.read(path)), formats=("PNG",)) as file:
                     mask = np.asarray(file if file.mode == "L" else file.convert("L"))
-            except PICTURE_ERRORS as error:
+            except IMAGE_ERRORS as error:
                 raise UserError(f"{self.root / path} is damaged ({error})", "make this video's data again") from None
             masks.append(view.of_mask(mask, self.root / path))
         return _two(masks)
@@ -166,7 +166,7 @@ class FusionSet:
 
     def _open(self, name: str, number: int) -> Image.Image:
         source = self.store.path / self.store.rgb_path(name, number)
-        return transforms.open_picture(self.store.rgb_bytes(name, number), source)
+        return transforms.open_image(self.store.rgb_bytes(name, number), source)
 
 
 @dataclass(frozen=True)

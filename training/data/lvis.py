@@ -81,16 +81,16 @@ class Objects:
         return None if drawn is own else self._draw(drawn)
 
     def _draw(self, annotation: Annotation) -> Image.Image:
-        picture = self.images[annotation.image]
+        image = self.images[annotation.image]
         try:
-            mask = draw(annotation.shape, picture.height, picture.width)
+            mask = draw(annotation.shape, image.height, image.width)
         except ValueError as error:
             remedy = f"fix its segmentation in {self.file.name}, or leave it out"
             raise UserError(f"{self.file}: annotation {annotation.number} {error}", remedy) from None
         return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
-class Picture(NamedTuple):
+class LvisImage(NamedTuple):
     """name: where the image lies, relative to the folder of images."""
 
     name: str
@@ -111,13 +111,13 @@ def find_annotations(path: Path) -> Path:
     return found[0]
 
 
-def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, Picture]]:
+def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]]:
     """Annotations, and images by their numbers. Raises UserError if the file is no such JSON."""
     try:
         with open(file, encoding="utf-8") as stream:
             content = json.load(stream, object_hook=_compact)
         annotations = [a for a in content["annotations"] if isinstance(a, Annotation)]
-        images = {int(entry["id"]): _picture(entry) for entry in content["images"]}
+        images = {int(entry["id"]): _image(entry) for entry in content["images"]}
         bad = len(content["annotations"]) - len(annotations)
     except OSError as error:
         raise UserError(f"annotations {file} cannot be read", str(error.strerror)) from None
@@ -229,10 +229,10 @@ def _shape(segmentation: Any) -> list[np.ndarray] | Runs | None:
     return [points for points in polygons if len(points) >= 3] or None
 
 
-def _picture(entry: dict[str, Any]) -> Picture:
+def _image(entry: dict[str, Any]) -> LvisImage:
     """LVIS v1 names images by their address, whose last two parts are folder and file."""
     name = entry.get("file_name") or "/".join(PurePosixPath(entry["coco_url"]).parts[-2:])
-    return Picture(str(name), int(entry["height"]), int(entry["width"]))
+    return LvisImage(str(name), int(entry["height"]), int(entry["width"]))
 
 
 def _root(file: Path) -> Path:

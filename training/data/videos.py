@@ -27,7 +27,7 @@ LOOKED_AT = 256  # videos whose frames are counted before training
 
 @dataclass(frozen=True)
 class Geometry:
-    """What happens to every frame of a sample: the crop ``box`` of a picture of ``size``, then a flip, both to
+    """What happens to every frame of a sample: the crop ``box`` of an image of ``size``, then a flip, both to
     ``out`` x ``out`` pixels, then the frame's own affine change around the centre.
 
     All of it is one affine map, so that each frame is resampled once. What lies outside the crop is not shown.
@@ -44,10 +44,10 @@ class Geometry:
         return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
-        self, picture: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
+        self, image: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
-        rgb = transforms.decode_pixels(picture, self.box, (self.out, self.out), source)
+        rgb = transforms.decode_pixels(image, self.box, (self.out, self.out), source)
         changed = self._apply(rgb, t, Image.Resampling.BICUBIC)
         return transforms.recolour_pixels(changed, steps)
 
@@ -126,10 +126,10 @@ class Videos:
 
     def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "Geometry":
         change = self.augmentation.sequence
-        picture = self._open(name, frames[0])
+        image = self._open(name, frames[0])
         return Geometry(
-            size=picture.size,
-            box=transforms.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
+            size=image.size,
+            box=transforms.draw_crop(rng, *image.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
             matrices=[transforms.draw_affine(rng, self.change) for _ in frames],
             out=self.size,
@@ -161,19 +161,19 @@ class Videos:
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
             steps = together + transforms.draw_jitter(rng, self.change.jitter)
-            picture = self._open(name, i)
-            if picture.size != geometry.size:
+            image = self._open(name, i)
+            if image.size != geometry.size:
                 raise UserError(
-                    f"{self.store.path / self.store.rgb_path(name, i)} is {picture.size} pixels, "
+                    f"{self.store.path / self.store.rgb_path(name, i)} is {image.size} pixels, "
                     f"its video {geometry.size}",
                     "restore it, or leave the video out",
                 )
             source = self.store.path / self.store.rgb_path(name, i)
-            images[t] = geometry.apply_to_image(picture, t, steps, source).transpose(2, 0, 1)
+            images[t] = geometry.apply_to_image(image, t, steps, source).transpose(2, 0, 1)
         return torch.from_numpy(images)
 
     def _open(self, name: str, i: int) -> Image.Image:
-        return transforms.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+        return transforms.open_image(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
 
 
 def check_masks(store: VideoStore, names: list[str]) -> None:

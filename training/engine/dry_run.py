@@ -1,4 +1,4 @@
-"""What a run would do: its numbers, its data, a picture of its samples, and what it costs here."""
+"""What a run would do: its numbers, its data, an image of its samples, and what it costs here."""
 
 import time
 from dataclasses import dataclass
@@ -50,9 +50,9 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     began = time.perf_counter()
     samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
-    picture = out / "samples.png"
-    visualisation.save(picture, samples.to(torch.device("cpu")), rows=SHOWN)
-    print(f"samples: {picture}")
+    image = out / "samples.png"
+    visualisation.save(image, samples.to(torch.device("cpu")), rows=SHOWN)
+    print(f"samples: {image}")
     for text in samples.skipped:
         print(f"skipped: {text}")
     with processes(device) as group:

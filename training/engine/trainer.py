@@ -296,8 +296,8 @@ class Trainer:
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
-        if result.picture is not None:
-            writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+        if result.image is not None:
+            writer.add_image("validation", result.image, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         self.window.share(self.processes)

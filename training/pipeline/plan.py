@@ -3,7 +3,7 @@
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set
     out/7-evaluation/           masks, scores, the interactive benchmark
-    out/report.md               what came of each step: tables and pictures
+    out/report.md               what came of each step: tables and images
 
 Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """

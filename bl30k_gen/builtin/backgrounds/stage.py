@@ -2,7 +2,7 @@
 
 Boxes, cylinders and ellipsoids are met by rays; a sun with shadows, lamps, the sky and contact shade light them; a
 lens blurs what is far from its focus, in linear light, so that lamps become discs. Metres, z up, the camera looks
-along y. Everything is computed at half the size of the picture, which the blur hides.
+along y. Everything is computed at half the size of the image, which the blur hides.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from bl30k_gen.builtin.patterns import Colour, Random, fractal
 from bl30k_gen.library.formats.mesh import linear
 
 ROWS, COLUMNS = HEIGHT // 2, WIDTH // 2
-NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the picture only
+NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the image only
 FAR = 1e9
 LEAST_BLUR = 1.3  # pixels; hides the steps of edges
 
@@ -83,7 +83,7 @@ class View:
 
     @classmethod
     def pinhole(cls, eye: tuple[float, float, float], yaw: float, pitch: float, focal: float, rows: int) -> "View":
-        """``focal``: in heights of the picture; ``pitch`` positive looks up, ``yaw`` positive to the right."""
+        """``focal``: in heights of the image; ``pitch`` positive looks up, ``yaw`` positive to the right."""
         columns = rows * COLUMNS // ROWS
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
         right, up = (x - columns / 2) / (focal * rows), (rows / 2 - y) / (focal * rows)
@@ -171,7 +171,7 @@ def _ball(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 class Stage:
-    """Collects solids and lights; ``photograph`` makes the picture."""
+    """Collects solids and lights; ``photograph`` makes the image."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class Stage:
         """A light without a body. Its light has halved at ``reach`` metres."""
         self.lamps.append((np.array([x, y, z]), linear(np.asarray(colour)) * power, reach))
 
-    # --- Making the picture -------------------------------------------------------------------------------------
+    # --- Making the image -------------------------------------------------------------------------------------
 
     def photograph(self, aperture: float = 6.0, gloss: float = 0.0, exposure: float = 1.0) -> np.ndarray:
         """(768, 1024, 3) uint8.

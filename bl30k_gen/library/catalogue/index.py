@@ -137,7 +137,7 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError(f"{folder} is no folder", "give a folder of models or pictures")
+        raise UserError(f"{folder} is no folder", "give a folder of models or images")
     if place(folder) == root / PLACE:
         with clear_disk_errors(root / PLACE):
             (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read

@@ -52,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a picture, in pixels as stored."""
+    """Of an image, in pixels as stored."""
 
     width: int
     height: int
@@ -201,7 +201,7 @@ def _credit(about: dict) -> Credit | None:
     return Credit(spdx(licence), author, one_line(said.get("source")), one_line(said.get("title")))
 
 
-def _picture(path: str, file: BinaryIO) -> Measured:
+def _image(path: str, file: BinaryIO) -> Measured:
     digest = _digest_and_start(file, 0)[0]
     file.seek(0)
     try:
@@ -265,4 +265,4 @@ def _digest_and_start(file: BinaryIO, most: int) -> tuple[str, bytes]:
 
 
 _BY_SUFFIX = {".obj": _obj, ".ply": _ply, ".stl": _stl, ".glb": _gltf, ".gltf": _gltf}
-_BY_SUFFIX |= dict.fromkeys(SUFFIXES["texture"], _picture)
+_BY_SUFFIX |= dict.fromkeys(SUFFIXES["texture"], _image)

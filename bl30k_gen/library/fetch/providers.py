@@ -1,6 +1,6 @@
-"""Where pictures come from: five services behind one method, ``search``.
+"""Where images come from: five services behind one method, ``search``.
 
-Each is asked in its documented way and answers with addresses of pictures and whose they are, best first, page by
+Each is asked in its documented way and answers with addresses of images and whose they are, best first, page by
 page, for as long as one continues reading. What an answer lacks is left out, never guessed.
 """
 
@@ -26,19 +26,19 @@ STALE_PAGES = 3  # in a row without anything new, after which a search ends
 class Found:
     url: str
     credit: Credit
-    member: str = ""  # a pattern: the picture is the member of the zip at ``url`` whose name matches
+    member: str = ""  # a pattern: the image is the member of the zip at ``url`` whose name matches
 
 
 class Provider(Protocol):
     base: str  # address of the service
 
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
-        """Pictures for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
+        """Images for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
         ...
 
 
 class Openverse:
-    """https://api.openverse.org/v1/ : hundreds of millions of openly licensed pictures."""
+    """https://api.openverse.org/v1/ : hundreds of millions of openly licensed images."""
 
     PAGE = 20  # the most that is given to those who are not registered; 12 pages of one search are
 
@@ -143,7 +143,7 @@ class AmbientCG:
     """https://ambientcg.com/api/v2/full_json : materials in zips, and panoramas as backgrounds; all CC0."""
 
     PAGE = 100
-    # The wanted download of an asset, best first, and the picture in it (or it is a picture itself).
+    # The wanted download of an asset, best first, and the image in it (or it is an image itself).
     CHOICES = {
         "textures": ("2K-JPG", "1K-JPG"),
         "backgrounds": ("TONEMAPPED", *(f"{size}K-TONEMAPPED" for size in (4, 2, 8, 1))),
@@ -181,7 +181,7 @@ class AmbientCG:
 
 
 class AddressList:
-    """A text file, one picture a line: its address, then, separated by tabs, licence, author, page and title."""
+    """A text file, one image a line: its address, then, separated by tabs, licence, author, page and title."""
 
     base = ""
 
@@ -250,7 +250,7 @@ class _News:
 
 
 def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[Found]:
-    """One picture, if it has an address."""
+    """One image, if it has an address."""
     address = one_line(url, 4096)
     if re.match(r"https?://", address):
         page = one_line(source, 1000)

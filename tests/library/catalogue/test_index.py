@@ -28,7 +28,7 @@ def catalogue(models="builtin", textures="builtin", **filters):
 
 @pytest.fixture
 def chairs(tmp_path):
-    """Two categories of three models each, and a picture."""
+    """Two categories of three models each, and an image."""
     root = tmp_path / "mine"
     for category in ("chairs", "cars"):
         for number in range(3):

@@ -82,9 +82,9 @@ def dataset(tmp_path):
         (tmp_path / "lvis_v1_train.json").write_text(json.dumps(content))
         (tmp_path / "train2017").mkdir(exist_ok=True)
         for number in (1, 2):
-            picture = np.full((H, W, 3), 40 * number, np.uint8)
-            picture[20:60, 20:70] = (200, 90, 60)
-            Image.fromarray(picture).save(tmp_path / f"train2017/{number:012d}.jpg")
+            image = np.full((H, W, 3), 40 * number, np.uint8)
+            image[20:60, 20:70] = (200, 90, 60)
+            Image.fromarray(image).save(tmp_path / f"train2017/{number:012d}.jpg")
         return tmp_path
 
     big = np.zeros((H, W), bool)

@@ -186,7 +186,7 @@ def test_too_many_damaged_files_stop_the_run(make_videos, tmp_path, caplog):
     root = make_videos(tmp_path / "data", 4)
     for name in ("a00001", "a00002"):
         for path in (root / "JPEGImages" / name).iterdir():
-            path.write_bytes(b"no picture")
+            path.write_bytes(b"no image")
     overrides = [*SHORT, "iterations=8", "runtime.corrupt_files=1", "runtime.save_every=8"]
     with pytest.raises(UserError, match="2 files are damaged"):
         train(load_stage("stcn/bl30k", overrides, [str(root)], "tiny"), tmp_path / "run")

@@ -186,10 +186,10 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     assert [row["stage"] for row in rows] == WHOLE
     assert all(float(row["last loss"]) > 0 for row in rows)
     report = (out / "report.md").read_text()
-    pictures = re.findall(r"!\[\]\((.*?)\)", report)
-    assert len(pictures) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
-    for picture in pictures:
-        Image.open(out / picture).verify()
+    images = re.findall(r"!\[\]\((.*?)\)", report)
+    assert len(images) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
+    for image in images:
+        Image.open(out / image).verify()
     assert "first mask copied" in report and "J&F@60s" in report and "100.0" in report
 
     result = CliRunner().invoke(app, command[2:])

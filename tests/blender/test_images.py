@@ -1,4 +1,4 @@
-"""Masks are exact, and show what the pictures show."""
+"""Masks are exact, and show what the images show."""
 
 import numpy as np
 import pytest
@@ -150,7 +150,7 @@ def test_a_texture_goes_on_as_its_sampler_says(facing, draw, tmp_path, wrap, exp
     """A sheet that shows its texture, red on the left and green on the right, from -1 to 2 along u."""
     glb, pixels = Glb(), np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4, 0] = pixels[:, 4:, 1] = 255
-    texture = glb.picture(Image.fromarray(pixels))
+    texture = glb.image(Image.fromarray(pixels))
     points = glb.numbers([(-1.5, -0.5, 0), (1.5, -0.5, 0), (1.5, 0.5, 0), (-1.5, 0.5, 0)])
     uv = glb.numbers([(-1, 1), (2, 1), (2, 0), (-1, 0)])
     sheet = {"attributes": {"POSITION": points, "TEXCOORD_0": uv}, "indices": glb.numbers([0, 1, 2, 0, 2, 3], "u2")}
