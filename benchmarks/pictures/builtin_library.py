@@ -28,7 +28,7 @@ from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import ImageAsset, ImageKind, Kind, Model
+from bl30k_gen.library.asset import AssetKind, ImageAsset, ImageKind, Model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import load_image, load_model
 from bl30k_gen.render.child import BlenderChild
@@ -41,9 +41,9 @@ LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side
 ALIKE, SHARE = 0.9, 0.95  # the share of pairs that must be less alike
-TILES: dict[Kind, tuple[int, int, int]]  # width, height, columns
+TILES: dict[AssetKind, tuple[int, int, int]]  # width, height, columns
 TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}
-SHEETS: dict[Kind, str]
+SHEETS: dict[AssetKind, str]
 SHEETS = {"model": "builtin_shapes.jpg", "texture": "builtin_textures.jpg", "background": "builtin_backgrounds.jpg"}
 
 
@@ -189,7 +189,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
     return images
 
 
-def sheet(kind: Kind) -> np.ndarray:
+def sheet(kind: AssetKind) -> np.ndarray:
     """(H, W, 3) one tile with its name for each family of a kind."""
     width, height, columns = TILES[kind]
     families = sorted(builtin.FAMILIES[kind])
@@ -231,7 +231,7 @@ def report(variants: int) -> str:
         kinds.append([kind, *numbers])
     alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
     lines += [
-        table(("Kind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
+        table(("AssetKind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
         f"Pairs of shapes: {len(pairs)}. The silhouettes of {100 * below:.2f} % of them have an intersection over "
         f"union below {ALIKE} in every view and for every pair of variants (wanted: {100 * SHARE:.0f} %). "
@@ -244,7 +244,7 @@ def report(variants: int) -> str:
     return "\n".join(lines)
 
 
-def _seconds(kind: Kind, family: str) -> float:
+def _seconds(kind: AssetKind, family: str) -> float:
     make = builtin.find(f"builtin:{kind}/{family}/00", kind)[0]
     begin = time.process_time()
     make()

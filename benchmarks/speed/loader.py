@@ -32,14 +32,14 @@ from benchmarks.page import command
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.dataset.writers import Kind
+from bl30k_gen.dataset.writers import ShardFormat
 from models.backbone import MEAN, STD
-from training.data.mixture import Mixture, Order, loader
+from training.data.mixture import Mixture, SampleOrder, loader
 from training.schema.stage import Stage, load_stage
 
 BATCH = 8
 USUAL = "usual folder loader"
-SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
+SHARDS: tuple[ShardFormat, ...] = ("tar", "hdf5")
 
 
 class UsualVideos(Dataset):
@@ -109,7 +109,7 @@ def our_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
     source = stage.data["bl30k"].model_copy(update={"path": str(root), "split": None})
     stage = stage.model_copy(update={"data": {"bl30k": source}, "batch": BATCH, "iterations": count // BATCH})
     mixture = Mixture(stage)
-    for batch in loader(mixture, Order(mixture, stage), stage.runtime.workers):
+    for batch in loader(mixture, SampleOrder(mixture, stage), stage.runtime.workers):
         yield batch.to(torch.device("cpu"))  # the usual loader's batches are normalised floats, too
 
 

@@ -26,14 +26,14 @@ from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.dataset.writers import Kind
+from bl30k_gen.dataset.writers import ShardFormat
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
 
-SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
+SHARDS: tuple[ShardFormat, ...] = ("tar", "hdf5")
 STORES = ("folder", *SHARDS)
 WORKERS = 2
 DIFFERENT = 20  # frames that are drawn; a video shows them again and again

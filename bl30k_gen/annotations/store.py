@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from bl30k_gen.annotations.derive import annotation, by_field, open_video
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.derived import (
     KINDS,
@@ -104,7 +104,7 @@ def write_video(
 
 
 @contextlib.contextmanager
-def _file(out: Path, wanted: Wanted, video: Video, digest: str) -> Iterator[h5py.File]:
+def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Iterator[h5py.File]:
     """A file with its arrays, still empty, that appears when all went well."""
     path = stored_path(out, wanted, video.spec.name)
     with files.clear_disk_errors(path):
@@ -128,7 +128,7 @@ def _file(out: Path, wanted: Wanted, video: Video, digest: str) -> Iterator[h5py
             raise
 
 
-def _create(file: h5py.File, name: str, field: Field, video: Video) -> None:
+def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> None:
     """An array of a value for each frame, in which what is never written is invalid."""
     sizes = {
         "F": video.geometry.frames,

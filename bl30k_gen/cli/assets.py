@@ -268,7 +268,7 @@ def credits_command(
     settings = load_config(config, overrides or []) if config else store.config(overrides or [])
     if settings is None:
         raise UserError(f"{dataset} has no config.yaml", "give the YAML that it was made with as --config")
-    uses = credits.Uses()
+    uses = credits.AssetUses()
     for name in tqdm(store.videos, unit=" videos", disable=as_json):
         if (record := store.metadata(name)) is not None:
             uses.add(record["scene"])

@@ -219,7 +219,7 @@ def report(
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
-    config, uses = store.config(), credits.Uses()
+    config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)

@@ -134,7 +134,7 @@ def render(
     except BaseException:
         supervisor.close()
         raise
-    bar = progress.Progress(len(names), settings.video.frames)
+    bar = progress.ProgressBar(len(names), settings.video.frames)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:

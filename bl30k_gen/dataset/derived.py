@@ -60,7 +60,7 @@ class Tracks(NamedTuple):
     points: Array  # (N, F, 3)
 
 
-class Order(NamedTuple):
+class OcclusionOrder(NamedTuple):
     """Which of O objects hides which. Pixels are counted in the image; the backdrop hides what is behind it."""
 
     in_front: Counts  # (O, O)
@@ -194,7 +194,7 @@ KINDS: dict[str, Kind] = {
             "amodal": Field("int32", "(F, O)", "pixels", "where it would be in the image, were it alone"),
             "visible_fraction": Field("float32", "(F, O)", "", "visible / amodal", "NaN where amodal is 0"),
         },
-        Order,
+        OcclusionOrder,
     ),
     "boxes": Kind(
         {
@@ -345,7 +345,7 @@ class Annotated(abc.ABC):
         """(O, H, W) the mask of each object, were it alone."""
         return self.annotation("amodal", name, i)
 
-    def read_order(self, name: str, i: int) -> Order:
+    def read_order(self, name: str, i: int) -> OcclusionOrder:
         """Who hides whom."""
         return self.annotation("order", name, i)
 

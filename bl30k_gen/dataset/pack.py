@@ -29,7 +29,7 @@ from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
 from bl30k_gen.dataset.trees import ShardTree
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
 
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
@@ -41,7 +41,7 @@ _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 def pack(
     store: VideoStore,
     out: Path,
-    kind: Kind,
+    kind: ShardFormat,
     prefix: str = "BL30K",
     progress: Callable[[str], object] = lambda name: None,
 ) -> list[Path]:

@@ -20,8 +20,8 @@ from pathlib import Path
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.dataset.names import is_name
-from bl30k_gen.dataset.shards import SUFFIXES, Folder, Row, index_rows, save_index
-from bl30k_gen.dataset.writers import SUFFIX, Kind, tar_end, tar_header, tar_padding, write_shard
+from bl30k_gen.dataset.shards import SUFFIXES, ByteRange, FolderIndex, index_rows, save_index
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, tar_end, tar_header, tar_padding, write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json
 
@@ -39,7 +39,7 @@ class Part:
         self.path = folder / PART
         self.videos: set[str] = set()
         self._heading = heading
-        self._rows: list[Row] = []
+        self._rows: list[ByteRange] = []
         self._end = 0
         self._lock = threading.RLock()
         self._uncertain = False  # whether its last video counts
@@ -85,7 +85,7 @@ class Part:
             self._rows += rows
             self.videos.add(name)
 
-    def finish(self, target: Path, kind: Kind) -> None:
+    def finish(self, target: Path, kind: ShardFormat) -> None:
         """Turn what there is into the shard ``target``, with its index beside it; without a video, into nothing.
 
         Raises:
@@ -114,7 +114,7 @@ class Part:
                 self._descriptor = None
 
 
-def finish(folder: Path, target: Path, kind: Kind, counts: Callable[[str], bool]) -> None:
+def finish(folder: Path, target: Path, kind: ShardFormat, counts: Callable[[str], bool]) -> None:
     """Turn what a killed writer left in ``folder`` into the shard ``target``; killed itself, it may be called again.
 
     The videos are copied: the writer may only have been stopped, and could continue to write into its own file.
@@ -151,7 +151,7 @@ def shard_of(part: Path) -> str:
     return part.parents[1].name
 
 
-def index_part(part: Path) -> dict[str, Folder]:
+def index_part(part: Path) -> dict[str, FolderIndex]:
     """As ``shards.index_shard``, of a part: what counts in it. Raises UserError where it cannot be read."""
     layout, shard = Layout(part.parents[4]), shard_of(part)
     videos = _videos(part, lambda name: (layout.recorded(name) or ("", ""))[1] == shard)
@@ -159,7 +159,7 @@ def index_part(part: Path) -> dict[str, Folder]:
         return index_rows((row for _, rows in videos for row in rows), part)
 
 
-def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[Row]]:
+def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[ByteRange]]:
     """A run of tar members, and where their contents will lie when it is written at ``begin``."""
     block, rows = io.BytesIO(), []
     for path, data in members.items():
@@ -179,7 +179,7 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
     files.sync_descriptor(descriptor)
 
 
-def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, list[Row]]]:
+def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, list[ByteRange]]]:
     """(name, rows) of each video that counts, in their order; what comes before them has the name ""."""
     with open(part, "rb") as file:
         end = os.fstat(file.fileno()).st_size
@@ -198,7 +198,7 @@ def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, li
             file.seek(offset + size + len(tar_padding(size)))
 
 
-def _rows_after(row: Row, metadata: bytes) -> Iterator[Row]:
+def _rows_after(row: ByteRange, metadata: bytes) -> Iterator[ByteRange]:
     """Where the files lie that a video's metadata lists; nothing where it is damaged; `verify` misses them."""
     _, offset, size = row
     with contextlib.suppress(UserError, ValueError, KeyError, TypeError, AttributeError):
@@ -208,7 +208,7 @@ def _rows_after(row: Row, metadata: bytes) -> Iterator[Row]:
             yield path, offset, size
 
 
-def _next_row(file: io.BufferedReader) -> Row | None:
+def _next_row(file: io.BufferedReader) -> ByteRange | None:
     """The member whose header comes next; None where there is none."""
     header = file.read(tarfile.BLOCKSIZE)
     try:
@@ -218,7 +218,7 @@ def _next_row(file: io.BufferedReader) -> Row | None:
     return entry.name, file.tell(), entry.size
 
 
-def _contents(part: Path, videos: list[tuple[str, list[Row]]]) -> Iterator[tuple[str, bytes]]:
+def _contents(part: Path, videos: list[tuple[str, list[ByteRange]]]) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of every file; each video is one read."""
     with open(part, "rb") as file:
         for _, rows in videos:

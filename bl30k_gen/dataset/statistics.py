@@ -43,7 +43,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class ObjectTracks:
     """What a video's metadata says of its O objects on its F frames."""
 
     area: np.ndarray  # (O, F) visible pixels
@@ -55,7 +55,7 @@ class Tracks:
     height: int
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> "Tracks":
+    def of(cls, metadata: Mapping[str, Any]) -> "ObjectTracks":
         """Raises KeyError, TypeError or ValueError where the metadata is not as the dataset's card says."""
         video, camera, objects = metadata["scene"]["video"], metadata["camera"], metadata["objects"]
         frames = int(video["frames"])
@@ -135,7 +135,7 @@ class Statistics:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: the metadata is not as the dataset's card says.
         """
-        tracks = Tracks.of(metadata)
+        tracks = ObjectTracks.of(metadata)
         scene, (objects, frames) = metadata["scene"], tracks.area.shape
         shown = tracks.area > 0
         values = [

@@ -11,7 +11,7 @@ from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.part import PART, index_part
 from bl30k_gen.dataset.shards import (
     HEADER,
-    Folder,
+    FolderIndex,
     index_damaged,
     index_shard,
     require_datasets,
@@ -143,7 +143,7 @@ class ShardTree:
             return
         names, shards, offsets, sizes = self._index[folder]
         ours = shards == shard
-        files = Folder(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
+        files = FolderIndex(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
         require_datasets(self.shards[shard], (self._prefixes[shard] + folder).rstrip("/"), files)
         self._checked.add((shard, folder))
 
@@ -193,7 +193,7 @@ class ShardTree:
         return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
 
 
-def _index(shard: Path, damaged: Damaged | None) -> dict[str, Folder]:
+def _index(shard: Path, damaged: Damaged | None) -> dict[str, FolderIndex]:
     if shard.name == PART:
         return index_part(shard)
     try:

@@ -62,7 +62,7 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What was checked and what is wrong with it."""
 
     deep: bool
@@ -100,7 +100,7 @@ def verify(
     names: Iterable[str] | None = None,
     workers: int = 1,
     progress: Callable[[str], object] = lambda name: None,
-) -> Report:
+) -> VerifyReport:
     """Check a dataset.
 
     Args:
@@ -117,7 +117,7 @@ def verify(
     published = Layout(store.path).published() if store.path.is_dir() else []
     if METADATA not in store.tree.folders("") and not damaged and not published:
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
-    report = Report(deep)
+    report = VerifyReport(deep)
     videos = list(names) if names is not None else store.videos
     config = store.config()
     expected = None if config is None else config.digest()

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["model", "texture", "background"]
+AssetKind = Literal["model", "texture", "background"]
 ImageKind = Literal["texture", "background"]
 Wrap = Literal["repeat", "clamp", "mirror"]
 """What a texture shows outside of 0..1."""

@@ -13,7 +13,7 @@ import numpy as np
 from bl30k_gen import builtin
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.images import PHOTO
-from bl30k_gen.library.asset import AssetRefused, ImageAsset, ImageKind, Kind, Model, Part
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, ImageKind, Model, Part
 from bl30k_gen.library.formats.gltf import read_gltf
 from bl30k_gen.library.formats.image import decode, fit, fitting
 from bl30k_gen.library.formats.mesh import finish
@@ -72,7 +72,7 @@ def load_image(path: str, kind: ImageKind, limits: Limits) -> ImageAsset:
     return ImageAsset(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
 
 
-def _builtin(path: str, kind: Kind) -> tuple[Callable[[], Any], str]:
+def _builtin(path: str, kind: AssetKind) -> tuple[Callable[[], Any], str]:
     """How to make a built-in asset; its digest."""
     try:
         return builtin.find(path, kind)

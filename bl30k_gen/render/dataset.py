@@ -11,7 +11,7 @@ from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import read_json
-from bl30k_gen.library.asset import AssetRefused, ImageAsset, Kind, Model
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, Model
 from bl30k_gen.library.cache import cached_image, cached_model
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
@@ -23,7 +23,7 @@ from bl30k_gen.settings import difference
 log = logging.getLogger(__name__)
 
 SCENES = "scenes"
-KINDS: tuple[Kind, ...] = ("model", "texture", "background")
+KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 
 
 def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
@@ -210,7 +210,7 @@ class Agreement:
     def of(self, spec: SceneSpec, source: str) -> SceneSpec:
         """The scene, with digests where it had none. Raises UserError naming ``source`` and the asset."""
 
-        def resolved(kind: Kind, ref: AssetRef) -> AssetRef:
+        def resolved(kind: AssetKind, ref: AssetRef) -> AssetRef:
             return self._resolved(kind, ref, spec, f"scene {source}: {kind} {ref.id}")
 
         objects = [
@@ -225,7 +225,7 @@ class Agreement:
         backdrop = spec.backdrop.model_copy(update={"image": resolved("background", spec.backdrop.image)})
         return spec.model_copy(update={"objects": tuple(objects), "backdrop": backdrop})
 
-    def _resolved(self, kind: Kind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
+    def _resolved(self, kind: AssetKind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
         asset = self.known.get((kind, ref.id))
         if asset is None:
             known = (id for of, id in self.known if of == kind)

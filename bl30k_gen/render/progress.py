@@ -6,7 +6,7 @@ import sys
 from tqdm import tqdm
 
 from bl30k_gen.render.child import Event
-from bl30k_gen.render.supervisor import Summary
+from bl30k_gen.render.supervisor import RenderSummary
 
 LOG_SECONDS = 60.0  # between two bars without a terminal, as in a job's log
 
@@ -16,7 +16,7 @@ def update_seconds() -> float:
     return 0.1 if sys.stderr.isatty() else LOG_SECONDS
 
 
-class Progress:
+class ProgressBar:
     """A bar of frames with frames/s and the time left; to be given to a Supervisor as ``on_event``.
 
     Args:
@@ -58,7 +58,7 @@ class Progress:
         self.bar.close()
 
 
-def summary_lines(summary: Summary, out: str) -> list[str]:
+def summary_lines(summary: RenderSummary, out: str) -> list[str]:
     """The last words of a run, for people."""
     lines = [f"{len(summary.rendered)} videos rendered, {len(summary.already)} were there already, in {out}"]
     if summary.frames:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.library import load
-from bl30k_gen.library.asset import AssetRefused, ImageAsset, ImageKind, Kind, Model
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, ImageKind, Model
 from bl30k_gen.scene.spec import AssetRef, SceneSpec
 
 Loaded = TypeVar("Loaded", Model, ImageAsset)
@@ -27,7 +27,7 @@ def load_models(spec: SceneSpec) -> dict[str, Model]:
     return {id: load_model(reference, spec) for id, reference in references.items()}
 
 
-def _planned(reference: AssetRef, kind: Kind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
+def _planned(reference: AssetRef, kind: AssetKind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
     """The asset, if it is still the one that the scene was planned with."""
     try:
         asset = load()

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from bl30k_gen.annotations.motion import flow
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
@@ -122,7 +122,7 @@ def test_annotations_have_the_same_holes(window, draw):
         behind = turned.model_copy(update={"id": 2, "location": ((0.4, 2.0, 0.1),) * 5})
         spec = spec.model_copy(update={"objects": (turned, behind)})
         _, masks = draw(spec)
-        video = Video(spec, load_models(spec))
+        video = VideoGeometry(spec, load_models(spec))
         surface = video.view(0).surface
         assert (surface.ids == masks[0]).mean() >= 0.9995
         middle = surface.ids[masks.shape[1] // 2, masks.shape[2] // 2]

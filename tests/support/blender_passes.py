@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bl30k_gen.annotations import dense
-from bl30k_gen.annotations.view import Points, Video, project
+from bl30k_gen.annotations.view import Points, VideoGeometry, project
 from bl30k_gen.scene.rays import cast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ class Judgement(NamedTuple):
     flow: np.ndarray  # (M,) pixels, of flow to the frames before and after
 
 
-def judge(video: Video, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
+def judge(video: VideoGeometry, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
     """Blender's ray is not quite at the pixel's centre, so it is followed to where it went."""
     geometry, ids = video.geometry, seen["index"].round().astype(np.uint8)
     to_camera = geometry.extrinsics[frame]

@@ -20,7 +20,7 @@ LARGEST = 2**28
 LAYOUT = "a folder with one JSON file (or `annotations/` with one) and the images"
 
 
-class Runs(NamedTuple):
+class RunLengths(NamedTuple):
     """A run-length mask: counts of pixels down the columns, background first; bytes where COCO compressed them."""
 
     counts: np.ndarray | bytes
@@ -34,7 +34,7 @@ class Annotation(NamedTuple):
     image: int
     area: float
     crowd: bool
-    shape: list[np.ndarray] | Runs | None
+    shape: list[np.ndarray] | RunLengths | None
 
 
 class Objects:
@@ -129,14 +129,14 @@ def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]
     return annotations, images
 
 
-def draw(shape: list[np.ndarray] | Runs | None, height: int, width: int) -> np.ndarray:
+def draw(shape: list[np.ndarray] | RunLengths | None, height: int, width: int) -> np.ndarray:
     """(height, width) bool of polygons (their union; a pixel counts by its centre) or of a run-length mask.
 
     Raises ValueError if the shape is none, is empty, or is of another size.
     """
     if not 0 < height * width <= LARGEST:
         raise ValueError(f"is of an image of {width}x{height} pixels")
-    if isinstance(shape, Runs):
+    if isinstance(shape, RunLengths):
         if shape.size != (height, width):
             raise ValueError(f"is a mask of {shape.size[1]}x{shape.size[0]} pixels, its image is {width}x{height}")
         counts = expand(shape.counts) if isinstance(shape.counts, bytes) else shape.counts
@@ -216,13 +216,13 @@ def _compact(entry: dict[str, Any]) -> Any:
     return Annotation(number, image, area, bool(entry.get("iscrowd", 0)), _shape(entry["segmentation"]))
 
 
-def _shape(segmentation: Any) -> list[np.ndarray] | Runs | None:
+def _shape(segmentation: Any) -> list[np.ndarray] | RunLengths | None:
     """None for what is neither polygons nor a run-length mask: it is named when it is drawn."""
     try:
         if isinstance(segmentation, dict):
             counts, (height, width) = segmentation["counts"], segmentation["size"]
             packed = counts.encode("ascii") if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
-            return Runs(packed, (int(height), int(width)))
+            return RunLengths(packed, (int(height), int(width)))
         polygons = [np.array(points, np.float32).reshape(-1, 2) for points in segmentation]
     except (ValueError, TypeError, KeyError, OverflowError):
         return None

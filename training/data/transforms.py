@@ -27,7 +27,7 @@ FILL = (124, 116, 104)
 
 _GREY = np.array([0.299, 0.587, 0.114])
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
+CropBox = tuple[float, float, float, float]  # left, top, right, bottom
 ColourStep = tuple[str, float]
 
 
@@ -56,7 +56,7 @@ def open_image(data: bytes, source: str | Path) -> Image.Image:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
 
 
-def decode(image: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:
+def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
     """An opened image as RGB, as small as its crop ``box`` may be to have the pixels of ``size`` (width, height).
 
     A JPEG is decoded at a half, a quarter or an eighth of its size at once; others are averaged.
@@ -76,7 +76,7 @@ def decode(image: Image.Image, box: Box, size: tuple[int, int], source: str | Pa
     return rgb.reduce(rest) if rest > 1 else rgb
 
 
-def decode_pixels(image: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> np.ndarray:
+def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> np.ndarray:
     """``decode`` as (H, W, 3) uint8.
 
     Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's
@@ -98,12 +98,12 @@ def decode_pixels(image: Image.Image, box: Box, size: tuple[int, int], source: s
     return np.asarray(decode(image, box, size, source))
 
 
-def _shrink(box: Box, size: tuple[int, int]) -> float:
+def _shrink(box: CropBox, size: tuple[int, int]) -> float:
     """Pixels of the image for one of ``size``, in the direction that has fewer."""
     return min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
 
 
-def crop_and_resize(image: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:
+def crop_and_resize(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
     """The crop ``box`` of an opened image as RGB of ``size`` (width, height), bicubic.
 
     Raises:
@@ -118,7 +118,7 @@ def crop_and_resize(image: Image.Image, box: Box, size: tuple[int, int], source:
 
 def draw_crop(
     rng: np.random.Generator, width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> Box:
+) -> CropBox:
     """A random crop by area (share of the image) and by the logarithm of width / height.
 
     Where ten draws do not fit into the image, it is the largest centred crop within ``ratio``.

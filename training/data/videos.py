@@ -26,7 +26,7 @@ LOOKED_AT = 256  # videos whose frames are counted before training
 
 
 @dataclass(frozen=True)
-class Geometry:
+class FrameTransform:
     """What happens to every frame of a sample: the crop ``box`` of an image of ``size``, then a flip, both to
     ``out`` x ``out`` pixels, then the frame's own affine change around the centre.
 
@@ -34,7 +34,7 @@ class Geometry:
     """
 
     size: tuple[int, int]
-    box: transforms.Box
+    box: transforms.CropBox
     flip: bool
     matrices: list[np.ndarray]
     out: int
@@ -124,10 +124,10 @@ class Videos:
             name=f"{name} {' '.join(self.store.frames(name)[i] for i in frames)}",
         )
 
-    def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "Geometry":
+    def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "FrameTransform":
         change = self.augmentation.sequence
         image = self._open(name, frames[0])
-        return Geometry(
+        return FrameTransform(
             size=image.size,
             box=transforms.draw_crop(rng, *image.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
@@ -135,7 +135,7 @@ class Videos:
             out=self.size,
         )
 
-    def _read_masks(self, name: str, frames: list[int], geometry: "Geometry") -> tuple[np.ndarray, np.ndarray]:
+    def _read_masks(self, name: str, frames: list[int], geometry: "FrameTransform") -> tuple[np.ndarray, np.ndarray]:
         """ids (T, H, W) int and void (T, H, W) bool, cropped and changed."""
         read = [self.store.read_mask(name, i) for i in frames]
         for i, mask in zip(frames, read, strict=True):
@@ -155,7 +155,7 @@ class Videos:
         return values * (values != _VOID), values == _VOID
 
     def _read_images(
-        self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
+        self, rng: np.random.Generator, name: str, frames: list[int], geometry: "FrameTransform"
     ) -> torch.Tensor:
         together = transforms.draw_jitter(rng, self.augmentation.sequence.jitter)
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)

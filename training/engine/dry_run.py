@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.data.mixture import Mixture, Order
+from training.data.mixture import Mixture, SampleOrder
 from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
@@ -36,7 +36,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     """
     print(stage.to_yaml())
     mixture = Mixture(stage)
-    order = Order(mixture, stage)
+    order = SampleOrder(mixture, stage)
     for name, source in mixture.describe().items():
         counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
         print(f"data {name}: {counts}, from {source['path']}")

@@ -21,7 +21,7 @@ from training.evaluation.folders import object_ids
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
-    Report,
+    InteractiveReport,
     Round,
     ScribbleSample,
     Submission,
@@ -169,7 +169,7 @@ def evaluate_interactive(
     say: Callable[[str], None] = print,
     masks: Meaning | None = None,
     **options,
-) -> dict[str, Report]:
+) -> dict[str, InteractiveReport]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
     Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
@@ -253,9 +253,9 @@ def _run_missing(
     system: Callable[[str, tuple[int, ...]], System],
     path: Path,
     say: Callable[[str], None],
-) -> Report:
+) -> InteractiveReport:
     """Run the samples that the report at ``path`` lacks; it is written after each of them."""
-    report = Report(benchmark.interactions, benchmark.seconds_per_object)
+    report = InteractiveReport(benchmark.interactions, benchmark.seconds_per_object)
     if path.exists():
         report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
     done = {(sequence, number) for sequence, number, _ in report.samples}
@@ -293,7 +293,7 @@ def as_system(session: InteractiveSession, perfect: System | None = None) -> Sys
     return answer
 
 
-def interactive_table(reports: dict[str, Report]) -> Table:
+def interactive_table(reports: dict[str, InteractiveReport]) -> Table:
     """A row for each report: AUC and value at 60 s of J, F and J&F, per cent."""
     rows = [(label, report.summary()) for label, report in reports.items()]
     columns = list(rows[0][1])

@@ -7,7 +7,7 @@ from bl30k_gen.dataset.files import write_atomically
 from training.evaluation.report import Table
 from training.evaluation.strips import write_strip
 from training.experiments.evaluate import open_annotated
-from training.pipeline.steps import Judging, Training, Work
+from training.pipeline.steps import PlannedEvaluation, PlannedStep, PlannedTraining
 from training.runs.folder import RunFolder
 from training.schema.recipe import Recipe
 
@@ -15,19 +15,19 @@ STRIPS = 2
 """Videos whose masks are shown."""
 
 
-def write_pipeline_report(recipe: Recipe, work: list[Work], out: Path) -> str:
+def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) -> str:
     """Write ``out/report.md``, ``out/stages.csv`` and images of masks. Returns the tables as text."""
-    stages = stage_table([step for step in work if isinstance(step, Training)])
+    stages = stage_table([step for step in work if isinstance(step, PlannedTraining)])
     write_atomically(out / "stages.csv", stages.csv())
     lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
     lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
     for step in work:
-        if isinstance(step, Training) and RunFolder(step.folder).samples.exists():
+        if isinstance(step, PlannedTraining) and RunFolder(step.folder).samples.exists():
             lines += [f"{step.name}: the last samples, and what the network made of them", ""]
             lines += [_image(RunFolder(step.folder).samples, out), ""]
     text = [stages.text()]
     for step in work:
-        if isinstance(step, Judging):
+        if isinstance(step, PlannedEvaluation):
             parts, tables = _judged(step, out)
             lines += parts
             text += tables
@@ -35,7 +35,7 @@ def write_pipeline_report(recipe: Recipe, work: list[Work], out: Path) -> str:
     return "\n".join([*text, f"{out / 'report.md'} shows it with images"])
 
 
-def stage_table(steps: list[Training]) -> Table:
+def stage_table(steps: list[PlannedTraining]) -> Table:
     """One row for each stage: its loss and IoU at the beginning and at the end, each a mean of a tenth of its log."""
     rows = []
     for step in steps:
@@ -52,7 +52,7 @@ def stage_table(steps: list[Training]) -> Table:
     return Table(header, rows, digits=3)
 
 
-def _judged(step: Judging, out: Path) -> tuple[list[str], list[str]]:
+def _judged(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
     """Lines of the report, and the tables alone."""
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()

@@ -10,7 +10,7 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from training.data.mixture import Mixture, Order
+from training.data.mixture import Mixture, SampleOrder
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
@@ -20,7 +20,7 @@ from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
 
 
-class Work(Protocol):
+class PlannedStep(Protocol):
     """A step with its folder and where everything lies that it needs."""
 
     @property
@@ -43,7 +43,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """start: weights, or the folder of the run before. made: the fusion set comes from a step before."""
 
     name: str
@@ -54,7 +54,7 @@ class Training:
 
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
-            Order(Mixture(self.stage), self.stage, world=processes.world)
+            SampleOrder(Mixture(self.stage), self.stage, world=processes.world)
 
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
@@ -88,7 +88,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class FusionSetWork:
+class PlannedFusionData:
     """Propagations of ``source``'s videos by ``network``; processes share the videos."""
 
     name: str
@@ -133,7 +133,7 @@ class FusionSetWork:
 
 
 @dataclass(frozen=True)
-class Judging:
+class PlannedEvaluation:
     """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
 
     masks: what the dataset's masks mean; None: that is decided over all of them.

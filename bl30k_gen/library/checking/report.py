@@ -7,7 +7,7 @@ from typing import Any
 
 from bl30k_gen.errors import printable
 from bl30k_gen.library.catalogue.listed import Asset
-from bl30k_gen.library.catalogue.measure import Shape, Size
+from bl30k_gen.library.catalogue.measure import ImageSize, ModelSize
 from bl30k_gen.library.catalogue.select import find_categories
 
 
@@ -18,7 +18,7 @@ def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -
         groups.setdefault((asset.kind, asset.category), []).append(asset)
     found = []
     for (kind, category), members in sorted(groups.items()):
-        shapes = [a.row.size for a in members if a.row is not None and isinstance(a.row.size, Shape)]
+        shapes = [a.row.size for a in members if a.row is not None and isinstance(a.row.size, ModelSize)]
         checked = [a.row.health for a in members if a.row is not None and a.row.health is not None]
         found.append(
             {
@@ -51,11 +51,11 @@ def _facts(asset: Asset) -> dict[str, Any]:
     if row is None:
         return facts
     facts |= {"sha256": row.sha256, "bytes": row.bytes}
-    if isinstance(row.size, Shape):
+    if isinstance(row.size, ModelSize):
         size = row.size
         facts |= {"vertices": size.vertices, "faces": size.faces, "low": size.low, "high": size.high}
         facts["textured"] = size.textured
-    elif isinstance(row.size, Size):
+    elif isinstance(row.size, ImageSize):
         facts |= {"width": row.size.width, "height": row.size.height}
     if row.health is not None:
         facts |= {"refused": row.health.refused, "remarks": list(row.health.remarks)}

@@ -28,7 +28,7 @@ from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.licence import licence_address, one_line
 from bl30k_gen.library.fetch.download import Client, FetchRefused, ServiceUnavailable
-from bl30k_gen.library.fetch.providers import Found, Kind, Provider, acceptable
+from bl30k_gen.library.fetch.providers import FoundImage, Kind, Provider, acceptable
 from bl30k_gen.library.formats.image import decode
 
 Result = TypeVar("Result")
@@ -63,7 +63,7 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class Made:
+class ConvertedImage:
     """An image that is ready to be stored."""
 
     square: bytes
@@ -144,8 +144,8 @@ def gather(
 
 
 def _fresh(
-    listed: Iterable[Found], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
-) -> Iterator[Found]:
+    listed: Iterable[FoundImage], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
+) -> Iterator[FoundImage]:
     """What is neither there nor known to be of no use, nor under a licence that is not wanted."""
     for found in listed:
         known = found.url in store.urls or found.url in seen
@@ -159,11 +159,11 @@ def _fresh(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Found], Result], items: Iterable[Found], most: int
-) -> Generator[tuple[Found, Result], None, None]:
+    pool: ThreadPoolExecutor, work: Callable[[FoundImage], Result], items: Iterable[FoundImage], most: int
+) -> Generator[tuple[FoundImage, Result], None, None]:
     """(item, result) in order, of which ``most`` are worked on at once."""
     items = iter(items)
-    pending: deque[tuple[Found, Future[Result]]] = deque()
+    pending: deque[tuple[FoundImage, Future[Result]]] = deque()
     failure: Exception | None = None
     try:
         while True:
@@ -191,8 +191,8 @@ def _ahead(
 
 
 def _make(
-    client: Client, found: Found, request: GatherRequest
-) -> Made | FetchRefused | AssetRefused | ServiceUnavailable:
+    client: Client, found: FoundImage, request: GatherRequest
+) -> ConvertedImage | FetchRefused | AssetRefused | ServiceUnavailable:
     """Download and convert an image, or say why not."""
     try:
         most = min(request.limits.image_bytes, MOST_BYTES)
@@ -205,7 +205,7 @@ def _make(
         return refused
 
 
-def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> Made:
+def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> ConvertedImage:
     """Convert a decoded image. Raises AssetRefused if it is too small."""
     height, width = pixels.shape[:2]
     if min(height, width) < request.side:
@@ -214,7 +214,7 @@ def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> Made:
     full = encode_jpeg(pixels, QUALITY, "4:4:4") if request.full else None
     with Image.open(io.BytesIO(data)) as original:
         size = original.size
-    return Made(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
+    return ConvertedImage(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
 
 
 def square_of(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -234,7 +234,7 @@ def fingerprint(pixels: np.ndarray) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _member(data: bytes, found: Found, most: int) -> bytes:
+def _member(data: bytes, found: FoundImage, most: int) -> bytes:
     """The wanted member of a zip, read into memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -284,7 +284,7 @@ class _Store:
         self.urls |= {one_line(line.get("url"), 4096) for line in _lines(out / REFUSED)}
         self.exhausted = [line.get("search") for line in _lines(out / EXHAUSTED)]
 
-    def keep(self, found: Found, made: Made, keyword: str) -> str:
+    def keep(self, found: FoundImage, made: ConvertedImage, keyword: str) -> str:
         """Store an image; returns why it is refused, or nothing."""
         if made.sha256_original in self._originals:
             return "the same file is there already"

@@ -23,7 +23,7 @@ STALE_PAGES = 3  # in a row without anything new, after which a search ends
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImage:
     url: str
     credit: Credit
     member: str = ""  # a pattern: the image is the member of the zip at ``url`` whose name matches
@@ -32,7 +32,7 @@ class Found:
 class Provider(Protocol):
     base: str  # address of the service
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         """Images for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
         ...
 
@@ -45,7 +45,7 @@ class Openverse:
     def __init__(self, base: str = "https://api.openverse.org", licences: tuple[str, ...] = ()):
         self.base, self.licences = base, licences
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         codes = {_openverse_code(licence) for licence in self.licences}
         asked = {"q": keyword, "page_size": self.PAGE} | ({"license": ",".join(sorted(codes))} if codes else {})
         page, pages, news = 1, 1, _News(self.base)
@@ -76,7 +76,7 @@ class Commons:
     def __init__(self, base: str = "https://commons.wikimedia.org"):
         self.base = base
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         words = f"{keyword} texture" if kind == "textures" else keyword
         asked = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search"}
         asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
@@ -119,7 +119,7 @@ class PolyHaven:
         self.base, self.site = base, site
         self._lists: dict[str, dict[str, Any]] = {}
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         if kind not in self._lists:
             asked = {"type": "textures" if kind == "textures" else "hdris"}
             self._lists[kind] = _mapping(client.json(f"{self.base}/assets", asked))
@@ -153,7 +153,7 @@ class AmbientCG:
     def __init__(self, base: str = "https://ambientcg.com"):
         self.base = base
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         asked = {"type": "Material" if kind == "textures" else "HDRI", "include": "downloadData"}
         asked["q"] = ",".join(keyword.split())  # its tags, between commas
         offset, total, news = 0, 1, _News(self.base)
@@ -174,7 +174,7 @@ class AmbientCG:
                 zipped = one_line(entry.get("filetype")) == "zip"
                 url = entry.get("downloadLink") or entry.get("fullDownloadPath")
                 for found in _found(url, "cc0", "ambientCG", f"{self.base}/view?id={id}", id):
-                    yield Found(found.url, found.credit, self.MEMBER if zipped else "")
+                    yield FoundImage(found.url, found.credit, self.MEMBER if zipped else "")
             if not assets:
                 return
             offset += len(assets)
@@ -191,7 +191,7 @@ class AddressList:
             lines = read_text(path).splitlines()
         except FileNotFoundError:
             raise UserError(f"{path} does not exist", "give --urls FILE, one address a line") from None
-        self._listed: list[Found] = []
+        self._listed: list[FoundImage] = []
         for number, line in enumerate(lines, start=1):
             columns = [*line.strip().split("\t"), "", "", "", ""]
             url = columns[0]
@@ -204,7 +204,7 @@ class AddressList:
         if not self._listed:
             raise UserError(f"{path} holds no addresses", "write one a line")
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         yield from self._listed
 
 
@@ -225,7 +225,7 @@ def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str
     return Openverse(**given, licences=licences) if name == "openverse" else PROVIDERS[name](**given)
 
 
-def acceptable(found: Found, licences: tuple[str, ...]) -> bool:
+def acceptable(found: FoundImage, licences: tuple[str, ...]) -> bool:
     """Whether the licence is one of those wanted (any, known or not, if none are named)."""
     return not licences or fits(found.credit.licence, licences)
 
@@ -249,13 +249,13 @@ class _News:
 # --- Reading what strangers send ----------------------------------------------------------------------------------
 
 
-def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[Found]:
+def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[FoundImage]:
     """One image, if it has an address."""
     address = one_line(url, 4096)
     if re.match(r"https?://", address):
         page = one_line(source, 1000)
         page = page if re.match(r"https?://", page) else ""
-        yield Found(address, Credit(spdx(one_line(licence)), one_line(author), page, one_line(title)))
+        yield FoundImage(address, Credit(spdx(one_line(licence)), one_line(author), page, one_line(title)))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from bl30k_gen.dataset.part import PART, finish
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.shards import SUFFIXES, index_path, save_index
 from bl30k_gen.dataset.trees import ShardTree
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.render.output.lease import Leases, try_rename
 
 
-def finish_dead_shard(layout: Layout, kind: Kind, observer: Leases, shard: str) -> bool:
+def finish_dead_shard(layout: Layout, kind: ShardFormat, observer: Leases, shard: str) -> bool:
     """Finish the shard of a dead worker; False if it lives, as far as is known.
 
     Args:
@@ -71,7 +71,12 @@ def record_all(layout: Layout, store: VideoStore) -> None:
 
 
 def take_out(
-    layout: Layout, kind: Kind, leases: Leases, store: VideoStore, names: Iterable[str], damaged: Iterable[Path]
+    layout: Layout,
+    kind: ShardFormat,
+    leases: Leases,
+    store: VideoStore,
+    names: Iterable[str],
+    damaged: Iterable[Path],
 ) -> list[str]:
     """Write shards anew without these videos, and the damaged ones as far as they can be read.
 
@@ -104,7 +109,7 @@ def take_out(
     return busy
 
 
-def _rewrite(shard: Path, kind: Kind, folder: Path, bad: list[str]) -> None:
+def _rewrite(shard: Path, kind: ShardFormat, folder: Path, bad: list[str]) -> None:
     store = VideoStore(shard, ShardTree([shard] if shard.exists() else [], damaged=lambda *_: None))
     kept = [name for name in store.videos if name not in bad]
     if kept:
@@ -117,7 +122,7 @@ def _rewrite(shard: Path, kind: Kind, folder: Path, bad: list[str]) -> None:
         index_path(shard).unlink(missing_ok=True)
 
 
-def _shard_of(layout: Layout, kind: Kind, store: VideoStore, name: str) -> Path | None:
+def _shard_of(layout: Layout, kind: ShardFormat, store: VideoStore, name: str) -> Path | None:
     """The shard that holds a video, or that should."""
     if store.tree.exists(f"{METADATA}/{name}.json"):
         return _holder(store, name)

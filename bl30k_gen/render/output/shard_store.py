@@ -27,7 +27,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import METADATA, RGB, Layout, discard_staging, list_visible
 from bl30k_gen.dataset.metadata import dumps
 from bl30k_gen.dataset.part import PART, Part
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.render import process
 from bl30k_gen.render.child import new_scratch
@@ -48,7 +48,7 @@ class ShardStore:
         names: the videos of this run; its shard is named after the first.
     """
 
-    def __init__(self, layout: Layout, kind: Kind, timeout: float, scratch: Path | None, names: list[str]):
+    def __init__(self, layout: Layout, kind: ShardFormat, timeout: float, scratch: Path | None, names: list[str]):
         self.layout, self.kind = layout, kind
         self._timeout, self._scratch, self._names = timeout, scratch, names
         self._observer = Leases(Layout(layout.shards.root, process.new_name()), timeout)
@@ -231,7 +231,7 @@ class _Shard:
         if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
             self._slots.append(claim.slot)
 
-    def finish(self, target: Path, kind: Kind) -> None:
+    def finish(self, target: Path, kind: ShardFormat) -> None:
         try:
             self.part.finish(target, kind)
             discard_staging(self._layout, self.name)

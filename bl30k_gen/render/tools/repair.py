@@ -16,7 +16,7 @@ from bl30k_gen.dataset.layout import (
 )
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
-from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
+from bl30k_gen.dataset.verify import Problem, VerifyReport, dataset_problems, listed, verify
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import dataset, process
@@ -37,7 +37,9 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    after: Report | None = None  # of what was rendered, and of the dataset's own files; None until it is checked
+    after: VerifyReport | None = (
+        None  # of what was rendered, and of the dataset's own files; None until it is checked
+    )
 
     @property
     def ok(self) -> bool:
@@ -55,7 +57,7 @@ class Repair:
         return "\n".join(rows)
 
 
-def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
+def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
     """Take the bad videos of ``report`` out of the dataset, render them again, and look at them again.
 
     Killed at any point, it is done by checking and repairing again.
@@ -97,7 +99,7 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
     return done
 
 
-def _require_config(report: Report, layout: Layout) -> None:
+def _require_config(report: VerifyReport, layout: Layout) -> None:
     strange = {problem.video for problem in report.problems if problem.kind == "config"}
     if strange and len(strange) == report.videos:
         raise UserError(
@@ -113,7 +115,9 @@ def _is_a_name(name: str, config: Config) -> bool:
         return False
 
 
-def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], done: Repair) -> dict[str, SceneSpec]:
+def _take_out(
+    layout: Layout, config: Config, report: VerifyReport, bad: list[str], done: Repair
+) -> dict[str, SceneSpec]:
     """Take the bad videos out; return the scenes of those whose metadata is sound (they may have been planned)."""
     if config.runtime.store == "folder":
         store = open_dataset(layout.root)

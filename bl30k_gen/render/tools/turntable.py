@@ -26,7 +26,7 @@ STANDARD = "builtin:model/teapot/00"  # what textures are shown on
 
 
 @dataclass(frozen=True)
-class Row:
+class TurntableRow:
     """One turn of a model, and what there is to see in it."""
 
     caption: str
@@ -36,26 +36,26 @@ class Row:
     alpha: str  # as ``render.alpha``
 
 
-def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[Row]:
+def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[TurntableRow]:
     """A model with its own materials and with a new texture; both ways to treat alpha, where it has some."""
     wall, grid = _wall(folder), _grid(folder)
     alpha = config.render.alpha
     rows = [
-        Row("its own materials", path, None, wall, alpha),
-        Row("a new texture: seams, stretching", path, grid, wall, alpha),
+        TurntableRow("its own materials", path, None, wall, alpha),
+        TurntableRow("a new texture: seams, stretching", path, grid, wall, alpha),
     ]
     if has_holes(model):
         other = "clip" if alpha == "opaque" else "opaque"
-        rows[0] = Row(f"its own materials, render.alpha: {alpha}", path, None, wall, alpha)
-        rows.insert(1, Row(f"the same, render.alpha: {other}", path, None, wall, other))
+        rows[0] = TurntableRow(f"its own materials, render.alpha: {alpha}", path, None, wall, alpha)
+        rows.insert(1, TurntableRow(f"the same, render.alpha: {other}", path, None, wall, other))
     return rows
 
 
-def image_rows(path: str, folder: Path) -> list[Row]:
+def image_rows(path: str, folder: Path) -> list[TurntableRow]:
     """An image as the texture of a standard shape, and as the background of one."""
     return [
-        Row("as a texture", STANDARD, path, _wall(folder), "opaque"),
-        Row("as a background", STANDARD, None, path, "opaque"),
+        TurntableRow("as a texture", STANDARD, path, _wall(folder), "opaque"),
+        TurntableRow("as a background", STANDARD, None, path, "opaque"),
     ]
 
 
@@ -64,7 +64,7 @@ def has_holes(model: Model) -> bool:
     return any(texture.shape[2] == 4 and bool((texture[..., 3] < 128).any()) for texture in textures)
 
 
-def strip(rows: list[Row], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
+def strip(rows: list[TurntableRow], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
     """Draw the rows one below the other. Temporary files go to ``folder``.
 
     Raises:
@@ -93,14 +93,14 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
         return out.read_bytes()
 
 
-def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
+def _turn(row: TurntableRow, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
     spec, layout = _scene(row, config), Layout(folder)
     child.render_once(write_scene(layout, spec))
     paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
     return [decode_rgb(path.read_bytes(), path) for path in paths]
 
 
-def _scene(row: Row, config: Config) -> SceneSpec:
+def _scene(row: TurntableRow, config: Config) -> SceneSpec:
     """The model, upright and twice its unit size, on a turntable that a camera looks down on a little."""
     limits = config.assets.limits
 

@@ -15,10 +15,10 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from training.data import sampling, transforms
 from training.data.images import find_pairs
-from training.data.mixture import Draw, Mixture, Order, loader
+from training.data.mixture import Draw, Mixture, SampleOrder, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
-from training.data.videos import Geometry
+from training.data.videos import FrameTransform
 from training.schema.data import Curriculum, FrameChange, Jitter, Warp
 from training.schema.stage import load_stage
 
@@ -155,7 +155,7 @@ def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
     Image.fromarray(rgb).save(tmp_path / f"a.{suffix}", quality=97, subsampling=0)
     turn = np.linalg.inv(np.array([[0.97, -0.26], [0.26, 0.97]]) @ np.array([[1, 0.1], [0, 1]]))
     box, out = (21, 13, 171, 141), 64
-    geometry = Geometry((200, 160), box, flip, [turn], out)
+    geometry = FrameTransform((200, 160), box, flip, [turn], out)
     image = transforms.open_image((tmp_path / f"a.{suffix}").read_bytes(), "a")
     image, mask = geometry.apply_to_image(image, 0, [], "a"), geometry.apply_to_mask(ids, 0)
 
@@ -358,31 +358,31 @@ def test_rde_sees_a_perturbed_first_mask_and_learns_the_true_one(videos):
 def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
     stage = tiny("stcn/bl30k", "iterations=5")
     mixture = Mixture(stage)
-    alone = list(loader(mixture, Order(mixture, stage), 0))
-    several = list(loader(mixture, Order(mixture, stage), 2))
-    later = list(loader(mixture, Order(mixture, stage, first=3), 0))
+    alone = list(loader(mixture, SampleOrder(mixture, stage), 0))
+    several = list(loader(mixture, SampleOrder(mixture, stage), 2))
+    later = list(loader(mixture, SampleOrder(mixture, stage, first=3), 0))
     assert len(alone) == 5 and len(later) == 2
     assert all(same(a, b) for a, b in zip(alone, several, strict=True))
     assert all(same(a, b) for a, b in zip(alone[3:], later, strict=True))
     assert not same(alone[0], alone[1])
     other = Mixture(tiny("stcn/bl30k", "seed=1"))
-    assert not same(alone[0], next(loader(other, Order(other, tiny("stcn/bl30k", "seed=1")), 0)))
+    assert not same(alone[0], next(loader(other, SampleOrder(other, tiny("stcn/bl30k", "seed=1")), 0)))
 
 
 def test_processes_share_each_iteration(tiny):
     stage = tiny("stcn/bl30k", "iterations=3")
     mixture = Mixture(stage)
-    alone = list(Order(mixture, stage))
+    alone = list(SampleOrder(mixture, stage))
     for world, step in [(2, 4), (4, 4), (1, 1), (2, 1)]:
         changed = tiny("stcn/bl30k", "iterations=3", f"runtime.batch_per_step={step}")
-        orders = [Order(mixture, changed, rank=rank, world=world) for rank in range(world)]
+        orders = [SampleOrder(mixture, changed, rank=rank, world=world) for rank in range(world)]
         parts = [list(order) for order in orders]
         steps = orders[0].steps
         for i in range(3):
             drawn = [d for part in parts for s in part[i * steps : (i + 1) * steps] for d in s]
             assert drawn == alone[i]
     with pytest.raises(UserError, match="cannot be shared"):
-        Order(mixture, stage, world=3)
+        SampleOrder(mixture, stage, world=3)
 
 
 def test_weights_are_copies_in_an_epoch(videos):

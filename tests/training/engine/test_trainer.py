@@ -12,7 +12,7 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training.data.mixture import Mixture, Order
+from training.data.mixture import Mixture, SampleOrder
 from training.data.sample import Batch
 from training.engine import trainer as trainer_module
 from training.engine.distributed import Processes, processes
@@ -251,7 +251,7 @@ def test_one_batch_is_learned_by_heart(tiny, name):
     """The total loss of a batch falls under 0.02."""
     stage = tiny(name, "batch=1")
     mixture = Mixture(stage)
-    batch = Batch.collate([mixture[draw] for draw in next(iter(Order(mixture, stage)))]).to(CPU)
+    batch = Batch.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
     step = TrainingStep(freeze_batchnorm(build_network(stage, None)), stage.loss)
     optimiser = torch.optim.Adam(step.parameters())
     for iteration in range(200):

@@ -18,7 +18,7 @@ from bl30k_gen.errors import UserError
 from training.cli import app
 from training.engine import dry_run
 from training.pipeline.plan import plan
-from training.pipeline.steps import FusionSetWork, Judging, Training
+from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedTraining
 from training.runs.folder import RunFolder
 from training.schema.lookup import RECIPES
 from training.schema.recipe import load_recipe
@@ -65,7 +65,7 @@ def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
 def test_recipes_are_what_their_papers_say():
     def stages(name):
         steps = planned(name, Path("out"))[0]
-        return {step.name: step.stage for step in steps if isinstance(step, Training)}
+        return {step.name: step.stage for step in steps if isinstance(step, PlannedTraining)}
 
     assert list(stages("mivos")) == WHOLE
     assert list(stages("mivos-without-bl30k")) == ["stm/static", "stm/vos", "fusion/davis", "s2m/static"]
@@ -90,11 +90,11 @@ def test_steps_begin_with_what_others_left(tmp_path):
     assert by_name["fusion/davis"].start == by_name["fusion/bl30k"].folder
     aware = by_name["fusion/davis"].stage
     assert aware.alignment == str(by_name["stm/vos"].folder) and aware.model["difference_aware"]
-    made = [step for step in work if isinstance(step, FusionSetWork)]
+    made = [step for step in work if isinstance(step, PlannedFusionData)]
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
     assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
     judging = work[-1]
-    assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder
+    assert isinstance(judging, PlannedEvaluation) and judging.fusion == by_name["fusion/davis"].folder
     assert judging.s2m == by_name["s2m/static"].folder
     assert "no still images are given" in said[0] and "no real video is given" in said[1]
     assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
