@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB
-from bl30k_gen.dataset.part import PART, index_part
+from bl30k_gen.dataset.layout import MASK, METADATA, PARTIAL, RGB
+from bl30k_gen.dataset.partial_shard import index_partial
 from bl30k_gen.dataset.shards import (
     HEADER,
     FolderIndex,
@@ -70,7 +70,7 @@ class ShardTree:
     forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
 
     Args:
-        shards: finished ones, and parts of those in the making.
+        shards: finished and partial ones.
         beside: the folder of a dataset that was rendered into shards: what is no video is read from there.
         damaged: called with each shard that cannot be read, which then counts as far as it can. Shards are scanned
             for this, whatever their saved indexes say.
@@ -148,7 +148,7 @@ class ShardTree:
         self._checked.add((shard, folder))
 
     def shard_of(self, path: str) -> Path:
-        """The shard, or part of one, that holds a file of a video."""
+        """The shard, finished or partial, that holds a file of a video."""
         return self.shards[self._row(path)[0]]
 
     def __getstate__(self) -> dict:
@@ -194,8 +194,8 @@ class ShardTree:
 
 
 def _index(shard: Path, damaged: Damaged | None) -> dict[str, FolderIndex]:
-    if shard.name == PART:
-        return index_part(shard)
+    if shard.name == PARTIAL:
+        return index_partial(shard)
     try:
         return index_shard(shard, trust_saved=damaged is None)
     except UserError as error:

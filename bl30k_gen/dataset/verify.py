@@ -31,7 +31,7 @@ from bl30k_gen.dataset.layout import (
     list_visible,
 )
 from bl30k_gen.dataset.metadata import digest
-from bl30k_gen.dataset.part import PART, shard_of
+from bl30k_gen.dataset.partial_shard import shard_name
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
@@ -276,27 +276,26 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         if count > 1:
             yield Problem("", "image set", f"{name} is listed {count} times")
     if store.tree.complete:
-        recorded = set(Layout(store.path).published())
-        for name in sorted((recorded | counts.keys()) - present):
-            yield Problem(name, "missing", "was published" if name in recorded else "is in a list and nowhere else")
-        for name in sorted(present - recorded):
+        published = set(Layout(store.path).published())
+        for name in sorted((published | counts.keys()) - present):
+            yield Problem(name, "missing", "was published" if name in published else "is in a list and nowhere else")
+        for name in sorted(present - published):
             yield Problem("", "unpublished", f"{name} is in a shard, and {SHARDS}/.published does not say so")
         yield from _marker_faults(store, present)
 
 
 def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
-    layout, tree = Layout(store.path), store.tree
+    shards, tree = Layout(store.path).shards, store.tree
     if not isinstance(tree, ShardTree):
         return
-    for name in sorted(list_visible(layout.records)):
-        recorded, place = layout.recorded(name), f"{SHARDS}/.published/{name}"
-        if recorded is None:
+    for name in sorted(list_visible(shards.markers)):
+        committed, place = shards.committed(name), f"{SHARDS}/.published/{name}"
+        if committed is None:
             yield Problem("", "marker", f"{place} is no commit marker")
         elif name in present:
-            shard = tree.shard_of(f"{METADATA}/{name}.json")
-            holding = shard_of(shard) if shard.name == PART else shard.stem
-            if holding != recorded[1]:
-                yield Problem("", "marker", f"{place} names shard {recorded[1]}, but the video lies in {holding}")
+            holding = shard_name(tree.shard_of(f"{METADATA}/{name}.json"))
+            if holding != committed[1]:
+                yield Problem("", "marker", f"{place} names shard {committed[1]}, but the video lies in {holding}")
 
 
 def listed(store: VideoStore) -> dict[str, list[str]]:

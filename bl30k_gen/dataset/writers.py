@@ -117,7 +117,7 @@ def write_shard(
     Raises:
         UserError: the disk is full, or the folder may not be written.
     """
-    rows = []
+    ranges = []
     with files.clear_disk_errors(path):
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def write_shard(
             writer = WRITERS[kind](temporary)
             try:
                 for name, data in members:
-                    rows.append((name, writer.add(name, data), len(data)))
+                    ranges.append(ByteRange(name, writer.add(name, data), len(data)))
             finally:
                 writer.close()
             files.sync(temporary)
@@ -134,4 +134,4 @@ def write_shard(
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    return rows
+    return ranges

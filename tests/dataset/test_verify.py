@@ -136,7 +136,7 @@ def test_bit_flips_anywhere_are_found_and_never_crash_a_reader(dataset):
 )
 def test_a_commit_marker_that_lies_is_named(sharded, tmp_path, text, said):
     root = shutil.copytree(sharded("tar"), tmp_path / "data", symlinks=True)
-    marker = layout.Layout(root).record("a00001")
+    marker = layout.Layout(root).shards.marker("a00001")
     marker.unlink()
     marker.symlink_to(text)
     problems = [problem for problem in verify(root).problems if problem.kind == "marker"]

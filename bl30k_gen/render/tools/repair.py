@@ -23,7 +23,7 @@ from bl30k_gen.render import dataset, process
 from bl30k_gen.render.child import Event, allotted_threads
 from bl30k_gen.render.dataset import open_existing
 from bl30k_gen.render.output.lease import Leases, holders
-from bl30k_gen.render.output.shard_recovery import finish_dead_shard, record_all, take_out
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, mark_all, remove_videos
 from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene.sampler import SampledScene, video_index
 from bl30k_gen.scene.spec import SceneSpec, parse_spec
@@ -125,24 +125,24 @@ def _take_out(
         with Leases(layout, config.runtime.lease_timeout) as leases:
             done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
         return scenes
-    with Leases(Layout(layout.shards.root, layout.owner), config.runtime.lease_timeout) as leases:
+    with Leases(layout.shards, config.runtime.lease_timeout) as leases:
         _remove_void_markers(layout)
         for shard in holders(layout.shards):
-            finish_dead_shard(layout, config.runtime.store, leases, shard)
+            finish_dead_shard(layout.shards, config.runtime.store, leases, shard)
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
         scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
-        done.busy = take_out(layout, config.runtime.store, leases, store, bad, damaged)
-    record_all(layout, open_dataset(layout.root))
+        done.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
+    mark_all(layout, open_dataset(layout.root))
     return scenes
 
 
 def _remove_void_markers(layout: Layout) -> None:
-    """Those that say nothing; what lies in a shard is recorded anew, and the rest is rendered again."""
-    for name in list_visible(layout.records):
-        marker = layout.record(name)
-        if layout.recorded(name) is None and not marker.is_dir():
+    """Those that say nothing; what lies in a shard gets a new one, and the rest is rendered again."""
+    for name in list_visible(layout.shards.markers):
+        marker = layout.shards.marker(name)
+        if layout.shards.committed(name) is None and not marker.is_dir():
             marker.unlink()
 
 
