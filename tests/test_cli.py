@@ -33,7 +33,7 @@ def test_a_dataset_has_bl30ks_layout(rendered):
 def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate):
     before = {path: path.read_bytes() for path in (dataset / "Metadata").iterdir()}
     said = generate("render", "--out", dataset, "--count", 4, "--limit", 1).stdout
-    assert "1 videos rendered" in said
+    assert "1 video rendered" in said
     assert open_dataset(dataset).videos == ["a00000", "a00001", "a00002", "a00003"]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -116,7 +116,7 @@ def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
     generate("render", *flags, "--out", tmp_path / "sound", "--count", 2)
     (models / "2.obj").write_text("v 0 0 0\nf 1 2 9\n")
     said = generate("render", *flags, "--out", tmp_path / "damaged", "--count", 2).stdout
-    assert "1 assets were refused" in said and "2.obj" in said
+    assert "1 asset refused" in said and "2.obj" in said
     sound, damaged = open_dataset(tmp_path / "sound"), open_dataset(tmp_path / "damaged")
     for name in sound.videos:
         before, after = (store.metadata(name)["scene"] for store in (sound, damaged))

@@ -14,7 +14,6 @@ import os
 import platform
 import random
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from benchmarks.page import command
+from benchmarks.page import command, spread, table
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
@@ -146,22 +145,17 @@ def measure(places: dict[str, Path], stage: Stage, samples: int, rounds: int) ->
     return turns
 
 
-def table(turns: dict[str, list[Turn]]) -> list[str]:
-    """Markdown rows: median (smallest to largest)."""
-    lines = ["| way | samples/s | times the usual one | processor, ms a sample | times less |", "|" + "---|" * 5]
-
-    def spread(values: list[float], digits: int) -> str:
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
+def results_table(turns: dict[str, list[Turn]]) -> str:
+    """Markdown; median (smallest to largest)."""
+    rows = []
     for way, own in turns.items():
         rates = [turn.rate for turn in own]
         processor = [turn.processor for turn in own]
         faster = [turn.rate / usual.rate for turn, usual in zip(own, turns[USUAL], strict=True)]
         less = [usual.processor / turn.processor for turn, usual in zip(own, turns[USUAL], strict=True)]
-        lines.append(
-            f"| {way} | {spread(rates, 1)} | {spread(faster, 2)} | {spread(processor, 0)} | {spread(less, 2)} |"
-        )
-    return lines
+        rows.append([way, spread(rates, ".1f"), spread(faster), spread(processor, ".0f"), spread(less)])
+    columns = ["method", "samples/s", "times the usual one", "processor, ms a sample", "times less"]
+    return table(columns, rows)
 
 
 def report(arguments: argparse.Namespace, shards: Path) -> str:
@@ -173,7 +167,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
     for size in arguments.size:
         stage = load_stage("stcn/bl30k", [f"size={size}", f"runtime.workers={arguments.workers}"])
         turns = measure(places, stage, arguments.samples, arguments.rounds)
-        tables += ["", f"## Crops of {size} x {size}", "", *table(turns)]
+        tables += ["", f"## Crops of {size} x {size}", "", results_table(turns)]
     height, width = store.read_rgb(store.videos[0], 0).shape[:2]
     head = [
         "# Training samples a second",

@@ -13,6 +13,7 @@ from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
+from bl30k_gen.text import plural
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -283,7 +284,7 @@ def credits_command(
     else:
         for asset in bad:
             print(f"does not fit: {asset.kind} {asset.id}: {asset.licence}")
-        print(f"{len(used)} assets in {folder / credits.MARKDOWN} and {folder / credits.CSV}")
+        print(f"{plural(len(used), 'asset')} in {folder / credits.MARKDOWN} and {folder / credits.CSV}")
     raise typer.Exit(1 if bad else 0)
 
 

@@ -9,6 +9,7 @@ import typer
 from bl30k_gen.cli.options import Dataset, Json, Out, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 
 app = typer.Typer()
 
@@ -109,7 +110,11 @@ def verify(
             findings = check_all(store, deep, workers, bar.update)
         answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
         if not as_json:
-            print(*findings, f"annotations of {len(store.videos)} videos: {len(findings)} findings", sep="\n")
+            print(
+                *findings,
+                f"annotations of {plural(len(store.videos), 'video')}: {plural(len(findings), 'finding')}",
+                sep="\n",
+            )
     if as_json:
         print(json.dumps(answer, indent=1))
     raise typer.Exit(0 if ok else 1)
@@ -154,7 +159,7 @@ def unpack(
 
     with tqdm(unit="video") as bar:
         count = unpack(source, out, progress=lambda _: bar.update())
-    print(f"{count} videos unpacked into {out}")
+    print(f"{plural(count, 'video')} unpacked into {out}")
 
 
 @app.command(
@@ -192,7 +197,7 @@ def annotations(
         refused = annotating.write(store, wanted, out, names, workers, bar.update)
     made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
     facts = {"videos": made, "kinds": kinds, "refused": refused}
-    lines = [*refused.values(), f"{made} of {len(chosen)} videos: {', '.join(kinds)} in {out}"]
+    lines = [*refused.values(), f"{made} of {plural(len(chosen), 'video')}: {', '.join(kinds)} in {out}"]
     answer(as_json, facts, "\n".join(lines))
     raise typer.Exit(1 if refused else 0)
 

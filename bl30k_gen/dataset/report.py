@@ -19,6 +19,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.statistics import Statistics
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from bl30k_gen.text import byte_size
 
 PAGE = "report.html"
 _TEMPLATE = "report_page.html"
@@ -98,7 +99,7 @@ def page(numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"chart": _chart, "short": _short, "size": _size}
+    environment.filters |= {"chart": _chart, "short": _short, "size": byte_size}
     return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=images, most=_MOST_USED)
 
 
@@ -159,11 +160,3 @@ def _short(value: float | int | None) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{int(value):,}"
-
-
-def _size(value: int) -> str:
-    """Bytes for people."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return f"{value} bytes"

@@ -35,6 +35,7 @@ from bl30k_gen.dataset.partial_shard import shard_name
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import aligned, byte_size, plural
 
 Kind = Literal[
     "metadata",  # unreadable, changed, or not of this video
@@ -84,13 +85,14 @@ class VerifyReport:
 
     def table(self, most: int = 50) -> str:
         """A line for each problem (the first ``most``) and a summary."""
-        rows = [f"{p.video or '(dataset)':<12} {p.kind:<11} {p.detail}" for p in self.problems[:most]]
+        rows = aligned([[p.video or "(dataset)", p.kind, p.detail] for p in self.problems[:most]])
         if len(self.problems) > most:
             rows.append(f"... and {len(self.problems) - most} more")
         how = "deep" if self.deep else "plain"
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in self.problems).most_common())
-        verdict = f"{len(self.bad_videos())} bad videos: {counts}" if self.problems else "all is well"
-        rows.append(f"{self.videos} videos, {self.files} files, {self.bytes / 1e6:.1f} MB checked ({how}): {verdict}")
+        verdict = f"{plural(len(self.bad_videos()), 'bad video')}: {counts}" if self.problems else "all is well"
+        checked = f"{plural(self.videos, 'video')}, {plural(self.files, 'file')}, {byte_size(self.bytes)} checked"
+        rows.append(f"{checked} ({how}): {verdict}")
         return "\n".join(rows)
 
 

@@ -14,6 +14,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format
 from bl30k_gen.export.source import SourceVideo, VideoEntry, entries, fingerprint
 from bl30k_gen.export.target import Target
+from bl30k_gen.text import plural
 
 _WHOLE = "dataset"  # the unit that `Format.finish` writes
 _UNIT = "unit-"  # keeps the names of the others apart from it
@@ -35,8 +36,9 @@ class ExportSummary:
         return asdict(self)
 
     def text(self) -> str:
-        kept = f", {self.kept} units were there" if self.kept else ""
-        return f"{self.out}: {self.videos} videos as {self.format}; {self.files} files written{kept}"
+        kept = f", {plural(self.kept, 'unit')} there already" if self.kept else ""
+        written = f"{plural(self.files, 'file')} written{kept}"
+        return f"{self.out}: {plural(self.videos, 'video')} as {self.format}; {written}"
 
 
 def export(

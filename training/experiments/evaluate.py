@@ -13,6 +13,7 @@ from bl30k_gen.dataset.masks import Meaning, Rule, encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
@@ -92,7 +93,7 @@ def evaluate_semi_supervised(
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
     if speed.frames:
-        say(f"segmented {len(names)} videos: {speed}")
+        say(f"segmented {plural(len(names), 'video')}: {speed}")
     results = {
         Path(checkpoint).stem: score_folders(truth, out / "masks", protocol, names, groups, workers, say, masks),
         **score_baselines(truth, protocol, names, groups, workers, masks),
@@ -126,7 +127,7 @@ def segment_dataset_video(
             write_atomically(out / f"{names[result.number]}.png", encode_mask(result.labels()))
     except UserError as error:
         raise UserError(f"video {name}, {error.what}", error.remedy) from None
-    say(f"{name}: {len(names)} frames")
+    say(f"{name}: {plural(len(names), 'frame')}")
 
 
 def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, np.ndarray]:
@@ -338,7 +339,7 @@ def _say_what_is_judged(
     """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
-    say(f"judging {len(names)} videos of {store.path}: {which}")
+    say(f"judging {plural(len(names), 'video')} of {store.path}: {which}")
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
     trained: set[str] = set()
     if RunFolder(folder).config.exists():

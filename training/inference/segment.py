@@ -13,6 +13,7 @@ from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning, encode_mask
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 from models.memory import Reading
 from models.propagation import PropagationNetwork
 from training.inference.load import load_network
@@ -36,7 +37,11 @@ class Speed:
         self.seconds += result.seconds
 
     def __str__(self) -> str:
-        return f"{self.frames} frames, {self.frames / self.seconds:.1f} a second" if self.seconds else "0 frames"
+        return (
+            f"{plural(self.frames, 'frame')}, {self.frames / self.seconds:.1f} a second"
+            if self.seconds
+            else "0 frames"
+        )
 
 
 def segment(

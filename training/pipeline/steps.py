@@ -10,6 +10,7 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 from training.data.mixture import Mixture, SampleOrder
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
@@ -60,8 +61,8 @@ class PlannedTraining:
         if RunFolder(self.folder).network.exists():
             return "finished"
         stage = self.stage
-        frames = f"{stage.frames} frames" if stage.frames > 1 else "one frame"
-        return f"{stage.iterations} iterations of {stage.batch} samples of {frames} at {stage.size}"
+        samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
+        return f"{plural(stage.iterations, 'iteration')} of {samples}"
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
@@ -102,10 +103,11 @@ class PlannedFusionData:
             raise UserError(f"{self.source.path} has no videos to make fusion data of", "check split and share")
 
     def amount(self) -> str:
-        return f"{len(self._videos())} videos to propagate through"
+        return f"{plural(len(self._videos()), 'video')} to propagate through"
 
     def show(self, device: str) -> None:
-        print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
+        videos = plural(len(self._videos()), "video")
+        print(f"propagate {videos} of {self.source.path} by {self.network}: {self.numbers}")
 
     def run(self, processes: Processes) -> None:
         from training.pipeline.fusion_data import make_fusion_data
@@ -165,7 +167,7 @@ class PlannedEvaluation:
         from training.experiments.evaluate import open_annotated
 
         videos = open_annotated(self.dataset, self.split()[0])[1]
-        return f"{len(videos)} videos to judge" + (", interactively, too" if self.step.interactive else "")
+        return f"{plural(len(videos), 'video')} to judge" + (", interactively, too" if self.step.interactive else "")
 
     def show(self, device: str) -> None:
         split, note = self.split()

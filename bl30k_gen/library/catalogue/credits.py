@@ -19,6 +19,7 @@ from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue.catalogue import folder_assets
 from bl30k_gen.library.catalogue.licence import UNKNOWN, fits, licence_address
 from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.text import plural
 
 KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
@@ -143,7 +144,7 @@ def _used(kind: str, reference: Mapping[str, str], videos: int, asset: Asset | N
 
 def as_markdown(used: list[AssetUse], name: str) -> str:
     """A page to publish with a dataset."""
-    lines = [f"# Credits of {_escaped(name)}", "", f"{len(used)} assets.", ""]
+    lines = [f"# Credits of {_escaped(name)}", "", f"{plural(len(used), 'asset')}.", ""]
     for kind in KINDS:
         members = [asset for asset in used if asset.kind == kind]
         if members:

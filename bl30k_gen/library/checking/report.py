@@ -9,6 +9,7 @@ from bl30k_gen.errors import printable
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.catalogue.measure import ImageSize, ModelSize
 from bl30k_gen.library.catalogue.select import find_categories
+from bl30k_gen.text import aligned
 
 
 def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -63,11 +64,9 @@ def _facts(asset: Asset) -> dict[str, Any]:
 
 
 def table(entries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Entries as a text table of some of their keys, and how many there are."""
+    """Entries as a text table of some of their keys."""
     rows = [list(columns), *([_cell(entry.get(column)) for column in columns] for entry in entries)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join(aligned(rows))
 
 
 def _cell(value: Any) -> str:

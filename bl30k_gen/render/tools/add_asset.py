@@ -21,6 +21,7 @@ from bl30k_gen.library.formats.source import MESH, model_folder
 from bl30k_gen.library.load import load_image, load_model
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
+from bl30k_gen.text import plural
 
 MOST_FACES = 5_000_000  # of a model that shall be reduced
 
@@ -150,7 +151,7 @@ def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:
     textured = sum(part.texture is not None for part in asset.parts)
     of_all = f" of {whole}" if whole not in (None, faces) else ""
     return (
-        f"{faces} faces{of_all} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
+        f"{faces} faces{of_all} in {plural(len(asset.parts), 'part')} "
         f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
         f"width x depth x height {size} at a diagonal of 1"
     )

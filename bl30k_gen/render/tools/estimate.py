@@ -34,6 +34,7 @@ from bl30k_gen.render.supervisor import Describe, Execution, video_metadata
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.text import Unit, aligned, byte_unit, plural, time_unit
 
 LEAST_SCENES = 3  # below which little can be said about the spread
 FEWEST_SCENES = 2  # and nothing
@@ -96,24 +97,25 @@ class Estimate:
 
     def lines(self) -> list[str]:
         width, height = self.size
+        hours = Unit("h", 1.0)
         rows = [
-            ("a frame", _duration(self.frame_seconds)),
-            ("a video", _duration(self.video_seconds)),
-            ("worker hours", _range(self.worker_hours, "h")),
+            ("a frame", _range(self.frame_seconds, time_unit(self.frame_seconds.value))),
+            ("a video", _range(self.video_seconds, time_unit(self.video_seconds.value))),
+            ("worker hours", _range(self.worker_hours, hours)),
         ]
         if self.cpu_hours is not None:
-            rows.append(("CPU hours", _range(self.cpu_hours, "h")))
+            rows.append(("CPU hours", _range(self.cpu_hours, hours)))
         if self.gpu_hours is not None:
-            rows.append(("GPU hours", _range(self.gpu_hours, "h") + ", one GPU a node"))
-        where = f"{_plural(self.nodes, 'node')} of {_plural(self.workers, 'worker')}"
-        rows.append(("wall time", f"{_duration(self.wall_hours.times(3600))} on {where}"))
+            rows.append(("GPU hours", _range(self.gpu_hours, hours) + ", one GPU a node"))
+        wall, where = self.wall_hours.times(3600), f"{plural(self.nodes, 'node')} of {plural(self.workers, 'worker')}"
+        rows.append(("wall time", f"{_range(wall, time_unit(wall.value))} on {where}"))
         for store, size in self.bytes.items():
             files = f", {self.files:,} files" if store == "folder" else ""
-            rows.append((f"disk, {store}", _size(size) + files))
-        how = f"{self.device}, {_plural(self.threads, 'thread')} a worker"
+            rows.append((f"disk, {store}", _range(size, byte_unit(size.value)) + files))
+        how = f"{self.device}, {plural(self.threads, 'thread')} a worker"
         lines = [
             f"{self.videos:,} videos of {self.frames} frames, {width}x{height}; {how}",
-            *(f"  {name:<13} {value}" for name, value in rows),
+            *aligned(rows, indent="  "),
             f"in brackets: {CONFIDENCE:.0%} intervals from the spread of {self.scenes} scenes, "
             f"timed in {self.seconds_spent:.0f} s",
         ]
@@ -364,25 +366,8 @@ def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
     return found
 
 
-def _plural(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-_DURATIONS = {"days": 259200.0, "h": 7200.0, "min": 120.0, "s": 0.0}  # from how many seconds on each is used
-_SECONDS = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
-_BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
-
-
-def _duration(seconds: Interval) -> str:
-    unit = next(unit for unit, least in _DURATIONS.items() if seconds.value >= least)
-    return _range(seconds.times(1 / _SECONDS[unit]), unit)
-
-
-def _size(size: Interval) -> str:
-    unit = next((unit for unit, factor in _BYTES.items() if size.value >= factor), "MB")
-    return _range(size.times(1 / _BYTES[unit]), unit)
-
-
-def _range(interval: Interval, unit: str) -> str:
-    value, low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in asdict(interval).values())
-    return f"{value} {unit} ({low} to {high})"
+def _range(interval: Interval, unit: Unit) -> str:
+    """An interval in base units as text in ``unit``."""
+    scaled = asdict(interval.times(1 / unit.factor)).values()
+    value, low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in scaled)
+    return f"{value} {unit.name} ({low} to {high})"

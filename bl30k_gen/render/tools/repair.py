@@ -27,6 +27,7 @@ from bl30k_gen.render.output.shard_recovery import finish_dead_shard, mark_all, 
 from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene.sampler import SampledScene, video_index
 from bl30k_gen.scene.spec import SceneSpec, parse_spec
+from bl30k_gen.text import aligned
 
 
 @dataclass
@@ -37,9 +38,7 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    after: VerifyReport | None = (
-        None  # of what was rendered, and of the dataset's own files; None until it is checked
-    )
+    after: VerifyReport | None = None  # of what was rendered and of the dataset's own files; None until it is checked
 
     @property
     def ok(self) -> bool:
@@ -49,12 +48,13 @@ class Repair:
         return vars(self) | {"ok": self.ok, "after": self.after and self.after.to_json()}
 
     def table(self) -> str:
-        rows = [f"{name:<12} rendered again" for name in self.rendered]
-        rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
-        rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
-        rows += [f"{name:<12} failed: {reason}" for name, reason in sorted(self.failed.items())]
-        rows += [f"after the repair: {self.after.table()}"] if self.after is not None else []
-        return "\n".join(rows)
+        """A line for each video, and what verifying found after the repair."""
+        rows = [[name, "rendered again"] for name in self.rendered]
+        rows += [[name, "removed: a copy of another video, and in no list"] for name in self.removed]
+        rows += [[name, "left alone: a worker has it; repair when that has ended"] for name in self.busy]
+        rows += [[name, f"failed: {reason}"] for name, reason in sorted(self.failed.items())]
+        after = [] if self.after is None else [f"after the repair: {self.after.table()}"]
+        return "\n".join([*aligned(rows), *after])
 
 
 def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] = lambda event: None) -> Repair:

@@ -57,7 +57,7 @@ def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     assert result.exit_code == 0, result.output + repr(result.exception)
     steps = re.findall(r"^# \d-(\S+): ", result.output, re.M)
     stages = [step for step in steps if "fusion" not in step and step != "evaluation"]
-    assert len(set(steps)) == len(steps) and len(stages) >= 2 and result.output.count(" GiB a sample") == len(stages)
+    assert len(set(steps)) == len(steps) and len(stages) >= 2 and result.output.count("iB a sample") == len(stages)
     assert ("mivos" in name) == ("evaluation" in steps)
     assert not list(tmp_path.rglob("*.pt"))
 

@@ -275,7 +275,7 @@ def test_fusion_dry_runs(fusion_set, alignment, tmp_path):
     arguments = ["pipeline", "fusion-bl30k-davis", "--preset", "tiny", "--out", str(tmp_path), "--device", "cpu"]
     arguments += ["--data", f"bl30k_fusion={fusion_set}", "--data", f"davis_fusion={fusion_set}", "--dry-run"]
     result = CliRunner().invoke(app, [*arguments, "--set", f"alignment={alignment}"])
-    assert result.exit_code == 0 and result.output.count("GiB a sample") == 2, repr(result.exception)
+    assert result.exit_code == 0 and result.output.count("iB a sample") == 2, repr(result.exception)
     width, height = Image.open(tmp_path / "1-fusion-davis/samples.png").size
     assert width > 5 * 64 and height == 4 * 64 + 40, "labels of rows at the left, frames above, the legend below"
     result = CliRunner().invoke(app, [*arguments, "--set", "fusion.kind=linear"])
