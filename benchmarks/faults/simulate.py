@@ -29,7 +29,8 @@ import numpy as np
 from bl30k_gen.cluster import prune, slurm
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.dataset.layout import MASK, Layout, frame_name, list_visible
+from bl30k_gen.dataset.layout import Layout, frame_name, list_visible
+from bl30k_gen.dataset.modalities import MASK
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.library.catalogue.catalogue import open_catalogue

@@ -21,8 +21,9 @@ from benchmarks import page
 from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, spread, table
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset import files, masks
-from bl30k_gen.dataset.layout import FRAME_FOLDERS, MASK, RGB, Layout, frame_name, publish, write_image_sets
+from bl30k_gen.dataset.layout import Layout, frame_name, publish, write_image_sets
 from bl30k_gen.dataset.metadata import build_metadata
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
@@ -90,7 +91,7 @@ def make(root: Path, bytes_wanted: float) -> int:
     for index in range(count):
         name = video_name(index, config.dataset.videos_per_segment)
         described = {}
-        for folder in FRAME_FOLDERS:
+        for folder in MODALITIES:
             (layout.staging(name) / folder).mkdir(parents=True)
             for number, frame in enumerate(shown):
                 file = frame_name(folder, number)

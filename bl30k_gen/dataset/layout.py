@@ -27,12 +27,12 @@ from typing import Any
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.names import checked_name, is_name
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes, read_json
 
-RGB, MASK, METADATA, IMAGE_SETS = "JPEGImages", "Annotations", "Metadata", "ImageSets"
-FRAME_FOLDERS = {RGB: ".jpg", MASK: ".png"}
+METADATA, IMAGE_SETS = "Metadata", "ImageSets"
 SPLITS = ("train", "val")
 SHARDS = "Shards"
 PARTIAL = "part.tar"  # the file of a partial shard
@@ -40,7 +40,7 @@ PARTIAL = "part.tar"  # the file of a partial shard
 
 def frame_name(folder: str, frame: int) -> str:
     """``00000.jpg`` or ``00000.png``."""
-    return f"{frame:05d}{FRAME_FOLDERS[folder]}"
+    return MODALITIES[folder].file_name(frame)
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,15 @@ class Layout(StagingArea):
     def staged_scene(self, name: str) -> Path:
         return self.staging(name) / "scene.json"
 
+    def staged_frame(self, folder: str, name: str, frame: int) -> Path:
+        """Of the modality that lies in ``folder``."""
+        return self.staging(name) / folder / frame_name(folder, frame)
+
     def staged_rgb(self, name: str, frame: int) -> Path:
-        return self.staging(name) / RGB / frame_name(RGB, frame)
+        return self.staged_frame(RGB, name, frame)
 
     def staged_mask(self, name: str, frame: int) -> Path:
-        return self.staging(name) / MASK / frame_name(MASK, frame)
+        return self.staged_frame(MASK, name, frame)
 
     def staged_metadata(self, name: str) -> Path:
         return self.staging(name) / "metadata.json"
@@ -216,9 +220,9 @@ def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[st
         UserError: a frame is missing.
     """
     described = {}
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         for frame in range(frames):
-            path = layout.staging(name) / folder / frame_name(folder, frame)
+            path = layout.staged_frame(folder, name, frame)
             try:
                 entry = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
             except FileNotFoundError:
@@ -240,7 +244,7 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
     begun = _has_text(layout.staged_metadata(name), text)
     done = _has_text(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
     if not begun and not done:
-        for folder in FRAME_FOLDERS:
+        for folder in MODALITIES:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
         files.write_atomically(layout.staged_metadata(name), text, parents=False)
     finish_publishing(layout, name)
@@ -261,7 +265,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
             layout.metadata(name).parent.mkdir(parents=True, exist_ok=True)
             replaced = layout.staging(name) / "replaced"
             _move_away(layout.metadata(name), replaced)
-            for folder in FRAME_FOLDERS:
+            for folder in MODALITIES:
                 source, target = layout.staging(name) / folder, layout.root / folder / name
                 if source.exists():  # or else it was moved already
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -285,7 +289,7 @@ def discard_staging(area: StagingArea, name: str) -> None:
 def unpublish(layout: Layout, name: str) -> None:
     """Take a video out of the dataset, so that it is rendered again."""
     layout.metadata(name).unlink(missing_ok=True)
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         shutil.rmtree(layout.root / folder / name, ignore_errors=True)
 
 

@@ -17,8 +17,9 @@ from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.images import SUFFIXES
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.layout import IMAGE_SETS, METADATA, SHARDS, Layout
 from bl30k_gen.dataset.listing import by_frame, video_names
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.names import checked_name
 from bl30k_gen.dataset.partial_shard import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree

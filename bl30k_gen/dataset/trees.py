@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.dataset.layout import MASK, METADATA, PARTIAL, RGB
+from bl30k_gen.dataset.layout import METADATA, PARTIAL
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.partial_shard import index_partial
 from bl30k_gen.dataset.shards import (
     HEADER,

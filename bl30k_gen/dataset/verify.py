@@ -18,19 +18,9 @@ from PIL import Image
 
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.files import IMAGE_ERRORS, sha256_bytes
-from bl30k_gen.dataset.layout import (
-    FRAME_FOLDERS,
-    IMAGE_SETS,
-    MASK,
-    METADATA,
-    RGB,
-    SHARDS,
-    SPLITS,
-    Layout,
-    frame_name,
-    list_visible,
-)
+from bl30k_gen.dataset.layout import IMAGE_SETS, METADATA, SHARDS, SPLITS, Layout, frame_name, list_visible
 from bl30k_gen.dataset.metadata import digest
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.partial_shard import shard_name
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
@@ -221,7 +211,7 @@ def _metadata_faults(metadata: dict[str, Any], name: str) -> Iterator[str]:
     frames = scene["video"]["frames"]
     if any(len(o["visible_area"]) != frames or len(o["poses"]) != frames for o in metadata["objects"]):
         yield f"does not describe every object in each of {frames} frames"
-    expected = {f"{folder}/{name}/{frame_name(folder, i)}" for folder in FRAME_FOLDERS for i in range(frames)}
+    expected = {f"{folder}/{name}/{frame_name(folder, i)}" for folder in MODALITIES for i in range(frames)}
     if metadata["files"].keys() != expected:
         yield f"does not list the files of {frames} frames"
 
@@ -230,7 +220,7 @@ def _image_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[
     folder, _, file = path.split("/")
     scene = metadata["scene"]
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",) if folder == RGB else ("PNG",)) as image:
+        with Image.open(io.BytesIO(data), formats=(MODALITIES[folder].encoding,)) as image:
             image.load()
     except IMAGE_ERRORS as error:
         yield "picture", f"cannot be decoded ({error})"
@@ -262,7 +252,7 @@ def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) 
 def dataset_problems(store: VideoStore) -> Iterator[Problem]:
     """What is wrong beside the videos: what is missing, what should not be there, and the lists."""
     present = set(store.videos)
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         for name in store.tree.folders(folder):
             if name not in present:
                 yield Problem(name, "unpublished", f"{folder}/{name} has no metadata")

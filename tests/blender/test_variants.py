@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
+from bl30k_gen.dataset.layout import Layout, frame_name
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene import raster

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset import masks
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
+from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
 from training.data import transforms
 from training.data.lvis import Objects

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import METADATA, PARTIAL, RGB, Layout, ShardLayout, discard_staging, list_visible
+from bl30k_gen.dataset.layout import METADATA, PARTIAL, Layout, ShardLayout, discard_staging, list_visible
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.modalities import RGB
 from bl30k_gen.dataset.partial_shard import PartialShard
 from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError

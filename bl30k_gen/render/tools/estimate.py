@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.config import Config
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB, Layout, frame_name
+from bl30k_gen.dataset.layout import METADATA, Layout, frame_name
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.modalities import MODALITIES
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.errors import UserError
@@ -289,7 +290,8 @@ class _Run:
             layout = Layout(Path(folder))
             scene_file = write_scene(layout, spec)
             for frame in set(range(frames)) - set(chosen):
-                for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
+                for folder_name in MODALITIES:
+                    path = layout.staged_frame(folder_name, spec.name, frame)
                     path.parent.mkdir(exist_ok=True)
                     path.touch()
             begin, cpu = time.monotonic(), [child.processor_seconds()]
@@ -332,11 +334,13 @@ class _Run:
     ) -> tuple[dict[str, float], int]:
         """Bytes of the video in each store, and files in a folder."""
         frames, name = spec.video.frames, spec.name
-        rgb = statistics.fmean(layout.staged_rgb(name, frame).stat().st_size for frame in chosen)
-        mask = statistics.fmean(layout.staged_mask(name, frame).stat().st_size for frame in chosen)
+        means = {
+            folder: statistics.fmean(layout.staged_frame(folder, name, frame).stat().st_size for frame in chosen)
+            for folder in MODALITIES
+        }
         members = {
             f"{folder}/{name}/{frame_name(folder, frame)}": round(size)
-            for folder, size in ((RGB, rgb), (MASK, mask))
+            for folder, size in means.items()
             for frame in range(frames)
         }
         described = {path: {"bytes": size, "sha256": "0" * 64} for path, size in members.items()}
@@ -346,7 +350,7 @@ class _Run:
         with self._lock:
             if not self._overhead:
                 self._overhead = _overheads(layout.root, members)
-        payload = rgb * frames + mask * frames + len(metadata)
+        payload = sum(means.values()) * frames + len(metadata)
         lines = sum(len(str(event)) + LOG_LINE for event in events) / len(events) * (frames + 3)  # one for each event
         blocks = (math.ceil(size / BLOCK) * BLOCK for size in (*members.values(), lines))
         shards = {kind: payload + overhead * len(members) for kind, overhead in self._overhead.items()}

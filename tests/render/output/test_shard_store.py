@@ -145,16 +145,16 @@ def test_a_torn_tail_does_not_count(tmp_path):
         claim = store.acquire("a00001")
         metadata = stage(store.frames, config_of("tar"), 1)
 
-        def no_record(*_):
+        def no_marker(*_):
             raise DiskFull("no space", "free some")
 
-        store._record, kept = no_record, store._record
+        store._commit, kept = no_marker, store._commit
         part = next(iter(Layout(tmp_path).shards.partials()))
         size = part.stat().st_size
         with pytest.raises(DiskFull):
             store.publish(claim, metadata)
         assert part.stat().st_size == size, "what cannot be published is taken out again"
-        store._record = kept
+        store._commit = kept
         store.release(claim)
     assert open_dataset(tmp_path).videos == ["a00000"]
 
@@ -265,7 +265,7 @@ def test_scratch_is_left_clean(tmp_path):
     assert not any((tmp_path / "scratch").iterdir())
 
 
-def test_records_are_restored_where_a_copy_has_lost_them(tmp_path, expected):
+def test_markers_are_restored_where_a_copy_has_lost_them(tmp_path, expected):
     root = make_sharded(tmp_path, config_of("tar"), NAMES).root
     shutil.rmtree(root / "Shards/.published")
     make_sharded(root, config_of("tar"), NAMES)
