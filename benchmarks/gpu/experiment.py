@@ -142,7 +142,7 @@ class Arm:
             batch = sampler.batch(at)
             self.optimiser.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                total, _ = step.judge(run(self.network, batch), batch, share)
+                total, _ = step.losses(run(self.network, batch), batch, share)
             total.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimiser.step()

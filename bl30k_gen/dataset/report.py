@@ -35,7 +35,7 @@ def collect(
     add_scene: Callable[[Mapping[str, Any]], None],
     progress: Callable[[Sequence[str]], Iterable[str]] = lambda names: names,
 ) -> dict[str, Any]:
-    """Count a dataset, with one look at each video's metadata.
+    """Count a dataset, reading each video's metadata once.
 
     Args:
         add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is none.

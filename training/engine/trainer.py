@@ -213,7 +213,7 @@ class Trainer:
             before = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - before
-            self._pass_over(batch.skipped)
+            self._skip(batch.skipped)
             batch = batch.to(self.device)
             last = number == steps - 1
             parallel = self.step if isinstance(self.step, DistributedDataParallel) else None
@@ -247,7 +247,7 @@ class Trainer:
         self.scaler.update()
         return finite
 
-    def _pass_over(self, skipped: list[str]) -> None:
+    def _skip(self, skipped: list[str]) -> None:
         for text in skipped:
             if text not in self.corrupt:
                 self.corrupt.append(text)
@@ -266,7 +266,7 @@ class Trainer:
 
     def _log(self, writer, bar: tqdm) -> None:
         values = self.window.close(self.processes)
-        self._pass_over(self.processes.join(self.corrupt))
+        self._skip(self.processes.join(self.corrupt))
         if not self.processes.leads:
             return
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
@@ -291,7 +291,7 @@ class Trainer:
         most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             result = validate(step, self.mixture, most, at_once, self.device)
-        self._pass_over(result.skipped)
+        self._skip(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
@@ -330,7 +330,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM (a batch system's warning) and SIGINT end the run after the iteration in hand."""
+        """SIGTERM (a batch system's warning) and SIGINT end the run after the current iteration."""
 
         def stop(number, frame):
             self.stopping = True

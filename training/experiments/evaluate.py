@@ -1,4 +1,4 @@
-"""Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+"""Evaluates checkpoints: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -88,7 +88,7 @@ def evaluate_semi_supervised(
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
     run["dataset"] = str(store.path.resolve())
     claim(out, "evaluate", run, [store.path], "run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
@@ -199,7 +199,7 @@ def evaluate_interactive(
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     run["dataset"] = str(store.path.resolve())
     claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     references = baselines(truth, store.rule)
     systems = {Path(checkpoint).stem: open_video, **references}
@@ -333,13 +333,13 @@ def open_annotated(
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 
-def _say_what_is_judged(
+def _say_what_is_evaluated(
     checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
 ) -> None:
     """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
-    say(f"judging {plural(len(names), 'video')} of {store.path}: {which}")
+    say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
     trained: set[str] = set()
     if RunFolder(folder).config.exists():

@@ -217,7 +217,7 @@ def open_video(path: str | Path) -> FrameFolder | VideoFile:
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with all frames at hand; DATASET/VIDEO of a dataset in folders will do, too."""
+    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset in folders will do, too."""
     path = Path(path)
     if not path.exists():
         for inside in ("JPEGImages", "JPEGImages/480p"):

@@ -1,4 +1,4 @@
-"""A recipe carried out: its stages are trained one after the other, fusion data made, the result judged.
+"""Runs a recipe: trains its stages one after the other, makes fusion data, evaluates the result.
 
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set

@@ -166,7 +166,7 @@ class RunFolder:
         return None
 
     def quarantine_after(self, iteration: int) -> None:
-        """Set states of later iterations aside, under names that are no states': they are not sound."""
+        """Rename the states of later iterations, which are damaged, so that they are not read as states."""
         for path in self.states():
             if path.stem > f"{iteration:09d}":
                 path.rename(path.with_name(f"{path.name}.damaged"))
@@ -264,10 +264,10 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Se
     record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
     losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
     lines.append(f"- last record: {losses}")
-    judged = next((record for record in reversed(folder.records()) if "validated" in record), None)
-    if judged is not None:
-        values = ", ".join(f"{key} {value:.4g}" for key, value in judged.items() if isinstance(value, float))
-        lines.append(f"- {judged['validated']} samples held out: {values}")
+    validated = next((record for record in reversed(folder.records()) if "validated" in record), None)
+    if validated is not None:
+        values = ", ".join(f"{key} {value:.4g}" for key, value in validated.items() if isinstance(value, float))
+        lines.append(f"- {validated['validated']} samples held out: {values}")
     lines += ["", "```yaml"]
     lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
     return "\n".join([*lines, "```", ""])

@@ -93,7 +93,7 @@ def freeze_batchnorm(network: speed.Network) -> speed.Network:
 
 
 def learn_batchnorm(network: S2M, device: torch.device, world: int) -> S2M:
-    """Train with the means and variances of the samples at hand, over all processes, and learn to store them.
+    """Train with the means and variances of the samples of a batch, over all processes, and learn to store them.
 
     Raises:
         UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.

@@ -27,7 +27,7 @@ from bl30k_gen.library.formats.source import Source
 
 MTL_BYTES = 16 << 20
 MAX_LIBRARIES = 64  # MTL files that an OBJ may name
-LARGEST_INDEX = 2**62  # beyond which an array of indices could not hold it
+MAX_INDEX = 2**62  # beyond which an array of indices could not hold it
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _add_face(corners: list[int], corner_uvs: list[int], words: list[bytes], ver
 def _index(word: bytes, count: int) -> int:
     """0-based; negative words count back from the latest of ``count`` entries."""
     index = int(word)
-    if 0 < index <= LARGEST_INDEX:
+    if 0 < index <= MAX_INDEX:
         return index - 1
     if index >= 0 or index < -count:
         raise ValueError(word)
