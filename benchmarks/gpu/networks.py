@@ -263,7 +263,7 @@ def _compare_outputs(
             return aggregate(network.decode(readout, query).float().sigmoid()).cpu()
 
     true = segment(network, "cpu", None)
-    there = prepare_for_inference(copy.deepcopy(network)).to(device)
+    there = prepare_for_inference(copy.deepcopy(network).to(device))
     single, half = segment(there, device, None), segment(there, device, torch.bfloat16)
     difference = (true - single).abs().max().item()
     agree = (true.argmax(1) == half.argmax(1)).float().mean().item()
