@@ -69,7 +69,7 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     assert isinstance(network, STM | STCN)
     stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
-    step = build_step(stage, network, torch.device("cpu"))
+    step = build_step(network, stage.loss, stage.runtime, torch.device("cpu"), stage.alignment)
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()

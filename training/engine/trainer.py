@@ -65,11 +65,12 @@ class Trainer:
         self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
-        self.folder.agree(stage)
+        self.folder.require_same(stage.sources, stage.identity())
         state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step: AnyStep | DistributedDataParallel
-        self.step = step = build_step(stage, self.network, self.device, processes.world)
+        step = build_step(self.network, stage.loss, stage.runtime, self.device, stage.alignment, processes.world)
+        self.step = step
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -86,7 +87,7 @@ class Trainer:
         self.order = self._order()
         processes.wait()  # all have agreed
         if processes.leads:
-            self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
+            self.folder.claim(stage.to_yaml())  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
 

@@ -79,7 +79,7 @@ class PlannedTraining:
 
         run = RunFolder(self.folder)
         if run.network.exists():
-            run.agree(self.stage)
+            run.require_same(self.stage.sources, self.stage.identity())
             if processes.leads:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return

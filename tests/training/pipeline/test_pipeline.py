@@ -155,7 +155,7 @@ def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):
     amounts = {step.name: step.amount() for step in work}
     assert amounts["stm/static"] == "finished"
     assert amounts["stm/bl30k"] == "2 iterations of 2 samples of 3 frames at 32"
-    assert amounts["s2m/static"] == "2 iterations of 2 samples of one frame at 32"
+    assert amounts["s2m/static"] == "2 iterations of 2 samples of 1 frame at 32"
     count = len(open_dataset(videos).videos)
     assert amounts["fusion data of stm/bl30k"] == f"{count} videos to propagate through"
     assert amounts["evaluation"] == f"{count} videos to evaluate, also interactively"
