@@ -35,6 +35,7 @@ from bl30k_gen.dataset.part import PART, shard_of
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.remote import Place, RemotePath
 
 Kind = Literal[
     "metadata",  # unreadable, changed, or not of this video
@@ -95,13 +96,16 @@ class Report:
 
 
 def verify(
-    root: str | Path,
+    root: str | Place,
     deep: bool = False,
     names: Iterable[str] | None = None,
     workers: int = 1,
     progress: Callable[[str], object] = lambda name: None,
 ) -> Report:
     """Check a dataset.
+
+    One that a URL names has no commit markers to be compared with, and its shards are not scanned where they have an
+    index: what is read is compared with it.
 
     Args:
         names: only these videos, and not the dataset's own files.
@@ -114,7 +118,7 @@ def verify(
     damaged: list[Problem] = []
     scan = None if names is not None else lambda shard, error: damaged.append(Problem("", "shard", error.what))
     store = open_dataset(root, scan)
-    published = Layout(store.path).published() if store.path.is_dir() else []
+    published = _published(store)
     if METADATA not in store.tree.folders("") and not damaged and not published:
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
     report = Report(deep)
@@ -276,7 +280,7 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         if count > 1:
             yield Problem("", "image set", f"{name} is listed {count} times")
     if store.tree.complete:
-        recorded = set(Layout(store.path).published())
+        recorded = present if isinstance(store.path, RemotePath) else set(_published(store))
         for name in sorted((recorded | counts.keys()) - present):
             yield Problem(name, "missing", "was published" if name in recorded else "is in a list and nowhere else")
         for name in sorted(present - recorded):
@@ -284,16 +288,21 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         yield from _marker_faults(store, present)
 
 
+def _published(store: VideoStore) -> list[str]:
+    return Layout(store.path).published() if isinstance(store.path, Path) and store.path.is_dir() else []
+
+
 def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
-    layout, tree = Layout(store.path), store.tree
-    if not isinstance(tree, ShardTree):
+    tree = store.tree
+    if not isinstance(tree, ShardTree) or not isinstance(store.path, Path):
         return
+    layout = Layout(store.path)
     for name in sorted(list_visible(layout.records)):
         recorded, place = layout.recorded(name), f"{SHARDS}/.published/{name}"
         if recorded is None:
             yield Problem("", "marker", f"{place} is no commit marker")
         elif name in present:
-            shard = tree.shard_of(f"{METADATA}/{name}.json")
+            shard = Path(str(tree.shard_of(f"{METADATA}/{name}.json")))
             holding = shard_of(shard) if shard.name == PART else shard.stem
             if holding != recorded[1]:
                 yield Problem("", "marker", f"{place} names shard {recorded[1]}, but the video lies in {holding}")

@@ -174,7 +174,7 @@ def as_csv(used: list[Used]) -> str:
     return buffer.getvalue()
 
 
-def from_csv(text: str, source: str | Path) -> list[Used]:
+def from_csv(text: str, source: object) -> list[Used]:
     """What ``as_csv`` wrote. Raises UserError naming ``source`` where it is something else."""
     try:
         fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence

@@ -114,7 +114,7 @@ def _rewrite(shard: Path, kind: Kind, folder: Path, bad: list[str]) -> None:
         files.replace(built, shard)
     else:
         shard.unlink(missing_ok=True)
-        index_path(shard).unlink(missing_ok=True)
+        Path(str(index_path(shard))).unlink(missing_ok=True)
 
 
 def _shard_of(layout: Layout, kind: Kind, store: VideoStore, name: str) -> Path | None:
@@ -128,7 +128,7 @@ def _shard_of(layout: Layout, kind: Kind, store: VideoStore, name: str) -> Path 
 def _holder(store: VideoStore, name: str) -> Path:
     """The shard, or part of one, that holds a video."""
     assert isinstance(store.tree, ShardTree)
-    return store.tree.shard_of(f"{METADATA}/{name}.json")
+    return Path(str(store.tree.shard_of(f"{METADATA}/{name}.json")))
 
 
 def _contents(store: VideoStore, names: list[str]) -> Iterator[tuple[str, bytes]]:

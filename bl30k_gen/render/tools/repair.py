@@ -127,7 +127,7 @@ def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], do
             finish_dead_shard(layout, config.runtime.store, leases, shard)
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
-        store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
+        store = open_dataset(layout.root, (lambda shard, _: damaged.append(Path(str(shard)))) if is_damaged else None)
         scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
         done.busy = take_out(layout, config.runtime.store, leases, store, bad, damaged)
     record_all(layout, open_dataset(layout.root))
