@@ -16,10 +16,8 @@ from pathlib import Path
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.claim import claim, refuse_input, require_free
 from bl30k_gen.dataset.layout import (
-    FRAME_FOLDERS,
     IMAGE_SETS,
     METADATA,
-    RGB,
     SHARDS,
     Layout,
     finish_publishing,
@@ -27,10 +25,11 @@ from bl30k_gen.dataset.layout import (
     move_folder,
 )
 from bl30k_gen.dataset.listing import video_names
+from bl30k_gen.dataset.modalities import MODALITIES, RGB
 from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
 from bl30k_gen.dataset.shards import CHECKSUMS, SUFFIXES, index_path, index_shard
 from bl30k_gen.dataset.trees import ShardTree
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_text
 from bl30k_gen.remote import Place, RemotePath, place
@@ -43,7 +42,7 @@ _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 def pack(
     store: VideoStore,
     out: Place,
-    kind: Kind,
+    kind: ShardFormat,
     prefix: str = "BL30K",
     progress: Callable[[str], object] = lambda name: None,
 ) -> list[Place]:
@@ -77,7 +76,7 @@ def pack(
     return shards
 
 
-def _upload(members: Iterator[tuple[str, bytes]], kind: Kind, target: RemotePath) -> dict[str, str]:
+def _upload(members: Iterator[tuple[str, bytes]], kind: ShardFormat, target: RemotePath) -> dict[str, str]:
     """Make a shard, put it and its index to their place, and return its digests."""
     target.require_writable()
     with tempfile.TemporaryDirectory(prefix="bl30k-pack-") as folder:
@@ -254,7 +253,7 @@ def _is_packed(store: VideoStore, names: list[str], path: Place) -> bool:
         for folder, found in index_shard(path).items()
         for file, size in zip(found.names, found.sizes.tolist(), strict=True)
     }
-    telling = (member for member in wanted if member.split("/")[0] not in FRAME_FOLDERS)
+    telling = (member for member in wanted if member.split("/")[0] not in MODALITIES)
     return present == wanted and all(tree.read(member) == store.tree.read(member) for member in telling)
 
 
