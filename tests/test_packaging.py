@@ -184,8 +184,8 @@ def test_the_search_finds_it(module, source):
 
 
 def test_what_is_imported_is_declared():
-    """bl30k_gen runs on the base packages, its Blender child with [render], some export formats with [export], URLs with
-    [cloud], models and training with [train], the page in the browser with [annotate] beside it."""
+    """bl30k_gen runs on the base packages, its Blender child with [render], some export formats with [export], URLs
+    with [cloud], models and training with [train], the page in the browser with [annotate] beside it."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
