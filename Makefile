@@ -69,7 +69,7 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 demo: $(VENV)/.render
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
-	 --workers $(WORKERS) --threads-per-worker 1
+	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo_preview/contact_sheet.jpg
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
