@@ -8,6 +8,7 @@ import typer
 
 from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
 from bl30k_gen.errors import run_entry_point
+from bl30k_gen.platforms import require_posix
 from bl30k_gen.version import version_option
 
 app = typer.Typer(
@@ -23,6 +24,11 @@ app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")
 
 
+def _run() -> None:
+    require_posix()
+    app()
+
+
 def main() -> None:
     """Run the command line."""
-    run_entry_point(app)
+    run_entry_point(_run)

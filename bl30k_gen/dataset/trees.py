@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bl30k_gen import platforms
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.part import PART, index_part
 from bl30k_gen.dataset.shards import (
@@ -125,8 +126,9 @@ class ShardTree:
         header = HEADER if self._compares and place.suffix == ".tar" else 0
         try:
             if shard not in self._descriptors:
-                self._descriptors[shard] = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(self._descriptors[shard], header + size, offset - header) if offset >= header else b""
+                self._descriptors[shard] = os.open(place, platforms.READING)
+            start, descriptor = offset - header, self._descriptors[shard]
+            data = platforms.read_at(descriptor, header + size, start) if start >= 0 else b""
         except OSError as error:
             raise UserError(f"shard {place} cannot be read", str(error.strerror)) from None
         if len(data) != header + size:

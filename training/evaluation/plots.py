@@ -21,7 +21,7 @@ GREY = "0.55"
 def plot_reports(
     reports: Mapping[str, Report], out: str | Path, until: float = 60.0, references: Collection[str] = ()
 ) -> None:
-    """J&F against time up to ``until`` seconds (MiVOS, figure 11), and IoU after each interaction: a line a report."""
+    """J&F against time up to ``until`` seconds (MiVOS, figure 11), and IoU after each interaction, by report."""
     figure, (timed, counted) = _axes(2, ylim=(0, 102))
     labels = {name: f"{name}: AUC {report.auc():.1f}" for name, report in reports.items()}
     curves = {labels[name]: report.curve() for name, report in reports.items()}
