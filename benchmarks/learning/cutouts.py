@@ -11,7 +11,7 @@ picture, and moved, turned, stretched and bent before backdrops that move, too. 
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -57,7 +57,7 @@ def cut_out(store: VideoStore, names: Sequence[str]) -> list[Cutout]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def picture(kind: str, number: int) -> np.ndarray:
     """A built-in texture or background (H, W, 3) uint8."""
     names = builtin.names(kind)  # type: ignore[arg-type]
@@ -110,7 +110,14 @@ class Flyer:
     def __init__(self, random: Random, cutout: Cutout):
         self.cutout = cutout
         self.size = random.uniform(0.15, 0.6) * HEIGHT / max(cutout.alpha.shape) * 1.6
-        start = [random.uniform(0.1, 0.9) * WIDTH, random.uniform(0.15, 0.85) * HEIGHT, 0, random.uniform(-0.4, 0.4), 0, 0]
+        start = [
+            random.uniform(0.1, 0.9) * WIDTH,
+            random.uniform(0.15, 0.85) * HEIGHT,
+            0,
+            random.uniform(-0.4, 0.4),
+            0,
+            0,
+        ]
         pace = random.choice([0.3, 1, 2])
         self.path = Path2D(random, start, pace * np.array([6, 3.5, 0.04, 0.05, 0.04, 0.03]))
         self.flip = random.random() < 0.5
@@ -193,7 +200,9 @@ def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int)
         yield exposed(random, canvas, blur, noise, gain), ids, quality
 
 
-def make(renders: Path, out: Path, count: int, seed: int = 0, pictures: int = 40, names: Sequence[str] | None = None) -> Path:
+def make(
+    renders: Path, out: Path, count: int, seed: int = 0, pictures: int = 40, names: Sequence[str] | None = None
+) -> Path:
     """A dataset of ``count`` flat videos; complete or not there.
 
     Args:

@@ -10,20 +10,16 @@ The renders are drawn first by ``generate.py`` with benchmarks/learning/transfer
 that are there already are not made again: more seeds, factors or a later continuation cost what is missing.
 """
 
-import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import nn
 
-from benchmarks.learning.small import calibrated, shrink, small_stage
+from benchmarks.learning.small import calibrated, small_stage
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.inputs import read_json
+from models.propagation import PropagationNetwork
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
 from training.evaluation.metrics import score_frame
@@ -31,7 +27,6 @@ from training.evaluation.semi_supervised import PROTOCOLS
 from training.experiments.evaluate import StoredFrames, given_masks
 from training.inference.load import load_network
 from training.inference.segment import checked_options, segment_frames
-from models.propagation import PropagationNetwork
 
 PRESET = Path(__file__).with_name("transfer.yaml")
 SHORT_SIDE = 240
