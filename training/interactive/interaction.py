@@ -17,16 +17,12 @@ from models.clicks import Click, ClickNetwork, ClickSession
 from models.s2m import S2M
 from training.evaluation.scribbles import NO_STROKE, draw_line
 from training.inference.view import View
-
-
-def with_background(prob: Tensor) -> Tensor:
-    """(O, H, W) -> (1 + O, H, W): what the objects leave is background."""
-    return torch.cat([(1 - prob.sum(0, keepdim=True)).clamp(min=0), prob])
+from training.interactive.state import likeliest
 
 
 def hard(prob: Tensor) -> Tensor:
     """The likeliest object's map is 1, all others 0; where the background is likeliest, all are 0."""
-    best = with_background(prob).max(0).indices
+    best = likeliest(prob)
     return torch.stack([best == row + 1 for row in range(len(prob))]).float() if len(prob) else prob.clone()
 
 
