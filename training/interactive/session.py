@@ -106,7 +106,8 @@ class InteractiveSession:
         self.size: tuple[int, int] = tuple(frames[0].shape[:2])
         working = working_size(self.size, self.options.short_side, self.options.scales[0])
         self.view = View(self.size, working)
-        self.state = State(objects, (nothing(self.view.padded),) * len(frames))
+        self.empty = State(objects, (nothing(self.view.padded),) * len(frames))
+        self.state = self.empty
         self.history = History(undo_budget)
         self._propagation: Propagation | None = None
         if network:

@@ -10,8 +10,7 @@ from models.fusion import FusionConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
 from training.inference.options import Options, published_options
-from training.interactive import interaction
-from training.interactive import propagation
+from training.interactive import interaction, propagation
 from training.interactive.session import InteractiveSession
 from training.interactive.state import State
 
