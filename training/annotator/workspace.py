@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ class Workspace:
         self._size = tuple(frames[0].shape[:2])
         self._opened: Opened | None = None
         self._unsaved = ""
+        self._took = 0.0, 0.0  # seconds of the last action: to compute, to save
         self._work = Work(self._tell)
         self._lock = threading.Lock()  # of the reporter
         self._worker = ThreadPoolExecutor(1, "networks")
@@ -224,14 +226,16 @@ class Workspace:
 
     def _act(self, action: PageAction) -> str:
         session = self._ready().session
-        before = session.state
+        before, began = session.state, perf_counter()
         if isinstance(action, PropagateAction):
             done = self._propagate(action)
         else:
             action.apply(session, self.out)
             done = action.do
+        computed = perf_counter()
         if session.state is not before or action.do in ("lock", "unlock"):
             self._save(action.model_dump(exclude_defaults=True))
+        self._took = computed - began, perf_counter() - computed
         self._refresh()
         return done
 
@@ -332,6 +336,8 @@ class Workspace:
                 "cached_frames": session.cached_frames,
                 "undo_bytes": session.history.nbytes,
                 "undo_budget": session.history.budget,
+                "computed": round(self._took[0], 4),
+                "saved": round(self._took[1], 4),
             }
             if session.device.type == "cuda":
                 gauges["gpu"] = torch.cuda.memory_allocated(session.device)

@@ -4,6 +4,7 @@ All take and return probabilities (O, H, W) of the objects, on the CPU or a GPU,
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -81,7 +82,13 @@ def click(prob: Tensor, answers: Mapping[int, Tensor]) -> Tensor:
 
 def widen(line: np.ndarray, radius: float) -> np.ndarray:
     """The pixels (H, W) bool within ``radius`` of those of a line."""
-    return distance_transform_edt(~line) <= radius if line.any() else line
+    wide = np.zeros_like(line)
+    if line.any():
+        rows, columns = (np.flatnonzero(line.any(axis)) for axis in (1, 0))
+        reach = ceil(radius)  # no pixel beyond is looked at
+        near = tuple(slice(max(0, at[0] - reach), at[-1] + reach + 1) for at in (rows, columns))
+        wide[near] = distance_transform_edt(~line[near]) <= radius
+    return wide
 
 
 def polygon(path: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -97,10 +104,10 @@ def _outline(corners: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def paint(prob: Tensor, area: np.ndarray, row: int | None) -> Tensor:
-    """Masks with an area (H, W) bool painted: there the object ``row`` is and no other, or none if it is None."""
+    """Hard masks with an area (H, W) bool painted: there the object ``row`` is and no other, or none if it is None."""
     objects = hard(prob)
     inside = torch.from_numpy(area).to(prob.device)
     objects[:, inside] = 0
     if row is not None:
         objects[row, inside] = 1
-    return aggregate(objects, dim=0, background="half", keep_background=False)
+    return objects

@@ -30,7 +30,7 @@ from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
 from training.inference.video import Frames
-from training.inference.view import View, label_map, normalise, one_hot, working_size
+from training.inference.view import View, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.history import History
 from training.interactive.labels import LatestLabels
@@ -42,6 +42,7 @@ from training.interactive.state import (
     Maps,
     State,
     Tool,
+    likeliest,
     nothing,
     pack,
     read_state,
@@ -137,7 +138,7 @@ class InteractiveSession:
 
     def _labels_of(self, maps: Maps, objects: tuple[int, ...]) -> np.ndarray:
         prob = self.view.restore(unpack(maps, objects, self.device).unsqueeze(0))
-        return label_map(with_background(prob), objects)
+        return np.array([0, *objects], np.uint8)[likeliest(prob).cpu().numpy()]
 
     def shown(self, frame: int) -> Maps:
         """A frame's newest maps. What a correction does not know of comes from the last propagation."""
@@ -221,7 +222,7 @@ class InteractiveSession:
             draft = self._open(frame, "scribble", box)
             draft = replace(draft, marks=(*draft.marks, *strokes))
             canvas = self._canvas([mark for mark in draft.marks if isinstance(mark, Stroke)])
-            image, prob = self._image_and_base(draft)
+            image, prob = self._image(draft), self._base(draft)
             with torch.inference_mode(), autocast(self.options, self.device):
                 answer = interaction.scribble(self.s2m, *_inside(draft.box, image, prob, canvas))
             return self._correct(draft, prob, answer)
@@ -254,7 +255,7 @@ class InteractiveSession:
             (height, width), (rows, columns) = self.size, self.view.working
             mark = Click(y * rows // height - corner[0], x * columns // width - corner[1], bool(positive))
             draft = replace(draft, marks=(*draft.marks, (label, mark)))
-            image, prob = self._image_and_base(draft)
+            image, prob = self._image(draft), self._base(draft)
             part, base = _inside(draft.box, image, prob)
             clicks: dict[int, list[Click]] = {}
             for owner, click in (mark for mark in draft.marks if not isinstance(mark, Stroke)):
@@ -299,7 +300,7 @@ class InteractiveSession:
         self._check_free(label)
         with self._computing(frame, kind):
             draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
-            _, prob = self._image_and_base(draft)
+            prob = self._base(draft)
             inside, painted = _inside(draft.box, prob, area)
             return self._correct(draft, prob, interaction.paint(inside, painted, self._row(label)))
 
@@ -308,7 +309,7 @@ class InteractiveSession:
         with self._computing(frame, "mask"):
             draft = self._open(frame, "mask", None)
             maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
-            before = self.view.cut(unpack(draft.base, self.objects, self.device))
+            before = self._base(draft)
             if maps.shape != (len(self.objects), *self.size):
                 raise ValueError(
                     f"the mask is {tuple(mask.shape)}, but frames are {self.size} (height, width) and objects "
@@ -411,10 +412,13 @@ class InteractiveSession:
             return draft
         return Draft(frame, kind, box, self.shown(frame))
 
-    def _image_and_base(self, draft: Draft) -> tuple[Tensor, Tensor]:
-        """Image (3, h, w) and probabilities (O, h, w) before the interaction, at the working size."""
-        image = self.view.cut(self._padded(draft.frame))[0]
-        return image, self.view.cut(unpack(draft.base, self.objects, self.device))
+    def _image(self, draft: Draft) -> Tensor:
+        """(3, h, w), normalised, at the working size."""
+        return self.view.cut(self._padded(draft.frame))[0]
+
+    def _base(self, draft: Draft) -> Tensor:
+        """Probabilities (O, h, w) before the interaction, at the working size."""
+        return self.view.cut(unpack(draft.base, self.objects, self.device))
 
     def _correct(self, draft: Draft, before: Tensor, answer: Tensor) -> np.ndarray:
         """Take an interaction's answer in; the frame's labels."""
