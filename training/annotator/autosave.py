@@ -44,6 +44,15 @@ def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
     }
 
 
+def recorded_short_side(folder: Path) -> int | None:
+    """The short side at which the session in a folder works; None if there is none."""
+    try:
+        with open(folder / JOURNAL, "rb") as file:
+            return int(min(json.loads(file.readline())["video"]["working"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # one that is damaged is refused when it is opened
+
+
 class Autosave:
     """The files of one session. Raises UserError if another program has them open, or they are another video's."""
 

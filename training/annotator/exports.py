@@ -48,7 +48,7 @@ def export(
     written from that dataset, as ``generate.py export`` does.
     """
     if what == "script":
-        write_json(out / "script.json", {"objects": [], "actions": actions})
+        write_json(out / "script.json", {"objects": [], "short_side": min(session.view.working), "actions": actions})
         return f"{out / 'script.json'}: {len(actions)} actions"
     if what == "overlay":
         return _film(session, frames, out / "overlay.mp4", colours, tick)

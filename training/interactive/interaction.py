@@ -104,7 +104,7 @@ def _outline(corners: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def paint(prob: Tensor, area: np.ndarray, row: int | None) -> Tensor:
-    """Hard masks with an area (H, W) bool painted: there the object ``row`` is and no other, or none if it is None."""
+    """Hard masks with an area (H, W) bool painted: there is the object ``row`` and no other, or none if None."""
     objects = hard(prob)
     inside = torch.from_numpy(area).to(prob.device)
     objects[:, inside] = 0

@@ -136,7 +136,7 @@ def with_background(prob: Tensor) -> Tensor:
 
 
 def likeliest(prob: Tensor) -> Tensor:
-    """Of probabilities (O, h, w), the row plus one that is largest at each pixel, 0 where the background is; uint8."""
+    """Of probabilities (O, h, w), the row plus one that is largest at each pixel (uint8), 0 where background is."""
     largest = (1 - prob.sum(0)).clamp(min=0)
     winner = torch.zeros(prob.shape[1:], dtype=torch.uint8, device=prob.device)
     for row, one in enumerate(prob):  # a few rows: several times as fast as torch.max
