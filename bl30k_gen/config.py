@@ -222,7 +222,7 @@ class Render(Section):
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
-    alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
+    alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of image and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
     backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
 
@@ -255,11 +255,11 @@ class Dataset(Section):
 
 
 class Limits(Section):
-    """Beyond these an asset is refused (or a picture scaled down)."""
+    """Beyond these an asset is refused (or an image scaled down)."""
 
     max_faces: Count
-    max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
-    max_megapixels: Positive  # larger pictures are refused before they are decoded
+    max_image_side: Annotated[int, Field(ge=16)]  # larger images are scaled down, pixels
+    max_megapixels: Positive  # larger images are refused before they are decoded
 
     @property
     def mesh_bytes(self) -> int:

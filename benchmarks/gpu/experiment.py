@@ -197,7 +197,7 @@ def judge(network: "PropagationNetwork", clips: "Clips", limit: int | None) -> d
 
     from training.inference.options import published_options
     from training.inference.propagate import Propagator
-    from training.inference.view import label_map
+    from training.inference.tensors import label_map
 
     network.eval()
     precision = "bfloat16" if clips.frames.is_cuda else "float32"

@@ -263,7 +263,7 @@ def _compare_outputs(
             return aggregate(network.decode(readout, query).float().sigmoid()).cpu()
 
     true = segment(network, "cpu", None)
-    there = prepare_for_inference(copy.deepcopy(network)).to(device)
+    there = prepare_for_inference(copy.deepcopy(network).to(device))
     single, half = segment(there, device, None), segment(there, device, torch.bfloat16)
     difference = (true - single).abs().max().item()
     agree = (true.argmax(1) == half.argmax(1)).float().mean().item()
@@ -359,7 +359,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
     if not has("cv2"):
         run.record("loader", note="not measured: OpenCV (cv2) is not installed here")
         return
-    from training.data.mixture import Mixture, Order, loader
+    from training.data.mixture import Mixture, SampleOrder, loader
     from training.data.sample import Batch
 
     workers = len(os.sched_getaffinity(0)) if device == "cuda" else 1
@@ -368,7 +368,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
         options = [f"size={sizes.crop}", f"batch={sizes.batch}", "runtime.channels_last=true", "iterations=100000"]
         stage = _stage("stcn", sizes, [*options, "data.bl30k.split=null"], [f"bl30k={folder}"])
         mixture = Mixture(stage)
-        loaded = loader(mixture, Order(mixture, stage), workers, pin_memory=device == "cuda")
+        loaded = loader(mixture, SampleOrder(mixture, stage), workers, pin_memory=device == "cuda")
         batches = (batch for batch in loaded if isinstance(batch, Batch))  # as all of videos are
         next(batches)
         count, began = 0, time.perf_counter()

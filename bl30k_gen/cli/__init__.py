@@ -6,7 +6,7 @@ SIGTERM (the same command continues). --debug shows where in the program a mista
 
 import typer
 
-from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
+from bl30k_gen.cli import assets, cluster, configs, datasets, export, render
 from bl30k_gen.errors import run_entry_point
 from bl30k_gen.version import version_option
 
@@ -17,8 +17,8 @@ app = typer.Typer(
     help=__doc__,
     callback=version_option,
 )
-for part in (building, datasets, export, cluster):
-    app.add_typer(part.app)
+for commands in (render, datasets, export, cluster):
+    app.add_typer(commands.app)
 app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")
 

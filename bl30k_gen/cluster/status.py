@@ -22,6 +22,7 @@ from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.journal import ASKED, run_entries
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.scene.sampler import video_name
+from bl30k_gen.text import duration, plural
 
 RECENT = 3600.0  # seconds over which the speed is taken
 SLOW = 2.0  # times the median of the nodes
@@ -50,11 +51,11 @@ class Status:
     def lines(self) -> list[str]:
         share = self.done / self.wanted if self.wanted else 0.0
         lines = [
-            f"{self.done} of {self.wanted} videos done ({share:.1%}), {len(self.running)} running, "
+            f"{self.done} of {plural(self.wanted, 'video')} done ({share:.1%}), {len(self.running)} running, "
             f"{len(self.failed)} failed, {len(self.interrupted)} interrupted, {self.pending} pending"
         ]
         if self.frames_per_second:
-            left = "" if self.seconds_left is None else f", {_duration(self.seconds_left)} left at this speed"
+            left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left at this speed"
             lines.append(f"{self.frames_per_second:.2f} frames/s{left}")
         for reason, count in Counter(self.failed.values()).most_common():
             first = next(name for name in self.failed if self.failed[name] == reason)
@@ -143,9 +144,3 @@ def _speeds(layout: Layout) -> tuple[float, dict[str, float]]:
     typical = statistics.median(medians.values()) if medians else 0.0
     slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
     return (frames / (end - begin) if end > begin else 0.0), slow
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min"

@@ -52,7 +52,7 @@ class Execution:
 
 
 @dataclass
-class Summary:
+class RenderSummary:
     """What became of the videos of one run."""
 
     rendered: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Supervisor:
         self.store: Store[Any]  # from the beginning of ``run``
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
-        self.summary = Summary()
+        self.summary = RenderSummary()
         self.failed_before = failed_names(self.layout)
         self._on_event = on_event
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class Supervisor:
             self.end_child(self._spare)
             self._spare = None
 
-    def run(self, names: list[str]) -> Summary:
+    def run(self, names: list[str]) -> RenderSummary:
         """Render all; returns when they are done, failed, made by another worker, or ``stop`` was called.
 
         Raises:

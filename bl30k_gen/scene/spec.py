@@ -1,7 +1,7 @@
 """SceneSpec: one video, completely described, as JSON.
 
 It exists before and without Blender: it can be planned, read, edited, compared and replayed. Metres, radians,
-watts; Blender's axes (x right, y into the picture, z up).
+watts; Blender's axes (x right, y into the image, z up).
 """
 
 import json

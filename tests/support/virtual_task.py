@@ -33,7 +33,8 @@ from typer.main import get_command
 
 from bl30k_gen import cli
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.layout import MASK, RGB, frame_name
+from bl30k_gen.dataset.layout import frame_name
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
 from bl30k_gen.render import dataset, process
 from bl30k_gen.render import supervisor as worker

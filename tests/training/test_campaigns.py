@@ -37,8 +37,8 @@ def test_the_learning_campaign_ends_with_a_page_and_a_plot(renders, tmp_path, mo
     page = (tmp_path / "results/learning.md").read_text()
     for row in ("| trained on renders |", "| control, masks shuffled |", "| first mask copied |", "| fused |"):
         assert row in page
-    with Image.open(tmp_path / "results/learning.png") as picture:
-        assert picture.size[0] > 400
+    with Image.open(tmp_path / "results/learning.png") as image:
+        assert image.size[0] > 400
 
 
 def test_arms_of_the_experiment_see_equally_many_samples(renders, tmp_path, monkeypatch):

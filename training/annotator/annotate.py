@@ -42,7 +42,7 @@ def annotate(
     """Serve the page until it is stopped.
 
     Args:
-        video: a folder of pictures, a video file, or DATASET/VIDEO.
+        video: a folder of images, a video file, or DATASET/VIDEO.
         network, s2m, clicks, fusion: checkpoints; without the first there is the brush alone.
         objects: how many a new session begins with.
         masks: masks to begin with, a folder or one file.

@@ -59,14 +59,14 @@ def export(
         return f"{_dataset(session, frames, out / 'dataset', tick)}; {_other(kind, out / 'dataset', out / what)}"
     count = 0
     for t, name in enumerate(frames.names):
-        for path, data in _pictures(what, session, t):
+        for path, data in _images(what, session, t):
             write_atomically(out / what / path / f"{name}.png", data)
             count += 1
         tick(t + 1)
     return f"{out / what}: {count} masks"
 
 
-def _pictures(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
+def _images(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
     """(folder, PNG) of a frame."""
     if what == "masks":
         yield "", encode_mask(session.labels(t))

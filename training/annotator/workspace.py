@@ -21,9 +21,9 @@ from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from training.annotator.autosave import Autosave, identify
 from training.annotator.exports import What, describe_places, export
+from training.annotator.images import shrink, view_size
 from training.annotator.messages import Look
 from training.annotator.news import Reporter
-from training.annotator.pictures import shrink, view_size
 from training.annotator.study import Study
 from training.annotator.work import Cancelled, News, Work
 from training.evaluation.folders import object_ids

@@ -7,7 +7,7 @@ import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
 from bl30k_gen.version import version_option
-from training.cli import judging, learning, runs, using
+from training.cli import evaluate, runs, segment, train
 from training.cli.threads import choose_threads
 
 HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
@@ -19,8 +19,8 @@ Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGI
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP, callback=version_option
 )
-for part in (learning, judging, using, runs):
-    app.add_typer(part.app)
+for commands in (train, evaluate, segment, runs):
+    app.add_typer(commands.app)
 
 
 def _run() -> None:

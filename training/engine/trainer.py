@@ -18,7 +18,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_j
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, Order, loader
+from training.data.mixture import Mixture, SampleOrder, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
@@ -76,7 +76,7 @@ class Trainer:
         self.autocast, half = choose_precision(stage.runtime.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.iteration, self.bad_steps = 0, 0
-        self.window = Window()
+        self.window = RunningMeans()
         self.corrupt: list[str] = []
         self.best: dict[str, Any] = {}
         self.validation = open_validation(stage.validation_videos)
@@ -90,10 +90,10 @@ class Trainer:
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
-    def _order(self) -> Order:
+    def _order(self) -> SampleOrder:
         """The order of the samples from here on. Raises UserError where S2M would see them one by one."""
         stage, processes = self.stage, self.processes
-        order = Order(self.mixture, stage, self.iteration, processes.rank, processes.world)
+        order = SampleOrder(self.mixture, stage, self.iteration, processes.rank, processes.world)
         if stage.network == "s2m" and order.step * processes.world < 2:
             remedy = "choose a batch that runtime.batch_per_step divides"
             if stage.batch < 2 or stage.runtime.batch_per_step < 2:
@@ -208,7 +208,7 @@ class Trainer:
             group["lr"] = rate
         share = kept_share(self.iteration, stage.loss.warm_up, stage.loss.kept)
         self.optimiser.zero_grad(set_to_none=True)
-        waited, values = 0.0, Window()
+        waited, values = 0.0, RunningMeans()
         for number in range(steps):
             before = time.perf_counter()
             batch = next(batches)
@@ -296,8 +296,8 @@ class Trainer:
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
-        if result.picture is not None:
-            writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+        if result.image is not None:
+            writer.add_image("validation", result.image, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         self.window.share(self.processes)
@@ -323,7 +323,7 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
         self.best = state["best"]
-        self.window = Window(**state["window"])
+        self.window = RunningMeans(**state["window"])
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
@@ -343,7 +343,7 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-class Window:
+class RunningMeans:
     """Means since the last record. Summed on the device; read once a record."""
 
     def __init__(self, sums: dict[str, float] | None = None, counts: dict[str, int] | None = None):

@@ -22,7 +22,7 @@ from bl30k_gen.dataset.masks import MaskFrame, Meaning, Rule
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
 from training.evaluation.folders import MaskVideo, describe_size, find_videos, folder_rule, object_ids
-from training.evaluation.metrics import Statistics, score_frame, statistics
+from training.evaluation.metrics import Measures, score_frame, statistics
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class ObjectScore:
     group: str = ""
 
     @property
-    def j(self) -> Statistics:
+    def j(self) -> Measures:
         return statistics_in_percent(self.values[:, 0])
 
     @property
-    def f(self) -> Statistics:
+    def f(self) -> Measures:
         return statistics_in_percent(self.values[:, 1])
 
 
@@ -104,7 +104,7 @@ class Results:
         numbers = {
             f"{metric} {kind}": _mean(getattr(getattr(s, metric.lower()), kind) for s in self.objects)
             for metric in "JF"
-            for kind in Statistics._fields
+            for kind in Measures._fields
         }
         return {"J&F": (numbers["J mean"] + numbers["F mean"]) / 2} | numbers
 
@@ -186,9 +186,9 @@ def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, 
     return {(video, label): "seen" if category in seen else "unseen" for video, label, category in _categories(meta)}
 
 
-def statistics_in_percent(values: np.ndarray) -> Statistics:
+def statistics_in_percent(values: np.ndarray) -> Measures:
     """``statistics`` of scores that are in per cent."""
-    return Statistics(*(100 * number for number in statistics(values / 100)))
+    return Measures(*(100 * number for number in statistics(values / 100)))
 
 
 def _categories(path: str | Path) -> Iterable[tuple[str, int, str]]:

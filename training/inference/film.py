@@ -18,29 +18,29 @@ QUALITY = 21
 
 
 def write_film(
-    path: Path, pictures: Iterable[NDArray[np.uint8]], rate: float = 0.0, tick: Callable[[int], None] | None = None
+    path: Path, images: Iterable[NDArray[np.uint8]], rate: float = 0.0, tick: Callable[[int], None] | None = None
 ) -> int:
-    """Write (H, W, 3) uint8 pictures of one size as MP4 (H.264), and return their number.
+    """Write (H, W, 3) uint8 images of one size as MP4 (H.264), and return their number.
 
     An odd height or width, which the format lacks, gets one more row or column, a copy of the last.
 
     Args:
         rate: frames a second; ``RATE`` where it is 0.
-        tick: is told how many pictures are done.
+        tick: is told how many images are done.
 
     Raises:
         UserError: the encoder is missing here, or the folder may not be written.
     """
     temporary, count = temporary_name(path), 0
-    given = iter(pictures)
+    given = iter(images)
     first = next(given)
     height, width = (side + side % 2 for side in first.shape[:2])
 
     def even() -> Iterator[NDArray[np.uint8]]:
         nonlocal count
-        for picture in chain([first], given):
-            rows, columns = picture.shape[:2]
-            yield np.pad(picture, ((0, height - rows), (0, width - columns), (0, 0)), "edge")
+        for image in chain([first], given):
+            rows, columns = image.shape[:2]
+            yield np.pad(image, ((0, height - rows), (0, width - columns), (0, 0)), "edge")
             count += 1
             if tick is not None:
                 tick(count)

@@ -29,8 +29,8 @@ from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
+from training.inference.tensors import PaddedView, normalise, one_hot, working_size
 from training.inference.video import Frames
-from training.inference.view import View, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.history import History
 from training.interactive.labels import LatestLabels
@@ -106,7 +106,7 @@ class InteractiveSession:
             raise ValueError("a session works on frames as they are: leave out flip and several scales")
         self.size: tuple[int, int] = tuple(frames[0].shape[:2])
         working = working_size(self.size, self.options.short_side, self.options.scales[0])
-        self.view = View(self.size, working)
+        self.view = PaddedView(self.size, working)
         self.empty = State(objects, (nothing(self.view.padded),) * len(frames))
         self.state = self.empty
         self.history = History(undo_budget)

@@ -3,7 +3,7 @@
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set
     out/7-evaluation/           masks, scores, the interactive benchmark
-    out/report.md               what came of each step: tables and pictures
+    out/report.md               what came of each step: tables and images
 
 Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from bl30k_gen.errors import UserError, nearest
 from training.engine.distributed import Processes
 from training.pipeline.report import write_pipeline_report
-from training.pipeline.steps import FusionSetWork, Judging, Training, Work
+from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedStep, PlannedTraining
 from training.schema.data import VideoSource, place_of
 from training.schema.recipe import FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
@@ -31,7 +31,7 @@ def plan(
     preset: str | None = None,
     start: Path | None = None,
     say: Say = print,
-) -> list[Work]:
+) -> list[PlannedStep]:
     """The work of a recipe, in order.
 
     A stage begins with what the last stage of the same network left; fusion is aligned by the propagation network
@@ -53,7 +53,7 @@ def plan(
             remedy = nearest(name, needed, f"sources are {', '.join(needed)}")
             raise UserError(f"--data {place}: no stage has this source", remedy)
     _, overrides = divide_overrides(overrides)
-    work: list[Work] = []
+    work: list[PlannedStep] = []
     stages: dict[str, Stage] = {}
     trained: dict[str, Path] = {}
     made: Path | None = None
@@ -75,7 +75,7 @@ def plan(
                 _announce(step.stage, base, stage, say)
             folder = out / f"{number}-{step.stage.replace('/', '-')}"
             before = trained.get(base.network, start if not work else None)
-            work.append(Training(step.stage, folder, stage, before, fed))
+            work.append(PlannedTraining(step.stage, folder, stage, before, fed))
             trained[base.network] = folder
             made = None if fed else made
         elif isinstance(step, FusionDataStep):
@@ -83,18 +83,20 @@ def plan(
             name = f"fusion data of {step.fusion_data}"
             folder = made = out / f"{number}-fusion-data-{step.fusion_data.replace('/', '-')}"
             source = _videos_of(stages, step.fusion_data, step.source)
-            work.append(FusionSetWork(name, folder, network, source, step))
+            work.append(PlannedFusionData(name, folder, network, source, step))
         else:
             network = _propagation(trained, "evaluate")
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
             work.append(
-                Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), source.masks, step)
+                PlannedEvaluation(
+                    "evaluation", folder, network, *parts, Path(place_of(source.path)), source.masks, step
+                )
             )
     return work
 
 
-def run_pipeline(recipe: Recipe, work: list[Work], out: Path, processes: Processes) -> None:
+def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: Processes) -> None:
     """Check all steps, say how much they are, do them, and write ``out/report.md``."""
     for step in work:
         step.check(processes)

@@ -10,7 +10,8 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from training.data.mixture import Mixture, Order
+from bl30k_gen.text import plural
+from training.data.mixture import Mixture, SampleOrder
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
@@ -20,7 +21,7 @@ from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
 
 
-class Work(Protocol):
+class PlannedStep(Protocol):
     """A step with its folder and where everything lies that it needs."""
 
     @property
@@ -43,7 +44,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """start: weights, or the folder of the run before. made: the fusion set comes from a step before."""
 
     name: str
@@ -54,14 +55,14 @@ class Training:
 
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
-            Order(Mixture(self.stage), self.stage, world=processes.world)
+            SampleOrder(Mixture(self.stage), self.stage, world=processes.world)
 
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
             return "finished"
         stage = self.stage
-        frames = f"{stage.frames} frames" if stage.frames > 1 else "one frame"
-        return f"{stage.iterations} iterations of {stage.batch} samples of {frames} at {stage.size}"
+        samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
+        return f"{plural(stage.iterations, 'iteration')} of {samples}"
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
@@ -88,7 +89,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class FusionSetWork:
+class PlannedFusionData:
     """Propagations of ``source``'s videos by ``network``; processes share the videos."""
 
     name: str
@@ -102,10 +103,11 @@ class FusionSetWork:
             raise UserError(f"{self.source.path} has no videos to make fusion data of", "check split and share")
 
     def amount(self) -> str:
-        return f"{len(self._videos())} videos to propagate through"
+        return f"{plural(len(self._videos()), 'video')} to propagate through"
 
     def show(self, device: str) -> None:
-        print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
+        videos = plural(len(self._videos()), "video")
+        print(f"propagate {videos} of {self.source.path} by {self.network}: {self.numbers}")
 
     def run(self, processes: Processes) -> None:
         from training.pipeline.fusion_data import make_fusion_data
@@ -133,7 +135,7 @@ class FusionSetWork:
 
 
 @dataclass(frozen=True)
-class Judging:
+class PlannedEvaluation:
     """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
 
     masks: what the dataset's masks mean; None: that is decided over all of them.
@@ -165,7 +167,7 @@ class Judging:
         from training.experiments.evaluate import open_annotated
 
         videos = open_annotated(self.dataset, self.split()[0])[1]
-        return f"{len(videos)} videos to judge" + (", interactively, too" if self.step.interactive else "")
+        return f"{plural(len(videos), 'video')} to judge" + (", interactively, too" if self.step.interactive else "")
 
     def show(self, device: str) -> None:
         split, note = self.split()

@@ -3,7 +3,7 @@
 config.yaml         the stage with every number
 environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
-tensorboard/        the same as curves, and pictures
+tensorboard/        the same as curves, and images
 checkpoints/        the newest training states; the run continues from the last
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end

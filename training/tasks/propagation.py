@@ -15,7 +15,7 @@ from training.tasks.losses import bootstrapped_cross_entropy, divergence, overla
 
 
 @dataclass
-class Outcome:
+class Predictions:
     """logits: (B, 1 + O, H, W), aggregated, of each frame but the first. terms: losses beside cross-entropy."""
 
     logits: list[Tensor]
@@ -43,7 +43,7 @@ class TrainingStep(nn.Module):
         parts["iou"] = overlap(masks, batch.labels[:, 1:], batch.present)
         return total, {name: part.detach() for name, part in parts.items()}, masks
 
-    def judge(self, outcome: Outcome, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def judge(self, outcome: Predictions, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss and its parts: cross-entropy of each frame, and weighted terms."""
         labels = batch.labels
         parts = {}
@@ -58,19 +58,19 @@ class TrainingStep(nn.Module):
         return total, parts
 
 
-def run(network: PropagationNetwork, batch: Batch) -> Outcome:
+def run(network: PropagationNetwork, batch: Batch) -> Predictions:
     """Propagate the first frame's masks through the sample, as the network's own paper trains it."""
     return run_rde(network, batch) if isinstance(network, RDE) else run_growing(network, batch)
 
 
-def run_growing(network: PropagationNetwork, batch: Batch) -> Outcome:
+def run_growing(network: PropagationNetwork, batch: Batch) -> Predictions:
     """STM and STCN: each frame is read from all before it, with the masks that were predicted for them.
 
     Gradients flow through the predicted masks.
     """
     first, queries = encode_queries(network, batch)
     memory = [network.encode_memory(batch.images[:, 0], first, batch.given)]
-    outcome = Outcome([])
+    outcome = Predictions([])
     for t, query in enumerate(queries, 1):
         logits = segment(network, Entry.cat(memory), query, batch.present)
         outcome.logits.append(logits)
@@ -79,7 +79,7 @@ def run_growing(network: PropagationNetwork, batch: Batch) -> Outcome:
     return outcome
 
 
-def run_rde(network: RDE, batch: Batch) -> Outcome:
+def run_rde(network: RDE, batch: Batch) -> Predictions:
     """RDE: even frames are read from the recurrent embedding, odd ones from the whole memory (RDE, section 3.3).
 
     The whole memory also reads the even frames, as the teacher of the recurrent embedding (unbiased guidance), and
@@ -89,7 +89,7 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
     first_query, queries = encode_queries(network, batch)
     first = network.encode_memory(batch.images[:, 0], first_query, batch.given)
     true = network.encode_memory(batch.images[:, 0], first_query, batch.masks[:, 0])
-    outcome = Outcome([], {"consistency": divergence(first.value, true.value)})
+    outcome = Predictions([], {"consistency": divergence(first.value, true.value)})
     recurrent, memory = first, [first]
     last = len(queries)
     for t, query in enumerate(queries, 1):

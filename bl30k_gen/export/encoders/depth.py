@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bl30k_gen.export.encoders.pictures import png as grey
+from bl30k_gen.export.encoders.png import png as grey
 
 Array = npt.NDArray[np.float32]
 

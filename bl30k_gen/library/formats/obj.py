@@ -1,4 +1,4 @@
-"""Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no picture depends on."""
+"""Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no image depends on."""
 
 import codecs
 import os
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.pictures import TEXTURE
+from bl30k_gen.dataset.images import TEXTURE
 from bl30k_gen.library.asset import Wrap
+from bl30k_gen.library.formats.image import decode
 from bl30k_gen.library.formats.mesh import (
     MAX_PIECES,
     Material,
@@ -21,7 +22,6 @@ from bl30k_gen.library.formats.mesh import (
     linear,
     merge_equal,
 )
-from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.library.formats.polygon import TooMuchWork, first_of_equal_polygons, split
 from bl30k_gen.library.formats.source import Source
 

@@ -111,7 +111,7 @@ def test_a_mistake_claims_no_folder(arguments, words, videos, tmp_path, monkeypa
 def test_damaged_data_are_named_also_by_loader_processes(workers, make_videos, tmp_path):
     data = make_videos(tmp_path / "data", 1)
     for frame in data.rglob("*.jpg"):
-        frame.write_bytes(b"no picture")
+        frame.write_bytes(b"no image")
     with pytest.raises(UserError, match=r"\d+.jpg is damaged .*restore it"):
         given = "--data", data, "--out", tmp_path / "run"
         call("run", "stcn/bl30k", *given, *FEW, "--set", f"runtime.workers={workers}")

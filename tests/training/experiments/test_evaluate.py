@@ -313,5 +313,5 @@ def test_it_is_said_what_is_judged_and_what_the_network_knows(make_videos, tmp_p
     assert said == [
         f"judging 3 videos of {data}: all of them (--split takes train, val)",
         "warning: the network was trained on 2 of these videos (a00000 the first)",
-        f"judging 1 videos of {data}: list val",
+        f"judging 1 video of {data}: list val",
     ]
