@@ -1,4 +1,4 @@
-"""Flat videos from renders: objects cut out of rendered frames fly before built-in pictures, at a hundredth of the cost.
+"""Flat videos from renders: objects cut out of rendered frames move over built-in images, at 1 % of the cost.
 
     python -m benchmarks.learning.cutouts out/renders --out out/cutouts --count 1024
 
@@ -105,7 +105,7 @@ class Path2D:
 
 
 class Flyer:
-    """A cut-out on its way. Its parameters: x, y, logarithm of the size, angle, stretch, shear; and waves that bend it."""
+    """A moving cut-out, by x, y, logarithm of the size, angle, stretch, shear, and waves that bend it."""
 
     def __init__(self, random: Random, cutout: Cutout):
         self.cutout = cutout

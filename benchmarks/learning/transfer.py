@@ -1,4 +1,4 @@
-"""Which properties of renders, training and network count on real video? One factor at a time, on one core; resumable.
+"""Which properties of renders, training and network count on real video? One factor at a time; resumable.
 
     python -m benchmarks.learning.transfer DAVIS --out out/transfer [--results docs/results]
 
