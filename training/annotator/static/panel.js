@@ -151,8 +151,11 @@ function showPropagation() {
   const left = running.left == null ? "" : running.left > 90 ? ` · ${Math.round(running.left / 60)} min left` : ` · ${Math.ceil(running.left)} s left`;
   $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.done} of ${running.total}${left}`;
   $("pause").textContent = running.paused ? "Go on" : "Pause";
-  if ($("follow").checked && running.frame != null) go(running.frame);
 }
+on("progress", () => {
+  const frame = told.progress?.frame;
+  if ($("follow").checked && frame != null && frame !== tab.frame) go(frame);
+});
 $("propagate").onclick = propagate;
 export const pauseOrGoOn = () => ask({ control: told.progress?.paused ? "resume" : "pause" }).catch(trouble);
 export const cancel = () => ask({ control: "cancel" }).catch(trouble);
