@@ -44,8 +44,10 @@ IMPORT_ORDER = {
         "resources",
         "settings",
         "inputs",
+        "remote",
         "seeding",
         "line_process",
+        "text",
         "errors",
         "command_line",
         "version",
@@ -70,7 +72,8 @@ TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
 TRAINING_MAY_USE = tuple(
-    f"bl30k_gen.{part}" for part in ("command_line", "dataset", "errors", "inputs", "seeding", "settings", "version")
+    f"bl30k_gen.{part}"
+    for part in ("command_line", "dataset", "errors", "inputs", "seeding", "settings", "text", "version")
 )
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
@@ -181,12 +184,16 @@ def test_the_search_finds_it(module, source):
 
 
 def test_what_is_imported_is_declared():
-    """bl30k_gen runs on the base packages, its Blender child with [render], some formats that it exports to with
-    [export], models and training with [train], the page in the browser with [annotate] beside it."""
+    """bl30k_gen runs on the base packages, its Blender child with [render], some export formats with [export], URLs
+    with [cloud], models and training with [train], the page in the browser with [annotate] beside it."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
-        extras = [e for e, p in (("render", "blender"), ("export", "export")) if within(module, f"bl30k_gen.{p}")]
+        extras = [
+            e
+            for e, p in (("render", "blender"), ("export", "export"), ("cloud", "remote"))
+            if within(module, f"bl30k_gen.{p}")
+        ]
         allowed = DECLARED["base"].union(*(DECLARED[extra] for extra in extras))
         if not within(module, "bl30k_gen"):
             allowed |= DECLARED["train"] | (DECLARED["annotate"] if within(module, "training.annotator") else set())

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS, encode_jpeg
+from bl30k_gen.dataset.files import IMAGE_ERRORS, encode_jpeg
 from training.inference.video import FrameFolder, Frames
 
 LONG_SIDE = 1920
@@ -42,7 +42,7 @@ def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str]
             if turned or image.mode != "RGB" or (size == "view" and max(image.size) > LONG_SIDE):
                 return None
             return data, Image.MIME[image.format or "JPEG"]
-    except PICTURE_ERRORS:
+    except IMAGE_ERRORS:
         return None
 
 

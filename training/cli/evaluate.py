@@ -1,4 +1,4 @@
-"""Commands that judge networks: evaluate, score, ablate, study, gains."""
+"""Commands that evaluate networks: evaluate, score, ablate, study, gains."""
 
 import json
 import os
