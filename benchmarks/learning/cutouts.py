@@ -40,7 +40,7 @@ class Cutout:
     alpha: np.ndarray
 
 
-def cut_out(store: VideoStore) -> list[Cutout]:
+def cut_out(store: VideoStore, smallest: int = SMALLEST) -> list[Cutout]:
     """The objects of the first and the last frame of each video that do not touch the frame's border."""
     found = []
     for name in store.videos:
@@ -50,7 +50,7 @@ def cut_out(store: VideoStore) -> list[Cutout]:
                 mask = (ids == label).astype(np.uint8)
                 x, y, w, h = cv2.boundingRect(mask)
                 inside = x > 0 and y > 0 and x + w < ids.shape[1] and y + h < ids.shape[0]
-                if mask.sum() >= SMALLEST and inside:
+                if mask.sum() >= smallest and inside:
                     box = np.s_[y - 1 : y + h + 1, x - 1 : x + w + 1]
                     alpha = cv2.GaussianBlur(mask[box].astype(np.float32), (0, 0), 0.6)
                     found.append(Cutout(rgb[box].astype(np.float32), alpha))
