@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bl30k_gen import platforms
 from bl30k_gen.errors import UserError, printable
 from bl30k_gen.remote import Place, RemotePath
 
@@ -38,7 +39,7 @@ def open_regular(path: str | Place) -> BinaryIO:
     if isinstance(path, RemotePath):
         return path.open()
     _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device may do something
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, platforms.READING | getattr(os, "O_NONBLOCK", 0))
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
