@@ -36,7 +36,7 @@ def check_backbone(name: str) -> None:
 
 
 def set_norm(module: nn.Module, norm: str) -> None:
-    """Leave a module's batch norms as they are, or replace them by group norms. Raises ValueError for another norm."""
+    """Keep a module's batch norms, or replace them by group norms. Raises ValueError for a norm that is unknown."""
     if norm not in ("batch", "group"):
         raise ValueError(f"norm {norm!r} is unknown: choose batch or group")
     for name, child in module.named_children():
