@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Dataset, Json, Out, answer
+from bl30k_gen.cli.options import Json, Out, Source, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.remote import is_url, local, place
+from bl30k_gen.text import plural
 
 app = typer.Typer()
 
@@ -20,7 +22,7 @@ app = typer.Typer()
     )
 )
 def preview(
-    dataset: Dataset,
+    dataset: Source,
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder, or the sheet's file: .jpg .webp .png.")] = Path(
         "out/preview"
@@ -38,18 +40,18 @@ def preview(
     sheet, moving = preview.write(store, videos or None, out, columns)
     print(sheet, moving, sep="\n")
     if annotated:
-        from bl30k_gen.annotations import pictures
+        from bl30k_gen.annotations import visualise
 
-        print(pictures.write(store, (videos or store.videos)[0], sheet.parent, columns))
+        print(visualise.write(store, (videos or store.videos)[0], sheet.parent, columns))
 
 
 @app.command(
     epilog=examples(
         "python generate.py info out/demo",
-        "python generate.py info /shared/bl30k_tar --json",
+        "python generate.py info s3://bucket/bl30k_tar --json",
     )
 )
-def info(dataset: Dataset, as_json: Json = False) -> None:
+def info(dataset: Source, as_json: Json = False) -> None:
     """Print the numbers of a dataset: videos, frames, size, splits, bytes."""
     from bl30k_gen.dataset import info as facts_of
     from bl30k_gen.dataset.reader import open_dataset
@@ -65,13 +67,13 @@ def info(dataset: Dataset, as_json: Json = False) -> None:
     )
 )
 def verify(
-    dataset: Dataset,
+    dataset: Source,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
     annotated: Annotated[
         bool,
-        typer.Option("--annotations", help="Check depth, flow and others by masks, pictures and each other."),
+        typer.Option("--annotations", help="Check depth, flow and others by masks, images and each other."),
     ] = False,
     stored: Annotated[
         Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")
@@ -96,7 +98,7 @@ def verify(
     if repair and not ok:
         from bl30k_gen.render.tools import repair as repairing
 
-        done = repairing.repair(dataset, report)
+        done = repairing.repair(local(dataset, "--repair"), report)
         answer, ok = answer | {"repair": done.to_json()}, done.ok
         if not as_json:
             print(done.table())
@@ -109,7 +111,11 @@ def verify(
             findings = check_all(store, deep, workers, bar.update)
         answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
         if not as_json:
-            print(*findings, f"annotations of {len(store.videos)} videos: {len(findings)} findings", sep="\n")
+            print(
+                *findings,
+                f"annotations of {plural(len(store.videos), 'video')}: {plural(len(findings), 'finding')}",
+                sep="\n",
+            )
     if as_json:
         print(json.dumps(answer, indent=1))
     raise typer.Exit(0 if ok else 1)
@@ -118,12 +124,12 @@ def verify(
 @app.command(
     epilog=examples(
         "python generate.py pack out/demo --out out/demo_tar",
-        "python generate.py pack out/demo --out out/demo_hdf5 --to hdf5",
+        "python generate.py pack out/demo --out s3://bucket/demo --to hdf5",
     )
 )
 def pack(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
+    dataset: Source,
+    out: Annotated[str, typer.Option("--out", help="Folder for the shards, or its URL: s3://, gs://, hf://.")],
     to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
 ) -> None:
     """Pack a dataset into one shard per segment, with lists of MD5 and SHA-256 checksums."""
@@ -133,7 +139,7 @@ def pack(
 
     if to not in SUFFIX:
         raise UserError(f"--to {to}", f"give one of {', '.join(SUFFIX)}")
-    for path in pack(open_dataset(dataset), out, to, progress=print):
+    for path in pack(open_dataset(dataset), place(out), to, progress=print):
         print(path)
 
 
@@ -144,7 +150,7 @@ def pack(
     )
 )
 def unpack(
-    source: Annotated[Path, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, or a folder of them.")],
+    source: Annotated[str, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, a folder of them, or a URL.")],
     out: Out,
 ) -> None:
     """Unpack shards into a dataset's folder. Videos that are already there are kept."""
@@ -154,7 +160,7 @@ def unpack(
 
     with tqdm(unit="video") as bar:
         count = unpack(source, out, progress=lambda _: bar.update())
-    print(f"{count} videos unpacked into {out}")
+    print(f"{plural(count, 'video')} unpacked into {out}")
 
 
 @app.command(
@@ -164,7 +170,7 @@ def unpack(
     )
 )
 def annotations(
-    dataset: Dataset,
+    dataset: Source,
     out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
     kinds: Annotated[
         str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
@@ -192,7 +198,7 @@ def annotations(
         refused = annotating.write(store, wanted, out, names, workers, bar.update)
     made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
     facts = {"videos": made, "kinds": kinds, "refused": refused}
-    lines = [*refused.values(), f"{made} of {len(chosen)} videos: {', '.join(kinds)} in {out}"]
+    lines = [*refused.values(), f"{made} of {plural(len(chosen), 'video')}: {', '.join(kinds)} in {out}"]
     answer(as_json, facts, "\n".join(lines))
     raise typer.Exit(1 if refused else 0)
 
@@ -200,16 +206,20 @@ def annotations(
 @app.command(
     epilog=examples(
         "python generate.py report out/demo",
-        "python generate.py report out/demo --samples 12 --out out/report",
+        "python generate.py report out/demo --samples 12 --annotations --out out/report",
     )
 )
 def report(
-    dataset: Dataset,
+    dataset: Source,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
     videos: Annotated[int, typer.Option("--samples", min=0, help="Videos to show frames of.")] = 6,
+    annotated: Annotated[
+        bool, typer.Option("--annotations", help="Show depth, flow and others of one video, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an HTML page of samples, statistics, assets, cost and failures, and CREDITS.md and credits.csv."""
+    import numpy as np
     from tqdm import tqdm
 
     from bl30k_gen.cluster import history
@@ -219,15 +229,21 @@ def report(
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
-    config, uses = store.config(), credits.Uses()
+    folder = out or store.root
+    config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
-    numbers["render"] = history.render_time(store.root)
-    numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))
-    folder = out or store.root
-    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"])))
+    logs = None if is_url(dataset) else store.root
+    numbers["render"] = history.render_time(logs) if logs else None
+    numbers["failures"] = report.failure_list(history.failures(logs, set(store.videos))) if logs else []
+    sheet = None
+    if annotated and (shown := (numbers["samples"] or store.videos)[:1]):
+        from bl30k_gen.annotations import visualise
+
+        sheet = report.sheet(shown[0], lambda: np.asarray(visualise.sheet(store, shown[0])))
+    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"]), sheet))
     if used:
         credits.write(used, numbers["name"], folder)
     answer(as_json, numbers, str(folder / report.PAGE))

@@ -27,7 +27,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.pictures import PICTURE_ERRORS, open_picture, require_pixels
+from bl30k_gen.dataset.images import IMAGE_ERRORS, open_image, require_pixels
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 
@@ -102,10 +102,10 @@ class Rule:
     meaning: Meaning = "ids"
     stated: bool = False
 
-    def apply(self, values: np.ndarray, name: str | Path = "a mask") -> MaskFrame:
+    def apply(self, values: np.ndarray, name: object = "a mask") -> MaskFrame:
         """A mask of pixel values that ``read_values`` has returned.
 
-        Raises UserError naming it where it is soft and nobody asked for that, or contradicts what was decided.
+        Raises UserError naming it where it is soft and the user has not said so, or contradicts what was decided.
         """
         if self.meaning == "soft":
             if not self.stated:
@@ -192,7 +192,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return [items[place] for place in places]
 
 
-def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: str | Path = "") -> MaskFrame:
+def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: object = "") -> MaskFrame:
     """Read a mask by the mask rule.
 
     Args:
@@ -213,7 +213,7 @@ def is_black_and_white(values: np.ndarray) -> bool:
     return bool(((values == 0) | (values == WHITE)).all())
 
 
-def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray:
+def read_values(source: str | Path | bytes, name: object = "") -> np.ndarray:
     """(H, W) numbers that a mask stores, with every kind of white as 255, before the mask rule.
 
     uint8, or uint16 where a 16-bit file holds ids above 255. Raises UserError like ``read_mask``.
@@ -221,7 +221,7 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
     return _decoded(source, name)[0]
 
 
-def _decoded(source: str | Path | bytes, name: str | Path) -> tuple[np.ndarray, bool]:
+def _decoded(source: str | Path | bytes, name: object) -> tuple[np.ndarray, bool]:
     """``read_values``, and whether they are shades of grey, which may be soft."""
     if isinstance(source, bytes):
         data, name = source, name or "a mask"
@@ -232,13 +232,13 @@ def _decoded(source: str | Path | bytes, name: str | Path) -> tuple[np.ndarray, 
         except FileNotFoundError:
             raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
-        with open_picture(data, ("PNG",)) as image:
+        with open_image(data, ("PNG",)) as image:
             require_pixels(image)
             image.load()
             mode, pixels = image.mode, np.array(image)
             clear = image.has_transparency_data
             alpha = np.array(image.convert("RGBA").getchannel("A")) if clear else None
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         raise UserError(f"mask {name} is damaged or no PNG ({error})", _REMEDY) from None
     if half := _half_transparent(alpha):
         raise UserError(f"mask {name} has {half} pixels that are half transparent", _REMEDY)
@@ -286,8 +286,8 @@ def _codes(colours: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _ids_of_colours(pixels: np.ndarray, name: str | Path) -> tuple[np.ndarray, bool]:
-    """Ids; or where the picture is grey and its shades are no colours of the palette, these, and True."""
+def _ids_of_colours(pixels: np.ndarray, name: object) -> tuple[np.ndarray, bool]:
+    """Ids; or where the image is grey and its shades are no colours of the palette, these, and True."""
     table, ids = _colour_table()
     codes = _codes(pixels)
     position = np.minimum(np.searchsorted(table, codes), len(table) - 1)

@@ -97,8 +97,14 @@ def test_the_number_of_files_opened_does_not_grow_with_the_videos(tmp_path, conf
     opened, counting = [], [False]
 
     def audit(event, arguments):
-        if counting[0] and event in ("open", "os.listdir", "os.scandir") and str(arguments[0]).startswith(str(tmp_path)):
-            opened.append(str(arguments[0]))  # of the dataset: what imports and other threads open is not the command's
+        if (
+            counting[0]
+            and event in ("open", "os.listdir", "os.scandir")
+            and str(arguments[0]).startswith(str(tmp_path))
+        ):
+            opened.append(
+                str(arguments[0])
+            )  # of the dataset: what imports and other threads open is not the command's
 
     sys.addaudithook(audit)
     counts = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
-from training.evaluation.interactive import Report
+from training.evaluation.interactive import InteractiveReport
 from training.evaluation.study import Study
 
 Numbers = Sequence[float] | np.ndarray
@@ -19,7 +19,7 @@ GREY = "0.55"
 
 
 def plot_reports(
-    reports: Mapping[str, Report], out: str | Path, until: float = 60.0, references: Collection[str] = ()
+    reports: Mapping[str, InteractiveReport], out: str | Path, until: float = 60.0, references: Collection[str] = ()
 ) -> None:
     """J&F against time up to ``until`` seconds (MiVOS, figure 11), and IoU after each interaction, by report."""
     figure, (timed, counted) = _axes(2, ylim=(0, 102))

@@ -1,4 +1,4 @@
-"""Pictures to look at: a row of frames with the annotation, the prediction and where they differ."""
+"""Images to look at: a row of frames with the annotation, the prediction and where they differ."""
 
 import io
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.dataset.files import decode_rgb, write_atomically
+from bl30k_gen.dataset.images import SUFFIXES
 from bl30k_gen.dataset.listing import by_frame
 from bl30k_gen.dataset.masks import Rule, palette
-from bl30k_gen.dataset.pictures import SUFFIXES
 from bl30k_gen.errors import UserError
 from training.evaluation.captions import EMPTY, captioned
 from training.evaluation.folders import MaskVideo
@@ -64,7 +64,7 @@ def write_strip(
         truth, predictions: folders of video folders, as for ``score_folders``.
         images: folder of video folders of RGB frames to draw the masks on; black if None.
         frames: names of the frames to show; ``columns`` evenly spaced ones if None.
-        width: of one picture, pixels.
+        width: of one image, pixels.
         rules: what the masks of both folders mean, see ``MaskVideo``.
 
     Raises:

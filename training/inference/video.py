@@ -1,4 +1,4 @@
-"""Frames of a video from a folder of pictures or a video file, and the masks that a user gives for some of them."""
+"""Frames of a video from a folder of images or a video file, and the masks that a user gives for some of them."""
 
 import os
 import threading
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import cv2
 
 from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.images import SUFFIXES
+from bl30k_gen.dataset.layout import SHARDS
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
 from bl30k_gen.dataset.masks import read_mask as read_one
-from bl30k_gen.dataset.pictures import SUFFIXES
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.shards import SUFFIXES as SHARD_SUFFIXES
 from bl30k_gen.errors import UserError
 from training.evaluation.folders import MaskVideo, object_ids
 
@@ -38,9 +41,9 @@ class Frames(Indexed, Protocol):
 
 
 class FrameFolder(Sequence):
-    """Pictures of a folder in the order of their numbers or names, decoded when they are asked for.
+    """Images of a folder in the order of their numbers or names, decoded when they are asked for.
 
-    names: stems of the files. rate: 0, as pictures do not say. Raises UserError if there are no pictures, or one
+    names: stems of the files. rate: 0, as images do not say. Raises UserError if there are no images, or one
     exists twice.
     """
 
@@ -51,20 +54,24 @@ class FrameFolder(Sequence):
         files = by_frame((path.name for path in self.path.iterdir()), SUFFIXES, folder)
         self.files = [self.path / name for name in files.values()]
         if not self.files:
-            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(SUFFIXES)}")
+            raise UserError(f"{folder} has no frames", f"put images there: {', '.join(SUFFIXES)}")
         self.names = list(files)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
-        """(H, W, 3) uint8. Raises UserError if the picture is damaged or not of the size of the first one read."""
-        file = self.files[index]
+    def encoded(self, index: int) -> bytes:
+        """A frame's file as it is. Raises UserError if it cannot be read."""
         try:
-            frame = decode_rgb(file.read_bytes(), file)
+            return self.files[index].read_bytes()
         except OSError as error:
-            raise UserError(f"frame {file} cannot be read", str(error.strerror)) from None
+            raise UserError(f"frame {self.files[index]} cannot be read", str(error.strerror)) from None
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
+        """(H, W, 3) uint8. Raises UserError if the image is damaged or not of the size of the first one read."""
+        file = self.files[index]
+        frame = decode_rgb(self.encoded(index), file)
         self._size = self._size or frame.shape[:2]
         if frame.shape[:2] != self._size:
             raise UserError(
@@ -72,6 +79,31 @@ class FrameFolder(Sequence):
                 "all frames of a video have one size",
             )
         return frame
+
+
+class StoredFrames:
+    """A video of a dataset that is not a plain folder, such as one in tar shards; frames are read in place.
+
+    names: those of the dataset's frames. rate: 0, as images do not say.
+    """
+
+    rate = 0.0
+
+    def __init__(self, store: VideoStore, name: str):
+        self._store, self._name = store, name
+        self.path = store.path / name
+        self.names = store.frames(name)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encoded(self, index: int) -> bytes:
+        """A frame's file as it is."""
+        return self._store.rgb_bytes(self._name, index)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8. Raises UserError if the image is damaged."""
+        return self._store.read_rgb(self._name, index)
 
 
 class VideoFile:
@@ -104,7 +136,7 @@ class VideoFile:
         finally:
             capture.release()
         if not count:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
             raise UserError(what, "get it anew")
@@ -133,7 +165,7 @@ class SeekableVideo:
         self.rate = capture.get(_RATE)
         capture.release()
         if not self._times:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         self.names = [f"{number:05d}" for number in range(len(self._times))]
         self._capture = _capture(self.path)
         self._next = 0
@@ -193,7 +225,7 @@ def _capture(path: Path) -> "cv2.VideoCapture":
 def _is_whole_matroska(path: Path) -> bool:
     """Whether a file is a WebM or Matroska with all the bytes that it announces.
 
-    These say how long they are, but not how long their pictures are: sound may continue.
+    These say how long they are, but not how long their images are: sound may continue.
     """
     with open(path, "rb") as file:
         start, size = file.read(4096), os.fstat(file.fileno()).st_size
@@ -207,27 +239,38 @@ def _is_whole_matroska(path: Path) -> bool:
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
-    """A folder of pictures, or a video file. Raises UserError if neither is there."""
+    """A folder of images, or a video file. Raises UserError if neither is there."""
     path = Path(path)
     if path.is_dir():
         return FrameFolder(path)
     if not path.is_file():
-        raise UserError(f"video {path} does not exist", "give a video file, or a folder of pictures")
+        raise UserError(f"video {path} does not exist", "give a video file, or a folder of images")
     return VideoFile(path)
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with all frames at hand; DATASET/VIDEO of a dataset in folders will do, too."""
+    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset, or SHARD.tar/VIDEO, too."""
     path = Path(path)
     if not path.exists():
         for inside in ("JPEGImages", "JPEGImages/480p"):
             if (path.parent / inside / path.name).is_dir():
                 return FrameFolder(path.parent / inside / path.name)
-    elif (path / "JPEGImages").is_dir():
-        names = sorted(p.name for p in (path / "JPEGImages").iterdir() if p.is_dir())
+        if _has_shards(path.parent):
+            store = open_dataset(path.parent)
+            store.require(path.name)
+            return StoredFrames(store, path.name)
+    elif (path / "JPEGImages").is_dir() or _has_shards(path):
+        names = open_dataset(path).videos
         raise UserError(f"{path} is a dataset of {len(names)} videos", f"name one of them, such as {path / names[0]}")
     video = open_video(path)
     return video if isinstance(video, FrameFolder) else SeekableVideo(path)
+
+
+def _has_shards(path: Path) -> bool:
+    """Whether a path is a shard, or a folder of shards."""
+    if path.is_dir():
+        return (path / SHARDS).is_dir() or any(file.suffix in SHARD_SUFFIXES for file in path.iterdir())
+    return path.is_file() and path.suffix in SHARD_SUFFIXES
 
 
 def read_given(
