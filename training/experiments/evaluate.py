@@ -40,7 +40,7 @@ from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
 from training.inference.video import StoredFrames, first_appearances
 from training.interactive.session import InteractiveSession
-from training.runs.folder import RunFolder, network_file
+from training.runs.folder import Part, RunFolder, network_file
 from training.schema.data import VideoSource
 
 
@@ -178,7 +178,10 @@ def evaluate_interactive(
     merging = load_fusion(fusion, device)
     settings = checked_options(network, **options)
     plain = (None, "linear", "none")
-    run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
+    parts: dict[str, Part] = {"checkpoint": "propagation", "s2m": "s2m", "fusion": "fusion"}
+    run = {
+        key: str(x) if x is None or x in plain else sha256(network_file(x, parts[key])) for key, x in given.items()
+    }
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
     perfect = None if drawing else baselines(truth, store.rule)["oracle"]
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)

@@ -137,7 +137,7 @@ def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, boo
 def verdict_table(found: Mapping[str, float]) -> Table:
     words = {True: "reached", False: "MISSED", None: "not judged yet"}
     rows = [
-        [a.words, f"{a.low:g} to {a.high:g}", value, words[reached], a.source]
-        for a, value, reached in verdicts(found)
+        [one.words, f"{one.low:g} to {one.high:g}", value, words[reached], one.source]
+        for one, value, reached in verdicts(found)
     ]
     return Table(["J&F of", "asked for", "found", "", "why"], rows)
