@@ -10,12 +10,14 @@
 # make campaign-masks       fifty videos through the check of masks
 # make campaign-fuzz        thousands of damaged assets through the loader
 # make campaign-parallel    two workers against one, and what a warm worker loses between frames
+# make campaign-blender     the demo rendered by Blender 4.2 and by 4.5, compared (twenty minutes; downloads 4.5)
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
 # make campaign-annotator   the page in the browser: how fast it answers, and its memory. Needs DAVIS=folder (minutes)
 # make campaign-learning    a small network learns from renders (two hours and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
+# make campaign-transfer    what of renders counts on real video? Needs DAVIS=folder (an hour on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # All make the environment in .venv/ first, where it is missing or older than what it is made from.
@@ -45,7 +47,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
+ campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
+ campaign-tables campaign-annotator
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -69,7 +72,7 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 demo: $(VENV)/.render
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
-	 --workers $(WORKERS) --threads-per-worker 1
+	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo_preview/contact_sheet.jpg
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
@@ -132,6 +135,20 @@ campaign-parallel: $(VENV)/.render
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
+# The environment of the other Blender; BLENDER says which.
+BLENDER ?= 4.5
+OTHER := out/blender_$(BLENDER)
+
+$(OTHER)/.ready: $(VENV)/.created pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OTHER)
+	grep -v '^bpy==' constraints.txt > $(OTHER)/constraints.txt
+	$(OTHER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OTHER)/constraints.txt \
+	 'bpy==$(BLENDER).*' --editable '.[render]'
+	@touch $@
+
+campaign-blender: $(VENV)/.render $(OTHER)/.ready
+	$(BIN)/python -m benchmarks.speed.blender_versions --other $(OTHER)/bin/python --results docs/results/blender.md
+
 campaign-thousand: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.thousand --results docs/results/thousand.md
 
@@ -155,3 +172,10 @@ campaign-experiment: campaign-learning-renders
 
 campaign-tables: campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
+
+TRANSFER_RENDERS := out/transfer/renders
+
+campaign-transfer: $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning/transfer_renders.yaml --out $(TRANSFER_RENDERS) --count 48 \
+	 --workers $(WORKERS) --threads-per-worker 1
+	$(BIN)/python -m benchmarks.learning.transfer $(TRANSFER_RENDERS) $(DAVIS) --out out/transfer

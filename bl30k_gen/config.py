@@ -31,7 +31,7 @@ from bl30k_gen.errors import UserError, printable
 from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
-MOST_LIGHTS = 1000
+MAX_LIGHTS = 1000
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 Store = Literal["folder", "tar", "hdf5"]
@@ -170,8 +170,8 @@ class Camera(Section):
 
 
 def _few(count: tuple[int, int]) -> tuple[int, int]:
-    if count[1] > MOST_LIGHTS:
-        raise ValueError(f"a scene has {MOST_LIGHTS} lights at most")
+    if count[1] > MAX_LIGHTS:
+        raise ValueError(f"a scene has {MAX_LIGHTS} lights at most")
     return count
 
 
@@ -318,7 +318,7 @@ class Runtime(Section):
 
     device: Device
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
-    child_memory_gb: Positive  # above which it is replaced after the video in hand
+    child_memory_gb: Positive  # above which it is replaced after the current video
     frame_timeout: Positive  # seconds without an event before it is killed
     lease_timeout: Positive  # seconds without a heartbeat before another worker takes over its video
     store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with

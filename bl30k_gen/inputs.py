@@ -1,6 +1,6 @@
 """Files from outside: opened without waiting, read up to a limit, and the JSON in them.
 
-A path that a user or another file names may be a pipe nobody writes to, a device without end, or a folder. Every such
+A path that a user or another file names may be a pipe without a writer, a device without end, or a folder. Every such
 file is opened here, and every JSON text is parsed here.
 """
 
@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bl30k_gen import platforms
 from bl30k_gen.errors import UserError, printable
 from bl30k_gen.remote import Place, RemotePath
 
@@ -38,7 +39,7 @@ def open_regular(path: str | Place) -> BinaryIO:
     if isinstance(path, RemotePath):
         return path.open()
     _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device may do something
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, platforms.READING | getattr(os, "O_NONBLOCK", 0))
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")

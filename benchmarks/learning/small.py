@@ -28,7 +28,9 @@ from training.tasks.network import build_network, build_step
 PRESET = Path(__file__).with_name("small.yaml")
 
 
-def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str) -> Stage:
+def small_stage(
+    name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str, preset: Path = PRESET
+) -> Stage:
     """A stage of a small propagation network. The rate falls to a tenth for the last quarter.
 
     Sources that are not in ``data`` are left out. From the middle of the run on only the hardest pixels count. Crops
@@ -44,7 +46,7 @@ def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int,
         f"loss.warm_up=[{iterations // 4}, {iterations // 2}]",
     ]
     places = [f"{source}={path}" for source, path in data.items()]
-    return load_stage(name, [*left_out, *crops, *schedule, *overrides], places, preset=str(PRESET))
+    return load_stage(name, [*left_out, *crops, *schedule, *overrides], places, preset=str(preset))
 
 
 def train(stage: Stage, out: Path, start: Path | None = None) -> Path:
@@ -69,7 +71,7 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     assert isinstance(network, STM | STCN)
     stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
-    step = build_step(stage, network, torch.device("cpu"))
+    step = build_step(network, stage.loss, stage.runtime, torch.device("cpu"), stage.alignment)
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()

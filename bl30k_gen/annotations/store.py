@@ -33,7 +33,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import FatalError, UserError
 
 CARD = "ANNOTATIONS.md"
-POLL = 0.3  # seconds between two looks at how far the workers are
+POLL = 0.3  # seconds between two checks of the workers' progress
 COMPRESSION = 1  # of gzip; more takes longer and saves little
 
 

@@ -9,7 +9,7 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
     {"event": "failed", "name": ..., "what": ..., "remedy": ..., "fatal": false}
-    {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
+    {"event": "stopped", "name": ...}    SIGTERM came: the current frame was finished and kept
 
 A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
 ``limits``, ``faces`` and ``out``, where a GLB is written. The answer is ``done`` or ``failed``.
@@ -102,7 +102,7 @@ class Child:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
-            for mesh in built.soft:
+            for mesh in built.deforming:
                 mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()

@@ -13,7 +13,7 @@ from bl30k_gen.scene.trajectory import between, extrinsics, intrinsics
 
 FILTER_WIDTH = 3.0  # pixels, of Cycles' window: twice the width that its setting says, which is 1.5
 BORDER = 1  # pixels around the image that the window reaches
-LEAST_GRID, MOST_GRID = 4, 8  # samples a pixel, along an edge
+MIN_GRID, MAX_GRID = 4, 8  # samples a pixel, along an edge
 ROWS = 64  # of the image that are drawn at a time; bounds the memory
 MOVED = 0.4  # pixels between two moments of an exposure
 
@@ -90,12 +90,12 @@ class Backdrop:
         texels = _mapped(np.linalg.inv(projection), self._corners())
         first, last = -0.5, np.array(self.texture.shape[1::-1]) - 0.5
         covers = bool(((first <= texels) & (texels <= last)).all())  # false where one is not a number
-        grid = LEAST_GRID
+        grid = MIN_GRID
         if covers:
             a, b, c, d = texels
             across = np.linalg.norm([a - b, c - d], axis=1).max() / video.width
             down = np.linalg.norm([a - c, b - d], axis=1).max() / video.height
-            grid = int(np.clip(np.ceil(max(across, down)), LEAST_GRID, MOST_GRID))
+            grid = int(np.clip(np.ceil(max(across, down)), MIN_GRID, MAX_GRID))
         image = np.empty((video.height, video.width, 3), dtype=np.float32)
         for top in range(0, video.height, ROWS):
             rows = image[top : top + ROWS]

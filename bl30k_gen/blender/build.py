@@ -32,7 +32,7 @@ REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 class Built:
     """What a scene was built from, as far as drawing its frames needs it."""
 
-    soft: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    deforming: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
     vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
     backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
 
@@ -134,7 +134,9 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
     built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        built.soft.append(DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
+        built.deforming.append(
+            DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
+        )
     _add_to_masks(entity.blender_obj, masks, mask_materials)
 
 

@@ -1,4 +1,4 @@
-"""Clear up after workers that are gone: their leases, logs that have served, and scratch."""
+"""Clear up after workers that are gone: their leases, logs of published videos, and scratch."""
 
 import contextlib
 import shutil
@@ -46,7 +46,7 @@ def prune(layout: Layout, config: Config, scratch: Path | None, wait: Callable[[
 
 
 def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
-    """Take over what is stale, and give it back; the videos of which that was done."""
+    """Acquire what is stale, and release it; returns the videos of which that was done."""
     mine = Layout(layout.root, process.new_name())
     observer = Leases(mine, config.runtime.lease_timeout)
 
@@ -78,7 +78,7 @@ def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) 
 def _all_that_can_be_had(
     free: Callable[[str], bool], names: list[str], timeout: float, wait: Callable[[float], None]
 ) -> list[str]:
-    """Those of the names that could be freed, at once or after a look at their owners' heartbeats."""
+    """Those of the names that could be freed, at once or after watching their owners' heartbeats."""
     freed = [name for name in names if free(name)]
     if len(freed) < len(names):
         wait(timeout)

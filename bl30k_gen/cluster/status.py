@@ -1,6 +1,6 @@
 """How far a dataset is: from a few listings and the journals of the runs, never from its frames.
 
-The cost is O(videos) lines to read and O(videos in the making) files to look at.
+The cost is O(videos) lines to read and O(videos that are being made) files to look at.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.cluster.slurm import Submissions
-from bl30k_gen.cluster.worklist import MOST_VIDEOS
+from bl30k_gen.cluster.worklist import MAX_VIDEOS
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.render import process
@@ -69,7 +69,7 @@ def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]
     """All videos that the dataset shall have: the first ``count``, or those that were asked for, or those begun."""
     if count is None:
         asked = max((entry["count"] for entry in run_entries(layout) if entry["event"] == ASKED), default=0)
-        indices = sorted({*range(min(asked, MOST_VIDEOS)), *Submissions(layout.root).wanted()})
+        indices = sorted({*range(min(asked, MAX_VIDEOS)), *Submissions(layout.root).wanted()})
     else:
         indices = list(range(count))
     if indices:
@@ -84,7 +84,7 @@ def status(root: Path, count: int | None = None) -> Status:
     done = set(layout.published()).intersection(wanted)
     failed = {name: reason for name, reason in failed_videos(layout).items() if name not in done}
     held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
-    running = [name for name, lease in held.items() if _lives(lease, config.runtime.lease_timeout)]
+    running = [name for name, lease in held.items() if _is_alive(lease, config.runtime.lease_timeout)]
     interrupted = sorted(held.keys() - set(running))
     pending = len(wanted) - len(done | failed.keys() | held.keys())
     speed, slow = _speeds(layout)
@@ -118,8 +118,8 @@ def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[
         time.sleep(pause)
 
 
-def _lives(lease: Path, timeout: float) -> bool:
-    """A guess for people, which trusts the clocks; workers judge leases by their own clock alone."""
+def _is_alive(lease: Path, timeout: float) -> bool:
+    """An estimate that trusts the clocks of other machines; workers use their own clock alone."""
     if process.surely_dead(lease.name):
         return False
     try:

@@ -41,7 +41,12 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("scene.objects[].location", "float (C, 3)", "metres", "control points of its path"),
     ("scene.objects[].rotation", "float (C, 3)", "radians", "control points of its XYZ Euler angles"),
     ("scene.objects[].scale", "float (C, 3)", "", "control points of its scale, of a model with a unit diagonal"),
-    ("scene.objects[].clearance_failed", "bool", "", "it comes nearer to an earlier object than the recipe wishes"),
+    (
+        "scene.objects[].clearance_failed",
+        "bool",
+        "",
+        "it comes nearer to an earlier object than the configuration allows",
+    ),
     ("scene.lights[].location", "float (3,)", "metres", "of a point light"),
     ("scene.lights[].power", "float", "watts", ""),
     ("scene.lights[].colour", "float (3,)", "", "linear RGB, largest channel 1"),

@@ -378,7 +378,7 @@ class Annotated(abc.ABC):
             other_frame(name, len(self.frames(name)), i, wanted.offset)
         if self.annotations is not None:
             return self._stored(self.annotations, wanted, name, i)
-        # By its name: datasets are read without scenes and assets, unless somebody asks for what needs them.
+        # By its name: datasets are read without scenes and assets, unless what needs them is asked for.
         derive = importlib.import_module("bl30k_gen.annotations.derive")
         return derive.derive(self, wanted, name, i)
 

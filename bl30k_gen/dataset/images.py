@@ -24,7 +24,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of frames
 MAX_SCANNED = 10**9
 """Pixels that the scans of a progressive JPEG may touch: 80 megapixels in the usual ten or twelve scans."""
 
-MOST_PIXELS = 8192 * 8192  # of a frame or a mask
+MAX_PIXELS = 8192 * 8192  # of a frame or a mask
 MAX_PROFILE = 4 << 20  # bytes
 ORIENTATION = 0x0112  # of EXIF; 1 is upright
 
@@ -70,7 +70,7 @@ def open_image(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 
 def require_pixels(image: Image.Image) -> None:
     """Raises ValueError for an image that is larger than any frame, before its pixels are decoded."""
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
 
 

@@ -11,7 +11,7 @@ A dataset may be rendered into shards instead (``runtime.store``), which hold th
 
     Shards/<shard>.tar (or .h5)               a finished shard, its index beside it
     Shards/.published/<video>                 a link whose text is <split>/<shard>; it comes last, by rename
-    Shards/.staging/<shard>/<owner>/          a shard in the making, see dataset/partial_shard.py
+    Shards/.staging/<shard>/<owner>/          a partial shard, see dataset/partial_shard.py
     Shards/.unfinished/<video>.tar            the frames so far of a video whose rendering was stopped
 """
 
@@ -155,7 +155,7 @@ class ShardLayout(StagingArea):
         return self.staging(shard) / PARTIAL
 
     def partials(self) -> list[Path]:
-        """All partial shards, whoever owns them."""
+        """All partial shards, of all owners."""
         return sorted(self.making.glob(f"*/*/{PARTIAL}"))
 
     @property
@@ -264,12 +264,12 @@ def finish_publishing(layout: Layout, name: str) -> bool:
         with files.clear_disk_errors(layout.metadata(name)):
             layout.metadata(name).parent.mkdir(parents=True, exist_ok=True)
             replaced = layout.staging(name) / "replaced"
-            _move_away(layout.metadata(name), replaced)
+            _remove_earlier(layout.metadata(name), replaced)
             for folder in MODALITIES:
                 source, target = layout.staging(name) / folder, layout.root / folder / name
                 if source.exists():  # or else it was moved already
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    _move_away(target, replaced)
+                    _remove_earlier(target, replaced)
                     files.replace(source, target)
             files.replace(staged, layout.metadata(name))
     if not layout.is_published(name):
@@ -358,7 +358,7 @@ def _frames_listed(metadata: Mapping[str, Any], folder: str, name: str) -> set[s
     return {path.removeprefix(prefix) for path in metadata["files"] if path.startswith(prefix)}
 
 
-def _move_away(path: Path, replaced: Path) -> None:
+def _remove_earlier(path: Path, replaced: Path) -> None:
     """Take an earlier version out of the dataset, by a rename into our staging folder."""
     if replaced.is_dir():
         shutil.rmtree(replaced)

@@ -105,7 +105,7 @@ class Rule:
     def apply(self, values: np.ndarray, name: object = "a mask") -> MaskFrame:
         """A mask of pixel values that ``read_values`` has returned.
 
-        Raises UserError naming it where it is soft and nobody asked for that, or contradicts what was decided.
+        Raises UserError naming it where it is soft and the user has not said so, or contradicts what was decided.
         """
         if self.meaning == "soft":
             if not self.stated:

@@ -45,7 +45,7 @@ def open_dataset(
 ) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
-    Of the last, also shards in the making are read, as far as they go.
+    Of the last, also partial shards are read, as far as they go.
 
     Args:
         path: on this machine, or a URL (``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``). Of a shard on
@@ -194,7 +194,7 @@ class VideoStore(Annotated):
     def rule(self) -> masks.Rule:
         """What the masks mean: stated, or decided over the dataset, which is said once if it is not the usual.
 
-        Raises UserError where they are soft and nobody said so.
+        Raises UserError where they are soft and the user has not said so.
         """
         if self._rule is None:
             if self.masks is None and METADATA in self.tree.folders(""):

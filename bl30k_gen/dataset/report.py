@@ -35,7 +35,7 @@ def collect(
     add_scene: Callable[[Mapping[str, Any]], None],
     progress: Callable[[Sequence[str]], Iterable[str]] = lambda names: names,
 ) -> dict[str, Any]:
-    """Count a dataset, with one look at each video's metadata.
+    """Count a dataset, reading each video's metadata once.
 
     Args:
         add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is none.
@@ -86,7 +86,7 @@ def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
 
 
 def sheet(name: str, draw: Callable[[], np.ndarray]) -> dict[str, Any]:
-    """``{"video": name, "sheet"}``, a picture as data URI; ``problem`` in its place where it cannot be drawn."""
+    """``{"video": name, "sheet"}``, an image as data URI; ``problem`` in its place where it cannot be drawn."""
     try:
         return {"video": name, "sheet": _uri(draw())}
     except UserError as error:

@@ -26,10 +26,10 @@ from bl30k_gen.remote import Place, RemotePath
 SUFFIXES = (".tar", ".h5", ".hdf5")
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}  # lists of shards, by `pack`
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
-_AGAIN = "copy or download it again"
+_COPY_AGAIN = "copy or download it again"
 _NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
 _INDEX_LIMIT = 1 << 30  # bytes
-DEEPEST = 10  # groups in groups of an HDF5 shard
+MAX_DEPTH = 10  # groups in groups of an HDF5 shard
 HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
 
 log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ def _folders(columns: dict[str, list[list]], shard: Place, end: int) -> dict[str
         folder = FolderIndex(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
         inside = (folder.offsets >= 0) & (folder.sizes >= 0) & (folder.offsets + folder.sizes <= end)
         if not inside.all():
-            raise UserError(f"shard {shard} is cut off in {path}", _AGAIN)
+            raise UserError(f"shard {shard} is cut off in {path}", _COPY_AGAIN)
         folders[path] = folder
     return folders
 
@@ -228,11 +228,11 @@ def _scan_tar(shard: Place) -> Iterator[ByteRange]:
             file.seek(end := archive.offset)
             after = file.read(tarfile.BLOCKSIZE)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        remedy = f"decompress it if it is compressed, else {_AGAIN}"
+        remedy = f"decompress it if it is compressed, else {_COPY_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
     # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
     if after != bytes(tarfile.BLOCKSIZE):
-        raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _AGAIN)
+        raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _COPY_AGAIN)
 
 
 def _source(shard: Place) -> contextlib.AbstractContextManager[Any]:
@@ -255,12 +255,12 @@ def _scan_hdf5(shard: Place) -> list[ByteRange]:
                     node = group[name]
                     if isinstance(node, h5py.Dataset):
                         ranges.append(ByteRange(path, *_place_of(node, path, shard)))
-                    elif path.count("/") >= DEEPEST:
+                    elif path.count("/") >= MAX_DEPTH:
                         raise UserError(f"shard {shard} is nested too deeply", "do not trust it")
                     else:
                         groups.append((f"{path}/", node))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # for damage in different places
-        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
+        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _COPY_AGAIN) from None
     return ranges
 
 

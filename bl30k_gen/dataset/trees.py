@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bl30k_gen import platforms
 from bl30k_gen.dataset.layout import METADATA, PARTIAL
 from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.partial_shard import index_partial
@@ -118,10 +119,10 @@ class LocalRanges:
     """Ranges of a file on this machine; processes and threads may share it."""
 
     def __init__(self, path: Path):
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = os.open(path, platforms.READING)
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, offset)
+        return platforms.read_at(self._descriptor, size, offset)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -29,7 +29,7 @@ Split = Literal["train", "val"]
 Loaded = TypeVar("Loaded", bound=Model | ImageAsset)
 
 VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the image, for the pixel filter
-LEAST_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
+MIN_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def _clear_path(
     kept = None
     for attempt in range(config.objects.clearance_tries + 1):
         path = object_path(rng(seed, "video", index, "object", k, "path", attempt), config)
-        if np.any(curve(path["scale"], frames, static).min(axis=0) < LEAST_SCALE * path["scale"].min(axis=0)):
+        if np.any(curve(path["scale"], frames, static).min(axis=0) < MIN_SCALE * path["scale"].min(axis=0)):
             continue
         places = curve(path["location"], frames, static)
         kept = path, places

@@ -91,7 +91,7 @@ def test_report_for_people_and_machines(dataset):
     lose_frame(dataset)
     report = verify(dataset.root)
     assert "a00001  missing  JPEGImages/a00001/00007.jpg" in report.table()
-    assert "1 bad videos: 1 missing" in report.table()
+    assert "1 bad video: 1 missing" in report.table()
     values = json.loads(json.dumps(report.to_json()))
     assert values["ok"] is False
     assert values["problems"] == [{"video": VIDEO, "kind": "missing", "detail": "JPEGImages/a00001/00007.jpg"}]

@@ -79,8 +79,8 @@ def main(scene: Path, out: Path, frames: list[int]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     runtime.start("cpu", 1)
     spec = read_spec(scene)
-    soft = build.build(spec).soft
-    for mesh in soft:
+    deforming = build.build(spec).deforming
+    for mesh in deforming:
         _move_to_neighbours(mesh)
     for mesh in bpy.data.meshes:
         mesh.shade_flat()
@@ -89,7 +89,7 @@ def main(scene: Path, out: Path, frames: list[int]) -> None:
         bpy.data.objects[f"object {thing.id}"].pass_index = thing.id
     _set_up(current)
     for frame in frames:
-        for mesh in soft:
+        for mesh in deforming:
             mesh.pose(frame)
         for each in bpy.data.scenes:
             each.frame_set(frame)

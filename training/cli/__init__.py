@@ -1,4 +1,4 @@
-"""The researcher's commands. Each does its work in another module; here are words and exit codes."""
+"""The commands of ``train.py``. Each does its work in another module; here are options and exit codes."""
 
 import logging
 import sys
@@ -6,11 +6,12 @@ import sys
 import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
+from bl30k_gen.platforms import require_posix
 from bl30k_gen.version import version_option
 from training.cli import evaluate, runs, segment, train
 from training.cli.threads import choose_threads
 
-HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
+HELP = """Train segmentation networks, evaluate them, and use them: see docs/training.md.
 
 Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGINT (the same command continues).
 --debug shows where in the program a mistake was noticed.
@@ -25,6 +26,7 @@ for commands in (train, evaluate, segment, runs):
 
 def _run() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    require_posix()
     choose_threads()
     app()
 

@@ -89,7 +89,7 @@ def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path |
 
     On a CPU a sample's bytes are those that autograd keeps.
     """
-    step = build_step(stage, build_network(stage, start), device)
+    step = build_step(build_network(stage, start), stage.loss, stage.runtime, device, stage.alignment)
     autocast, _ = choose_precision(stage.runtime.precision, device)
     two = samples.first(2).to(device)
     weights = sum(p.numel() * p.element_size() for p in step.parameters())

@@ -1,4 +1,4 @@
-"""A network judged on the images that its stage holds out; ``training.engine.validation`` judges on videos."""
+"""Validation on the images that a stage holds out; ``training.engine.validation`` does so on videos."""
 
 from dataclasses import dataclass
 

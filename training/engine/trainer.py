@@ -22,7 +22,8 @@ from training.data.mixture import Mixture, SampleOrder, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
-from training.runs.folder import RunFolder, card, describe_environment, describe_weights
+from training.runs.card import card
+from training.runs.folder import RunFolder, describe_environment, describe_weights
 from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
 from training.tasks.losses import kept_share
@@ -65,11 +66,12 @@ class Trainer:
         self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
-        self.folder.agree(stage)
+        self.folder.require_same(stage.sources, stage.identity())
         state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step: AnyStep | DistributedDataParallel
-        self.step = step = build_step(stage, self.network, self.device, processes.world)
+        step = build_step(self.network, stage.loss, stage.runtime, self.device, stage.alignment, processes.world)
+        self.step = step
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
@@ -86,7 +88,7 @@ class Trainer:
         self.order = self._order()
         processes.wait()  # all have agreed
         if processes.leads:
-            self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
+            self.folder.claim(stage.to_yaml())  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
@@ -153,7 +155,7 @@ class Trainer:
             if shown:
                 visualisation.save(self.folder.samples, *shown)
             checkpoint.save(self.network, self.folder.network)
-            write_atomically(self.folder.card, card(self.folder, stage, environment))
+            write_atomically(self.folder.card, card(self.folder, stage, environment, self.folder.network))
         self.processes.wait()
 
     def _is_due(self, every: int) -> bool:
@@ -213,7 +215,7 @@ class Trainer:
             before = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - before
-            self._pass_over(batch.skipped)
+            self._skip(batch.skipped)
             batch = batch.to(self.device)
             last = number == steps - 1
             parallel = self.step if isinstance(self.step, DistributedDataParallel) else None
@@ -247,7 +249,7 @@ class Trainer:
         self.scaler.update()
         return finite
 
-    def _pass_over(self, skipped: list[str]) -> None:
+    def _skip(self, skipped: list[str]) -> None:
         for text in skipped:
             if text not in self.corrupt:
                 self.corrupt.append(text)
@@ -266,7 +268,7 @@ class Trainer:
 
     def _log(self, writer, bar: tqdm) -> None:
         values = self.window.close(self.processes)
-        self._pass_over(self.processes.join(self.corrupt))
+        self._skip(self.processes.join(self.corrupt))
         if not self.processes.leads:
             return
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
@@ -291,7 +293,7 @@ class Trainer:
         most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             result = validate(step, self.mixture, most, at_once, self.device)
-        self._pass_over(result.skipped)
+        self._skip(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
@@ -330,7 +332,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM (a batch system's warning) and SIGINT end the run after the iteration in hand."""
+        """SIGTERM (a batch system's warning) and SIGINT end the run after the current iteration."""
 
         def stop(number, frame):
             self.stopping = True

@@ -141,7 +141,7 @@ def score_folders(
 
 
 def _said_rule(root: Path, names: list[str], stated: Meaning | None, say: Callable[[str], None]) -> Rule:
-    """What the masks of a folder mean. Raises UserError where they are soft and nobody said so."""
+    """What the masks of a folder mean. Raises UserError where they are soft and the user has not said so."""
     rule = folder_rule(root, names, stated)
     if rule.meaning != "ids":
         cut = {"binary": "hold 0 and 255 alone; read", "soft": "are soft, cut at one half; read"}[rule.meaning]
@@ -331,8 +331,8 @@ def _score_video(root: Path, rule: Rule, name: str, reader, protocol: Protocol):
             continue
         frame = truth.read(frame_name)
         predicted = predict(frame_name, frame)
-        untold |= _strangers(frame.ids, objects)
-        invented |= _strangers(predicted, objects)
+        untold |= _unknown_ids(frame.ids, objects)
+        invented |= _unknown_ids(predicted, objects)
         scores = 100 * score_frame(frame.ids, predicted, [objects[row] for row in rows], frame.void)
         for row, score in zip(rows, scores, strict=True):
             frames[row].append(frame_name)
@@ -374,7 +374,7 @@ def _nothing_scored(root: Path, rule: Rule, names: list[str], protocol: Protocol
     return UserError(f"no annotation in {root} has an object", "check that these are masks of objects")
 
 
-def _strangers(ids: np.ndarray, objects: list[int]) -> set[int]:
+def _unknown_ids(ids: np.ndarray, objects: list[int]) -> set[int]:
     """Objects of a label map that are not in the list; counting first spares nearly every frame the sorting."""
     if np.count_nonzero(ids) == sum(np.count_nonzero(ids == label) for label in objects):
         return set()

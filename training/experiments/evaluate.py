@@ -1,4 +1,4 @@
-"""Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+"""Evaluates checkpoints: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -38,9 +38,9 @@ from training.evaluation.strips import write_strip
 from training.inference.load import load_fusion, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
-from training.inference.video import first_appearances
+from training.inference.video import StoredFrames, first_appearances
 from training.interactive.session import InteractiveSession
-from training.runs.folder import RunFolder, network_file
+from training.runs.folder import Part, RunFolder, network_file
 from training.schema.data import VideoSource
 
 
@@ -88,7 +88,7 @@ def evaluate_semi_supervised(
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
     run["dataset"] = str(store.path.resolve())
     claim(out, "evaluate", run, [store.path], "run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
@@ -142,21 +142,6 @@ def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, n
     return first_appearances(masks)
 
 
-class StoredFrames(Sequence):
-    """A video of a dataset as a sequence of frames (H, W, 3) uint8."""
-
-    def __init__(self, store: VideoStore, name: str):
-        self.store, self.name = store, name
-
-    def __len__(self) -> int:
-        return len(self.store.frames(self.name))
-
-    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        return self.store.read_rgb(self.name, number)
-
-
 def evaluate_interactive(
     checkpoint: str | Path,
     s2m: str | Path | None,
@@ -193,13 +178,16 @@ def evaluate_interactive(
     merging = load_fusion(fusion, device)
     settings = checked_options(network, **options)
     plain = (None, "linear", "none")
-    run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
+    parts: dict[str, Part] = {"checkpoint": "propagation", "s2m": "s2m", "fusion": "fusion"}
+    run = {
+        key: str(x) if x is None or x in plain else sha256(network_file(x, parts[key])) for key, x in given.items()
+    }
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
     perfect = None if drawing else baselines(truth, store.rule)["oracle"]
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     run["dataset"] = str(store.path.resolve())
     claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     references = baselines(truth, store.rule)
     systems = {Path(checkpoint).stem: open_video, **references}
@@ -333,13 +321,13 @@ def open_annotated(
     return store, names, (store.tree.root / store.mask_path(names[0], annotated[0])).parent.parent
 
 
-def _say_what_is_judged(
+def _say_what_is_evaluated(
     checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
 ) -> None:
     """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
-    say(f"judging {plural(len(names), 'video')} of {store.path}: {which}")
+    say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
     trained: set[str] = set()
     if RunFolder(folder).config.exists():

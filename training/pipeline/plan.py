@@ -1,4 +1,4 @@
-"""A recipe carried out: its stages are trained one after the other, fusion data made, the result judged.
+"""Runs a recipe: trains its stages one after the other, makes fusion data, evaluates the result.
 
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set
@@ -8,7 +8,7 @@
 Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError, nearest
 from training.engine.distributed import Processes
 from training.pipeline.report import write_pipeline_report
 from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedStep, PlannedTraining
-from training.schema.data import VideoSource, place_of
+from training.schema.data import AnySource, VideoSource, place_of
 from training.schema.recipe import FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
 
@@ -72,7 +72,7 @@ def plan(
             own = [override for override in overrides if _is_for(override, base.data)]
             stage = stages[step.stage] = load_stage(step.stage, own, places, preset, changes)
             if not fed:
-                _announce(step.stage, base, stage, say)
+                _report_substitutes(step.stage, base.sources, stage.data, say)
             folder = out / f"{number}-{step.stage.replace('/', '-')}"
             before = trained.get(base.network, start if not work else None)
             work.append(PlannedTraining(step.stage, folder, stage, before, fed))
@@ -162,12 +162,12 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
     return chosen
 
 
-def _announce(name: str, base: Stage, stage: Stage, say: Say) -> None:
+def _report_substitutes(name: str, wanted: Mapping[str, AnySource], given: Mapping[str, AnySource], say: Say) -> None:
     """Say what stands in for a stage's sources."""
-    lacking = [source for source in base.sources if source not in stage.data]
-    if not lacking or len(base.sources) == 1:
+    lacking = [source for source in wanted if source not in given]
+    if not lacking or len(wanted) == 1:
         return
-    kind = next(iter(base.sources.values())).kind
+    kind = next(iter(wanted.values())).kind
     what = {"images": "still images are", "videos": "real video is"}.get(kind, "data are")
-    paths = ", ".join(str(source.path) for source in stage.sources.values())
+    paths = ", ".join(str(source.path) for source in given.values() if source.weight > 0)
     say(f"{name}: no {what} given ({', '.join(lacking)}); {paths} stands in")

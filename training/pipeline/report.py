@@ -28,7 +28,7 @@ def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) ->
     text = [stages.text()]
     for step in work:
         if isinstance(step, PlannedEvaluation):
-            parts, tables = _judged(step, out)
+            parts, tables = _evaluated(step, out)
             lines += parts
             text += tables
     write_atomically(out / "report.md", "\n".join(lines))
@@ -52,7 +52,7 @@ def stage_table(steps: list[PlannedTraining]) -> Table:
     return Table(header, rows, digits=3)
 
 
-def _judged(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
+def _evaluated(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
     """Lines of the report, and the tables alone."""
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()

@@ -1,4 +1,4 @@
-"""What the steps of a recipe do: train a stage, make fusion data, judge; each knows what is done in its folder."""
+"""What the steps of a recipe do: train a stage, make fusion data, evaluate; each knows what is done in its folder."""
 
 import time
 from collections.abc import Iterable
@@ -79,7 +79,7 @@ class PlannedTraining:
 
         run = RunFolder(self.folder)
         if run.network.exists():
-            run.agree(self.stage)
+            run.require_same(self.stage.sources, self.stage.identity())
             if processes.leads:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return
@@ -161,17 +161,22 @@ class PlannedEvaluation:
         name = Path(self.step.split).name
         if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
             return self.step.split, ""
-        return None, f"{self.dataset} holds no video out ({self.step.split}): all are judged, those of training, too"
+        return (
+            None,
+            f"{self.dataset} holds no video out ({self.step.split}): all are evaluated, also those of training",
+        )
 
     def amount(self) -> str:
         from training.experiments.evaluate import open_annotated
 
         videos = open_annotated(self.dataset, self.split()[0])[1]
-        return f"{plural(len(videos), 'video')} to judge" + (", interactively, too" if self.step.interactive else "")
+        return f"{plural(len(videos), 'video')} to evaluate" + (
+            ", also interactively" if self.step.interactive else ""
+        )
 
     def show(self, device: str) -> None:
         split, note = self.split()
-        print(f"judge on {self.dataset}, list {split}: {self.step}", note, sep="\n" if note else "")
+        print(f"evaluate on {self.dataset}, list {split}: {self.step}", note, sep="\n" if note else "")
 
     def run(self, processes: Processes) -> None:
         from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
@@ -179,7 +184,7 @@ class PlannedEvaluation:
         _begin(self.folder, processes)
         if processes.leads:
             split, note = self.split()
-            print(f"{self.name}: judging into {self.folder}", note, sep="\n" if note else "", flush=True)
+            print(f"{self.name}: evaluating into {self.folder}", note, sep="\n" if note else "", flush=True)
             options = {"device": processes.device.type, "masks": self.masks, **_options(self.step.options)}
             evaluate_semi_supervised(
                 self.network, self.dataset, self.folder / "semi_supervised", self.step.protocol, split, **options

@@ -19,10 +19,10 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -41,6 +41,12 @@ log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parents[2]
 
+SMALL = "small"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Small networks that come with the project: SMALL_<part>.pt, each with its card (docs/results/transfer.md)."""
+
+Part = Literal["propagation", "s2m", "fusion"]
+
 
 class RunFolder:
     def __init__(self, root: Path):
@@ -55,8 +61,12 @@ class RunFolder:
         self.card = root / "network.md"
         self.samples = root / "samples.png"
 
-    def agree(self, stage: Stage) -> None:
-        """See that a run that is here has the same numbers.
+    def require_same(self, sources: Collection[str], identity: dict[str, Any]) -> None:
+        """See that a run that is here has the same configuration.
+
+        Args:
+            sources: the names of a stage's sources.
+            identity: ``Stage.identity`` of the stage.
 
         Raises:
             UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
@@ -65,12 +75,12 @@ class RunFolder:
             require_free(self.root, [path.name for path in vars(self).values() if path != self.root])
         else:
             before = self.stage()
-            if list(before.sources) != list(stage.sources):
+            if list(before.sources) != list(sources):
                 raise UserError(
-                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(stage.sources)}",
+                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(sources)}",
                     "give data that have moved the name they had (by a link), or choose another --out",
                 )
-            for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
+            for key, (ours, theirs) in difference(identity, before.identity()).items():
                 raise UserError(
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
                     "continue with the same numbers, or choose another --out",
@@ -97,9 +107,9 @@ class RunFolder:
                 log.warning("%s cannot be locked: see that no other process trains in it", self.root)
             yield
 
-    def claim(self, stage: Stage) -> None:
-        """Write the configuration, which later runs must agree with."""
-        write_atomically(self.config, stage.to_yaml())
+    def claim(self, configuration: str) -> None:
+        """Write the configuration of a stage (YAML), which later runs must have, too."""
+        write_atomically(self.config, configuration)
 
     def stage(self) -> Stage:
         """The run's configuration. Raises UserError if it is missing, or of another version of this project."""
@@ -166,7 +176,7 @@ class RunFolder:
         return None
 
     def quarantine_after(self, iteration: int) -> None:
-        """Set states of later iterations aside, under names that are no states': they are not sound."""
+        """Rename the states of later iterations, which are damaged, so that they are not read as states."""
         for path in self.states():
             if path.stem > f"{iteration:09d}":
                 path.rename(path.with_name(f"{path.name}.damaged"))
@@ -197,8 +207,24 @@ class RunFolder:
         return sound
 
 
-def network_file(path: str | Path) -> Path:
-    """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
+def network_file(path: str | Path, part: Part = "propagation") -> Path:
+    """The weights that a path means: a file, those of a finished run's folder, or those that come with the project.
+
+    Args:
+        path: ``SMALL`` means the project's own, unless a file or a folder is called so.
+        part: what the network does, so that the same word can mean several.
+
+    Raises:
+        UserError: there are none.
+    """
+    if str(path) == SMALL and not Path(path).exists():
+        shipped = WEIGHTS / f"{SMALL}_{part}.pt"
+        if not shipped.exists():
+            known = ", ".join(sorted(file.stem.removeprefix(f"{SMALL}_") for file in WEIGHTS.glob(f"{SMALL}_*.pt")))
+            raise UserError(
+                f"no small network for {part} comes with the project", f"give a checkpoint; there is {known}"
+            )
+        return shipped
     if not Path(path).is_dir():
         with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
             pass
@@ -247,30 +273,6 @@ def code_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
-
-
-def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
-    """How a run's network was made, as Markdown. facts: lines about the network itself."""
-    code = environment["code"].get("commit", "unknown") + (
-        " with changes" if environment["code"].get("changed") else ""
-    )
-    lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
-    lines += [f"- {fact}" for fact in facts]
-    lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
-    if start := environment.get("start"):
-        lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
-    for name, source in environment["data"].items():
-        lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
-    record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
-    losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-    lines.append(f"- last record: {losses}")
-    judged = next((record for record in reversed(folder.records()) if "validated" in record), None)
-    if judged is not None:
-        values = ", ".join(f"{key} {value:.4g}" for key, value in judged.items() if isinstance(value, float))
-        lines.append(f"- {judged['validated']} samples held out: {values}")
-    lines += ["", "```yaml"]
-    lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
-    return "\n".join([*lines, "```", ""])
 
 
 def _version(package: str) -> str | None:

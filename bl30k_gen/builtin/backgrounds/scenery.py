@@ -19,7 +19,7 @@ from bl30k_gen.library.formats.mesh import linear
 ROWS, COLUMNS = HEIGHT // 2, WIDTH // 2
 NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the image only
 FAR = 1e9
-LEAST_BLUR = 1.3  # pixels; hides the steps of edges
+MIN_BLUR = 1.3  # pixels; hides the steps of edges
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ class Scenery:
             here = (layer == k).astype(np.float32)
             if here.any():
                 *light, share = disc_blur(
-                    np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), LEAST_BLUR)
+                    np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), MIN_BLUR)
                 )
                 share = np.clip(share, 0, 1)
                 result = np.stack(light) + result * (1 - share)

@@ -16,7 +16,7 @@ from bl30k_gen.inputs import parse_json
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
-LONGEST = 1 << 20  # bytes of a line, of those that are written here
+MAX_LINE = 1 << 20  # bytes of a line, of those that are written here
 
 
 class ManifestLine(NamedTuple):
@@ -84,7 +84,7 @@ def append(path: Path, line: dict[str, Any]) -> None:
 def _mended_end(file: BinaryIO) -> bytes:
     """Take an unfinished object off a file's end; returns what a finished one lacks there, its line's end."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - LONGEST))
+    file.seek(max(0, size - MAX_LINE))
     last = file.read().rpartition(b"\n")[2]
     if not last.strip():
         return b""

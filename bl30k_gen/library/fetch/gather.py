@@ -1,7 +1,7 @@
 """Gathers images from a provider into a folder of assets: decoded, cut square, without duplicates, with a manifest.
 
 An image is downloaded, decoded completely, turned upright, cut to its central square, scaled by area averaging and
-stored anew, so nothing of the stranger's file is kept, its metadata included. Files are named by their contents.
+stored anew, so nothing of the downloaded file is kept, its metadata included. Files are named by their contents.
 """
 
 import io
@@ -34,8 +34,8 @@ from bl30k_gen.library.formats.image import decode
 Result = TypeVar("Result")
 
 QUALITY = 95  # of the stored JPEG, without chroma subsampling
-ALIKE = 10  # of 128 bits of two perceptual hashes, up to which they count as one image
-MOST_BYTES = 256 << 20  # of a download
+MAX_HASH_DISTANCE = 10  # of 128 bits of two perceptual hashes, up to which they count as one image
+MAX_BYTES = 256 << 20  # of a download
 REFUSED = ".bl30k/refused.jsonl"  # what need not be tried again
 EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that were read to their end
 AHEAD = 2  # images that are downloaded ahead, for each worker
@@ -195,7 +195,7 @@ def _make(
 ) -> ConvertedImage | FetchRefused | AssetRefused | ServiceUnavailable:
     """Download and convert an image, or say why not."""
     try:
-        most = min(request.limits.image_bytes, MOST_BYTES)
+        most = min(request.limits.image_bytes, MAX_BYTES)
         data, _ = client.get(found.url, most)
         if found.member:
             data = _member(data, found, most)
@@ -288,7 +288,7 @@ class _Store:
         """Store an image; returns why it is refused, or nothing."""
         if made.sha256_original in self._originals:
             return "the same file is there already"
-        if any((made.fingerprint ^ other).bit_count() <= ALIKE for other in self._fingerprints):
+        if any((made.fingerprint ^ other).bit_count() <= MAX_HASH_DISTANCE for other in self._fingerprints):
             return "looks like an image that is there already"
         name = f"{folder_name(keyword) or 'urls'}/{made.sha256_original[:20]}.jpg"
         about = {

@@ -246,7 +246,7 @@ class _News:
             raise FetchRefused(f"{self._base}: {STALE_PAGES} pages in a row had nothing new")
 
 
-# --- Reading what strangers send ----------------------------------------------------------------------------------
+# --- Reading answers, which are not trusted ----------------------------------------------------------------------
 
 
 def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[FoundImage]:

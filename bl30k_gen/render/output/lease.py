@@ -33,7 +33,7 @@ from bl30k_gen.render import process
 
 HEARTBEAT = "heartbeat"
 FREE = "free"
-BEATS = 6  # in the time after which a silent owner counts as dead
+BEATS_PER_TIMEOUT = 6  # in the time after which a silent owner counts as dead
 
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
@@ -111,7 +111,7 @@ class Leases:
     def acquire(self, name: str) -> Lease | None:
         """The lease of a video, or None while another worker has it.
 
-        Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
+        Call it again to see whether a holder's counter moves: staleness is measured from one call to the next.
 
         Raises:
             UserError: the disk is full, or may not be written, or the dataset's folder is not there any more.
@@ -154,7 +154,7 @@ class Leases:
         return now - before[1] >= self.timeout
 
     def _beat(self) -> None:
-        while not self._end.wait(self.timeout / BEATS):
+        while not self._end.wait(self.timeout / BEATS_PER_TIMEOUT):
             with self._lock:
                 held = list(self._held)
             for lease in held:

@@ -23,7 +23,7 @@ from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
 from bl30k_gen.text import plural
 
-MOST_FACES = 5_000_000  # of a model that shall be reduced
+MAX_FACES = 5_000_000  # of a model that shall be reduced
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
     kind = kind_of(path)
     limits = config.assets.limits
     if options.max_faces is not None:
-        limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MOST_FACES)})
+        limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MAX_FACES)})
     if reason := inspector.examine(str(path), kind, limits).refused:
         raise AssetRefused(reason)
     with tempfile.TemporaryDirectory(prefix="bl30k-add-") as folder:

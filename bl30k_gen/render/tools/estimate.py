@@ -37,8 +37,8 @@ from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.text import Unit, aligned, byte_unit, plural, time_unit
 
-LEAST_SCENES = 3  # below which little can be said about the spread
-FEWEST_SCENES = 2  # and nothing
+WANTED_SCENES = 3  # below which little can be said about the spread
+MIN_SCENES = 2  # and nothing
 CONFIDENCE = 0.95
 BLOCK = 4096  # bytes that a file in a folder takes a multiple of
 LOG_LINE = 60  # bytes: what a line of a log has beside its event
@@ -137,7 +137,7 @@ def estimate(
 
     Args:
         count: videos of the build; the scenes are spread over them.
-        seconds: after which scenes in hand are given up. Three are timed in any case, or two where three take more
+        seconds: after which unfinished scenes are given up. Three are timed in any case, or two where three take more
             than twice as long.
         progress: called with the seconds spent and the scenes timed.
 
@@ -147,7 +147,7 @@ def estimate(
     begin = time.monotonic()
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     run = _Run(config, execution, seconds, progress)
-    scenes = run.measure(spread(max(count, LEAST_SCENES)))
+    scenes = run.measure(spread(max(count, WANTED_SCENES)))
     ready, workers = run.ready, execution.workers
     video = interval([scene.seconds for scene in scenes], None)
     starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child))
@@ -245,7 +245,7 @@ class _Run:
 
     def _end_in_time(self) -> None:
         spent = time.monotonic() - self.begin
-        least = LEAST_SCENES if spent < 2 * self.seconds else FEWEST_SCENES
+        least = WANTED_SCENES if spent < 2 * self.seconds else MIN_SCENES
         if not self._over and spent >= self.seconds and len(self._scenes) >= least:
             self._over = True
             for child in list(self._children):

@@ -58,7 +58,7 @@ class Repair:
 
 
 def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
-    """Take the bad videos of ``report`` out of the dataset, render them again, and look at them again.
+    """Take the bad videos of ``report`` out of the dataset, render them again, and verify them.
 
     Killed at any point, it is done by checking and repairing again.
 
@@ -121,7 +121,7 @@ def _take_out(
     """Take the bad videos out; return the scenes of those whose metadata is sound (they may have been planned)."""
     if config.runtime.store == "folder":
         store = open_dataset(layout.root)
-        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
+        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
         with Leases(layout, config.runtime.lease_timeout) as leases:
             done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
         return scenes
@@ -132,7 +132,7 @@ def _take_out(
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(Path(str(shard)))) if is_damaged else None)
-        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
+        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
         done.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
     mark_all(layout, open_dataset(layout.root))
     return scenes
@@ -166,7 +166,7 @@ def _sound_scenes(store: VideoStore, names: list[str]) -> dict[str, SceneSpec]:
     return scenes
 
 
-def _foreign(store: VideoStore, names: list[str]) -> list[str]:
+def _renamed(store: VideoStore, names: list[str]) -> list[str]:
     """Those whose metadata is another video's, and that are in no list: they were renamed."""
     known = {name for names in listed(store).values() for name in names}
     return [name for name in names if name not in known and _metadata(store, name).get("name", name) != name]

@@ -101,7 +101,7 @@ def test_duplicates_are_found_by_bytes_and_by_looks(server, client, tmp_path):
 def test_different_pictures_do_not_look_alike():
     prints = [fingerprint(np.asarray(Image.open(io.BytesIO(image(n, (64, 64)))))) for n in range(60)]
     nearest = min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i])
-    assert nearest > 2 * gather.ALIKE
+    assert nearest > 2 * gather.MAX_HASH_DISTANCE
 
 
 def test_whole_pictures_are_kept_on_request(server, client, tmp_path):

@@ -125,7 +125,7 @@ def test_frames_come_with_a_takeover_and_the_late_owner_notices(tmp_path):
     with pytest.raises(LeaseLost):
         lease.require()
     lease.release()
-    assert mine.held(), "what the late owner releases is not his any more"
+    assert mine.held(), "what the late owner releases is not the late owner's any more"
 
 
 def test_a_released_lease_is_free_with_its_frames(tmp_path):
@@ -224,7 +224,7 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
 
 @pytest.mark.xdist_group("render")
 def test_a_stopped_worker_that_wakes_up_publishes_nothing_twice(tiny, generate, rendered, content, tmp_path):
-    """The first worker is frozen with a frame in hand; the second waits, takes over; the first wakes up."""
+    """The first worker is frozen during a frame; the second waits, takes over; the first wakes up."""
     flags = [*tiny, "--out", tmp_path, "--index", 1, "--threads-per-worker", 1, "--set", "runtime.lease_timeout=3"]
     command = [sys.executable, "generate.py", "render", *map(str, flags), "--json"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

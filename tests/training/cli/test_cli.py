@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_no_half_state(videos, tmp_path):
     call("run", "stcn/bl30k", "--data", videos, "--out", tmp_path, *FEW)
 
 
-def test_the_door_says_a_mistake_in_one_line():
+def test_the_entry_point_reports_a_mistake_in_one_line():
     process = train_py("run", "stcn/nothing")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
@@ -143,7 +143,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
     assert ended.value.code == 2 and said.count("\n") == 1 and "matplotlib is not installed: pip install" in said
 
 
-def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
+def test_the_entry_point_stops_at_sigterm_and_continues(videos, tmp_path):
     """With loader processes, each of which gets the signal, too, as Slurm sends it; then it learns."""
     arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
     arguments += ["--set", "runtime.workers=1", "--set", "iterations=40", "--set", "runtime.log_every=1"]

@@ -7,11 +7,11 @@ import torch
 
 from bl30k_gen.errors import UserError
 from models.fusion import FusionConfig
+from models.s2m import S2M, S2MConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
 from training.inference.options import Options, published_options
-from training.interactive import interaction
-from training.interactive import session as session_module
+from training.interactive import interaction, propagation
 from training.interactive.session import InteractiveSession
 from training.interactive.state import State
 
@@ -86,7 +86,7 @@ def test_the_cache_of_encoded_frames_is_bounded(cells):
         session.set_mask(frame, cells.mask(video, frame, {1: (0,)}))
         session.propagate()
     assert len(network.queried) > 20
-    assert 0 < session._encoded._bytes <= 200_000
+    assert 0 < session._propagation.encoded._bytes <= 200_000
 
 
 def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypatch, tmp_path):
@@ -94,9 +94,9 @@ def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypat
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
     started = []
-    trust = session_module.Tracker.trust
+    trust = propagation.Tracker.trust
     monkeypatch.setattr(
-        session_module.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
+        propagation.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
     )
 
     def correct(session, frame, mine):
@@ -486,3 +486,13 @@ def test_impossible_requests_are_refused(cells):
         with pytest.raises(ValueError, match=message):
             act()
     assert session.state == State((1, 2), session.state.probs)
+
+
+def test_a_scribble_on_one_object_invents_no_other():
+    network = S2M(S2MConfig("resnet18", 8, 8)).eval()
+    torch.nn.init.constant_(network.head[3].bias, 5.0)  # it sees an object wherever it is asked
+    frames = [np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)] * 2
+    session = InteractiveSession(None, frames, [1, 2, 3], s2m=network)
+    session.fill(0, 3, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.9)])
+    session.scribble(0, [Stroke(np.array([[0.1, 0.3], [0.5, 0.3]]), 1)])
+    assert set(np.unique(session.labels(0))) == {1, 3}

@@ -93,9 +93,9 @@ def test_steps_begin_with_what_others_left(tmp_path):
     made = [step for step in work if isinstance(step, PlannedFusionData)]
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
     assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
-    judging = work[-1]
-    assert isinstance(judging, PlannedEvaluation) and judging.fusion == by_name["fusion/davis"].folder
-    assert judging.s2m == by_name["s2m/static"].folder
+    evaluation = work[-1]
+    assert isinstance(evaluation, PlannedEvaluation) and evaluation.fusion == by_name["fusion/davis"].folder
+    assert evaluation.s2m == by_name["s2m/static"].folder
     assert "no still images are given" in said[0] and "no real video is given" in said[1]
     assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
 
@@ -155,10 +155,10 @@ def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):
     amounts = {step.name: step.amount() for step in work}
     assert amounts["stm/static"] == "finished"
     assert amounts["stm/bl30k"] == "2 iterations of 2 samples of 3 frames at 32"
-    assert amounts["s2m/static"] == "2 iterations of 2 samples of one frame at 32"
+    assert amounts["s2m/static"] == "2 iterations of 2 samples of 1 frame at 32"
     count = len(open_dataset(videos).videos)
     assert amounts["fusion data of stm/bl30k"] == f"{count} videos to propagate through"
-    assert amounts["evaluation"] == f"{count} videos to judge, interactively, too"
+    assert amounts["evaluation"] == f"{count} videos to evaluate, also interactively"
 
 
 def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):

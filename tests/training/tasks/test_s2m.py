@@ -94,7 +94,7 @@ def test_one_batch_is_learned_by_heart(tiny):
     stage = tiny("s2m/static", "batch=2")
     mixture = Mixture(stage)
     batch = mixture.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
-    step = build_step(stage, build_network(stage, None), CPU)
+    step = build_step(build_network(stage, None), stage.loss, stage.runtime, CPU)
     optimiser = torch.optim.Adam(step.parameters(), 5e-3)
     losses = []
     while not losses or (losses[-1] > 0.015 and len(losses) < 80):
