@@ -38,7 +38,7 @@ from training.evaluation.strips import write_strip
 from training.inference.load import load_fusion, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
-from training.inference.video import first_appearances
+from training.inference.video import StoredFrames, first_appearances
 from training.interactive.session import InteractiveSession
 from training.runs.folder import Part, RunFolder, network_file
 from training.schema.data import VideoSource
@@ -140,21 +140,6 @@ def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, n
     if protocol.merged:
         masks = ((number, (ids != 0).astype(np.uint8)) for number, ids in masks)
     return first_appearances(masks)
-
-
-class StoredFrames(Sequence):
-    """A video of a dataset as a sequence of frames (H, W, 3) uint8."""
-
-    def __init__(self, store: VideoStore, name: str):
-        self.store, self.name = store, name
-
-    def __len__(self) -> int:
-        return len(self.store.frames(self.name))
-
-    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        return self.store.read_rgb(self.name, number)
 
 
 def evaluate_interactive(

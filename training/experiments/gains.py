@@ -1,4 +1,4 @@
-"""What pretraining on renders gains at the published schedule: its cost, how far it is, and whether it is reached.
+"""The gain of pretraining on renders at the published schedule: its cost, its progress, and whether it is met.
 
 The arms share their stages, each a run folder of ``slurm/experiment.sbatch`` in one folder, with its scores on
 DAVIS-2017's validation videos beside it in ``<stage>-davis17/``.

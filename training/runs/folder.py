@@ -19,7 +19,7 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -273,30 +273,6 @@ def code_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
-
-
-def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
-    """How a run's network was made, as Markdown. facts: lines about the network itself."""
-    code = environment["code"].get("commit", "unknown") + (
-        " with changes" if environment["code"].get("changed") else ""
-    )
-    lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
-    lines += [f"- {fact}" for fact in facts]
-    lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
-    if start := environment.get("start"):
-        lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
-    for name, source in environment["data"].items():
-        lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
-    record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
-    losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-    lines.append(f"- last record: {losses}")
-    validated = next((record for record in reversed(folder.records()) if "validated" in record), None)
-    if validated is not None:
-        values = ", ".join(f"{key} {value:.4g}" for key, value in validated.items() if isinstance(value, float))
-        lines.append(f"- {validated['validated']} samples held out: {values}")
-    lines += ["", "```yaml"]
-    lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
-    return "\n".join([*lines, "```", ""])
 
 
 def _version(package: str) -> str | None:
