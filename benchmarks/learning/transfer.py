@@ -36,9 +36,10 @@ from training.engine.distributed import processes
 from training.engine.trainer import Trainer
 from training.evaluation.metrics import score_frame
 from training.evaluation.semi_supervised import PROTOCOLS
-from training.experiments.evaluate import StoredFrames, given_masks
+from training.experiments.evaluate import given_masks
 from training.inference.load import load_network
 from training.inference.segment import checked_options, segment_frames
+from training.inference.video import StoredFrames
 
 PRESET = Path(__file__).with_name("transfer.yaml")
 SHORT_SIDE = 240
