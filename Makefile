@@ -17,6 +17,7 @@
 # make campaign-annotator   the page in the browser: how fast it answers, and its memory. Needs DAVIS=folder (minutes)
 # make campaign-learning    a small network learns from renders (two hours and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
+# make campaign-transfer    what of renders counts on real video? Needs DAVIS=folder (an hour on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # All make the environment in .venv/ first, where it is missing or older than what it is made from.
@@ -46,7 +47,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
+ campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
+ campaign-tables campaign-annotator
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -170,3 +172,10 @@ campaign-experiment: campaign-learning-renders
 
 campaign-tables: campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
+
+TRANSFER_RENDERS := out/transfer/renders
+
+campaign-transfer: $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning/transfer_renders.yaml --out $(TRANSFER_RENDERS) --count 48 \
+	 --workers $(WORKERS) --threads-per-worker 1
+	$(BIN)/python -m benchmarks.learning.transfer $(TRANSFER_RENDERS) $(DAVIS) --out out/transfer

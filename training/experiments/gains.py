@@ -1,4 +1,4 @@
-"""What pretraining on renders gains at the published schedule: what it costs, how far it is, and whether it is reached.
+"""The gain of pretraining on renders at the published schedule: its cost, its progress, and whether it is met.
 
 The arms share their stages, each a run folder of ``slurm/experiment.sbatch`` in one folder, with its scores on
 DAVIS-2017's validation videos beside it in ``<stage>-davis17/``.
@@ -137,7 +137,7 @@ def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, boo
 def verdict_table(found: Mapping[str, float]) -> Table:
     words = {True: "reached", False: "MISSED", None: "not judged yet"}
     rows = [
-        [a.words, f"{a.low:g} to {a.high:g}", value, words[reached], a.source]
-        for a, value, reached in verdicts(found)
+        [one.words, f"{one.low:g} to {one.high:g}", value, words[reached], one.source]
+        for one, value, reached in verdicts(found)
     ]
     return Table(["J&F of", "asked for", "found", "", "why"], rows)

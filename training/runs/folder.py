@@ -22,7 +22,7 @@ import sys
 from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -40,6 +40,12 @@ LOG_LIMIT = 1 << 30  # bytes
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parents[2]
+
+SMALL = "small"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Small networks that come with the project: SMALL_<part>.pt, each with its card (docs/results/transfer.md)."""
+
+Part = Literal["propagation", "s2m", "fusion"]
 
 
 class RunFolder:
@@ -201,8 +207,24 @@ class RunFolder:
         return sound
 
 
-def network_file(path: str | Path) -> Path:
-    """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
+def network_file(path: str | Path, part: Part = "propagation") -> Path:
+    """The weights that a path means: a file, those of a finished run's folder, or those that come with the project.
+
+    Args:
+        path: ``SMALL`` means the project's own, unless a file or a folder is called so.
+        part: what the network does, so that the same word can mean several.
+
+    Raises:
+        UserError: there are none.
+    """
+    if str(path) == SMALL and not Path(path).exists():
+        shipped = WEIGHTS / f"{SMALL}_{part}.pt"
+        if not shipped.exists():
+            known = ", ".join(sorted(file.stem.removeprefix(f"{SMALL}_") for file in WEIGHTS.glob(f"{SMALL}_*.pt")))
+            raise UserError(
+                f"no small network for {part} comes with the project", f"give a checkpoint; there is {known}"
+            )
+        return shipped
     if not Path(path).is_dir():
         with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
             pass
