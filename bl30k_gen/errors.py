@@ -16,6 +16,7 @@ MISTAKE, STOPPED = 2, 143
 """Exit codes: the user can fix it; SIGTERM came, and the same command continues."""
 
 DEBUG = "--debug"
+LONGEST_LINE = 1000  # characters of what is said of a mistake
 
 
 class UserError(Exception):
@@ -107,8 +108,14 @@ def run_entry_point(commands: Callable[[], None]) -> None:
             if debug:
                 traceback.print_exc()
                 sys.exit(1)
-            print(f"error: {printable(_in_one_line(error))}", file=sys.stderr)
+            print(f"error: {_shortened(printable(_in_one_line(error)))}", file=sys.stderr)
             sys.exit(MISTAKE)
+
+
+def _shortened(line: str) -> str:
+    """A line that a person can read, whatever a file has put into it: the remedy is at its end."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _close_bars() -> None:

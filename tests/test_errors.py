@@ -47,6 +47,14 @@ def test_a_message_stands_below_the_bar_that_was_open(capfd, monkeypatch):
     assert capfd.readouterr().err == ""
 
 
+def test_what_a_file_puts_into_a_message_does_not_fill_the_terminal(capfd, monkeypatch):
+    def command():
+        raise UserError(f"config x.yaml: video.frames = {'9' * 100_000}", "give a number")
+
+    said = run(capfd, command, monkeypatch=monkeypatch)[2]
+    assert len(said) < 1100 and said.startswith("error: config x.yaml") and said.endswith("give a number\n")
+
+
 def test_two_paths_and_none(capfd, monkeypatch):
     def rename():
         raise OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b")

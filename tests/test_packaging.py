@@ -46,6 +46,7 @@ IMPORT_ORDER = {
         "inputs",
         "seeding",
         "line_process",
+        "processors",
         "errors",
         "command_line",
         "version",
@@ -70,7 +71,8 @@ TORCH = {"torch", "torchvision", "models", "training"}  # never in bl30k_gen
 NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl30k_gen.builtin", "bl30k_gen.render")
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
 TRAINING_MAY_USE = tuple(
-    f"bl30k_gen.{part}" for part in ("command_line", "dataset", "errors", "inputs", "seeding", "settings", "version")
+    f"bl30k_gen.{part}"
+    for part in ("command_line", "dataset", "errors", "inputs", "processors", "seeding", "settings", "version")
 )
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 

@@ -1,7 +1,6 @@
 """`generate.py assets`: gather, add, index, check and list models and pictures, and credit those in a dataset."""
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,13 +12,14 @@ from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
+from bl30k_gen.processors import usable
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
 
 app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and pictures.")
 
-CORES = os.cpu_count() or 1
+CORES = usable()
 RECIPE = Path("bl30k")
 
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
@@ -259,6 +259,7 @@ def credits_command(
     from tqdm import tqdm
 
     from bl30k_gen.config import load_config
+    from bl30k_gen.dataset.claim import claim_beside
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library.catalogue import credits
     from bl30k_gen.library.catalogue.licence import parse_requirement
@@ -275,7 +276,7 @@ def credits_command(
     used = uses.credits(settings.assets, credits.recorded(store))
     if not used:
         raise UserError(f"{dataset} has no metadata", "only datasets of this project say what they were made of")
-    folder = out or store.root
+    folder = claim_beside(out, "assets credits", store.path)
     credits.write(used, dataset.resolve().name, folder)
     bad = credits.unfit(used, wanted) if wanted else []
     if as_json:

@@ -214,11 +214,13 @@ def report(
 
     from bl30k_gen.cluster import history
     from bl30k_gen.dataset import report
+    from bl30k_gen.dataset.claim import claim_beside
     from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
+    folder = claim_beside(out, "report", store.path)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
@@ -226,7 +228,6 @@ def report(
     numbers["samples"] = report.choose(store, videos)
     numbers["render"] = history.render_time(store.root)
     numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))
-    folder = out or store.root
     write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"])))
     if used:
         credits.write(used, numbers["name"], folder)

@@ -49,6 +49,22 @@ def claim(
             raise UserError(f"{folder} {said}", _REMEDY)
 
 
+def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
+    """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
+
+    Args:
+        folder: as asked for; None: the dataset's own.
+        read: the dataset, or one of its shards.
+
+    Raises UserError as ``claim``.
+    """
+    own = read if read.is_dir() else read.parent
+    if folder is None or folder.resolve() == own.resolve():
+        return own
+    claim(folder, made_by, {"dataset": str(read.resolve())}, [read])
+    return folder
+
+
 def read_claim(folder: Path, record: str = RECORD) -> dict[str, Any] | None:
     """What a folder's claim says; None where there is none. Raises UserError where it is damaged."""
     try:

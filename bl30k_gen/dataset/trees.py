@@ -18,9 +18,11 @@ from bl30k_gen.dataset.shards import (
     require_header,
 )
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 
 Damaged = Callable[[Path, UserError], None]
 
+FILE_LIMIT = 1 << 30  # bytes of a file of a dataset; stored annotations are the largest
 _OF_VIDEOS = (RGB, MASK, METADATA)
 
 
@@ -51,8 +53,8 @@ class FolderTree:
     def read(self, path: str) -> bytes:
         """Contents of a file. Raises UserError naming a file that cannot be read."""
         try:
-            return (self.root / path).read_bytes()
-        except OSError as error:
+            return read_bytes(self.root / path, FILE_LIMIT)
+        except FileNotFoundError as error:
             raise UserError(f"{self.root / path} cannot be read", str(error.strerror)) from None
 
     def _scan(self, path: str) -> list[os.DirEntry]:

@@ -5,8 +5,10 @@ that came of it. ``maps.bin`` holds the probabilities that the lines refer to, c
 Reading the lines again makes the session as it was, undo and redo included.
 """
 
+import contextlib
 import fcntl
 import json
+import logging
 import os
 import zlib
 from collections import OrderedDict
@@ -18,8 +20,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from bl30k_gen.dataset.files import clear_disk_errors, sha256_bytes
+from bl30k_gen.dataset.files import clear_disk_errors, sha256_bytes, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
 from training.evaluation.scribbles import Stroke
 from training.inference.video import Frames
@@ -30,6 +33,11 @@ from training.interactive.state import Draft, Maps, State
 FORMAT, VERSION = "bl30k-annotation", 1
 ARRAYS_KEPT = 24
 """Arrays that are kept in memory after they were read."""
+
+DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What a line raises that is JSON and does not describe a state."""
+
+log = logging.getLogger(__name__)
 
 Reference = list[Any]
 """[offset, length, objects, areas, doubts] of maps in ``maps.bin``."""
@@ -61,6 +69,9 @@ class Autosave:
         self._recorded = session.state
         with clear_disk_errors(folder / "journal.jsonl"):
             folder.mkdir(parents=True, exist_ok=True)
+            for name in ("journal.jsonl", "maps.bin"):
+                with contextlib.suppress(FileNotFoundError), open_regular(folder / name):
+                    pass
             self._journal = open(folder / "journal.jsonl", "a+b")  # noqa: SIM115 (open as long as the session is)
             self._data = open(folder / "maps.bin", "a+b")  # noqa: SIM115
         try:
@@ -150,19 +161,24 @@ class Autosave:
     # Reading
 
     def _restore(self) -> bool:
-        """Bring the session to where the journal ends. What a crash has left incomplete is cut off."""
+        """Bring the session to where the journal ends. What a crash has left incomplete is cut off.
+
+        From a line on that is damaged the rest is kept in another file, which is said: it follows from that line.
+        """
         self._journal.seek(0)
-        lines = self._journal.read().split(b"\n")
+        content = self._journal.read()
+        lines = content.split(b"\n")
         good = 0
         for number, text in enumerate(lines[:-1]):
             try:
-                line = json.loads(text)
-            except ValueError:
+                line = parse_json(text, "", "")
+                if number > 0:
+                    self._apply(line)
+            except (UserError, *DAMAGED):
+                self._keep_damaged(content, number, len(lines) - 1)
                 break
             if number == 0:
                 self._check(line)
-            else:
-                self._apply(line)
             good += len(text) + 1
         self._journal.truncate(good)
         if good == 0:
@@ -170,17 +186,28 @@ class Autosave:
         self._recorded = self.session.state
         return len(lines) > 2
 
+    def _keep_damaged(self, content: bytes, number: int, lines: int) -> None:
+        copy = self.folder / "journal.damaged.jsonl"
+        if number == 0:
+            raise UserError(
+                f"{self.folder / 'journal.jsonl'} is damaged from its first line on", "give another --out"
+            )
+        write_atomically(copy, content)
+        what = "%s is damaged in line %d of %d: the session ends with the line before; all of it is kept in %s"
+        log.warning(what, self.folder / "journal.jsonl", number + 1, lines, copy)
+
     def _check(self, head: dict[str, Any]) -> None:
-        if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.folder} is no session of this version", "give another --out")
+        video = head.get("video")
+        if not isinstance(video, dict):
+            raise UserError(f"{self.folder} does not say which video it is of", "give another --out")
         for key, mine in self.video.items():
-            theirs = head["video"].get(key)
+            theirs = video.get(key)
             if theirs != mine and key != "name":
                 what = {"working": "was made at another --short-side", "pixels": "is of another video"}
                 about = what.get(key, f"is of a video with the {key} {theirs}, not {mine}")
-                raise UserError(
-                    f"session {self.folder} {about} (of {head['video'].get('name')})", "give another --out"
-                )
+                raise UserError(f"session {self.folder} {about} (of {video.get('name')})", "give another --out")
 
     def _apply(self, line: dict[str, Any]) -> None:
         session, action = self.session, line.get("action")
@@ -206,15 +233,15 @@ class Autosave:
             probs[int(t)] = self._find(reference)
         draft = about["draft"]
         return State(
-            tuple(about["objects"]),
+            tuple(map(int, about["objects"])),
             tuple(probs),
-            tuple((frame, self._find(reference)) for frame, reference in about["trusted"]),
-            {frame: self._find(reference) for frame, reference in about["corrected"]},
+            tuple((int(frame), self._find(reference)) for frame, reference in about["trusted"]),
+            {int(frame): self._find(reference) for frame, reference in about["corrected"]},
             self._draft(draft) if draft else None,
-            about["rounds"],
-            frozenset(about["waiting"]),
-            frozenset(about["deleted"]),
-            {int(t): value for t, value in about["disagreement"].items()},
+            int(about["rounds"]),
+            frozenset(map(int, about["waiting"])),
+            frozenset(map(int, about["deleted"])),
+            {int(t): float(value) for t, value in about["disagreement"].items()},
         )
 
     def _draft(self, about: dict[str, Any]) -> Draft:
@@ -229,6 +256,8 @@ class Autosave:
 
     def _find(self, reference: Reference) -> Maps:
         offset, _, objects, areas, doubts = reference
+        if not len(objects) == len(areas) == len(doubts):
+            raise ValueError("maps of another number of objects")
         maps = self._maps.get(offset)
         if maps is None:
             maps = Maps.stored(objects, self.session.view.padded, areas, doubts, self._reader(reference))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bl30k_gen.dataset.files import PICTURE_ERRORS, encode_jpeg
+from bl30k_gen.dataset.pictures import PICTURE_LIMIT
+from bl30k_gen.inputs import read_bytes
 from training.inference.video import FrameFolder, Frames
 
 LONG_SIDE = 1920
@@ -35,7 +37,7 @@ def picture(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
 
 
 def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str] | None:
-    data = frames.files[number].read_bytes()
+    data = read_bytes(frames.files[number], PICTURE_LIMIT)
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
             turned = image.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do

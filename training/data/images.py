@@ -15,7 +15,9 @@ from PIL import Image
 
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
+from bl30k_gen.dataset.pictures import PICTURE_LIMIT
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from training.data import transforms
 from training.data.lvis import Objects
 from training.data.perturb import perturb
@@ -299,6 +301,6 @@ def _place(folder: Path) -> tuple[str, bool]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, PICTURE_LIMIT)
     except OSError as error:
         raise UserError(f"{path} cannot be read", str(error.strerror)) from None

@@ -16,8 +16,9 @@ from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
 from bl30k_gen.dataset.masks import read_mask as read_one
-from bl30k_gen.dataset.pictures import SUFFIXES
+from bl30k_gen.dataset.pictures import PICTURE_LIMIT, SUFFIXES
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from training.evaluation.folders import MaskVideo, object_ids
 
 
@@ -62,7 +63,7 @@ class FrameFolder(Sequence):
         """(H, W, 3) uint8. Raises UserError if the picture is damaged or not of the size of the first one read."""
         file = self.files[index]
         try:
-            frame = decode_rgb(file.read_bytes(), file)
+            frame = decode_rgb(read_bytes(file, PICTURE_LIMIT), file)
         except OSError as error:
             raise UserError(f"frame {file} cannot be read", str(error.strerror)) from None
         self._size = self._size or frame.shape[:2]

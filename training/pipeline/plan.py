@@ -14,6 +14,7 @@ from typing import Any
 
 from bl30k_gen.errors import UserError, nearest
 from training.engine.distributed import Processes
+from training.pipeline.estimate import Pace, describe_hours
 from training.pipeline.report import write_pipeline_report
 from training.pipeline.steps import FusionSetWork, Judging, Training, Work
 from training.schema.data import VideoSource, place_of
@@ -100,8 +101,15 @@ def run_pipeline(recipe: Recipe, work: list[Work], out: Path, processes: Process
         step.check(processes)
     if processes.leads:
         print(f"{len(work)} steps into {out}:")
+        pace = Pace(processes.device, {step.folder: step.stage for step in work if isinstance(step, Training)})
+        seconds = 0.0
         for step in work:
-            print(f"  {step.folder.name}: {step.amount()}", flush=True)
+            own = step.seconds(pace) / processes.world
+            seconds += own
+            print(f"  {step.folder.name}: {step.amount()}{f', {describe_hours(own)}' if own else ''}", flush=True)
+        print(
+            f"{describe_hours(seconds)} in all on {processes}, by a few samples and frames of each kind", flush=True
+        )
     for step in work:
         step.run(processes)
     if processes.leads:

@@ -14,10 +14,14 @@ from training.data.mixture import Mixture, Order
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
+from training.pipeline.estimate import Pace
 from training.runs.folder import RunFolder
 from training.schema.data import VideoSource, place_of
 from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
+
+INTERACTIVE = 3 * 8
+"""Times that the interactive benchmark goes through a video: eight interactions from each of three scribbles."""
 
 
 class Work(Protocol):
@@ -34,6 +38,9 @@ class Work(Protocol):
 
     def amount(self) -> str:
         """How much work it is, or that it is done; known without doing any of it."""
+
+    def seconds(self, pace: Pace) -> float:
+        """About how long the rest of it takes in one process."""
 
     def show(self, device: str) -> None:
         """What the step would do."""
@@ -62,6 +69,13 @@ class Training:
         stage = self.stage
         frames = f"{stage.frames} frames" if stage.frames > 1 else "one frame"
         return f"{stage.iterations} iterations of {stage.batch} samples of {frames} at {stage.size}"
+
+    def seconds(self, pace: Pace) -> float:
+        run = RunFolder(self.folder)
+        if run.network.exists():
+            return 0.0
+        done = int(run.states()[-1].stem) if run.states() else 0
+        return max(0, self.stage.iterations - done) * self.stage.batch * pace.sample(self.stage)
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
@@ -103,6 +117,14 @@ class FusionSetWork:
 
     def amount(self) -> str:
         return f"{len(self._videos())} videos to propagate through"
+
+    def seconds(self, pace: Pace) -> float:
+        from training.pipeline.fusion_data import frames_to_propagate
+
+        store = open_dataset(place_of(self.source.path), masks_mean=self.source.masks)
+        numbers, left = self.numbers, [name for name in self._videos() if not (self.folder / name).is_dir()]
+        frames = sum(frames_to_propagate(store, name, numbers.separation, numbers.range) for name in left)
+        return frames * pace.frame(self.network, store, left[0]) if left else 0.0
 
     def show(self, device: str) -> None:
         print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
@@ -166,6 +188,14 @@ class Judging:
 
         videos = open_annotated(self.dataset, self.split()[0])[1]
         return f"{len(videos)} videos to judge" + (", interactively, too" if self.step.interactive else "")
+
+    def seconds(self, pace: Pace) -> float:
+        from training.experiments.evaluate import open_annotated
+
+        store, videos, _ = open_annotated(self.dataset, self.split()[0], self.masks)
+        frames = sum(len(store.frames(name)) for name in videos)
+        times = 1 + (INTERACTIVE if self.step.interactive else 0)
+        return times * frames * pace.frame(self.network, store, videos[0])
 
     def show(self, device: str) -> None:
         split, note = self.split()
