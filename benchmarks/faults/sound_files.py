@@ -24,6 +24,7 @@ from tests.support.synthetic import (
 
 NAMES = ["a00000", "a00001", "a00002"]
 FRAMES = 6  # of the video
+STILLS = 4
 STAGE = """\
 extends: s2m/static
 imagenet: none
@@ -159,19 +160,25 @@ def write_texts(root: Path) -> None:
 
 
 def write_training(root: Path) -> None:
-    """Still images, LVIS, and an unfinished run and its network."""
-    rng = np.random.default_rng(0)
-    (root / "static").mkdir()
+    """Still images, and the same as LVIS lists them."""
+    write_stills(root / "static")
     (root / "lvis").mkdir()
     images, annotations = [], []
-    for number in range(4):
-        y, x = np.mgrid[:96, :96]
-        inside = np.hypot(y - 48, x - 40 - 4 * number) < 24
-        rgb = np.where(inside[..., None], (200, 60, 60), rng.integers(0, 90, (96, 96, 3))).astype(np.uint8)
-        for folder in ("static", "lvis"):
-            Image.fromarray(rgb).save(root / f"{folder}/{number}.jpg")
-        Image.fromarray(inside.astype(np.uint8) * 255).save(root / f"static/{number}.png")
+    for number in range(STILLS):
+        shutil.copy(root / f"static/{number}.jpg", root / "lvis")
         images.append({"id": number, "file_name": f"{number}.jpg", "height": 96, "width": 96})
         shape = {"segmentation": [[16, 16, 72, 16, 72, 72, 16, 72]], "area": 3136.0, "iscrowd": 0}
         annotations.append({"id": number, "image_id": number, "category_id": 1, **shape})
     (root / "lvis/lvis.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+
+
+def write_stills(folder: Path) -> None:
+    """Pictures of a disc, with masks."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(STILLS):
+        y, x = np.mgrid[:96, :96]
+        inside = np.hypot(y - 48, x - 40 - 4 * number) < 24
+        rgb = np.where(inside[..., None], (200, 60, 60), rng.integers(0, 90, (96, 96, 3))).astype(np.uint8)
+        Image.fromarray(rgb).save(folder / f"{number}.jpg")
+        Image.fromarray(inside.astype(np.uint8) * 255).save(folder / f"{number}.png")

@@ -11,6 +11,7 @@ changes nothing that it reads.
 """
 
 import contextlib
+import filecmp
 import importlib
 import io
 import os
@@ -47,6 +48,9 @@ COMMANDS = (
     *("training.experiments.tables", "training.inference.segment", "training.interactive.script"),
     *("training.pipeline.plan", "training.runs.compare"),
 )
+READ_PARTS = ("info", "preview", "report", "export", "pack", "prune", "assets index", "assets list", "assets credits")
+"""Commands that need not read all of every file of a kind that they read."""
+
 GENERATE, TRAIN, ANNOTATE = "generate", "train", "annotate"
 
 
@@ -470,12 +474,13 @@ def faults(place: Place, each: Way, line: str, ended: Ended, before: Seen, after
         found.append(f"{len(errors)} error lines")
     if any(len(error) > 2000 for error in errors):
         found.append("an endless line")
-    if each.meaning == "broken" and ended.code == 0 and not _is_named(place, said):
+    reads = not any(line.startswith(f"{GENERATE} {name}") for name in READ_PARTS)
+    if each.meaning == "broken" and ended.code == 0 and reads and not _is_named(place, said):
         found.append("silent")
     if each.meaning == "sound" and ended.code == 2:
         found.append("refused for no reason")
     found += _changed(place, before, after)
-    found += _unfinished(world, before, after)
+    found += _unfinished(world, world / place.file, before, after)
     return found
 
 
@@ -497,7 +502,8 @@ def _changed(place: Place, before: Seen, after: Seen) -> list[str]:
     return [f"changed {changed[0]}"] if changed else []
 
 
-def _unfinished(world: Path, before: Seen, after: Seen) -> list[str]:
+def _unfinished(world: Path, strange: Path, before: Seen, after: Seen) -> list[str]:
+    """What a command left that is not whole; a copy of the strange file itself is no more than that."""
     found = []
     for path in after.keys() - before.keys():
         if path.endswith(".part") and "/." in f"/{path}":
@@ -506,8 +512,9 @@ def _unfinished(world: Path, before: Seen, after: Seen) -> list[str]:
             try:
                 with Image.open(world / path) as image:
                     image.load()
-            except OSError:
-                found.append("wrote half a picture")
+            except (OSError, ValueError, SyntaxError):
+                if not (strange.is_file() and filecmp.cmp(world / path, strange, shallow=False)):
+                    found.append("wrote half a picture")
     return found[:1]
 
 

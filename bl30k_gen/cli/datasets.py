@@ -1,6 +1,7 @@
 """Commands for a dataset that is there: preview, info, verify, pack, unpack, annotations, report."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -223,6 +224,9 @@ def report(
     folder = claim_beside(out, "report", store.path)
     config, uses = store.config(), credits.Uses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
+    if damaged := numbers["damaged"]["videos"]:
+        named = ", ".join(numbers["damaged"]["examples"])
+        print(f"{damaged} videos have damaged metadata and are not counted, e.g. {named}", file=sys.stderr)
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bl30k_gen.dataset.files import is_there
 from bl30k_gen.dataset.layout import MASK, METADATA, RGB
 from bl30k_gen.dataset.part import PART, index_part
 from bl30k_gen.dataset.shards import (
@@ -27,7 +28,11 @@ _OF_VIDEOS = (RGB, MASK, METADATA)
 
 
 class FolderTree:
-    """A folder on disk. Hidden files are left out: they are still being written."""
+    """A folder on disk. Hidden files are left out: they are still being written.
+
+    What is neither file nor folder, a link that leads nowhere for example, is listed as a file, and named when it is
+    read: without it, a video would be a frame shorter.
+    """
 
     complete = True  # what lists name is there
 
@@ -36,15 +41,15 @@ class FolderTree:
 
     def folders(self, path: str) -> list[str]:
         """Sorted names of the folders in a folder; none where it does not exist."""
-        return sorted(entry.name for entry in self._scan(path) if entry.is_dir())
+        return sorted(entry.name for entry in self._scan(path) if _is_folder(entry))
 
     def files(self, path: str) -> list[str]:
         """Sorted names of the files in a folder; none where it does not exist."""
-        return sorted(entry.name for entry in self._scan(path) if entry.is_file())
+        return sorted(entry.name for entry in self._scan(path) if not _is_folder(entry))
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
-        return (self.root / path).is_file()
+        """Whether there is such a file, readable or not."""
+        return is_there(self.root / path)
 
     def size(self, path: str) -> int:
         """Bytes of a file."""
@@ -63,6 +68,13 @@ class FolderTree:
                 return [entry for entry in entries if not entry.name.startswith(".")]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 class ShardTree:
