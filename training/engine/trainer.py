@@ -152,8 +152,8 @@ class Trainer:
         if leads:
             if shown:
                 visualisation.save(self.folder.samples, *shown)
-            checkpoint.save(self.network, self.folder.network)
             write_atomically(self.folder.card, card(self.folder, stage, environment))
+            checkpoint.save(self.network, self.folder.network)  # last: with it the run is finished
         self.processes.wait()
 
     def _is_due(self, every: int) -> bool:
