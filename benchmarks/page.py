@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.text import markdown_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,9 +64,7 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows))
+table = markdown_table
 
 
 def publish_section(heading: str, text: str, path: Path | None) -> None:

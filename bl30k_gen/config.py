@@ -31,7 +31,7 @@ from bl30k_gen.errors import UserError, printable
 from bl30k_gen.resources import config_names, find_config
 from bl30k_gen.settings import Count, CountInterval, NonNegative, Positive, Share, Whole
 
-MOST_LIGHTS = 1000
+MAX_LIGHTS = 1000
 DRAFT_FRAMES, DRAFT_WIDTH, DRAFT_SAMPLES = 8, 256, 8
 Device = Literal["auto", "cpu", "cuda", "optix", "hip", "oneapi", "metal"]
 Store = Literal["folder", "tar", "hdf5"]
@@ -170,8 +170,8 @@ class Camera(Section):
 
 
 def _few(count: tuple[int, int]) -> tuple[int, int]:
-    if count[1] > MOST_LIGHTS:
-        raise ValueError(f"a scene has {MOST_LIGHTS} lights at most")
+    if count[1] > MAX_LIGHTS:
+        raise ValueError(f"a scene has {MAX_LIGHTS} lights at most")
     return count
 
 
@@ -222,7 +222,7 @@ class Render(Section):
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
-    alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of picture and mask
+    alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of image and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
     backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
 
@@ -255,11 +255,11 @@ class Dataset(Section):
 
 
 class Limits(Section):
-    """Beyond these an asset is refused (or a picture scaled down)."""
+    """Beyond these an asset is refused (or an image scaled down)."""
 
     max_faces: Count
-    max_image_side: Annotated[int, Field(ge=16)]  # larger pictures are scaled down, pixels
-    max_megapixels: Positive  # larger pictures are refused before they are decoded
+    max_image_side: Annotated[int, Field(ge=16)]  # larger images are scaled down, pixels
+    max_megapixels: Positive  # larger images are refused before they are decoded
 
     @property
     def mesh_bytes(self) -> int:
@@ -318,7 +318,7 @@ class Runtime(Section):
 
     device: Device
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
-    child_memory_gb: Positive  # above which it is replaced after the video in hand
+    child_memory_gb: Positive  # above which it is replaced after the current video
     frame_timeout: Positive  # seconds without an event before it is killed
     lease_timeout: Positive  # seconds without a heartbeat before another worker takes over its video
     store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with

@@ -1,6 +1,6 @@
 """Files from outside: opened without waiting, read up to a limit, and the JSON in them.
 
-A path that a user or another file names may be a pipe nobody writes to, a device without end, or a folder. Every such
+A path that a user or another file names may be a pipe without a writer, a device without end, or a folder. Every such
 file is opened here, and every JSON text is parsed here.
 """
 

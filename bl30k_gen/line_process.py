@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
-TICK = 0.5  # seconds between two looks at whether to continue waiting
+TICK = 0.5  # seconds between two checks whether to continue waiting
 
 
 def python_module(name: str, *arguments: str) -> list[str]:

@@ -20,9 +20,9 @@ from bl30k_gen.inputs import read_text
 Values = dict[str, Any]
 
 YAML_LIMIT = 4 << 20  # bytes of a file: a selection may list tens of thousands of models
-MOST_NODES = 500_000  # of a YAML, aliases written out
-DEEPEST = 50  # nesting of a YAML
-MOST = 1 << 40  # larger numbers are mistakes
+MAX_NODES = 500_000  # of a YAML, aliases written out
+MAX_DEPTH = 50  # nesting of a YAML
+MAX_NUMBER = 1 << 40  # larger numbers are mistakes
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, and ten times as fast
 _COMMENT = re.compile(r"""\s*[^\s\[{'"!&*|>].*\s#""")
@@ -30,8 +30,8 @@ _COMMENT = re.compile(r"""\s*[^\s\[{'"!&*|>].*\s#""")
 
 def moderate(number: int) -> int:
     """``number``, if it counts something that there may be. Raises ValueError."""
-    if number > MOST:
-        raise ValueError(f"is more than {MOST:,}")
+    if number > MAX_NUMBER:
+        raise ValueError(f"is more than {MAX_NUMBER:,}")
     return number
 
 
@@ -114,7 +114,7 @@ def _check_depth(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise yaml.YAMLError("it is nested too deeply")
 
 
@@ -136,7 +136,7 @@ def _check_node(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) ->
             size += _check_node(key, sizes, open_nodes) + _check_node(value, sizes, open_nodes)
     elif isinstance(node, yaml.SequenceNode):
         size += sum(_check_node(item, sizes, open_nodes) for item in node.value)
-    if size > MOST_NODES:
+    if size > MAX_NODES:
         raise yaml.MarkedYAMLError(problem="it is too long with its aliases", problem_mark=node.start_mark)
     open_nodes.remove(id(node))
     sizes[id(node)] = size

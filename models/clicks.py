@@ -21,7 +21,7 @@ NETWORK_CLICKS = 8
 """Only the first clicks enter the distance maps; the refinement honours all of them."""
 LONG_SIDE = 800
 """Larger images are shrunk to this."""
-ZOOM, ZOOM_SIDE, SMALLEST_BOX = 1.4, 480, 200
+ZOOM, ZOOM_SIDE, MIN_BOX = 1.4, 480, 200
 """The box around the object is ZOOM times as large, at least SMALLEST_BOX; its long side is resized to ZOOM_SIDE."""
 EVALUATIONS = 20
 """Of the loss, at most, per refinement; also the history of L-BFGS."""
@@ -174,7 +174,7 @@ def object_box(mask: Tensor, clicks: list[Click]) -> Box:
         return 0, 0, height, width
 
     def widen(first: int, last: int, limit: int) -> tuple[int, int]:
-        length = max(ZOOM * (last - first + 1), SMALLEST_BOX)
+        length = max(ZOOM * (last - first + 1), MIN_BOX)
         centre = (first + last + 1) / 2
         return max(0, round(centre - length / 2)), min(limit, round(centre + length / 2))
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from models.backbone import CHANNELS, STRIDE, ResNetEncoder, check_backbone, load_imagenet
 from models.memory import SOFTMAX, Reading, read_memory
+from models.winograd import WinogradConv2d
 
 
 class Query(NamedTuple):
@@ -104,9 +105,13 @@ def convolve(conv: nn.Conv2d, x: Tensor, shared: Tensor | None = None) -> Tensor
     objects = x.shape[0] // shared.shape[0]
     if objects == 1:
         return conv(join(x, shared))
-    own, common = conv.weight.split([x.shape[1], shared.shape[1]], dim=1)
-    y = F.conv2d(x, own, padding=conv.padding)
-    return y + per_object(F.conv2d(shared, common, conv.bias, padding=conv.padding), objects)
+    own, common = slice(0, x.shape[1]), slice(x.shape[1], None)
+    if isinstance(conv, WinogradConv2d):
+        y, z = conv.on_channels(x, own, None), conv.on_channels(shared, common, conv.bias)
+    else:
+        y = F.conv2d(x, conv.weight[:, own], padding=conv.padding)
+        z = F.conv2d(shared, conv.weight[:, common], conv.bias, padding=conv.padding)
+    return y + per_object(z, objects)
 
 
 def join(x: Tensor, shared: Tensor) -> Tensor:

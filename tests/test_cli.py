@@ -23,8 +23,8 @@ def test_a_dataset_has_bl30ks_layout(rendered):
     assert store.frames("a00000") == [f"{frame:05d}" for frame in range(6)]
     for frame in range(6):
         mask = Image.open(rendered / "Annotations/a00000" / f"{frame:05d}.png")
-        picture = Image.open(rendered / "JPEGImages/a00000" / f"{frame:05d}.jpg")
-        assert mask.mode == "P" and mask.size == picture.size == (128, 80)
+        image = Image.open(rendered / "JPEGImages/a00000" / f"{frame:05d}.jpg")
+        assert mask.mode == "P" and mask.size == image.size == (128, 80)
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
     assert {path.name for path in rendered.iterdir()} >= {"config.yaml", "DATASET.md", "Logs", "Metadata"}
     assert not list(rendered.glob(".staging/*"))
@@ -33,7 +33,7 @@ def test_a_dataset_has_bl30ks_layout(rendered):
 def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate):
     before = {path: path.read_bytes() for path in (dataset / "Metadata").iterdir()}
     said = generate("render", "--out", dataset, "--count", 4, "--limit", 1).stdout
-    assert "1 videos rendered" in said
+    assert "1 video rendered" in said
     assert open_dataset(dataset).videos == ["a00000", "a00001", "a00002", "a00003"]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -116,7 +116,7 @@ def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
     generate("render", *flags, "--out", tmp_path / "sound", "--count", 2)
     (models / "2.obj").write_text("v 0 0 0\nf 1 2 9\n")
     said = generate("render", *flags, "--out", tmp_path / "damaged", "--count", 2).stdout
-    assert "1 assets were refused" in said and "2.obj" in said
+    assert "1 asset refused" in said and "2.obj" in said
     sound, damaged = open_dataset(tmp_path / "sound"), open_dataset(tmp_path / "damaged")
     for name in sound.videos:
         before, after = (store.metadata(name)["scene"] for store in (sound, damaged))

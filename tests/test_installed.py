@@ -1,4 +1,4 @@
-"""The wheel, installed outside of the checkout: both commands work in an empty folder, beside anybody's `models/`."""
+"""The wheel, installed outside of the checkout: both commands work in an empty folder, also beside a `models/`."""
 
 import os
 import subprocess

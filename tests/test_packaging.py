@@ -47,6 +47,7 @@ IMPORT_ORDER = {
         "seeding",
         "line_process",
         "processors",
+        "text",
         "errors",
         "command_line",
         "version",
@@ -72,7 +73,9 @@ NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl3
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
 TRAINING_MAY_USE = tuple(
     f"bl30k_gen.{part}"
-    for part in ("command_line", "dataset", "errors", "inputs", "processors", "seeding", "settings", "version")
+    for part in (
+        *("command_line", "dataset", "errors", "inputs", "processors", "seeding", "settings", "text", "version"),
+    )
 )
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 

@@ -1,1 +1,1 @@
-"""Teaches the networks and judges them: data, losses, trainer, stages."""
+"""Trains the networks and evaluates them: data, losses, trainer, stages."""

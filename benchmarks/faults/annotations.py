@@ -23,7 +23,7 @@ from bl30k_gen.annotations import store as storing
 from bl30k_gen.annotations.check import check, warp
 from bl30k_gen.annotations.motion import flow
 from bl30k_gen.annotations.tracks import tracks
-from bl30k_gen.annotations.view import Points, Video, project
+from bl30k_gen.annotations.view import Points, VideoGeometry, project
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.derived import every_kind
 from bl30k_gen.dataset.files import write_atomically
@@ -75,7 +75,7 @@ def blender_section(arguments: argparse.Namespace) -> str:
                 scene = Path(folder) / "scene.json"
                 scene.write_text(spec.dumps())
                 passes = render_passes(scene, Path(folder) / "passes", frames)
-            video = Video(spec, load_models(spec))
+            video = VideoGeometry(spec, load_models(spec))
             found += [judge(video, frame, passes[frame]) for frame in frames]
             motion += [float(np.abs(passes[frame]["vector"]).mean()) for frame in frames]
         depth, normals, flows = (np.concatenate(part) for part in list(zip(*found, strict=True))[1:])
@@ -106,7 +106,7 @@ def rays_section(arguments: argparse.Namespace) -> str:
     for variant, overrides in VARIANTS.items():
         at_query, back, toggles, points = [], [], 0, 0
         for spec in scenes(arguments, overrides, "video={frames: 160, width: 384, height: 256}"):
-            video = Video(spec, load_models(spec))
+            video = VideoGeometry(spec, load_models(spec))
             geometry = video.geometry
             found = tracks(video)
             number, frame = np.arange(len(found.queries)), found.queries[:, 0].astype(int)
@@ -212,7 +212,7 @@ def memory_section(arguments: argparse.Namespace) -> str:
     for number in range(meshes):
         vertices = (ball.vertices / 4 * (1 + 0.1 * np.sin(number + 9 * ball.vertices))).astype(np.float32)
         model = Model(vertices, (part,), str(number))
-        video = Video(spec, {thing.model.id: model for thing in spec.objects})
+        video = VideoGeometry(spec, {thing.model.id: model for thing in spec.objects})
         flow(video.view(80))
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     early = peaks[min(20, meshes - 1)]

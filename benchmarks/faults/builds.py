@@ -140,7 +140,7 @@ class Campaign:
         published = Counter(entry["name"] for entry in run_entries(layout) if entry["event"] == "published")
         self.result.faults += [f"{name} was published {n} times" for name, n in published.items() if n > 1]
         self.result.videos += len(layout.published())
-        records = filter(None, map(layout.recorded, layout.published()))
+        records = filter(None, map(layout.shards.committed, layout.published()))
         self.result.shards += len({shard for _, shard in records})
         if left := list_visible(layout.making) + list_visible(layout.shards.making):
             self.result.faults.append(f"{' '.join(left)} is still in the making")

@@ -276,7 +276,7 @@ def lost_shard(p: Layout) -> None:
 
 @damage("the record of a video lost", "unpublished", videos=("",), of=IN_SHARDS)
 def lost_record(p: Layout) -> None:
-    p.record(VIDEO).unlink()
+    p.shards.marker(VIDEO).unlink()
 
 
 @dataclass(frozen=True)

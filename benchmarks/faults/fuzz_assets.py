@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.page import command, parser_of, publish, table
 from bl30k_gen.config import Limits
-from bl30k_gen.library.asset import Kind
+from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.checking.inspector import Bounds, Inspector
@@ -213,7 +213,7 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
     yield result
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> AssetKind:
     return "model" if name.endswith(SUFFIXES["model"]) else "texture"
 
 
@@ -221,7 +221,7 @@ def child() -> None:
     """``assets check``'s process, with an eye on every file that it opens once it has read its first line."""
     from bl30k_gen.library.checking import health
 
-    health.load_picture(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
+    health.load_image(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
     inside = os.path.realpath(os.environ[INSIDE])
     note = os.open(os.environ[ELSEWHERE], os.O_WRONLY | os.O_APPEND)
 

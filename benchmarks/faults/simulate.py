@@ -29,7 +29,8 @@ import numpy as np
 from bl30k_gen.cluster import prune, slurm
 from bl30k_gen.cluster.status import status
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.dataset.layout import MASK, Layout, frame_name, list_visible
+from bl30k_gen.dataset.layout import Layout, frame_name, list_visible
+from bl30k_gen.dataset.modalities import MASK
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
@@ -168,9 +169,9 @@ def _examine(result: Result, root: Path, config: Config, names: list[str], scrat
     store, whole = open_dataset(root), f"{virtual_task.FRAMES:03d}".encode()
     cut = [name for name in store.videos if store.tree.read(f"{MASK}/{name}/{frame_name(MASK, 0)}") != whole]
     result.faults += [f"{name} has not all its frames" for name in cut]
-    folders = (layout.making, layout.shards.making, layout.interrupted)
+    folders = (layout.making, layout.shards.making, layout.shards.interrupted)
     result.faults += [f"{folder / name} is left over" for folder in folders for name in list_visible(folder)]
-    result.shards = len({shard for _, shard in filter(None, map(layout.recorded, published))})
+    result.shards = len({shard for _, shard in filter(None, map(layout.shards.committed, published))})
 
 
 def _generate(*words: object) -> None:

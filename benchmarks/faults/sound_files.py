@@ -1,4 +1,4 @@
-"""A small world of sound files, one of every kind that commands read: what the campaign of strange files begins with."""
+"""Sound files of every kind that commands read: what the campaign of strange files begins with."""
 
 import json
 import shutil
@@ -12,15 +12,7 @@ from bl30k_gen.dataset import files, masks
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.render.failures import record_failure
 from bl30k_gen.render.output.journal import run_log
-from tests.support.synthetic import (
-    HEIGHT,
-    WIDTH,
-    ellipse_masks,
-    make_dataset,
-    make_sharded,
-    picture,
-    synthetic_config,
-)
+from tests.support.synthetic import HEIGHT, WIDTH, ellipse_masks, image, make_dataset, make_sharded, synthetic_config
 
 NAMES = ["a00000", "a00001", "a00002"]
 FRAMES = 6  # of the video
@@ -105,14 +97,14 @@ def write_videos(root: Path) -> None:
     ids = ellipse_masks(0)[:FRAMES]
     for number in range(FRAMES):
         files.write_atomically(
-            root / f"video/frames/{number:05d}.jpg", files.encode_jpeg(picture(ids[number]), 90, "4:4:4")
+            root / f"video/frames/{number:05d}.jpg", files.encode_jpeg(image(ids[number]), 90, "4:4:4")
         )
         files.write_atomically(root / f"video/masks/{number:05d}.png", masks.encode_mask(ids[number]))
     with av.open(str(root / "video/film.mp4"), "w") as film:
         stream = film.add_stream("mpeg4", rate=5)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for number in range(FRAMES):
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture(ids[number]), format="rgb24")):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image(ids[number]), format="rgb24")):
                 film.mux(packet)
         for packet in stream.encode():
             film.mux(packet)
@@ -121,8 +113,9 @@ def write_videos(root: Path) -> None:
 
 def write_texts(root: Path) -> None:
     """Configurations, lists, scripts and logs."""
+    recipe = Path("render_configs/bl30k.yaml").resolve()
     write = {
-        "base.yaml": f"extends: {Path('render_configs/bl30k.yaml').resolve()}\nvideo: {{frames: 8, width: 96, height: 64}}\n",
+        "base.yaml": f"extends: {recipe}\nvideo: {{frames: 8, width: 96, height: 64}}\n",
         "child.yaml": "extends: base.yaml\nrender: {samples: 4}\n",
         "slurm.yaml": f"extends: {Path('slurm/cpu.yaml').resolve()}\npartition: short\n",
         "stage.yaml": STAGE,

@@ -2,7 +2,7 @@
 
     python -m benchmarks.faults.strangers --files 400 --results docs/results/robustness.md
 
-A small world of sound files is made once (``sound_files``). In each trial one of them is made strange (``odd_files``):
+A small world of sound files is made once (``sound_files``). In each trial one is made strange (``odd_files``):
 a pipe, a device, a cut, a key twice, a header that promises gigabytes. Then each command that reads this file runs in
 a process of its own, which has 20 seconds. A command may end with exit code 0, with 2 and one line that begins with
 ``error:``, or with 1 where its help says what 1 means. It shows no traceback and no escape sequence, says something
@@ -35,13 +35,13 @@ from PIL import Image
 
 from benchmarks.faults import odd_files as odd
 from benchmarks.faults.odd_files import Way, ways_for
+from benchmarks.faults.places import ANNOTATE, GENERATE, MADE, OUT, PLACES, Place
 from benchmarks.faults.sound_files import write_world
 from benchmarks.page import command, parser_of, publish_section, table
 
 HEADING = "Files of strangers"
 LIMIT = 20.0  # seconds for a command, of a machine that has nothing else to do
 MEMORY = 3 << 30  # bytes
-OUT = "out"  # where every command writes, below the world
 ONE_MEANS = ("verify", "assets check", "annotations", "replay", "assets fetch", "render", "assets credits")
 COMMANDS = (
     *("av", "cv2", "h5py", "matplotlib.figure", "bl30k_gen.cli", "bl30k_gen.dataset.report", "bl30k_gen.export.coco"),
@@ -51,252 +51,6 @@ COMMANDS = (
 )
 READ_PARTS = ("info", "preview", "report", "export", "pack", "prune", "assets index", "assets list", "assets credits")
 """Commands that need not read all of every file of a kind that they read."""
-
-GENERATE, TRAIN, ANNOTATE = "generate", "train", "annotate"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A file of the world, and the commands that read it.
-
-    share: of the ways to make it strange that are tried where a command is slow.
-    may_change: beginnings of paths that the commands are there to write.
-    """
-
-    kind: str
-    file: str
-    commands: tuple[str, ...]
-    may_change: tuple[str, ...] = ()
-    share: float = 1.0
-
-
-def generate(*words: str) -> tuple[str, ...]:
-    return tuple(f"{GENERATE} {each}" for each in words)
-
-
-def train(*words: str) -> tuple[str, ...]:
-    return tuple(f"{TRAIN} {each}" for each in words)
-
-
-_DATA = generate(
-    "info data",
-    "verify data --deep",
-    "preview data --out out",
-    "report data --out out",
-    "export data --to coco --out out",
-    "pack data --out out",
-)
-_SEGMENT = "segment network/network.pt --device cpu --video"
-_FILM = f"{_SEGMENT} video/film.mp4 --first-mask video/masks/00000.png --out out"
-_FRAMES = f"{_SEGMENT} video/frames --first-mask video/masks/00000.png --out out"
-_SCRIPT = "interact network/network.pt --device cpu --video video/frames --out out --script"
-_RUN = "run stage.yaml --device cpu --out out --dry-run --data"
-_SHARDS = (
-    "info {0}",
-    "verify {0}",
-    "preview {0} --out out",
-    "unpack {0} --out out",
-    "status {0}",
-    "report {0} --out out",
-)
-_CHECK = ("assets check models --workers 1", "assets index models --workers 1", "assets list models")
-_PHOTOS = ("assets check photos --workers 1", "assets index photos --workers 1", "assets list photos")
-_TAR, _HDF5 = ("tar/Shards/{tar}.index.json",), ("hdf5/Shards/{hdf5}.index.json",)  # which every reader renews
-_INDEX = ("models/.bl30k", "photos/.bl30k", "cache")
-
-PLACES = [
-    # What is written by hand.
-    Place(
-        odd.YAML,
-        "child.yaml",
-        generate("config show --config child.yaml", "plan --config child.yaml --index 0 --out out"),
-    ),
-    Place(
-        odd.YAML,
-        "base.yaml",
-        generate("config show --config child.yaml", "submit --config child.yaml --count 2 --out out --dry-run"),
-    ),
-    Place(odd.YAML, "slurm.yaml", generate("submit --config demo --count 2 --out out --slurm slurm.yaml --dry-run")),
-    Place(
-        odd.YAML,
-        "stage.yaml",
-        train(f"{_RUN} static", "run stage.yaml --out out --device cpu --data static --set iterations=1"),
-    ),
-    Place(
-        odd.YAML,
-        "recipe.yaml",
-        train("pipeline recipe.yaml --data static --preset tiny --out out --device cpu --dry-run"),
-    ),
-    Place(
-        odd.YAML,
-        "table.yaml",
-        train(
-            "ablate data --split val --recipe table.yaml --checkpoint stm=network/network.pt --out out --device cpu"
-        ),
-        share=0.5,
-    ),
-    Place(
-        odd.TEXT,
-        "indices.txt",
-        generate(
-            "plan --config child.yaml --indices indices.txt --out out",
-            "submit --config demo --indices indices.txt --out out --dry-run",
-        ),
-    ),
-    Place(odd.TEXT, "names.txt", train("score data/Annotations predicted --videos names.txt --out out")),
-    Place(
-        odd.TEXT,
-        "keywords.txt",
-        generate(
-            "assets fetch --kind textures --provider polyhaven --base-url http://127.0.0.1:9 --allow-private --keywords keywords.txt --out out"
-        ),
-        share=0.3,
-    ),
-    Place(odd.TEXT, "urls.txt", generate("assets fetch --kind textures --provider urls --urls urls.txt --out out")),
-    Place(odd.JSON, "script.json", train(f"{_SCRIPT} script.json"), share=0.6),
-    Place(odd.JSON, "scribbles.json", train(f"{_SCRIPT} scribbled.json --s2m s2m.pt"), share=0.6),
-    Place(odd.NPZ, "session.npz", train(f"{_SCRIPT} loading.json"), share=0.8),
-    Place(odd.LINES, "logs/u1.jsonl", train("study logs --out out"), share=0.7),
-    # A dataset.
-    Place(
-        odd.YAML,
-        "data/config.yaml",
-        generate(
-            "info data",
-            "status data",
-            "report data --out out",
-            "assets credits data --out out",
-            "resubmit data --dry-run",
-            "prune data",
-        ),
-        ("data/Logs", "data/.staging"),
-        0.6,
-    ),
-    Place(
-        odd.JSON,
-        "data/Metadata/a00001.json",
-        (*_DATA, *generate("annotations data --out out --videos a00001", "assets credits data --out out")),
-        share=0.5,
-    ),
-    Place(
-        odd.PICTURE,
-        "data/JPEGImages/a00001/00003.jpg",
-        (*_DATA, *train("run stcn/bl30k --preset tiny --data data --device cpu --out out --dry-run")),
-    ),
-    Place(
-        odd.MASK, "data/Annotations/a00001/00003.png", (*_DATA, *train("score data/Annotations predicted --out out"))
-    ),
-    Place(odd.MASK, "predicted/a00001/00003.png", train("score data/Annotations predicted --out out")),
-    Place(
-        odd.TEXT,
-        "data/ImageSets/val.txt",
-        (
-            *generate("info data", "verify data"),
-            *train("evaluate network/network.pt data --split val --device cpu --out out"),
-        ),
-    ),
-    Place(
-        odd.LINES,
-        "data/Logs/runs/worker.jsonl",
-        generate("status data", "report data --out out", "prune data"),
-        ("data/Logs",),
-    ),
-    Place(odd.JSON, "data/Logs/a00003.failed.json", generate("status data", "report data --out out"), share=0.5),
-    Place(
-        odd.TEXT, "data/Slurm/00001/array-0.indices", generate("status data", "resubmit data --dry-run"), share=0.5
-    ),
-    Place(odd.YAML, "data/Slurm/00001/settings.yaml", generate("resubmit data --dry-run"), share=0.5),
-    Place(odd.TAR, "tar/Shards/{tar}", generate(*(each.format("tar") for each in _SHARDS)), _TAR),
-    Place(odd.TAR, "tar/Shards/{tar}", generate("unpack tar/Shards/{tar} --out out", "info tar/Shards/{tar}"), _TAR),
-    Place(odd.JSON, "tar/Shards/{tar}.index.json", generate(*(each.format("tar") for each in _SHARDS)), _TAR),
-    Place(odd.HDF5, "hdf5/Shards/{hdf5}", generate(*(each.format("hdf5") for each in _SHARDS)), _HDF5),
-    Place(
-        odd.JSON, "hdf5/Shards/{hdf5}.index.json", generate(*(each.format("hdf5") for each in _SHARDS)), _HDF5, 0.6
-    ),
-    # Assets.
-    Place(odd.OBJ, "models/a.obj", generate(*_CHECK), _INDEX),
-    Place(odd.MTL, "models/a.mtl", generate(*_CHECK), _INDEX, 0.7),
-    Place(odd.GLTF, "models/model.gltf", generate(*_CHECK), _INDEX, 0.8),
-    Place(odd.GLB, "models/a.glb", generate(*_CHECK), _INDEX, 0.8),
-    Place(odd.PLY, "models/a.ply", generate(*_CHECK), _INDEX, 0.8),
-    Place(odd.STL, "models/a.stl", generate(*_CHECK), _INDEX, 0.8),
-    Place(odd.PICTURE, "models/texture.png", generate(*_CHECK), _INDEX, 0.8),
-    Place(odd.PICTURE, "photos/a.jpg", generate(*_PHOTOS), _INDEX, 0.8),
-    Place(odd.PICTURE, "photos/a.png", generate(*_PHOTOS), _INDEX, 0.8),
-    Place(
-        odd.LINES, "photos/manifest.jsonl", generate("assets list photos", "assets index photos --workers 1"), _INDEX
-    ),
-    Place(
-        odd.JSON,
-        "photos/.bl30k/index.json",
-        generate("assets list photos", "assets index photos --workers 1"),
-        _INDEX,
-    ),
-    # Videos of one's own, networks, runs.
-    Place(odd.PICTURE, "video/frames/00002.jpg", train(_FRAMES, f"{_SCRIPT} script.json"), share=0.7),
-    Place(odd.MASK, "video/masks/00000.png", train(_FRAMES, f"{_SCRIPT} script.json"), share=0.7),
-    Place(odd.VIDEO, "video/film.mp4", train(_FILM)),
-    Place(
-        odd.WEIGHTS,
-        "network/network.pt",
-        train(
-            _FRAMES,
-            f"{_SCRIPT} script.json",
-            "evaluate network data --device cpu --out out",
-            "run stcn/bl30k --preset tiny --data data --device cpu --out out --dry-run --from network",
-        ),
-        share=0.8,
-    ),
-    Place(
-        odd.WEIGHTS,
-        "run/checkpoints/{state}",
-        train("run stage.yaml --device cpu --out run --set iterations=4", "export run --out out/network.pt"),
-        ("run",),
-    ),
-    Place(odd.YAML, "run/config.yaml", train("compare run --out out", "export run --out out/network.pt"), share=0.7),
-    Place(odd.LINES, "run/log.jsonl", train("compare run --out out", "export run --out out/network.pt"), share=0.7),
-    Place(
-        odd.JSON,
-        "run/environment.json",
-        train("export run --out out/network.pt", "run stage.yaml --device cpu --out run --set iterations=4"),
-        ("run",),
-        0.5,
-    ),
-    Place(odd.PICTURE, "static/1.jpg", train(f"{_RUN} static"), share=0.6),
-    Place(odd.MASK, "static/1.png", train(f"{_RUN} static"), share=0.6),
-    Place(
-        odd.JSON,
-        "lvis/lvis.json",
-        train("run s2m/static --preset tiny-s2m --device cpu --out out --dry-run --data static --data lvis=lvis"),
-    ),
-    Place(
-        odd.JSON,
-        "fusion/fusion.json",
-        train("run fusion/bl30k --preset tiny-fusion --device cpu --out out --dry-run --data fusion"),
-    ),
-    Place(
-        odd.MASK,
-        "fusion/{fusion}",
-        train("run fusion/bl30k --preset tiny-fusion --device cpu --out out --dry-run --data fusion"),
-        share=0.4,
-    ),
-    Place(
-        odd.LINES,
-        "annotated/session/journal.jsonl",
-        (f"{ANNOTATE} video/frames --out annotated --device cpu",),
-        ("annotated",),
-        0.8,
-    ),
-    Place(
-        odd.JSON,
-        "claimed/.claim.json",
-        train(
-            "segment network/network.pt --device cpu --video video/frames --first-mask video/masks/00000.png --out claimed"
-        ),
-        ("claimed",),
-        0.5,
-    ),
-]
 
 
 # --- Running a command --------------------------------------------------------------------------------------------
@@ -372,7 +126,7 @@ def _entry_point(program: str) -> None:
     from training.cli import main as train_main
 
     if program == ANNOTATE:
-        annotate.Server = _Opened  # type: ignore[misc, assignment]
+        annotate.Server = _Opened  # type: ignore[misc,assignment]
         sys.argv.insert(1, ANNOTATE)
     train_main()
 
@@ -538,17 +292,6 @@ class Trial:
         return not any(found for _, _, found in self.outcomes)
 
 
-MADE = (
-    "train run stcn/bl30k --preset tiny --set iterations=1 --set batch=1 --data data --device cpu --out network",
-    "train run stage.yaml --device cpu --out run",
-    "train make-fusion-data network data --separation 3 --device cpu --out fusion",
-    f"train {_SCRIPT} saving.json",
-    "annotate video/frames --masks video/masks/00000.png --out annotated --device cpu",
-    f"train {_FRAMES.removesuffix(OUT)}claimed",
-    "generate assets index photos --workers 1",
-)
-
-
 def make_world(root: Path) -> list[Place]:
     """Write the sound world where it is not there; the places with all files' names.
 
@@ -704,14 +447,12 @@ def main() -> None:
         publish_section(HEADING, page(done, arguments.seed), arguments.results)
 
 
-def scratch() -> tempfile.TemporaryDirectory:
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory, where there is room in it."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    return _Scratch(prefix="bl30k-strangers-", dir=place)
-
-
-class _Scratch(tempfile.TemporaryDirectory):
-    def __enter__(self) -> Path:  # type: ignore[override]
-        return Path(super().__enter__())
+    with tempfile.TemporaryDirectory(prefix="bl30k-strangers-", dir=place) as folder:
+        yield Path(folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Videos of discs, drawn: for what must run where no data are at hand."""
+"""Videos of discs, drawn: for what must run without data."""
 
 from pathlib import Path
 

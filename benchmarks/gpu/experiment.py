@@ -142,7 +142,7 @@ class Arm:
             batch = sampler.batch(at)
             self.optimiser.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                total, _ = step.judge(run(self.network, batch), batch, share)
+                total, _ = step.losses(run(self.network, batch), batch, share)
             total.backward()
             torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
             self.optimiser.step()
@@ -197,7 +197,7 @@ def judge(network: "PropagationNetwork", clips: "Clips", limit: int | None) -> d
 
     from training.inference.options import published_options
     from training.inference.propagate import Propagator
-    from training.inference.view import label_map
+    from training.inference.tensors import label_map
 
     network.eval()
     precision = "bfloat16" if clips.frames.is_cuda else "float32"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from benchmarks.speed.train_step import Way
+    from benchmarks.speed.train_step import Variant
     from models.propagation import PropagationNetwork
     from training.schema.stage import Stage
 
@@ -221,7 +221,7 @@ def check_outputs(run: Run, sizes: Sizes, device: str) -> None:
     """Networks that have learned for seconds to follow discs, so that their labels are no coin tosses."""
     import torch
 
-    from benchmarks.speed.train_step import discs, our_way, random_network
+    from benchmarks.speed.train_step import discs, own_variant, random_network
 
     for name in sizes.networks:
         if run.left() < 40:
@@ -229,7 +229,7 @@ def check_outputs(run: Run, sizes: Sizes, device: str) -> None:
         with run.attempt("equality", network=name):
             extra = [f"size={sizes.fit_crop}", "batch=8" if device == "cuda" else "batch=2"]
             stage = _stage(name, sizes, [*extra, "optimiser.learning_rate=1e-4"])
-            way = our_way(stage, random_network(stage), torch.device(device), "bfloat16")
+            way = own_variant(stage, random_network(stage), torch.device(device), "bfloat16")
             for number in range(sizes.fit_steps):
                 way.iterate(discs(stage, number, torch.device(device)))
             network = copy.deepcopy(way.network).cpu().float().eval().requires_grad_(False)
@@ -263,7 +263,7 @@ def _compare_outputs(
             return aggregate(network.decode(readout, query).float().sigmoid()).cpu()
 
     true = segment(network, "cpu", None)
-    there = prepare_for_inference(copy.deepcopy(network)).to(device)
+    there = prepare_for_inference(copy.deepcopy(network).to(device))
     single, half = segment(there, device, None), segment(there, device, torch.bfloat16)
     difference = (true - single).abs().max().item()
     agree = (true.argmax(1) == half.argmax(1)).float().mean().item()
@@ -287,7 +287,7 @@ def train(run: Run, sizes: Sizes, device: str, compiled: bool) -> None:
     """Training steps a second, each way by itself: others' memory must not count."""
     import torch
 
-    from benchmarks.speed.train_step import discs, our_way, plain_way, random_network
+    from benchmarks.speed.train_step import discs, own_variant, plain_variant, random_network
 
     for name in ("stcn", "rde"):
         ways = [("ours", "bfloat16", True, "compiled")] if compiled else _training_ways(name)
@@ -305,7 +305,7 @@ def train(run: Run, sizes: Sizes, device: str, compiled: bool) -> None:
                 network = random_network(stage)
                 where = torch.device(device)
                 plain = way == "plain"
-                trained = plain_way(stage, network, where) if plain else our_way(stage, network, where, dtype)
+                trained = plain_variant(stage, network, where) if plain else own_variant(stage, network, where, dtype)
                 batches = [discs(stage, number, torch.device(device)) for number in range(2)]
                 if device == "cuda":
                     torch.cuda.reset_peak_memory_stats()
@@ -332,7 +332,7 @@ def _training_ways(name: str) -> list[tuple[str, str, bool, str]]:
     ]
 
 
-def _record_steps(run: Run, row: Row, trained: "Way", sizes: Sizes) -> None:
+def _record_steps(run: Run, row: Row, trained: "Variant", sizes: Sizes) -> None:
     seconds = trained.seconds[-sizes.steps :]
     rate = 1 / statistics.median(seconds)
     for kind in ("plain", "ours"):
@@ -352,14 +352,14 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
     import torch
 
     from benchmarks.gpu.drawn import draw_dataset
-    from benchmarks.speed.train_step import our_way, random_network
+    from benchmarks.speed.train_step import own_variant, random_network
 
     if run.left() < 60:
         return
     if not has("cv2"):
         run.record("loader", note="not measured: OpenCV (cv2) is not installed here")
         return
-    from training.data.mixture import Mixture, Order, loader
+    from training.data.mixture import Mixture, SampleOrder, loader
     from training.data.sample import Batch
 
     workers = len(os.sched_getaffinity(0)) if device == "cuda" else 1
@@ -368,7 +368,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
         options = [f"size={sizes.crop}", f"batch={sizes.batch}", "runtime.channels_last=true", "iterations=100000"]
         stage = _stage("stcn", sizes, [*options, "data.bl30k.split=null"], [f"bl30k={folder}"])
         mixture = Mixture(stage)
-        loaded = loader(mixture, Order(mixture, stage), workers, pin_memory=device == "cuda")
+        loaded = loader(mixture, SampleOrder(mixture, stage), workers, pin_memory=device == "cuda")
         batches = (batch for batch in loaded if isinstance(batch, Batch))  # as all of videos are
         next(batches)
         count, began = 0, time.perf_counter()
@@ -376,7 +376,7 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
             count += len(next(batches))
         rate = count / (time.perf_counter() - began)
         run.record("loader", workers=workers, samples_per_second=rate, steps_per_second=rate / stage.batch)
-        way = our_way(stage, random_network(stage), torch.device(device), "bfloat16")
+        way = own_variant(stage, random_network(stage), torch.device(device), "bfloat16")
         for _ in range(2 if device == "cuda" else 0):
             way.iterate(next(batches).to(torch.device(device)))
         count, began = 0, time.perf_counter()

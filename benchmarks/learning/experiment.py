@@ -64,7 +64,7 @@ def by_video(results: Results) -> dict[str, float]:
     return {score.video: (score.j.mean + score.f.mean) / 2 for score in results.objects}
 
 
-def describe(scores: dict[str, list[dict[str, float]]], picture: Path, page: Path) -> list[str]:
+def describe(scores: dict[str, list[dict[str, float]]], image: Path, page: Path) -> list[str]:
     """Tables of all arms: ``scores`` has J&F by video for each seed."""
     videos = list(scores[COPIED][0])
     rows = []
@@ -80,7 +80,7 @@ def describe(scores: dict[str, list[dict[str, float]]], picture: Path, page: Pat
             f"{arm} less {other}: {np.mean(gains):+.1f} J&F over {len(gains)} pairs of seed and video, standard "
             f"error {np.std(gains, ddof=1) / np.sqrt(len(gains)):.1f}; better in {sum(g > 0 for g in gains)}.",
         ]
-    return [*lines, "", f"![J&F of the four arms]({picture.relative_to(page.parent)})"]
+    return [*lines, "", f"![J&F of the four arms]({image.relative_to(page.parent)})"]
 
 
 def plot(scores: dict[str, list[dict[str, float]]], out: Path) -> None:
@@ -118,13 +118,13 @@ def main() -> None:
             results, copied = score(network, real, out / f"scores-{network.name}")
             scores[arm].append(by_video(results))
         scores[COPIED] = [by_video(copied)]
-    picture = arguments.results / "experiment.png"
-    plot(scores, picture)
+    image = arguments.results / "experiment.png"
+    plot(scores, image)
     lines = [
         f"STCN of benchmarks/learning/small.yaml, from nothing: {arguments.static} iterations on still images, then "
         f"{arguments.iterations} in each arm, {arguments.seeds} seeds. Real videos at {SHORT_SIDE} pixels.",
         "",
-        *describe(scores, picture, page),
+        *describe(scores, image, page),
     ]
     write_page(page, "Does pretraining on renders help on real video?", lines, before)
 

@@ -19,7 +19,7 @@ from models import checkpoint
 from models.backbone import widen_stem
 from models.stcn import STCN
 from models.stm import STM
-from training.data.mixture import Mixture, Order, loader
+from training.data.mixture import Mixture, SampleOrder, loader
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
 from training.schema.stage import Stage, load_stage
@@ -69,14 +69,14 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     assert isinstance(network, STM | STCN)
     stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
-    step = build_step(stage, network, torch.device("cpu"))
+    step = build_step(network, stage.loss, stage.runtime, torch.device("cpu"), stage.alignment)
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
             module.train().momentum = None  # a plain mean over the batches
     mixture = Mixture(stage)
     stage = stage.model_copy(update={"iterations": batches})
-    for batch in loader(mixture, Order(mixture, stage), 0):
+    for batch in loader(mixture, SampleOrder(mixture, stage), 0):
         step(batch.to(torch.device("cpu")), 1.0)
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(network, out)

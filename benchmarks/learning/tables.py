@@ -100,13 +100,13 @@ def train_all(renders: Path, real: Path, out: Path, iterations: int) -> dict[str
 
 
 def make_table(name: str, davis: Path, networks: dict[str, Path], out: Path, page: Path) -> list[str]:
-    """One table by ``ablate``, as a part of the page with its picture beside the page."""
+    """One table by ``ablate``, as a part of the page with its image beside the page."""
     recipe = load_table(name)
     given = {need: networks[need] for need in recipe.checkpoints}
     bench = EvaluationContext(davis, given, "2017/val", options={"short_side": SHORT_SIDE}, device="cpu")
     table = ablate(name, bench, out)
-    picture = page.with_suffix("") / f"{name}.png"
-    write_atomically(picture, (out / f"{name}.png").read_bytes())
+    image = page.with_suffix("") / f"{name}.png"
+    write_atomically(image, (out / f"{name}.png").read_bytes())
     return [
         f"## {recipe.about}",
         "",
@@ -116,7 +116,7 @@ def make_table(name: str, davis: Path, networks: dict[str, Path], out: Path, pag
         table.text().rstrip(),
         "```",
         "",
-        f"![{name}]({picture.relative_to(page.parent)})",
+        f"![{name}]({image.relative_to(page.parent)})",
         "",
     ]
 
@@ -142,7 +142,7 @@ def main() -> None:
         "timed.",
         "",
         f"Judged on {videos}, which no network has seen, at {SHORT_SIDE} pixels, by `train.py ablate DAVIS --split "
-        f"2017/val --short-side {SHORT_SIDE} --recipe NAME`, whose tables and pictures these are. Times are those of "
+        f"2017/val --short-side {SHORT_SIDE} --recipe NAME`, whose tables and images these are. Times are those of "
         "this machine and whatever else it did.",
         "",
     ]

@@ -192,7 +192,7 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
     }
 
 
-def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], picture: Path, page: Path) -> list[str]:
+def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], image: Path, page: Path) -> list[str]:
     def spread(values: list[float], sign: str = "") -> str:
         mean = f"{np.mean(values):{sign}.3f}"
         return mean if len(values) == 1 else f"{mean} ({min(values):{sign}.3f} to {max(values):{sign}.3f})"
@@ -206,7 +206,7 @@ def describe_tracking(runs: list[dict[str, dict[int, np.ndarray]]], picture: Pat
     return [
         table(columns, rows),
         "",
-        f"![J against distance]({picture.relative_to(page.parent)})",
+        f"![J against distance]({image.relative_to(page.parent)})",
     ]
 
 
@@ -225,8 +225,8 @@ def main() -> None:
     store = open_dataset(arguments.renders)
     folders = [arguments.out / f"seed-{seed}" for seed in range(arguments.seeds)]
     runs = [track(arguments.renders, out, arguments.iterations, seed) for seed, out in enumerate(folders)]
-    picture = arguments.results / "learning.png"
-    plot(runs, picture)
+    image = arguments.results / "learning.png"
+    plot(runs, image)
     fused = fuse(
         arguments.renders,
         folders[0] / "network",
@@ -242,7 +242,7 @@ def main() -> None:
         "",
         "## Tracking",
         "",
-        *describe_tracking(runs, picture, page),
+        *describe_tracking(runs, image, page),
         "",
         "## Fusion",
         "",

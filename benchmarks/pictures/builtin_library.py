@@ -28,9 +28,9 @@ from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Kind, Model, Picture, PictureKind
+from bl30k_gen.library.asset import AssetKind, ImageAsset, ImageKind, Model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.library.load import load_model, load_picture
+from bl30k_gen.library.load import load_image, load_model
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import write_scene
@@ -41,9 +41,9 @@ LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side
 ALIKE, SHARE = 0.9, 0.95  # the share of pairs that must be less alike
-TILES: dict[Kind, tuple[int, int, int]]  # width, height, columns
+TILES: dict[AssetKind, tuple[int, int, int]]  # width, height, columns
 TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}
-SHEETS: dict[Kind, str]
+SHEETS: dict[AssetKind, str]
 SHEETS = {"model": "builtin_shapes.jpg", "texture": "builtin_textures.jpg", "background": "builtin_backgrounds.jpg"}
 
 
@@ -51,8 +51,8 @@ def load_shape(family: str, variant: int) -> Model:
     return load_model(f"builtin:model/{family}/{variant:02d}", LIMITS)
 
 
-def load_image(kind: PictureKind, family: str, variant: int) -> Picture:
-    return load_picture(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
+def load_image_of(kind: ImageKind, family: str, variant: int) -> ImageAsset:
+    return load_image(f"builtin:{kind}/{family}/{variant:02d}", kind, LIMITS)
 
 
 # --- Silhouettes ------------------------------------------------------------------------------------------------
@@ -93,13 +93,13 @@ def likenesses(families: list[str], variants: int) -> dict[tuple[str, str], floa
 # --- Pins -------------------------------------------------------------------------------------------------------
 
 
-def describe(asset: Model | Picture) -> list[int]:
+def describe(asset: Model | ImageAsset) -> list[int]:
     """What an asset is like, in numbers that barely depend on the last bits of the arithmetic.
 
-    Of a picture: mean colours of its quarters and mean steps down and across, in tenths of a level. Of a model:
+    Of an image: mean colours of its quarters and mean steps down and across, in tenths of a level. Of a model:
     faces; spread along x, y and z and area, in ten-thousandths; mean colour of its materials, in tenths of a level.
     """
-    if isinstance(asset, Picture):
+    if isinstance(asset, ImageAsset):
         pixels = asset.pixels.astype(np.float64)
         rows, columns = (n // 2 for n in pixels.shape[:2])
         quarters = pixels.reshape(2, rows, 2, columns, 3).mean(axis=(1, 3)).ravel()
@@ -118,7 +118,7 @@ def read_pins() -> dict[str, Any]:
     return json.loads(PINS.read_text(encoding="utf-8"))
 
 
-def is_as_pinned(asset: Model | Picture, pinned: list[int]) -> bool:
+def is_as_pinned(asset: Model | ImageAsset, pinned: list[int]) -> bool:
     found = describe(asset)
     return len(found) == len(pinned) and bool(np.all(np.abs(np.subtract(found, pinned)) <= 2))
 
@@ -131,7 +131,7 @@ def write_pins() -> None:
         for family, variant in builtin.names(kind):
             name = f"{kind}/{family}/{variant}"
             number = int(variant)
-            asset = load_shape(family, number) if kind == "model" else load_image(kind, family, number)
+            asset = load_shape(family, number) if kind == "model" else load_image_of(kind, family, number)
             assets[name] = describe(asset)
             changed = name in old["assets"] and not is_as_pinned(asset, old["assets"][name])
             if changed and old["version"] == builtin.VERSION:
@@ -149,7 +149,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
     config = load_config(ROOT / "render_configs/demo.yaml", [video, "render.samples=48"])
     catalogue = open_catalogue(config.assets)
     base = sampler(config, catalogue)("a00000").spec.to_json()
-    pictures, places = [], sorted(builtin.FAMILIES["background"])
+    images, places = [], sorted(builtin.FAMILIES["background"])
     child = BlenderChild("cpu", 1, timeout=300.0)
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder))
@@ -184,23 +184,23 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
             scene = parse_spec(spec, family)
             child.render_once(write_scene(layout, scene))
             file = layout.staged_rgb(scene.name, 0)
-            pictures.append(decode_rgb(file.read_bytes(), file))
+            images.append(decode_rgb(file.read_bytes(), file))
     child.close()
-    return pictures
+    return images
 
 
-def sheet(kind: Kind) -> np.ndarray:
+def sheet(kind: AssetKind) -> np.ndarray:
     """(H, W, 3) one tile with its name for each family of a kind."""
     width, height, columns = TILES[kind]
     families = sorted(builtin.FAMILIES[kind])
     if kind == "model":
-        pictures = render_shapes(families, (2 * width, 2 * height))
+        images = render_shapes(families, (2 * width, 2 * height))
     else:
-        pictures = [load_image(kind, family, 0).pixels for family in families]
+        images = [load_image_of(kind, family, 0).pixels for family in families]
     rows = -(-len(families) // columns)
     page = Image.new("RGB", (columns * width, rows * (height + 14)), (255, 255, 255))
     canvas = ImageDraw.Draw(page)
-    for k, (family, pixels) in enumerate(zip(families, pictures, strict=True)):
+    for k, (family, pixels) in enumerate(zip(families, images, strict=True)):
         x, y = k % columns * width, k // columns * (height + 14)
         page.paste(Image.fromarray(pixels).resize((width - 2, height), Image.Resampling.LANCZOS), (x, y))
         canvas.text((x + 3, y + height + 1), family, fill=(40, 40, 40))
@@ -231,7 +231,7 @@ def report(variants: int) -> str:
         kinds.append([kind, *numbers])
     alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
     lines += [
-        table(("Kind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
+        table(("AssetKind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
         f"Pairs of shapes: {len(pairs)}. The silhouettes of {100 * below:.2f} % of them have an intersection over "
         f"union below {ALIKE} in every view and for every pair of variants (wanted: {100 * SHARE:.0f} %). "
@@ -244,7 +244,7 @@ def report(variants: int) -> str:
     return "\n".join(lines)
 
 
-def _seconds(kind: Kind, family: str) -> float:
+def _seconds(kind: AssetKind, family: str) -> float:
     make = builtin.find(f"builtin:{kind}/{family}/00", kind)[0]
     begin = time.process_time()
     make()

@@ -3,7 +3,7 @@
     python -m benchmarks.pictures.occlusion --results docs/results/occlusion.md [CONFIG ...] [--set ...]
 
 The rasteriser compares what it sees of each object with what it would see of it alone, at one pixel of each of
-``--grid`` cells along the width. What lies outside the picture does not count, and neither do objects that would
+``--grid`` cells along the width. What lies outside the image does not count, and neither do objects that would
 cover less than 20 cells.
 """
 
@@ -62,7 +62,7 @@ PAGE = """# How much objects hide each other
 `{command}` on {machine}
 
 The first {videos} videos with the built-in library, {frames} frames of each, one pixel of each of {grid} cells along
-the width. No picture is rendered: the rasteriser compares what it sees of an object with what it would see of it
+the width. No image is rendered: the rasteriser compares what it sees of an object with what it would see of it
 alone.
 
 {rows}

@@ -1,9 +1,9 @@
-"""Pictures for docs/training.md: what S2M learns from, and what hide-and-seek does to still images.
+"""Images for docs/training.md: what S2M learns from, and what hide-and-seek does to still images.
 
     python generate.py render --config render_configs/demo.yaml --out out/stills --count 8 --set video.frames=4
     python -m benchmarks.pictures.training_samples --data out/stills --out docs/pictures
 
-Any folder of images with masks will do as data. The same data give the same pictures.
+Any folder of images with masks will do as data. The same data give the same images.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def sheet(stage: Stage, count: int, columns: int) -> np.ndarray:
     return np.concatenate([np.concatenate(rows[i : i + columns], 1) for i in range(0, count, columns)])
 
 
-def write(path: Path, picture: np.ndarray) -> None:
-    image = Image.fromarray(picture)
+def write(path: Path, pixels: np.ndarray) -> None:
+    image = Image.fromarray(pixels)
     small = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
     write_atomically(path, encode_jpeg(np.array(small), 88, "4:4:4"))
     print(path)

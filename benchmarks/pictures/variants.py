@@ -45,14 +45,14 @@ def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> 
     child.render_once(write_scene(layout, spec))
     for problem in examine(spec, config, layout)[0]:
         print(f"{spec.name}: {problem}")
-    picture = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")
+    image = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")
     for frame in range(spec.video.frames):
         path = layout.staged_rgb(spec.name, frame)
         rgb = decode_rgb(path.read_bytes(), path)
         ids = read_values(layout.staged_mask(spec.name, frame))
         for row, pixels in enumerate((rgb, overlay(rgb, MaskFrame(ids, None, "ids")))):
-            picture.paste(Image.fromarray(pixels), (frame * (WIDTH + GAP), row * (HEIGHT + GAP)))
-    return picture
+            image.paste(Image.fromarray(pixels), (frame * (WIDTH + GAP), row * (HEIGHT + GAP)))
+    return image
 
 
 def main() -> None:

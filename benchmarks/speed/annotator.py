@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
-VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the picture that
+VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the image that
 shows it, from the end of a brush stroke to the label that comes back, beside the time that the session computes; how
 many frames a second the page shows while it scrubs; and the resident memory of a server of its own with 100, 1,000
 and 10,000 frames (links to those of VIDEO), after thirty of them were looked at.
@@ -65,7 +65,7 @@ def resident_mib(process: subprocess.Popen[bytes]) -> float:
 
 
 def scrub(hand: Hand, frames: list[int]) -> float:
-    """Frames a second that the page shows with their picture, one after the other."""
+    """Frames a second that the page shows with their image, one after the other."""
     return hand.page.evaluate(
         """async (frames) => {
           const start = performance.now();
@@ -104,8 +104,8 @@ def speed(page: Page, url: str) -> list[list[str]]:
     first = scrub(hand, list(range(frames - 1, max(0, frames - 1 - SCRUBBED), -1)))
     again = scrub(hand, list(range(max(0, frames - SCRUBBED), frames)))
     return [
-        ["pointer to picture, median (ms)", f"{np.median(moves):.1f}"],
-        ["pointer to picture, 95 of 100 (ms)", f"{np.percentile(moves, 95):.1f}"],
+        ["pointer to image, median (ms)", f"{np.median(moves):.1f}"],
+        ["pointer to image, 95 of 100 (ms)", f"{np.percentile(moves, 95):.1f}"],
         ["brush to label, median (ms)", f"{np.median(labels):.0f}"],
         ["scrubbing for the first time (frames/s)", f"{first:.0f}"],
         ["scrubbing again (frames/s)", f"{again:.0f}"],

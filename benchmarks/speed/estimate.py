@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, publish, table
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB
+from bl30k_gen.dataset.layout import METADATA
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.pack import SUFFIX, pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.render.tools.estimate import BLOCK

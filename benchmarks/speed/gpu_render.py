@@ -7,7 +7,7 @@ BlenderProc and the packages that both need (`pip install --target FOLDER`, then
 under six minutes: what there was no time for is named. All workers draw the same video of built-in assets, each a few
 frames in a row, side by side; a frame is the RGB still alone. Processors are shared evenly among the workers.
 
-`--dry-run` goes through all of it on processors with tiny pictures, to try the benchmark itself.
+`--dry-run` goes through all of it on processors with tiny images, to try the benchmark itself.
 """
 
 import argparse
@@ -179,7 +179,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS), metavar="N")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="RECIPE")
     parser.add_argument("--video", type=int, default=1, metavar="INDEX")
-    parser.add_argument("--dry-run", action="store_true", help="on processors, with tiny pictures")
+    parser.add_argument("--dry-run", action="store_true", help="on processors, with tiny images")
     return parser.parse_args()
 
 
@@ -263,8 +263,8 @@ def _gpu_memory() -> float | None:
         return None
 
 
-def _psnr(truth: np.ndarray, picture: np.ndarray) -> float:
-    error = float(np.mean((truth.astype(np.float64) - picture) ** 2))
+def _psnr(truth: np.ndarray, image: np.ndarray) -> float:
+    error = float(np.mean((truth.astype(np.float64) - image) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 

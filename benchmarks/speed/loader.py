@@ -14,7 +14,6 @@ import os
 import platform
 import random
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,18 +27,18 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from benchmarks.page import command
+from benchmarks.page import command, spread, table
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.dataset.writers import Kind
+from bl30k_gen.dataset.writers import ShardFormat
 from models.backbone import MEAN, STD
-from training.data.mixture import Mixture, Order, loader
+from training.data.mixture import Mixture, SampleOrder, loader
 from training.schema.stage import Stage, load_stage
 
 BATCH = 8
 USUAL = "usual folder loader"
-SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
+SHARDS: tuple[ShardFormat, ...] = ("tar", "hdf5")
 
 
 class UsualVideos(Dataset):
@@ -94,9 +93,9 @@ class UsualVideos(Dataset):
         return {"images": torch.stack(images), "masks": torch.from_numpy(targets)}
 
 
-def _seeded(seed: int, change, picture: Image.Image) -> Image.Image:
+def _seeded(seed: int, change, image: Image.Image) -> Image.Image:
     torch.default_generator.manual_seed(seed)  # all that torchvision draws from
-    return change(picture)
+    return change(image)
 
 
 def usual_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
@@ -109,7 +108,7 @@ def our_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
     source = stage.data["bl30k"].model_copy(update={"path": str(root), "split": None})
     stage = stage.model_copy(update={"data": {"bl30k": source}, "batch": BATCH, "iterations": count // BATCH})
     mixture = Mixture(stage)
-    for batch in loader(mixture, Order(mixture, stage), stage.runtime.workers):
+    for batch in loader(mixture, SampleOrder(mixture, stage), stage.runtime.workers):
         yield batch.to(torch.device("cpu"))  # the usual loader's batches are normalised floats, too
 
 
@@ -146,22 +145,17 @@ def measure(places: dict[str, Path], stage: Stage, samples: int, rounds: int) ->
     return turns
 
 
-def table(turns: dict[str, list[Turn]]) -> list[str]:
-    """Markdown rows: median (smallest to largest)."""
-    lines = ["| way | samples/s | times the usual one | processor, ms a sample | times less |", "|" + "---|" * 5]
-
-    def spread(values: list[float], digits: int) -> str:
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
+def results_table(turns: dict[str, list[Turn]]) -> str:
+    """Markdown; median (smallest to largest)."""
+    rows = []
     for way, own in turns.items():
         rates = [turn.rate for turn in own]
         processor = [turn.processor for turn in own]
         faster = [turn.rate / usual.rate for turn, usual in zip(own, turns[USUAL], strict=True)]
         less = [usual.processor / turn.processor for turn, usual in zip(own, turns[USUAL], strict=True)]
-        lines.append(
-            f"| {way} | {spread(rates, 1)} | {spread(faster, 2)} | {spread(processor, 0)} | {spread(less, 2)} |"
-        )
-    return lines
+        rows.append([way, spread(rates, ".1f"), spread(faster), spread(processor, ".0f"), spread(less)])
+    columns = ["method", "samples/s", "times the usual one", "processor, ms a sample", "times less"]
+    return table(columns, rows)
 
 
 def report(arguments: argparse.Namespace, shards: Path) -> str:
@@ -173,7 +167,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
     for size in arguments.size:
         stage = load_stage("stcn/bl30k", [f"size={size}", f"runtime.workers={arguments.workers}"])
         turns = measure(places, stage, arguments.samples, arguments.rounds)
-        tables += ["", f"## Crops of {size} x {size}", "", *table(turns)]
+        tables += ["", f"## Crops of {size} x {size}", "", results_table(turns)]
     height, width = store.read_rgb(store.videos[0], 0).shape[:2]
     head = [
         "# Training samples a second",

@@ -178,7 +178,8 @@ def build_pair(
     torch.manual_seed(0)
     plain = checkpoint.build(name, config).eval().requires_grad_(False)
     assert isinstance(plain, PropagationNetwork)
-    return plain.to(device), prepare_for_inference(copy.deepcopy(plain)).to(device)
+    plain = plain.to(device)
+    return plain, prepare_for_inference(copy.deepcopy(plain))
 
 
 def make_case(

@@ -1,4 +1,4 @@
-"""Time and picture quality of renderer settings, beside those of the published recipe.
+"""Time and image quality of renderer settings, beside those of the published recipe.
 
     python -m benchmarks.speed.render_quality --out docs/results/render_quality.md
     python -m benchmarks.speed.render_quality --quick --out quick.md
@@ -94,7 +94,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("render_quality.md"), help="the report, Markdown")
-    parser.add_argument("--work", type=Path, default=Path("out/render_quality"), help="pictures, references, times")
+    parser.add_argument("--work", type=Path, default=Path("out/render_quality"), help="images, references, times")
     parser.add_argument(
         "--try",
         dest="trials",
@@ -113,7 +113,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reference", type=int, default=1024, metavar="SAMPLES")
     parser.add_argument("--rounds", type=int, default=2, help="how often each still is rendered")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="small pictures, a rough reference, one round")
+    parser.add_argument("--quick", action="store_true", help="small images, a rough reference, one round")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
@@ -189,7 +189,7 @@ def _plan(
             path = work / "references" / f"{key}-{frame:05d}.png"
             references[spec.name, frame] = path
             if not path.exists():
-                steps.append(step(exact, frame, picture=str(path)))
+                steps.append(step(exact, frame, image=str(path)))
         one = {"samples": 1, "denoiser": "none"}
         warm = spec.model_copy(update={"render": spec.render.model_copy(update=one)})
         steps.append(step(warm, frames[-1]))  # loads what the first still after building would have to load
@@ -203,14 +203,14 @@ def _plan(
                             spec.model_copy(update={"render": setting.config.render}),
                             frame,
                             setting=setting.name,
-                            picture=str(_picture(work, setting.name, spec, frame)),
+                            image=str(_image(work, setting.name, spec, frame)),
                             mask=str(_mask(work, spec, frame)),
                         )
                     )
     return steps, references
 
 
-def _picture(work: Path, setting: str, spec: SceneSpec, frame: int) -> Path:
+def _image(work: Path, setting: str, spec: SceneSpec, frame: int) -> Path:
     return work / "pictures" / f"{spec.name}-{frame:05d}" / f"{setting.replace('/', '_')}.png"
 
 
@@ -243,14 +243,14 @@ def _judge(
 
     mine = [t for t in times if (t.get("setting"), t["name"], t["frame"]) == (setting.name, spec.name, frame)]
     truth = _read(references[spec.name, frame])
-    drawn = _read(_picture(work, setting.name, spec, frame))
+    drawn = _read(_image(work, setting.name, spec, frame))
     mask = _read(_mask(work, spec, frame))
     on_object, near_edge = mask > 0, _band(mask)
     image = setting.config.image
     stored = decode_rgb(encode_jpeg(drawn, image.quality, image.subsampling), "the JPEG in memory")
 
-    def ssim(picture: np.ndarray) -> float:
-        return float(structural_similarity(truth, picture, channel_axis=2))
+    def ssim(image: np.ndarray) -> float:
+        return float(structural_similarity(truth, image, channel_axis=2))
 
     everywhere = np.ones_like(on_object)
     return Still(
@@ -268,8 +268,8 @@ def _judge(
     )
 
 
-def _psnr(truth: np.ndarray, picture: np.ndarray, where: np.ndarray) -> float:
-    error = truth[where].astype(np.float64) - picture[where]
+def _psnr(truth: np.ndarray, image: np.ndarray, where: np.ndarray) -> float:
+    error = truth[where].astype(np.float64) - image[where]
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
@@ -411,7 +411,7 @@ def _render(job_file: Path) -> None:
             rgb, wall, cpu = measured(draw, frame, Path(scratch))
             entry = {"kind": "still", "name": spec.name, "frame": frame, "setting": step.get("setting")}
             times.append({**entry, "wall": wall, "cpu": cpu, "mask_cpu": mask_cpu})
-            for pixels, kind in ((rgb, "picture"), (mask, "mask")):
+            for pixels, kind in ((rgb, "image"), (mask, "mask")):
                 if kind in step:
                     _write_png(Path(step[kind]), pixels)
             print(json.dumps(times[-1]), flush=True)

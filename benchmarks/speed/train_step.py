@@ -88,7 +88,7 @@ def _read(network: STCN, memory: list[list[Entry]], query: Query) -> Tensor:
     return torch.cat([network.read(Entry.cat(list(entries)), query) for entries in zip(*memory, strict=True)], 1)
 
 
-class Way:
+class Variant:
     """A network with its optimiser, and the loss that it is trained with."""
 
     def __init__(self, network: PropagationNetwork, loss: Callable[[Batch], Tensor], stage: Stage):
@@ -126,23 +126,23 @@ def random_network(stage: Stage) -> PropagationNetwork:
     return network
 
 
-def plain_way(stage: Stage, network: PropagationNetwork, device: torch.device) -> Way:
+def plain_variant(stage: Stage, network: PropagationNetwork, device: torch.device) -> Variant:
     """The plain step, whatever the stage's ``runtime`` says; of STCN or RDE."""
     runtime = stage.runtime.model_copy(update={"channels_last": False, "compile": False, "checkpointing": False})
-    plain = build_step(stage.model_copy(update={"runtime": runtime}), network, device).network
+    plain = build_step(network, stage.loss, runtime, device).network
     assert isinstance(plain, STCN)
-    return Way(plain, functools.partial(plain_loss, plain), stage)
+    return Variant(plain, functools.partial(plain_loss, plain), stage)
 
 
-def our_way(stage: Stage, network: PropagationNetwork, device: torch.device, dtype: str) -> Way:
-    step = build_step(stage, network, device)
+def own_variant(stage: Stage, network: PropagationNetwork, device: torch.device, dtype: str) -> Variant:
+    step = build_step(network, stage.loss, stage.runtime, device)
     autocast, _ = choose_precision(PRECISIONS[dtype], device)
 
     def loss(batch: Batch) -> Tensor:
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             return step(batch, SHARE)[0]
 
-    return Way(network, loss, stage)
+    return Variant(network, loss, stage)
 
 
 def main() -> None:
@@ -163,8 +163,8 @@ def main() -> None:
     stage = load_stage("stcn/bl30k", [*settings, *arguments.overrides])
     network = random_network(stage)
     ways = {
-        "plain": plain_way(stage, copy.deepcopy(network), device),
-        "ours": our_way(stage, network, device, arguments.dtype),
+        "plain": plain_variant(stage, copy.deepcopy(network), device),
+        "ours": own_variant(stage, network, device, arguments.dtype),
     }
     for number in range(arguments.warm_up + arguments.steps):
         batch = discs(stage, number, device)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.verify --gb 2 --results docs/results/verify.md
 
-Makes a dataset of full-size videos (768x512, 160 frames; pictures and masks of about the bytes that rendered ones
+Makes a dataset of full-size videos (768x512, 160 frames; images and masks of about the bytes that rendered ones
 have), as files and packed as tar and HDF5, and checks each of them cold, with its pages dropped from the system's
 memory before, and warm, just after. The disk's own speed is that of reading the same bytes and doing nothing.
 """
@@ -21,19 +21,20 @@ from benchmarks import page
 from benchmarks.page import ROOT, command, load, machine, parser_of, processor_seconds, spread, table
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset import files, masks
-from bl30k_gen.dataset.layout import FRAME_FOLDERS, MASK, RGB, Layout, frame_name, publish, write_image_sets
+from bl30k_gen.dataset.layout import Layout, frame_name, publish, write_image_sets
 from bl30k_gen.dataset.metadata import build_metadata
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
-from bl30k_gen.dataset.writers import Kind
+from bl30k_gen.dataset.writers import ShardFormat
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
 
-SHARDS: tuple[Kind, ...] = ("tar", "hdf5")
+SHARDS: tuple[ShardFormat, ...] = ("tar", "hdf5")
 STORES = ("folder", *SHARDS)
 WORKERS = 2
 DIFFERENT = 20  # frames that are drawn; a video shows them again and again
@@ -42,7 +43,7 @@ GOALS = {False: 5.0, True: 1.5}  # GB a minute, plain and deep
 
 
 def draw(frame: int, ids: list[int], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB picture and its mask: smooth shading, a little noise, an ellipse for each object."""
+    """An RGB image and its mask: smooth shading, a little noise, an ellipse for each object."""
     y, x = np.mgrid[:height, :width]
     shade = np.stack([np.sin(x / 90 + frame / 9), np.cos(y / 70), np.sin((x + y) / 110)], -1) * 60 + 120
     mask = np.zeros((height, width), np.uint8)
@@ -90,7 +91,7 @@ def make(root: Path, bytes_wanted: float) -> int:
     for index in range(count):
         name = video_name(index, config.dataset.videos_per_segment)
         described = {}
-        for folder in FRAME_FOLDERS:
+        for folder in MODALITIES:
             (layout.staging(name) / folder).mkdir(parents=True)
             for number, frame in enumerate(shown):
                 file = frame_name(folder, number)

@@ -1,6 +1,6 @@
 """Are a video's annotations true? They must fit what was rendered and recorded, and each other.
 
-What is read, stored or derived, is held against the masks, the pictures, and the matrices in ``Metadata/``; stored
+What is read, stored or derived, is held against the masks, the images, and the matrices in ``Metadata/``; stored
 arrays also against those that are derived (``faults``).
 """
 
@@ -22,11 +22,11 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.scene.rays import cast
 
 SAMPLE = 3  # frames of a video, where not all are asked for
-WRONG = 1e-4  # ratio of a picture's pixels that may differ: Blender and the rasteriser round an edge differently
-WRONG_PIXELS = 3  # and so many, whatever the picture's size
+WRONG = 1e-4  # ratio of an image's pixels that may differ: Blender and the rasteriser round an edge differently
+WRONG_PIXELS = 3  # and so many, whatever the image's size
 EDGE = 2  # pixels from an edge within which they must lie
 FLOW_ERROR = 0.05  # pixels, for 99 of 100 pixels
-STILL = 0.2  # pixels; with less mean motion pictures tell nothing of flow
+STILL = 0.2  # pixels; with less mean motion images tell nothing of flow
 PLACE_ERROR = 0.01  # pixels, of tracks
 LATE = 0.02  # ratio of the tracks that may be hidden by what is nearer than rounding
 
@@ -105,7 +105,7 @@ class _Check:
         for frame in chosen.tolist():
             for kind, detail in self.of_frame(frame):
                 yield Finding(self.name, kind, frame, detail)
-        for kind, detail in (*self.pictures(chosen.tolist()), *self.matrices(), *self.tracks()):
+        for kind, detail in (*self.images(chosen.tolist()), *self.matrices(), *self.tracks()):
             yield Finding(self.name, kind, None, detail)
 
     def read(self, kind: str, frame: int | None = None) -> Any:
@@ -200,8 +200,8 @@ class _Check:
 
     # --- A video ------------------------------------------------------------------------------------------------
 
-    def pictures(self, chosen: Sequence[int]) -> Told:
-        """Where flow leads, the next picture looks as this one does; the picture after it does so less."""
+    def images(self, chosen: Sequence[int]) -> Told:
+        """Where flow leads, the next image looks as this one does; the image after it does so less."""
         flows = ((frame, self.read("flow+1", frame)) for frame in chosen if frame + 2 < self.frames)
         found = [warp(self.store, self.name, frame, flow) for frame, flow in flows if flow is not None]
         if not found:
@@ -209,7 +209,7 @@ class _Check:
         motion, right, late = np.mean(found, axis=0)
         if motion > STILL and right >= late:
             differences = f"{right:.2f} of 255 where it leads, {late:.2f} one frame later"
-            yield "flow+1", f"is not how pictures move: they differ by {differences}"
+            yield "flow+1", f"is not how images move: they differ by {differences}"
 
     def matrices(self) -> Told:
         cameras, poses = self.read("cameras"), self.read("poses")
@@ -245,7 +245,7 @@ class _Check:
 
 
 def warp(store: VideoStore, name: str, frame: int, flow: Flow) -> tuple[float, float, float]:
-    """How well pictures move as flow to the next frame says.
+    """How well images move as flow to the next frame says.
 
     Returns:
         Mean motion in pixels; and the mean difference, of 255, between what is seen in a frame and where flow leads
@@ -254,7 +254,7 @@ def warp(store: VideoStore, name: str, frame: int, flow: Flow) -> tuple[float, f
     shown = flow.valid & ~flow.occluded
     arrived = _arrived(flow.flow, shown)
     now, right, late = (store.read_rgb(name, frame + n).mean(axis=2) for n in range(3))
-    differences = [float(np.abs(_at(picture, arrived) - now[shown]).mean()) for picture in (right, late)]
+    differences = [float(np.abs(_at(image, arrived) - now[shown]).mean()) for image in (right, late)]
     return float(np.linalg.norm(flow.flow[shown], axis=1).mean()), differences[0], differences[1]
 
 
@@ -279,9 +279,9 @@ def _arrived(flow: np.ndarray, shown: Bools) -> Floats:
     return flow[shown].astype(np.float64) + np.stack([columns, rows], axis=1)
 
 
-def _at(picture: np.ndarray, places: Floats) -> Floats:
+def _at(image: np.ndarray, places: Floats) -> Floats:
     """(N,) values between pixels, linear; centres of pixels at whole numbers."""
-    return map_coordinates(picture.astype(np.float64), places.T[::-1], order=1, mode="nearest")
+    return map_coordinates(image.astype(np.float64), places.T[::-1], order=1, mode="nearest")
 
 
 def _alike(ids: np.ndarray, faces: np.ndarray, places: Floats, own: np.ndarray) -> Bools:

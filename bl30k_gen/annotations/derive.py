@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.annotations import dense, motion, objects, tracks
-from bl30k_gen.annotations.view import Video, View
+from bl30k_gen.annotations.view import VideoGeometry, View
 from bl30k_gen.dataset.derived import KINDS, Annotated, Wanted
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.assets import load_models
@@ -28,14 +28,14 @@ BETWEEN_FRAMES: dict[str, Callable[[View, int], Any]] = {
     "scene_flow": motion.scene_flow,
     "scene_flow_world": lambda view, offset: motion.scene_flow(view, offset, "world"),
 }
-OF_VIDEO: dict[str, Callable[[Video], Any]] = {
+OF_VIDEO: dict[str, Callable[[VideoGeometry], Any]] = {
     "tracks": tracks.tracks,
     "cameras": lambda video: objects.cameras(video.geometry),
     "poses": lambda video: objects.poses(video.geometry),
 }
 
 
-def open_video(store: Annotated, name: str) -> Video:
+def open_video(store: Annotated, name: str) -> VideoGeometry:
     """A published video.
 
     Raises:
@@ -45,7 +45,7 @@ def open_video(store: Annotated, name: str) -> Video:
     if metadata is None:
         raise UserError(f"video {name} has no metadata", "annotations follow from the scene that is recorded there")
     spec = parse_spec(metadata.get("scene", {}), f"of video {name}")
-    return Video(spec, load_models(spec))
+    return VideoGeometry(spec, load_models(spec))
 
 
 def derive(store: Annotated, wanted: Wanted, name: str, i: int | None) -> Any:
@@ -53,7 +53,7 @@ def derive(store: Annotated, wanted: Wanted, name: str, i: int | None) -> Any:
     return annotation(_opened(store, name), wanted, i)
 
 
-def annotation(video: Video, wanted: Wanted, i: int | None) -> Any:
+def annotation(video: VideoGeometry, wanted: Wanted, i: int | None) -> Any:
     """One kind, of a frame where it is of frames: an array, or a named tuple of several."""
     if wanted.name in OF_VIDEO:
         return OF_VIDEO[wanted.name](video)
@@ -75,5 +75,5 @@ def by_field(wanted: Wanted, found: Any) -> dict[str, np.ndarray]:
 
 
 @lru_cache(maxsize=1)  # videos are mostly read one after the other
-def _opened(store: Annotated, name: str) -> Video:
+def _opened(store: Annotated, name: str) -> VideoGeometry:
     return open_video(store, name)

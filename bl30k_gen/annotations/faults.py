@@ -14,7 +14,7 @@ from bl30k_gen.scene.rays import cast
 
 CLOSE = 1e-3  # metres or pixels: what is nearer counts as equal; another machine may round otherwise
 MATCHING = 0.999  # ratio of the values that must be equal
-BESIDE = 0.5 - 1e-6  # pixels; the last place is still in the picture
+BESIDE = 0.5 - 1e-6  # pixels; the last place is still in the image
 _MISTAKEN = {"depth": "distance", "distance": "depth", "normals": "normals_world", "normals_world": "normals"}
 
 

@@ -49,7 +49,7 @@ def scene_flow(view: View, offset: int = 1, axes: Axes = "camera") -> SceneFlow:
 
 
 def visible(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: Floats, places: Floats) -> Bools:
-    """Whether points of surfaces are in the picture and behind no surface.
+    """Whether points of surfaces are in the image and behind no surface.
 
     Args:
         ids: (N,) of their bodies.

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from bl30k_gen.annotations.view import View
-from bl30k_gen.dataset.derived import Boxes, Cameras, Order, Poses
+from bl30k_gen.dataset.derived import Boxes, Cameras, OcclusionOrder, Poses
 from bl30k_gen.scene.geometry import BACKDROP, Bools, Floats, Geometry
 from bl30k_gen.scene.raster import Layer, in_front
 
@@ -15,7 +15,7 @@ def amodal(view: View) -> Bools:
     return np.array([np.isfinite(layer.depth) for layer in _objects(view)], bool).reshape(-1, *view.shape)
 
 
-def order(view: View) -> Order:
+def order(view: View) -> OcclusionOrder:
     """Who hides whom."""
     shown, covered = _objects(view), amodal(view)
     shared = covered.sum(axis=0) > 1
@@ -27,11 +27,11 @@ def order(view: View) -> Order:
     visible = counts[[layer.body.id for layer in shown]].astype(np.int32)
     whole = covered.sum(axis=(1, 2)).astype(np.int32)
     with np.errstate(invalid="ignore"):
-        return Order(nearer, visible, whole, (visible / np.where(whole, whole, np.nan)).astype(np.float32))
+        return OcclusionOrder(nearer, visible, whole, (visible / np.where(whole, whole, np.nan)).astype(np.float32))
 
 
 def boxes(view: View) -> Boxes:
-    """Boxes around objects, in the picture and in the world."""
+    """Boxes around objects, in the image and in the world."""
     geometry, frame = view.geometry, view.frame
     shown = _objects(view)
     visible = np.full((len(shown), 4), np.nan, np.float32)

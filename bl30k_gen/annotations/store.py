@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from bl30k_gen.annotations.derive import annotation, by_field, open_video
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.derived import (
     KINDS,
@@ -31,7 +31,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import FatalError, UserError
 
 CARD = "ANNOTATIONS.md"
-POLL = 0.3  # seconds between two looks at how far the workers are
+POLL = 0.3  # seconds between two checks of the workers' progress
 COMPRESSION = 1  # of gzip; more takes longer and saves little
 
 
@@ -104,7 +104,7 @@ def write_video(
 
 
 @contextlib.contextmanager
-def _file(out: Path, wanted: Wanted, video: Video, digest: str) -> Iterator[h5py.File]:
+def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Iterator[h5py.File]:
     """A file with its arrays, still empty, that appears when all went well."""
     path = stored_path(out, wanted, video.spec.name)
     with files.clear_disk_errors(path):
@@ -128,7 +128,7 @@ def _file(out: Path, wanted: Wanted, video: Video, digest: str) -> Iterator[h5py
             raise
 
 
-def _create(file: h5py.File, name: str, field: Field, video: Video) -> None:
+def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> None:
     """An array of a value for each frame, in which what is never written is invalid."""
     sizes = {
         "F": video.geometry.frames,
@@ -171,9 +171,9 @@ _CARD = """# Annotations
 Derived from the scenes and models of a dataset of rendered videos, without rendering. Each kind is a folder, each
 video an HDF5 file in it, each array a dataset whose attributes say what this page says.
 
-- Pixels: x to the right, y down; the origin is the picture's top left corner, the first pixel's centre is (0.5, 0.5).
+- Pixels: x to the right, y down; the origin is the image's top left corner, the first pixel's centre is (0.5, 0.5).
 - Dense arrays hold the value at each pixel's centre. There is no anti-aliasing and no blend of two surfaces.
-- The camera's axes are OpenCV's: x right, y down, z forward. The world's are Blender's: x right, y into the picture,
+- The camera's axes are OpenCV's: x right, y down, z forward. The world's are Blender's: x right, y into the image,
   z up. Matrices act on column vectors.
 - A frame with motion blur is annotated with the middle of its exposure.
 - `flow+1` is flow to the next frame, `flow-1` to the one before. Frames without such a frame are invalid throughout.

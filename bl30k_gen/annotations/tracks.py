@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.annotations.motion import visible
-from bl30k_gen.annotations.view import Points, Video, project
+from bl30k_gen.annotations.view import Points, VideoGeometry, project
 from bl30k_gen.dataset.derived import Tracks, other_frame
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.geometry import BACKDROP
@@ -18,15 +18,15 @@ QUERY_FRAMES = 16  # on which points are chosen
 ON_BACKDROP = 0.25  # ratio of them, at most: the backdrop moves with the camera alone
 
 
-def tracks(video: Video, queries: npt.ArrayLike | None = None) -> Tracks:
+def tracks(video: VideoGeometry, queries: npt.ArrayLike | None = None) -> Tracks:
     """Follow the points of surfaces that are seen at queries.
 
     Args:
-        queries: (N, 3) frame, x, y; x and y in pixels, centres of pixels at +0.5, anywhere in the picture. None:
+        queries: (N, 3) frame, x, y; x and y in pixels, centres of pixels at +0.5, anywhere in the image. None:
             those of ``choose``.
 
     Raises:
-        UserError: a query is on no frame of the video, beyond the picture, or where no surface is.
+        UserError: a query is on no frame of the video, beyond the image, or where no surface is.
     """
     geometry = video.geometry
     chosen = choose(video) if queries is None else np.asarray(queries, np.float64).reshape(-1, 3)
@@ -43,7 +43,7 @@ def tracks(video: Video, queries: npt.ArrayLike | None = None) -> Tracks:
     return Tracks(chosen.astype(np.float32), points.ids, places, shown, depth, world)
 
 
-def choose(video: Video, count: int = QUERIES) -> npt.NDArray[np.float64]:
+def choose(video: VideoGeometry, count: int = QUERIES) -> npt.NDArray[np.float64]:
     """(count, 3) queries on a few random frames, where a surface is, as many on each object that is seen there.
 
     A function of the video alone. Fewer than ``count`` where nothing is seen.
@@ -67,7 +67,7 @@ def choose(video: Video, count: int = QUERIES) -> npt.NDArray[np.float64]:
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def _at(video: Video, queries: npt.NDArray[np.float64]) -> Points:
+def _at(video: VideoGeometry, queries: npt.NDArray[np.float64]) -> Points:
     geometry = video.geometry
     size = len(queries)
     surface = Surface(np.zeros(size, np.uint8), np.zeros(size, np.int32), np.zeros((size, 3)), np.zeros(size))
@@ -78,5 +78,5 @@ def _at(video: Video, queries: npt.NDArray[np.float64]) -> Points:
     if not surface.seen.all():
         frame, x, y = queries[np.argmin(surface.seen)]
         problem = f"a query is at ({x:g}, {y:g}) of frame {frame:g} of {video.spec.name}, where no surface is"
-        raise UserError(problem, f"give places in the picture of {geometry.width} x {geometry.height} pixels")
+        raise UserError(problem, f"give places in the image of {geometry.width} x {geometry.height} pixels")
     return Points.of(geometry, surface)

@@ -40,7 +40,7 @@ class View:
         return self.geometry.height, self.geometry.width
 
 
-class Video:
+class VideoGeometry:
     """All that annotations of a video are made of.
 
     Args:

@@ -9,7 +9,7 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "frame", "name": ..., "frame": ..., "rgb_seconds": ..., "mask_seconds": ...}
     {"event": "done", "name": ...}       all frames are on disk
     {"event": "failed", "name": ..., "what": ..., "remedy": ..., "fatal": false}
-    {"event": "stopped", "name": ...}    SIGTERM came: the frame in hand was finished and kept
+    {"event": "stopped", "name": ...}    SIGTERM came: the current frame was finished and kept
 
 A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
 ``limits``, ``faces`` and ``out``, where a GLB is written. The answer is ``done`` or ``failed``.
@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import TextIO
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.files import encode_jpeg, write_atomically
-from bl30k_gen.dataset.layout import MASK, RGB, frame_name
-from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.layout import frame_name
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.library.load import AssetRefused, load_model
 from bl30k_gen.scene.spec import SceneSpec, read_spec
@@ -87,8 +87,8 @@ class Child:
         self.say("failed", name=name, what=error.what, remedy=error.remedy, fatal=fatal)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
-        for kind in (MASK, RGB):
-            (folder / kind).mkdir(exist_ok=True)
+        for modality in MODALITIES:
+            (folder / modality).mkdir(exist_ok=True)
         missing = [f for f in range(spec.video.frames) if not _complete(folder, f)]
         if missing:
             from bl30k_gen.blender import build, passes
@@ -102,16 +102,16 @@ class Child:
                 self.say("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
-            for mesh in built.soft:
+            for mesh in built.deforming:
                 mesh.pose(frame)
             mask = passes.render_mask(frame, self.scratch)
             masked = time.perf_counter()
             rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
             # Folders are not created again: they are gone when another worker has taken over the video.
-            write_atomically(folder / MASK / frame_name(MASK, frame), encode_mask(mask), parents=False)
-            jpeg = encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
-            write_atomically(folder / RGB / frame_name(RGB, frame), jpeg, parents=False)
+            for modality, pixels in ((MASK, mask), (RGB, rgb)):
+                data = MODALITIES[modality].encode(pixels, spec.image)
+                write_atomically(folder / modality / frame_name(modality, frame), data, parents=False)
             self.say(
                 "frame",
                 name=spec.name,
@@ -124,7 +124,7 @@ class Child:
 
 
 def _complete(folder: Path, frame: int) -> bool:
-    return all((folder / kind / frame_name(kind, frame)).exists() for kind in (MASK, RGB))
+    return all((folder / modality / frame_name(modality, frame)).exists() for modality in MODALITIES)
 
 
 def _claim_stdout() -> TextIO:

@@ -1,4 +1,4 @@
-"""The backdrop as the camera sees it, drawn from its picture: what Cycles comes to after infinitely many samples.
+"""The backdrop as the camera sees it, drawn from its image: what Cycles comes to after infinitely many samples.
 
 Like Cycles, a texture is interpolated between its texels as they are stored, in sRGB, and a pixel is the mean of what
 is emitted around it under a Blackman-Harris window. Here the mean is taken over a regular grid, finer than both
@@ -12,9 +12,9 @@ from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import between, extrinsics, intrinsics
 
 FILTER_WIDTH = 3.0  # pixels, of Cycles' window: twice the width that its setting says, which is 1.5
-BORDER = 1  # pixels around the picture that the window reaches
-LEAST_GRID, MOST_GRID = 4, 8  # samples a pixel, along an edge
-ROWS = 64  # of the picture that are drawn at a time; bounds the memory
+BORDER = 1  # pixels around the image that the window reaches
+MIN_GRID, MAX_GRID = 4, 8  # samples a pixel, along an edge
+ROWS = 64  # of the image that are drawn at a time; bounds the memory
 MOVED = 0.4  # pixels between two moments of an exposure
 
 
@@ -40,17 +40,17 @@ class Backdrop:
     def draw(self, frame: int) -> np.ndarray:
         """(H, W, 3) float32, scene-linear light of one frame, the mean over its exposure.
 
-        Takes the longer the more the picture moves in it, and does not end if ``moved`` is not finite.
+        Takes the longer the more the image moves in it, and does not end if ``moved`` is not finite.
         """
         moments = [self._projection(time) for time in self._moments(frame)]
-        picture = self._drawn(moments[0])
+        image = self._drawn(moments[0])
         for projection in moments[1:]:
-            picture += self._drawn(projection)
-        picture /= np.float32(len(moments))
-        return picture
+            image += self._drawn(projection)
+        image /= np.float32(len(moments))
+        return image
 
     def moved(self, frame: int) -> float:
-        """By how many pixels the picture moves during an exposure, at most; not finite where that cannot be told."""
+        """By how many pixels the image moves during an exposure, at most; not finite where that cannot be told."""
         blur = self.spec.render.motion_blur
         if blur is None:
             return 0.0
@@ -63,7 +63,7 @@ class Backdrop:
         return float(np.nan_to_num(sum(ways), nan=np.inf))
 
     def _moments(self, frame: int) -> np.ndarray:
-        """Times at which the picture is drawn: the middles of equal parts of the exposure."""
+        """Times at which the image is drawn: the middles of equal parts of the exposure."""
         blur = self.spec.render.motion_blur or 0.0
         count = max(1, int(np.ceil(self.moved(frame) / MOVED)))
         return frame + blur * ((np.arange(count) + 0.5) / count - 0.5)
@@ -79,26 +79,26 @@ class Backdrop:
         return self.intrinsics @ between(self.to_camera, time)[:3] @ to_world
 
     def _corners(self) -> np.ndarray:
-        """Of the picture with its border, pixels: left top, right top, left bottom, right bottom; (4, 2)."""
+        """Of the image with its border, pixels: left top, right top, left bottom, right bottom; (4, 2)."""
         video = self.spec.video
         x, y = (-BORDER, video.width + BORDER), (-BORDER, video.height + BORDER)
         return np.array([(x[0], y[0]), (x[1], y[0]), (x[0], y[1]), (x[1], y[1])], dtype=np.float64)
 
     def _drawn(self, projection: np.ndarray) -> np.ndarray:
-        """The picture at one moment."""
+        """The image at one moment."""
         video = self.spec.video
         texels = _mapped(np.linalg.inv(projection), self._corners())
         first, last = -0.5, np.array(self.texture.shape[1::-1]) - 0.5
         covers = bool(((first <= texels) & (texels <= last)).all())  # false where one is not a number
-        grid = LEAST_GRID
+        grid = MIN_GRID
         if covers:
             a, b, c, d = texels
             across = np.linalg.norm([a - b, c - d], axis=1).max() / video.width
             down = np.linalg.norm([a - c, b - d], axis=1).max() / video.height
-            grid = int(np.clip(np.ceil(max(across, down)), LEAST_GRID, MOST_GRID))
-        picture = np.empty((video.height, video.width, 3), dtype=np.float32)
+            grid = int(np.clip(np.ceil(max(across, down)), MIN_GRID, MAX_GRID))
+        image = np.empty((video.height, video.width, 3), dtype=np.float32)
         for top in range(0, video.height, ROWS):
-            rows = picture[top : top + ROWS]
+            rows = image[top : top + ROWS]
             size = (video.width + 2 * BORDER) * grid, (len(rows) + 2 * BORDER) * grid
             to_samples = np.array(
                 [[grid, 0, BORDER * grid - 0.5], [0, grid, (BORDER - top) * grid - 0.5], [0, 0, 1.0]]
@@ -111,7 +111,7 @@ class Backdrop:
             if not covers:
                 light[~_inside(np.linalg.inv(samples), size, last)] = self.spec.ambient
             rows[:] = _decimated(_decimated(light, grid, 0, len(rows)), grid, 1, video.width)  # long runs first
-        return picture
+        return image
 
 
 def _mapped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:

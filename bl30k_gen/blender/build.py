@@ -1,4 +1,4 @@
-"""SceneSpec -> animated Blender scenes: one for the picture, one for the masks.
+"""SceneSpec -> animated Blender scenes: one for RGB, one for the masks.
 
 Both scenes hold the same meshes and the same animation; they differ in materials, lights and renderer settings,
 so that switching between the passes changes nothing in either.
@@ -14,7 +14,7 @@ from bl30k_gen.blender import runtime
 from bl30k_gen.blender.deforming import DeformingMesh
 from bl30k_gen.library.asset import Model, Part, Wrap
 from bl30k_gen.library.formats.uv import box_projection
-from bl30k_gen.scene.assets import load_model, load_picture
+from bl30k_gen.scene.assets import load_image, load_model
 from bl30k_gen.scene.deformation import refined
 from bl30k_gen.scene.spec import ObjectSpec, SceneSpec
 from bl30k_gen.scene.trajectory import camera_poses, curve
@@ -32,7 +32,7 @@ REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 class Built:
     """What a scene was built from, as far as drawing its frames needs it."""
 
-    soft: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    deforming: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
     vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
     backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
 
@@ -44,19 +44,19 @@ def build(spec: SceneSpec) -> Built:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
     """
     bproc.clean_up(clean_up_camera=True)
-    picture = bpy.context.scene
+    rgb = bpy.context.scene
     masks = bpy.data.scenes.new(MASK_SCENE)
-    for scene in (picture, masks):
+    for scene in (rgb, masks):
         scene.frame_start, scene.frame_end = 0, spec.video.frames - 1
         scene.render.resolution_x, scene.render.resolution_y = spec.video.width, spec.video.height
         scene.render.resolution_percentage = 100
     _add_camera(spec)
-    masks.collection.objects.link(picture.camera)
-    masks.camera = picture.camera
+    masks.collection.objects.link(rgb.camera)
+    masks.camera = rgb.camera
     masks.world = bpy.data.worlds.new("nothing")
     masks.world.color = (0, 0, 0)
     _add_lights(spec)
-    built = Built([], {}, load_picture(spec.backdrop.image, "background", spec).pixels)
+    built = Built([], {}, load_image(spec.backdrop.image, "background", spec).pixels)
     _add_backdrop(spec, built.backdrop, masks)
     for described in spec.objects:
         _add_object(described, spec, masks, built)
@@ -110,7 +110,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
         model = refined(model)
     shared = None
     if described.texture is not None:
-        shared = _image(described.texture.id, load_picture(described.texture, "texture", spec).pixels)
+        shared = _image(described.texture.id, load_image(described.texture, "texture", spec).pixels)
     entity = make_mesh(f"object {described.id}", model)
     clip = spec.render.alpha == "clip"
     mask_materials = []
@@ -134,7 +134,9 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
     built.vertices[described.id] = model.vertices
     if described.deformation is not None:
         frames, shutter = spec.video.frames, spec.render.motion_blur
-        built.soft.append(DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter))
+        built.deforming.append(
+            DeformingMesh(entity.blender_obj, model.vertices, described.deformation, frames, shutter)
+        )
     _add_to_masks(entity.blender_obj, masks, mask_materials)
 
 
@@ -265,7 +267,7 @@ def _wrapped(
 
 
 def _opaque_where(tree: bpy.types.NodeTree, texture: bpy.types.Node) -> bpy.types.NodeSocket:
-    """1 where the texture's alpha is above one half, else 0, so that picture and mask have the same edge."""
+    """1 where the texture's alpha is above one half, else 0, so that image and mask have the same edge."""
     threshold = tree.nodes.new("ShaderNodeMath")
     threshold.operation = "GREATER_THAN"
     threshold.inputs[1].default_value = 0.5

@@ -38,18 +38,18 @@ class Composite:
         if found is None or self.backdrop.moved(frame) > STILL:
             show(scene, None)
             return still(scene, frame, scratch)
-        picture = self.backdrop.draw(frame)
+        image = self.backdrop.draw(frame)
         for rectangle in found:
             show(scene, rectangle)
             objects = light(scene, frame, scratch)
             alpha = objects[..., 3:]
             objects[alpha[..., 0] == 0] = 0  # the denoiser's smear would end at the rectangle
-            picture[rectangle.pixels] = objects[..., :3] + (1 - alpha) * picture[rectangle.pixels]
-        return developed(picture, scene, scratch)
+            image[rectangle.pixels] = objects[..., :3] + (1 - alpha) * image[rectangle.pixels]
+        return developed(image, scene, scratch)
 
 
 def show(scene: bpy.types.Scene, rectangle: Rectangle | None) -> None:
-    """Let the camera see objects alone in a rectangle of the picture; None: everything, in all of it."""
+    """Let the camera see objects alone in a rectangle of the image; None: everything, in all of it."""
     bpy.data.objects[BACKDROP].visible_camera = rectangle is None
     render = scene.render
     render.film_transparent = render.use_border = render.use_crop_to_border = rectangle is not None

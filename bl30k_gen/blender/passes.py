@@ -35,22 +35,22 @@ def set_up(spec: SceneSpec, built: Built, threads: int) -> Draw:
     Returns:
         What draws the RGB of a frame, (H, W, 3) uint8 sRGB.
     """
-    picture, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
-    _set_up_picture(spec, picture, threads)
+    rgb, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
+    _set_up_rgb(spec, rgb, threads)
     _set_up_masks(masks)
-    for scene in (picture, masks):
+    for scene in (rgb, masks):
         scene.render.threads_mode = "FIXED" if threads else "AUTO"
         scene.render.threads = threads or 1
         write_png(scene)
         scene.render.use_file_extension = False
         scene.render.use_persistent_data = True
         scene.render.dither_intensity = 0.0
-        scene.cycles.device = picture.cycles.device
-    show(picture, None)
+        scene.cycles.device = rgb.cycles.device
+    show(rgb, None)
     return render_rgb if spec.render.backdrop == "traced" else Composite(spec, built, threads).render
 
 
-def _set_up_picture(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
+def _set_up_rgb(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
     settings = spec.render
     scene.use_nodes = False
     scene.view_settings.view_transform = settings.view_transform

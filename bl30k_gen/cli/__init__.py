@@ -1,24 +1,26 @@
-"""The dataset builder's commands. Each does its work in another module; here are words and exit codes.
+"""The commands of ``generate.py``. Each does its work in another module; here are options and exit codes."""
+
+import typer
+
+from bl30k_gen.cli import assets, cluster, configs, datasets, export, render
+from bl30k_gen.errors import run_entry_point
+from bl30k_gen.version import version_option
+
+HELP = """Make, check, annotate and export datasets of synthetic videos: see docs/.
 
 Exit codes: 0 done, 1 done but something is wrong with the result, 2 a mistake the user can fix, 143 stopped by
 SIGTERM (the same command continues). --debug shows where in the program a mistake was noticed.
 """
 
-import typer
-
-from bl30k_gen.cli import assets, building, cluster, configs, datasets, export
-from bl30k_gen.errors import run_entry_point
-from bl30k_gen.version import version_option
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # no escape sequences: what is printed passes errors.PrintableStream
-    help=__doc__,
+    help=HELP,
     callback=version_option,
 )
-for part in (building, datasets, export, cluster):
-    app.add_typer(part.app)
+for commands in (render, datasets, export, cluster):
+    app.add_typer(commands.app)
 app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")
 

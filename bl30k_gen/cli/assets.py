@@ -1,4 +1,4 @@
-"""`generate.py assets`: gather, add, index, check and list models and pictures, and credit those in a dataset."""
+"""`generate.py assets`: gather, add, index, check and list models and images, and credit those in a dataset."""
 
 import json
 import sys
@@ -13,11 +13,12 @@ from bl30k_gen.cli.options import Device, Json, Overrides, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
 from bl30k_gen.processors import usable
+from bl30k_gen.text import plural
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
 
-app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and pictures.")
+app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and images.")
 
 CORES = usable()
 RECIPE = Path("bl30k")
@@ -42,9 +43,9 @@ def fetch_command(
     out: Annotated[Path, typer.Option("--out", help="The folder to fill; a folder a keyword.")],
     keywords: Annotated[Path | None, typer.Option(help="One a line; the project has its own.")] = None,
     urls: Annotated[Path | None, typer.Option(help="For --provider urls: one address a line.")] = None,
-    per_keyword: Annotated[int, typer.Option(min=1, help="Pictures for each keyword.")] = 300,
-    side: Annotated[int, typer.Option(min=16, help="Pixels of the square pictures.")] = 512,
-    full: Annotated[Path | None, typer.Option(help="Keep the whole pictures, too, in this folder.")] = None,
+    per_keyword: Annotated[int, typer.Option(min=1, help="Images for each keyword.")] = 300,
+    side: Annotated[int, typer.Option(min=16, help="Pixels of the square images.")] = 512,
+    full: Annotated[Path | None, typer.Option(help="Keep the whole images, too, in this folder.")] = None,
     require: Annotated[str | None, typer.Option(help="Licences, e.g. cc0,cc-by. Default: any.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Downloads side by side.")] = 4,
     per_second: Annotated[float, typer.Option(min=0.01, max=20, help="Requests to one host.")] = 2.0,
@@ -71,7 +72,7 @@ def fetch_command(
     words = () if provider_name == "urls" else read_keywords(keywords or resources.folder("assets") / f"{kind}.txt")
     request = GatherRequest(wanted, words, per_keyword, side, licences, full)
     politeness = Politeness(per_second=per_second, contact=contact, allow_private=allow_private)
-    with Client(politeness) as client, tqdm(unit=" pictures", disable=as_json) as bar:
+    with Client(politeness) as client, tqdm(unit=" images", disable=as_json) as bar:
 
         def show(keyword: str) -> None:
             bar.set_description(keyword or None, refresh=False)
@@ -85,7 +86,7 @@ def fetch_command(
             print(f"refused {count}: {reason}")
         for reason in done.failed:
             print(f"failed: {reason}", file=sys.stderr)
-        print(f"{out}: {done.new} new pictures, {sum(done.kept.values())} in all")
+        print(f"{out}: {done.new} new images, {sum(done.kept.values())} in all")
     raise typer.Exit(1 if done.failed else 0)
 
 
@@ -97,7 +98,7 @@ def fetch_command(
     ),
 )
 def add_command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or pictures.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or images.")],
     to: Annotated[Path | None, typer.Option(help="Keep them in this folder.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the strips.")] = Path("out/assets"),
     max_faces: Annotated[int | None, typer.Option(min=4, help="Reduce models that have more.")] = None,
@@ -109,7 +110,7 @@ def add_command(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Render a strip of pictures of each asset, and copy the assets to a folder with --to."""
+    """Render a strip of images of each asset, and copy the assets to a folder with --to."""
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
@@ -147,7 +148,7 @@ def add_command(
     ),
 )
 def index_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or pictures.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or images.")],
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
@@ -269,7 +270,7 @@ def credits_command(
     settings = load_config(config, overrides or []) if config else store.config(overrides or [])
     if settings is None:
         raise UserError(f"{dataset} has no config.yaml", "give the YAML that it was made with as --config")
-    uses = credits.Uses()
+    uses = credits.AssetUses()
     for name in tqdm(store.videos, unit=" videos", disable=as_json):
         if (record := store.metadata(name)) is not None:
             uses.add(record["scene"])
@@ -284,7 +285,7 @@ def credits_command(
     else:
         for asset in bad:
             print(f"does not fit: {asset.kind} {asset.id}: {asset.licence}")
-        print(f"{len(used)} assets in {folder / credits.MARKDOWN} and {folder / credits.CSV}")
+        print(f"{plural(len(used), 'asset')} in {folder / credits.MARKDOWN} and {folder / credits.CSV}")
     raise typer.Exit(1 if bad else 0)
 
 
@@ -299,7 +300,7 @@ def _assets(config: "Config", folders: list[Path]) -> list[Any]:
     for folder in folders:
         held = list(folder_assets("model", str(folder))) or list(folder_assets("texture", str(folder)))
         if not held:
-            raise UserError(f"{folder} holds no assets", "give a folder of models or pictures")
+            raise UserError(f"{folder} holds no assets", "give a folder of models or images")
         found += held
     return found
 

@@ -24,6 +24,7 @@ from bl30k_gen.cli.options import (
 )
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 
 app = typer.Typer()
 
@@ -70,7 +71,7 @@ def submit(
         return
     dataset.open_for_writing(Layout(out), recipe, open_catalogue(recipe.assets), max_array_size)
     jobs = submissions.submit(settings, wanted, recipe.runtime.device)
-    print(f"{len(wanted)} videos submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
+    print(f"{plural(len(wanted), 'video')} submitted as job {', '.join(jobs)}; watch them: generate.py status {out}")
 
 
 @app.command(

@@ -7,6 +7,7 @@ import typer
 
 from bl30k_gen.cli.options import Json, Overrides, answer
 from bl30k_gen.command_line import examples
+from bl30k_gen.text import aligned
 
 app = typer.Typer(no_args_is_help=True, help="List and show configurations, and how they differ.")
 
@@ -24,8 +25,7 @@ def list_configs(as_json: Json = False) -> None:
 
     texts = {name: find_config(name).read_text(encoding="utf-8") for name in config_names()}
     about = {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
-    width = max(map(len, about))
-    answer(as_json, about, "\n".join(f"{name:<{width}}  {line}" for name, line in about.items()))
+    answer(as_json, about, "\n".join(aligned(list(about.items()))))
 
 
 @app.command(

@@ -10,6 +10,7 @@ import typer
 from bl30k_gen.cli.options import Dataset, Json, Out, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 
 app = typer.Typer()
 
@@ -39,9 +40,9 @@ def preview(
     sheet, moving = preview.write(store, videos or None, out, columns)
     print(sheet, moving, sep="\n")
     if annotated:
-        from bl30k_gen.annotations import pictures
+        from bl30k_gen.annotations import visualise
 
-        print(pictures.write(store, (videos or store.videos)[0], sheet.parent, columns))
+        print(visualise.write(store, (videos or store.videos)[0], sheet.parent, columns))
 
 
 @app.command(
@@ -72,7 +73,7 @@ def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
     annotated: Annotated[
         bool,
-        typer.Option("--annotations", help="Check depth, flow and others by masks, pictures and each other."),
+        typer.Option("--annotations", help="Check depth, flow and others by masks, images and each other."),
     ] = False,
     stored: Annotated[
         Path | None, typer.Option("--stored", help="Folder of stored annotations to check, as --annotations.")
@@ -110,7 +111,11 @@ def verify(
             findings = check_all(store, deep, workers, bar.update)
         answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
         if not as_json:
-            print(*findings, f"annotations of {len(store.videos)} videos: {len(findings)} findings", sep="\n")
+            print(
+                *findings,
+                f"annotations of {plural(len(store.videos), 'video')}: {plural(len(findings), 'finding')}",
+                sep="\n",
+            )
     if as_json:
         print(json.dumps(answer, indent=1))
     raise typer.Exit(0 if ok else 1)
@@ -155,7 +160,7 @@ def unpack(
 
     with tqdm(unit="video") as bar:
         count = unpack(source, out, progress=lambda _: bar.update())
-    print(f"{count} videos unpacked into {out}")
+    print(f"{plural(count, 'video')} unpacked into {out}")
 
 
 @app.command(
@@ -193,7 +198,7 @@ def annotations(
         refused = annotating.write(store, wanted, out, names, workers, bar.update)
     made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
     facts = {"videos": made, "kinds": kinds, "refused": refused}
-    lines = [*refused.values(), f"{made} of {len(chosen)} videos: {', '.join(kinds)} in {out}"]
+    lines = [*refused.values(), f"{made} of {plural(len(chosen), 'video')}: {', '.join(kinds)} in {out}"]
     answer(as_json, facts, "\n".join(lines))
     raise typer.Exit(1 if refused else 0)
 
@@ -222,7 +227,7 @@ def report(
 
     store = open_dataset(dataset)
     folder = claim_beside(out, "report", store.path)
-    config, uses = store.config(), credits.Uses()
+    config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     if damaged := numbers["damaged"]["videos"]:
         named = ", ".join(numbers["damaged"]["examples"])

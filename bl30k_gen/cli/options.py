@@ -1,4 +1,4 @@
-"""What several commands of the dataset builder share: their options, and the way of their answers."""
+"""Options that several commands of ``generate.py`` share, and how they print results."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clear up after workers that are gone: their leases, logs that have served, and scratch."""
+"""Clear up after workers that are gone: their leases, logs of published videos, and scratch."""
 
 import contextlib
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bl30k_gen.config import Config
-from bl30k_gen.dataset.layout import Layout, finish_publishing
+from bl30k_gen.dataset.layout import Layout, ShardLayout, finish_publishing
 from bl30k_gen.render import process
 from bl30k_gen.render.child import remove_dead_scratch, scratch_root
 from bl30k_gen.render.output.lease import FREE, Leases, holders
@@ -46,14 +46,15 @@ def prune(layout: Layout, config: Config, scratch: Path | None, wait: Callable[[
 
 
 def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
-    """Take over what is stale, and give it back; the videos of which that was done."""
-    observer = Leases(Layout(layout.root, process.new_name()), config.runtime.lease_timeout)
+    """Acquire what is stale, and release it; returns the videos of which that was done."""
+    mine = Layout(layout.root, process.new_name())
+    observer = Leases(mine, config.runtime.lease_timeout)
 
     def free(name: str) -> bool:
         lease = observer.acquire(name)
         if lease is None:
             return False
-        finish_publishing(observer.layout, name)
+        finish_publishing(mine, name)
         observer.release(lease)
         return True
 
@@ -65,11 +66,11 @@ def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) 
     """Finish the shards of dead workers, and remove their claims; the videos that were claimed."""
     kind = config.runtime.store
     assert kind != "folder"
-    observer = Leases(Layout(layout.shards.root, process.new_name()), config.runtime.lease_timeout)
+    observer = Leases(ShardLayout(layout.shards.root, process.new_name()), config.runtime.lease_timeout)
     with observer:  # copying a shard takes longer than others would wait
         shards = list(holders(layout.shards))
         _all_that_can_be_had(
-            lambda shard: finish_dead_shard(layout, kind, observer, shard), shards, observer.timeout, wait
+            lambda shard: finish_dead_shard(layout.shards, kind, observer, shard), shards, observer.timeout, wait
         )
     return [name for name, claim in holders(layout).items() if remove_if_void(claim)]
 
@@ -77,7 +78,7 @@ def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) 
 def _all_that_can_be_had(
     free: Callable[[str], bool], names: list[str], timeout: float, wait: Callable[[float], None]
 ) -> list[str]:
-    """Those of the names that could be freed, at once or after a look at their owners' heartbeats."""
+    """Those of the names that could be freed, at once or after watching their owners' heartbeats."""
     freed = [name for name in names if free(name)]
     if len(freed) < len(names):
         wait(timeout)

@@ -34,7 +34,7 @@ NodePath = Annotated[str, Field(pattern=r"^[\w./${}-]+$")]  # may name variables
 Directive = Annotated[str, Field(pattern=r"^--[a-z][^\n\r]*$")]
 
 
-class Settings(Section):
+class SlurmSettings(Section):
     """How a build runs on a cluster; the keys are explained in ``slurm/cpu.yaml``."""
 
     partition: Word | None
@@ -69,7 +69,7 @@ def divide(indices: list[int], videos_per_task: int, largest: int) -> list[Array
     return [Array(part, math.ceil(len(part) / videos_per_task)) for part in slices]
 
 
-def script(settings: Settings, array: Array, out: Path, folder: Path, number: int, device: Device) -> str:
+def script(settings: SlurmSettings, array: Array, out: Path, folder: Path, number: int, device: Device) -> str:
     """The sbatch script of an array.
 
     Args:
@@ -112,7 +112,7 @@ def _own_command() -> list[str]:
     return [sys.executable, str(checkout)] if checkout.exists() else [sys.executable, "-m", "bl30k_gen"]
 
 
-def _task_device(settings: Settings, device: Device) -> Device:
+def _task_device(settings: SlurmSettings, device: Device) -> Device:
     """Without a GPU of its own a task leaves the node's GPUs to others."""
     return "cpu" if device == "auto" and settings.gres is None else device
 
@@ -163,7 +163,7 @@ class Submissions:
                 indices.update(take_shard(read_indices(folder / f"array-{number}.indices"), part, parts))
         return indices
 
-    def submit(self, settings: Settings, indices: list[int], device: Device) -> list[str]:
+    def submit(self, settings: SlurmSettings, indices: list[int], device: Device) -> list[str]:
         """Write the scripts and hand them to Slurm; return the job ids.
 
         Raises:
@@ -183,7 +183,7 @@ class Submissions:
             write_atomically(folder / f"array-{number}.job", jobs[-1] + "\n")
         return jobs
 
-    def preview(self, settings: Settings, indices: list[int], device: Device) -> list[str]:
+    def preview(self, settings: SlurmSettings, indices: list[int], device: Device) -> list[str]:
         """The scripts that ``submit`` would hand over; nothing is written."""
         try:
             largest = max_array_size()
@@ -248,6 +248,6 @@ def _ask(*command: str, timeout: float = 300.0) -> str:
     return done.stdout
 
 
-def load_settings(path: Path | None, overrides: list[str]) -> Settings:
+def load_settings(path: Path | None, overrides: list[str]) -> SlurmSettings:
     """Read settings; ``None`` names ``slurm/cpu.yaml``. Raises UserError."""
-    return load_section(Settings, path or SETTINGS / "cpu.yaml", overrides, "give --slurm one of slurm/*.yaml")
+    return load_section(SlurmSettings, path or SETTINGS / "cpu.yaml", overrides, "give --slurm one of slurm/*.yaml")

@@ -1,6 +1,6 @@
 """How far a dataset is: from a few listings and the journals of the runs, never from its frames.
 
-The cost is O(videos) lines to read and O(videos in the making) files to look at.
+The cost is O(videos) lines to read and O(videos that are being made) files to look at.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.cluster.slurm import Submissions
-from bl30k_gen.cluster.worklist import MOST_VIDEOS
+from bl30k_gen.cluster.worklist import MAX_VIDEOS
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.render import process
@@ -22,6 +22,7 @@ from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.journal import ASKED, run_entries
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.scene.sampler import video_name
+from bl30k_gen.text import duration, plural
 
 Entry = dict[str, Any]  # a line of a journal
 
@@ -52,11 +53,11 @@ class Status:
     def lines(self) -> list[str]:
         share = self.done / self.wanted if self.wanted else 0.0
         lines = [
-            f"{self.done} of {self.wanted} videos done ({share:.1%}), {len(self.running)} running, "
+            f"{self.done} of {plural(self.wanted, 'video')} done ({share:.1%}), {len(self.running)} running, "
             f"{len(self.failed)} failed, {len(self.interrupted)} interrupted, {self.pending} pending"
         ]
         if self.frames_per_second:
-            left = "" if self.seconds_left is None else f", {_duration(self.seconds_left)} left at this speed"
+            left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left at this speed"
             lines.append(f"{self.frames_per_second:.2f} frames/s{left}")
         for reason, count in Counter(self.failed.values()).most_common():
             first = next(name for name in self.failed if self.failed[name] == reason)
@@ -74,7 +75,7 @@ def wanted_names(layout: Layout, config: Config, count: int | None, entries: Ite
     """
     if count is None:
         asked = max((entry["count"] for entry in entries if entry["event"] == ASKED), default=0)
-        indices = sorted({*range(min(asked, MOST_VIDEOS)), *Submissions(layout.root).wanted()})
+        indices = sorted({*range(min(asked, MAX_VIDEOS)), *Submissions(layout.root).wanted()})
     else:
         indices = list(range(count))
     if indices:
@@ -90,7 +91,7 @@ def status(root: Path, count: int | None = None) -> Status:
     done = set(layout.published()).intersection(wanted)
     failed = {name: reason for name, reason in failed_videos(layout).items() if name not in done}
     held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
-    running = [name for name, lease in held.items() if _lives(lease, config.runtime.lease_timeout)]
+    running = [name for name, lease in held.items() if _is_alive(lease, config.runtime.lease_timeout)]
     interrupted = sorted(held.keys() - set(running))
     pending = len(wanted) - len(done | failed.keys() | held.keys())
     speed, slow = _speeds(entries)
@@ -124,8 +125,8 @@ def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[
         time.sleep(pause)
 
 
-def _lives(lease: Path, timeout: float) -> bool:
-    """A guess for people, which trusts the clocks; workers judge leases by their own clock alone."""
+def _is_alive(lease: Path, timeout: float) -> bool:
+    """An estimate that trusts the clocks of other machines; workers use their own clock alone."""
     if process.surely_dead(lease.name):
         return False
     try:
@@ -149,9 +150,3 @@ def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
     typical = statistics.median(medians.values()) if medians else 0.0
     slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
     return (frames / (end - begin) if end > begin else 0.0), slow
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    days, hours = minutes // 1440, minutes // 60 % 24
-    return f"{days} d {hours} h" if days else f"{hours} h {minutes % 60} min"

@@ -9,7 +9,7 @@ from pathlib import Path
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_text
 
-MOST_VIDEOS = 26 * 100_000  # a name is a segment's letter and five digits
+MAX_VIDEOS = 26 * 100_000  # a name is a segment's letter and five digits
 
 
 def indices_from(count: int | None, index: int | None, file: Path | None) -> list[int]:
@@ -79,6 +79,6 @@ def take_shard(indices: list[int], part: int, parts: int) -> list[int]:
 
 def checked_number(flag: str, value: int) -> int:
     """``value``, if it may count or number videos. Raises UserError naming ``flag``."""
-    if not 0 <= value <= MOST_VIDEOS:
-        raise UserError(f"{flag} {value}", f"give a number from 0 to {MOST_VIDEOS:,}: there are no names for more")
+    if not 0 <= value <= MAX_VIDEOS:
+        raise UserError(f"{flag} {value}", f"give a number from 0 to {MAX_VIDEOS:,}: there are no names for more")
     return value

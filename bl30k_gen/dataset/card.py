@@ -16,7 +16,7 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("versions", "{str: str}", "", "programs that shape the pixels, and their versions"),
     ("digest", "str", "", "SHA-256 of all other fields of this file as JSON with sorted keys and no spaces"),
     ("files", "{path: {bytes, sha256}}", "bytes", "size and SHA-256 of each frame and mask"),
-    ("camera.intrinsics", "float (3, 3)", "pixels", "camera matrix K; the origin is the picture's top left corner"),
+    ("camera.intrinsics", "float (3, 3)", "pixels", "camera matrix K; the origin is the image's top left corner"),
     ("camera.extrinsics", "float (F, 4, 4)", "metres", "world to camera, with x right, y down, z forwards"),
     ("objects[].id", "int", "", "the object's pixel value in the masks"),
     ("objects[].visible_area", "int (F,)", "pixels", "pixels of the object in each mask"),
@@ -41,13 +41,18 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("scene.objects[].location", "float (C, 3)", "metres", "control points of its path"),
     ("scene.objects[].rotation", "float (C, 3)", "radians", "control points of its XYZ Euler angles"),
     ("scene.objects[].scale", "float (C, 3)", "", "control points of its scale, of a model with a unit diagonal"),
-    ("scene.objects[].clearance_failed", "bool", "", "it comes nearer to an earlier object than the recipe wishes"),
+    (
+        "scene.objects[].clearance_failed",
+        "bool",
+        "",
+        "it comes nearer to an earlier object than the configuration allows",
+    ),
     ("scene.lights[].location", "float (3,)", "metres", "of a point light"),
     ("scene.lights[].power", "float", "watts", ""),
     ("scene.lights[].colour", "float (3,)", "", "linear RGB, largest channel 1"),
     ("scene.lights[].radius", "float", "metres", "of the lamp itself"),
     ("scene.ambient", "float", "", "grey light from everywhere"),
-    ("scene.backdrop.image", "{id, path, sha256}", "", "the picture behind the objects"),
+    ("scene.backdrop.image", "{id, path, sha256}", "", "the image behind the objects"),
     ("scene.backdrop.centre", "float (3,)", "metres", "of the plane that shows it"),
     ("scene.backdrop.width", "float", "metres", ""),
     ("scene.backdrop.height", "float", "metres", ""),
@@ -91,7 +96,7 @@ models and backgrounds from a part of the library that is its own.
 
 ## Metadata
 
-F frames, C control points of a curve. Axes of the world: x right, y into the picture, z up. Matrices act on column
+F frames, C control points of a curve. Axes of the world: x right, y into the image, z up. Matrices act on column
 vectors and are rounded to 7 decimals.
 
 | Field | Type and shape | Unit | Meaning |

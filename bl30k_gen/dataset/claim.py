@@ -31,7 +31,7 @@ def claim(
         record: name of the file that keeps the claim.
 
     Raises:
-        UserError: the folder is somebody else's, was made of other things, or is read from; nothing is changed.
+        UserError: the folder is another command's, was made of other things, or is read from; nothing changes.
     """
     refuse_input(folder, inputs)
     _filled(folder, ())

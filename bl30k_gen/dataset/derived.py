@@ -28,14 +28,14 @@ Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.uint8]
 Axes = Literal["camera", "world"]
-"""``camera``: OpenCV's (x right, y down, z forward). ``world``: Blender's (x right, y into the picture, z up)."""
+"""``camera``: OpenCV's (x right, y down, z forward). ``world``: Blender's (x right, y into the image, z up)."""
 
 
 # What the arrays mean is said once, in ``KINDS``; shapes here are those of one frame where a kind is of frames.
 
 
 class Flow(NamedTuple):
-    """Motion in the picture."""
+    """Motion in the image."""
 
     flow: Array  # (H, W, 2)
     valid: Bools  # (H, W)
@@ -60,8 +60,8 @@ class Tracks(NamedTuple):
     points: Array  # (N, F, 3)
 
 
-class Order(NamedTuple):
-    """Which of O objects hides which. Pixels are counted in the picture; the backdrop hides what is behind it."""
+class OcclusionOrder(NamedTuple):
+    """Which of O objects hides which. Pixels are counted in the image; the backdrop hides what is behind it."""
 
     in_front: Counts  # (O, O)
     visible: Counts  # (O,)
@@ -117,7 +117,7 @@ class Kind:
 
 
 _NOWHERE = "NaN where no surface is"
-_CAMERA, _WORLD = "x right, y down, z forward", "x right, y into the picture, z up"
+_CAMERA, _WORLD = "x right, y down, z forward", "x right, y into the image, z up"
 _PIXELS = "pixels, origin top left, centres of pixels at +0.5"
 
 
@@ -161,7 +161,7 @@ KINDS: dict[str, Kind] = {
                 "bool", "(F, H, W)", "", "there is a surface, and on the other frame its point is before the camera"
             ),
             "occluded": Field(
-                "bool", "(F, H, W)", "", "valid, but on the other frame behind a surface or beyond the picture"
+                "bool", "(F, H, W)", "", "valid, but on the other frame behind a surface or beyond the image"
             ),
         },
         Flow,
@@ -174,10 +174,10 @@ KINDS: dict[str, Kind] = {
             "queries": Field("float32", "(N, 3)", f"frame, x, y: {_PIXELS}", "where each point was chosen"),
             "ids": Field("uint8", "(N,)", "", "id of the object that it lies on; 0: the backdrop"),
             "places": Field(
-                "float32", "(N, F, 2)", f"x, y: {_PIXELS}", "where it is, also hidden and beyond the picture",
+                "float32", "(N, F, 2)", f"x, y: {_PIXELS}", "where it is, also hidden and beyond the image",
                 "NaN behind the camera",
             ),
-            "visible": Field("bool", "(N, F)", "", "in the picture and behind no surface"),
+            "visible": Field("bool", "(N, F)", "", "in the image and behind no surface"),
             "depth": Field("float32", "(N, F)", "metres", "along the camera's axis"),
             "points": Field("float32", "(N, F, 3)", "metres", f"in the world; {_WORLD}"),
         },
@@ -191,10 +191,10 @@ KINDS: dict[str, Kind] = {
                 "int32", "(F, O, O)", "pixels", "where both would be and the first is nearer than the second"
             ),
             "visible": Field("int32", "(F, O)", "pixels", "where the object is seen"),
-            "amodal": Field("int32", "(F, O)", "pixels", "where it would be in the picture, were it alone"),
+            "amodal": Field("int32", "(F, O)", "pixels", "where it would be in the image, were it alone"),
             "visible_fraction": Field("float32", "(F, O)", "", "visible / amodal", "NaN where amodal is 0"),
         },
-        Order,
+        OcclusionOrder,
     ),
     "boxes": Kind(
         {
@@ -203,7 +203,7 @@ KINDS: dict[str, Kind] = {
                 "NaN where nothing is seen",
             ),
             "amodal": Field(
-                "float32", "(F, O, 4)", "pixels", "the same of the whole object, also beyond the picture",
+                "float32", "(F, O, 4)", "pixels", "the same of the whole object, also beyond the image",
                 "NaN behind the camera",
             ),
             "corners": Field(
@@ -345,12 +345,12 @@ class Annotated(abc.ABC):
         """(O, H, W) the mask of each object, were it alone."""
         return self.annotation("amodal", name, i)
 
-    def read_order(self, name: str, i: int) -> Order:
+    def read_order(self, name: str, i: int) -> OcclusionOrder:
         """Who hides whom."""
         return self.annotation("order", name, i)
 
     def read_boxes(self, name: str, i: int) -> Boxes:
-        """Boxes around objects, in the picture and in space."""
+        """Boxes around objects, in the image and in space."""
         return self.annotation("boxes", name, i)
 
     def read_tracks(self, name: str) -> Tracks:
@@ -378,7 +378,7 @@ class Annotated(abc.ABC):
             other_frame(name, len(self.frames(name)), i, wanted.offset)
         if self.annotations is not None:
             return self._stored(self.annotations, wanted, name, i)
-        # By its name: datasets are read without scenes and assets, unless somebody asks for what needs them.
+        # By its name: datasets are read without scenes and assets, unless what needs them is asked for.
         derive = importlib.import_module("bl30k_gen.annotations.derive")
         return derive.derive(self, wanted, name, i)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
+from bl30k_gen.dataset.images import FRAME, IMAGE_ERRORS, TurnedFrame, open_frame, to_srgb
 from bl30k_gen.errors import DiskFull, FatalError, UserError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -163,7 +163,7 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
-    """JPEG bytes of an (H, W, 3) uint8 sRGB picture; equal pixels give equal bytes.
+    """JPEG bytes of an (H, W, 3) uint8 sRGB image; equal pixels give equal bytes.
 
     Args:
         quality: 1 to 100.
@@ -190,5 +190,5 @@ def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
             return np.asarray(to_srgb(image, FRAME))
     except TurnedFrame as error:
         raise UserError(f"{source} {error}", error.remedy) from None
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None

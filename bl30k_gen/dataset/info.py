@@ -14,7 +14,7 @@ LOOKED_AT = 100  # videos whose size is looked at
 
 
 def summarise(store: VideoStore) -> dict[str, Any]:
-    """Count a dataset; takes a look at every file's size, but opens only the first frames of some videos.
+    """Count a dataset; reads every file's size, but opens only the first frames of some videos.
 
     Returns:
         videos: number of finished videos.

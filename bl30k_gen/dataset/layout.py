@@ -2,7 +2,7 @@
 
     JPEGImages/<video>/00000.jpg    Annotations/<video>/00000.png    Metadata/<video>.json
     ImageSets/{train,val}.txt       Logs/<video>.jsonl               config.yaml   DATASET.md
-    .staging/<video>/<owner>/       a video in the making; there is at most one owner, see cluster/lease.py
+    .staging/<video>/<owner>/       a video that is being made; it has one owner, see render/output/lease.py
 
 A video is published when ``Metadata/<video>.json`` exists: it comes last, by rename. Whatever has no metadata is
 not part of the dataset.
@@ -11,7 +11,7 @@ A dataset may be rendered into shards instead (``runtime.store``), which hold th
 
     Shards/<shard>.tar (or .h5)               a finished shard, its index beside it
     Shards/.published/<video>                 a link whose text is <split>/<shard>; it comes last, by rename
-    Shards/.staging/<shard>/<owner>/          a shard in the making, see dataset/part.py
+    Shards/.staging/<shard>/<owner>/          a partial shard, see dataset/partial_shard.py
     Shards/.unfinished/<video>.tar            the frames so far of a video whose rendering was stopped
 """
 
@@ -20,33 +20,34 @@ import errno
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.names import checked_name, is_name
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import holds, read_bytes, read_json
 
-RGB, MASK, METADATA, IMAGE_SETS = "JPEGImages", "Annotations", "Metadata", "ImageSets"
-FRAME_FOLDERS = {RGB: ".jpg", MASK: ".png"}
+METADATA, IMAGE_SETS = "Metadata", "ImageSets"
 SPLITS = ("train", "val")
 SHARDS = "Shards"
+PARTIAL = "part.tar"  # the file of a partial shard
 
 
 def frame_name(folder: str, frame: int) -> str:
     """``00000.jpg`` or ``00000.png``."""
-    return f"{frame:05d}{FRAME_FOLDERS[folder]}"
+    return MODALITIES[folder].file_name(frame)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The places of a dataset that lies in the folder ``root``.
+class StagingArea:
+    """Where workers make what lies in ``root``: ``.staging/<name>/<owner>/`` for a video or shard called ``name``.
 
-    ``owner`` is whose staging folders these are: of several workers on one dataset each has a name of its own.
+    ``owner`` is whose staging folders these are: of several workers each has a name of its own.
     """
 
     root: Path
@@ -54,6 +55,24 @@ class Layout:
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
+
+    @property
+    def making(self) -> Path:
+        """Where everything lies that is being made."""
+        return self.root / ".staging"
+
+    def home(self, name: str) -> Path:
+        """The folder that holds the owner's. Raises UserError for what is no name: the folder may be removed."""
+        return self.making / checked_name(name, self.root)
+
+    def staging(self, name: str) -> Path:
+        """The owner's folder of what is being made. Raises UserError as ``home``."""
+        return self.home(name) / self.owner
+
+
+@dataclass(frozen=True)
+class Layout(StagingArea):
+    """The places of a dataset that lies in the folder ``root``."""
 
     def rgb(self, name: str, frame: int) -> Path:
         return self.root / RGB / name / frame_name(RGB, frame)
@@ -82,69 +101,106 @@ class Layout:
     def citation(self) -> Path:
         return self.root / "CITATION.cff"
 
-    @property
-    def making(self) -> Path:
-        """Where everything lies that is in the making."""
-        return self.root / ".staging"
-
-    def staging(self, name: str) -> Path:
-        """Folder of a video in the making. Raises UserError for what is no name: the folder may be removed."""
-        return self.making / checked_name(name, self.root) / self.owner
-
     def staged_scene(self, name: str) -> Path:
         return self.staging(name) / "scene.json"
 
+    def staged_frame(self, folder: str, name: str, frame: int) -> Path:
+        """Of the modality that lies in ``folder``."""
+        return self.staging(name) / folder / frame_name(folder, frame)
+
     def staged_rgb(self, name: str, frame: int) -> Path:
-        return self.staging(name) / RGB / frame_name(RGB, frame)
+        return self.staged_frame(RGB, name, frame)
 
     def staged_mask(self, name: str, frame: int) -> Path:
-        return self.staging(name) / MASK / frame_name(MASK, frame)
+        return self.staged_frame(MASK, name, frame)
 
     def staged_metadata(self, name: str) -> Path:
         return self.staging(name) / "metadata.json"
 
     @property
-    def shards(self) -> "Layout":
-        """Places of the shards that videos are rendered into; a shard in the making is staged as a video is."""
-        return replace(self, root=self.root / SHARDS)
+    def shards(self) -> "ShardLayout":
+        """Places of the shards that videos are rendered into, with the same owner."""
+        return ShardLayout(self.root / SHARDS, self.owner)
+
+    def is_published(self, name: str) -> bool:
+        return self.metadata(name).exists() or os.path.lexists(self.shards.marker(name))
+
+    def published(self) -> list[str]:
+        """Names of the published videos, sorted, from listings alone."""
+        names = [n.removesuffix(".json") for n in list_visible(self.root / METADATA) if n.endswith(".json")]
+        return sorted(names + list_visible(self.shards.markers))
+
+
+@dataclass(frozen=True)
+class ShardLayout(StagingArea):
+    """The places of a dataset's shards: ``root`` is its folder ``Shards``. A shard is staged as a video is."""
+
+    @classmethod
+    def of_partial(cls, path: Path) -> tuple["ShardLayout", str]:
+        """The shards among which the partial shard ``path`` is made, and its name; ``owner`` is whose it is."""
+        owned = path.parent
+        home = owned.parent
+        making = home.parent
+        return cls(making.parent, owned.name), home.name
 
     @property
-    def records(self) -> Path:
-        """Folder of the links that say in which shard each video was published."""
-        return self.root / SHARDS / ".published"
+    def dataset(self) -> Path:
+        """The folder of the dataset."""
+        return self.root.parent
 
-    def record(self, name: str) -> Path:
-        return self.records / name
+    def finished(self, shard: str, suffix: str) -> Path:
+        return self.root / f"{shard}{suffix}"
 
-    def recorded(self, name: str) -> tuple[str, str] | None:
+    def partial(self, shard: str) -> Path:
+        return self.staging(shard) / PARTIAL
+
+    def partials(self) -> list[Path]:
+        """All partial shards, of all owners."""
+        return sorted(self.making.glob(f"*/*/{PARTIAL}"))
+
+    @property
+    def markers(self) -> Path:
+        """Folder of the commit markers: links that say in which shard each video was published."""
+        return self.root / ".published"
+
+    def marker(self, video: str) -> Path:
+        return self.markers / video
+
+    def committed(self, video: str) -> tuple[str, str] | None:
         """(split, shard) of a video that was published in a shard; None without a commit marker that says both.
 
         Raises OSError where the disk does not tell: a video whose marker cannot be read is not lost yet.
         """
         try:
-            split, _, shard = os.readlink(self.record(name)).partition("/")
+            split, _, shard = os.readlink(self.marker(video)).partition("/")
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # missing, or no link
                 return None
             raise
         return (split, shard) if split in SPLITS and is_name(shard) else None
 
+    def holds(self, video: str, shard: str) -> bool:
+        """Whether a video was published in this shard. Raises OSError as ``committed``."""
+        return (self.committed(video) or ("", ""))[1] == shard
+
     @property
     def interrupted(self) -> Path:
-        """Folder of the frames so far of videos that were to be rendered into a shard."""
-        return self.root / SHARDS / ".unfinished"
+        """Folder of the frames so far of videos whose rendering was stopped."""
+        return self.root / ".unfinished"
 
-    def unfinished(self, name: str) -> Path:
-        """The frames so far of a video that is rendered into a shard."""
-        return self.interrupted / f"{checked_name(name, self.root)}.tar"
+    def unfinished(self, video: str) -> Path:
+        """The frames so far of a video whose rendering was stopped."""
+        return self.interrupted / f"{checked_name(video, self.dataset)}.tar"
 
-    def is_published(self, name: str) -> bool:
-        return self.metadata(name).exists() or os.path.lexists(self.record(name))
+    def claim_text(self, shard: str) -> Path:
+        """What the link in ``.staging/<video>/`` says that claims a video for the owner of a shard."""
+        return Path("../..") / self.staging(shard).relative_to(self.dataset)
 
-    def published(self) -> list[str]:
-        """Names of the published videos, sorted, from listings alone."""
-        names = [n.removesuffix(".json") for n in list_visible(self.root / METADATA) if n.endswith(".json")]
-        return sorted(names + list_visible(self.records))
+    @staticmethod
+    def claiming_shard(claim: Path) -> str:
+        """The shard for whose owner a link claims a video. Raises OSError where it is no link."""
+        owned = Path(os.readlink(claim))
+        return owned.parent.name
 
 
 def list_visible(folder: Path) -> list[str]:
@@ -164,9 +220,9 @@ def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[st
         UserError: a frame is missing.
     """
     described = {}
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         for frame in range(frames):
-            path = layout.staging(name) / folder / frame_name(folder, frame)
+            path = layout.staged_frame(folder, name, frame)
             try:
                 entry = {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
             except FileNotFoundError:
@@ -188,7 +244,7 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
     begun = holds(layout.staged_metadata(name), text)
     done = holds(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
     if not begun and not done:
-        for folder in FRAME_FOLDERS:
+        for folder in MODALITIES:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
         files.write_atomically(layout.staged_metadata(name), text, parents=False)
     finish_publishing(layout, name)
@@ -208,12 +264,12 @@ def finish_publishing(layout: Layout, name: str) -> bool:
         with files.clear_disk_errors(layout.metadata(name)):
             layout.metadata(name).parent.mkdir(parents=True, exist_ok=True)
             replaced = layout.staging(name) / "replaced"
-            _move_away(layout.metadata(name), replaced)
-            for folder in FRAME_FOLDERS:
+            _remove_earlier(layout.metadata(name), replaced)
+            for folder in MODALITIES:
                 source, target = layout.staging(name) / folder, layout.root / folder / name
                 if source.exists():  # or else it was moved already
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    _move_away(target, replaced)
+                    _remove_earlier(target, replaced)
                     files.replace(source, target)
             files.replace(staged, layout.metadata(name))
     if not layout.is_published(name):
@@ -222,18 +278,18 @@ def finish_publishing(layout: Layout, name: str) -> bool:
     return True
 
 
-def discard_staging(layout: Layout, name: str) -> None:
-    """Remove what is staged of a video, in one rename."""
-    discarded = layout.making / f".{name}.{layout.owner}.discarded"
+def discard_staging(area: StagingArea, name: str) -> None:
+    """Remove what the owner has staged of a video, or of a shard, in one rename."""
+    discarded = area.making / f".{name}.{area.owner}.discarded"
     with contextlib.suppress(FileNotFoundError):
-        os.rename(layout.staging(name), discarded)
+        os.rename(area.staging(name), discarded)
     shutil.rmtree(discarded, ignore_errors=True)
 
 
 def unpublish(layout: Layout, name: str) -> None:
     """Take a video out of the dataset, so that it is rendered again."""
     layout.metadata(name).unlink(missing_ok=True)
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         shutil.rmtree(layout.root / folder / name, ignore_errors=True)
 
 
@@ -286,12 +342,12 @@ def read_image_set(path: Path) -> list[str]:
 
 def _split(layout: Layout, name: str) -> str:
     path, remedy = layout.metadata(name), "it is damaged: run `generate.py verify --repair`"
-    if recorded := layout.recorded(name):
-        return recorded[0]
+    if committed := layout.shards.committed(name):
+        return committed[0]
     try:
         split = read_json(path, remedy).get("split")
     except FileNotFoundError:  # a commit marker that says nothing
-        path, split = layout.record(name), None
+        path, split = layout.shards.marker(name), None
     if split not in SPLITS:
         raise UserError(f"{path} names no split", remedy)
     return split
@@ -302,7 +358,7 @@ def _frames_listed(metadata: Mapping[str, Any], folder: str, name: str) -> set[s
     return {path.removeprefix(prefix) for path in metadata["files"] if path.startswith(prefix)}
 
 
-def _move_away(path: Path, replaced: Path) -> None:
+def _remove_earlier(path: Path, replaced: Path) -> None:
     """Take an earlier version out of the dataset, by a rename into our staging folder."""
     if replaced.is_dir():
         shutil.rmtree(replaced)

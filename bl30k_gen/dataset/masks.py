@@ -27,7 +27,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.pictures import PICTURE_ERRORS, PICTURE_LIMIT, open_picture, require_pixels
+from bl30k_gen.dataset.images import IMAGE_ERRORS, IMAGE_LIMIT, open_image, require_pixels
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 
@@ -104,7 +104,7 @@ class Rule:
     def apply(self, values: np.ndarray, name: str | Path = "a mask") -> MaskFrame:
         """A mask of pixel values that ``read_values`` has returned.
 
-        Raises UserError naming it where it is soft and nobody asked for that, or contradicts what was decided.
+        Raises UserError naming it where it is soft and the user has not said so, or contradicts what was decided.
         """
         if self.meaning == "soft":
             if not self.stated:
@@ -227,17 +227,17 @@ def _decoded(source: str | Path | bytes, name: str | Path) -> tuple[np.ndarray, 
     else:
         name = source
         try:
-            data = read_bytes(source, PICTURE_LIMIT)
+            data = read_bytes(source, IMAGE_LIMIT)
         except FileNotFoundError:
             raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:
-        with open_picture(data, ("PNG",)) as image:
+        with open_image(data, ("PNG",)) as image:
             require_pixels(image)
             image.load()
             mode, pixels = image.mode, np.array(image)
             clear = image.has_transparency_data
             alpha = np.array(image.convert("RGBA").getchannel("A")) if clear else None
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         raise UserError(f"mask {name} is damaged or no PNG ({error})", _REMEDY) from None
     if half := _half_transparent(alpha):
         raise UserError(f"mask {name} has {half} pixels that are half transparent", _REMEDY)
@@ -286,7 +286,7 @@ def _codes(colours: np.ndarray) -> np.ndarray:
 
 
 def _ids_of_colours(pixels: np.ndarray, name: str | Path) -> tuple[np.ndarray, bool]:
-    """Ids; or where the picture is grey and its shades are no colours of the palette, these, and True."""
+    """Ids; or where the image is grey and its shades are no colours of the palette, these, and True."""
     table, ids = _colour_table()
     codes = _codes(pixels)
     position = np.minimum(np.searchsorted(table, codes), len(table) - 1)

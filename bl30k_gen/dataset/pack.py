@@ -15,10 +15,8 @@ from pathlib import Path
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.claim import claim, refuse_input, require_free
 from bl30k_gen.dataset.layout import (
-    FRAME_FOLDERS,
     IMAGE_SETS,
     METADATA,
-    RGB,
     SHARDS,
     Layout,
     finish_publishing,
@@ -26,10 +24,11 @@ from bl30k_gen.dataset.layout import (
     move_folder,
 )
 from bl30k_gen.dataset.listing import video_names
+from bl30k_gen.dataset.modalities import MODALITIES, RGB
 from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES, index_shard
 from bl30k_gen.dataset.trees import ShardTree
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
 
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
@@ -41,7 +40,7 @@ _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 def pack(
     store: VideoStore,
     out: Path,
-    kind: Kind,
+    kind: ShardFormat,
     prefix: str = "BL30K",
     progress: Callable[[str], object] = lambda name: None,
 ) -> list[Path]:
@@ -218,7 +217,7 @@ def _is_packed(store: VideoStore, names: list[str], path: Path) -> bool:
         for folder, found in index_shard(path).items()
         for file, size in zip(found.names, found.sizes.tolist(), strict=True)
     }
-    telling = (member for member in wanted if member.split("/")[0] not in FRAME_FOLDERS)
+    telling = (member for member in wanted if member.split("/")[0] not in MODALITIES)
     return present == wanted and all(tree.read(member) == store.tree.read(member) for member in telling)
 
 

@@ -1,4 +1,4 @@
-"""Pictures to look at: contact sheets, and animations with the masks laid over the frames."""
+"""Images to look at: contact sheets, and animations with the masks laid over the frames."""
 
 import io
 import itertools
@@ -170,15 +170,15 @@ def tiled(title: str, tiles: Sequence[Tile], columns: int, tile_width: int) -> I
     height = max(tile.rgb.shape[0] for tile in tiles)
     row = _CAPTION + 2 * (height + _GAP) + _GAP
     rows = -(-len(tiles) // columns)
-    picture = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, rows * row), _PAPER)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    image = Image.new("RGB", (columns * (tile_width + _GAP) - _GAP, rows * row), _PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
     for number, tile in enumerate(tiles):
         left, top = number % columns * (tile_width + _GAP), number // columns * row
         draw.text((left + 1, top + 1), tile.name if number else f"{title}   {tile.name}", fill=_INK, font=font)
-        picture.paste(Image.fromarray(tile.rgb), (left, top + _CAPTION))
+        image.paste(Image.fromarray(tile.rgb), (left, top + _CAPTION))
         if tile.marked is not None:
-            picture.paste(Image.fromarray(tile.marked), (left, top + _CAPTION + height + _GAP))
-    return picture
+            image.paste(Image.fromarray(tile.marked), (left, top + _CAPTION + height + _GAP))
+    return image
 
 
 def encode_sheet(sheet: Image.Image, path: Path) -> bytes:

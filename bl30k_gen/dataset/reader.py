@@ -16,11 +16,12 @@ import numpy as np
 from bl30k_gen.dataset import masks, shards
 from bl30k_gen.dataset.derived import Annotated, open_annotations
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, METADATA, RGB, SHARDS, Layout
+from bl30k_gen.dataset.images import SUFFIXES
+from bl30k_gen.dataset.layout import IMAGE_SETS, METADATA, SHARDS, Layout
 from bl30k_gen.dataset.listing import by_frame, video_names
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.names import checked_name
-from bl30k_gen.dataset.part import find_shards
-from bl30k_gen.dataset.pictures import SUFFIXES
+from bl30k_gen.dataset.partial_shard import find_shards
 from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
 from bl30k_gen.errors import UserError, nearest, printable
 from bl30k_gen.inputs import parse_json
@@ -43,7 +44,7 @@ def open_dataset(
 ) -> "VideoStore":
     """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
 
-    Of the last, also shards in the making are read, as far as they go.
+    Of the last, also partial shards are read, as far as they go.
 
     Args:
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
@@ -70,7 +71,7 @@ def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
     if (path / RGB).is_dir():
         return VideoStore(path, FolderTree(path))
     if (path / SHARDS).is_dir():
-        return VideoStore(path, ShardTree(find_shards(Layout(path)), FolderTree(path), damaged))
+        return VideoStore(path, ShardTree(find_shards(Layout(path).shards), FolderTree(path), damaged))
     if found := sorted(p for p in path.iterdir() if p.suffix in shards.SUFFIXES):
         return VideoStore(path, ShardTree(found, damaged=damaged))
     inner = sorted(p.parent for p in path.glob(f"*/{RGB}"))
@@ -144,7 +145,7 @@ class VideoStore(Annotated):
     def rule(self) -> masks.Rule:
         """What the masks mean: stated, or decided over the dataset, which is said once if it is not the usual.
 
-        Raises UserError where they are soft and nobody said so.
+        Raises UserError where they are soft and the user has not said so.
         """
         if self._rule is None:
             if self.masks is None and METADATA in self.tree.folders(""):

@@ -19,6 +19,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.statistics import Statistics
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from bl30k_gen.text import byte_size
 
 PAGE = "report.html"
 _TEMPLATE = "report_page.html"
@@ -34,7 +35,7 @@ def collect(
     add_scene: Callable[[Mapping[str, Any]], None],
     progress: Callable[[Sequence[str]], Iterable[str]] = lambda names: names,
 ) -> dict[str, Any]:
-    """Count a dataset, with one look at each video's metadata.
+    """Count a dataset, reading each video's metadata once.
 
     Args:
         add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is none.
@@ -62,9 +63,9 @@ def choose(store: VideoStore, number: int) -> list[str]:
 
 
 def samples(store: VideoStore, names: Iterable[str]) -> list[dict[str, Any]]:
-    """Frames of some videos: ``{"video": name, "frames": [{"number", "plain", "marked"}]}``, pictures as data URIs.
+    """Frames of some videos: ``{"video": name, "frames": [{"number", "plain", "marked"}]}``, images as data URIs.
 
-    A video with a damaged picture has the key ``problem`` instead of ``frames``.
+    A video with a damaged image has the key ``problem`` instead of ``frames``.
     """
     found: list[dict[str, Any]] = []
     for name in names:
@@ -84,13 +85,13 @@ def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return [{"reason": reason, **_examples(sorted(names))} for reason, names in ordered]
 
 
-def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
+def page(numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
     """The page as HTML.
 
     Args:
         numbers: as ``collect`` gives them, with ``assets`` (see
             ``library.catalogue.credits``), ``failures`` (``failure_list``) and ``render`` (``cluster/history.py``).
-        pictures: see ``samples``.
+        images: see ``samples``.
     """
     import jinja2
 
@@ -98,8 +99,8 @@ def page(numbers: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> s
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"chart": _chart, "short": _short, "size": _size}
-    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=pictures, most=_MOST_USED)
+    environment.filters |= {"chart": _chart, "short": _short, "size": byte_size}
+    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=images, most=_MOST_USED)
 
 
 def _examples(names: Sequence[str]) -> dict[str, Any]:
@@ -159,11 +160,3 @@ def _short(value: float | int | None) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{int(value):,}"
-
-
-def _size(value: int) -> str:
-    """Bytes for people."""
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= factor:
-            return f"{value / factor:.3g} {unit}"
-    return f"{value} bytes"

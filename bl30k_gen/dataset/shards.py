@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,17 +22,27 @@ from bl30k_gen.inputs import open_regular, read_json
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
-_AGAIN = "copy or download it again"
+_COPY_AGAIN = "copy or download it again"
 _NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
 _INDEX_LIMIT = 1 << 30  # bytes
-DEEPEST = 10  # groups in groups of an HDF5 shard
+MAX_DEPTH = 10  # groups in groups of an HDF5 shard
 HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
 
-Row = tuple[str, int, int]  # path in the shard, offset and bytes of the contents
+
+class ByteRange(NamedTuple):
+    """Where the contents of a file lie in a shard."""
+
+    path: str  # in the shard
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderIndex:
     """The files of one folder inside a shard, sorted by name, with the byte ranges of their contents."""
 
     names: tuple[str, ...]
@@ -40,7 +50,7 @@ class Folder:
     sizes: np.ndarray  # (N,) int64
 
 
-def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
+def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, FolderIndex]:
     """Folders of a shard by their path there ("" is its root), from its saved index or by scanning it.
 
     Raises:
@@ -60,29 +70,29 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, Folder]:
     return _folders(columns, shard, end)
 
 
-def index_rows(rows: Iterable[Row], shard: Path) -> dict[str, Folder]:
-    """As ``index_shard``, of a file in which the rows are known. Raises UserError where it is cut off."""
-    return _folders(_columns(rows, shard), shard, shard.stat().st_size)
+def index_ranges(ranges: Iterable[ByteRange], shard: Path) -> dict[str, FolderIndex]:
+    """As ``index_shard``, of a file whose contents are known. Raises UserError where it is cut off."""
+    return _folders(_columns(ranges, shard), shard, shard.stat().st_size)
 
 
-def index_damaged(shard: Path) -> dict[str, Folder]:
+def index_damaged(shard: Path) -> dict[str, FolderIndex]:
     """What can be had of a shard that ``index_shard`` refuses: what its index lists, or what precedes the damage."""
-    rows: list[Row] = []
+    ranges: list[ByteRange] = []
     end = shard.stat().st_size if shard.exists() else 0
     try:
         saved = _read_saved(shard)["folders"]
         for folder, columns in saved.items():
-            rows += ((f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
+            ranges += (ByteRange(f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
     except _NO_INDEX:
         with contextlib.suppress(UserError, OSError):
-            for row in _scan(shard):
-                rows.append(row)
-    return _folders(_columns((row for row in rows if row[1] + row[2] <= end), shard), shard, end)
+            for found in _scan(shard):
+                ranges.append(found)
+    return _folders(_columns((found for found in ranges if found.end <= end), shard), shard, end)
 
 
-def save_index(shard: Path, rows: Iterable[Row], place: Path) -> None:
+def save_index(shard: Path, ranges: Iterable[ByteRange], place: Path) -> None:
     """Save the index of a shard that lies in ``shard`` now and will lie in ``place``."""
-    _save(index_path(place), _identity(shard), _columns(rows, shard))
+    _save(index_path(place), _identity(shard), _columns(ranges, shard))
 
 
 def index_path(shard: Path) -> Path:
@@ -114,7 +124,7 @@ def require_header(header: bytes, path: str, size: int, shard: Path) -> None:
         raise _wrong_index(shard, path)
 
 
-def require_datasets(shard: Path, path: str, folder: Folder) -> None:
+def require_datasets(shard: Path, path: str, folder: FolderIndex) -> None:
     """Raises UserError where a folder's files do not lie in an HDF5 shard where the index says."""
     import h5py
 
@@ -137,10 +147,10 @@ def _save(path: Path, identity: dict[str, int | str], columns: dict[str, list[li
     write_atomically(path, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
 
 
-def _columns(rows: Iterable[Row], shard: Path) -> dict[str, list[list]]:
+def _columns(ranges: Iterable[ByteRange], shard: Path) -> dict[str, list[list]]:
     """``{folder: [names, offsets, sizes]}``, sorted."""
-    found: dict[str, dict[str, Row]] = {}
-    for path, offset, size in rows:
+    found: dict[str, dict[str, tuple[str, int, int]]] = {}
+    for path, offset, size in ranges:
         folder, slash, name = path.rpartition("/")
         if slash and not folder:
             raise UserError(f"shard {shard}: {path} is an absolute path", "do not trust it")
@@ -152,7 +162,7 @@ def _columns(rows: Iterable[Row], shard: Path) -> dict[str, list[list]]:
     }
 
 
-def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str, Folder]:
+def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str, FolderIndex]:
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of videos have the same frame names
     folders = {}
     for path, (names, offsets, sizes) in columns.items():
@@ -161,10 +171,10 @@ def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str,
         if not len(names) == len(offsets) == len(sizes) or sorted(names) != list(names):
             raise ValueError(f"columns of {path} do not fit")
         key = tuple(names)
-        folder = Folder(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
+        folder = FolderIndex(shared.setdefault(key, key), np.array(offsets, np.int64), np.array(sizes, np.int64))
         inside = (folder.offsets >= 0) & (folder.sizes >= 0) & (folder.offsets + folder.sizes <= end)
         if not inside.all():
-            raise UserError(f"shard {shard} is cut off in {path}", _AGAIN)
+            raise UserError(f"shard {shard} is cut off in {path}", _COPY_AGAIN)
         folders[path] = folder
     return folders
 
@@ -183,11 +193,11 @@ def _identity(shard: Path) -> dict[str, int | str]:
     return {"bytes": size, "ends": hashlib.sha256(ends).hexdigest()}
 
 
-def _scan(shard: Path) -> Iterable[Row]:
+def _scan(shard: Path) -> Iterable[ByteRange]:
     return _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard)
 
 
-def _scan_tar(shard: Path) -> Iterator[Row]:
+def _scan_tar(shard: Path) -> Iterator[ByteRange]:
     end_of_file = shard.stat().st_size
     try:
         with tarfile.open(shard, "r:") as archive:
@@ -196,24 +206,24 @@ def _scan_tar(shard: Path) -> Iterator[Row]:
                     raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
                 archive.members = []  # type: ignore[attr-defined]  # the archive would remember every header
                 if entry.isreg() and not entry.issparse():
-                    yield entry.name.removeprefix("./"), entry.offset_data, entry.size
+                    yield ByteRange(entry.name.removeprefix("./"), entry.offset_data, entry.size)
                 elif not entry.isdir():
                     raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
             end = archive.offset
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        remedy = f"decompress it if it is compressed, else {_AGAIN}"
+        remedy = f"decompress it if it is compressed, else {_COPY_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
     with open(shard, "rb") as file:
         file.seek(end)
         # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
         if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _AGAIN)
+            raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _COPY_AGAIN)
 
 
-def _scan_hdf5(shard: Path) -> list[Row]:
+def _scan_hdf5(shard: Path) -> list[ByteRange]:
     import h5py
 
-    rows: list[Row] = []
+    ranges: list[ByteRange] = []
     try:
         with h5py.File(shard, "r") as file:
             groups: list[tuple[str, h5py.Group]] = [("", file)]  # the library's own walk overflows the stack
@@ -224,14 +234,14 @@ def _scan_hdf5(shard: Path) -> list[Row]:
                         raise UserError(f"shard {shard}: {path} is a link", "do not trust it")
                     node = group[name]
                     if isinstance(node, h5py.Dataset):
-                        rows.append((path, *_place_of(node, path, shard)))
-                    elif path.count("/") >= DEEPEST:
+                        ranges.append(ByteRange(path, *_place_of(node, path, shard)))
+                    elif path.count("/") >= MAX_DEPTH:
                         raise UserError(f"shard {shard} is nested too deeply", "do not trust it")
                     else:
                         groups.append((f"{path}/", node))
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # for damage in different places
-        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _AGAIN) from None
-    return rows
+        raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _COPY_AGAIN) from None
+    return ranges
 
 
 def _place_of(node: Any, path: str, shard: Path) -> tuple[int, int]:

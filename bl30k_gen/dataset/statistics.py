@@ -43,7 +43,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class ObjectTracks:
     """What a video's metadata says of its O objects on its F frames."""
 
     area: np.ndarray  # (O, F) visible pixels
@@ -55,7 +55,7 @@ class Tracks:
     height: int
 
     @classmethod
-    def of(cls, metadata: Mapping[str, Any]) -> "Tracks":
+    def of(cls, metadata: Mapping[str, Any]) -> "ObjectTracks":
         """Raises KeyError, TypeError or ValueError where the metadata is not as the dataset's card says."""
         video, camera, objects = metadata["scene"]["video"], metadata["camera"], metadata["objects"]
         frames = int(video["frames"])
@@ -81,13 +81,13 @@ class Tracks:
         )
 
     def inside(self, margin: np.ndarray | float = 0.0) -> np.ndarray:
-        """(O, F) bool: the centre lies in the picture, ``margin`` pixels or more from its edges."""
+        """(O, F) bool: the centre lies in the image, ``margin`` pixels or more from its edges."""
         x, y = self.centre[..., 0], self.centre[..., 1]
         within = (x >= margin) & (x <= self.width - margin) & (y >= margin) & (y <= self.height - margin)
         return within & (self.depth > _NEAR)
 
     def motion(self) -> np.ndarray:
-        """Steps of centres between two frames that both show the object, in per cent of the picture's width."""
+        """Steps of centres between two frames that both show the object, in per cent of the image's width."""
         steps = np.linalg.norm(np.diff(self.centre, axis=1), axis=-1) * 100 / self.width
         shown = (self.area > 0) & (self.depth > _NEAR)
         return steps[shown[:, 1:] & shown[:, :-1]]
@@ -115,7 +115,7 @@ class Statistics:
         self.versions: Counter[str] = Counter()
         self.objects_a_video: Counter[int] = Counter()
         self.never_seen = self.vanishing = self.returning = self.covered = self.clearance_failed = 0
-        self.area = Histogram("Visible area", "% of the picture", "Counts objects on frames that show them.", _SERIES)
+        self.area = Histogram("Visible area", "% of the image", "Counts objects on frames that show them.", _SERIES)
         about = "Counts steps of an object's centre between two frames that show it."
         self.motion = Histogram("Motion", "% of the width a frame", about, _SERIES)
         self.hidden = Histogram(
@@ -135,7 +135,7 @@ class Statistics:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: the metadata is not as the dataset's card says.
         """
-        tracks = Tracks.of(metadata)
+        tracks = ObjectTracks.of(metadata)
         scene, (objects, frames) = metadata["scene"], tracks.area.shape
         shown = tracks.area > 0
         values = [

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from bl30k_gen.dataset.files import is_there
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB
-from bl30k_gen.dataset.part import PART, index_part
+from bl30k_gen.dataset.layout import METADATA, PARTIAL
+from bl30k_gen.dataset.modalities import MASK, RGB
+from bl30k_gen.dataset.partial_shard import index_partial
 from bl30k_gen.dataset.shards import (
     HEADER,
-    Folder,
+    FolderIndex,
     index_damaged,
     index_shard,
     require_datasets,
@@ -84,7 +85,7 @@ class ShardTree:
     forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
 
     Args:
-        shards: finished ones, and parts of those in the making.
+        shards: finished and partial ones.
         beside: the folder of a dataset that was rendered into shards: what is no video is read from there.
         damaged: called with each shard that cannot be read, which then counts as far as it can. Shards are scanned
             for this, whatever their saved indexes say.
@@ -157,12 +158,12 @@ class ShardTree:
             return
         names, shards, offsets, sizes = self._index[folder]
         ours = shards == shard
-        files = Folder(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
+        files = FolderIndex(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
         require_datasets(self.shards[shard], (self._prefixes[shard] + folder).rstrip("/"), files)
         self._checked.add((shard, folder))
 
     def shard_of(self, path: str) -> Path:
-        """The shard, or part of one, that holds a file of a video."""
+        """The shard, finished or partial, that holds a file of a video."""
         return self.shards[self._row(path)[0]]
 
     def __getstate__(self) -> dict:
@@ -207,9 +208,9 @@ class ShardTree:
         return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
 
 
-def _index(shard: Path, damaged: Damaged | None) -> dict[str, Folder]:
-    if shard.name == PART:
-        return index_part(shard)
+def _index(shard: Path, damaged: Damaged | None) -> dict[str, FolderIndex]:
+    if shard.name == PARTIAL:
+        return index_partial(shard)
     try:
         return index_shard(shard, trust_saved=damaged is None)
     except UserError as error:

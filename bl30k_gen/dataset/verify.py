@@ -1,7 +1,7 @@
 """Check a dataset, as a folder or as shards, against what its metadata records.
 
 Plain: every file is there with its recorded size and SHA-256, nothing is there beside them, and the metadata is
-whole and of this dataset's configuration. Deep: every picture is decoded, too; size, palette, object ids and
+whole and of this dataset's configuration. Deep: every image is decoded, too; size, palette, object ids and
 areas must be what the metadata says, whatever the checksums say.
 """
 
@@ -17,24 +17,15 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 
 from bl30k_gen.dataset import masks
-from bl30k_gen.dataset.files import PICTURE_ERRORS, sha256_bytes
-from bl30k_gen.dataset.layout import (
-    FRAME_FOLDERS,
-    IMAGE_SETS,
-    MASK,
-    METADATA,
-    RGB,
-    SHARDS,
-    SPLITS,
-    Layout,
-    frame_name,
-    list_visible,
-)
+from bl30k_gen.dataset.files import IMAGE_ERRORS, sha256_bytes
+from bl30k_gen.dataset.layout import IMAGE_SETS, METADATA, SHARDS, SPLITS, Layout, frame_name, list_visible
 from bl30k_gen.dataset.metadata import digest
-from bl30k_gen.dataset.part import PART, shard_of
+from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
+from bl30k_gen.dataset.partial_shard import shard_name
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import aligned, byte_size, plural
 
 Kind = Literal[
     "metadata",  # unreadable, changed, or not of this video
@@ -62,7 +53,7 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Report:
+class VerifyReport:
     """What was checked and what is wrong with it."""
 
     deep: bool
@@ -84,13 +75,14 @@ class Report:
 
     def table(self, most: int = 50) -> str:
         """A line for each problem (the first ``most``) and a summary."""
-        rows = [f"{p.video or '(dataset)':<12} {p.kind:<11} {p.detail}" for p in self.problems[:most]]
+        rows = aligned([[p.video or "(dataset)", p.kind, p.detail] for p in self.problems[:most]])
         if len(self.problems) > most:
             rows.append(f"... and {len(self.problems) - most} more")
         how = "deep" if self.deep else "plain"
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in self.problems).most_common())
-        verdict = f"{len(self.bad_videos())} bad videos: {counts}" if self.problems else "all is well"
-        rows.append(f"{self.videos} videos, {self.files} files, {self.bytes / 1e6:.1f} MB checked ({how}): {verdict}")
+        verdict = f"{plural(len(self.bad_videos()), 'bad video')}: {counts}" if self.problems else "all is well"
+        checked = f"{plural(self.videos, 'video')}, {plural(self.files, 'file')}, {byte_size(self.bytes)} checked"
+        rows.append(f"{checked} ({how}): {verdict}")
         return "\n".join(rows)
 
 
@@ -100,7 +92,7 @@ def verify(
     names: Iterable[str] | None = None,
     workers: int = 1,
     progress: Callable[[str], object] = lambda name: None,
-) -> Report:
+) -> VerifyReport:
     """Check a dataset.
 
     Args:
@@ -117,7 +109,7 @@ def verify(
     published = Layout(store.path).published() if store.path.is_dir() else []
     if METADATA not in store.tree.folders("") and not damaged and not published:
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
-    report = Report(deep)
+    report = VerifyReport(deep)
     videos = list(names) if names is not None else store.videos
     config = store.config()
     expected = None if config is None else config.digest()
@@ -198,7 +190,7 @@ def _check_video(store: VideoStore, name: str, expected: str | None, deep: bool)
             elif sha256_bytes(data) != recorded[path]["sha256"]:
                 report("checksum", path)
             if deep:
-                for kind, detail in _picture_faults(path, data, metadata):
+                for kind, detail in _image_faults(path, data, metadata):
                     report(kind, f"{path} {detail}")
     except UserError as error:
         report("missing", str(error))
@@ -219,18 +211,18 @@ def _metadata_faults(metadata: dict[str, Any], name: str) -> Iterator[str]:
     frames = scene["video"]["frames"]
     if any(len(o["visible_area"]) != frames or len(o["poses"]) != frames for o in metadata["objects"]):
         yield f"does not describe every object in each of {frames} frames"
-    expected = {f"{folder}/{name}/{frame_name(folder, i)}" for folder in FRAME_FOLDERS for i in range(frames)}
+    expected = {f"{folder}/{name}/{frame_name(folder, i)}" for folder in MODALITIES for i in range(frames)}
     if metadata["files"].keys() != expected:
         yield f"does not list the files of {frames} frames"
 
 
-def _picture_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
+def _image_faults(path: str, data: bytes, metadata: dict[str, Any]) -> Iterator[tuple[Kind, str]]:
     folder, _, file = path.split("/")
     scene = metadata["scene"]
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",) if folder == RGB else ("PNG",)) as image:
+        with Image.open(io.BytesIO(data), formats=(MODALITIES[folder].encoding,)) as image:
             image.load()
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         yield "picture", f"cannot be decoded ({error})"
         return
     size = (scene["video"]["width"], scene["video"]["height"])
@@ -260,7 +252,7 @@ def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) 
 def dataset_problems(store: VideoStore) -> Iterator[Problem]:
     """What is wrong beside the videos: what is missing, what should not be there, and the lists."""
     present = set(store.videos)
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         for name in store.tree.folders(folder):
             if name not in present:
                 yield Problem(name, "unpublished", f"{folder}/{name} has no metadata")
@@ -276,27 +268,26 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         if count > 1:
             yield Problem("", "image set", f"{name} is listed {count} times")
     if store.tree.complete:
-        recorded = set(Layout(store.path).published())
-        for name in sorted((recorded | counts.keys()) - present):
-            yield Problem(name, "missing", "was published" if name in recorded else "is in a list and nowhere else")
-        for name in sorted(present - recorded):
+        published = set(Layout(store.path).published())
+        for name in sorted((published | counts.keys()) - present):
+            yield Problem(name, "missing", "was published" if name in published else "is in a list and nowhere else")
+        for name in sorted(present - published):
             yield Problem("", "unpublished", f"{name} is in a shard, and {SHARDS}/.published does not say so")
         yield from _marker_faults(store, present)
 
 
 def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
-    layout, tree = Layout(store.path), store.tree
+    shards, tree = Layout(store.path).shards, store.tree
     if not isinstance(tree, ShardTree):
         return
-    for name in sorted(list_visible(layout.records)):
-        recorded, place = layout.recorded(name), f"{SHARDS}/.published/{name}"
-        if recorded is None:
+    for name in sorted(list_visible(shards.markers)):
+        committed, place = shards.committed(name), f"{SHARDS}/.published/{name}"
+        if committed is None:
             yield Problem("", "marker", f"{place} is no commit marker")
         elif name in present:
-            shard = tree.shard_of(f"{METADATA}/{name}.json")
-            holding = shard_of(shard) if shard.name == PART else shard.stem
-            if holding != recorded[1]:
-                yield Problem("", "marker", f"{place} names shard {recorded[1]}, but the video lies in {holding}")
+            holding = shard_name(tree.shard_of(f"{METADATA}/{name}.json"))
+            if holding != committed[1]:
+                yield Problem("", "marker", f"{place} names shard {committed[1]}, but the video lies in {holding}")
 
 
 def listed(store: VideoStore) -> dict[str, list[str]]:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.shards import Row
+from bl30k_gen.dataset.shards import ByteRange
 
-Kind = Literal["tar", "hdf5"]
-SUFFIX: dict[Kind, str] = {"tar": ".tar", "hdf5": ".h5"}
+ShardFormat = Literal["tar", "hdf5"]
+SUFFIX: dict[ShardFormat, str] = {"tar": ".tar", "hdf5": ".h5"}
 
 
 def tar_header(path: str, size: int) -> bytes:
@@ -100,10 +100,12 @@ class _Disk(io.FileIO):
             raise self._failure
 
 
-WRITERS: dict[Kind, Callable[[Path], TarWriter | Hdf5Writer]] = {"tar": TarWriter, "hdf5": Hdf5Writer}
+WRITERS: dict[ShardFormat, Callable[[Path], TarWriter | Hdf5Writer]] = {"tar": TarWriter, "hdf5": Hdf5Writer}
 
 
-def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]], parents: bool = True) -> list[Row]:
+def write_shard(
+    path: Path, kind: ShardFormat, members: Iterator[tuple[str, bytes]], parents: bool = True
+) -> list[ByteRange]:
     """Write a shard that appears complete or not at all.
 
     Args:
@@ -115,7 +117,7 @@ def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]], pa
     Raises:
         UserError: the disk is full, or the folder may not be written.
     """
-    rows = []
+    ranges = []
     with files.clear_disk_errors(path):
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +126,7 @@ def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]], pa
             writer = WRITERS[kind](temporary)
             try:
                 for name, data in members:
-                    rows.append((name, writer.add(name, data), len(data)))
+                    ranges.append(ByteRange(name, writer.add(name, data), len(data)))
             finally:
                 writer.close()
             files.sync(temporary)
@@ -132,4 +134,4 @@ def write_shard(path: Path, kind: Kind, members: Iterator[tuple[str, bytes]], pa
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    return rows
+    return ranges

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from bl30k_gen import export
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError, nearest
-from bl30k_gen.export.source import Entry, Video
+from bl30k_gen.export.source import SourceVideo, VideoEntry
 from bl30k_gen.settings import Section, Values, apply_override, explain, known_keys
 
 
@@ -23,7 +23,7 @@ class Unit:
     """Videos whose files are written together and appear together."""
 
     name: str
-    videos: tuple[Entry, ...]
+    videos: tuple[VideoEntry, ...]
 
 
 class Format(Section, ABC):
@@ -37,12 +37,12 @@ class Format(Section, ABC):
     requires: ClassVar[tuple[str, ...]] = ()  # modules of the extra `export`
     version: ClassVar[int] = 1  # raised with every change of what is written for the same videos
 
-    def units(self, store: VideoStore, videos: Sequence[Entry]) -> list[Unit]:
+    def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         """How the videos are divided; by default each is a unit of its own."""
         return [Unit(video.name, (video,)) for video in videos]
 
     @abstractmethod
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         """Write a unit's files into an empty folder, under the paths that they get in the output.
 
         Args:
@@ -52,7 +52,7 @@ class Format(Section, ABC):
             UserError: a file of the dataset is missing or damaged, or lacks what the format needs.
         """
 
-    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:  # noqa: B027
+    def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:  # noqa: B027
         """Write what speaks of all videos into an empty folder; what the units wrote is in ``out``."""
 
 

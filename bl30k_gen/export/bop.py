@@ -18,8 +18,8 @@ import numpy.typing as npt
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Format, register
-from bl30k_gen.export.encoders.pictures import png
-from bl30k_gen.export.source import Entry, Video
+from bl30k_gen.export.encoders.png import png
+from bl30k_gen.export.source import SourceVideo, VideoEntry
 
 _MM = 1000.0  # of a metre
 _IDS = 1 << 8  # object ids of a video: its number * 256 + the id in the masks, which is at most 254
@@ -31,7 +31,7 @@ class Bop(Format):
     frames: bool = True
     amodal: bool = False  # with the whole silhouettes, which follow from the models
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             place = folder / video.split / f"{video.number:06d}"
             place.mkdir(parents=True)
@@ -45,7 +45,7 @@ class Bop(Format):
                 suffix = PurePosixPath(video.file_name(i)).suffix
                 video.place_frame(i, place / "rgb" / f"{i:06d}{suffix}")
 
-    def _write_masks(self, video: Video, i: int, place: Path) -> list[dict[str, Any]]:
+    def _write_masks(self, video: SourceVideo, i: int, place: Path) -> list[dict[str, Any]]:
         """Write the masks of a frame; returns what ``scene_gt_info.json`` says of it."""
         ids = video.ids(i)
         visible = np.stack([ids == described["id"] for described in video.metadata["objects"]])
@@ -67,18 +67,18 @@ class Bop(Format):
                 }
         return info
 
-    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
+    def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         write_json(folder / "scenes.json", {f"{video.number:06d}": video.name for video in videos})
 
 
 def _write_silhouettes(folder: Path, i: int, silhouettes: npt.NDArray[np.bool_]) -> None:
     folder.mkdir(exist_ok=True)
     for number, silhouette in enumerate(silhouettes):
-        picture = png(np.where(silhouette, 255, 0).astype(np.uint8))
-        (folder / f"{i:06d}_{number:06d}.png").write_bytes(picture)
+        image = png(np.where(silhouette, 255, 0).astype(np.uint8))
+        (folder / f"{i:06d}_{number:06d}.png").write_bytes(image)
 
 
-def _cameras(video: Video) -> dict[str, dict[str, Any]]:
+def _cameras(video: SourceVideo) -> dict[str, dict[str, Any]]:
     camera = video.metadata["camera"]
     k = np.array(camera["intrinsics"], np.float64) - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
     return {
@@ -92,7 +92,7 @@ def _cameras(video: Video) -> dict[str, dict[str, Any]]:
     }
 
 
-def _poses(video: Video) -> dict[str, list[dict[str, Any]]]:
+def _poses(video: SourceVideo) -> dict[str, list[dict[str, Any]]]:
     world_to_camera = np.array(video.metadata["camera"]["extrinsics"], np.float64)
     found: dict[str, list[dict[str, Any]]] = {str(i): [] for i in range(len(video.frames))}
     for described in video.metadata["objects"]:
@@ -109,7 +109,7 @@ def _poses(video: Video) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _objects(video: Video) -> dict[str, dict[str, Any]]:
+def _objects(video: SourceVideo) -> dict[str, dict[str, Any]]:
     return {
         str(_object_id(video, described["id"])): {
             "mask_id": described["id"],
@@ -120,7 +120,7 @@ def _objects(video: Video) -> dict[str, dict[str, Any]]:
     }
 
 
-def _object_id(video: Video, number: int) -> int:
+def _object_id(video: SourceVideo, number: int) -> int:
     return video.number * _IDS + number
 
 

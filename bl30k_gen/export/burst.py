@@ -12,7 +12,7 @@ import numpy as np
 from bl30k_gen.export.base import register
 from bl30k_gen.export.listing import CATEGORY, Items, Listing
 from bl30k_gen.export.rle import Encoded, decode, encode
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 
 DATASET = "BL30K"  # BURST collects videos of several datasets
 FPS = 24  # our videos have no rate of their own
@@ -28,10 +28,10 @@ class Burst(Listing):
             f"annotations/{split}/first_frame_annotations.json": (once, (_FIRST,)),
         }
 
-    def frame_path(self, video: Video, i: int) -> str:
+    def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"frames/{video.split}/{DATASET}/{video.name}/{video.file_name(i)}"
 
-    def items(self, video: Video) -> Mapping[str, Items]:
+    def items(self, video: SourceVideo) -> Mapping[str, Items]:
         height, width = video.size
         seen = [encode(video.ids(i)) for i in video.annotated]
         objects = sorted(set().union(*seen))

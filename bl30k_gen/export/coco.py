@@ -10,7 +10,7 @@ from typing import Any
 from bl30k_gen.export.base import register
 from bl30k_gen.export.listing import CATEGORY, INFO, Items, Listing, annotation_id, image_id, video_id
 from bl30k_gen.export.rle import encode
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 
 
 @register("coco", "COCO instance JSON with RLE masks, one image a frame", requires=("pycocotools",))
@@ -19,10 +19,10 @@ class Coco(Listing):
         once = {**INFO, "categories": [CATEGORY]}
         return {f"annotations/instances_{split}.json": (once, ("videos", "images", "annotations"))}
 
-    def frame_path(self, video: Video, i: int) -> str:
+    def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"{video.split}/{video.name}/{video.file_name(i)}"
 
-    def items(self, video: Video) -> Mapping[str, Items]:
+    def items(self, video: SourceVideo) -> Mapping[str, Items]:
         height, width = video.size
         size = {"height": height, "width": width}
         images, annotations = [], []

@@ -1,7 +1,7 @@
 """COLMAP: ``<split>/<video>/sparse/0/*.txt``, ``images/`` and ``masks/`` of each video.
 
 One PINHOLE camera, and the pose of each frame. Axes of a camera are x right, y down, z forwards, those of the world
-x right, y into the picture, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. There are no
+x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. There are no
 points: ``points3D.txt`` is empty. A mask is black where an object moves, so that only what stands still is matched.
 Definition: https://colmap.github.io/format.html.
 """
@@ -13,8 +13,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from bl30k_gen.export.base import Format, register
-from bl30k_gen.export.encoders.pictures import png
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.encoders.png import png
+from bl30k_gen.export.source import SourceVideo
 
 _CAMERAS = "# Camera list with one line of data per camera:\n#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n"
 _IMAGES = (
@@ -31,7 +31,7 @@ _POINTS = (
 class Colmap(Format):
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             place = folder / video.split / video.name
             sparse = place / "sparse/0"
@@ -47,13 +47,13 @@ class Colmap(Format):
                 (place / "masks" / f"{video.file_name(i)}.png").write_bytes(png(still))
 
 
-def _camera(video: Video) -> str:
+def _camera(video: SourceVideo) -> str:
     k = np.array(video.metadata["camera"]["intrinsics"], np.float64)
     height, width = video.size
     return _line(1, "PINHOLE", width, height, k[0, 0], k[1, 1], k[0, 2], k[1, 2])
 
 
-def _poses(video: Video) -> tuple[range, np.ndarray, list[str]]:
+def _poses(video: SourceVideo) -> tuple[range, np.ndarray, list[str]]:
     extrinsics = np.array(video.metadata["camera"]["extrinsics"], np.float64)
     count = len(video.frames)
     return range(1, count + 1), extrinsics, [video.file_name(i) for i in range(count)]

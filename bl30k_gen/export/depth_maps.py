@@ -9,8 +9,8 @@ import numpy as np
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import depth
-from bl30k_gen.export.encoders.pictures import put
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.encoders.png import put
+from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Positive
 
 
@@ -26,7 +26,7 @@ class Depth(Format):
     scale: Positive = 1000
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             place = folder / video.split / "depth" / video.name
             place.mkdir(parents=True)
@@ -40,7 +40,7 @@ class Depth(Format):
                     video.place_frame(i, folder / video.split / "frames" / video.name / video.file_name(i))
             put(folder / video.split / "cameras" / f"{video.name}.txt", _cameras(video).encode())
 
-    def _png(self, video: Video, name: str, metres: depth.Array) -> bytes:
+    def _png(self, video: SourceVideo, name: str, metres: depth.Array) -> bytes:
         try:
             return depth.png(metres, self.scale)
         except ValueError as error:
@@ -48,7 +48,7 @@ class Depth(Format):
             raise UserError(f"{video.source}: {video.name}/{name}: {error}", remedy) from None
 
 
-def _cameras(video: Video) -> str:
+def _cameras(video: SourceVideo) -> str:
     camera = video.metadata["camera"]
     k = np.array(camera["intrinsics"], np.float64)
     shared = [k[0, 0], k[1, 1], k[0, 2], k[1, 2]]

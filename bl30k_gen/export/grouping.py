@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Unit
-from bl30k_gen.export.source import Entry, by_split
+from bl30k_gen.export.source import VideoEntry, by_split
 
 
-def by_size(store: VideoStore, videos: Sequence[Entry], limit: int) -> list[Unit]:
+def by_size(store: VideoStore, videos: Sequence[VideoEntry], limit: int) -> list[Unit]:
     """Units ``<split>-000000``, each of videos of one split in their order.
 
     A unit is full with the video whose files bring it to ``limit`` bytes, so that adding videos to the end of a
@@ -15,7 +15,7 @@ def by_size(store: VideoStore, videos: Sequence[Entry], limit: int) -> list[Unit
     """
     units = []
     for split, entries in by_split(videos):
-        groups: list[list[Entry]] = [[]]
+        groups: list[list[VideoEntry]] = [[]]
         size = 0
         for entry in entries:
             if size >= limit:

@@ -17,7 +17,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Format, Unit, register
 from bl30k_gen.export.grouping import by_size
-from bl30k_gen.export.source import Entry, Video, by_split
+from bl30k_gen.export.source import SourceVideo, VideoEntry, by_split
 from bl30k_gen.library.catalogue import credits
 from bl30k_gen.settings import Count
 
@@ -44,10 +44,10 @@ _KEPT = ("DATASET.md", "CITATION.cff", "config.yaml", credits.MARKDOWN, credits.
 class HuggingFace(Format):
     shard_bytes: Count = 500_000_000  # a shard is full when it holds as many
 
-    def units(self, store: VideoStore, videos: Sequence[Entry]) -> list[Unit]:
+    def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -62,7 +62,7 @@ class HuggingFace(Format):
         for video in videos:
             video.place_metadata(folder / "metadata")
 
-    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
+    def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         import pyarrow.parquet as pq
 
         shards = {
@@ -207,7 +207,7 @@ def croissant(shards: dict[str, list[str]], digests: dict[str, str], licences: S
     }
 
 
-def _rows(video: Video) -> Iterator[dict[str, Any]]:
+def _rows(video: SourceVideo) -> Iterator[dict[str, Any]]:
     annotated = set(video.annotated)
     for i, frame in enumerate(video.frames):
         place = f"{video.name}/{frame}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Format
-from bl30k_gen.export.source import Entry, Video, by_split
+from bl30k_gen.export.source import SourceVideo, VideoEntry, by_split
 from bl30k_gen.export.target import PRIVATE
 
 Items = list[dict[str, Any]]
@@ -31,22 +31,22 @@ _FRAMES = 100_000
 _IDS = 1 << 16
 
 
-def video_id(video: Video) -> int:
+def video_id(video: SourceVideo) -> int:
     """Counts from 1: some readers take an id of 0 for none."""
     return video.number + 1
 
 
-def image_id(video: Video, i: int) -> int:
+def image_id(video: SourceVideo, i: int) -> int:
     """Of frame number ``i``: the video's number * 100,000 + i + 1."""
     return video.number * _FRAMES + i + 1
 
 
-def track_id(video: Video, number: int) -> int:
+def track_id(video: SourceVideo, number: int) -> int:
     """Of the object with id ``number`` in the masks: the video's number * 65,536 + that id."""
     return video.number * _IDS + number
 
 
-def annotation_id(video: Video, i: int, number: int) -> int:
+def annotation_id(video: SourceVideo, i: int, number: int) -> int:
     """Of an object in a frame: the image's id * 65,536 + the object's id in the masks."""
     return image_id(video, i) * _IDS + number
 
@@ -64,14 +64,14 @@ class Listing(Format):
         """``{path of a JSON: (what stands in it once, names of its lists)}``; names of lists differ between files."""
 
     @abstractmethod
-    def items(self, video: Video) -> Mapping[str, Items]:
+    def items(self, video: SourceVideo) -> Mapping[str, Items]:
         """What a video adds to each list."""
 
     @abstractmethod
-    def frame_path(self, video: Video, i: int) -> str:
+    def frame_path(self, video: SourceVideo, i: int) -> str:
         """Where frame number ``i`` lies in the output."""
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = self.items(video)
             for name, items in found.items():
@@ -82,7 +82,7 @@ class Listing(Format):
             for i in range(len(video.frames)) if self.frames else ():
                 video.place_frame(i, folder / self.frame_path(video, i))
 
-    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
+    def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         for split, entries in by_split(videos):
             for path, (once, lists) in self.listings(split).items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)

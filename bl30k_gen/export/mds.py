@@ -16,10 +16,10 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, Unit, register
 from bl30k_gen.export.encoders import mds
 from bl30k_gen.export.grouping import by_size
-from bl30k_gen.export.source import Entry, Video, by_split
+from bl30k_gen.export.source import SourceVideo, VideoEntry, by_split
 from bl30k_gen.settings import Count
 
-# Each is decoded by its content: what matters is that the reader takes it for a picture.
+# Each is decoded by its content: what matters is that the reader takes it for an image.
 _COLUMNS = {"video": "str", "frame": "int", "image": "jpeg", "mask": "png"}
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 class Mds(Format):
     shard_bytes: Count = 1 << 26  # a shard is full when it holds as many
 
-    def units(self, store: VideoStore, videos: Sequence[Entry]) -> list[Unit]:
+    def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         path = folder / _shard(unit)
         path.parent.mkdir()
         samples = (sample for video in videos for sample in _samples(video))
@@ -43,7 +43,7 @@ class Mds(Format):
         for video in videos:
             video.place_metadata(folder / "metadata")
 
-    def finish(self, store: VideoStore, videos: Sequence[Entry], out: Path, folder: Path) -> None:
+    def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         for split, entries in by_split(videos):
             shards = [out / _shard(unit.name) for unit in by_size(store, entries, self.shard_bytes)]
             write_json(folder / split / "index.json", mds.index(_COLUMNS, shards))
@@ -54,7 +54,7 @@ def _shard(unit: str) -> PurePosixPath:
     return PurePosixPath(split, f"shard.{int(number):05d}.mds")
 
 
-def _samples(video: Video) -> Iterator[dict[str, bytes]]:
+def _samples(video: SourceVideo) -> Iterator[dict[str, bytes]]:
     if missing := len(video.frames) - len(video.annotated):
         log.warning("%s: %d frames of %s have no mask and are left out", video.source, missing, video.name)
     for i in video.annotated:

@@ -14,16 +14,16 @@ from pydantic import Field
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import movie
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Positive
 
 Quality = Annotated[int, Field(ge=0, le=51)]
 
 
-def write_movie(video: Video, path: Path, fps: float, codec: movie.Codec, crf: int) -> None:
+def write_movie(video: SourceVideo, path: Path, fps: float, codec: movie.Codec, crf: int) -> None:
     """Write a video's frames as MP4. Raises UserError where its size is odd or its frames differ in size."""
     try:
-        movie.write_rgb(path, _pictures(video), video.size, fps, codec, crf)
+        movie.write_rgb(path, _images(video), video.size, fps, codec, crf)
     except ValueError as error:
         raise UserError(f"{video.source}: video {video.name}", f"{error}; another format keeps its frames") from None
 
@@ -34,7 +34,7 @@ class Movies(Format):
     crf: Quality = 18
     fps: Positive = 24
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             if len(video.annotated) != len(video.frames):
                 raise UserError(
@@ -46,15 +46,15 @@ class Movies(Format):
             movie.write_ids(path, _masks(video), video.size, self.fps)
 
 
-def _pictures(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
+def _images(video: SourceVideo) -> Iterator[npt.NDArray[np.uint8]]:
     for i, frame in enumerate(video.frames):
-        picture = video.rgb(i)
-        if picture.shape[:2] != video.size:
+        image = video.rgb(i)
+        if image.shape[:2] != video.size:
             raise ValueError(f"frame {frame} has another size than the first")
-        yield picture
+        yield image
 
 
-def _masks(video: Video) -> Iterator[npt.NDArray[np.uint8]]:
+def _masks(video: SourceVideo) -> Iterator[npt.NDArray[np.uint8]]:
     for i in range(len(video.frames)):
         ids = video.ids(i)
         if ids.max(initial=0) > 255:

@@ -13,8 +13,8 @@ from bl30k_gen.dataset.derived import Flow
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import flow
-from bl30k_gen.export.encoders.pictures import png, put
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.encoders.png import png, put
+from bl30k_gen.export.source import SourceVideo
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class OpticalFlow(Format):
     offset: Annotated[int, AfterValidator(_not_zero)] = 1  # how many frames later the other one is
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         if self.offset != 1 and self.encoding != "flo5":
             raise UserError(f"--set offset={self.offset}", "give encoding=flo5: Sintel and KITTI have the next frame")
         for video in videos:
@@ -53,7 +53,7 @@ class OpticalFlow(Format):
 class _Layout(ABC):
     """Where the files of a video go."""
 
-    def __init__(self, video: Video, folder: Path):
+    def __init__(self, video: SourceVideo, folder: Path):
         self.video, self.folder = video, folder
 
     @abstractmethod
@@ -83,7 +83,7 @@ class _Spring(_Layout):
 class _Sintel(_Layout):
     """``Sintel/training/``: ``clean/<video>/frame_0001.png``, ``flow/<video>/frame_0001.flo`` and the like."""
 
-    def __init__(self, video: Video, folder: Path):
+    def __init__(self, video: SourceVideo, folder: Path):
         super().__init__(video, folder / "Sintel/training")
 
     def frame(self, i: int) -> None:
@@ -103,7 +103,7 @@ class _Kitti(_Layout):
     Flow is in ``flow_occ/``, and without what is hidden in ``flow_noc/``.
     """
 
-    def __init__(self, video: Video, folder: Path):
+    def __init__(self, video: SourceVideo, folder: Path):
         super().__init__(video, folder / "KittiFlow/training")
         self.lost = 0
 

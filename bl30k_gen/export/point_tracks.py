@@ -17,13 +17,13 @@ from bl30k_gen.dataset.derived import Tracks
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders import tracks as encode
 from bl30k_gen.export.movies import Quality, write_movie
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Count
 
 log = logging.getLogger(__name__)
 
 
-def tracks_of(video: Video, points: int) -> Tracks:
+def tracks_of(video: SourceVideo, points: int) -> Tracks:
     """A video's tracks: those that annotations have, or derived ones where another number of points is asked for."""
     if points == QUERIES:
         return video.derived.read_tracks(video.name)
@@ -39,7 +39,7 @@ class TapVid(Format):
     pickle: bool = False
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
             arrays = encode.tapvid(found.places, found.visible, video.size)
@@ -47,8 +47,8 @@ class TapVid(Format):
             place.mkdir(exist_ok=True)
             (place / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
             if self.pickle:
-                pictures = np.stack([video.rgb(i) for i in range(len(video.frames))])
-                published = encode.pickled({video.name: {"video": pictures, **arrays}})
+                images = np.stack([video.rgb(i) for i in range(len(video.frames))])
+                published = encode.pickled({video.name: {"video": images, **arrays}})
                 (place / f"{video.name}.pkl").write_bytes(published)
             _place_frames(video, place / "frames" / video.name, self.frames)
 
@@ -64,7 +64,7 @@ class CoTracker(Format):
     pickle: bool = False
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
             kept = _placed(found).all(1)
@@ -88,7 +88,7 @@ class Pips(Format):
     points: Count = QUERIES
     crf: Quality = 18
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
             place = folder / video.split / video.name
@@ -102,6 +102,6 @@ def _placed(found: Tracks) -> npt.NDArray[np.bool_]:
     return np.isfinite(found.places[..., 0])
 
 
-def _place_frames(video: Video, folder: Path, wanted: bool) -> None:
+def _place_frames(video: SourceVideo, folder: Path, wanted: bool) -> None:
     for i in range(len(video.frames)) if wanted else ():
         video.place_frame(i, folder / video.file_name(i))

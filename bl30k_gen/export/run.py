@@ -12,15 +12,16 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format
-from bl30k_gen.export.source import Entry, Video, entries, fingerprint
+from bl30k_gen.export.source import SourceVideo, VideoEntry, entries, fingerprint
 from bl30k_gen.export.target import Target
+from bl30k_gen.text import plural
 
 _WHOLE = "dataset"  # the unit that `Format.finish` writes
 _UNIT = "unit-"  # keeps the names of the others apart from it
 
 
 @dataclass
-class Summary:
+class ExportSummary:
     """What an export did. ``written`` and ``kept`` count units; ``files`` and ``bytes`` what was written now."""
 
     format: str
@@ -35,8 +36,9 @@ class Summary:
         return asdict(self)
 
     def text(self) -> str:
-        kept = f", {self.kept} units were there" if self.kept else ""
-        return f"{self.out}: {self.videos} videos as {self.format}; {self.files} files written{kept}"
+        kept = f", {plural(self.kept, 'unit')} there already" if self.kept else ""
+        written = f"{plural(self.files, 'file')} written{kept}"
+        return f"{self.out}: {plural(self.videos, 'video')} as {self.format}; {written}"
 
 
 def export(
@@ -46,7 +48,7 @@ def export(
     names: Sequence[str] | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> Summary:
+) -> ExportSummary:
     """Write a dataset in another format; an export that was stopped continues, and what has changed is written again.
 
     Args:
@@ -68,7 +70,7 @@ def export(
             name = strange[0].removeprefix(_UNIT)
             raise UserError(f"{out} holds {name}, which is not exported now", "choose another --out")
         missing = [job for job in jobs if not target.is_done(job.key, job.fingerprint)]
-        summary = Summary(kind.name, str(out), len(videos), len(missing), len(jobs) - len(missing))
+        summary = ExportSummary(kind.name, str(out), len(videos), len(missing), len(jobs) - len(missing))
         progress(summary.kept, len(jobs))
         for count, written in enumerate(_write(store, kind, target, missing, workers), start=1):
             _add(summary, written)
@@ -86,7 +88,7 @@ class _Job:
     """A unit to be written."""
 
     unit: str
-    videos: tuple[Entry, ...]
+    videos: tuple[VideoEntry, ...]
     fingerprint: str
 
     @property
@@ -121,11 +123,11 @@ def _write_in_worker(job: _Job) -> dict[str, int]:
 
 def _write_job(store: VideoStore, kind: Format, target: Target, job: _Job) -> dict[str, int]:
     with files.clear_disk_errors(target.out / job.key):
-        kind.write(job.unit, [Video(store, video) for video in job.videos], target.staging(job.key))
+        kind.write(job.unit, [SourceVideo(store, video) for video in job.videos], target.staging(job.key))
         return target.publish(job.key, job.fingerprint)
 
 
-def _add(summary: Summary, written: dict[str, int]) -> None:
+def _add(summary: ExportSummary, written: dict[str, int]) -> None:
     summary.files += len(written)
     summary.bytes += sum(written.values())
 

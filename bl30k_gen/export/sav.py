@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.movies import Quality, write_movie
 from bl30k_gen.export.rle import Encoded, encode
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Count
 
 FPS = 24
@@ -29,7 +29,7 @@ class Sav(Format):
     crf: Quality = 18
     frames: bool = True
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             place = folder / f"sav_{video.split}"
             write_movie(video, place / f"{video.name}.mp4", FPS, "h264", self.crf)
@@ -38,7 +38,7 @@ class Sav(Format):
                 video.place_frame(i, place / "JPEGImages_24fps" / video.name / video.file_name(i))
 
 
-def masklets(video: Video, every: int) -> dict[str, Any]:
+def masklets(video: SourceVideo, every: int) -> dict[str, Any]:
     """A video's JSON with the masks of every ``every``-th frame. Raises UserError where one of these has no mask."""
     chosen = range(0, len(video.frames), every)
     if missing := sorted(set(chosen) - set(video.annotated)):

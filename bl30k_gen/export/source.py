@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class VideoEntry:
     """One video of an export. ``number`` counts from 0 within the export; ids in files follow from it."""
 
     name: str
@@ -35,10 +35,10 @@ class Entry:
     number: int
 
 
-class Video:
+class SourceVideo:
     """A video as a format sees it: frames, masks and metadata, read when they are asked for."""
 
-    def __init__(self, store: VideoStore, entry: Entry):
+    def __init__(self, store: VideoStore, entry: VideoEntry):
         self._store = store
         self.name, self.split, self.number = entry.name, entry.split, entry.number
 
@@ -141,7 +141,7 @@ class Video:
             (folder / f"{self.name}.json").write_bytes(self._store.tree.read(path))
 
 
-def entries(store: VideoStore, names: Sequence[str] | None) -> list[Entry]:
+def entries(store: VideoStore, names: Sequence[str] | None) -> list[VideoEntry]:
     """The videos to export, numbered in the dataset's order.
 
     Args:
@@ -165,10 +165,10 @@ def entries(store: VideoStore, names: Sequence[str] | None) -> list[Entry]:
             unlisted += metadata is None
     if unlisted:
         log.warning("%s: %d videos are in no list; they go to split %s", store.path, unlisted, DEFAULT_SPLIT)
-    return [Entry(name, splits[name], number) for number, name in enumerate(chosen)]
+    return [VideoEntry(name, splits[name], number) for number, name in enumerate(chosen)]
 
 
-def fingerprint(store: VideoStore, entry: Entry) -> list[str | int]:
+def fingerprint(store: VideoStore, entry: VideoEntry) -> list[str | int]:
     """What an export of a video depends on: its place in it, and its files by size and, where recorded, digest."""
     members = store.members(entry.name)
     metadata = f"{METADATA}/{entry.name}.json"
@@ -176,7 +176,7 @@ def fingerprint(store: VideoStore, entry: Entry) -> list[str | int]:
     return [entry.name, entry.split, entry.number, files.sha256_bytes(content)]
 
 
-def by_split(videos: Sequence[Entry]) -> Iterator[tuple[str, list[Entry]]]:
+def by_split(videos: Sequence[VideoEntry]) -> Iterator[tuple[str, list[VideoEntry]]]:
     """(split, its videos), splits in their usual order."""
     found = {video.split for video in videos}
     for split in sorted(found, key=lambda s: (s not in SPLITS, SPLITS.index(s) if s in SPLITS else 0, s)):

@@ -19,7 +19,7 @@ from bl30k_gen.export.listing import (
     video_id,
 )
 from bl30k_gen.export.rle import encode
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 
 
 @register("tao", "TAO JSON of boxes and tracks, with RLE masks beside", requires=("pycocotools",))
@@ -28,10 +28,10 @@ class Tao(Listing):
         once = {**INFO, "categories": [CATEGORY]}
         return {f"annotations/{split}.json": (once, ("videos", "images", "tracks", "annotations"))}
 
-    def frame_path(self, video: Video, i: int) -> str:
+    def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"frames/{_folder(video)}/{video.file_name(i)}"
 
-    def items(self, video: Video) -> Mapping[str, Items]:
+    def items(self, video: SourceVideo) -> Mapping[str, Items]:
         height, width = video.size
         of_video = {"video_id": video_id(video)}
         category = {"category_id": CATEGORY["id"]}
@@ -76,5 +76,5 @@ class Tao(Listing):
         return {"videos": [clip], "images": images, "tracks": tracks, "annotations": annotations}
 
 
-def _folder(video: Video) -> str:
+def _folder(video: SourceVideo) -> str:
     return f"{video.split}/{DATASET}/{video.name}"

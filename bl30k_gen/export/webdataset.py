@@ -13,7 +13,7 @@ from bl30k_gen.dataset.writers import write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, Unit, register
 from bl30k_gen.export.grouping import by_size
-from bl30k_gen.export.source import Entry, Video
+from bl30k_gen.export.source import SourceVideo, VideoEntry
 from bl30k_gen.settings import Count
 
 
@@ -21,17 +21,17 @@ from bl30k_gen.settings import Count
 class WebDataset(Format):
     shard_bytes: Count = 1_000_000_000  # a shard is full when it holds as many
 
-    def units(self, store: VideoStore, videos: Sequence[Entry]) -> list[Unit]:
+    def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)
 
-    def write(self, unit: str, videos: Sequence[Video], folder: Path) -> None:
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             if "." in video.name:
                 raise UserError(f"{video.source}: video {video.name}", "WebDataset ends a key at the first dot")
         write_shard(folder / f"{unit}.tar", "tar", (member for video in videos for member in _members(video)))
 
 
-def _members(video: Video) -> Iterator[tuple[str, bytes]]:
+def _members(video: SourceVideo) -> Iterator[tuple[str, bytes]]:
     annotated = set(video.annotated)
     for i, frame in enumerate(video.frames):
         suffix = PurePosixPath(video.file_name(i)).suffix

@@ -11,7 +11,7 @@ from typing import Any
 from bl30k_gen.export.base import register
 from bl30k_gen.export.listing import CATEGORY, INFO, Items, Listing, track_id, video_id
 from bl30k_gen.export.rle import encode
-from bl30k_gen.export.source import Video
+from bl30k_gen.export.source import SourceVideo
 
 
 @register("youtube-vis", "YouTube-VIS instance JSON with RLE masks", requires=("pycocotools",))
@@ -19,10 +19,10 @@ class YoutubeVis(Listing):
     def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
         return {f"{split}/instances.json": ({**INFO, "categories": [CATEGORY]}, ("videos", "annotations"))}
 
-    def frame_path(self, video: Video, i: int) -> str:
+    def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"{video.split}/JPEGImages/{video.name}/{video.file_name(i)}"
 
-    def items(self, video: Video) -> Mapping[str, Items]:
+    def items(self, video: SourceVideo) -> Mapping[str, Items]:
         height, width = video.size
         seen = [encode(video.ids(i)) for i in video.annotated]
         annotations = []

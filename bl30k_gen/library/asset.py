@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-Kind = Literal["model", "texture", "background"]
-PictureKind = Literal["texture", "background"]
+AssetKind = Literal["model", "texture", "background"]
+ImageKind = Literal["texture", "background"]
 Wrap = Literal["repeat", "clamp", "mirror"]
 """What a texture shows outside of 0..1."""
 
@@ -22,7 +22,7 @@ class AssetRefused(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ImageAsset:
     """An image, whose pixels are made when they are asked for: planning a video needs its digest and size alone."""
 
     size: tuple[int, int]  # width, height

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from bl30k_gen.library.load import load_model, load_picture
+from bl30k_gen.library.load import load_image, load_model
 
 cached_model = lru_cache(maxsize=16)(load_model)
-cached_picture = lru_cache(maxsize=8)(load_picture)
+cached_image = lru_cache(maxsize=8)(load_image)

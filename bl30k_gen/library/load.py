@@ -12,17 +12,17 @@ import numpy as np
 
 from bl30k_gen import builtin
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.pictures import PHOTO
-from bl30k_gen.library.asset import AssetRefused, Kind, Model, Part, Picture, PictureKind
+from bl30k_gen.dataset.images import PHOTO
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, ImageKind, Model, Part
 from bl30k_gen.library.formats.gltf import read_gltf
+from bl30k_gen.library.formats.image import decode, fit, fitting
 from bl30k_gen.library.formats.mesh import finish
 from bl30k_gen.library.formats.obj import read_obj
-from bl30k_gen.library.formats.picture import decode, fit, fitting
 from bl30k_gen.library.formats.ply import read_ply
 from bl30k_gen.library.formats.source import Source
 from bl30k_gen.library.formats.stl import read_stl
 
-__all__ = ["AssetRefused", "Limits", "Model", "Part", "Picture", "load_model", "load_picture"]
+__all__ = ["AssetRefused", "ImageAsset", "Limits", "Model", "Part", "load_model", "load_image"]
 
 LOADER_VERSION = 2
 """Raise it when what a file gives changes: a dataset is not continued with another version than it was begun with."""
@@ -56,8 +56,8 @@ def load_model(path: str, limits: Limits) -> Model:
         return finish(raw, source.sha256(), limits, source.refuse, source.remarks)
 
 
-def load_picture(path: str, kind: PictureKind, limits: Limits) -> Picture:
-    """Load the RGB picture of a texture or background; a file is decoded at once, a built-in one when it is needed.
+def load_image(path: str, kind: ImageKind, limits: Limits) -> ImageAsset:
+    """Load the RGB image of a texture or background; a file is decoded at once, a built-in one when it is needed.
 
     ``path`` is a file's or ``builtin:<kind>/<family>/<variant>``.
 
@@ -66,13 +66,13 @@ def load_picture(path: str, kind: PictureKind, limits: Limits) -> Picture:
     """
     if path.startswith("builtin:"):
         make, sha256 = _builtin(path, kind)
-        return Picture(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))
+        return ImageAsset(fitting(builtin.SIZES[kind], limits), sha256, lambda: fit(make(), limits))
     source = Source(path, limits.image_bytes)
     pixels = decode(source.data, "the image", source.refuse, limits, PHOTO, source.remark)
-    return Picture(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
+    return ImageAsset(pixels.shape[1::-1], source.sha256(), lambda: pixels, tuple(source.remarks))
 
 
-def _builtin(path: str, kind: Kind) -> tuple[Callable[[], Any], str]:
+def _builtin(path: str, kind: AssetKind) -> tuple[Callable[[], Any], str]:
     """How to make a built-in asset; its digest."""
     try:
         return builtin.find(path, kind)

@@ -134,7 +134,7 @@ class BlenderChild:
         return events
 
     def stop(self) -> None:
-        """Ask it to finish the frame in hand and to end."""
+        """Ask it to finish the current frame and to end."""
         self._process.signal(signal.SIGTERM)
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import holds, read_json
-from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture
-from bl30k_gen.library.cache import cached_model, cached_picture
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, Model
+from bl30k_gen.library.cache import cached_image, cached_model
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.load import LOADER_VERSION
@@ -23,7 +23,7 @@ from bl30k_gen.settings import difference
 log = logging.getLogger(__name__)
 
 SCENES = "scenes"
-KINDS: tuple[Kind, ...] = ("model", "texture", "background")
+KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 
 
 def config_of(config: Path | None, folder: Path, overrides: list[str]) -> Config:
@@ -82,7 +82,7 @@ def open_for_writing(
         if _asset_folders(config) and (loader := before.get("loader", 1)) != LOADER_VERSION:
             raise UserError(
                 f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
-                "the same files give other pictures now: use the release that began it, or another --out",
+                "the same files give other images now: use the release that began it, or another --out",
             )
     if begun is None:
         ready()
@@ -163,15 +163,15 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
 
     def describe(name: str) -> SampledScene:
         index = video_index(name, config.dataset.videos_per_segment)
-        return sample_scene(config, catalogue, load_model, load_picture, index)
+        return sample_scene(config, catalogue, load_model, load_image, index)
 
     def load_model(asset: Asset) -> Model:
         refuse_fatal(asset)
         return cached_model(asset.path, limits)
 
-    def load_picture(asset: Asset) -> Picture:
+    def load_image(asset: Asset) -> ImageAsset:
         refuse_fatal(asset)
-        return cached_picture(asset.path, asset.kind, limits)
+        return cached_image(asset.path, asset.kind, limits)
 
     def refuse_fatal(asset: Asset) -> None:
         if asset.fatal:
@@ -210,7 +210,7 @@ class Agreement:
     def of(self, spec: SceneSpec, source: str) -> SceneSpec:
         """The scene, with digests where it had none. Raises UserError naming ``source`` and the asset."""
 
-        def resolved(kind: Kind, ref: AssetRef) -> AssetRef:
+        def resolved(kind: AssetKind, ref: AssetRef) -> AssetRef:
             return self._resolved(kind, ref, spec, f"scene {source}: {kind} {ref.id}")
 
         objects = [
@@ -225,7 +225,7 @@ class Agreement:
         backdrop = spec.backdrop.model_copy(update={"image": resolved("background", spec.backdrop.image)})
         return spec.model_copy(update={"objects": tuple(objects), "backdrop": backdrop})
 
-    def _resolved(self, kind: Kind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
+    def _resolved(self, kind: AssetKind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
         asset = self.known.get((kind, ref.id))
         if asset is None:
             known = (id for of, id in self.known if of == kind)
@@ -236,7 +236,7 @@ class Agreement:
             return ref
         log.warning("%s has no sha256: the file's is taken", where)
         try:
-            read = cached_model if kind == "model" else cached_picture
+            read = cached_model if kind == "model" else cached_image
             return ref.model_copy(update={"sha256": read(ref.path, spec.limits).sha256})
         except AssetRefused as refusal:
             raise UserError(where, refusal.reason) from None

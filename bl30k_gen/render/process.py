@@ -44,4 +44,4 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         return hashlib.sha256((boot + os.readlink("/proc/self/ns/pid")).encode()).hexdigest()[:8]
     except OSError:
-        return secrets.token_hex(4)  # nothing is known of anybody else here
+        return secrets.token_hex(4)  # nothing is known of other processes here

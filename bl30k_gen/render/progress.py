@@ -1,4 +1,4 @@
-"""What a person sees while videos are rendered."""
+"""What is printed while videos are rendered, and at the end."""
 
 import statistics
 import sys
@@ -6,17 +6,18 @@ import sys
 from tqdm import tqdm
 
 from bl30k_gen.render.child import Event
-from bl30k_gen.render.supervisor import Summary
+from bl30k_gen.render.supervisor import RenderSummary
+from bl30k_gen.text import plural
 
 LOG_SECONDS = 60.0  # between two bars without a terminal, as in a job's log
 
 
 def update_seconds() -> float:
-    """Between two pictures of a bar."""
+    """Between two updates of a bar."""
     return 0.1 if sys.stderr.isatty() else LOG_SECONDS
 
 
-class Progress:
+class ProgressBar:
     """A bar of frames with frames/s and the time left; to be given to a Supervisor as ``on_event``.
 
     Args:
@@ -58,20 +59,20 @@ class Progress:
         self.bar.close()
 
 
-def summary_lines(summary: Summary, out: str) -> list[str]:
-    """The last words of a run, for people."""
-    lines = [f"{len(summary.rendered)} videos rendered, {len(summary.already)} were there already, in {out}"]
+def summary_lines(summary: RenderSummary, out: str) -> list[str]:
+    """The lines that end a run."""
+    lines = [f"{plural(len(summary.rendered), 'video')} rendered, {len(summary.already)} there already, in {out}"]
     if summary.frames:
         rate = summary.frames / summary.seconds
-        lines.append(f"{summary.frames} frames in {summary.seconds:.0f} s: {rate:.2f} frames/s")
+        lines.append(f"{plural(summary.frames, 'frame')} in {summary.seconds:.0f} s: {rate:.2f} frames/s")
     if summary.refusals:
-        lines.append(f"{len(summary.refusals)} assets were refused, and others taken:")
+        lines.append(f"{plural(len(summary.refusals), 'asset')} refused, and others taken:")
         lines += [f"  {reason}" for _, reason in sorted(summary.refusals.items())]
     if summary.failed:
-        lines.append(f"{len(summary.failed)} videos failed (see their logs; the same command tries again):")
+        lines.append(f"{plural(len(summary.failed), 'video')} failed (see the logs; the same command tries again):")
         lines += [f"  {name}: {reason}" for name, reason in sorted(summary.failed.items())]
     if summary.elsewhere:
-        lines.append(f"{len(summary.elsewhere)} videos are being rendered by other workers")
+        lines.append(f"{plural(len(summary.elsewhere), 'video')} left to other workers, which render them now")
     if summary.stopped:
         lines.append("stopped; the same command continues")
     return lines

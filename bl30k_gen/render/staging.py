@@ -1,11 +1,11 @@
-"""A video in the making: its scene and the frames of it that are finished."""
+"""The staging folder of a video: its scene, and those of its frames that are finished."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.dataset.modalities import MODALITIES
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import holds, read_bytes
 from bl30k_gen.scene.spec import SceneSpec
@@ -33,10 +33,10 @@ def discard_damaged(layout: Layout, spec: SceneSpec) -> list[str]:
 def _damaged(layout: Layout, spec: SceneSpec) -> Iterator[tuple[Path, str]]:
     size = (spec.video.height, spec.video.width)
     for frame in range(spec.video.frames):
-        rgb, mask = layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)
-        for path, read in ((rgb, lambda path: files.decode_rgb(read_bytes(path), path)), (mask, read_values)):
+        for folder, modality in MODALITIES.items():
+            path = layout.staged_frame(folder, spec.name, frame)
             try:
-                if (found := read(path).shape[:2]) != size:
+                if (found := modality.decode(read_bytes(path), path).shape[:2]) != size:
                     yield path, f"is {found[1]}x{found[0]}, not {size[1]}x{size[0]}"
             except FileNotFoundError:
                 yield path, "is missing"
@@ -45,6 +45,7 @@ def _damaged(layout: Layout, spec: SceneSpec) -> Iterator[tuple[Path, str]]:
 
 
 def discard_frames(layout: Layout, name: str) -> None:
-    for folder in ("JPEGImages", "Annotations"):
+    """Remove all staged frames of a video."""
+    for folder in MODALITIES:
         for path in (layout.staging(name) / folder).glob("*"):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """The supervisor: renders a list of videos with one or several Blender children.
 
-A child that crashes or hangs loses the frame in hand and nothing else: a fresh one continues at the first missing
+A child that crashes or hangs loses the current frame and nothing else: a fresh one continues at the first missing
 frame. A video that fails twice without getting further is recorded as failed, with its reason; the others continue.
 
 Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
@@ -36,7 +36,7 @@ from bl30k_gen.scene.trajectory import extrinsics, intrinsics, object_poses
 from bl30k_gen.version import project_version
 
 ATTEMPTS = 2  # failures in a row without a new frame before a video counts as failed
-LOOK_AGAIN = 0.5  # seconds between two looks at a video that another worker has
+POLL = 0.5  # seconds between two checks of a video that another worker has
 
 Describe = Callable[[str], SampledScene]
 
@@ -52,7 +52,7 @@ class Execution:
 
 
 @dataclass
-class Summary:
+class RenderSummary:
     """What became of the videos of one run."""
 
     rendered: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class Supervisor:
         self.store: Store[Any]  # from the beginning of ``run``
         self.journal = run_log(self.layout)
         self.config_digest = config.digest()
-        self.summary = Summary()
+        self.summary = RenderSummary()
         self.failed_before = failed_names(self.layout)
         self._on_event = on_event
         self._lock = threading.Lock()
@@ -117,7 +117,7 @@ class Supervisor:
             self.end_child(self._spare)
             self._spare = None
 
-    def run(self, names: list[str]) -> Summary:
+    def run(self, names: list[str]) -> RenderSummary:
         """Render all; returns when they are done, failed, made by another worker, or ``stop`` was called.
 
         Raises:
@@ -148,7 +148,7 @@ class Supervisor:
         return self.summary
 
     def stop(self) -> None:
-        """Finish the frames in hand, keep them, and return from ``run``. Safe in a signal handler."""
+        """Finish the current frames, keep them, and return from ``run``. Safe in a signal handler."""
         self.stopping.set()
         for child in list(self.children):
             child.stop()
@@ -175,8 +175,8 @@ class Supervisor:
             worker.close()
 
     def _try_again(self, worker: "_Worker") -> bool:
-        """Look at a video that another worker had: wait for its end or a heartbeat. False if none is left."""
-        self.stopping.wait(LOOK_AGAIN)
+        """Check a video that another worker had: wait for its end or a heartbeat. False if none is left."""
+        self.stopping.wait(POLL)
         try:
             name = self._postponed.popleft()
         except IndexError:  # another thread has it
@@ -210,14 +210,14 @@ class Supervisor:
 
 
 class _Worker:
-    """One thread's part of the work: its child, and the video in hand."""
+    """One thread's part of the work: its child, and the current video."""
 
     def __init__(self, supervisor: Supervisor):
         self.supervisor = supervisor
         self.layout = supervisor.layout
         self.store = supervisor.store
         self.child: BlenderChild | None = None
-        self.frame_seconds: list[float] = []  # of the video in hand
+        self.frame_seconds: list[float] = []  # of the current video
 
     def close(self) -> None:
         if self.child is not None:

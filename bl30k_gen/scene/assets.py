@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.library import load
-from bl30k_gen.library.asset import AssetRefused, Kind, Model, Picture, PictureKind
+from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, ImageKind, Model
 from bl30k_gen.scene.spec import AssetRef, SceneSpec
 
-Loaded = TypeVar("Loaded", Model, Picture)
+Loaded = TypeVar("Loaded", Model, ImageAsset)
 
 
 def load_model(reference: AssetRef, spec: SceneSpec) -> Model:
@@ -16,9 +16,9 @@ def load_model(reference: AssetRef, spec: SceneSpec) -> Model:
     return _planned(reference, "model", spec, lambda: load.load_model(reference.path, spec.limits))
 
 
-def load_picture(reference: AssetRef, kind: PictureKind, spec: SceneSpec) -> Picture:
+def load_image(reference: AssetRef, kind: ImageKind, spec: SceneSpec) -> ImageAsset:
     """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
-    return _planned(reference, kind, spec, lambda: load.load_picture(reference.path, kind, spec.limits))
+    return _planned(reference, kind, spec, lambda: load.load_image(reference.path, kind, spec.limits))
 
 
 def load_models(spec: SceneSpec) -> dict[str, Model]:
@@ -27,7 +27,7 @@ def load_models(spec: SceneSpec) -> dict[str, Model]:
     return {id: load_model(reference, spec) for id, reference in references.items()}
 
 
-def _planned(reference: AssetRef, kind: Kind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
+def _planned(reference: AssetRef, kind: AssetKind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
     """The asset, if it is still the one that the scene was planned with."""
     try:
         asset = load()

@@ -12,8 +12,8 @@ import numpy as np
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.spec import Bend, Deformation, Lattice, Wave
 
-LONGEST_EDGE = 0.06  # of a model that deforms: a flat sheet of two triangles could not bend
-MOST_FACES = 400_000  # beyond which longer edges stay
+MAX_EDGE = 0.06  # of a model that deforms: a flat sheet of two triangles could not bend
+MAX_FACES = 400_000  # beyond which longer edges stay
 AXES = "xyz"
 
 # Triangles of a face whose first 0, 1, 2 or 3 edges are halved. Points: three corners, then the middles of the edges
@@ -86,9 +86,9 @@ def refined(model: Model) -> Model:
         [np.zeros((*part.faces.shape, 2), np.float32) if part.uv is None else part.uv for part in model.parts]
     )
     part_of = np.repeat(np.arange(len(model.parts)), [len(part.faces) for part in model.parts])
-    while len(faces) < MOST_FACES:
+    while len(faces) < MAX_FACES:
         edges = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], axis=2), axis=2)  # (F, 3, 2)
-        long = np.linalg.norm(vertices[edges[..., 0]] - vertices[edges[..., 1]], axis=2) > LONGEST_EDGE
+        long = np.linalg.norm(vertices[edges[..., 0]] - vertices[edges[..., 1]], axis=2) > MAX_EDGE
         if not long.any():
             break
         halved, number = np.unique(edges[long], axis=0, return_inverse=True)

@@ -1,6 +1,6 @@
 """Where in a frame objects can be seen at all: a few rectangles around their vertices, with no part of Blender.
 
-A triangle lies within the convex hull of its corners, and so does its picture as long as it is in front of the
+A triangle lies within the convex hull of its corners, and so does its image as long as it is in front of the
 camera. Rectangles around projected vertices are therefore bounds, whatever hides what, at the cost of one matrix
 product.
 """
@@ -20,7 +20,7 @@ SHUTTER_TIMES = np.linspace(-0.5, 0.5, 5)  # at which moving vertices are looked
 
 
 class Rectangle(NamedTuple):
-    """Pixels of a picture, ``right`` and ``bottom`` excluded."""
+    """Pixels of an image, ``right`` and ``bottom`` excluded."""
 
     left: int
     top: int
@@ -78,7 +78,7 @@ def merged(found: list[Rectangle]) -> list[Rectangle]:
 
 
 def _bounds(spec: SceneSpec, described: ObjectSpec, vertices: np.ndarray, frame: int) -> Rectangle | None:
-    """An object's rectangle, empty where it is outside of the picture; None if it reaches behind the backdrop."""
+    """An object's rectangle, empty where it is outside of the image; None if it reaches behind the backdrop."""
     video, camera = spec.video, spec.camera
     k = intrinsics(camera.field_of_view, video.width, video.height)
     to_camera = extrinsics(camera, video.frames, spec.static)

@@ -51,18 +51,18 @@ class Latest(Generic[Key, Value]):
     """The latest results of something slow. Unlike ``lru_cache`` on a method it does not keep its owner alive.
 
     Args:
-        most: results that are kept.
+        limit: results that are kept.
     """
 
-    def __init__(self, most: int):
-        self._most = most
+    def __init__(self, limit: int):
+        self._limit = limit
         self._kept: dict[Key, Value] = {}
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """The result for a key, made if it is not there."""
         value = self._kept.pop(key) if key in self._kept else make()
         self._kept[key] = value  # as the last one
-        while len(self._kept) > self._most:
+        while len(self._kept) > self._limit:
             del self._kept[next(iter(self._kept))]
         return value
 
@@ -82,8 +82,8 @@ class Geometry:
         self.camera_poses = camera_poses(camera, video.frames, spec.static)  # Blender's camera to the world
         self.extrinsics = to_opencv(self.camera_poses)  # the world to OpenCV's camera
         self.bodies = tuple(_bodies(spec, models))
-        soft = sum(body.deformation is not None for body in self.bodies)
-        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(3 * soft)  # neighbours, too
+        deforming = sum(body.deformation is not None for body in self.bodies)
+        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(3 * deforming)  # neighbours, too
 
     def without(self, id: int) -> "Geometry":
         """The same with one body less."""

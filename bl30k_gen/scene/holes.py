@@ -46,8 +46,8 @@ def holes_of(model: Model) -> Holes | None:
     uv = [np.zeros((*part.faces.shape, 2), np.float32) if part.uv is None else part.uv for part in model.parts]
     numbers = [cut.index(number) if number in cut else NO_TEXTURE for number in range(len(model.parts))]
     textures = np.repeat(np.array(numbers, np.int32), [len(part.faces) for part in model.parts])
-    pictures = (model.parts[number].texture for number in cut)
-    alphas = tuple(p[..., 3].copy() for p in pictures if p is not None)
+    images = (model.parts[number].texture for number in cut)
+    alphas = tuple(p[..., 3].copy() for p in images if p is not None)
     return Holes(np.concatenate(uv), textures, alphas, tuple(model.parts[number].wrap for number in cut))
 
 
@@ -65,7 +65,7 @@ def _wrapped(
 
 
 def _linear(alpha: npt.NDArray[np.uint8], places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N,) values at (N, 2) texture coordinates, linear between the four nearest texels; the picture is repeated."""
+    """(N,) values at (N, 2) texture coordinates, linear between the four nearest texels; the image is repeated."""
     height, width = alpha.shape
     x, y = places[:, 0] * width - 0.5, (1 - places[:, 1]) * height - 0.5
     left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)

@@ -84,7 +84,7 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
 def visibility(
     spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each object is seen, and how much would be if it were there alone; samples in the picture, (O,).
+    """How much of each object is seen, and how much would be if it were there alone; samples in the image, (O,).
 
     Arguments as for ``predict``.
     """
@@ -249,7 +249,7 @@ def compare(
 ) -> list[str]:
     """What is wrong with a rendered mask, one line an object; an empty list if nothing is.
 
-    The picture is divided into cells, ``check.grid`` along the width, and one pixel of each is looked at. The
+    The image is divided into cells, ``check.grid`` along the width, and one pixel of each is looked at. The
     prediction is made at that pixel's centre, so both masks are samples of one function at the same points: they
     can differ by rounding only, where an edge passes through a pixel's very centre. An object may be wrong in a
     share ``check.slack`` of its boundary cells (those with a neighbour on the other side of its predicted outline)

@@ -1,4 +1,4 @@
-"""Rays from the camera through any places of a picture, exactly: which surface is met, and whether a point is hidden.
+"""Rays from the camera through any places of an image, exactly: which surface is met, and whether a point is hidden.
 
 ``raster`` answers at the centres of pixels alone; a point that moves is hardly ever there on the next frame. Nothing
 is interpolated here: every triangle that covers a place is looked at.
@@ -31,7 +31,7 @@ class _Hits(NamedTuple):
 def cast(geometry: Geometry, frame: int, points: Floats) -> Surface:
     """The surfaces that rays through (N, 2) places meet first; x and y in pixels, centres of pixels at +0.5.
 
-    Places beyond the picture meet nothing.
+    Places beyond the image meet nothing.
     """
     nearest = np.zeros(len(points))  # inverse depths
     ids, faces = np.zeros(len(points), np.uint8), np.full(len(points), NOTHING, np.int32)
@@ -50,7 +50,7 @@ def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: F
 
     Args:
         ids: (N,) of the bodies that the points belong to.
-        points: (N, 2) where they are seen, x and y in pixels. Beyond the picture's borders is not looked: False.
+        points: (N, 2) where they are seen, x and y in pixels. Beyond the image's borders is not looked: False.
         depth: (N,) metres.
     """
     covered = np.zeros(len(points), dtype=bool)
@@ -63,12 +63,12 @@ def hidden(geometry: Geometry, frame: int, ids: npt.NDArray[np.uint8], points: F
 
 
 def inside(geometry: Geometry, points: Floats) -> Bools:
-    """Whether (..., 2) places lie in the picture."""
+    """Whether (..., 2) places lie in the image."""
     return np.all((points >= 0) & (points < [geometry.width, geometry.height]), axis=-1)
 
 
 class _Places:
-    """Places in a picture, sorted by their pixel, so that those in a stretch of a row of pixels are a slice.
+    """Places in an image, sorted by their pixel, so that those in a stretch of a row of pixels are a slice.
 
     Args:
         points: (N, 2) x and y in pixels.

@@ -14,7 +14,7 @@ import numpy as np
 
 from bl30k_gen.config import Block, Config, Frustum, Motion
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import AssetRefused, Model, Picture
+from bl30k_gen.library.asset import AssetRefused, ImageAsset, Model
 from bl30k_gen.scene.extras import rounded, sample_deformation, sample_shake, uniform
 from bl30k_gen.scene.spec import DIGITS, SCHEMA_VERSION, CameraSpec, SceneSpec, parse_spec
 from bl30k_gen.scene.thickness import thickness
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from bl30k_gen.library.catalogue.listed import Asset
 
 Split = Literal["train", "val"]
-Loaded = TypeVar("Loaded", bound=Model | Picture)
+Loaded = TypeVar("Loaded", bound=Model | ImageAsset)
 
-VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the picture, for the pixel filter
-LEAST_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
+VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the image, for the pixel filter
+MIN_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
 
 
 def sample_objects(
-    config: Config, seed: int, index: int, models: _Drawer[Model], textures: _Drawer[Picture]
+    config: Config, seed: int, index: int, models: _Drawer[Model], textures: _Drawer[ImageAsset]
 ) -> list[dict[str, Any]]:
     """The fields of every ObjectSpec of a video."""
     recipe = config.objects
@@ -258,7 +258,7 @@ def _clear_path(
     kept = None
     for attempt in range(config.objects.clearance_tries + 1):
         path = object_path(rng(seed, "video", index, "object", k, "path", attempt), config)
-        if np.any(curve(path["scale"], frames, static).min(axis=0) < LEAST_SCALE * path["scale"].min(axis=0)):
+        if np.any(curve(path["scale"], frames, static).min(axis=0) < MIN_SCALE * path["scale"].min(axis=0)):
             continue
         places = curve(path["location"], frames, static)
         kept = path, places
@@ -314,7 +314,7 @@ def sample_lights(config: Config, seed: int, index: int) -> list[dict[str, Any]]
     return lights
 
 
-def sample_backdrop(config: Config, seed: int, index: int, camera: CameraSpec, image: Picture) -> dict[str, Any]:
+def sample_backdrop(config: Config, seed: int, index: int, camera: CameraSpec, image: ImageAsset) -> dict[str, Any]:
     """The fields of BackdropSpec but ``image``."""
     recipe = config.backdrop
     if recipe.fit == "plane":
@@ -338,7 +338,7 @@ def _cover(config: Config, camera: CameraSpec, aspect: float) -> tuple[tuple[flo
     reach = distance - eyes[..., 1]
     if np.any(reach <= 0) or np.any(rays[..., 1] <= 1e-6):
         raise UserError(
-            "backdrop.fit: cover needs a camera that sees the plane y = backdrop.distance in all of its picture",
+            "backdrop.fit: cover needs a camera that sees the plane y = backdrop.distance in all of its image",
             "use backdrop.fit: plane, or move camera.location and camera.target",
         )
     hits = eyes + rays * (reach / rays[..., 1])[..., None]
@@ -353,14 +353,14 @@ def sample_scene(
     config: Config,
     catalogue: "Catalogue",
     load_model: "Callable[[Asset], Model]",
-    load_picture: "Callable[[Asset], Picture]",
+    load_image: "Callable[[Asset], ImageAsset]",
     index: int,
     seed: int | None = None,
 ) -> SampledScene:
     """Describe video ``index``. A pure function of its arguments (``seed``: None means ``config.seed``).
 
     Args:
-        load_model, load_picture: may raise AssetRefused; asked for what this video needs only.
+        load_model, load_image: may raise AssetRefused; asked for what this video needs only.
 
     Raises:
         UserError: a kind of asset has nothing usable, or the configuration leads to no valid scene.
@@ -371,9 +371,9 @@ def sample_scene(
 
     of_split = split_assets(catalogue.models, "models", share, seed, split)
     models = _Drawer(of_split, "models", (seed, "models", split), load_model, config.objects.max_thickness)
-    textures = _Drawer(catalogue.textures, "textures", (seed, "textures", "all"), load_picture)
+    textures = _Drawer(catalogue.textures, "textures", (seed, "textures", "all"), load_image)
     of_split = split_assets(catalogue.backgrounds, "backgrounds", share, seed, split)
-    backgrounds = _Drawer(of_split, "backgrounds", (seed, "backgrounds", split), load_picture)
+    backgrounds = _Drawer(of_split, "backgrounds", (seed, "backgrounds", split), load_image)
 
     objects = sample_objects(config, seed, index, models, textures)
     camera = sample_camera(config, seed, index)

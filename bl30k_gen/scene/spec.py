@@ -1,7 +1,7 @@
 """SceneSpec: one video, completely described, as JSON.
 
 It exists before and without Blender: it can be planned, read, edited, compared and replayed. Metres, radians,
-watts; Blender's axes (x right, y into the picture, z up).
+watts; Blender's axes (x right, y into the image, z up).
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bl30k_gen.config import MOST_LIGHTS, Image, Limits, Render, Section, Video
+from bl30k_gen.config import MAX_LIGHTS, Image, Limits, Render, Section, Video
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
 from bl30k_gen.settings import NonNegative, Positive, Whole, first_mistake
@@ -84,7 +84,7 @@ class ObjectSpec(Section):
     rotation: ControlPoints
     scale: ControlPoints
     deformation: Deformation | None = None  # of the model, before it is scaled, turned and moved
-    clearance_failed: bool  # it comes nearer to an earlier object than the configuration wishes
+    clearance_failed: bool  # it comes nearer to an earlier object than the configuration allows
 
     @model_validator(mode="after")
     def _same_length(self) -> "ObjectSpec":
@@ -135,7 +135,7 @@ class SceneSpec(Section):
     static: Literal["drift", "hold"]  # see ``scene/trajectory.py``
     camera: CameraSpec
     objects: tuple[ObjectSpec, ...]
-    lights: Annotated[tuple[LightSpec, ...], Field(max_length=MOST_LIGHTS)]
+    lights: Annotated[tuple[LightSpec, ...], Field(max_length=MAX_LIGHTS)]
     ambient: NonNegative
     backdrop: BackdropSpec
     render: Render

@@ -1,6 +1,6 @@
 """Curves through control points, and the poses of objects and camera on every frame.
 
-Blender's axes (x right, y into the picture, z up), metres and radians. A frame's time is its number divided by
+Blender's axes (x right, y into the image, z up), metres and radians. A frame's time is its number divided by
 that of the last frame, so the first and the last control point are the first and the last frame.
 """
 
@@ -60,7 +60,7 @@ def object_poses(spec: ObjectSpec, frames: int, static: Static) -> np.ndarray:
 def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     """Camera-to-world matrices of a camera that looks at its target, (frames, 4, 4) float64.
 
-    The camera is Blender's: it looks along its -z, its y is up in the picture. It rolls, and looks past its target,
+    The camera is Blender's: it looks along its -z, its y is up in the image. It rolls, and looks past its target,
     only by its shake.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.config import load_config
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
@@ -25,11 +25,11 @@ SHAKE = "camera.shake={angle: [0.01, 0.02], roll: 0.5, cycles: [3, 30], waves: 6
 
 
 @pytest.fixture(scope="session")
-def cubes() -> Callable[..., Video]:
+def cubes() -> Callable[..., VideoGeometry]:
     """``cubes(path, ...)``: cubes of side 1 on paths of (start, end), before a camera of 90 degrees that stands still
     at (0, -6, 0) and looks along y; the backdrop is at y = 12."""
 
-    def make(*paths: tuple, frames: int = 3, **backdrop: object) -> Video:
+    def make(*paths: tuple, frames: int = 3, **backdrop: object) -> VideoGeometry:
         spec = a_scene(0, "video.width=96", "video.height=64", f"video.frames={frames}")
         objects = tuple(
             spec.objects[0].model_copy(
@@ -53,20 +53,20 @@ def cubes() -> Callable[..., Video]:
             update={"centre": (0.0, 12.0, 0.0), "width": 50.0, "height": 50.0} | backdrop
         )
         spec = spec.model_copy(update={"objects": objects, "camera": camera, "backdrop": behind})
-        return Video(spec, {objects[0].model.id: as_model(CUBE.vertices, [CUBE.faces], "cube")})
+        return VideoGeometry(spec, {objects[0].model.id: as_model(CUBE.vertices, [CUBE.faces], "cube")})
 
     return make
 
 
 @pytest.fixture(scope="session")
-def sampled() -> Callable[..., Video]:
+def sampled() -> Callable[..., VideoGeometry]:
     """Video ``index`` of the demo recipe with overrides, small."""
 
-    def make(index: int, *overrides: str) -> Video:
+    def make(index: int, *overrides: str) -> VideoGeometry:
         small = ["video={frames: 6, width: 144, height: 96}", "motion.location_speed=0.5", *overrides]
         config = load_config(ROOT / "render_configs/demo.yaml", small)
         spec = sampler(config, open_catalogue(config.assets))(f"a{index:05d}").spec
-        return Video(spec, load_models(spec))
+        return VideoGeometry(spec, load_models(spec))
 
     return make
 
@@ -75,7 +75,7 @@ def sampled() -> Callable[..., Video]:
 def first_hit() -> Callable[..., np.ndarray]:
     """Depth of the first triangle on rays through (N, 2) places: every ray with every triangle."""
 
-    def find(video: Video, frame: int, places: np.ndarray) -> np.ndarray:
+    def find(video: VideoGeometry, frame: int, places: np.ndarray) -> np.ndarray:
         geometry = video.geometry
         corners = []
         for body in geometry.bodies:

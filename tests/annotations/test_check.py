@@ -169,7 +169,7 @@ def test_from_the_command_line(rendered, stored, generate, tmp_path):
 
 @pytest.mark.parametrize("extras", [(DEFORM, SHAKE)])
 def test_the_checks_hold_for_shapes_that_change(sampled, extras):
-    """Those that need no pictures: there and back, and tracks where rays meet them."""
+    """Those that need no images: there and back, and tracks where rays meet them."""
     video = sampled(4, *extras)
     for wanted in every_kind():
         if wanted.kind.of_frames:

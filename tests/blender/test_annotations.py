@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.scene.assets import load_models
 from tests.support.blender_passes import judge, render_passes
 
@@ -16,7 +16,7 @@ def judged(sample, tmp_path_factory):
     folder = tmp_path_factory.mktemp("passes")
     spec = sample(1, "video.frames=4", "camera.speed=0.1", DEFORM, SHAKE, BLUR)
     (folder / "scene.json").write_text(spec.dumps())
-    return Video(spec, load_models(spec)), render_passes(folder / "scene.json", folder / "passes", [1, 2])
+    return VideoGeometry(spec, load_models(spec)), render_passes(folder / "scene.json", folder / "passes", [1, 2])
 
 
 @pytest.mark.parametrize("frame", [1, 2])

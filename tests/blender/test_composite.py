@@ -1,4 +1,4 @@
-"""Composited frames beside traced ones: the same picture, without the noise of the backdrop."""
+"""Composited frames beside traced ones: the same image, without the noise of the backdrop."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from bl30k_gen.blender import backdrop
 from bl30k_gen.blender.backdrop import Backdrop
 from bl30k_gen.config import load_config
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.load import load_picture
+from bl30k_gen.library.load import load_image
 
 from .conftest import ROOT
 
@@ -63,7 +63,7 @@ def test_objects_lie_over_the_backdrop_without_seam_or_halo(sample, draw, extras
     spec = sample(1, SMALL, *NOISELESS, *extras)
     traced, masks = draw(spec)
     composited, same = draw(as_composited(spec))
-    assert np.array_equal(masks, same), "masks do not depend on how pictures are drawn"
+    assert np.array_equal(masks, same), "masks do not depend on how images are drawn"
     assert (traced != composited).any(axis=(1, 2, 3)).all(), "no frame is traced"
     edges = np.stack([binary_dilation(np.gradient(m.astype(float))[0] != 0, iterations=3) for m in masks])
     for where in (masks > 0, masks == 0, edges):
@@ -122,7 +122,7 @@ def test_a_backdrop_that_does_not_fill_the_view_ends_at_its_edge(sample, draw):
 
 def test_a_backdrop_does_not_depend_on_how_many_rows_are_drawn_at_a_time(sample, monkeypatch):
     spec = as_composited(sample(1, "video={frames: 2, width: 128, height: 200}"))
-    pixels = load_picture(spec.backdrop.image.path, "background", spec.limits).pixels
+    pixels = load_image(spec.backdrop.image.path, "background", spec.limits).pixels
     whole = Backdrop(spec, pixels, 1).draw(0)
     assert whole.shape == (200, 128, 3) and whole.dtype == np.float32
     monkeypatch.setattr(backdrop, "ROWS", 16)

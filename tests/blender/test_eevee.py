@@ -1,4 +1,4 @@
-"""The other engine: its pictures look like those of Cycles, its masks are the same; and where it cannot draw."""
+"""The other engine: its images look like those of Cycles, its masks are the same; and where it cannot draw."""
 
 import subprocess
 import sys

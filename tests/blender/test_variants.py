@@ -1,10 +1,11 @@
-"""Masks stay exact where shapes change, pictures blur and the camera shakes."""
+"""Masks stay exact where shapes change, images blur and the camera shakes."""
 
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from bl30k_gen.dataset.layout import MASK, RGB, Layout, frame_name
+from bl30k_gen.dataset.layout import Layout, frame_name
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene import raster
@@ -94,7 +95,7 @@ def test_a_mask_shows_the_middle_of_the_exposure(passing, draw):
         still, seen = (coverage(rgb)[frame].sum(axis=0) for rgb in (sharp, blurred))
         middle, blurred_middle = ((line * columns).sum() / line.sum() for line in (still, seen))
         assert blurred_middle == pytest.approx(middle, abs=0.7)
-        assert still[masks[frame].any(axis=0)].sum() > 0.9 * still.sum(), "the mask is where the still picture is"
+        assert still[masks[frame].any(axis=0)].sum() > 0.9 * still.sum(), "the mask is where the still image is"
         width = [np.ptp(np.flatnonzero(line > 0.3)) for line in (still, seen)]
         way = 0.4 * 1.0 / 6.0 / (2 * np.tan(passing(True).camera.field_of_view / 2)) * masks.shape[2]
         assert width[1] - width[0] == pytest.approx(way, rel=0.35)

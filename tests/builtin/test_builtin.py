@@ -10,7 +10,7 @@ import pytest
 from benchmarks.pictures import builtin_library
 from bl30k_gen import builtin
 from bl30k_gen.library.checking.health import remarks
-from bl30k_gen.library.load import Limits, load_model, load_picture
+from bl30k_gen.library.load import Limits, load_image, load_model
 
 SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("model", "texture", "background"))
 
@@ -20,7 +20,7 @@ def load(kind, family, variant):
     """Drawing is most of what these tests cost, so they share what they draw."""
     if kind == "model":
         return builtin_library.load_shape(family, variant)
-    return builtin_library.load_image(kind, family, variant)
+    return builtin_library.load_image_of(kind, family, variant)
 
 
 def variants(kind, family, count):
@@ -68,10 +68,10 @@ def test_many_shapes_bring_textures():
 
 @pytest.mark.parametrize("family", TEXTURES)
 def test_textures(family):
-    pictures = [load("texture", family, variant).pixels for variant in range(2)]
-    assert all(p.shape == (512, 512, 3) and p.dtype == np.uint8 and p.std() > 6 for p in pictures)
-    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 4
-    for pixels in pictures:  # tiles: the step over the border is like the steps inside
+    images = [load("texture", family, variant).pixels for variant in range(2)]
+    assert all(p.shape == (512, 512, 3) and p.dtype == np.uint8 and p.std() > 6 for p in images)
+    assert np.abs(images[0].astype(int) - images[1]).mean() > 4
+    for pixels in images:  # tiles: the step over the border is like the steps inside
         steps = np.abs(np.diff(pixels.astype(int), axis=0)).mean(axis=(1, 2))
         assert np.abs(pixels[0].astype(int) - pixels[-1]).mean() <= max(2 * np.quantile(steps, 0.98), 6)
 
@@ -85,14 +85,14 @@ def test_backgrounds(family):
 
 
 def test_variants_of_a_background_differ(limits):
-    first, second = (load_picture(path, "background", limits).pixels for path in variants("background", "sea", 2))
+    first, second = (load_image(path, "background", limits).pixels for path in variants("background", "sea", 2))
     assert np.abs(first.astype(int) - second).mean() > 8
 
 
 @pytest.mark.parametrize("kind, family", [("model", "robot"), ("texture", "tiles"), ("background", "sea")])
 def test_deterministic_whatever_the_global_state(kind, family, limits):
     path = f"builtin:{kind}/{family}/02"
-    load_fresh = partial(load_model, path) if kind == "model" else partial(load_picture, path, kind)
+    load_fresh = partial(load_model, path) if kind == "model" else partial(load_image, path, kind)
     one = load_fresh(limits)
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - this is what must not matter
@@ -112,9 +112,9 @@ def test_digests_differ(limits):
 
 def test_limits_hold_here_too():
     small = Limits(max_faces=10, max_image_side=256, max_megapixels=1)
-    picture = load_picture("builtin:background/sea/00", "background", small)
-    assert picture.size == (256, 192)
-    assert picture.pixels.shape == (192, 256, 3)
+    image = load_image("builtin:background/sea/00", "background", small)
+    assert image.size == (256, 192)
+    assert image.pixels.shape == (192, 256, 3)
 
 
 def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
@@ -122,11 +122,11 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
         raise InterruptedError
 
     monkeypatch.setitem(builtin.FAMILIES["background"], "sea", draw)
-    picture = load_picture("builtin:background/sea/00", "background", limits)
-    assert picture.size == (1024, 768)
-    assert len(picture.sha256) == 64
+    image = load_image("builtin:background/sea/00", "background", limits)
+    assert image.size == (1024, 768)
+    assert len(image.sha256) == 64
     with pytest.raises(InterruptedError):
-        _ = picture.pixels
+        _ = image.pixels
 
 
 def test_drawing_again_gives_the_same():

@@ -222,7 +222,7 @@ def test_colours_that_are_not_of_the_palette_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no picture", masks.encode_mask(np.zeros((64, 64), np.uint8))[:60], b"\xff\xd8\xff\xe0"]
+    "data", [b"", b"no image", masks.encode_mask(np.zeros((64, 64), np.uint8))[:60], b"\xff\xd8\xff\xe0"]
 )
 def test_damaged_masks_and_lossy_formats_are_named(tmp_path, data):
     path = tmp_path / "broken.png"

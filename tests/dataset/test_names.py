@@ -15,7 +15,7 @@ BAD = ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x\x1b[31m", "a"
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_name(name, tmp_path):
     assert not is_name(name)
-    for place in (Layout(tmp_path).staging, Layout(tmp_path).unfinished):
+    for place in (Layout(tmp_path).staging, Layout(tmp_path).shards.unfinished):
         with pytest.raises(UserError, match="is no name of a video"):
             place(name)
 

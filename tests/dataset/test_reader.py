@@ -226,7 +226,7 @@ def test_what_is_no_dataset_is_named(tmp_path):
 
 
 def test_a_damaged_frame_is_named(dataset):
-    dataset.rgb("a00000", 2).write_bytes(b"\xff\xd8 no picture")
+    dataset.rgb("a00000", 2).write_bytes(b"\xff\xd8 no image")
     dataset.mask("a00000", 2).write_bytes(masks.encode_mask(np.zeros((4, 4), np.uint8))[:50])
     store = open_dataset(dataset.root)
     with pytest.raises(UserError, match="JPEGImages/a00000/00002.jpg is damaged"):

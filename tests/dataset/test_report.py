@@ -133,7 +133,7 @@ def test_names_from_outside_are_escaped(dataset, tmp_path):
 def test_damaged_videos_are_named_and_left_out(dataset):
     dataset.metadata("a00001").write_text("{ cut off")
     change(dataset, "a00002", lambda metadata: metadata.pop("objects"))
-    dataset.rgb("a00000", 0).write_bytes(b"no picture")
+    dataset.rgb("a00000", 0).write_bytes(b"no image")
     numbers = report(dataset.root)
     assert numbers["damaged"] == {"videos": 2, "examples": ["a00001", "a00002"]}
     assert (numbers["videos_there"], numbers["videos"]) == (3, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.dataset.statistics import Histogram, Statistics, Tracks
+from bl30k_gen.dataset.statistics import Histogram, ObjectTracks, Statistics
 
 WIDTH, HEIGHT, FOCAL = 100, 60, 50.0
 
@@ -36,30 +36,30 @@ def video(areas, locations, scales=1.0):
 
 
 def test_centres_are_projected():
-    tracks = Tracks.of(video([[9, 9]], [[[0, 0, 5], [1, -1, 5]]], scales=2.0))
+    tracks = ObjectTracks.of(video([[9, 9]], [[[0, 0, 5], [1, -1, 5]]], scales=2.0))
     assert tracks.centre.tolist() == [[[50, 30], [60, 20]]]
     assert tracks.depth.tolist() == [[5, 5]]
     assert tracks.scale == pytest.approx(2) and tracks.reach == pytest.approx(10)
 
 
 def test_motion_is_counted_between_frames_that_show_the_object():
-    tracks = Tracks.of(video([[9, 9, 0, 9]], [[[x, 0, 5] for x in (0, 1, 2, 4)]]))
+    tracks = ObjectTracks.of(video([[9, 9, 0, 9]], [[[x, 0, 5] for x in (0, 1, 2, 4)]]))
     assert tracks.motion() == pytest.approx([10])  # 10 of 100 pixels; the other steps begin or end unseen
 
 
 def test_an_approaching_object_is_not_hidden_and_a_covered_one_is():
     depth = np.array([4.0, 2.0, 2.0, 2.0])
-    tracks = Tracks.of(video([[25, 100, 50, 0]], [[[0, 0, z] for z in depth]], scales=0.1))
+    tracks = ObjectTracks.of(video([[25, 100, 50, 0]], [[[0, 0, z] for z in depth]], scales=0.1))
     assert tracks.hidden() == pytest.approx([0, 0, 50, 100])
 
 
 def test_an_object_that_the_edge_cuts_off_is_not_called_hidden():
-    tracks = Tracks.of(video([[25, 10]], [[[0, 0, 4], [4, 0, 4]]]))  # the second lies on the edge
+    tracks = ObjectTracks.of(video([[25, 10]], [[[0, 0, 4], [4, 0, 4]]]))  # the second lies on the edge
     assert tracks.hidden() == pytest.approx([0])
 
 
 def test_what_lies_behind_the_camera_is_neither_in_the_picture_nor_moving():
-    tracks = Tracks.of(video([[0, 0]], [[[0, 0, -4], [1, 0, -4]]]))
+    tracks = ObjectTracks.of(video([[0, 0]], [[[0, 0, -4], [1, 0, -4]]]))
     assert not tracks.inside().any() and tracks.motion().size == tracks.hidden().size == 0
 
 
@@ -68,7 +68,7 @@ def test_coming_and_going():
     counted.add(video([[0, 9, 0, 9], [0, 0, 0, 0], [9, 9, 9, 9], [0, 9, 9, 9]], np.tile([0, 0, 5.0], (4, 4, 1))))
     numbers = counted.to_json()
     assert (numbers["objects"], numbers["never_seen"], numbers["vanishing"], numbers["returning"]) == (4, 1, 1, 1)
-    assert numbers["covered"] == 2 + 4 + 1  # all stand in the middle of the picture, and 7 times nothing is seen
+    assert numbers["covered"] == 2 + 4 + 1  # all stand in the middle of the image, and 7 times nothing is seen
     assert numbers["histograms"]["lifetime"]["counts"] == [1, 0, 0, 0, 0, 1, 0, 1, 0, 1]
     assert numbers["histograms"]["objects"]["counts"] == [0, 0, 0, 0, 1]
 

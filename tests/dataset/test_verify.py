@@ -90,8 +90,8 @@ def test_workers_find_the_same(dataset):
 def test_report_for_people_and_machines(dataset):
     lose_frame(dataset)
     report = verify(dataset.root)
-    assert "a00001       missing     JPEGImages/a00001/00007.jpg" in report.table()
-    assert "1 bad videos: 1 missing" in report.table()
+    assert "a00001  missing  JPEGImages/a00001/00007.jpg" in report.table()
+    assert "1 bad video: 1 missing" in report.table()
     values = json.loads(json.dumps(report.to_json()))
     assert values["ok"] is False
     assert values["problems"] == [{"video": VIDEO, "kind": "missing", "detail": "JPEGImages/a00001/00007.jpg"}]
@@ -136,7 +136,7 @@ def test_bit_flips_anywhere_are_found_and_never_crash_a_reader(dataset):
 )
 def test_a_commit_marker_that_lies_is_named(sharded, tmp_path, text, said):
     root = shutil.copytree(sharded("tar"), tmp_path / "data", symlinks=True)
-    marker = layout.Layout(root).record("a00001")
+    marker = layout.Layout(root).shards.marker("a00001")
     marker.unlink()
     marker.symlink_to(text)
     problems = [problem for problem in verify(root).problems if problem.kind == "marker"]

@@ -9,7 +9,7 @@ import pytest
 from bl30k_gen.dataset import layout, masks
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.export.base import format_of
-from bl30k_gen.export.run import Summary, export
+from bl30k_gen.export.run import ExportSummary, export
 from tests.support.synthetic import make_dataset, synthetic_config
 
 
@@ -43,7 +43,7 @@ def exported(store, tmp_path):
     return make
 
 
-def run(store: VideoStore, name: str, out: Path, *options: str, **arguments) -> Summary:
+def run(store: VideoStore, name: str, out: Path, *options: str, **arguments) -> ExportSummary:
     return export(store, format_of(name, options), out, **arguments)
 
 

@@ -131,7 +131,7 @@ def test_cotracker(written, real):
     assert (published["coords"] == coords).all() and (published["visibility"] == hidden).all()
     assert 250 < len(coords) <= 300 and np.isfinite(coords).all()
     inside = ((coords >= 0) & (coords <= [128, 80])).all(-1)
-    assert not (~hidden & ~inside).any(), "what is seen is in the picture"
+    assert not (~hidden & ~inside).any(), "what is seen is in the image"
     assert sorted(p.name for p in (place / "frames").iterdir()) == [f"0000{i}.jpg" for i in range(6)]
 
 

@@ -38,8 +38,8 @@ def test_pycocotools_reads_the_masks_as_they_were(exported, store, split, names)
             box = [x.min(), y.min(), x.max() - x.min() + 1, y.max() - y.min() + 1]
             assert annotation["bbox"] == box and annotation["area"] == mask.sum()
         assert (ids == truth(store, name, i)).all()
-        picture = Image.open(out / split / image["file_name"])
-        assert (picture.height, picture.width) == (image["height"], image["width"]) == (HEIGHT, WIDTH)
+        opened = Image.open(out / split / image["file_name"])
+        assert (opened.height, opened.width) == (image["height"], image["width"]) == (HEIGHT, WIDTH)
         assert (out / split / image["file_name"]).read_bytes() == store.rgb_bytes(name, i)
     assert len(set(coco.anns)) == len(coco.dataset["annotations"])
 
@@ -77,7 +77,7 @@ def test_youtube_vis_holds_each_object_through_the_video(exported, store):
         assert (ids == np.stack([truth(store, name, i) for i in range(FRAMES)])).all()
         for file in videos[number]["file_names"]:
             assert (out / "train/JPEGImages" / file).is_file()
-    assert nulls, "an object leaves the picture: that has to be a null"
+    assert nulls, "an object leaves the image: that has to be a null"
 
 
 def test_plain_run_lengths_are_those_of_the_compressed():

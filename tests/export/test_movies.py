@@ -17,10 +17,10 @@ from tests.support.synthetic import FRAMES, HEIGHT, WIDTH
 
 
 def by_opencv(path):
-    capture, pictures = cv2.VideoCapture(str(path)), []
+    capture, images = cv2.VideoCapture(str(path)), []
     while (read := capture.read())[0]:
-        pictures.append(read[1][..., ::-1])
-    return pictures
+        images.append(read[1][..., ::-1])
+    return images
 
 
 def by_av(path):
@@ -32,8 +32,8 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / np.square(a.astype(float) - b).mean())
 
 
-def nearest(picture, candidates):
-    return int(np.argmax([psnr(picture, candidate) for candidate in candidates]))
+def nearest(image, candidates):
+    return int(np.argmax([psnr(image, candidate) for candidate in candidates]))
 
 
 @pytest.mark.parametrize("codec", ["av1", "h264"])
@@ -43,7 +43,7 @@ def test_frame_i_of_the_file_is_frame_i(exported, store, codec, reader):
     for name, split in (("a00001", "train"), ("a00002", "val")):
         stored = [store.read_rgb(name, i) for i in range(FRAMES)]
         seen = reader(out / split / f"{name}.mp4")
-        assert [nearest(picture, stored) for picture in seen] == list(range(FRAMES))
+        assert [nearest(image, stored) for image in seen] == list(range(FRAMES))
         assert min(psnr(a, b) for a, b in zip(seen, stored, strict=True)) > 27  # edges lose half of their chroma
         # A wrong matrix or range would change every pixel.
         assert max(np.median(np.abs(a.astype(int) - b)) for a, b in zip(seen, stored, strict=True)) <= 2
@@ -52,22 +52,22 @@ def test_frame_i_of_the_file_is_frame_i(exported, store, codec, reader):
 @pytest.mark.parametrize("codec", ["av1", "h264"])
 def test_jumping_to_a_frame_gives_that_frame(tmp_path, codec):
     y, x = np.mgrid[:64, :96]
-    pictures = [np.stack([x * 2, y * 3, 0 * x + (x // 8 == i // 5) * 200], -1).astype(np.uint8) for i in range(60)]
-    for i, picture in enumerate(pictures):
-        picture[:16, : (i % 5) * 16 + 16] = 255
-    movie.write_rgb(tmp_path / "x.mp4", pictures, (64, 96), 24, codec, 18)
+    images = [np.stack([x * 2, y * 3, 0 * x + (x // 8 == i // 5) * 200], -1).astype(np.uint8) for i in range(60)]
+    for i, image in enumerate(images):
+        image[:16, : (i % 5) * 16 + 16] = 255
+    movie.write_rgb(tmp_path / "x.mp4", images, (64, 96), 24, codec, 18)
     capture = cv2.VideoCapture(str(tmp_path / "x.mp4"))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 60 and capture.get(cv2.CAP_PROP_FPS) == 24
     for i in (47, 3, 24, 59):
         capture.set(cv2.CAP_PROP_POS_FRAMES, i)
-        assert nearest(capture.read()[1][..., ::-1], pictures) == i
+        assert nearest(capture.read()[1][..., ::-1], images) == i
 
 
 def test_masks_lose_nothing(exported, store):
     out = exported("video")
     for reader in (by_opencv, by_av):
-        for i, picture in enumerate(reader(out / "train/a00000_masks.mkv")):
-            assert (picture == store.read_mask("a00000", i).ids[..., None]).all()
+        for i, image in enumerate(reader(out / "train/a00000_masks.mkv")):
+            assert (image == store.read_mask("a00000", i).ids[..., None]).all()
         assert i == FRAMES - 1
 
 

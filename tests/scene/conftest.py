@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from bl30k_gen.config import Config, load_config
-from bl30k_gen.library.asset import Model, Part, Picture
+from bl30k_gen.library.asset import ImageAsset, Model, Part
 from bl30k_gen.scene.sampler import sample_scene
 from bl30k_gen.scene.spec import SceneSpec
 
@@ -35,10 +35,10 @@ def fake_catalogue(models: int = 12, textures: int = 7, backgrounds: int = 5) ->
     return FakeCatalogue(some("model", models), some("texture", textures), some("background", backgrounds))
 
 
-def fake_load(asset: FakeAsset) -> Model | Picture:
-    """Every third model is a bar, the others are cubes, every second one has a texture; every picture is 3 : 2."""
+def fake_load(asset: FakeAsset) -> Model | ImageAsset:
+    """Every third model is a bar, the others are cubes, every second one has a texture; every image is 3 : 2."""
     if not asset.id.startswith("model"):
-        return Picture((30, 20), asset.id, lambda: np.zeros((20, 30, 3), np.uint8))
+        return ImageAsset((30, 20), asset.id, lambda: np.zeros((20, 30, 3), np.uint8))
     number = int(asset.id[-3:])
     box = trimesh.creation.box((1, 1, 1) if number % 3 else (1, 0.05, 0.05))
     texture = np.zeros((2, 2, 3), np.uint8) if number % 2 else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.scene.deformation import LONGEST_EDGE, deform, refined, time_of
+from bl30k_gen.scene.deformation import MAX_EDGE, deform, refined, time_of
 from bl30k_gen.scene.raster import predict
 from bl30k_gen.scene.spec import Bend, Lattice, Wave
 
@@ -30,7 +30,7 @@ def joined(of):
 @pytest.mark.parametrize("mesh", [BOX, trimesh.creation.cone(0.2, 1.0, 9), trimesh.creation.torus(0.4, 0.1)])
 def test_a_refined_surface_is_the_same_one_with_short_edges_and_no_cracks(mesh):
     before, after = joined(model(mesh)), joined(refined(model(mesh)))
-    assert after.edges_unique_length.max() <= LONGEST_EDGE
+    assert after.edges_unique_length.max() <= MAX_EDGE
     assert after.is_watertight and after.is_winding_consistent
     assert after.area == pytest.approx(before.area, rel=1e-5)
     assert after.volume == pytest.approx(before.volume, rel=1e-5)

@@ -55,11 +55,11 @@ def test_all_that_the_rasteriser_sees_lies_inside_with_room_to_spare(extras):
                         moved = np.roll(inside, step, axis)
                         edge = [slice(None)] * 2
                         edge[axis] = slice(0, step) if step > 0 else slice(step, None)
-                        moved[tuple(edge)] = True  # beyond the picture
+                        moved[tuple(edge)] = True  # beyond the image
                         spare &= moved
             assert not (mask & ~spare).any()
             looked_at, seen = looked_at + inside.size, seen + mask.sum()
-    assert seen > 0 and areas < 0.9 * looked_at, "not simply all of the picture"
+    assert seen > 0 and areas < 0.9 * looked_at, "not simply all of the image"
 
 
 def test_a_long_exposure_holds_the_picture_of_its_ends():

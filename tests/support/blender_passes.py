@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bl30k_gen.annotations import dense
-from bl30k_gen.annotations.view import Points, Video, project
+from bl30k_gen.annotations.view import Points, VideoGeometry, project
 from bl30k_gen.scene.rays import cast
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,13 +42,13 @@ def render_passes(scene: Path, out: Path, frames: list[int]) -> dict[int, dict[s
 class Judgement(NamedTuple):
     """How far annotations of a frame are from Blender's passes; N pixels, where both see the same object."""
 
-    ids: float  # ratio of the picture's pixels on which both see the same object
+    ids: float  # ratio of the image's pixels on which both see the same object
     depth: np.ndarray  # (N,) difference / (1e-5 m + 1e-6 of the depth)
     normals: np.ndarray  # (N,) degrees
     flow: np.ndarray  # (M,) pixels, of flow to the frames before and after
 
 
-def judge(video: Video, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
+def judge(video: VideoGeometry, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
     """Blender's ray is not quite at the pixel's centre, so it is followed to where it went."""
     geometry, ids = video.geometry, seen["index"].round().astype(np.uint8)
     to_camera = geometry.extrinsics[frame]
@@ -79,22 +79,22 @@ def main(scene: Path, out: Path, frames: list[int]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     runtime.start("cpu", 1)
     spec = read_spec(scene)
-    soft = build.build(spec).soft
-    for mesh in soft:
+    deforming = build.build(spec).deforming
+    for mesh in deforming:
         _move_to_neighbours(mesh)
     for mesh in bpy.data.meshes:
         mesh.shade_flat()
-    picture = bpy.context.scene
+    current = bpy.context.scene
     for thing in spec.objects:
         bpy.data.objects[f"object {thing.id}"].pass_index = thing.id
-    _set_up(picture)
+    _set_up(current)
     for frame in frames:
-        for mesh in soft:
+        for mesh in deforming:
             mesh.pose(frame)
         for each in bpy.data.scenes:
             each.frame_set(frame)
-        picture.render.filepath = str(out / "passes.exr")
-        bpy.ops.render.render(write_still=True, scene=picture.name)
+        current.render.filepath = str(out / "passes.exr")
+        bpy.ops.render.render(write_still=True, scene=current.name)
         channels = read_exr(out / "passes.exr")
         arrays = {
             name: [channels[f"ViewLayer.{stem}.{c}"] for c in letters] for name, (stem, letters) in PASSES.items()

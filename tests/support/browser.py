@@ -1,4 +1,4 @@
-"""Headless Chromium through its debugging pipe: opens a page, hears what goes wrong, evaluates, takes pictures."""
+"""Headless Chromium through its debugging pipe: opens a page, hears what goes wrong, evaluates, takes screenshots."""
 
 import base64
 import json

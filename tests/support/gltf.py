@@ -35,7 +35,7 @@ class Glb:
         self.tree["accessors"].append(accessor)
         return len(self.tree["accessors"]) - 1
 
-    def picture(self, image: Image.Image, form: str = "PNG", **options: Any) -> int:
+    def image(self, image: Image.Image, form: str = "PNG", **options: Any) -> int:
         """A texture of its own. Returns its number."""
         buffer = io.BytesIO()
         image.save(buffer, form, **options)

@@ -31,7 +31,7 @@ def ellipse_masks(index: int, frames: int = FRAMES) -> np.ndarray:
     return ids
 
 
-def picture(ids: np.ndarray) -> np.ndarray:
+def image(ids: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8: a gradient with the objects drawn in it."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     rgb = np.stack([x * 2, y * 3, 120 + 0 * x], -1).astype(np.uint8)
@@ -71,7 +71,7 @@ def stage(places: layout.Layout, config, index: int) -> dict:
     spec = scene(config, index)
     ids = ellipse_masks(index)
     for frame in range(FRAMES):
-        jpeg = files.encode_jpeg(picture(ids[frame]), 90, "4:4:4")
+        jpeg = files.encode_jpeg(image(ids[frame]), 90, "4:4:4")
         files.write_atomically(places.staged_rgb(spec["name"], frame), jpeg)
         files.write_atomically(places.staged_mask(spec["name"], frame), masks.encode_mask(ids[frame]))
     files.write_atomically(places.staged_scene(spec["name"]), "{}")

@@ -36,6 +36,6 @@ def write_video(root: Path, name: str, frames: int, digits: int = 5, suffix: str
     """JPEGImages and Annotations of a video; ``options`` are for saving its frames."""
     (root / "JPEGImages" / name).mkdir(parents=True, exist_ok=True)
     for number in range(frames):
-        picture = Image.fromarray(frame(number))
-        picture.save(root / "JPEGImages" / name / f"{number:0{digits}d}.{suffix}", **options)
+        image = Image.fromarray(frame(number))
+        image.save(root / "JPEGImages" / name / f"{number:0{digits}d}.{suffix}", **options)
     write_masks(root / "Annotations" / name, [mask(number) for number in range(frames)], digits)

@@ -27,7 +27,7 @@ from bl30k_gen.seeding import rng
 ARRAY_LIMIT = 1001  # Slurm's own MaxArraySize
 REQUEUE_DELAY = 120.0  # seconds until a requeued task may start again
 REBOOT = 1800.0  # seconds that a dead node is away
-PREEMPTED_FOR = 1800.0  # seconds that somebody else uses the node
+PREEMPTED_FOR = 1800.0  # seconds that another job uses the node
 NOT_RESPONDING = 300.0  # seconds after which Slurm gives up a silent node and requeues its task
 SILENCE = 1800.0  # seconds that a node hangs, e.g. because its network file system does
 LAST_BREATH = 60.0  # seconds that a task continues after its node came back, before Slurm ends it

@@ -33,7 +33,8 @@ from typer.main import get_command
 
 from bl30k_gen import cli
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.layout import MASK, RGB, frame_name
+from bl30k_gen.dataset.layout import frame_name
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
 from bl30k_gen.render import dataset, process
 from bl30k_gen.render import supervisor as worker
@@ -94,19 +95,19 @@ class Clock:
 
     def begin_beating(self, leases: lease.Leases) -> None:
         self._beating.append(leases)
-        self._next_beat = min(self._next_beat, self.now + leases.timeout / lease.BEATS)
+        self._next_beat = min(self._next_beat, self.now + leases.timeout / lease.BEATS_PER_TIMEOUT)
 
     def end_beating(self, leases: lease.Leases) -> None:
         self._beating.remove(leases)
         self._next_beat = self._next_beat if self._beating else math.inf
 
     def _catch_up(self) -> None:
-        """Every heartbeat is written, but only when this task is awake, or somebody wants to see it."""
+        """Every heartbeat is written, but only when this task is awake, or its heartbeat is being watched."""
         while self._next_beat <= self.now:
             for leases in self._beating:
                 for held in list(leases._held):
                     held.beat()
-            self._next_beat += min(leases.timeout for leases in self._beating) / lease.BEATS
+            self._next_beat += min(leases.timeout for leases in self._beating) / lease.BEATS_PER_TIMEOUT
 
     def end(self, code: int | str) -> None:
         self._send("end", code)
@@ -147,7 +148,7 @@ class VirtualBlender:
             self._clock.sleep(BUILD * self._factor)
             yield {"event": "built", "name": name, "seconds": BUILD}
             yield from self._frames(name, folder, done)
-        except OSError as error:  # as the real child: its folder is somebody else's now
+        except OSError as error:  # as the real child: its folder has another owner now
             yield {"event": "failed", "name": name, "what": str(error), "remedy": "see the log", "fatal": False}
 
     def _frames(self, name: str, folder: Path, done: int) -> Iterator[Event]:
@@ -167,7 +168,7 @@ class VirtualBlender:
         if not self.stopped:
             clock.sleep(wanted, keep)
         if self.stopped:
-            clock.sleep(math.ceil(finished()) * seconds - (clock.now - begin), keep)  # the frame in hand
+            clock.sleep(math.ceil(finished()) * seconds - (clock.now - begin), keep)  # the current frame
         keep()
         if finished() >= 1.0:
             yield {"event": "frame", "name": name, "frame": 0, "total_seconds": seconds * FRAMES}

@@ -1,4 +1,4 @@
-"""A web server on this machine, and pictures gathered from it."""
+"""A web server on this machine, and images gathered from it."""
 
 import io
 import json
@@ -21,8 +21,8 @@ FAST: dict[str, Any] = {"per_second": 500.0, "back_off": 0.02, "timeout": 5.0, "
 SMALL: dict[str, Any] = {"side": 32, "limits": Limits(max_faces=1, max_image_side=256, max_megapixels=1)}
 
 
-def picture(seed=0, size=(48, 40), format="JPEG", **options) -> bytes:
-    """A smooth picture that is unlike those of other seeds."""
+def image(seed=0, size=(48, 40), format="JPEG", **options) -> bytes:
+    """A smooth image that is unlike those of other seeds."""
     coarse = rng(seed, "test picture").integers(0, 256, (6, 6, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(buffer, format, **options)
@@ -126,4 +126,4 @@ def openverse(server, total):
         return 200, {"Content-Type": "application/json"}, body
 
     server.routes["/v1/images/"] = answer
-    server.routes |= {f"/pictures/{n}.jpg": picture(n) for n in range(total)}
+    server.routes |= {f"/pictures/{n}.jpg": image(n) for n in range(total)}

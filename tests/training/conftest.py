@@ -34,7 +34,7 @@ def ellipses(video: int, frame: int) -> np.ndarray:
     return ids
 
 
-def picture(ids: np.ndarray, video: int) -> np.ndarray:
+def image(ids: np.ndarray, video: int) -> np.ndarray:
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     rgb = np.stack([x * 2, y * 2, 40 + 30 * (video % 5) + 0 * x], -1).astype(np.uint8)
     rgb[ids > 0] = np.roll(COLOURS[1:], video, 0)[ids[ids > 0] - 1]
@@ -46,7 +46,7 @@ def make_videos(root: Path, count: int = 6) -> Path:
     for video, name in enumerate(names):
         for frame in range(FRAMES):
             ids = ellipses(video, frame)
-            jpeg = files.encode_jpeg(picture(ids, video), 92, "4:4:4")
+            jpeg = files.encode_jpeg(image(ids, video), 92, "4:4:4")
             files.write_atomically(root / f"JPEGImages/{name}/{frame:05d}.jpg", jpeg)
             files.write_atomically(root / f"Annotations/{name}/{frame:05d}.png", masks.encode_mask(ids))
     files.write_atomically(root / "ImageSets/train.txt", "".join(f"{name}\n" for name in names))

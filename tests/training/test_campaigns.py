@@ -37,8 +37,8 @@ def test_the_learning_campaign_ends_with_a_page_and_a_plot(renders, tmp_path, mo
     page = (tmp_path / "results/learning.md").read_text()
     for row in ("| trained on renders |", "| control, masks shuffled |", "| first mask copied |", "| fused |"):
         assert row in page
-    with Image.open(tmp_path / "results/learning.png") as picture:
-        assert picture.size[0] > 400
+    with Image.open(tmp_path / "results/learning.png") as image:
+        assert image.size[0] > 400
 
 
 def test_arms_of_the_experiment_see_equally_many_samples(renders, tmp_path, monkeypatch):
@@ -77,7 +77,7 @@ def test_the_control_has_the_same_frames_and_masks_in_other_pairs(renders, tmp_p
 def test_calibrated_batch_norms_know_the_samples(renders, tmp_path):
     stage = small.small_stage("stcn/bl30k", {"bl30k": renders}, 4, 0)
     network = small.build_network(stage, small.calibrated(stage, tmp_path / "start.pt", batches=2))
-    build_step(stage, network, CPU)
+    build_step(network, stage.loss, stage.runtime, CPU)
     mixture = small.Mixture(stage)
     images = next(small.loader(mixture, small.Order(mixture, stage), 0)).to(CPU).images.flatten(0, 1)
     seen = []
@@ -98,8 +98,8 @@ def test_the_plain_step_is_the_same_step():
     stage = train_step.load_stage("stcn/bl30k", ["size=64", "batch=2", "imagenet=none", "model.backbone=resnet18"])
     network = train_step.random_network(stage)
     ways = {
-        "plain": train_step.plain_way(stage, copy.deepcopy(network), CPU),
-        "ours": train_step.our_way(stage, network, CPU, "float32"),
+        "plain": train_step.plain_variant(stage, copy.deepcopy(network), CPU),
+        "ours": train_step.own_variant(stage, network, CPU, "float32"),
     }
     for number in range(2):
         for way in ways.values():

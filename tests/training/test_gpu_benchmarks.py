@@ -20,7 +20,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from models.backbone import MEAN, STD
 from training.data import sampling, transforms
-from training.data.videos import Geometry
+from training.data.videos import FrameTransform
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = [
@@ -160,7 +160,7 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
         for _ in numbers:
             matrices.append(transforms.draw_affine(again, change.frame))
             transforms.draw_jitter(again, change.frame.jitter)
-        geometry = Geometry((112, 80), box, flip, matrices, size)
+        geometry = FrameTransform((112, 80), box, flip, matrices, size)
         batch = sampler._cut(plan)
         std, mean = (torch.tensor(values).view(3, 1, 1) for values in (STD, MEAN))
         pixels = batch.images * std + mean

@@ -61,10 +61,10 @@ def test_class_labels_with_void_are_the_same_in_every_mode(tmp_path, palette):
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.fromarray(frame(0)).save(tmp_path / f"images/{name}.jpg")
         (tmp_path / "masks").mkdir(exist_ok=True)
-        picture = Image.fromarray(labels)
+        image = Image.fromarray(labels)
         if palette:
-            picture.putpalette([9, 9, 9] * 256)
-        picture.save(tmp_path / f"masks/{name}.png")
+            image.putpalette([9, 9, 9] * 256)
+        image.save(tmp_path / f"masks/{name}.png")
     pairs = Pairs(tmp_path)
     drawn = {np.asarray(pairs.mask(0, np.random.default_rng(seed))).tobytes() for seed in range(12)}
     assert drawn == {((labels == label) * np.uint8(255)).tobytes() for label in (5, 12)}
@@ -100,7 +100,7 @@ def test_grey_frames_of_16_bits_keep_their_picture(tmp_path):
     Image.fromarray(grey).save(tmp_path / "0.png")
     data = (tmp_path / "0.png").read_bytes()
     assert np.array_equal(decode_rgb(data, "0.png"), np.repeat(frame(0)[..., :1], 3, axis=2))
-    opened = transforms.open_picture(data, "0.png")
+    opened = transforms.open_image(data, "0.png")
     assert np.array_equal(
         np.asarray(transforms.decode(opened, (0, 0, 64, 48), (64, 48), "0.png"))[..., 0], frame(0)[..., 0]
     )
@@ -115,7 +115,7 @@ def test_frames_that_are_to_be_turned_are_refused_by_every_reader(tmp_path):
     for read in (
         lambda: open_dataset(tmp_path).read_rgb("clip", 0),
         lambda: open_video(path.parent)[0],
-        lambda: transforms.open_picture(path.read_bytes(), path),
+        lambda: transforms.open_image(path.read_bytes(), path),
     ):
         with pytest.raises(UserError, match=line):
             read()

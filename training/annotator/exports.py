@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically, write_json
+from bl30k_gen.dataset.images import IMAGE_LIMIT
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.dataset.pictures import PICTURE_LIMIT
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.inference.film import write_film
@@ -116,7 +116,7 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
 
 def _jpeg(frames: Frames, t: int) -> bytes:
     if isinstance(frames, FrameFolder) and frames.files[t].suffix.lower() in (".jpg", ".jpeg"):
-        return read_bytes(frames.files[t], PICTURE_LIMIT)
+        return read_bytes(frames.files[t], IMAGE_LIMIT)
     return encode_jpeg(frames[t], 95, "4:4:4")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS, encode_jpeg
-from bl30k_gen.dataset.pictures import PICTURE_LIMIT
+from bl30k_gen.dataset.files import IMAGE_ERRORS, encode_jpeg
+from bl30k_gen.dataset.images import IMAGE_LIMIT
 from bl30k_gen.inputs import read_bytes
 from training.inference.video import FrameFolder, Frames
 
@@ -37,14 +37,14 @@ def picture(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
 
 
 def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str] | None:
-    data = read_bytes(frames.files[number], PICTURE_LIMIT)
+    data = read_bytes(frames.files[number], IMAGE_LIMIT)
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
             turned = image.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do
             if turned or image.mode != "RGB" or (size == "view" and max(image.size) > LONG_SIDE):
                 return None
             return data, Image.MIME[image.format or "JPEG"]
-    except PICTURE_ERRORS:
+    except IMAGE_ERRORS:
         return None
 
 

@@ -1,4 +1,4 @@
-"""The researcher's commands. Each does its work in another module; here are words and exit codes."""
+"""The commands of ``train.py``. Each does its work in another module; here are options and exit codes."""
 
 import logging
 import sys
@@ -7,10 +7,10 @@ import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
 from bl30k_gen.version import version_option
-from training.cli import judging, learning, runs, using
+from training.cli import evaluate, runs, segment, train
 from training.cli.threads import choose_threads
 
-HELP = """Train segmentation networks, judge them, and use them: see docs/training.md.
+HELP = """Train segmentation networks, evaluate them, and use them: see docs/training.md.
 
 Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGINT (the same command continues).
 --debug shows where in the program a mistake was noticed.
@@ -19,8 +19,8 @@ Exit codes: 0 done, 2 a mistake the user can fix, 143 stopped by SIGTERM or SIGI
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help=HELP, callback=version_option
 )
-for part in (learning, judging, using, runs):
-    app.add_typer(part.app)
+for commands in (train, evaluate, segment, runs):
+    app.add_typer(commands.app)
 
 
 def _run() -> None:

@@ -1,4 +1,4 @@
-"""What several of the researcher's commands share: their options, alone and in groups."""
+"""Options that several commands of ``train.py`` share, alone and in groups."""
 
 import contextlib
 import inspect
@@ -27,7 +27,7 @@ MasksMean = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How something is trained, be it a stage or a recipe."""
+    """How a stage or a recipe is trained."""
 
     data: Annotated[
         list[str] | None,
@@ -80,14 +80,14 @@ class PropagationOptions:
 
 
 class _Interrupted(BaseException):
-    """A signal came. No ``Exception``: nothing but ``stoppable`` catches it."""
+    """A signal arrived. No ``Exception``: nothing but ``stoppable`` catches it."""
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """SIGTERM and SIGINT end a command that continues when it is given again, with its own exit code.
 
-    Files appear whole, so that the work in hand may end anywhere.
+    Files appear whole, so that the current work may end anywhere.
     """
 
     def stop(number: int, frame: object) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bl30k_gen.dataset.files import PICTURE_ERRORS
+from bl30k_gen.dataset.files import IMAGE_ERRORS
 from bl30k_gen.dataset.masks import MEANINGS, Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES
@@ -73,11 +73,11 @@ class FusionSet:
             if chosen is None:
                 continue
             first, second, frame, objects = chosen
-            view = self._draw_view(rng, name, frame)
-            older, newer = (self._propagated(view, name, number, frame, objects) for number in (first, second))
+            window = self._draw_window(rng, name, frame)
+            older, newer = (self._propagated(window, name, number, frame, objects) for number in (first, second))
             apart = (older[0].int() - newer[0].int()).abs() > CHANGED
             if attempt >= STRICT or apart.sum() >= DIFFERENT:
-                return self._sample(view, name, *chosen, older, newer)
+                return self._sample(window, name, *chosen, older, newer)
         raise Unusable(f"{self.root}: no pair of propagations for {name} in {TRIES} draws")
 
     def _choose(self, rng: np.random.Generator, name: str) -> tuple[int, int, int, list[int]] | None:
@@ -107,15 +107,17 @@ class FusionSet:
     def _frames(self, name: str, reference: int, label: int) -> set[int]:
         return set(_numbers(self.tree.files(f"{name}/{_folder(reference)}/{_folder(label)}")))
 
-    def _draw_view(self, rng: np.random.Generator, name: str, frame: int) -> "View":
+    def _draw_window(self, rng: np.random.Generator, name: str, frame: int) -> "CropWindow":
         size = self._open(name, frame).size
         left, top = (int(rng.integers(max(1, side - self.size + 1))) for side in size)
         flip = bool(rng.random() < self.augmentation.sequence.flip)
-        return View(size, left, top, self.size, flip, transforms.draw_jitter(rng, self.augmentation.sequence.jitter))
+        return CropWindow(
+            size, left, top, self.size, flip, transforms.draw_jitter(rng, self.augmentation.sequence.jitter)
+        )
 
     def _sample(
         self,
-        view: "View",
+        window: "CropWindow",
         name: str,
         first: int,
         second: int,
@@ -127,25 +129,27 @@ class FusionSet:
         span = abs(first - second)
         names = self.store.frames(name)
         return FusionBatch(
-            image=self._image(view, name, frame),
-            reference=self._image(view, name, second),
+            image=self._image(window, name, frame),
+            reference=self._image(window, name, second),
             older=older,
             newer=newer,
-            before=self._propagated(view, name, first, second, objects),
-            after=self._true(view, name, second, objects),
-            true=self._true(view, name, frame, objects),
+            before=self._propagated(window, name, first, second, objects),
+            after=self._true(window, name, second, objects),
+            true=self._true(window, name, frame, objects),
             distance=torch.tensor([abs(first - frame) / span, abs(second - frame) / span]),
             present=torch.arange(2) < len(objects),
             names=[f"{name} {names[frame]} from {names[first]} and {names[second]}"],
         )
 
-    def _image(self, view: "View", name: str, number: int) -> torch.Tensor:
-        picture, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
-        if picture.size != view.size:
-            raise UserError(f"{source} is {picture.size} pixels, its video {view.size}", "leave the video out")
-        return view.of_image(transforms.decode(picture, (0, 0, *view.size), view.size, source))
+    def _image(self, window: "CropWindow", name: str, number: int) -> torch.Tensor:
+        image, source = self._open(name, number), self.store.path / self.store.rgb_path(name, number)
+        if image.size != window.size:
+            raise UserError(f"{source} is {image.size} pixels, its video {window.size}", "leave the video out")
+        return window.of_image(transforms.decode(image, (0, 0, *window.size), window.size, source))
 
-    def _propagated(self, view: "View", name: str, reference: int, frame: int, objects: list[int]) -> torch.Tensor:
+    def _propagated(
+        self, window: "CropWindow", name: str, reference: int, frame: int, objects: list[int]
+    ) -> torch.Tensor:
         """(2, S, S) of a frame, propagated from a reference's true masks."""
         masks = []
         for label in objects:
@@ -153,24 +157,24 @@ class FusionSet:
             try:
                 with Image.open(io.BytesIO(self.tree.read(path)), formats=("PNG",)) as file:
                     mask = np.asarray(file if file.mode == "L" else file.convert("L"))
-            except PICTURE_ERRORS as error:
+            except IMAGE_ERRORS as error:
                 raise UserError(f"{self.root / path} is damaged ({error})", "make this video's data again") from None
-            masks.append(view.of_mask(mask, self.root / path))
+            masks.append(window.of_mask(mask, self.root / path))
         return _two(masks)
 
-    def _true(self, view: "View", name: str, number: int, objects: list[int]) -> torch.Tensor:
+    def _true(self, window: "CropWindow", name: str, number: int, objects: list[int]) -> torch.Tensor:
         """(2, S, S)"""
         ids = self.store.read_mask(name, number).ids
-        ids = view.of_mask(ids, self.store.path / self.store.mask_path(name, number))
+        ids = window.of_mask(ids, self.store.path / self.store.mask_path(name, number))
         return _two([(ids == label).astype(np.uint8) * 255 for label in objects])
 
     def _open(self, name: str, number: int) -> Image.Image:
         source = self.store.path / self.store.rgb_path(name, number)
-        return transforms.open_picture(self.store.rgb_bytes(name, number), source)
+        return transforms.open_image(self.store.rgb_bytes(name, number), source)
 
 
 @dataclass(frozen=True)
-class View:
+class CropWindow:
     """What a sample shows of its frames of ``size`` (width, height): a square, perhaps flipped, its colours changed.
 
     Frames are cropped before anything else is done to them. What lies outside is mean colour or background.

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset import masks
-from bl30k_gen.dataset.layout import IMAGE_SETS, MASK, RGB, read_image_set
-from bl30k_gen.dataset.pictures import PICTURE_LIMIT
+from bl30k_gen.dataset.images import IMAGE_LIMIT
+from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
+from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.data import transforms
@@ -146,8 +147,8 @@ class Warper:
     """Sequences of ``frames`` warped copies of an image and its masks, ``size`` pixels square.
 
     One scale, flip and colour change are drawn per sequence; each frame gets its own affine change, crop, colour
-    change and, by chance, a thin-plate warp and hidden cells. The picture is brought to the size of the crop before
-    it is changed, so that each frame is resampled once; what lies outside the picture is filled with the mean colour.
+    change and, by chance, a thin-plate warp and hidden cells. The image is brought to the size of the crop before
+    it is changed, so that each frame is resampled once; what lies outside the image is filled with the mean colour.
     """
 
     augmentation: Augmentation
@@ -176,20 +177,20 @@ class Warper:
         return torch.stack(images), torch.stack(changed)
 
     def _read(self, path: Path, masks: list[Image.Image], scale: float) -> list[Image.Image]:
-        """The picture, its short side ``scale`` times the crop's, and the masks in the same size."""
-        picture = transforms.open_picture(_bytes(path), path)
+        """The image, its short side ``scale`` times the crop's, and the masks in the same size."""
+        image = transforms.open_image(_bytes(path), path)
         for mask in masks:
-            if mask.size != picture.size:
-                raise UserError(f"{path} is {picture.size} pixels, its mask {mask.size}", "leave the pair out")
-        factor = scale * self.size / min(picture.size)
-        width, height = (max(1, round(side * factor)) for side in picture.size)
-        image = transforms.crop_and_resize(picture, (0, 0, *picture.size), (width, height), path)
+            if mask.size != image.size:
+                raise UserError(f"{path} is {image.size} pixels, its mask {mask.size}", "leave the pair out")
+        factor = scale * self.size / min(image.size)
+        width, height = (max(1, round(side * factor)) for side in image.size)
+        image = transforms.crop_and_resize(image, (0, 0, *image.size), (width, height), path)
         return [image, *(mask.resize((width, height), Image.Resampling.BICUBIC) for mask in masks)]
 
     def _frame(
         self, rng: np.random.Generator, image: Image.Image, masks: list[Image.Image], canvas: tuple[float, float]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the picture before its scaling."""
+        """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the image before its scaling."""
         out = (self.size, self.size)
         matrix = transforms.draw_affine(rng, self.change)
         room = [max(0.0, side - self.size) for side in canvas]
@@ -301,6 +302,6 @@ def _place(folder: Path) -> tuple[str, bool]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return read_bytes(path, PICTURE_LIMIT)
+        return read_bytes(path, IMAGE_LIMIT)
     except OSError as error:
         raise UserError(f"{path} cannot be read", str(error.strerror)) from None

@@ -24,7 +24,7 @@ LARGEST_FILE = 8 << 30
 LAYOUT = "a folder with one JSON file (or `annotations/` with one) and the images"
 
 
-class Runs(NamedTuple):
+class RunLengths(NamedTuple):
     """A run-length mask: counts of pixels down the columns, background first; bytes where COCO compressed them."""
 
     counts: np.ndarray | bytes
@@ -38,7 +38,7 @@ class Annotation(NamedTuple):
     image: int
     area: float
     crowd: bool
-    shape: list[np.ndarray] | Runs | None
+    shape: list[np.ndarray] | RunLengths | None
 
 
 class Objects:
@@ -85,16 +85,16 @@ class Objects:
         return None if drawn is own else self._draw(drawn)
 
     def _draw(self, annotation: Annotation) -> Image.Image:
-        picture = self.images[annotation.image]
+        image = self.images[annotation.image]
         try:
-            mask = draw(annotation.shape, picture.height, picture.width)
+            mask = draw(annotation.shape, image.height, image.width)
         except ValueError as error:
             remedy = f"fix its segmentation in {self.file.name}, or leave it out"
             raise UserError(f"{self.file}: annotation {annotation.number} {error}", remedy) from None
         return Image.fromarray(mask.astype(np.uint8) * 255)
 
 
-class Picture(NamedTuple):
+class LvisImage(NamedTuple):
     """name: where the image lies, relative to the folder of images."""
 
     name: str
@@ -115,12 +115,12 @@ def find_annotations(path: Path) -> Path:
     return found[0]
 
 
-def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, Picture]]:
+def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]]:
     """Annotations, and images by their numbers. Raises UserError if the file is no such JSON."""
     try:
         content = json.loads(read_text(file, LARGEST_FILE), object_hook=_compact)
         annotations = [a for a in content["annotations"] if isinstance(a, Annotation)]
-        images = {int(entry["id"]): _picture(entry) for entry in content["images"]}
+        images = {int(entry["id"]): _image(entry) for entry in content["images"]}
         bad = len(content["annotations"]) - len(annotations)
     except OSError as error:
         raise UserError(f"annotations {file} cannot be read", str(error.strerror)) from None
@@ -132,14 +132,14 @@ def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, Picture]]:
     return annotations, images
 
 
-def draw(shape: list[np.ndarray] | Runs | None, height: int, width: int) -> np.ndarray:
+def draw(shape: list[np.ndarray] | RunLengths | None, height: int, width: int) -> np.ndarray:
     """(height, width) bool of polygons (their union; a pixel counts by its centre) or of a run-length mask.
 
     Raises ValueError if the shape is none, is empty, or is of another size.
     """
     if not 0 < height * width <= LARGEST:
         raise ValueError(f"is of an image of {width}x{height} pixels")
-    if isinstance(shape, Runs):
+    if isinstance(shape, RunLengths):
         if shape.size != (height, width):
             raise ValueError(f"is a mask of {shape.size[1]}x{shape.size[0]} pixels, its image is {width}x{height}")
         counts = expand(shape.counts) if isinstance(shape.counts, bytes) else shape.counts
@@ -219,23 +219,23 @@ def _compact(entry: dict[str, Any]) -> Any:
     return Annotation(number, image, area, bool(entry.get("iscrowd", 0)), _shape(entry["segmentation"]))
 
 
-def _shape(segmentation: Any) -> list[np.ndarray] | Runs | None:
+def _shape(segmentation: Any) -> list[np.ndarray] | RunLengths | None:
     """None for what is neither polygons nor a run-length mask: it is named when it is drawn."""
     try:
         if isinstance(segmentation, dict):
             counts, (height, width) = segmentation["counts"], segmentation["size"]
             packed = counts.encode("ascii") if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
-            return Runs(packed, (int(height), int(width)))
+            return RunLengths(packed, (int(height), int(width)))
         polygons = [np.array(points, np.float32).reshape(-1, 2) for points in segmentation]
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return [points for points in polygons if len(points) >= 3] or None
 
 
-def _picture(entry: dict[str, Any]) -> Picture:
+def _image(entry: dict[str, Any]) -> LvisImage:
     """LVIS v1 names images by their address, whose last two parts are folder and file."""
     name = entry.get("file_name") or "/".join(PurePosixPath(entry["coco_url"]).parts[-2:])
-    return Picture(str(name), int(entry["height"]), int(entry["width"]))
+    return LvisImage(str(name), int(entry["height"]), int(entry["width"]))
 
 
 def _root(file: Path) -> Path:

@@ -117,7 +117,7 @@ class Mixture(Dataset):
         return [max(1, round(w * len(s))) for w, s in zip(self.weights, self.sources, strict=True)]
 
 
-class Order:
+class SampleOrder:
     """The endless order of a run's samples, one list of ``Draw`` for each step of a process.
 
     Iteration i takes the samples i * batch to (i + 1) * batch of the run, whatever the number of processes; each
@@ -172,7 +172,7 @@ class Steps(Dataset):
 
 
 def loader(
-    mixture: Mixture, order: Order, workers: int, pin_memory: bool = False
+    mixture: Mixture, order: SampleOrder, workers: int, pin_memory: bool = False
 ) -> Iterator[Batch | FusionBatch | S2MBatch]:
     """Batches of bytes in the order's steps. Raises UserError where a sample cannot be had."""
     batches = DataLoader(

@@ -23,7 +23,7 @@ FULL = 480
 POINTS, THICKNESS = 1024, 3
 """Of a curve; and pixels of any pen."""
 
-SMALLEST_ERASER = 5
+MIN_ERASER = 5
 """Pixels: least size of what erodes boundaries and skeletons inside random rectangles."""
 
 PEN = np.ones((3, 3), bool)
@@ -78,11 +78,11 @@ class Scribbler:
     def boundary(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Parts of a line along the border, some way inside; nothing in a region that is too thin for it."""
         inner = erode(region, self._disk(self.numbers.depth, rng))
-        return erode_in_places(dilate(inner, PEN) & ~erode(inner, PEN), rng, SMALLEST_ERASER)
+        return erode_in_places(dilate(inner, PEN) & ~erode(inner, PEN), rng, MIN_ERASER)
 
     def thinned(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Parts of the skeleton (Zhang & Suen, 1984)."""
-        return erode_in_places(dilate(skeletonize(region), PEN), rng, SMALLEST_ERASER)
+        return erode_in_places(dilate(skeletonize(region), PEN), rng, MIN_ERASER)
 
     def curves(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The longest of some random curves through the region."""

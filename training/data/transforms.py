@@ -1,4 +1,4 @@
-"""Pictures in: decoding at the size that is needed, crops, affine changes, thin-plate warps, colours.
+"""Images in: decoding at the size that is needed, crops, affine changes, thin-plate warps, colours.
 
 One set of parameters is drawn per sequence (and one per frame) and applied to the image and to its masks alike.
 Coordinates are continuous: pixel (x, y) covers [x, x + 1) x [y, y + 1).
@@ -18,16 +18,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageFile
 
-from bl30k_gen.dataset.pictures import FRAME, PICTURE_ERRORS, TurnedFrame, open_frame, to_srgb
+from bl30k_gen.dataset.images import FRAME, IMAGE_ERRORS, TurnedFrame, open_frame, to_srgb
 from bl30k_gen.errors import UserError
 from training.schema.data import FrameChange, Jitter, Warp
 
 FILL = (124, 116, 104)
-"""ImageNet's mean colour, for what lies outside a picture."""
+"""ImageNet's mean colour, for what lies outside an image."""
 
 _GREY = np.array([0.299, 0.587, 0.114])
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
+CropBox = tuple[float, float, float, float]  # left, top, right, bottom
 ColourStep = tuple[str, float]
 
 
@@ -43,7 +43,7 @@ def opencv() -> ModuleType:
     return cv2
 
 
-def open_picture(data: bytes, source: str | Path) -> Image.Image:
+def open_image(data: bytes, source: str | Path) -> Image.Image:
     """A JPEG, PNG or WebP whose header is read and whose pixels are not.
 
     Raises UserError if it is damaged, or to be turned before it is shown.
@@ -52,12 +52,12 @@ def open_picture(data: bytes, source: str | Path) -> Image.Image:
         return open_frame(data)
     except TurnedFrame as error:
         raise UserError(f"{source} {error}", error.remedy) from None
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
 
 
-def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:
-    """An opened picture as RGB, as small as its crop ``box`` may be to have the pixels of ``size`` (width, height).
+def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
+    """An opened image as RGB, as small as its crop ``box`` may be to have the pixels of ``size`` (width, height).
 
     A JPEG is decoded at a half, a quarter or an eighth of its size at once; others are averaged.
 
@@ -65,29 +65,29 @@ def decode(picture: Image.Image, box: Box, size: tuple[int, int], source: str | 
         UserError: naming ``source`` where the bytes are damaged.
     """
     shrink = _shrink(box, size)
-    width, height = picture.size
+    width, height = image.size
     try:
-        if picture.format == "JPEG":
-            picture.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
-        rgb = to_srgb(picture, FRAME)
-    except PICTURE_ERRORS as error:
+        if image.format == "JPEG":
+            image.draft("RGB", (math.ceil(width / shrink), math.ceil(height / shrink)))
+        rgb = to_srgb(image, FRAME)
+    except IMAGE_ERRORS as error:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
     rest = int(shrink * rgb.width / width)
     return rgb.reduce(rest) if rest > 1 else rgb
 
 
-def decode_pixels(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> np.ndarray:
+def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> np.ndarray:
     """``decode`` as (H, W, 3) uint8.
 
     Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's
     time. Pillow decodes the others, and says what is wrong with damaged ones.
     """
-    shrink, (width, height) = _shrink(box, size), picture.size
+    shrink, (width, height) = _shrink(box, size), image.size
     fitting = min(width // math.ceil(width / shrink), height // math.ceil(height / shrink))
     factor = next((factor for factor in (8, 4, 2) if fitting >= factor), 1)
     is_enough = int(shrink * math.ceil(width / factor) / width) <= 1
-    is_plain = picture.format == "JPEG" and picture.mode == "RGB" and "icc_profile" not in picture.info
-    file = picture.fp if isinstance(picture, ImageFile.ImageFile) else None
+    is_plain = image.format == "JPEG" and image.mode == "RGB" and "icc_profile" not in image.info
+    file = image.fp if isinstance(image, ImageFile.ImageFile) else None
     if is_plain and is_enough and isinstance(file, io.BytesIO):
         cv2 = opencv()
         flag = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
@@ -95,22 +95,22 @@ def decode_pixels(picture: Image.Image, box: Box, size: tuple[int, int], source:
         pixels = cv2.imdecode(data, flag | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
             return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return np.asarray(decode(picture, box, size, source))
+    return np.asarray(decode(image, box, size, source))
 
 
-def _shrink(box: Box, size: tuple[int, int]) -> float:
-    """Pixels of the picture for one of ``size``, in the direction that has fewer."""
+def _shrink(box: CropBox, size: tuple[int, int]) -> float:
+    """Pixels of the image for one of ``size``, in the direction that has fewer."""
     return min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
 
 
-def crop_and_resize(picture: Image.Image, box: Box, size: tuple[int, int], source: str | Path) -> Image.Image:
-    """The crop ``box`` of an opened picture as RGB of ``size`` (width, height), bicubic.
+def crop_and_resize(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
+    """The crop ``box`` of an opened image as RGB of ``size`` (width, height), bicubic.
 
     Raises:
         UserError: naming ``source`` where the bytes are damaged.
     """
-    width, height = picture.size
-    rgb = decode(picture, box, size, source)
+    width, height = image.size
+    rgb = decode(image, box, size, source)
     sx, sy = rgb.width / width, rgb.height / height
     inside = (box[0] * sx, box[1] * sy, min(box[2] * sx, rgb.width), min(box[3] * sy, rgb.height))
     return rgb.resize(size, Image.Resampling.BICUBIC, box=inside)
@@ -118,10 +118,10 @@ def crop_and_resize(picture: Image.Image, box: Box, size: tuple[int, int], sourc
 
 def draw_crop(
     rng: np.random.Generator, width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> Box:
-    """A random crop by area (share of the picture) and by the logarithm of width / height.
+) -> CropBox:
+    """A random crop by area (share of the image) and by the logarithm of width / height.
 
-    Where ten draws do not fit into the picture, it is the largest centred crop within ``ratio``.
+    Where ten draws do not fit into the image, it is the largest centred crop within ``ratio``.
     """
     for _ in range(10):
         area = rng.uniform(*scale) * width * height
@@ -146,18 +146,18 @@ def draw_affine(rng: np.random.Generator, change: FrameChange) -> np.ndarray:
 
 
 def affine(
-    picture: Image.Image,
+    image: Image.Image,
     matrix: np.ndarray,
     size: tuple[int, int],
     centre_out: tuple[float, float],
     resample: Image.Resampling,
 ) -> Image.Image:
-    """Output of ``size`` (width, height) whose point ``centre_out`` shows the picture's centre.
+    """Output of ``size`` (width, height) whose point ``centre_out`` shows the image's centre.
 
-    ``matrix`` (2, 2) takes offsets from there to offsets in the picture. Outside is ``FILL``, or 0 for masks.
+    ``matrix`` (2, 2) takes offsets from there to offsets in the image. Outside is ``FILL``, or 0 for masks.
     """
-    centre = np.array([picture.width / 2, picture.height / 2])
-    return Image.fromarray(warp(np.asarray(picture), matrix, centre - matrix @ np.array(centre_out), size, resample))
+    centre = np.array([image.width / 2, image.height / 2])
+    return Image.fromarray(warp(np.asarray(image), matrix, centre - matrix @ np.array(centre_out), size, resample))
 
 
 def warp(
@@ -167,7 +167,7 @@ def warp(
     size: tuple[int, int],
     resample: Image.Resampling,
 ) -> np.ndarray:
-    """Output of ``size`` (width, height) whose point p shows the point ``matrix`` p + ``shift`` of the picture.
+    """Output of ``size`` (width, height) whose point p shows the point ``matrix`` p + ``shift`` of the image.
 
     Args:
         pixels: (H, W, 3) uint8, outside of which is ``FILL``, or (H, W), outside of which is 0.
@@ -197,9 +197,9 @@ def draw_jitter(rng: np.random.Generator, jitter: Jitter) -> list[ColourStep]:
     return [step for step in steps if step != ("hue", 0.0)]
 
 
-def recolour(picture: Image.Image, steps: list[ColourStep]) -> Image.Image:
-    """``recolour_pixels`` of an RGB picture."""
-    return Image.fromarray(recolour_pixels(np.asarray(picture), steps))
+def recolour(image: Image.Image, steps: list[ColourStep]) -> Image.Image:
+    """``recolour_pixels`` of an RGB image."""
+    return Image.fromarray(recolour_pixels(np.asarray(image), steps))
 
 
 def recolour_pixels(pixels: np.ndarray, steps: list[ColourStep]) -> np.ndarray:
@@ -221,7 +221,7 @@ def colour_matrix(steps: list[ColourStep], mean: Callable[[], np.ndarray]) -> np
     """(3, 4): what colour steps without hue do to an RGB colour.
 
     Args:
-        mean: the mean colour (3,) of the picture before them, asked for where the contrast changes.
+        mean: the mean colour (3,) of the image before them, asked for where the contrast changes.
     """
     matrix = np.eye(3, 4)
     for name, factor in steps:
@@ -313,7 +313,7 @@ def hide(
     return torch.where(hidden, fill, image), mask.masked_fill(hidden, 0)
 
 
-def to_tensor(picture: Image.Image) -> torch.Tensor:
-    """(3, H, W) uint8 of an RGB picture, (H, W) of a mask."""
-    array = torch.from_numpy(np.array(picture))
+def to_tensor(image: Image.Image) -> torch.Tensor:
+    """(3, H, W) uint8 of an RGB image, (H, W) of a mask."""
+    array = torch.from_numpy(np.array(image))
     return array.movedim(-1, 0).contiguous() if array.ndim == 3 else array

@@ -26,15 +26,15 @@ LOOKED_AT = 256  # videos whose frames are counted before training
 
 
 @dataclass(frozen=True)
-class Geometry:
-    """What happens to every frame of a sample: the crop ``box`` of a picture of ``size``, then a flip, both to
+class FrameTransform:
+    """What happens to every frame of a sample: the crop ``box`` of an image of ``size``, then a flip, both to
     ``out`` x ``out`` pixels, then the frame's own affine change around the centre.
 
     All of it is one affine map, so that each frame is resampled once. What lies outside the crop is not shown.
     """
 
     size: tuple[int, int]
-    box: transforms.Box
+    box: transforms.CropBox
     flip: bool
     matrices: list[np.ndarray]
     out: int
@@ -44,10 +44,10 @@ class Geometry:
         return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
-        self, picture: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
+        self, image: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
-        rgb = transforms.decode_pixels(picture, self.box, (self.out, self.out), source)
+        rgb = transforms.decode_pixels(image, self.box, (self.out, self.out), source)
         changed = self._apply(rgb, t, Image.Resampling.BICUBIC)
         return transforms.recolour_pixels(changed, steps)
 
@@ -124,18 +124,18 @@ class Videos:
             name=f"{name} {' '.join(self.store.frames(name)[i] for i in frames)}",
         )
 
-    def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "Geometry":
+    def _draw_geometry(self, rng: np.random.Generator, name: str, frames: list[int]) -> "FrameTransform":
         change = self.augmentation.sequence
-        picture = self._open(name, frames[0])
-        return Geometry(
-            size=picture.size,
-            box=transforms.draw_crop(rng, *picture.size, self.source.crop_scale, self.crop_ratio),
+        image = self._open(name, frames[0])
+        return FrameTransform(
+            size=image.size,
+            box=transforms.draw_crop(rng, *image.size, self.source.crop_scale, self.crop_ratio),
             flip=bool(rng.random() < change.flip),
             matrices=[transforms.draw_affine(rng, self.change) for _ in frames],
             out=self.size,
         )
 
-    def _read_masks(self, name: str, frames: list[int], geometry: "Geometry") -> tuple[np.ndarray, np.ndarray]:
+    def _read_masks(self, name: str, frames: list[int], geometry: "FrameTransform") -> tuple[np.ndarray, np.ndarray]:
         """ids (T, H, W) int and void (T, H, W) bool, cropped and changed."""
         read = [self.store.read_mask(name, i) for i in frames]
         for i, mask in zip(frames, read, strict=True):
@@ -155,25 +155,25 @@ class Videos:
         return values * (values != _VOID), values == _VOID
 
     def _read_images(
-        self, rng: np.random.Generator, name: str, frames: list[int], geometry: "Geometry"
+        self, rng: np.random.Generator, name: str, frames: list[int], geometry: "FrameTransform"
     ) -> torch.Tensor:
         together = transforms.draw_jitter(rng, self.augmentation.sequence.jitter)
         images = np.empty((self.frames, 3, self.size, self.size), np.uint8)
         for t, i in enumerate(frames):
             steps = together + transforms.draw_jitter(rng, self.change.jitter)
-            picture = self._open(name, i)
-            if picture.size != geometry.size:
+            image = self._open(name, i)
+            if image.size != geometry.size:
                 raise UserError(
-                    f"{self.store.path / self.store.rgb_path(name, i)} is {picture.size} pixels, "
+                    f"{self.store.path / self.store.rgb_path(name, i)} is {image.size} pixels, "
                     f"its video {geometry.size}",
                     "restore it, or leave the video out",
                 )
             source = self.store.path / self.store.rgb_path(name, i)
-            images[t] = geometry.apply_to_image(picture, t, steps, source).transpose(2, 0, 1)
+            images[t] = geometry.apply_to_image(image, t, steps, source).transpose(2, 0, 1)
         return torch.from_numpy(images)
 
     def _open(self, name: str, i: int) -> Image.Image:
-        return transforms.open_picture(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
+        return transforms.open_image(self.store.rgb_bytes(name, i), self.store.path / self.store.rgb_path(name, i))
 
 
 def check_masks(store: VideoStore, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a run would do: its numbers, its data, a picture of its samples, and what it costs here."""
+"""What a run would do: its numbers, its data, an image of its samples, and what it costs here."""
 
 import time
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.data.mixture import Mixture, Order
+from bl30k_gen.text import memory_size, plural
+from training.data.mixture import Mixture, SampleOrder
 from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
@@ -16,7 +17,6 @@ from training.tasks.network import AnyBatch, AnyStep, build_network, build_step
 from training.tasks.speed import choose_precision
 
 SHOWN = 4
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,25 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
     """
     print(stage.to_yaml())
     mixture = Mixture(stage)
-    order = Order(mixture, stage)
+    order = SampleOrder(mixture, stage)
     for name, source in mixture.describe().items():
         counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
         print(f"data {name}: {counts}, from {source['path']}")
     if stage.validation is not None:
         print(f"held out for validation: {sum(len(source) for source in mixture.held_out().sources)} items")
     if validation := open_validation(stage.validation_videos):
-        print(f"validation: {len(validation.names)} videos every {stage.validation_videos.every} iterations")
+        print(
+            f"validation: {plural(len(validation.names), 'video')} every {stage.validation_videos.every} iterations"
+        )
     print(
         f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
     )
     began = time.perf_counter()
     samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
-    picture = out / "samples.png"
-    visualisation.save(picture, samples.to(torch.device("cpu")), rows=SHOWN)
-    print(f"samples: {picture}")
+    image = out / "samples.png"
+    visualisation.save(image, samples.to(torch.device("cpu")), rows=SHOWN)
+    print(f"samples: {image}")
     for text in samples.skipped:
         print(f"skipped: {text}")
     with processes(device) as group:
@@ -74,8 +76,8 @@ def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, 
     slower = "loading is what takes longer; more runtime.workers help" if pace > cost.seconds else "loading keeps up"
     hours = pace * samples / 3600
     return [
-        f"memory: {cost.fixed / GIB:.2f} GiB for weights, gradients and Adam, {cost.sample / GIB:.2f} GiB a sample; "
-        f"{needed / GIB:.1f} GiB for {step} at once (runtime.batch_per_step)",
+        f"memory: {memory_size(cost.fixed)} for weights, gradients and Adam, {memory_size(cost.sample)} a sample; "
+        f"{memory_size(needed)} for {step} at once (runtime.batch_per_step)",
         f"time on {device}: {cost.seconds:.3f} s a sample, {loading:.3f} s to load it by one of {workers} workers: "
         f"{slower}",
         f"about {hours:.1f} hours on one such device, without validation",
@@ -87,7 +89,7 @@ def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path |
 
     On a CPU a sample's bytes are those that autograd keeps.
     """
-    step = build_step(stage, build_network(stage, start), device)
+    step = build_step(build_network(stage, start), stage.loss, stage.runtime, device, stage.alignment)
     return measure_step(step, samples, device, stage.runtime.precision)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import byte_size
 from models import checkpoint
 from training.runs.folder import RunFolder, card
 from training.schema.stage import Stage
@@ -44,7 +45,7 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
             (checkpoint.save if form == "ours" else checkpoint.export)(network, out)
     except ValueError as error:
         raise UserError(str(error), "export it with --form ours") from None
-    size = f"{out.stat().st_size / 2**20:.1f} MiB"
+    size = byte_size(out.stat().st_size)
     facts = [f"weights: {origin}, {size}, sha256 {sha256(out)}", f"form: {form}{', 16 bits' if half else ''}"]
     write_atomically(beside, card(folder, stage, environment, facts))
     return f"{out} ({size}): {origin}"

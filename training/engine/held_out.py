@@ -1,4 +1,4 @@
-"""A network judged on the images that its stage holds out; ``training.engine.validation`` judges on videos."""
+"""Validation on the images that a stage holds out; ``training.engine.validation`` does so on videos."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from training.engine import visualisation
 
 @dataclass(frozen=True)
 class Result:
-    """means: of the loss's parts, such as the IoU. picture: (H, W, 3) uint8, of the first samples, if any."""
+    """means: of the loss's parts, such as the IoU. image: (H, W, 3) uint8, of the first samples, if any."""
 
     samples: int
     means: dict[str, float]
-    picture: np.ndarray | None
+    image: np.ndarray | None
     skipped: list[str]
 
 
@@ -34,7 +34,7 @@ def validate(step: nn.Module, mixture: Mixture, most: int, at_once: int, device:
     step.eval()
     sums: dict[str, float] = {}
     skipped: list[str] = []
-    picture: np.ndarray | None = None
+    image: np.ndarray | None = None
     for first in range(0, len(draws), at_once):
         samples = [held_out[draw] for draw in draws[first : first + at_once]]
         batch = held_out.collate(samples).to(device)
@@ -42,7 +42,7 @@ def validate(step: nn.Module, mixture: Mixture, most: int, at_once: int, device:
         for key, value in parts.items():
             sums[key] = sums.get(key, 0.0) + float(value) * len(batch)
         skipped += batch.skipped
-        picture = visualisation.show(batch, masks) if picture is None else picture
+        image = visualisation.show(batch, masks) if image is None else image
     for module, training in modes.items():
         module.training = training
-    return Result(len(draws), {key: total / len(draws) for key, total in sums.items()}, picture, skipped)
+    return Result(len(draws), {key: total / len(draws) for key, total in sums.items()}, image, skipped)

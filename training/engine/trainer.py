@@ -18,7 +18,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_j
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, Order, loader
+from training.data.mixture import Mixture, SampleOrder, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
@@ -65,18 +65,19 @@ class Trainer:
         self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
         self.mixture = Mixture(stage)
-        self.folder.agree(stage)
+        self.folder.require_same(stage.sources, stage.identity())
         state = self.folder.latest(stage.iterations)
         self.network = build_network(stage, start if state is None else None)
         self.step: AnyStep | DistributedDataParallel
-        self.step = step = build_step(stage, self.network, self.device, processes.world)
+        step = build_step(self.network, stage.loss, stage.runtime, self.device, stage.alignment, processes.world)
+        self.step = step
         self.parameters = [p for p in self.network.parameters() if p.requires_grad]
         rate, decay = stage.optimiser.learning_rate, stage.optimiser.weight_decay
         self.optimiser = torch.optim.Adam(self.parameters, lr=rate, weight_decay=decay)
         self.autocast, half = choose_precision(stage.runtime.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.iteration, self.bad_steps = 0, 0
-        self.window = Window()
+        self.window = RunningMeans()
         self.corrupt: list[str] = []
         self.best: dict[str, Any] = {}
         self.validation = open_validation(stage.validation_videos)
@@ -86,14 +87,14 @@ class Trainer:
         self.order = self._order()
         processes.wait()  # all have agreed
         if processes.leads:
-            self.folder.claim(stage)  # not before the network could be built: a mistake claims no folder
+            self.folder.claim(stage.to_yaml())  # not before the network could be built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
-    def _order(self) -> Order:
+    def _order(self) -> SampleOrder:
         """The order of the samples from here on. Raises UserError where S2M would see them one by one."""
         stage, processes = self.stage, self.processes
-        order = Order(self.mixture, stage, self.iteration, processes.rank, processes.world)
+        order = SampleOrder(self.mixture, stage, self.iteration, processes.rank, processes.world)
         if stage.network == "s2m" and order.step * processes.world < 2:
             remedy = "choose a batch that runtime.batch_per_step divides"
             if stage.batch < 2 or stage.runtime.batch_per_step < 2:
@@ -208,12 +209,12 @@ class Trainer:
             group["lr"] = rate
         share = kept_share(self.iteration, stage.loss.warm_up, stage.loss.kept)
         self.optimiser.zero_grad(set_to_none=True)
-        waited, values = 0.0, Window()
+        waited, values = 0.0, RunningMeans()
         for number in range(steps):
             before = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - before
-            self._pass_over(batch.skipped)
+            self._skip(batch.skipped)
             batch = batch.to(self.device)
             last = number == steps - 1
             parallel = self.step if isinstance(self.step, DistributedDataParallel) else None
@@ -247,7 +248,7 @@ class Trainer:
         self.scaler.update()
         return finite
 
-    def _pass_over(self, skipped: list[str]) -> None:
+    def _skip(self, skipped: list[str]) -> None:
         for text in skipped:
             if text not in self.corrupt:
                 self.corrupt.append(text)
@@ -266,7 +267,7 @@ class Trainer:
 
     def _log(self, writer, bar: tqdm) -> None:
         values = self.window.close(self.processes)
-        self._pass_over(self.processes.join(self.corrupt))
+        self._skip(self.processes.join(self.corrupt))
         if not self.processes.leads:
             return
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
@@ -291,13 +292,13 @@ class Trainer:
         most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             result = validate(step, self.mixture, most, at_once, self.device)
-        self._pass_over(result.skipped)
+        self._skip(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
         for key, mean in means.items():
             writer.add_scalar(key, mean, self.iteration)
-        if result.picture is not None:
-            writer.add_image("validation", result.picture, self.iteration, dataformats="HWC")
+        if result.image is not None:
+            writer.add_image("validation", result.image, self.iteration, dataformats="HWC")
 
     def _save(self) -> None:
         self.window.share(self.processes)
@@ -323,14 +324,14 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
         self.best = state["best"]
-        self.window = Window(**state["window"])
+        self.window = RunningMeans(**state["window"])
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM (a batch system's warning) and SIGINT end the run after the iteration in hand."""
+        """SIGTERM (a batch system's warning) and SIGINT end the run after the current iteration."""
 
         def stop(number, frame):
             self.stopping = True
@@ -343,7 +344,7 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-class Window:
+class RunningMeans:
     """Means since the last record. Summed on the device; read once a record."""
 
     def __init__(self, sums: dict[str, float] | None = None, counts: dict[str, int] | None = None):

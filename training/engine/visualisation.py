@@ -1,4 +1,4 @@
-"""Samples and predictions as one picture: a row per sample, a column per frame."""
+"""Samples and predictions as one image: a row per sample, a column per frame."""
 
 import io
 from pathlib import Path
@@ -56,8 +56,8 @@ def save(
         notes = {(b, len(columns)): EMPTY for b, none in enumerate(empty) if none}
         columns.append("prediction")
     buffer = io.BytesIO()
-    picture = captioned(show(batch, predicted, rows), labels, columns, legend, notes)
-    Image.fromarray(picture).save(buffer, "PNG")
+    image = captioned(show(batch, predicted, rows), labels, columns, legend, notes)
+    Image.fromarray(image).save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())
 
 

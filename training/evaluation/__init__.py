@@ -1,1 +1,1 @@
-"""The scores, protocols, tables and figures by which a segmentation is judged."""
+"""The scores, protocols, tables and figures by which a segmentation is evaluated."""

@@ -1,4 +1,4 @@
-"""What pictures of masks say about themselves: labels of rows and columns, a legend, and notes on frames."""
+"""What images of masks say about themselves: labels of rows and columns, a legend, and notes on frames."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,13 +17,13 @@ _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 def note(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     """(H, W, 3) uint8: the frame with ``text`` in its upper left corner."""
-    picture = Image.fromarray(frame)
-    _note(ImageDraw.Draw(picture), (0, 0), frame.shape[0], text)
-    return np.asarray(picture)
+    image = Image.fromarray(frame)
+    _note(ImageDraw.Draw(image), (0, 0), frame.shape[0], text)
+    return np.asarray(image)
 
 
 def captioned(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     rows: Sequence[str],
     columns: Sequence[str],
     legend: Mapping[str, Colour],
@@ -32,7 +32,7 @@ def captioned(
     """A grid of frames with a margin at its left, its top and its bottom.
 
     Args:
-        picture: (H, W, 3), as many equal cells as there are ``rows`` times ``columns``.
+        image: (H, W, 3), as many equal cells as there are ``rows`` times ``columns``.
         rows, columns: their labels; those of rows may have several lines.
         legend: {meaning: colour}, below the grid.
         notes: {(row, column): text} on cells.
@@ -42,13 +42,13 @@ def captioned(
         legend is wider.
     """
     font = ImageFont.load_default(_SIZE)
-    height, width = picture.shape[0] // len(rows), picture.shape[1] // len(columns)
+    height, width = image.shape[0] // len(rows), image.shape[1] // len(columns)
     labels = ["\n".join(_shortened(line) for line in row.split("\n")) for row in rows]
     left = round(max(font.getlength(line) for label in labels for line in label.split("\n"))) + 2 * _GAP
     entries = [round(font.getlength(text)) + _SIZE + 3 * _GAP for text in legend]
-    size = (max(left + picture.shape[1], left + sum(entries)), picture.shape[0] + 2 * _LINE)
+    size = (max(left + image.shape[1], left + sum(entries)), image.shape[0] + 2 * _LINE)
     sheet = Image.new("RGB", size, _PAPER)
-    sheet.paste(Image.fromarray(picture), (left, _LINE))
+    sheet.paste(Image.fromarray(image), (left, _LINE))
     draw = ImageDraw.Draw(sheet)
     for number, label in enumerate(labels):
         draw.multiline_text((_GAP, _LINE + number * height + _GAP), label, _INK, font)

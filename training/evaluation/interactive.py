@@ -106,9 +106,9 @@ class InteractiveBenchmark:
         samples: Iterable[ScribbleSample],
         open_video: Callable[[str, tuple[int, ...]], System],
         say: Callable[[str], None] = print,
-    ) -> "Report":
+    ) -> "InteractiveReport":
         """Run every sample; what a system gets wrong in shape raises ValueError."""
-        report = Report(self.interactions, self.seconds_per_object)
+        report = InteractiveReport(self.interactions, self.seconds_per_object)
         for sample in samples:
             done = self.run_sample(sample, open_video)
             report.samples.append((sample.sequence, sample.scribble_idx, sample.objects))
@@ -181,7 +181,7 @@ def worst_frame(scores: np.ndarray, candidates: Iterable[int]) -> int:
 
 
 @dataclass
-class Report:
+class InteractiveReport:
     """The outcome of a benchmark: ``samples`` are (sequence, scribble_idx, objects), with or without interactions."""
 
     max_interactions: int
@@ -246,7 +246,7 @@ class Report:
         write_atomically(path, out.getvalue())
 
 
-def read_report(path: str | Path, interactions: int = 8, seconds_per_object: float = 240.0) -> Report:
+def read_report(path: str | Path, interactions: int = 8, seconds_per_object: float = 240.0) -> InteractiveReport:
     """Read a report CSV; its samples are those with at least one interaction. Raises UserError if it is none."""
     rounds: dict[tuple[str, int, int], dict] = {}
     try:
@@ -256,7 +256,7 @@ def read_report(path: str | Path, interactions: int = 8, seconds_per_object: flo
                 entry = rounds.setdefault(key, {"seconds": float(row["timing"]), "scores": {}})
                 pair = float(row["jaccard"]), float(row["contour"])
                 entry["scores"][int(row["frame"]), int(row["object_id"])] = pair
-        report = Report(interactions, seconds_per_object)
+        report = InteractiveReport(interactions, seconds_per_object)
         for (sequence, scribble_idx, number), entry in rounds.items():
             frames, objects = (sorted(set(part)) for part in zip(*entry["scores"], strict=True))
             scores = np.array([[entry["scores"][frame, label] for label in objects] for frame in frames])

@@ -16,7 +16,7 @@ import numpy as np
 BOUNDARY_TOLERANCE = 0.008
 
 
-class Statistics(NamedTuple):
+class Measures(NamedTuple):
     """Mean, recall (share of values above one half) and decay (first minus last quarter) of a series."""
 
     mean: float
@@ -81,7 +81,7 @@ def score_frame(
     return scores
 
 
-def statistics(values: np.ndarray) -> Statistics:
+def statistics(values: np.ndarray) -> Measures:
     """Mean, recall and decay of one object's scores over time (N,).
 
     The decay is the mean of the first of four temporal bins minus that of the last. Neighbouring bins share the
@@ -93,7 +93,7 @@ def statistics(values: np.ndarray) -> Statistics:
     # The tiny offset makes halves round up on every platform.
     edges = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
     first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
-    return Statistics(float(values.mean()), float((values > 0.5).mean()), float(first.mean() - last.mean()))
+    return Measures(float(values.mean()), float((values > 0.5).mean()), float(first.mean() - last.mean()))
 
 
 def _box(mask: np.ndarray) -> tuple[slice, slice] | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
-from training.evaluation.interactive import Report
+from training.evaluation.interactive import InteractiveReport
 from training.evaluation.study import Study
 
 Numbers = Sequence[float] | np.ndarray
@@ -19,7 +19,7 @@ GREY = "0.55"
 
 
 def plot_reports(
-    reports: Mapping[str, Report],
+    reports: Mapping[str, InteractiveReport],
     out: str | Path,
     metric: str = "J&F",
     until: float = 60.0,

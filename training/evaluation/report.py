@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bl30k_gen.dataset.files import write_atomically, write_json
+from bl30k_gen.text import aligned
 from training.evaluation.semi_supervised import Results
 
 Cell = str | float | None
@@ -23,14 +24,8 @@ class Table:
     def text(self) -> str:
         """Columns lined up: words to the left, numbers to the right."""
         cells = [list(self.header)] + [[self._print(cell) for cell in row] for row in self.rows]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(self.header))]
-        right = [any(isinstance(row[column], (int, float)) for row in self.rows) for column in range(len(widths))]
-        lines = [
-            "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True))
-            for row in cells
-        ]
-        lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join(line.rstrip() for line in lines) + "\n"
+        cells.insert(1, ["-" * max(len(row[column]) for row in cells) for column in range(len(self.header))])
+        return "\n".join(aligned(cells, self._numeric())) + "\n"
 
     def csv(self) -> str:
         """Numbers in full, for spreadsheets and scripts."""
@@ -42,10 +37,8 @@ class Table:
 
     def latex(self) -> str:
         """A ``tabular`` with the rules of the booktabs package."""
-        columns = "".join(
-            "r" if any(isinstance(row[column], (int, float)) for row in self.rows) else "l"
-            for column in range(len(self.header))
-        )
+        numeric = self._numeric()
+        columns = "".join("r" if column in numeric else "l" for column in range(len(self.header)))
         lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
         lines.append(" & ".join(map(_escape, self.header)) + r" \\")
         lines.append("\\midrule")
@@ -56,6 +49,10 @@ class Table:
         """Write ``stem.txt``, ``stem.csv`` and ``stem.tex``."""
         for suffix, content in (("txt", self.text()), ("csv", self.csv()), ("tex", self.latex())):
             write_atomically(f"{stem}.{suffix}", content)
+
+    def _numeric(self) -> set[int]:
+        """The columns that hold a number."""
+        return {i for i in range(len(self.header)) if any(isinstance(row[i], (int, float)) for row in self.rows)}
 
     def _print(self, cell: str | float | None) -> str:
         if cell is None:

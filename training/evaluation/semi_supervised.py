@@ -22,7 +22,7 @@ from bl30k_gen.dataset.masks import MaskFrame, Meaning, Rule
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes, read_json
 from training.evaluation.folders import MaskVideo, describe_size, find_videos, folder_rule, object_ids
-from training.evaluation.metrics import Statistics, score_frame, statistics
+from training.evaluation.metrics import Measures, score_frame, statistics
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class ObjectScore:
     group: str = ""
 
     @property
-    def j(self) -> Statistics:
+    def j(self) -> Measures:
         return statistics_in_percent(self.values[:, 0])
 
     @property
-    def f(self) -> Statistics:
+    def f(self) -> Measures:
         return statistics_in_percent(self.values[:, 1])
 
 
@@ -104,7 +104,7 @@ class Results:
         numbers = {
             f"{metric} {kind}": _mean(getattr(getattr(s, metric.lower()), kind) for s in self.objects)
             for metric in "JF"
-            for kind in Statistics._fields
+            for kind in Measures._fields
         }
         return {"J&F": (numbers["J mean"] + numbers["F mean"]) / 2} | numbers
 
@@ -141,7 +141,7 @@ def score_folders(
 
 
 def _said_rule(root: Path, names: list[str], stated: Meaning | None, say: Callable[[str], None]) -> Rule:
-    """What the masks of a folder mean. Raises UserError where they are soft and nobody said so."""
+    """What the masks of a folder mean. Raises UserError where they are soft and the user has not said so."""
     rule = folder_rule(root, names, stated)
     if rule.meaning != "ids":
         cut = {"binary": "hold 0 and 255 alone; read", "soft": "are soft, cut at one half; read"}[rule.meaning]
@@ -186,9 +186,9 @@ def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, 
     return {(video, label): "seen" if category in seen else "unseen" for video, label, category in _categories(meta)}
 
 
-def statistics_in_percent(values: np.ndarray) -> Statistics:
+def statistics_in_percent(values: np.ndarray) -> Measures:
     """``statistics`` of scores that are in per cent."""
-    return Statistics(*(100 * number for number in statistics(values / 100)))
+    return Measures(*(100 * number for number in statistics(values / 100)))
 
 
 def _categories(path: str | Path) -> Iterable[tuple[str, int, str]]:
@@ -331,8 +331,8 @@ def _score_video(root: Path, rule: Rule, name: str, reader, protocol: Protocol):
             continue
         frame = truth.read(frame_name)
         predicted = predict(frame_name, frame)
-        untold |= _strangers(frame.ids, objects)
-        invented |= _strangers(predicted, objects)
+        untold |= _unknown_ids(frame.ids, objects)
+        invented |= _unknown_ids(predicted, objects)
         scores = 100 * score_frame(frame.ids, predicted, [objects[row] for row in rows], frame.void)
         for row, score in zip(rows, scores, strict=True):
             frames[row].append(frame_name)
@@ -374,7 +374,7 @@ def _nothing_scored(root: Path, rule: Rule, names: list[str], protocol: Protocol
     return UserError(f"no annotation in {root} has an object", "check that these are masks of objects")
 
 
-def _strangers(ids: np.ndarray, objects: list[int]) -> set[int]:
+def _unknown_ids(ids: np.ndarray, objects: list[int]) -> set[int]:
     """Objects of a label map that are not in the list; counting first spares nearly every frame the sorting."""
     if np.count_nonzero(ids) == sum(np.count_nonzero(ids == label) for label in objects):
         return set()

@@ -1,4 +1,4 @@
-"""Pictures to look at: a row of frames with the annotation, the prediction and where they differ."""
+"""Images to look at: a row of frames with the annotation, the prediction and where they differ."""
 
 import io
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.dataset.files import decode_rgb, write_atomically
+from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
 from bl30k_gen.dataset.listing import by_frame
 from bl30k_gen.dataset.masks import Rule, palette
-from bl30k_gen.dataset.pictures import PICTURE_LIMIT, SUFFIXES
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.evaluation.captions import EMPTY, captioned
@@ -65,7 +65,7 @@ def write_strip(
         truth, predictions: folders of video folders, as for ``score_folders``.
         images: folder of video folders of RGB frames to draw the masks on; black if None.
         frames: names of the frames to show; ``columns`` evenly spaced ones if None.
-        width: of one picture, pixels.
+        width: of one image, pixels.
         rules: what the masks of both folders mean, see ``MaskVideo``.
 
     Raises:
@@ -103,5 +103,5 @@ def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _image(folder: Path, name: str) -> np.ndarray:
     if folder.is_dir() and (file := by_frame((p.name for p in folder.iterdir()), SUFFIXES, folder).get(name)):
-        return decode_rgb(read_bytes(folder / file, PICTURE_LIMIT), folder / file)
+        return decode_rgb(read_bytes(folder / file, IMAGE_LIMIT), folder / file)
     raise UserError(f"{folder / name}.jpg is missing", "give the folder that holds the videos' RGB frames")

@@ -20,7 +20,7 @@ from training.evaluation.session_log import USER_EVENTS, Session, read_session
 
 
 @dataclass(frozen=True)
-class Progress:
+class SessionCurve:
     """One session: IoU in per cent after each round, (R + 1,), at the user's seconds so far; both begin with 0."""
 
     method: str
@@ -29,7 +29,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Curve:
+class MeanCurve:
     """IoU in per cent over the user's seconds: mean over sessions and the quartiles between them, each (N,)."""
 
     seconds: np.ndarray
@@ -45,11 +45,13 @@ def user_seconds(session: Session, until: float = np.inf) -> float:
     return float(sum(end - start for start, end in spans))
 
 
-def progress(session: Session) -> Progress:
+def progress(session: Session) -> SessionCurve:
     """The IoU after each round, at the user time that it took; an event with ``iou`` ends a round."""
     ends = [event for event in session.events if "iou" in event.about]
     seconds = [user_seconds(session, event.end) for event in ends]
-    return Progress(session.method, np.array([0.0, *seconds]), np.array([0.0, *(100 * e.about["iou"] for e in ends)]))
+    return SessionCurve(
+        session.method, np.array([0.0, *seconds]), np.array([0.0, *(100 * e.about["iou"] for e in ends)])
+    )
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Study:
     horizon: the user time to which curves and AUC extend, seconds. A session that ended earlier keeps its last IoU.
     """
 
-    sessions: tuple[Progress, ...]
+    sessions: tuple[SessionCurve, ...]
     horizon: float
 
     @property
@@ -67,15 +69,15 @@ class Study:
         """In the order of their first session."""
         return list(dict.fromkeys(session.method for session in self.sessions))
 
-    def of(self, method: str) -> list[Progress]:
+    def of(self, method: str) -> list[SessionCurve]:
         return [session for session in self.sessions if session.method == method]
 
-    def curve(self, method: str, points: int = 121) -> Curve:
+    def curve(self, method: str, points: int = 121) -> MeanCurve:
         """IoU against user time on a regular grid, linearly interpolated within each session."""
         grid = np.linspace(0, self.horizon, points)
         values = np.array([np.interp(grid, session.seconds, session.iou) for session in self.of(method)])
         lower, median, upper = np.percentile(values, (25, 50, 75), axis=0)
-        return Curve(grid, values.mean(axis=0), lower, median, upper)
+        return MeanCurve(grid, values.mean(axis=0), lower, median, upper)
 
     def auc(self, method: str) -> float:
         """Area under IoU against user time up to the horizon, over the horizon, mean of the sessions; per cent."""
@@ -142,7 +144,7 @@ def increment_table(study: Study) -> Table:
     return Table(["method", *(f"round {r + 1}" for r in range(rounds))], rows, digits=2)
 
 
-def _area(session: Progress, horizon: float) -> float:
+def _area(session: SessionCurve, horizon: float) -> float:
     inside = session.seconds < horizon
     seconds = np.append(session.seconds[inside], horizon)
     iou = np.append(session.iou[inside], np.interp(horizon, session.seconds, session.iou))

@@ -23,7 +23,7 @@ from training.evaluation.scribbles import rasterise
 from training.experiments.context import EvaluationContext, Measurement
 from training.inference.load import pick_device
 from training.inference.propagate import propagate
-from training.inference.view import View, normalise, one_hot, working_size
+from training.inference.tensors import PaddedView, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.schema.table import TableRow
 
@@ -99,11 +99,11 @@ def _fusion(row: TableRow, context: EvaluationContext) -> Measurement:
     return _per_call(fuse, image.device, masks.shape[1])
 
 
-def _working(row: TableRow, context: EvaluationContext, frame: int = 0) -> tuple[View, Tensor, Tensor]:
+def _working(row: TableRow, context: EvaluationContext, frame: int = 0) -> tuple[PaddedView, Tensor, Tensor]:
     """How the first video is seen, one of its frames (1, 3, h, w) and the first masks (1, O, h, w)."""
     _, frames, mask, objects = context.first_video()
     side = {**context.options, **row.options}.get("short_side")
-    view, device = View(mask.shape, working_size(mask.shape, side)), pick_device(context.device)
+    view, device = PaddedView(mask.shape, working_size(mask.shape, side)), pick_device(context.device)
     return view, view.image(normalise(frames[frame], device)), view.masks(one_hot(mask, objects, device))
 
 

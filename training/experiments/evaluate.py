@@ -1,4 +1,4 @@
-"""Checkpoints judged: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+"""Evaluates checkpoints: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from bl30k_gen.dataset.masks import Meaning, Rule, encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
@@ -21,7 +22,7 @@ from training.evaluation.folders import object_ids
 from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     InteractiveBenchmark,
-    Report,
+    InteractiveReport,
     Round,
     ScribbleSample,
     Submission,
@@ -87,12 +88,12 @@ def evaluate_semi_supervised(
     run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
     run["dataset"] = str(store.path.resolve())
     claim(out, "evaluate", run, [store.path], "run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
         segment_dataset_video(network, store, name, out / "masks" / name, PROTOCOLS[protocol], settings, say, speed)
     if speed.frames:
-        say(f"segmented {len(names)} videos: {speed}")
+        say(f"segmented {plural(len(names), 'video')}: {speed}")
     results = {
         Path(checkpoint).stem: score_folders(truth, out / "masks", protocol, names, groups, workers, say, masks),
         **score_baselines(truth, protocol, names, groups, workers, masks),
@@ -126,7 +127,7 @@ def segment_dataset_video(
             write_atomically(out / f"{names[result.number]}.png", encode_mask(result.labels()))
     except UserError as error:
         raise UserError(f"video {name}, {error.what}", error.remedy) from None
-    say(f"{name}: {len(names)} frames")
+    say(f"{name}: {plural(len(names), 'frame')}")
 
 
 def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, np.ndarray]:
@@ -169,7 +170,7 @@ def evaluate_interactive(
     say: Callable[[str], None] = print,
     masks: Meaning | None = None,
     **options,
-) -> dict[str, Report]:
+) -> dict[str, InteractiveReport]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
     Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
@@ -198,7 +199,7 @@ def evaluate_interactive(
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
     run["dataset"] = str(store.path.resolve())
     claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
-    _say_what_is_judged(checkpoint, store, names, split, say)
+    _say_what_is_evaluated(checkpoint, store, names, split, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
     references = baselines(truth, store.rule)
     systems = {Path(checkpoint).stem: open_video, **references}
@@ -253,9 +254,9 @@ def _run_missing(
     system: Callable[[str, tuple[int, ...]], System],
     path: Path,
     say: Callable[[str], None],
-) -> Report:
+) -> InteractiveReport:
     """Run the samples that the report at ``path`` lacks; it is written after each of them."""
-    report = Report(benchmark.interactions, benchmark.seconds_per_object)
+    report = InteractiveReport(benchmark.interactions, benchmark.seconds_per_object)
     if path.exists():
         report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
     done = {(sequence, number) for sequence, number, _ in report.samples}
@@ -293,7 +294,7 @@ def as_system(session: InteractiveSession, perfect: System | None = None) -> Sys
     return answer
 
 
-def interactive_table(reports: dict[str, Report]) -> Table:
+def interactive_table(reports: dict[str, InteractiveReport]) -> Table:
     """A row for each report: AUC and value at 60 s of J, F and J&F, per cent."""
     rows = [(label, report.summary()) for label, report in reports.items()]
     columns = list(rows[0][1])
@@ -332,13 +333,13 @@ def open_annotated(
     return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
 
 
-def _say_what_is_judged(
+def _say_what_is_evaluated(
     checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
 ) -> None:
     """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
-    say(f"judging {len(names)} videos of {store.path}: {which}")
+    say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")
     folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
     trained: set[str] = set()
     if RunFolder(folder).config.exists():

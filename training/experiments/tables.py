@@ -1,4 +1,4 @@
-"""The papers' tables and figures by command: the rows of a recipe, each measured once, as a table and a picture.
+"""The papers' tables and figures by command: the rows of a recipe, each measured once, as a table and an image.
 
 A recipe is a YAML in ``training/configs/tables``: what is measured, which checkpoints it needs, its rows. A row is
 kept in ``out/rows/<digest of what it depends on>``, so that a row that was measured before, also for another recipe,

@@ -14,13 +14,13 @@ RATE = 24.0
 
 
 def write_film(
-    path: Path, pictures: Iterable[NDArray[np.uint8]], rate: float = 0.0, tick: Callable[[int], None] | None = None
+    path: Path, images: Iterable[NDArray[np.uint8]], rate: float = 0.0, tick: Callable[[int], None] | None = None
 ) -> int:
-    """Write (H, W, 3) uint8 pictures of one size as MP4, and return their number.
+    """Write (H, W, 3) uint8 images of one size as MP4, and return their number.
 
     Args:
         rate: frames a second; ``RATE`` where it is 0.
-        tick: is told how many pictures are done.
+        tick: is told how many images are done.
 
     Raises:
         UserError: OpenCV has no encoder here, or the folder may not be written.
@@ -32,12 +32,12 @@ def write_film(
     try:
         with clear_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        for picture in pictures:
-            height, width = picture.shape[:2]
+        for image in images:
+            height, width = image.shape[:2]
             code = cv2.VideoWriter.fourcc(*"mp4v")
             if not count and not film.open(str(temporary), code, rate or RATE, (width, height)):
                 raise UserError(f"{path} cannot be written", "OpenCV lacks the encoder mp4v here")
-            film.write(np.ascontiguousarray(picture[..., ::-1]))
+            film.write(np.ascontiguousarray(image[..., ::-1]))
             count += 1
             if tick is not None:
                 tick(count)

@@ -31,7 +31,7 @@ def load_network(path: str | Path, kind: type[Network], device: str = "auto") ->
         fitting = [name for name, (known, _) in checkpoint.NETWORKS.items() if issubclass(known, kind)]
         needed = f"here one of {', '.join(fitting)} is needed"
         raise UserError(f"{path} holds the network {checkpoint.name_of(network)}", needed)
-    return prepare_for_inference(network).to(pick_device(device))
+    return prepare_for_inference(network.to(pick_device(device)))
 
 
 def load_fusion(source: str | Path, device: str = "auto") -> Fusion | Literal["linear", "none"]:

@@ -19,8 +19,8 @@ from models.aggregate import aggregate
 from models.propagation import PropagationNetwork, Query
 from training.evaluation.folders import object_ids
 from training.inference.options import Options, published_options
+from training.inference.tensors import PaddedView, label_map, normalise, one_hot, working_size
 from training.inference.tracker import Tracker
-from training.inference.view import View, label_map, normalise, one_hot, working_size
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Propagator:
         self.network = network
         self.options = options or published_options(network)
         self._say = say
-        self._views: list[View] = []
+        self._views: list[PaddedView] = []
         self._trackers: list[Tracker] = []
 
     @property
@@ -131,7 +131,7 @@ class Propagator:
             options = self.options
             share = replace(options, memory_budget=options.memory_budget // len(options.scales))
             for scale in options.scales:
-                self._views.append(View(size, working_size(size, options.short_side, scale)))
+                self._views.append(PaddedView(size, working_size(size, options.short_side, scale)))
                 self._trackers.append(Tracker(self.network, share, self._say))
         first = self._views[0].size
         if size != first:

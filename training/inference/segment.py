@@ -13,11 +13,12 @@ from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning, encode_mask
 from bl30k_gen.errors import UserError
+from bl30k_gen.text import plural
 from models.memory import Reading
 from models.propagation import PropagationNetwork
 from training.inference.load import load_network
-from training.inference.look import write_pictures
 from training.inference.options import Options, published_options
+from training.inference.overview import write_overview
 from training.inference.propagate import Segmented, propagate
 from training.inference.video import FrameFolder, open_video, read_given
 
@@ -36,7 +37,11 @@ class Speed:
         self.seconds += result.seconds
 
     def __str__(self) -> str:
-        return f"{self.frames} frames, {self.frames / self.seconds:.1f} a second" if self.seconds else "0 frames"
+        return (
+            f"{plural(self.frames, 'frame')}, {self.frames / self.seconds:.1f} a second"
+            if self.seconds
+            else "0 frames"
+        )
 
 
 def segment(
@@ -54,10 +59,10 @@ def segment(
 
     Args:
         checkpoint: of a propagation network.
-        video: a folder of pictures or a video file.
+        video: a folder of images or a video file.
         masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
-        out: folder for one palette PNG for each frame, at the size of the frames, and for pictures to look at.
-        direction: "both" goes forward and backward from the first given mask. Backward needs a folder of pictures.
+        out: folder for one palette PNG for each frame, at the size of the frames, and for images to look at.
+        direction: "both" goes forward and backward from the first given mask. Backward needs a folder of images.
         meaning: what masks mean; None: that is decided over those that are given.
         options: fields of ``Options`` that differ from the network's own.
 
@@ -78,7 +83,7 @@ def segment(
         name = names[result.number] if names else f"{result.number:05d}"
         write_atomically(Path(out) / f"{name}.png", encode_mask(result.labels()))
     say(f"{out}: {speed}")
-    write_pictures(frames, names or [f"{number:05d}" for number in range(speed.frames)], Path(out), say)
+    write_overview(frames, names or [f"{number:05d}" for number in range(speed.frames)], Path(out), say)
     return speed
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bl30k_gen.text import memory_size
 from models.aggregate import aggregate
 from models.policy import GrowingMemory, RecurrentMemory
 from models.propagation import Entry, PropagationNetwork, Query
@@ -113,7 +114,7 @@ class Tracker:
             return
         if any([memory.thin() for memory in growing]):
             self.memory_every *= 2
-            budget = f"{self.options.memory_budget / 2**20:.3g} MiB"
+            budget = memory_size(self.options.memory_budget)
             self.say(f"memory budget of {budget} reached: memory_every is {self.memory_every} from here on")
 
 

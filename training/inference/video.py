@@ -1,4 +1,4 @@
-"""Frames of a video from a folder of pictures or a video file, and the masks that a user gives for some of them."""
+"""Frames of a video from a folder of images or a video file, and the masks that a user gives for some of them."""
 
 import os
 import threading
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import cv2
 
 from bl30k_gen.dataset.files import decode_rgb
+from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
 from bl30k_gen.dataset.masks import read_mask as read_one
-from bl30k_gen.dataset.pictures import PICTURE_LIMIT, SUFFIXES
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.evaluation.folders import MaskVideo, object_ids
@@ -39,9 +39,9 @@ class Frames(Indexed, Protocol):
 
 
 class FrameFolder(Sequence):
-    """Pictures of a folder in the order of their numbers or names, decoded when they are asked for.
+    """Images of a folder in the order of their numbers or names, decoded when they are asked for.
 
-    names: stems of the files. rate: 0, as pictures do not say. Raises UserError if there are no pictures, or one
+    names: stems of the files. rate: 0, as images do not say. Raises UserError if there are no images, or one
     exists twice.
     """
 
@@ -52,7 +52,7 @@ class FrameFolder(Sequence):
         files = by_frame((path.name for path in self.path.iterdir()), SUFFIXES, folder)
         self.files = [self.path / name for name in files.values()]
         if not self.files:
-            raise UserError(f"{folder} has no frames", f"put pictures there: {', '.join(SUFFIXES)}")
+            raise UserError(f"{folder} has no frames", f"put images there: {', '.join(SUFFIXES)}")
         self.names = list(files)
         self._size: tuple[int, int] | None = None
 
@@ -60,10 +60,10 @@ class FrameFolder(Sequence):
         return len(self.files)
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
-        """(H, W, 3) uint8. Raises UserError if the picture is damaged or not of the size of the first one read."""
+        """(H, W, 3) uint8. Raises UserError if the image is damaged or not of the size of the first one read."""
         file = self.files[index]
         try:
-            frame = decode_rgb(read_bytes(file, PICTURE_LIMIT), file)
+            frame = decode_rgb(read_bytes(file, IMAGE_LIMIT), file)
         except OSError as error:
             raise UserError(f"frame {file} cannot be read", str(error.strerror)) from None
         self._size = self._size or frame.shape[:2]
@@ -105,7 +105,7 @@ class VideoFile:
         finally:
             capture.release()
         if not count:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
             raise UserError(what, "get it anew")
@@ -134,7 +134,7 @@ class SeekableVideo:
         self.rate = capture.get(_RATE)
         capture.release()
         if not self._times:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to pictures")
+            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         self.names = [f"{number:05d}" for number in range(len(self._times))]
         self._capture = _capture(self.path)
         self._next = 0
@@ -194,7 +194,7 @@ def _capture(path: Path) -> "cv2.VideoCapture":
 def _is_whole_matroska(path: Path) -> bool:
     """Whether a file is a WebM or Matroska with all the bytes that it announces.
 
-    These say how long they are, but not how long their pictures are: sound may continue.
+    These say how long they are, but not how long their images are: sound may continue.
     """
     with open(path, "rb") as file:
         start, size = file.read(4096), os.fstat(file.fileno()).st_size
@@ -208,17 +208,17 @@ def _is_whole_matroska(path: Path) -> bool:
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
-    """A folder of pictures, or a video file. Raises UserError if neither is there."""
+    """A folder of images, or a video file. Raises UserError if neither is there."""
     path = Path(path)
     if path.is_dir():
         return FrameFolder(path)
     if not path.is_file():
-        raise UserError(f"video {path} does not exist", "give a video file, or a folder of pictures")
+        raise UserError(f"video {path} does not exist", "give a video file, or a folder of images")
     return VideoFile(path)
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with all frames at hand; DATASET/VIDEO of a dataset in folders will do, too."""
+    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset in folders will do, too."""
     path = Path(path)
     if not path.exists():
         for inside in ("JPEGImages", "JPEGImages/480p"):

@@ -16,7 +16,7 @@ from models.aggregate import aggregate
 from models.clicks import Click, ClickNetwork, ClickSession
 from models.s2m import S2M
 from training.evaluation.scribbles import NO_STROKE, draw_line
-from training.inference.view import View
+from training.inference.tensors import PaddedView
 
 
 def with_background(prob: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> 
     positive = (canvas == rows).float()
     negative = ((canvas != rows) & (canvas != NO_STROKE)).float()
     height, width = image.shape[-2:]
-    view = View((height, width))
+    view = PaddedView((height, width))
     wide = [F.max_pool2d(view.masks(x), 3, stride=1, padding=1) for x in (positive, negative)]
     logits = network.segment(view.image(image), view.masks(hard(prob)), *wide)
     return aggregate(view.cut(logits).float().sigmoid(), hard=True, keep_background=False)[0]

@@ -242,7 +242,7 @@ def interact(
 
     Args:
         checkpoint, s2m, clicks, fusion: of the networks; ``fusion`` may be "linear" or "none".
-        video: a folder of pictures, whose names the masks get, or a video file.
+        video: a folder of images, whose names the masks get, or a video file.
         out: folder for the masks.
         truth: folder of the video's true masks, for the IoU in the log.
         log: file for timed events, see ``training.evaluation.session_log``.

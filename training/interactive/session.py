@@ -31,9 +31,9 @@ from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
+from training.inference.tensors import PaddedView, label_map, normalise, one_hot, working_size
 from training.inference.tracker import Tracker, select
 from training.inference.video import Frames
-from training.inference.view import View, label_map, normalise, one_hot, working_size
 from training.interactive import interaction
 from training.interactive.cache import EncodedFrames
 from training.interactive.history import History
@@ -100,7 +100,7 @@ class InteractiveSession:
             raise ValueError("a session works on frames as they are: leave out flip and several scales")
         self.size: tuple[int, int] = tuple(frames[0].shape[:2])
         working = working_size(self.size, self.options.short_side, self.options.scales[0])
-        self.view = View(self.size, working)
+        self.view = PaddedView(self.size, working)
         self.state = State(objects, (nothing(self.view.padded),) * len(frames))
         self.history = History(undo_budget)
         self._encoded = EncodedFrames(self._encode, cache)

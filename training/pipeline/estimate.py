@@ -9,7 +9,7 @@ import torch
 from bl30k_gen.dataset.reader import VideoStore
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, Order
+from training.data.mixture import Mixture, SampleOrder
 from training.data.sample import FusionBatch
 from training.engine.dry_run import measure, measure_step
 from training.inference.propagate import propagate
@@ -53,7 +53,7 @@ class Pace:
 
     def _time_samples(self, stage: Stage) -> float:
         mixture = Mixture(stage)
-        order = Order(mixture, stage)
+        order = SampleOrder(mixture, stage)
         samples = mixture.collate([mixture[order.draw(position)] for position in range(2)])
         return measure(_untrained(stage), samples, self.device, None).seconds
 
@@ -62,7 +62,7 @@ class Pace:
         network = build_network(stage, None)
         assert isinstance(network, Fusion)
         aligning = Path(stage.alignment) if stage.alignment else None
-        alignment = self._propagation(aligning) if aligning in self.stages else None
+        alignment = self._propagation(aligning) if aligning is not None and aligning in self.stages else None
         if network.config.difference_aware and alignment is None:
             return measure(stage, _random_samples(stage), self.device, None).seconds  # by weights that are there
         step = FusionStep(freeze_batchnorm(network), alignment).to(self.device)
@@ -72,11 +72,6 @@ class Pace:
         built = build_network(_untrained(self.stages[network]), None)
         assert isinstance(built, PropagationNetwork)
         return built.to(self.device)
-
-
-def describe_hours(seconds: float) -> str:
-    """``about 3.2 hours``, or minutes below one."""
-    return f"about {seconds / 3600:.1f} hours" if seconds >= 3600 else f"about {max(1, round(seconds / 60))} min"
 
 
 def _untrained(stage: Stage) -> Stage:
@@ -90,6 +85,5 @@ def _random_samples(stage: Stage) -> FusionBatch:
     def noise(channels: int) -> torch.Tensor:
         return torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8)
 
-    images = {name: noise(3) for name in FusionBatch.IMAGES}
-    masks = {name: noise(objects) for name in FusionBatch.MASKS}
-    return FusionBatch(**images, **masks, distance=torch.full((2, 2), 0.5), present=torch.ones(2, objects).bool())
+    images, masks = (noise(3), noise(3)), [noise(objects) for _ in FusionBatch.MASKS]
+    return FusionBatch(*images, *masks, torch.full((2, 2), 0.5), torch.ones(2, objects).bool())

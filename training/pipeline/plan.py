@@ -1,23 +1,24 @@
-"""A recipe carried out: its stages are trained one after the other, fusion data made, the result judged.
+"""Runs a recipe: trains its stages one after the other, makes fusion data, evaluates the result.
 
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set
     out/7-evaluation/           masks, scores, the interactive benchmark
-    out/report.md               what came of each step: tables and pictures
+    out/report.md               what came of each step: tables and images
 
 Each step looks at its own folder for what is done, so that the same command continues after an interruption.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.text import duration
 from training.engine.distributed import Processes
-from training.pipeline.estimate import Pace, describe_hours
+from training.pipeline.estimate import Pace
 from training.pipeline.report import write_pipeline_report
-from training.pipeline.steps import FusionSetWork, Judging, Training, Work
-from training.schema.data import VideoSource, place_of
+from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedStep, PlannedTraining
+from training.schema.data import AnySource, VideoSource, place_of
 from training.schema.recipe import FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
 
@@ -32,7 +33,7 @@ def plan(
     preset: str | None = None,
     start: Path | None = None,
     say: Say = print,
-) -> list[Work]:
+) -> list[PlannedStep]:
     """The work of a recipe, in order.
 
     A stage begins with what the last stage of the same network left; fusion is aligned by the propagation network
@@ -54,7 +55,7 @@ def plan(
             remedy = nearest(name, needed, f"sources are {', '.join(needed)}")
             raise UserError(f"--data {place}: no stage has this source", remedy)
     _, overrides = divide_overrides(overrides)
-    work: list[Work] = []
+    work: list[PlannedStep] = []
     stages: dict[str, Stage] = {}
     trained: dict[str, Path] = {}
     made: Path | None = None
@@ -73,10 +74,10 @@ def plan(
             own = [override for override in overrides if _is_for(override, base.data)]
             stage = stages[step.stage] = load_stage(step.stage, own, places, preset, changes)
             if not fed:
-                _announce(step.stage, base, stage, say)
+                _report_substitutes(step.stage, base.sources, stage.data, say)
             folder = out / f"{number}-{step.stage.replace('/', '-')}"
             before = trained.get(base.network, start if not work else None)
-            work.append(Training(step.stage, folder, stage, before, fed))
+            work.append(PlannedTraining(step.stage, folder, stage, before, fed))
             trained[base.network] = folder
             made = None if fed else made
         elif isinstance(step, FusionDataStep):
@@ -84,31 +85,33 @@ def plan(
             name = f"fusion data of {step.fusion_data}"
             folder = made = out / f"{number}-fusion-data-{step.fusion_data.replace('/', '-')}"
             source = _videos_of(stages, step.fusion_data, step.source)
-            work.append(FusionSetWork(name, folder, network, source, step))
+            work.append(PlannedFusionData(name, folder, network, source, step))
         else:
             network = _propagation(trained, "evaluate")
             source = _videos_of(stages, step.evaluate, step.source)
             folder, parts = out / f"{number}-evaluation", (trained.get("fusion"), trained.get("s2m"))
             work.append(
-                Judging("evaluation", folder, network, *parts, Path(place_of(source.path)), source.masks, step)
+                PlannedEvaluation(
+                    "evaluation", folder, network, *parts, Path(place_of(source.path)), source.masks, step
+                )
             )
     return work
 
 
-def run_pipeline(recipe: Recipe, work: list[Work], out: Path, processes: Processes) -> None:
+def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: Processes) -> None:
     """Check all steps, say how much they are, do them, and write ``out/report.md``."""
     for step in work:
         step.check(processes)
     if processes.leads:
         print(f"{len(work)} steps into {out}:")
-        pace = Pace(processes.device, {step.folder: step.stage for step in work if isinstance(step, Training)})
+        pace = Pace(processes.device, {step.folder: step.stage for step in work if isinstance(step, PlannedTraining)})
         seconds = 0.0
         for step in work:
             own = step.seconds(pace) / processes.world
             seconds += own
-            print(f"  {step.folder.name}: {step.amount()}{f', {describe_hours(own)}' if own else ''}", flush=True)
+            print(f"  {step.folder.name}: {step.amount()}{f', about {duration(own)}' if own else ''}", flush=True)
         print(
-            f"{describe_hours(seconds)} in all on {processes}, by a few samples and frames of each kind", flush=True
+            f"about {duration(seconds)} in all on {processes}, by a few samples and frames of each kind", flush=True
         )
     for step in work:
         step.run(processes)
@@ -168,12 +171,12 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
     return chosen
 
 
-def _announce(name: str, base: Stage, stage: Stage, say: Say) -> None:
+def _report_substitutes(name: str, wanted: Mapping[str, AnySource], given: Mapping[str, AnySource], say: Say) -> None:
     """Say what stands in for a stage's sources."""
-    lacking = [source for source in base.sources if source not in stage.data]
-    if not lacking or len(base.sources) == 1:
+    lacking = [source for source in wanted if source not in given]
+    if not lacking or len(wanted) == 1:
         return
-    kind = next(iter(base.sources.values())).kind
+    kind = next(iter(wanted.values())).kind
     what = {"images": "still images are", "videos": "real video is"}.get(kind, "data are")
-    paths = ", ".join(str(source.path) for source in stage.sources.values())
+    paths = ", ".join(str(source.path) for source in given.values() if source.weight > 0)
     say(f"{name}: no {what} given ({', '.join(lacking)}); {paths} stands in")

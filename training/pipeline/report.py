@@ -1,4 +1,4 @@
-"""What came of a recipe: one Markdown file with tables and pictures, beside the folders of its steps."""
+"""What came of a recipe: one Markdown file with tables and images, beside the folders of its steps."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from bl30k_gen.dataset.files import write_atomically
 from training.evaluation.report import Table
 from training.evaluation.strips import write_strip
 from training.experiments.evaluate import open_annotated
-from training.pipeline.steps import Judging, Training, Work
+from training.pipeline.steps import PlannedEvaluation, PlannedStep, PlannedTraining
 from training.runs.folder import RunFolder
 from training.schema.recipe import Recipe
 
@@ -15,27 +15,27 @@ STRIPS = 2
 """Videos whose masks are shown."""
 
 
-def write_pipeline_report(recipe: Recipe, work: list[Work], out: Path) -> str:
-    """Write ``out/report.md``, ``out/stages.csv`` and pictures of masks. Returns the tables as text."""
-    stages = stage_table([step for step in work if isinstance(step, Training)])
+def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) -> str:
+    """Write ``out/report.md``, ``out/stages.csv`` and images of masks. Returns the tables as text."""
+    stages = stage_table([step for step in work if isinstance(step, PlannedTraining)])
     write_atomically(out / "stages.csv", stages.csv())
     lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
     lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
     for step in work:
-        if isinstance(step, Training) and RunFolder(step.folder).samples.exists():
+        if isinstance(step, PlannedTraining) and RunFolder(step.folder).samples.exists():
             lines += [f"{step.name}: the last samples, and what the network made of them", ""]
-            lines += [_picture(RunFolder(step.folder).samples, out), ""]
+            lines += [_image(RunFolder(step.folder).samples, out), ""]
     text = [stages.text()]
     for step in work:
-        if isinstance(step, Judging):
-            parts, tables = _judged(step, out)
+        if isinstance(step, PlannedEvaluation):
+            parts, tables = _evaluated(step, out)
             lines += parts
             text += tables
     write_atomically(out / "report.md", "\n".join(lines))
-    return "\n".join([*text, f"{out / 'report.md'} shows it with pictures"])
+    return "\n".join([*text, f"{out / 'report.md'} shows it with images"])
 
 
-def stage_table(steps: list[Training]) -> Table:
+def stage_table(steps: list[PlannedTraining]) -> Table:
     """One row for each stage: its loss and IoU at the beginning and at the end, each a mean of a tenth of its log."""
     rows = []
     for step in steps:
@@ -52,7 +52,7 @@ def stage_table(steps: list[Training]) -> Table:
     return Table(header, rows, digits=3)
 
 
-def _judged(step: Judging, out: Path) -> tuple[list[str], list[str]]:
+def _evaluated(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
     """Lines of the report, and the tables alone."""
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()
@@ -62,20 +62,20 @@ def _judged(step: Judging, out: Path) -> tuple[list[str], list[str]]:
     tables = [scores]
     store, names, truth = open_annotated(step.dataset, split)
     for name in names[:STRIPS]:
-        picture = step.folder / f"{name}.png"
+        image = step.folder / f"{name}.png"
         frames = Path(store.path / store.rgb_path(name, 0)).parent.parent
-        write_strip(truth, semi / "masks", name, picture, images=frames)
+        write_strip(truth, semi / "masks", name, image, images=frames)
         lines += [f"{name}: annotation, prediction, errors (blue missed, red invented)", ""]
-        lines += [_picture(picture, out), ""]
+        lines += [_image(image, out), ""]
     if step.step.interactive:
         table = (interactive / "interactive.txt").read_text(encoding="utf-8")
         how = "scribbles" if step.s2m else "perfect correction of the scribbled frame (no S2M)"
         joined = "the fusion network" if step.fusion else "linear blending"
         lines += [f"The interactive benchmark, with {how} and {joined}:", "", "```", table.rstrip(), "```", ""]
-        lines += [_picture(interactive / "interactive.png", out), ""]
+        lines += [_image(interactive / "interactive.png", out), ""]
         tables.append(table)
     return lines, tables
 
 
-def _picture(path: Path, out: Path) -> str:
+def _image(path: Path, out: Path) -> str:
     return f"![]({Path(os.path.relpath(path, out)).as_posix()})"

@@ -1,4 +1,4 @@
-"""What the steps of a recipe do: train a stage, make fusion data, judge; each knows what is done in its folder."""
+"""What the steps of a recipe do: train a stage, make fusion data, evaluate; each knows what is done in its folder."""
 
 import time
 from collections.abc import Iterable
@@ -10,7 +10,8 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from training.data.mixture import Mixture, Order
+from bl30k_gen.text import plural
+from training.data.mixture import Mixture, SampleOrder
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
@@ -24,7 +25,7 @@ INTERACTIVE = 3 * 8
 """Times that the interactive benchmark goes through a video: eight interactions from each of three scribbles."""
 
 
-class Work(Protocol):
+class PlannedStep(Protocol):
     """A step with its folder and where everything lies that it needs."""
 
     @property
@@ -50,7 +51,7 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """start: weights, or the folder of the run before. made: the fusion set comes from a step before."""
 
     name: str
@@ -61,14 +62,14 @@ class Training:
 
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
-            Order(Mixture(self.stage), self.stage, world=processes.world)
+            SampleOrder(Mixture(self.stage), self.stage, world=processes.world)
 
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
             return "finished"
         stage = self.stage
-        frames = f"{stage.frames} frames" if stage.frames > 1 else "one frame"
-        return f"{stage.iterations} iterations of {stage.batch} samples of {frames} at {stage.size}"
+        samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
+        return f"{plural(stage.iterations, 'iteration')} of {samples}"
 
     def seconds(self, pace: Pace) -> float:
         run = RunFolder(self.folder)
@@ -92,7 +93,7 @@ class Training:
 
         run = RunFolder(self.folder)
         if run.network.exists():
-            run.agree(self.stage)
+            run.require_same(self.stage.sources, self.stage.identity())
             if processes.leads:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return
@@ -102,7 +103,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class FusionSetWork:
+class PlannedFusionData:
     """Propagations of ``source``'s videos by ``network``; processes share the videos."""
 
     name: str
@@ -116,7 +117,7 @@ class FusionSetWork:
             raise UserError(f"{self.source.path} has no videos to make fusion data of", "check split and share")
 
     def amount(self) -> str:
-        return f"{len(self._videos())} videos to propagate through"
+        return f"{plural(len(self._videos()), 'video')} to propagate through"
 
     def seconds(self, pace: Pace) -> float:
         from training.pipeline.fusion_data import frames_to_propagate
@@ -127,7 +128,8 @@ class FusionSetWork:
         return frames * pace.frame(self.network, store, left[0]) if left else 0.0
 
     def show(self, device: str) -> None:
-        print(f"propagate {len(self._videos())} videos of {self.source.path} by {self.network}: {self.numbers}")
+        videos = plural(len(self._videos()), "video")
+        print(f"propagate {videos} of {self.source.path} by {self.network}: {self.numbers}")
 
     def run(self, processes: Processes) -> None:
         from training.pipeline.fusion_data import make_fusion_data
@@ -155,7 +157,7 @@ class FusionSetWork:
 
 
 @dataclass(frozen=True)
-class Judging:
+class PlannedEvaluation:
     """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
 
     masks: what the dataset's masks mean; None: that is decided over all of them.
@@ -181,13 +183,18 @@ class Judging:
         name = Path(self.step.split).name
         if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
             return self.step.split, ""
-        return None, f"{self.dataset} holds no video out ({self.step.split}): all are judged, those of training, too"
+        return (
+            None,
+            f"{self.dataset} holds no video out ({self.step.split}): all are evaluated, also those of training",
+        )
 
     def amount(self) -> str:
         from training.experiments.evaluate import open_annotated
 
         videos = open_annotated(self.dataset, self.split()[0])[1]
-        return f"{len(videos)} videos to judge" + (", interactively, too" if self.step.interactive else "")
+        return f"{plural(len(videos), 'video')} to evaluate" + (
+            ", also interactively" if self.step.interactive else ""
+        )
 
     def seconds(self, pace: Pace) -> float:
         from training.experiments.evaluate import open_annotated
@@ -199,7 +206,7 @@ class Judging:
 
     def show(self, device: str) -> None:
         split, note = self.split()
-        print(f"judge on {self.dataset}, list {split}: {self.step}", note, sep="\n" if note else "")
+        print(f"evaluate on {self.dataset}, list {split}: {self.step}", note, sep="\n" if note else "")
 
     def run(self, processes: Processes) -> None:
         from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
@@ -207,7 +214,7 @@ class Judging:
         _begin(self.folder, processes)
         if processes.leads:
             split, note = self.split()
-            print(f"{self.name}: judging into {self.folder}", note, sep="\n" if note else "", flush=True)
+            print(f"{self.name}: evaluating into {self.folder}", note, sep="\n" if note else "", flush=True)
             options = {"device": processes.device.type, "masks": self.masks, **_options(self.step.options)}
             evaluate_semi_supervised(
                 self.network, self.dataset, self.folder / "semi_supervised", self.step.protocol, split, **options

@@ -94,9 +94,9 @@ def plot(runs: list[Run], path: Path) -> None:
     from matplotlib.figure import Figure  # here, as importing it takes long
     from matplotlib.ticker import MaxNLocator
 
-    judged = any(run.scores for run in runs)
-    figure = Figure(figsize=(11 if judged else 6, 4), layout="constrained")
-    loss, *others = figure.subplots(1, 1 + judged, squeeze=False)[0]
+    validated = any(run.scores for run in runs)
+    figure = Figure(figsize=(11 if validated else 6, 4), layout="constrained")
+    loss, *others = figure.subplots(1, 1 + validated, squeeze=False)[0]
     loss.set(xlabel="iteration", ylabel="loss", yscale="log")
     for number, run in enumerate(runs):
         loss.plot(*smooth(run.losses), color=f"C{number % 10}", label=run.label)

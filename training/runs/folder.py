@@ -3,7 +3,7 @@
 config.yaml         the stage with every number
 environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
-tensorboard/        the same as curves, and pictures
+tensorboard/        the same as curves, and images
 checkpoints/        the newest training states; the run continues from the last
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
@@ -19,7 +19,7 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,12 @@ class RunFolder:
         self.card = root / "network.md"
         self.samples = root / "samples.png"
 
-    def agree(self, stage: Stage) -> None:
-        """See that a run that is here has the same numbers.
+    def require_same(self, sources: Collection[str], identity: dict[str, Any]) -> None:
+        """See that a run that is here has the same configuration.
+
+        Args:
+            sources: the names of a stage's sources.
+            identity: ``Stage.identity`` of the stage.
 
         Raises:
             UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
@@ -65,12 +69,12 @@ class RunFolder:
             require_free(self.root, [path.name for path in vars(self).values() if path != self.root])
         else:
             before = self.stage()
-            if list(before.sources) != list(stage.sources):
+            if list(before.sources) != list(sources):
                 raise UserError(
-                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(stage.sources)}",
+                    f"{self.root} holds a run on {', '.join(before.sources)}, not on {', '.join(sources)}",
                     "give data that have moved the name they had (by a link), or choose another --out",
                 )
-            for key, (ours, theirs) in difference(stage.identity(), before.identity()).items():
+            for key, (ours, theirs) in difference(identity, before.identity()).items():
                 raise UserError(
                     f"{self.root} holds a run with {key} = {theirs}, not {ours}",
                     "continue with the same numbers, or choose another --out",
@@ -97,9 +101,9 @@ class RunFolder:
                 log.warning("%s cannot be locked: see that no other process trains in it", self.root)
             yield
 
-    def claim(self, stage: Stage) -> None:
-        """Write the configuration, which later runs must agree with."""
-        write_atomically(self.config, stage.to_yaml())
+    def claim(self, configuration: str) -> None:
+        """Write the configuration of a stage (YAML), which later runs must have, too."""
+        write_atomically(self.config, configuration)
 
     def stage(self) -> Stage:
         """The run's configuration. Raises UserError if it is missing, or of another version of this project."""
@@ -166,7 +170,7 @@ class RunFolder:
         return None
 
     def quarantine_after(self, iteration: int) -> None:
-        """Set states of later iterations aside, under names that are no states': they are not sound."""
+        """Rename the states of later iterations, which are damaged, so that they are not read as states."""
         for path in self.states():
             if path.stem > f"{iteration:09d}":
                 path.rename(path.with_name(f"{path.name}.damaged"))
@@ -264,10 +268,10 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Se
     record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
     losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
     lines.append(f"- last record: {losses}")
-    judged = next((record for record in reversed(folder.records()) if "validated" in record), None)
-    if judged is not None:
-        values = ", ".join(f"{key} {value:.4g}" for key, value in judged.items() if isinstance(value, float))
-        lines.append(f"- {judged['validated']} samples held out: {values}")
+    validated = next((record for record in reversed(folder.records()) if "validated" in record), None)
+    if validated is not None:
+        values = ", ".join(f"{key} {value:.4g}" for key, value in validated.items() if isinstance(value, float))
+        lines.append(f"- {validated['validated']} samples held out: {values}")
     lines += ["", "```yaml"]
     lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
     return "\n".join([*lines, "```", ""])

@@ -79,7 +79,7 @@ class VideoSource(Section):
     share: Share  # of the videos, chosen by their names
     annotated_every: Count  # distance of two annotated frames; distances of the curriculum are divided by it
     label_filter: Literal["none", "small"]  # "small" is BL30K's: objects that are hardly seen are no targets
-    crop_scale: Interval  # area of the crop as a share of the picture
+    crop_scale: Interval  # area of the crop as a share of the image
     masks: Masks = None
 
 

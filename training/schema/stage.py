@@ -76,7 +76,7 @@ class Validation(Section):
 
 
 class ValidationVideos(Section):
-    """Annotated videos that judge a propagation network while it learns; they change nothing that it learns."""
+    """Annotated videos that score a propagation network during training; they do not change what it learns."""
 
     path: str | None  # of a dataset; null validates nothing
     split: str | None  # list in ImageSets/; null takes every video
@@ -159,7 +159,7 @@ class Stage(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
 
     def identity(self) -> dict[str, Any]:
-        """What a run depends on, as ``{dotted key: value}``: not how it is run and judged, and where the data lie."""
+        """What a run depends on, as ``{dotted key: value}``: not how it is run, nor where the data are."""
         return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
 
 

@@ -14,7 +14,7 @@ from models.s2m import S2M
 from training.data.sample import Batch, FusionBatch, S2MBatch
 from training.runs.folder import network_file
 from training.runs.state import FORMAT, read_state
-from training.schema.stage import Stage
+from training.schema.stage import Loss, Runtime, Stage
 from training.tasks import speed
 from training.tasks.fusion import FusionStep
 from training.tasks.propagation import TrainingStep
@@ -61,22 +61,32 @@ def _weights(start: Path, network: str) -> dict[str, torch.Tensor]:
     return checkpoint.load(start, network).state_dict()
 
 
-def build_step(stage: Stage, network: nn.Module, device: torch.device, world: int = 1) -> AnyStep:
+def build_step(
+    network: nn.Module,
+    loss: Loss,
+    runtime: Runtime,
+    device: torch.device,
+    alignment: str | None = None,
+    world: int = 1,
+) -> AnyStep:
     """The network with its losses, on the device of one of ``world`` processes.
+
+    Args:
+        alignment: for fusion, weights of the propagation network whose keys carry differences over.
 
     Raises:
         UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
     """
     network = network.to(device)
     if isinstance(network, S2M):
-        return S2MStep(speed.prepare(learn_batchnorm(network, device, world), stage.runtime))
-    network = speed.prepare(freeze_batchnorm(network), stage.runtime)
+        return S2MStep(speed.prepare(learn_batchnorm(network, device, world), runtime))
+    network = speed.prepare(freeze_batchnorm(network), runtime)
     if isinstance(network, PropagationNetwork):
-        return TrainingStep(network, stage.loss)
+        return TrainingStep(network, loss)
     assert isinstance(network, Fusion)  # stages train no other
     try:
-        alignment = checkpoint.load(network_file(stage.alignment)).to(device) if stage.alignment else None
-        return FusionStep(network, alignment)
+        aligned = checkpoint.load(network_file(alignment)).to(device) if alignment else None
+        return FusionStep(network, aligned)
     except ValueError as error:
         raise UserError(str(error), "give weights of one: --set alignment=CHECKPOINT") from None
 
@@ -93,7 +103,7 @@ def freeze_batchnorm(network: speed.Network) -> speed.Network:
 
 
 def learn_batchnorm(network: S2M, device: torch.device, world: int) -> S2M:
-    """Train with the means and variances of the samples at hand, over all processes, and learn to store them.
+    """Train with the means and variances of the samples of a batch, over all processes, and learn to store them.
 
     Raises:
         UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.

@@ -15,7 +15,7 @@ from training.tasks.losses import bootstrapped_cross_entropy, divergence, overla
 
 
 @dataclass
-class Outcome:
+class Predictions:
     """logits: (B, 1 + O, H, W), aggregated, of each frame but the first. terms: losses beside cross-entropy."""
 
     logits: list[Tensor]
@@ -37,49 +37,49 @@ class TrainingStep(nn.Module):
 
         Returns: the total loss; its parts and the mean IoU, detached; the predicted masks (B, T - 1, O, H, W).
         """
-        outcome = run(self.network, batch)
-        total, parts = self.judge(outcome, batch, share)
-        masks = torch.stack([masks_of(logits.detach()) for logits in outcome.logits], dim=1)
+        predictions = run(self.network, batch)
+        total, parts = self.losses(predictions, batch, share)
+        masks = torch.stack([masks_of(logits.detach()) for logits in predictions.logits], dim=1)
         parts["iou"] = overlap(masks, batch.labels[:, 1:], batch.present)
         return total, {name: part.detach() for name, part in parts.items()}, masks
 
-    def judge(self, outcome: Outcome, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, predictions: Predictions, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The total loss and its parts: cross-entropy of each frame, and weighted terms."""
         labels = batch.labels
         parts = {}
-        for t, logits in enumerate(outcome.logits, 1):
+        for t, logits in enumerate(predictions.logits, 1):
             parts[f"frame_{t}"] = bootstrapped_cross_entropy(logits, labels[:, t], batch.present, share).mean()
         weighted = (w * part for w, part in zip(self.loss.frame_weights, parts.values(), strict=True))
         total = sum(weighted, start=labels.new_zeros((), dtype=torch.float32))
         weights = {"guidance": self.loss.guidance, "consistency": self.loss.consistency}
-        for name, term in outcome.terms.items():
+        for name, term in predictions.terms.items():
             parts[name] = weights[name] * term
             total = total + parts[name]
         return total, parts
 
 
-def run(network: PropagationNetwork, batch: Batch) -> Outcome:
+def run(network: PropagationNetwork, batch: Batch) -> Predictions:
     """Propagate the first frame's masks through the sample, as the network's own paper trains it."""
     return run_rde(network, batch) if isinstance(network, RDE) else run_growing(network, batch)
 
 
-def run_growing(network: PropagationNetwork, batch: Batch) -> Outcome:
+def run_growing(network: PropagationNetwork, batch: Batch) -> Predictions:
     """STM and STCN: each frame is read from all before it, with the masks that were predicted for them.
 
     Gradients flow through the predicted masks.
     """
     first, queries = encode_queries(network, batch)
     memory = [network.encode_memory(batch.images[:, 0], first, batch.given)]
-    outcome = Outcome([])
+    predictions = Predictions([])
     for t, query in enumerate(queries, 1):
         logits = segment(network, Entry.cat(memory), query, batch.present)
-        outcome.logits.append(logits)
+        predictions.logits.append(logits)
         if t < len(queries):
             memory.append(network.encode_memory(batch.images[:, t], query, masks_of(logits)))
-    return outcome
+    return predictions
 
 
-def run_rde(network: RDE, batch: Batch) -> Outcome:
+def run_rde(network: RDE, batch: Batch) -> Predictions:
     """RDE: even frames are read from the recurrent embedding, odd ones from the whole memory (RDE, section 3.3).
 
     The whole memory also reads the even frames, as the teacher of the recurrent embedding (unbiased guidance), and
@@ -89,7 +89,7 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
     first_query, queries = encode_queries(network, batch)
     first = network.encode_memory(batch.images[:, 0], first_query, batch.given)
     true = network.encode_memory(batch.images[:, 0], first_query, batch.masks[:, 0])
-    outcome = Outcome([], {"consistency": divergence(first.value, true.value)})
+    predictions = Predictions([], {"consistency": divergence(first.value, true.value)})
     recurrent, memory = first, [first]
     last = len(queries)
     for t, query in enumerate(queries, 1):
@@ -97,20 +97,20 @@ def run_rde(network: RDE, batch: Batch) -> Outcome:
         whole = network.read(Entry.cat(memory), query)
         if even:
             readout = network.read(recurrent, query)
-            outcome.logits.append(decode(network, readout, query, batch.present))
+            predictions.logits.append(decode(network, readout, query, batch.present))
             thin = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
             student, teacher = (torch.cat([part, thin], dim=2) for part in (readout, whole))
-            outcome.terms["guidance"] = outcome.terms.get("guidance", 0) + divergence(student, teacher)
+            predictions.terms["guidance"] = predictions.terms.get("guidance", 0) + divergence(student, teacher)
         if not even or t < last:
             from_whole = decode(network, whole, query, batch.present)
         if not even:
-            outcome.logits.append(from_whole)
+            predictions.logits.append(from_whole)
         if t < last:
             entry = network.encode_memory(batch.images[:, t], query, masks_of(from_whole))
             memory.append(entry)
             if network.config.update != "none":
                 recurrent = network.update(recurrent, entry)
-    return outcome
+    return predictions
 
 
 def encode_queries(network: PropagationNetwork, batch: Batch) -> tuple[Query | None, list[Query]]:

@@ -13,7 +13,7 @@ from bl30k_gen.builtin.backgrounds.lens import encode
 from bl30k_gen.builtin.patterns import Colour, Random, fractal, mix, smoothstep
 from bl30k_gen.library.formats.mesh import linear
 
-STEPS, MARGIN = 512, 64  # of the distance, equal in ratio; columns beside the picture, which cast shadows into it
+STEPS, MARGIN = 512, 64  # of the distance, equal in ratio; columns beside the image, which cast shadows into it
 SHADOW = np.repeat(0.6 * np.clip(1 - np.hypot(*(np.mgrid[:12, :12] / 5.5 - 1)), 0, 1)[..., None], 2, axis=-1)
 # For each of SKIES: tangent of the sun's height, its light.
 SUNS = (
@@ -63,7 +63,7 @@ class Land:
         height: metres at (x, y); what is below 0 lies under water.
         weather: number of a sky.
         horizon: its row, a share of the height.
-        focal: focal length, a share of the picture's width.
+        focal: focal length, a share of the image's width.
         reach: the nearest and the furthest metre.
         sight: metres after which haze leaves a third of the contrast.
         cover: of the sky by clouds, 0..1.
@@ -157,7 +157,7 @@ class Land:
         self.image = np.where(self.water[..., None], mix(deep, mirror * 0.92, share), self.image)
 
     def plant(self, sprite: np.ndarray, x: float, y: float, z: float, high: float, colour: Colour) -> None:
-        """A picture (H, W, 2) of cover and light, ``high`` metres, upright on the land, with its shadow."""
+        """An image (H, W, 2) of cover and light, ``high`` metres, upright on the land, with its shadow."""
         scale = self.focal / y
         foot, column = self.horizon + (self.eye - z) * scale, HALF[1] / 2 + x * scale
         tall, wide = high * scale, high * scale * sprite.shape[1] / sprite.shape[0]
@@ -190,7 +190,7 @@ class Land:
             self.image[part] = mix(self.image[part], self.hazy(colour * lit, y), cover)
 
     def develop(self) -> np.ndarray:
-        """The picture, sRGB, at half size."""
+        """The image, sRGB, at half size."""
         return encode(self.image)
 
 

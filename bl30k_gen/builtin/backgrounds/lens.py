@@ -10,7 +10,7 @@ from bl30k_gen.library.formats.mesh import linear
 def defocus(image: np.ndarray, radius: float, sparkle: float = 0.0) -> np.ndarray:
     """(H, W, 3) sRGB in 0..1 out of focus by discs of ``radius`` pixels.
 
-    ``sparkle``: how much brighter than white the lights of the picture were before they were clipped.
+    ``sparkle``: how much brighter than white the lights of the image were before they were clipped.
     """
     light = linear(np.clip(image, 0, 1))
     light = light * (1 + sparkle * smoothstep(0.55, 0.95, light.max(axis=-1, keepdims=True)))

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bl30k_gen.export.encoders.pictures import png as grey
+from bl30k_gen.export.encoders.png import png as grey
 
 Array = npt.NDArray[np.float32]
 
-_LARGEST = (1 << 16) - 1
+_MAX = (1 << 16) - 1
 
 
 def png(depth: Array, scale: float) -> bytes:
@@ -20,7 +20,7 @@ def png(depth: Array, scale: float) -> bytes:
     """
     steps = np.rint(depth.astype(np.float64) * scale)
     known = np.isfinite(depth)
-    if known.any() and not 1 <= steps[known].min() <= steps[known].max() <= _LARGEST:
+    if known.any() and not 1 <= steps[known].min() <= steps[known].max() <= _MAX:
         near, far = depth[known].min(), depth[known].max()
         raise ValueError(f"depths of {near:.4g} to {far:.4g} m do not fit into 16 bits with scale {scale:g}")
     return grey(np.where(known, steps, 0).astype(np.uint16))

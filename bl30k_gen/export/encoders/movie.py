@@ -1,6 +1,6 @@
-"""Video files in which frame i is frame i: one picture a frame, constant rate, no reordering.
+"""Video files in which frame i is frame i: one image a frame, constant rate, no reordering.
 
-Pictures as H.264 or AV1 in MP4, masks as FFV1 in Matroska, which loses nothing.
+Images as H.264 or AV1 in MP4, masks as FFV1 in Matroska, which loses nothing.
 """
 
 import os
@@ -26,9 +26,9 @@ _OPTIONS: dict[Codec, tuple[str, dict[str, str]]] = {
 
 
 def write_rgb(
-    path: Path, pictures: Iterable[npt.NDArray[np.uint8]], size: tuple[int, int], fps: float, codec: Codec, crf: int
+    path: Path, images: Iterable[npt.NDArray[np.uint8]], size: tuple[int, int], fps: float, codec: Codec, crf: int
 ) -> None:
-    """Write (H, W, 3) uint8 sRGB pictures as 4:2:0 video.
+    """Write (H, W, 3) uint8 sRGB images as 4:2:0 video.
 
     Args:
         size: (height, width), both even.
@@ -41,7 +41,7 @@ def write_rgb(
         raise ValueError(f"4:2:0 video needs an even width and height, not {size[1]}x{size[0]}")
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells standard error about every file
     encoder, options = _OPTIONS[codec]
-    _write(path, pictures, size, fps, encoder, "rgb24", "yuv420p", options | {"crf": str(crf)}, "mp4")
+    _write(path, images, size, fps, encoder, "rgb24", "yuv420p", options | {"crf": str(crf)}, "mp4")
 
 
 def write_ids(path: Path, masks: Iterable[npt.NDArray[np.uint8]], size: tuple[int, int], fps: float) -> None:
@@ -51,7 +51,7 @@ def write_ids(path: Path, masks: Iterable[npt.NDArray[np.uint8]], size: tuple[in
 
 def _write(
     path: Path,
-    pictures: Iterable[npt.NDArray[np.uint8]],
+    images: Iterable[npt.NDArray[np.uint8]],
     size: tuple[int, int],
     fps: float,
     encoder: str,
@@ -70,8 +70,8 @@ def _write(
         stream.pix_fmt = stored
         stream.codec_context.gop_size = _KEY_FRAMES
         stream.codec_context.time_base = 1 / rate
-        for i, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=source)
+        for i, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=source)
             frame.pts, frame.time_base = i, 1 / rate
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))

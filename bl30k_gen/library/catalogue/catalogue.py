@@ -14,7 +14,7 @@ from typing import get_args
 from bl30k_gen import builtin
 from bl30k_gen.config import Assets
 from bl30k_gen.errors import UserError, nearest
-from bl30k_gen.library.asset import Kind
+from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue import folder, index, shapenet
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.catalogue.manifest import Manifest
@@ -36,7 +36,7 @@ class Catalogue:
     backgrounds: tuple[Asset, ...]
 
     def __post_init__(self) -> None:
-        for kind in get_args(Kind):
+        for kind in get_args(AssetKind):
             assets = sorted(self.of(kind), key=lambda asset: asset.id)
             for one, other in zip(assets, assets[1:], strict=False):
                 if one.id == other.id:
@@ -46,10 +46,10 @@ class Catalogue:
                     )
             object.__setattr__(self, f"{kind}s", tuple(assets))
 
-    def of(self, kind: Kind) -> tuple[Asset, ...]:
+    def of(self, kind: AssetKind) -> tuple[Asset, ...]:
         return {"model": self.models, "texture": self.textures, "background": self.backgrounds}[kind]
 
-    def find(self, kind: Kind, id: str) -> Asset:
+    def find(self, kind: AssetKind, id: str) -> Asset:
         """The asset with this id. Raises UserError with the nearest known id if there is none."""
         known = {asset.id: asset for asset in self.of(kind)}
         if id not in known:
@@ -59,7 +59,7 @@ class Catalogue:
 
     def digest(self) -> str:
         """SHA-256 of the sorted (kind, id) list; equal digests mean that the sampler has the same choice."""
-        names = sorted((kind, asset.id) for kind in get_args(Kind) for asset in self.of(kind))
+        names = sorted((kind, asset.id) for kind in get_args(AssetKind) for asset in self.of(kind))
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
@@ -70,12 +70,12 @@ def open_catalogue(assets: Assets) -> Catalogue:
         UserError: a folder is missing or holds nothing of its kind, two assets have the same id, or a filter leaves
             nothing.
     """
-    found = {kind: list(_gather(kind, getattr(assets, f"{kind}s"))) for kind in get_args(Kind)}
+    found = {kind: list(_gather(kind, getattr(assets, f"{kind}s"))) for kind in get_args(AssetKind)}
     if assets.select is not None:
         found["model"] = select_models(found["model"], assets.select, category_names(assets.models))
     if assets.licences is not None:
         found = {kind: select_licences(of_kind, kind, assets.licences) for kind, of_kind in found.items()}
-    return Catalogue(*(tuple(found[kind]) for kind in get_args(Kind)))
+    return Catalogue(*(tuple(found[kind]) for kind in get_args(AssetKind)))
 
 
 def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
@@ -87,7 +87,7 @@ def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _gather(kind: Kind, sources: list[str]) -> Iterator[Asset]:
+def _gather(kind: AssetKind, sources: list[str]) -> Iterator[Asset]:
     for source in sources:
         if source == "builtin":
             for family, variant in builtin.names(kind):
@@ -107,7 +107,7 @@ def _gather(kind: Kind, sources: list[str]) -> Iterator[Asset]:
         yield from found
 
 
-def folder_assets(kind: Kind, source: str) -> Iterator[Asset]:
+def folder_assets(kind: AssetKind, source: str) -> Iterator[Asset]:
     """What a folder holds of a kind, with what its manifest and its index say of each."""
     stored = index.read(source)
     current = stored is not None and index.is_current(source, stored)
@@ -129,7 +129,7 @@ def folder_assets(kind: Kind, source: str) -> Iterator[Asset]:
         )
 
 
-def _entries(kind: Kind, source: str, stored: index.Index | None) -> list[folder.Entry]:
+def _entries(kind: AssetKind, source: str, stored: index.Index | None) -> list[folder.FolderEntry]:
     """The same with an index and without."""
     if stored is not None and (kind == "model" or stored.layout == "folder"):
         layout, names = index.LAYOUTS[stored.layout], folder.Names.of(source)

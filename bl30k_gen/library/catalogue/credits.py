@@ -15,12 +15,13 @@ from bl30k_gen.config import Assets
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
-from bl30k_gen.library.asset import Kind
+from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue.catalogue import folder_assets
 from bl30k_gen.library.catalogue.licence import UNKNOWN, fits, licence_address
 from bl30k_gen.library.catalogue.listed import Asset
+from bl30k_gen.text import plural
 
-KINDS: tuple[Kind, ...] = ("model", "texture", "background")
+KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
 COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
 MOST_USED = 10  # assets of each kind that a report names
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Used:
+class AssetUse:
     """An asset of a dataset. ``licence`` is ``unknown`` where no source says, or the file is another one today."""
 
     kind: str
@@ -47,9 +48,9 @@ class Used:
         return licence_address(self.licence)
 
 
-def asset_numbers(used: Iterable[Used]) -> dict[str, Any]:
+def asset_numbers(used: Iterable[AssetUse]) -> dict[str, Any]:
     """By kind: how many, how often, under which licences, and the most used."""
-    kinds: dict[str, list[Used]] = {}
+    kinds: dict[str, list[AssetUse]] = {}
     for asset in used:
         kinds.setdefault(asset.kind, []).append(asset)
     return {
@@ -66,7 +67,7 @@ def asset_numbers(used: Iterable[Used]) -> dict[str, Any]:
     }
 
 
-class Uses:
+class AssetUses:
     """Which assets scenes show, and how many of the scenes."""
 
     def __init__(self) -> None:
@@ -81,7 +82,7 @@ class Uses:
         for key, reference in references.items():
             self._found[key] = reference, self._found.get(key, (reference, 0))[1] + 1
 
-    def credits(self, assets: Assets | None, recorded: Iterable[Used] = ()) -> list[Used]:
+    def credits(self, assets: Assets | None, recorded: Iterable[AssetUse] = ()) -> list[AssetUse]:
         """Every asset with whose it is; sorted by kind and id.
 
         Args:
@@ -103,7 +104,7 @@ class Uses:
         return used
 
 
-def unfit(used: Iterable[Used], wanted: tuple[str, ...]) -> list[Used]:
+def unfit(used: Iterable[AssetUse], wanted: tuple[str, ...]) -> list[AssetUse]:
     """Those whose licence is none of ``wanted``."""
     return [asset for asset in used if not fits(asset.licence, wanted)]
 
@@ -129,21 +130,21 @@ def _known(assets: Assets) -> dict[tuple[str, str], Asset]:
     return known
 
 
-def _used(kind: str, reference: Mapping[str, str], videos: int, asset: Asset | None) -> Used:
+def _used(kind: str, reference: Mapping[str, str], videos: int, asset: Asset | None) -> AssetUse:
     id, sha256 = reference["id"], reference["sha256"]
     if reference["path"].startswith("builtin:"):
-        return Used(kind, id, "", "the built-in library", builtin.LICENCE, "", sha256, videos)
+        return AssetUse(kind, id, "", "the built-in library", builtin.LICENCE, "", sha256, videos)
     if asset is None or (kind != "model" and asset.sha256 not in ("", sha256)):
-        return Used(kind, id, "", "", UNKNOWN, "", sha256, videos)
-    return Used(kind, id, asset.title, asset.author, asset.licence, asset.source, sha256, videos)
+        return AssetUse(kind, id, "", "", UNKNOWN, "", sha256, videos)
+    return AssetUse(kind, id, asset.title, asset.author, asset.licence, asset.source, sha256, videos)
 
 
 # --- As files -----------------------------------------------------------------------------------------------------
 
 
-def as_markdown(used: list[Used], name: str) -> str:
+def as_markdown(used: list[AssetUse], name: str) -> str:
     """A page to publish with a dataset."""
-    lines = [f"# Credits of {_escaped(name)}", "", f"{len(used)} assets.", ""]
+    lines = [f"# Credits of {_escaped(name)}", "", f"{plural(len(used), 'asset')}.", ""]
     for kind in KINDS:
         members = [asset for asset in used if asset.kind == kind]
         if members:
@@ -157,13 +158,13 @@ def as_markdown(used: list[Used], name: str) -> str:
     return "\n".join(lines)
 
 
-def write(used: list[Used], name: str, folder: Path) -> None:
+def write(used: list[AssetUse], name: str, folder: Path) -> None:
     """``CREDITS.md`` and ``credits.csv``. Raises UserError where they cannot be written."""
     write_atomically(folder / MARKDOWN, as_markdown(used, name))
     write_atomically(folder / CSV, as_csv(used))
 
 
-def as_csv(used: list[Used]) -> str:
+def as_csv(used: list[AssetUse]) -> str:
     """One line an asset, with a header. A cell that a spreadsheet would compute is prefixed with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -174,17 +175,17 @@ def as_csv(used: list[Used]) -> str:
     return buffer.getvalue()
 
 
-def from_csv(text: str, source: str | Path) -> list[Used]:
+def from_csv(text: str, source: str | Path) -> list[AssetUse]:
     """What ``as_csv`` wrote. Raises UserError naming ``source`` where it is something else."""
     try:
         fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence
         rows = [{field: _plain(row[field]) for field in fields} for row in csv.DictReader(io.StringIO(text))]
-        return [Used(videos=int(row.pop("videos")), **row) for row in rows]
+        return [AssetUse(videos=int(row.pop("videos")), **row) for row in rows]
     except (csv.Error, KeyError, TypeError, ValueError):
         raise UserError(f"{source} is no list of credits", "delete it, and write it again") from None
 
 
-def recorded(store: VideoStore) -> list[Used]:
+def recorded(store: VideoStore) -> list[AssetUse]:
     """What the ``credits.csv`` of a dataset says; nothing where it has none. Raises UserError as ``from_csv``."""
     if not store.tree.exists(CSV):
         return []

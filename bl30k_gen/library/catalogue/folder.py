@@ -15,7 +15,7 @@ SUFFIXES = {
 log = logging.getLogger(__name__)
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     id: str
     path: str
     category: str
@@ -32,7 +32,7 @@ class Names(NamedTuple):
         return cls(Path(folder).resolve().name, Path(folder).as_posix())
 
 
-def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[Entry]:
+def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[FolderEntry]:
     """Files below ``folder`` with one of the suffixes, sorted; see ``walk`` and ``entry``."""
     names = Names.of(folder)
     for parent, found in walk(Path(folder).resolve()):
@@ -52,14 +52,14 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
         yield "" if relative == "." else f"{relative}/", [n for n in visible if _stays(root, parent, n)]
 
 
-def entry(names: Names, file: str) -> Entry:
+def entry(names: Names, file: str) -> FolderEntry:
     """A file, given by its place in the folder, as an asset.
 
     The id is the folder's own name and the file's place in it, the category the name of the folder that the file
     is in.
     """
     id = f"{names.own}/{file}"
-    return Entry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])
+    return FolderEntry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])
 
 
 def warn_unread(error: OSError) -> None:

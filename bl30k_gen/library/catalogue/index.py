@@ -22,7 +22,7 @@ from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue import folder as plain
 from bl30k_gen.library.catalogue import shapenet
 from bl30k_gen.library.catalogue.licence import Credit
-from bl30k_gen.library.catalogue.measure import Measured, Shape, Size, measure
+from bl30k_gen.library.catalogue.measure import ImageSize, Measured, ModelSize, measure
 
 PLACE = ".bl30k/index.json"
 SCHEMA = 1
@@ -48,7 +48,7 @@ class IndexRow(NamedTuple):
     bytes: int
     mtime_ns: int
     sha256: str  # of the file itself; empty where it cannot be read
-    size: Shape | Size | None
+    size: ModelSize | ImageSize | None
     credit: Credit | None  # what the file itself says
     health: Health | None  # None: not checked
 
@@ -137,7 +137,7 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
     """
     root = Path(folder)
     if not root.is_dir():
-        raise UserError(f"{folder} is no folder", "give a folder of models or pictures")
+        raise UserError(f"{folder} is no folder", "give a folder of models or images")
     if place(folder) == root / PLACE:
         with clear_disk_errors(root / PLACE):
             (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
@@ -224,7 +224,7 @@ def _mtime(path: Path) -> int:
 
 def _plain(row: IndexRow) -> list[Any]:
     size: list[Any] | None = None
-    if isinstance(row.size, Shape):
+    if isinstance(row.size, ModelSize):
         size = [row.size.vertices, row.size.faces, row.size.low, row.size.high, row.size.textured]
     elif row.size is not None:
         size = [row.size.width, row.size.height]
@@ -238,9 +238,9 @@ def _row(values: list[Any]) -> IndexRow:
     if size is not None:
         if len(size) == 5:
             vertices, faces, low, high, textured = size
-            size = Shape(vertices, faces, low and tuple(low), high and tuple(high), textured)
+            size = ModelSize(vertices, faces, low and tuple(low), high and tuple(high), textured)
         else:
-            size = Size(*size)
+            size = ImageSize(*size)
     if health is not None:
         health = Health(health[0], health[1], tuple(health[2]))
     return IndexRow(file, size_bytes, mtime_ns, sha256, size, Credit(*credit) if credit else None, health)

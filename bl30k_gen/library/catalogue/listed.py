@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from bl30k_gen.library.asset import Kind
+from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue import index
-from bl30k_gen.library.catalogue.measure import Shape
+from bl30k_gen.library.catalogue.measure import ModelSize
 
 
 @dataclass(frozen=True)
 class Asset:
     id: str  # unique among its kind
-    kind: Kind
+    kind: AssetKind
     path: str  # ``builtin:...``, or a file below its folder as the configuration writes that folder
     category: str  # a synset, a folder's name or a built-in family
     licence: str  # an SPDX identifier, another name, or ``unknown``
@@ -24,4 +24,4 @@ class Asset:
     @property
     def faces(self) -> int | None:
         """Of a model, as its file has them; None where it was not counted."""
-        return self.row.size.faces if self.row is not None and isinstance(self.row.size, Shape) else None
+        return self.row.size.faces if self.row is not None and isinstance(self.row.size, ModelSize) else None

@@ -16,10 +16,10 @@ from bl30k_gen.inputs import parse_json, read_text
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
-LONGEST = 1 << 20  # bytes of a line, of those that are written here
+MAX_LINE = 1 << 20  # bytes of a line, of those that are written here
 
 
-class Line(NamedTuple):
+class ManifestLine(NamedTuple):
     credit: Credit
     sha256: str  # of the file when the line was written; empty where it does not say
 
@@ -29,18 +29,18 @@ class Manifest:
 
     def __init__(self, folder: str | Path):
         """Raises UserError: a line is no JSON object."""
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[str, ManifestLine] = {}
         for line in read_lines(folder):
             credit = Credit(*(one_line(line.get(key)) for key in ("licence", "author", "source", "title")))
             credit = Credit(spdx(credit.licence), credit.author, credit.source, credit.title)
-            self._lines[str(line.get("file"))] = Line(credit, one_line(line.get("sha256")))
-        self._others = Line(self._lines["*"].credit if "*" in self._lines else Credit(), "")
+            self._lines[str(line.get("file"))] = ManifestLine(credit, one_line(line.get("sha256")))
+        self._others = ManifestLine(self._lines["*"].credit if "*" in self._lines else Credit(), "")
 
-    def of(self, file: str, own: Credit | None = None) -> Line:
+    def of(self, file: str, own: Credit | None = None) -> ManifestLine:
         """Of a file: its line, else what the file says itself (``own``), else the line of all others."""
         if file in self._lines:
             return self._lines[file]
-        return Line(own, "") if own is not None and own.licence != UNKNOWN else self._others
+        return ManifestLine(own, "") if own is not None and own.licence != UNKNOWN else self._others
 
 
 def read_lines(folder: str | Path) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def append(path: Path, line: dict[str, Any]) -> None:
 def _mended_end(file: BinaryIO) -> bytes:
     """Take an unfinished object off a file's end; returns what a finished one lacks there, its line's end."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - LONGEST))
+    file.seek(max(0, size - MAX_LINE))
     last = file.read().rpartition(b"\n")[2]
     if not last.strip():
         return b""

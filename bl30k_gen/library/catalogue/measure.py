@@ -41,7 +41,7 @@ Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelSize:
     """Of a model, in the axes and units of its file; ``faces`` are triangles (in a PLY, polygons)."""
 
     vertices: int
@@ -52,8 +52,8 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Of a picture, in pixels as stored."""
+class ImageSize:
+    """Of an image, in pixels as stored."""
 
     width: int
     height: int
@@ -62,7 +62,7 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Measured:
     sha256: str  # of the file; empty where it cannot be read
-    size: Shape | Size | None  # None where the file does not say
+    size: ModelSize | ImageSize | None  # None where the file does not say
     credit: Credit | None  # what the file itself says about its author
 
 
@@ -96,7 +96,9 @@ def _obj(path: str, file: BinaryIO) -> Measured:
         libraries += _MTLLIB.findall(block)
     names = list(dict.fromkeys(libraries))[:MAX_LIBRARIES]
     textured = any(_has_map(path, os.fsdecode(name.strip())) for name in names)
-    return Measured(digest.hexdigest(), Shape(vertices, max(0, corners - 2 * polygons), *bounds.ends, textured), None)
+    return Measured(
+        digest.hexdigest(), ModelSize(vertices, max(0, corners - 2 * polygons), *bounds.ends, textured), None
+    )
 
 
 # With the line's end before it each begins with fixed bytes, which is several times faster to look for.
@@ -134,7 +136,7 @@ def _ply(path: str, file: BinaryIO) -> Measured:
         table = np.frombuffer(body, layout, count)
         bounds.add(np.stack([table[axis].astype(np.float64) for axis in "xyz"], axis=1))
     textured = re.search(rb"^comment\s+texturefile\s", header, re.M | re.I) is not None
-    return Measured(digest, Shape(count, counts.get(b"face", 0), *bounds.ends, textured), None)
+    return Measured(digest, ModelSize(count, counts.get(b"face", 0), *bounds.ends, textured), None)
 
 
 def _ply_vertex(header: bytes) -> np.dtype | None:
@@ -166,13 +168,13 @@ def _stl(path: str, file: BinaryIO) -> Measured:
             corners = np.frombuffer(block, _STL_FACE, min(left, len(block) // 50))["corners"]
             left -= len(corners)
             bounds.add(corners.reshape(-1, 3).astype(np.float64))
-        return Measured(digest.hexdigest(), Shape(3 * count, count, *bounds.ends, False), None)
+        return Measured(digest.hexdigest(), ModelSize(3 * count, count, *bounds.ends, False), None)
     vertices = 0
     for block in _blocks(file, digest.update):
         rows = _STL_VERTEX.findall(block)
         vertices += len(rows)
         bounds.add_text(rows)
-    shape = Shape(vertices, vertices // 3, *bounds.ends, False) if vertices else None
+    shape = ModelSize(vertices, vertices // 3, *bounds.ends, False) if vertices else None
     return Measured(digest.hexdigest(), shape, None)
 
 
@@ -190,7 +192,7 @@ def _gltf(path: str, file: BinaryIO) -> Measured:
         return Measured(digest, None, None)
     bounds = _Bounds()
     bounds.add(np.stack([low, high]))
-    return Measured(digest, Shape(vertices, faces, *bounds.ends, textured), _credit(about))
+    return Measured(digest, ModelSize(vertices, faces, *bounds.ends, textured), _credit(about))
 
 
 def _credit(about: dict) -> Credit | None:
@@ -203,14 +205,14 @@ def _credit(about: dict) -> Credit | None:
     return Credit(spdx(licence), author, one_line(said.get("source")), one_line(said.get("title")))
 
 
-def _picture(path: str, file: BinaryIO) -> Measured:
+def _image(path: str, file: BinaryIO) -> Measured:
     digest = _digest_and_start(file, 0)[0]
     file.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
-                return Measured(digest, Size(*image.size), None)
+                return Measured(digest, ImageSize(*image.size), None)
     except Exception:  # Pillow raises all kinds, and what failed here is always the file
         return Measured(digest, None, None)
 
@@ -267,4 +269,4 @@ def _digest_and_start(file: BinaryIO, most: int) -> tuple[str, bytes]:
 
 
 _BY_SUFFIX = {".obj": _obj, ".ply": _ply, ".stl": _stl, ".glb": _gltf, ".gltf": _gltf}
-_BY_SUFFIX |= dict.fromkeys(SUFFIXES["texture"], _picture)
+_BY_SUFFIX |= dict.fromkeys(SUFFIXES["texture"], _image)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
-from bl30k_gen.library.catalogue.folder import Entry, Names, warn_unread
+from bl30k_gen.library.catalogue.folder import FolderEntry, Names, warn_unread
 from bl30k_gen.library.formats.source import MESH
 
 TAXONOMY = "taxonomy.json"
@@ -26,7 +26,7 @@ SYNSETS = dict(
 )
 
 
-def models(folder: str) -> Iterator[Entry]:
+def models(folder: str) -> Iterator[FolderEntry]:
     """Models of a ShapeNetCore.v2 folder, or of one synset folder in it, sorted; nothing for any other folder."""
     names = Names.of(folder)
     for _, meshes in walk(Path(folder).resolve()):
@@ -47,11 +47,11 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
             yield f"{name}/", [f"{model}/{MESH}" for model in inner if _is_mesh(root / model)]
 
 
-def entry(names: Names, mesh: str) -> Entry:
+def entry(names: Names, mesh: str) -> FolderEntry:
     """A mesh, given by its place in the folder, as an asset: id ``<synset>/<model>``, category ``<synset>``."""
     model = mesh.removesuffix(f"/{MESH}")
     id = model if "/" in model else f"{names.own}/{model}"
-    return Entry(id, f"{names.path}/{mesh}", id.partition("/")[0])
+    return FolderEntry(id, f"{names.path}/{mesh}", id.partition("/")[0])
 
 
 def category_names(folder: str) -> dict[str, tuple[str, ...]]:

@@ -15,20 +15,20 @@ import sys
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library.asset import AssetRefused, Kind, Model
-from bl30k_gen.library.load import load_model, load_picture
+from bl30k_gen.library.asset import AssetKind, AssetRefused, Model
+from bl30k_gen.library.load import load_image, load_model
 
 MOSTLY_OPEN = 0.05  # share of edges that are no edge of exactly two faces, above which a mesh has no inside
 AT_ODDS = 0.1  # share of neighbouring faces that disagree about which side is out
 
 
-def examine(path: str, kind: Kind, limits: Limits) -> tuple[str, list[str]]:
+def examine(path: str, kind: AssetKind, limits: Limits) -> tuple[str, list[str]]:
     """Load an asset completely. Returns the reason why it is refused (or ``""``), and remarks on what can be used."""
     try:
         if kind == "model":
             model = load_model(path, limits)
             return "", [*model.remarks, *remarks(model)]
-        return "", [*load_picture(path, kind, limits).remarks]
+        return "", [*load_image(path, kind, limits).remarks]
     except AssetRefused as refused:
         return refused.reason, []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from bl30k_gen.config import Limits
-from bl30k_gen.library.asset import Kind
+from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.index import Health, Index, Progress
@@ -47,7 +47,7 @@ class Inspector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def examine(self, path: str, kind: Kind, limits: Limits) -> Health:
+    def examine(self, path: str, kind: AssetKind, limits: Limits) -> Health:
         """What is wrong with an asset; what crashes or hangs the process is refused, and fatal."""
         asked = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()})
         for attempt in range(2):
@@ -158,7 +158,7 @@ def _examined(
         idle.put(inspector)
 
     def examine(file: str) -> tuple[str, Health]:
-        kind: Kind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
+        kind: AssetKind = "model" if file.lower().endswith(SUFFIXES["model"]) else "texture"
         inspector = idle.get()
         try:
             return file, inspector.examine(f"{Path(folder).as_posix()}/{file}", kind, limits)

@@ -7,8 +7,9 @@ from typing import Any
 
 from bl30k_gen.errors import printable
 from bl30k_gen.library.catalogue.listed import Asset
-from bl30k_gen.library.catalogue.measure import Shape, Size
+from bl30k_gen.library.catalogue.measure import ImageSize, ModelSize
 from bl30k_gen.library.catalogue.select import find_categories
+from bl30k_gen.text import aligned
 
 
 def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
@@ -18,7 +19,7 @@ def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -
         groups.setdefault((asset.kind, asset.category), []).append(asset)
     found = []
     for (kind, category), members in sorted(groups.items()):
-        shapes = [a.row.size for a in members if a.row is not None and isinstance(a.row.size, Shape)]
+        shapes = [a.row.size for a in members if a.row is not None and isinstance(a.row.size, ModelSize)]
         checked = [a.row.health for a in members if a.row is not None and a.row.health is not None]
         found.append(
             {
@@ -51,11 +52,11 @@ def _facts(asset: Asset) -> dict[str, Any]:
     if row is None:
         return facts
     facts |= {"sha256": row.sha256, "bytes": row.bytes}
-    if isinstance(row.size, Shape):
+    if isinstance(row.size, ModelSize):
         size = row.size
         facts |= {"vertices": size.vertices, "faces": size.faces, "low": size.low, "high": size.high}
         facts["textured"] = size.textured
-    elif isinstance(row.size, Size):
+    elif isinstance(row.size, ImageSize):
         facts |= {"width": row.size.width, "height": row.size.height}
     if row.health is not None:
         facts |= {"refused": row.health.refused, "remarks": list(row.health.remarks)}
@@ -63,11 +64,9 @@ def _facts(asset: Asset) -> dict[str, Any]:
 
 
 def table(entries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Entries as a text table of some of their keys, and how many there are."""
+    """Entries as a text table of some of their keys."""
     rows = [list(columns), *([_cell(entry.get(column)) for column in columns] for entry in entries)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines)
+    return "\n".join(aligned(rows))
 
 
 def _cell(value: Any) -> str:

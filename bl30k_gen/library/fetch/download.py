@@ -1,4 +1,4 @@
-"""A polite and suspicious HTTP client, for pictures from strangers.
+"""An HTTP client that limits its rate and checks every answer, for images from public servers.
 
 It spaces its requests to a host, has two of them under way at most, waits as long as the host asks (``Retry-After``),
 and longer after each failure. It speaks http and https alone, refuses private addresses (of every host on the way,

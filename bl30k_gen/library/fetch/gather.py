@@ -1,7 +1,7 @@
-"""Gathers pictures from a provider into a folder of assets: decoded, cut square, without duplicates, with a manifest.
+"""Gathers images from a provider into a folder of assets: decoded, cut square, without duplicates, with a manifest.
 
-A picture is downloaded, decoded completely, turned upright, cut to its central square, scaled by area averaging and
-stored anew, so nothing of the stranger's file is kept, its metadata included. Files are named by their contents.
+An image is downloaded, decoded completely, turned upright, cut to its central square, scaled by area averaging and
+stored anew, so nothing of the downloaded file is kept, its metadata included. Files are named by their contents.
 """
 
 import io
@@ -21,24 +21,24 @@ from PIL import Image
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
-from bl30k_gen.dataset.pictures import PHOTO
+from bl30k_gen.dataset.images import PHOTO
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json_lines, read_bytes, read_text
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.licence import licence_address, one_line
 from bl30k_gen.library.fetch.download import Client, FetchRefused, ServiceUnavailable
-from bl30k_gen.library.fetch.providers import Found, Kind, Provider, acceptable
-from bl30k_gen.library.formats.picture import decode
+from bl30k_gen.library.fetch.providers import FoundImage, Kind, Provider, acceptable
+from bl30k_gen.library.formats.image import decode
 
 Result = TypeVar("Result")
 
 QUALITY = 95  # of the stored JPEG, without chroma subsampling
-ALIKE = 10  # of 128 bits of two perceptual hashes, up to which they count as one picture
-MOST_BYTES = 256 << 20  # of a download
+MAX_HASH_DISTANCE = 10  # of 128 bits of two perceptual hashes, up to which they count as one image
+MAX_BYTES = 256 << 20  # of a download
 REFUSED = ".bl30k/refused.jsonl"  # what need not be tried again
 EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that were read to their end
-AHEAD = 2  # pictures that are downloaded ahead, for each worker
+AHEAD = 2  # images that are downloaded ahead, for each worker
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,9 @@ class GatherRequest:
     kind: Kind
     keywords: tuple[str, ...]
     per_keyword: int
-    side: int = 512  # pixels of the square; smaller pictures are refused
+    side: int = 512  # pixels of the square; smaller images are refused
     licences: tuple[str, ...] = ()  # as SPDX identifiers; none: any
-    full: Path | None = None  # also keep the whole pictures, in this folder
+    full: Path | None = None  # also keep the whole images, in this folder
     limits: Limits = Limits(max_faces=1, max_image_side=4096, max_megapixels=140)
 
 
@@ -63,8 +63,8 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A picture that is ready to be stored."""
+class ConvertedImage:
+    """An image that is ready to be stored."""
 
     square: bytes
     full: bytes | None
@@ -87,16 +87,16 @@ def read_keywords(path: Path) -> tuple[str, ...]:
 
 
 def folder_name(keyword: str) -> str:
-    """A keyword as the name of a folder, which is the category of the pictures in it."""
+    """A keyword as the name of a folder, which is the category of the images in it."""
     return re.sub(r"[^a-z0-9]+", "_", keyword.lower()).strip("_")[:60]
 
 
 def gather(
     provider: Provider, client: Client, request: GatherRequest, out: Path, workers: int, tick: Callable[[str], object]
 ) -> Gathered:
-    """Fill ``out`` with ``per_keyword`` pictures for each keyword, continuing where an earlier run stopped.
+    """Fill ``out`` with ``per_keyword`` images for each keyword, continuing where an earlier run stopped.
 
-    ``tick`` is called with the keyword of every picture that is kept. What the provider lists first is taken first,
+    ``tick`` is called with the keyword of every image that is kept. What the provider lists first is taken first,
     whatever the number of workers.
 
     Raises:
@@ -121,7 +121,7 @@ def gather(
                             store.exhaust(search)
                         break
                     found, made = following
-                    if isinstance(made, ServiceUnavailable):  # this picture's host; another time, perhaps
+                    if isinstance(made, ServiceUnavailable):  # this image's host; another time, perhaps
                         done.refused["its host does not answer"] += 1
                         again = True
                         continue
@@ -144,8 +144,8 @@ def gather(
 
 
 def _fresh(
-    listed: Iterable[Found], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
-) -> Iterator[Found]:
+    listed: Iterable[FoundImage], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
+) -> Iterator[FoundImage]:
     """What is neither there nor known to be of no use, nor under a licence that is not wanted."""
     for found in listed:
         known = found.url in store.urls or found.url in seen
@@ -159,11 +159,11 @@ def _fresh(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Found], Result], items: Iterable[Found], most: int
-) -> Generator[tuple[Found, Result], None, None]:
+    pool: ThreadPoolExecutor, work: Callable[[FoundImage], Result], items: Iterable[FoundImage], most: int
+) -> Generator[tuple[FoundImage, Result], None, None]:
     """(item, result) in order, of which ``most`` are worked on at once."""
     items = iter(items)
-    pending: deque[tuple[Found, Future[Result]]] = deque()
+    pending: deque[tuple[FoundImage, Future[Result]]] = deque()
     failure: Exception | None = None
     try:
         while True:
@@ -187,15 +187,15 @@ def _ahead(
             future.cancel()
 
 
-# --- One picture --------------------------------------------------------------------------------------------------
+# --- One image --------------------------------------------------------------------------------------------------
 
 
 def _make(
-    client: Client, found: Found, request: GatherRequest
-) -> Made | FetchRefused | AssetRefused | ServiceUnavailable:
-    """Download and convert a picture, or say why not."""
+    client: Client, found: FoundImage, request: GatherRequest
+) -> ConvertedImage | FetchRefused | AssetRefused | ServiceUnavailable:
+    """Download and convert an image, or say why not."""
     try:
-        most = min(request.limits.image_bytes, MOST_BYTES)
+        most = min(request.limits.image_bytes, MAX_BYTES)
         data, _ = client.get(found.url, most)
         if found.member:
             data = _member(data, found, most)
@@ -205,8 +205,8 @@ def _make(
         return refused
 
 
-def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> Made:
-    """Convert a decoded picture. Raises AssetRefused if it is too small."""
+def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> ConvertedImage:
+    """Convert a decoded image. Raises AssetRefused if it is too small."""
     height, width = pixels.shape[:2]
     if min(height, width) < request.side:
         raise AssetRefused(f"has {width} x {height} pixels, fewer than {request.side} along a side")
@@ -214,7 +214,7 @@ def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> Made:
     full = encode_jpeg(pixels, QUALITY, "4:4:4") if request.full else None
     with Image.open(io.BytesIO(data)) as original:
         size = original.size
-    return Made(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
+    return ConvertedImage(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
 
 
 def square_of(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -234,13 +234,13 @@ def fingerprint(pixels: np.ndarray) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _member(data: bytes, found: Found, most: int) -> bytes:
+def _member(data: bytes, found: FoundImage, most: int) -> bytes:
     """The wanted member of a zip, read into memory."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [info for info in archive.infolist() if re.search(found.member, info.filename)]
             if not names:
-                raise AssetRefused(f"{found.url}: the zip holds no picture of the colour")
+                raise AssetRefused(f"{found.url}: the zip holds no image of the colour")
             with archive.open(names[0]) as member:
                 content = member.read(most + 1)
     except (
@@ -254,12 +254,12 @@ def _member(data: bytes, found: Found, most: int) -> bytes:
     ) as error:
         raise AssetRefused(f"{found.url}: is no zip that can be read ({error})") from None
     if len(content) > most:
-        raise AssetRefused(f"{found.url}: its picture has more than the {most} bytes allowed")
+        raise AssetRefused(f"{found.url}: its image has more than the {most} bytes allowed")
     return content
 
 
 def _class_of(reason: str) -> str:
-    """A reason without what is special to one picture."""
+    """A reason without what is special to one image."""
     reason = re.sub(r"https?://\S+:?\s*", "", reason)
     return re.sub(r"\d[\d.]*", "N", reason)[:80] or "refused"
 
@@ -284,12 +284,12 @@ class _Store:
         self.urls |= {one_line(line.get("url"), 4096) for line in _lines(out / REFUSED)}
         self.exhausted = [line.get("search") for line in _lines(out / EXHAUSTED)]
 
-    def keep(self, found: Found, made: Made, keyword: str) -> str:
-        """Store a picture; returns why it is refused, or nothing."""
+    def keep(self, found: FoundImage, made: ConvertedImage, keyword: str) -> str:
+        """Store an image; returns why it is refused, or nothing."""
         if made.sha256_original in self._originals:
             return "the same file is there already"
-        if any((made.fingerprint ^ other).bit_count() <= ALIKE for other in self._fingerprints):
-            return "looks like a picture that is there already"
+        if any((made.fingerprint ^ other).bit_count() <= MAX_HASH_DISTANCE for other in self._fingerprints):
+            return "looks like an image that is there already"
         name = f"{folder_name(keyword) or 'urls'}/{made.sha256_original[:20]}.jpg"
         about = {
             "url": found.url,

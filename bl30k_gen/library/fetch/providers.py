@@ -1,6 +1,6 @@
-"""Where pictures come from: five services behind one method, ``search``.
+"""Where images come from: five services behind one method, ``search``.
 
-Each is asked in its documented way and answers with addresses of pictures and whose they are, best first, page by
+Each is asked in its documented way and answers with addresses of images and whose they are, best first, page by
 page, for as long as one continues reading. What an answer lacks is left out, never guessed.
 """
 
@@ -23,29 +23,29 @@ STALE_PAGES = 3  # in a row without anything new, after which a search ends
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundImage:
     url: str
     credit: Credit
-    member: str = ""  # a pattern: the picture is the member of the zip at ``url`` whose name matches
+    member: str = ""  # a pattern: the image is the member of the zip at ``url`` whose name matches
 
 
 class Provider(Protocol):
     base: str  # address of the service
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
-        """Pictures for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
+        """Images for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
         ...
 
 
 class Openverse:
-    """https://api.openverse.org/v1/ : hundreds of millions of openly licensed pictures."""
+    """https://api.openverse.org/v1/ : hundreds of millions of openly licensed images."""
 
     PAGE = 20  # the most that is given to those who are not registered; 12 pages of one search are
 
     def __init__(self, base: str = "https://api.openverse.org", licences: tuple[str, ...] = ()):
         self.base, self.licences = base, licences
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         codes = {_openverse_code(licence) for licence in self.licences}
         asked = {"q": keyword, "page_size": self.PAGE} | ({"license": ",".join(sorted(codes))} if codes else {})
         page, pages, news = 1, 1, _News(self.base)
@@ -76,7 +76,7 @@ class Commons:
     def __init__(self, base: str = "https://commons.wikimedia.org"):
         self.base = base
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         words = f"{keyword} texture" if kind == "textures" else keyword
         asked = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search"}
         asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
@@ -119,7 +119,7 @@ class PolyHaven:
         self.base, self.site = base, site
         self._lists: dict[str, dict[str, Any]] = {}
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         if kind not in self._lists:
             asked = {"type": "textures" if kind == "textures" else "hdris"}
             self._lists[kind] = _mapping(client.json(f"{self.base}/assets", asked))
@@ -143,7 +143,7 @@ class AmbientCG:
     """https://ambientcg.com/api/v2/full_json : materials in zips, and panoramas as backgrounds; all CC0."""
 
     PAGE = 100
-    # The wanted download of an asset, best first, and the picture in it (or it is a picture itself).
+    # The wanted download of an asset, best first, and the image in it (or it is an image itself).
     CHOICES = {
         "textures": ("2K-JPG", "1K-JPG"),
         "backgrounds": ("TONEMAPPED", *(f"{size}K-TONEMAPPED" for size in (4, 2, 8, 1))),
@@ -153,7 +153,7 @@ class AmbientCG:
     def __init__(self, base: str = "https://ambientcg.com"):
         self.base = base
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         asked = {"type": "Material" if kind == "textures" else "HDRI", "include": "downloadData"}
         asked["q"] = ",".join(keyword.split())  # its tags, between commas
         offset, total, news = 0, 1, _News(self.base)
@@ -174,14 +174,14 @@ class AmbientCG:
                 zipped = one_line(entry.get("filetype")) == "zip"
                 url = entry.get("downloadLink") or entry.get("fullDownloadPath")
                 for found in _found(url, "cc0", "ambientCG", f"{self.base}/view?id={id}", id):
-                    yield Found(found.url, found.credit, self.MEMBER if zipped else "")
+                    yield FoundImage(found.url, found.credit, self.MEMBER if zipped else "")
             if not assets:
                 return
             offset += len(assets)
 
 
 class AddressList:
-    """A text file, one picture a line: its address, then, separated by tabs, licence, author, page and title."""
+    """A text file, one image a line: its address, then, separated by tabs, licence, author, page and title."""
 
     base = ""
 
@@ -191,7 +191,7 @@ class AddressList:
             lines = read_text(path).splitlines()
         except FileNotFoundError:
             raise UserError(f"{path} does not exist", "give --urls FILE, one address a line") from None
-        self._listed: list[Found] = []
+        self._listed: list[FoundImage] = []
         for number, line in enumerate(lines, start=1):
             columns = [*line.strip().split("\t"), "", "", "", ""]
             url = columns[0]
@@ -204,7 +204,7 @@ class AddressList:
         if not self._listed:
             raise UserError(f"{path} holds no addresses", "write one a line")
 
-    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[Found]:
+    def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
         yield from self._listed
 
 
@@ -225,7 +225,7 @@ def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str
     return Openverse(**given, licences=licences) if name == "openverse" else PROVIDERS[name](**given)
 
 
-def acceptable(found: Found, licences: tuple[str, ...]) -> bool:
+def acceptable(found: FoundImage, licences: tuple[str, ...]) -> bool:
     """Whether the licence is one of those wanted (any, known or not, if none are named)."""
     return not licences or fits(found.credit.licence, licences)
 
@@ -246,16 +246,16 @@ class _News:
             raise FetchRefused(f"{self._base}: {STALE_PAGES} pages in a row had nothing new")
 
 
-# --- Reading what strangers send ----------------------------------------------------------------------------------
+# --- Reading answers, which are not trusted ----------------------------------------------------------------------
 
 
-def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[Found]:
-    """One picture, if it has an address."""
+def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[FoundImage]:
+    """One image, if it has an address."""
     address = one_line(url, 4096)
     if re.match(r"https?://", address):
         page = one_line(source, 1000)
         page = page if re.match(r"https?://", page) else ""
-        yield Found(address, Credit(spdx(one_line(licence)), one_line(author), page, one_line(title)))
+        yield FoundImage(address, Credit(spdx(one_line(licence)), one_line(author), page, one_line(title)))
 
 
 def _mapping(value: Any) -> dict[str, Any]:

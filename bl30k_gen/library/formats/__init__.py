@@ -1,1 +1,1 @@
-"""One reader per file format: a file becomes a model or a picture, or is refused with the reason."""
+"""One reader per file format: a file becomes a model or an image, or is refused with the reason."""

@@ -16,10 +16,10 @@ from urllib.parse import unquote
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.pictures import GLTF_TEXTURE
+from bl30k_gen.dataset.images import GLTF_TEXTURE
 from bl30k_gen.library.asset import AssetRefused, Wrap
+from bl30k_gen.library.formats.image import decode
 from bl30k_gen.library.formats.mesh import MAX_PIECES, Material, RawMesh, RawPart, average_colour, by_material
-from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.library.formats.source import Source
 
 # Extensions that a file may require: those read here, and those that only change what is not read.
@@ -226,7 +226,7 @@ class _Reader:
         return moved / total, np.linalg.det(matrices[0, :3, :3]) < 0
 
     def _remark_on_the_rest(self, used: set[int]) -> None:
-        """What is in the file and no picture shows."""
+        """What is in the file and no image shows."""
         remark = self.source.remark
         for key in ("animations", "cameras"):
             if self.tree.get(key):
@@ -407,7 +407,7 @@ class _Reader:
         return roughness * channels[1], metallic * channels[2]
 
     def _remark_on(self, entry: dict[str, Any], factor: Sequence[float]) -> None:
-        """What a material has and no picture shows."""
+        """What a material has and no image shows."""
         unread = [key for key in ("normalTexture", "occlusionTexture") if key in entry]
         unread += sorted(entry.get("extensions", {}).keys() - READ)
         if unread:

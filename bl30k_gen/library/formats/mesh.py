@@ -12,7 +12,7 @@ from bl30k_gen.library.formats.uv import box_projection
 
 NEUTRAL = (0.8, 0.8, 0.8)  # base colour where a file names none
 MAX_PIECES = 10_000  # materials of a model, or meshes that a glTF's scene is made of
-SMALLEST_AREA = 1e-12  # of a triangle, in a model with a unit diagonal; float32 positions tell no smaller one
+MIN_AREA = 1e-12  # of a triangle, in a model with a unit diagonal; float32 positions tell no smaller one
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def finish(
     vertices, merged = merge_equal(vertices)
     faces = merged[faces]
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
-    keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * SMALLEST_AREA
+    keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * MIN_AREA
     if not keep.any():
         raise refuse("has no face with an area")
     rank = None

@@ -1,4 +1,4 @@
-"""Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no picture depends on."""
+"""Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no image depends on."""
 
 import codecs
 import os
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.pictures import TEXTURE
+from bl30k_gen.dataset.images import TEXTURE
 from bl30k_gen.library.asset import Wrap
+from bl30k_gen.library.formats.image import decode
 from bl30k_gen.library.formats.mesh import (
     MAX_PIECES,
     Material,
@@ -21,13 +22,12 @@ from bl30k_gen.library.formats.mesh import (
     linear,
     merge_equal,
 )
-from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.library.formats.polygon import TooMuchWork, first_of_equal_polygons, split
 from bl30k_gen.library.formats.source import Source
 
 MTL_BYTES = 16 << 20
 MAX_LIBRARIES = 64  # MTL files that an OBJ may name
-LARGEST_INDEX = 2**62  # beyond which an array of indices could not hold it
+MAX_INDEX = 2**62  # beyond which an array of indices could not hold it
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _add_face(corners: list[int], corner_uvs: list[int], words: list[bytes], ver
 def _index(word: bytes, count: int) -> int:
     """0-based; negative words count back from the latest of ``count`` entries."""
     index = int(word)
-    if 0 < index <= LARGEST_INDEX:
+    if 0 < index <= MAX_INDEX:
         return index - 1
     if index >= 0 or index < -count:
         raise ValueError(word)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.pictures import TEXTURE
+from bl30k_gen.dataset.images import TEXTURE
+from bl30k_gen.library.formats.image import decode
 from bl30k_gen.library.formats.mesh import Material, RawMesh, RawPart, average_colour, linear, merge_equal
-from bl30k_gen.library.formats.picture import decode
 from bl30k_gen.library.formats.polygon import TooMuchWork, first_of_equal_polygons, split
 from bl30k_gen.library.formats.source import Source
 

@@ -1,7 +1,7 @@
 """What happened, when and where, as JSON lines: one log for each video, one journal for each run.
 
 ``Logs/<video>.jsonl`` tells what happened to a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
-run finished; all of them together tell of a whole dataset without a look at its videos.
+run finished; all of them together describe a whole dataset without opening its videos.
 """
 
 import io

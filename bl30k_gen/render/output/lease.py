@@ -1,9 +1,9 @@
 """Leases: whatever goes wrong, two workers never publish the same video.
 
-The staging folder of a video in the making is its lease. ``.staging/<video>/`` holds exactly one folder, named after
-its owner (``process.new_name``) or ``free``; in it lie the frames so far and the file ``heartbeat``, a counter that
-the owner moves. It changes hands by renaming that one folder, which a file system does for one caller alone; the
-frames so far come with it.
+The staging folder of a video is its lease. ``.staging/<video>/`` holds exactly one folder, named after its owner
+(``process.new_name``) or ``free``; in it lie the frames so far and the file ``heartbeat``, a counter that the owner
+moves. It changes hands by renaming that one folder, which a file system does for one caller alone; the frames so far
+come with it. The folder of a partial shard is a lease, too.
 
 * A new lease is prepared under a hidden name and renamed to ``.staging/<video>``, which fails if that exists.
 * A lease is stale when the counter has not moved for ``timeout`` seconds of the observer's own monotonic clock (no
@@ -28,12 +28,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import Layout, list_visible
+from bl30k_gen.dataset.layout import StagingArea, list_visible
 from bl30k_gen.render import process
 
 HEARTBEAT = "heartbeat"
 FREE = "free"
-BEATS = 6  # in the time after which a silent owner counts as dead
+BEATS_PER_TIMEOUT = 6  # in the time after which a silent owner counts as dead
 
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
@@ -73,7 +73,7 @@ class Lease:
             raise LeaseLost
 
     def release(self) -> None:
-        """Let anybody have it, with the frames so far; or clear up if the video was published."""
+        """Make it free, with the frames so far; or clear up if the video was published."""
         with contextlib.suppress(OSError):
             os.rename(self.folder, self.folder.with_name(FREE))
         with contextlib.suppress(OSError):
@@ -81,16 +81,16 @@ class Lease:
 
 
 class Leases:
-    """One worker's leases on the videos of one dataset; a context manager, within which their counters move.
+    """One worker's leases on the videos, or the shards, of a dataset; a context manager, within which counters move.
 
     Args:
-        layout: ``layout.owner`` is the name under which leases are taken.
+        area: ``area.owner`` is the name under which leases are acquired.
         timeout: seconds without a movement after which an owner counts as dead.
         clock: the observer's monotonic clock, seconds.
     """
 
-    def __init__(self, layout: Layout, timeout: float, clock: Callable[[], float] = time.monotonic):
-        self.layout = layout
+    def __init__(self, area: StagingArea, timeout: float, clock: Callable[[], float] = time.monotonic):
+        self.area = area
         self.timeout = timeout
         self._clock = clock
         self._held: set[Lease] = set()
@@ -111,16 +111,16 @@ class Leases:
     def acquire(self, name: str) -> Lease | None:
         """The lease of a video, or None while another worker has it.
 
-        Call it again to see whether a holder's counter moves: staleness is judged from one call to the next.
+        Call it again to see whether a holder's counter moves: staleness is measured from one call to the next.
 
         Raises:
             UserError: the disk is full, or may not be written, or the dataset's folder is not there any more.
         """
-        mine = self.layout.staging(name)
+        mine = self.area.staging(name)
         with files.clear_disk_errors(mine):
-            holder = holder_of(mine.parent)
+            holder = holder_of(self.area.home(name))
             if holder is None:
-                won = _begin(mine, self.layout)
+                won = _begin(self.area, name)
             elif holder.name == FREE or self._is_stale(holder):
                 won = try_rename(holder, mine)
             else:
@@ -140,7 +140,7 @@ class Leases:
 
     def seen_alive(self, name: str) -> bool:
         """Whether the counter of the video's present holder has moved since ``acquire`` first saw it."""
-        return holder_of(self.layout.staging(name).parent) in self._moving
+        return holder_of(self.area.home(name)) in self._moving
 
     def _is_stale(self, holder: Path) -> bool:
         if process.surely_dead(holder.name):
@@ -154,16 +154,16 @@ class Leases:
         return now - before[1] >= self.timeout
 
     def _beat(self) -> None:
-        while not self._end.wait(self.timeout / BEATS):
+        while not self._end.wait(self.timeout / BEATS_PER_TIMEOUT):
             with self._lock:
                 held = list(self._held)
             for lease in held:
                 lease.beat()
 
 
-def holders(layout: Layout) -> dict[str, Path]:
-    """``{video: its lease's folder}`` of all videos in the making, from one listing for each of them."""
-    found = {name: holder_of(layout.making / name) for name in sorted(list_visible(layout.making))}
+def holders(area: StagingArea) -> dict[str, Path]:
+    """``{name: its lease's folder}`` of all that is being made, from one listing for each."""
+    found = {name: holder_of(area.making / name) for name in sorted(list_visible(area.making))}
     return {name: holder for name, holder in found.items() if holder is not None}
 
 
@@ -176,12 +176,12 @@ def holder_of(home: Path) -> Path | None:
     return home / names[0] if names else None
 
 
-def _begin(mine: Path, layout: Layout) -> bool:
-    home = mine.parent
-    prepared = home.with_name(f".{home.name}.{mine.name}.new")
+def _begin(area: StagingArea, name: str) -> bool:
+    home = area.home(name)
+    prepared = home.with_name(f".{name}.{area.owner}.new")
     try:
-        files.make_folder(prepared / mine.name, layout.root)
-        (prepared / mine.name / HEARTBEAT).write_bytes(_counter(0))
+        files.make_folder(prepared / area.owner, area.root)
+        (prepared / area.owner / HEARTBEAT).write_bytes(_counter(0))
         return try_rename(prepared, home)
     finally:
         shutil.rmtree(prepared, ignore_errors=True)  # where it is still there

@@ -1,4 +1,4 @@
-"""What is done to shards whose makers are gone: finishing them, keeping their records, taking videos out."""
+"""Shards whose workers are gone: finishing them, restoring commit markers, removing videos."""
 
 import contextlib
 import os
@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import METADATA, Layout, discard_staging, list_visible
-from bl30k_gen.dataset.part import PART, finish
+from bl30k_gen.dataset.layout import METADATA, PARTIAL, Layout, ShardLayout, discard_staging, list_visible
+from bl30k_gen.dataset.partial_shard import finish_abandoned
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.shards import SUFFIXES, index_path, save_index
 from bl30k_gen.dataset.trees import ShardTree
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.render.output.lease import Leases, try_rename
 
 
-def finish_dead_shard(layout: Layout, kind: Kind, observer: Leases, shard: str) -> bool:
-    """Finish the shard of a dead worker; False if it lives, as far as is known.
+def finish_dead_shard(shards: ShardLayout, kind: ShardFormat, observer: Leases, shard: str) -> bool:
+    """Finish the shard of a dead worker; False if its worker runs, as far as is known.
 
     Args:
-        observer: leases on the shards of ``layout``.
+        observer: leases on ``shards``.
 
     Raises:
         UserError: the disk is full.
@@ -28,10 +28,10 @@ def finish_dead_shard(layout: Layout, kind: Kind, observer: Leases, shard: str) 
     lease = observer.acquire(shard)
     if lease is None:
         return False
-    target = layout.shards.root / f"{shard}{SUFFIX[kind]}"
     try:
-        finish(lease.folder, target, kind, lambda name: (layout.recorded(name) or ("", ""))[1] == shard)
-        discard_staging(observer.layout, shard)
+        target = shards.finished(shard, SUFFIX[kind])
+        finish_abandoned(lease.folder, target, kind, lambda name: shards.holds(name, shard))
+        discard_staging(observer.area, shard)
     finally:
         observer.release(lease)
     return True
@@ -47,35 +47,40 @@ def remove_if_void(claim: Path) -> bool:
     return True
 
 
-def restore_records(layout: Layout) -> None:
-    """Write the records anew where all are gone, for instance because the dataset was copied without links."""
-    finished = [path for path in sorted(layout.shards.root.glob("*")) if path.suffix in SUFFIXES]
-    if not finished or list_visible(layout.records):
+def restore_markers(shards: ShardLayout) -> None:
+    """Write the commit markers anew where all are gone, for instance because a dataset was copied without links."""
+    finished = [path for path in sorted(shards.root.glob("*")) if path.suffix in SUFFIXES]
+    if not finished or list_visible(shards.markers):
         return
-    prepared = files.temporary_name(layout.records)
+    prepared = files.temporary_name(shards.markers)
     with files.clear_disk_errors(prepared):
         prepared.mkdir()
         for shard in finished:
             store = VideoStore(shard, ShardTree([shard]))
             for name in store.videos:
                 os.symlink(f"{store.required_metadata(name)['split']}/{shard.stem}", prepared / name)
-        if not try_rename(prepared, layout.records):  # another run was first
+        if not try_rename(prepared, shards.markers):  # another run was first
             shutil.rmtree(prepared)
 
 
-def record_all(layout: Layout, store: VideoStore) -> None:
-    """Record what lies in a finished shard and is not recorded."""
+def mark_all(layout: Layout, store: VideoStore) -> None:
+    """Write the commit markers of videos that lie in finished shards and have none."""
     for name in sorted(set(store.videos) - set(layout.published())):
         shard = _holder(store, name)
-        os.symlink(f"{store.required_metadata(name)['split']}/{shard.stem}", layout.record(name))
+        os.symlink(f"{store.required_metadata(name)['split']}/{shard.stem}", layout.shards.marker(name))
 
 
-def take_out(
-    layout: Layout, kind: Kind, leases: Leases, store: VideoStore, names: Iterable[str], damaged: Iterable[Path]
+def remove_videos(
+    layout: Layout,
+    kind: ShardFormat,
+    leases: Leases,
+    store: VideoStore,
+    names: Iterable[str],
+    damaged: Iterable[Path],
 ) -> list[str]:
     """Write shards anew without these videos, and the damaged ones as far as they can be read.
 
-    Killed at any point, what was taken out and is still recorded is found missing by `verify`.
+    Killed at any point, what was removed and still has a commit marker is found missing by `verify`.
 
     Args:
         leases: on the shards of ``layout``.
@@ -92,47 +97,47 @@ def take_out(
             of_shard.setdefault(shard, []).append(name)
     busy = []
     for shard, bad in sorted(of_shard.items()):
-        lease = None if shard.name == PART else leases.acquire(shard.stem)
+        lease = None if shard.name == PARTIAL else leases.acquire(shard.stem)
         if lease is None:
             busy += bad
             continue
         _rewrite(shard, kind, lease.folder, bad)
         for name in bad:
-            layout.record(name).unlink(missing_ok=True)
-        discard_staging(leases.layout, shard.stem)
+            layout.shards.marker(name).unlink(missing_ok=True)
+        discard_staging(leases.area, shard.stem)
         leases.release(lease)
     return busy
 
 
-def _rewrite(shard: Path, kind: Kind, folder: Path, bad: list[str]) -> None:
+def _rewrite(shard: Path, kind: ShardFormat, folder: Path, bad: list[str]) -> None:
     store = VideoStore(shard, ShardTree([shard] if shard.exists() else [], damaged=lambda *_: None))
     kept = [name for name in store.videos if name not in bad]
     if kept:
         built = folder / f"rewritten{SUFFIX[kind]}"
-        rows = write_shard(built, kind, _contents(store, kept), parents=False)
-        save_index(built, rows, shard)
+        ranges = write_shard(built, kind, _contents(store, kept), parents=False)
+        save_index(built, ranges, shard)
         files.replace(built, shard)
     else:
         shard.unlink(missing_ok=True)
         index_path(shard).unlink(missing_ok=True)
 
 
-def _shard_of(layout: Layout, kind: Kind, store: VideoStore, name: str) -> Path | None:
+def _shard_of(layout: Layout, kind: ShardFormat, store: VideoStore, name: str) -> Path | None:
     """The shard that holds a video, or that should."""
     if store.tree.exists(f"{METADATA}/{name}.json"):
         return _holder(store, name)
-    recorded = layout.recorded(name)
-    return layout.shards.root / f"{recorded[1]}{SUFFIX[kind]}" if recorded else None
+    committed = layout.shards.committed(name)
+    return layout.shards.finished(committed[1], SUFFIX[kind]) if committed else None
 
 
 def _holder(store: VideoStore, name: str) -> Path:
-    """The shard, or part of one, that holds a video."""
+    """The shard, finished or partial, that holds a video."""
     assert isinstance(store.tree, ShardTree)
     return store.tree.shard_of(f"{METADATA}/{name}.json")
 
 
 def _contents(store: VideoStore, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Everything in a shard but other videos, in the order in which a part has it."""
+    """Everything in a shard but other videos, in the order of a partial shard."""
     for path in store.tree.files(""):
         yield path, store.tree.read(path)
     for name in names:

@@ -1,10 +1,10 @@
-"""Videos go from scratch on the node straight into one shard a run (``dataset/part.py``).
+"""Videos go from scratch on the node straight into one shard a run; see the package for the protocol.
 
-The shard in the making, ``Shards/.staging/<shard>/<owner>/``, is a lease (``cluster/lease.py``): it has the
-heartbeat of the whole run. A video is claimed by moving a small folder to ``.staging/<video>``, which fails if that
-is there; in it lies nothing but a link to the folder of the shard. A claim is void when its link leads nowhere, that
-is when the shard has another owner or none. So all of a dead worker's claims end with one rename, that of its shard's
-folder, and so does its power to publish: a record is made in that folder and moved out of it.
+The folder of a partial shard, ``Shards/.staging/<shard>/<owner>/``, is a lease: it has the heartbeat of the whole
+run. A video is claimed by moving a small folder to ``.staging/<video>``, which fails if that is there; in it lies
+nothing but a link to the folder of the shard. A claim is void when its link leads nowhere, that is when the shard has
+another owner or none. So all of a dead worker's claims end with one rename, that of its shard's folder, and so does
+its power to publish: a commit marker is made in that folder and moved out of it.
 
 A worker that takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own
 list of videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
@@ -24,18 +24,24 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import METADATA, RGB, Layout, discard_staging, list_visible
+from bl30k_gen.dataset.layout import METADATA, PARTIAL, Layout, ShardLayout, discard_staging, list_visible
 from bl30k_gen.dataset.metadata import dumps
-from bl30k_gen.dataset.part import PART, Part
-from bl30k_gen.dataset.writers import SUFFIX, Kind, write_shard
+from bl30k_gen.dataset.modalities import RGB
+from bl30k_gen.dataset.partial_shard import PartialShard
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.render import process
 from bl30k_gen.render.child import new_scratch
 from bl30k_gen.render.output.journal import EventLog
 from bl30k_gen.render.output.lease import Lease, LeaseLost, Leases, holder_of, holders, try_rename
-from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void, restore_records
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void, restore_markers
 
-HEADING = ("config.yaml", "catalogue.json", "DATASET.md", "CITATION.cff")  # every shard has them, to be of use alone
+HEADING = (
+    "config.yaml",
+    "catalogue.json",
+    "DATASET.md",
+    "CITATION.cff",
+)  # in every shard, so that it can be used alone
 
 
 class ShardStore:
@@ -48,24 +54,25 @@ class ShardStore:
         names: the videos of this run; its shard is named after the first.
     """
 
-    def __init__(self, layout: Layout, kind: Kind, timeout: float, scratch: Path | None, names: list[str]):
+    def __init__(self, layout: Layout, kind: ShardFormat, timeout: float, scratch: Path | None, names: list[str]):
         self.layout, self.kind = layout, kind
         self._timeout, self._scratch, self._names = timeout, scratch, names
-        self._observer = Leases(Layout(layout.shards.root, process.new_name()), timeout)
+        self._shards = layout.shards
+        self._observer = Leases(ShardLayout(self._shards.root, process.new_name()), timeout)
         self._shard: _Shard | None = None
         self._lock = threading.RLock()
         self._with: dict[str, str] = {}  # the shard whose owner has a video
 
     def __enter__(self) -> "ShardStore":
-        with files.clear_disk_errors(self.layout.records):
-            self.layout.records.mkdir(parents=True, exist_ok=True)
+        with files.clear_disk_errors(self._shards.markers):
+            self._shards.markers.mkdir(parents=True, exist_ok=True)
             self.layout.making.mkdir(exist_ok=True)
-        restore_records(self.layout)
+        restore_markers(self._shards)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
-        self._unfinished = set(list_visible(self.layout.interrupted))
+        self._unfinished = set(list_visible(self._shards.interrupted))
         self._observer.__enter__()
-        ours = [shard for shard in list_visible(self.layout.shards.making) if shard.split("-")[0] in self._names[:1]]
+        ours = [shard for shard in list_visible(self._shards.making) if shard.split("-")[0] in self._names[:1]]
         if any([self._finish_dead_shard(shard) for shard in ours]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
@@ -84,7 +91,7 @@ class ShardStore:
 
     def acquire(self, name: str) -> "ShardClaim | None":
         while True:
-            shard = self._shard_in_hand()
+            shard = self._current_shard()
             try:
                 claim = shard.claim(name, self.layout)
                 if claim is None and self._is_free_now(name):
@@ -100,11 +107,11 @@ class ShardStore:
         return name in self._with and self._observer.seen_alive(self._with[name])
 
     def complete(self, name: str) -> bool:
-        if self.layout.recorded(name):
+        if self._shards.committed(name):
             self._known.add(name)
             return True
         if f"{name}.tar" in self._unfinished:
-            _unpack(self.layout.unfinished(name), self.frames.staging(name))
+            _unpack(self._shards.unfinished(name), self.frames.staging(name))
         return False
 
     def publish(self, claim: "ShardClaim", metadata: Mapping[str, Any]) -> None:
@@ -113,9 +120,9 @@ class ShardStore:
         for path in sorted(metadata["files"]):
             folder, _, file = path.split("/")
             members[path] = (staged / folder / file).read_bytes()
-        record = f"{metadata['split']}/{claim.shard.name}"
-        claim.shard.part.append(
-            claim.name, members, lambda: self._record(claim, record), lambda: self._is_recorded(claim.name, record)
+        marker = f"{metadata['split']}/{claim.shard.name}"
+        claim.shard.partial.append(
+            claim.name, members, lambda: self._commit(claim, marker), lambda: self._is_committed(claim.name, marker)
         )
         self._known.add(claim.name)
 
@@ -126,10 +133,10 @@ class ShardStore:
         if log.exists() and not (published and '"failure"' not in log.read_text(encoding="utf-8")):
             _append(log, self.layout.log(name), self.layout.root)
         if published and f"{name}.tar" in self._unfinished:
-            self.layout.unfinished(name).unlink(missing_ok=True)
+            self._shards.unfinished(name).unlink(missing_ok=True)
         elif not published and any((staged / RGB).glob("*")) and claim.held():
             with contextlib.suppress(UserError):  # a full disk: they are rendered again
-                _pack(staged, self.layout.unfinished(name))
+                _pack(staged, self._shards.unfinished(name))
                 self._unfinished.add(f"{name}.tar")
         discard_staging(self.frames, name)
         log.unlink(missing_ok=True)
@@ -138,11 +145,11 @@ class ShardStore:
     def log(self, name: str) -> EventLog:
         return EventLog(self.frames.log(name), self.frames.root)
 
-    def _shard_in_hand(self) -> "_Shard":
+    def _current_shard(self) -> "_Shard":
         with self._lock:
             if self._shard is None:
                 heading = {n: (self.layout.root / n).read_bytes() for n in HEADING if (self.layout.root / n).exists()}
-                owned = Layout(self.layout.shards.root, process.new_name())
+                owned = ShardLayout(self._shards.root, process.new_name())
                 self._shard = _Shard(owned, self._timeout, self._free_names(), self._target, heading)
             return self._shard
 
@@ -150,17 +157,17 @@ class ShardStore:
         """Names for a shard of this run; what dead workers left under them is finished on the way."""
         for number in itertools.count(1):
             name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
-            if not (self.layout.shards.making / name).exists() or self._finish_dead_shard(name):
+            if not (self._shards.making / name).exists() or self._finish_dead_shard(name):
                 yield name
 
     def _is_free_now(self, name: str) -> bool:
-        """Look at a claim that is in our way, and clear it away if it is void."""
-        home = self.layout.staging(name).parent
+        """Look at another worker's claim, and remove it if it is void."""
+        home = self.layout.home(name)
         holder = holder_of(home)
         if holder is None:
             return True
         if holder.exists():
-            shard = self._with[name] = Path(os.readlink(holder)).parent.name
+            shard = self._with[name] = ShardLayout.claiming_shard(holder)
             if not self._finish_dead_shard(shard):
                 return False
         remove_if_void(holder)
@@ -168,36 +175,36 @@ class ShardStore:
 
     def _finish_dead_shard(self, shard: str) -> bool:
         with self._lock:
-            return finish_dead_shard(self.layout, self.kind, self._observer, shard)
+            return finish_dead_shard(self._shards, self.kind, self._observer, shard)
 
-    def _record(self, claim: "ShardClaim", text: str) -> None:
+    def _commit(self, claim: "ShardClaim", text: str) -> None:
         prepared = files.temporary_name(claim.shard.folder / claim.name)
         try:
             os.symlink(text, prepared)
-            os.rename(prepared, self.layout.record(claim.name))
+            os.rename(prepared, self._shards.marker(claim.name))
         except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
-            if not self._is_recorded(claim.name, text):
+            if not self._is_committed(claim.name, text):
                 raise
 
-    def _is_recorded(self, name: str, text: str) -> bool:
-        return "/".join(self.layout.recorded(name) or ()) == text
+    def _is_committed(self, name: str, text: str) -> bool:
+        return "/".join(self._shards.committed(name) or ()) == text
 
     def _target(self, shard: str) -> Path:
-        return self.layout.shards.root / f"{shard}{SUFFIX[self.kind]}"
+        return self._shards.finished(shard, SUFFIX[self.kind])
 
 
 class _Shard:
-    """The shard in the making of a run.
+    """The partial shard of a run.
 
     Args:
-        layout: of the shards, with an owner's name that was never used before.
+        layout: with an owner's name that was never used before.
         names: that it may have.
         target: where the finished shard of a name lies.
     """
 
     def __init__(
         self,
-        layout: Layout,
+        layout: ShardLayout,
         timeout: float,
         names: Iterator[str],
         target: Callable[[str], Path],
@@ -208,7 +215,7 @@ class _Shard:
         self._leases.__enter__()
         self.name, self.lease = next(filter(None, (self._take(name, target(name)) for name in names)))
         self.folder = self.lease.folder
-        self.part = Part(self.folder, heading)
+        self.partial = PartialShard(self.folder, heading)
         self._slots: list[Path] = []
         self._count = itertools.count()
 
@@ -220,7 +227,7 @@ class _Shard:
             slot = self._slots.pop() if self._slots else self._new_slot()
         except FileNotFoundError:
             raise LeaseLost from None
-        home = layout.staging(name).parent
+        home = layout.home(name)
         if try_rename(slot, home) or os.path.lexists(home / self._layout.owner):
             return ShardClaim(name, self, home, slot)
         self.lease.require()
@@ -231,9 +238,9 @@ class _Shard:
         if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
             self._slots.append(claim.slot)
 
-    def finish(self, target: Path, kind: Kind) -> None:
+    def finish(self, target: Path, kind: ShardFormat) -> None:
         try:
-            self.part.finish(target, kind)
+            self.partial.finish(target, kind)
             discard_staging(self._layout, self.name)
         except FileNotFoundError:
             if self.lease.held():
@@ -243,16 +250,16 @@ class _Shard:
 
     def leave(self) -> None:
         """Another worker may finish it, if there is anything in it."""
-        self.part.close()
+        self.partial.close()
         self._leases.release(self.lease)
         self._leases.__exit__()
 
     def _take(self, name: str, target: Path) -> tuple[str, Lease] | None:
-        """None where this name is another's, or was another's until just now."""
+        """None where another worker has this name, or had it until just now."""
         lease = None if target.exists() else self._leases.acquire(name)
         if lease is None:
             return None
-        if not (lease.folder / PART).exists() and not target.exists():
+        if not (lease.folder / PARTIAL).exists() and not target.exists():
             return name, lease
         self._leases.release(lease)
         return None
@@ -260,12 +267,12 @@ class _Shard:
     def _new_slot(self) -> Path:
         slot = self.folder / f"slot-{next(self._count)}"
         os.mkdir(slot)
-        os.symlink(Path("../..", *self.folder.parts[-4:]), slot / self._layout.owner)
+        os.symlink(self._layout.claim_text(self.name), slot / self._layout.owner)
         return slot
 
 
 class ShardClaim:
-    """The right to make one video, as long as the shard is ours."""
+    """The right to make one video, as long as this worker owns the shard."""
 
     def __init__(self, name: str, shard: _Shard, home: Path, slot: Path):
         self.name, self.shard, self.home, self.slot = name, shard, home, slot

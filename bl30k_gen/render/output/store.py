@@ -1,6 +1,6 @@
 """Where a worker leaves its videos: as files of a folder, or in one shard a run.
 
-Both say who makes which video, give a place for its frames, and publish it at one stroke.
+Both say which worker makes which video, give a place for its frames, and publish it by one rename.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ AnyClaim = TypeVar("AnyClaim", bound=Claim)
 class Store(Protocol[AnyClaim]):
     """A context manager, within which claims stay alive."""
 
-    frames: Layout  # where the frames of a video in the making lie
+    frames: Layout  # where the frames lie of a video that is being made
 
     def __enter__(self) -> Self: ...
 
@@ -56,7 +56,7 @@ class Store(Protocol[AnyClaim]):
         """Make the video in ``frames`` part of the dataset. Raises LeaseLost, FileNotFoundError, UserError."""
 
     def release(self, claim: AnyClaim) -> None:
-        """Let anybody have the video, with the frames so far."""
+        """Make the video free for other workers, with the frames so far."""
 
     def log(self, name: str) -> EventLog: ...
 
@@ -87,7 +87,7 @@ class FolderStore:
         self._leases.__exit__()
 
     def has(self, name: str) -> bool:
-        return self.frames.is_published(name) and not self.frames.staging(name).parent.exists()
+        return self.frames.is_published(name) and not self.frames.home(name).exists()
 
     def acquire(self, name: str) -> Lease | None:
         return self._leases.acquire(name)

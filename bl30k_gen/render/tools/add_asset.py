@@ -11,18 +11,19 @@ import numpy as np
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.files import sha256_bytes, write_atomically
 from bl30k_gen.errors import UserError, printable
-from bl30k_gen.library.asset import AssetRefused, Model, Picture
+from bl30k_gen.library.asset import AssetRefused, ImageAsset, Model
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit
 from bl30k_gen.library.checking.inspector import Inspector
 from bl30k_gen.library.formats.glb import as_glb
 from bl30k_gen.library.formats.source import MESH, model_folder
-from bl30k_gen.library.load import load_model, load_picture
+from bl30k_gen.library.load import load_image, load_model
 from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
+from bl30k_gen.text import plural
 
-MOST_FACES = 5_000_000  # of a model that shall be reduced
+MAX_FACES = 5_000_000  # of a model that shall be reduced
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Added:
 
 @dataclass(frozen=True)
 class AddOptions:
-    strips: Path  # folder for the pictures
+    strips: Path  # folder for the images
     to: Path | None  # folder to keep assets in
     max_faces: int | None
     credit: Credit
@@ -73,14 +74,14 @@ class Studio:
 
 
 def add(path: Path, config: Config, options: AddOptions, inspector: Inspector, studio: Studio) -> Added:
-    """Check one model or picture, draw its strip, and keep it.
+    """Check one model or image, draw its strip, and keep it.
 
-    A model in one file, and every picture, is kept byte for byte; one in several files, or that was reduced, becomes
+    A model in one file, and every image, is kept byte for byte; one in several files, or that was reduced, becomes
     a GLB.
 
     Raises:
         AssetRefused: it cannot be used, or not be drawn.
-        UserError: it is neither model nor picture, or its place is taken by another.
+        UserError: it is neither model nor image, or its place is taken by another.
     """
     try:
         return _add(path, config, options, inspector, studio)
@@ -93,7 +94,7 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
     kind = kind_of(path)
     limits = config.assets.limits
     if options.max_faces is not None:
-        limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MOST_FACES)})
+        limits = limits.model_copy(update={"max_faces": max(limits.max_faces, MAX_FACES)})
     if reason := inspector.examine(str(path), kind, limits).refused:
         raise AssetRefused(reason)
     with tempfile.TemporaryDirectory(prefix="bl30k-add-") as folder:
@@ -114,14 +115,14 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
             rows = turntable.model_rows(str(used), model, config, Path(folder))
             facts = describe(model, whole)
         else:
-            rows = turntable.picture_rows(str(used), Path(folder))
-            facts = describe(load_picture(str(path), kind, limits))
+            rows = turntable.image_rows(str(used), Path(folder))
+            facts = describe(load_image(str(path), kind, limits))
         name = _name(path)
         sheet = turntable.strip(rows, f"{path.name}: {facts}", config, studio.child(), Path(folder))
-        picture = io.BytesIO()
-        sheet.save(picture, "PNG")
+        image = io.BytesIO()
+        sheet.save(image, "PNG")
         strip = options.strips / f"{name}{suffix}.png"
-        write_atomically(strip, picture.getvalue())
+        write_atomically(strip, image.getvalue())
         kept = _keep(options.to / f"{name}{suffix}", data, options.credit) if options.to is not None else None
     return Added(str(path), facts, str(strip), kept)
 
@@ -129,19 +130,19 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
 def kind_of(path: Path) -> Literal["model", "texture"]:
     """``model`` or ``texture``, by a file's suffix. Raises UserError, also where there is no file."""
     if not path.is_file():
-        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}", "give a model or a picture")
+        raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}", "give a model or an image")
     suffix = path.suffix.lower()
     if suffix in SUFFIXES["model"]:
         return "model"
     if suffix in SUFFIXES["texture"]:
         return "texture"
     known = ", ".join(SUFFIXES["model"] + SUFFIXES["texture"])
-    raise UserError(f"{path} is neither a model nor a picture", f"give a file that ends in one of {known}")
+    raise UserError(f"{path} is neither a model nor an image", f"give a file that ends in one of {known}")
 
 
-def describe(asset: Model | Picture, whole: int | None = None) -> str:
+def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:
     """One line of facts. ``whole``: the faces of the model before it was reduced."""
-    if isinstance(asset, Picture):
+    if isinstance(asset, ImageAsset):
         height, width = asset.pixels.shape[:2]
         return f"{width} x {height} pixels"
     faces = sum(len(part.faces) for part in asset.parts)
@@ -150,7 +151,7 @@ def describe(asset: Model | Picture, whole: int | None = None) -> str:
     textured = sum(part.texture is not None for part in asset.parts)
     of_all = f" of {whole}" if whole not in (None, faces) else ""
     return (
-        f"{faces} faces{of_all} in {len(asset.parts)} part{'s' * (len(asset.parts) > 1)} "
+        f"{faces} faces{of_all} in {plural(len(asset.parts), 'part')} "
         f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
         f"width x depth x height {size} at a diagonal of 1"
     )

@@ -23,9 +23,10 @@ from bl30k_gen.render.child import BlenderChild, ChildDied, allotted_threads
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import write_scene
+from bl30k_gen.text import aligned, byte_size
 
-FULL_VIDEO_GB = 0.025  # a published video of 160 frames takes about so much
-LEAST_FREE_GB = 2.0
+FULL_VIDEO_BYTES = 25e6  # of a published video of 160 frames, about
+MIN_FREE_BYTES = 2e9
 TEST_FRAMES = 3
 
 
@@ -59,12 +60,13 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
 
 
 def table(checks: list[Check]) -> str:
-    lines = []
+    """A line for each check, and below a failed one its remedy."""
+    rows = []
     for check in checks:
-        lines.append(f"{'ok ' if check.ok else 'NOT'}  {check.name:<11} {check.found}")
+        rows.append(["ok" if check.ok else "NOT", check.name, check.found])
         if not check.ok:
-            lines.append(f"     {'':<11} -> {check.remedy}")
-    return "\n".join(lines)
+            rows.append(["", "", f"-> {check.remedy}"])
+    return "\n".join(aligned(rows))
 
 
 def _python() -> Check:
@@ -89,12 +91,12 @@ def _processors(threads: int) -> Check:
 
 def _disk(out: Path) -> Check:
     existing = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free / 1e9
-    found = f"{free:.0f} GB free at {existing}: about {free / FULL_VIDEO_GB:.0f} full videos"
+    free = shutil.disk_usage(existing).free
+    found = f"{byte_size(free)} free at {existing}: about {free / FULL_VIDEO_BYTES:.0f} full videos"
     writable = os.access(existing, os.W_OK)
     if not writable:
         return Check("disk", False, f"{existing} may not be written", "give another --out, or change its permissions")
-    return Check("disk", free > LEAST_FREE_GB, found, "free some space, or give another --out")
+    return Check("disk", free > MIN_FREE_BYTES, found, "free some space, or give another --out")
 
 
 def _place(denoising: str) -> str:

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.config import Config
-from bl30k_gen.dataset.layout import MASK, METADATA, RGB, Layout, frame_name
+from bl30k_gen.dataset.layout import METADATA, Layout, frame_name
 from bl30k_gen.dataset.masks import read_values
 from bl30k_gen.dataset.metadata import dumps
+from bl30k_gen.dataset.modalities import MODALITIES
 from bl30k_gen.dataset.pack import SUFFIX, write_shard
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.errors import UserError
@@ -34,9 +35,10 @@ from bl30k_gen.render.supervisor import Describe, Execution, video_metadata
 from bl30k_gen.scene import raster
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.text import Unit, aligned, byte_unit, plural, time_unit
 
-LEAST_SCENES = 3  # below which little can be said about the spread
-FEWEST_SCENES = 2  # and nothing
+WANTED_SCENES = 3  # below which little can be said about the spread
+MIN_SCENES = 2  # and nothing
 CONFIDENCE = 0.95
 BLOCK = 4096  # bytes that a file in a folder takes a multiple of
 LOG_LINE = 60  # bytes: what a line of a log has beside its event
@@ -96,24 +98,25 @@ class Estimate:
 
     def lines(self) -> list[str]:
         width, height = self.size
+        hours = Unit("h", 1.0)
         rows = [
-            ("a frame", _duration(self.frame_seconds)),
-            ("a video", _duration(self.video_seconds)),
-            ("worker hours", _range(self.worker_hours, "h")),
+            ("a frame", _range(self.frame_seconds, time_unit(self.frame_seconds.value))),
+            ("a video", _range(self.video_seconds, time_unit(self.video_seconds.value))),
+            ("worker hours", _range(self.worker_hours, hours)),
         ]
         if self.cpu_hours is not None:
-            rows.append(("CPU hours", _range(self.cpu_hours, "h")))
+            rows.append(("CPU hours", _range(self.cpu_hours, hours)))
         if self.gpu_hours is not None:
-            rows.append(("GPU hours", _range(self.gpu_hours, "h") + ", one GPU a node"))
-        where = f"{_plural(self.nodes, 'node')} of {_plural(self.workers, 'worker')}"
-        rows.append(("wall time", f"{_duration(self.wall_hours.times(3600))} on {where}"))
+            rows.append(("GPU hours", _range(self.gpu_hours, hours) + ", one GPU a node"))
+        wall, where = self.wall_hours.times(3600), f"{plural(self.nodes, 'node')} of {plural(self.workers, 'worker')}"
+        rows.append(("wall time", f"{_range(wall, time_unit(wall.value))} on {where}"))
         for store, size in self.bytes.items():
             files = f", {self.files:,} files" if store == "folder" else ""
-            rows.append((f"disk, {store}", _size(size) + files))
-        how = f"{self.device}, {_plural(self.threads, 'thread')} a worker"
+            rows.append((f"disk, {store}", _range(size, byte_unit(size.value)) + files))
+        how = f"{self.device}, {plural(self.threads, 'thread')} a worker"
         lines = [
             f"{self.videos:,} videos of {self.frames} frames, {width}x{height}; {how}",
-            *(f"  {name:<13} {value}" for name, value in rows),
+            *aligned(rows, indent="  "),
             f"in brackets: {CONFIDENCE:.0%} intervals from the spread of {self.scenes} scenes, "
             f"timed in {self.seconds_spent:.0f} s",
         ]
@@ -134,7 +137,7 @@ def estimate(
 
     Args:
         count: videos of the build; the scenes are spread over them.
-        seconds: after which scenes in hand are given up. Three are timed in any case, or two where three take more
+        seconds: after which unfinished scenes are given up. Three are timed in any case, or two where three take more
             than twice as long.
         progress: called with the seconds spent and the scenes timed.
 
@@ -144,7 +147,7 @@ def estimate(
     begin = time.monotonic()
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     run = _Run(config, execution, seconds, progress)
-    scenes = run.measure(spread(max(count, LEAST_SCENES)))
+    scenes = run.measure(spread(max(count, WANTED_SCENES)))
     ready, workers = run.ready, execution.workers
     video = interval([scene.seconds for scene in scenes], None)
     starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child))
@@ -242,7 +245,7 @@ class _Run:
 
     def _end_in_time(self) -> None:
         spent = time.monotonic() - self.begin
-        least = LEAST_SCENES if spent < 2 * self.seconds else FEWEST_SCENES
+        least = WANTED_SCENES if spent < 2 * self.seconds else MIN_SCENES
         if not self._over and spent >= self.seconds and len(self._scenes) >= least:
             self._over = True
             for child in list(self._children):
@@ -287,7 +290,8 @@ class _Run:
             layout = Layout(Path(folder))
             scene_file = write_scene(layout, spec)
             for frame in set(range(frames)) - set(chosen):
-                for path in (layout.staged_rgb(spec.name, frame), layout.staged_mask(spec.name, frame)):
+                for folder_name in MODALITIES:
+                    path = layout.staged_frame(folder_name, spec.name, frame)
                     path.parent.mkdir(exist_ok=True)
                     path.touch()
             begin, cpu = time.monotonic(), [child.processor_seconds()]
@@ -330,11 +334,13 @@ class _Run:
     ) -> tuple[dict[str, float], int]:
         """Bytes of the video in each store, and files in a folder."""
         frames, name = spec.video.frames, spec.name
-        rgb = statistics.fmean(layout.staged_rgb(name, frame).stat().st_size for frame in chosen)
-        mask = statistics.fmean(layout.staged_mask(name, frame).stat().st_size for frame in chosen)
+        means = {
+            folder: statistics.fmean(layout.staged_frame(folder, name, frame).stat().st_size for frame in chosen)
+            for folder in MODALITIES
+        }
         members = {
             f"{folder}/{name}/{frame_name(folder, frame)}": round(size)
-            for folder, size in ((RGB, rgb), (MASK, mask))
+            for folder, size in means.items()
             for frame in range(frames)
         }
         described = {path: {"bytes": size, "sha256": "0" * 64} for path, size in members.items()}
@@ -344,7 +350,7 @@ class _Run:
         with self._lock:
             if not self._overhead:
                 self._overhead = _overheads(layout.root, members)
-        payload = rgb * frames + mask * frames + len(metadata)
+        payload = sum(means.values()) * frames + len(metadata)
         lines = sum(len(str(event)) + LOG_LINE for event in events) / len(events) * (frames + 3)  # one for each event
         blocks = (math.ceil(size / BLOCK) * BLOCK for size in (*members.values(), lines))
         shards = {kind: payload + overhead * len(members) for kind, overhead in self._overhead.items()}
@@ -364,25 +370,8 @@ def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
     return found
 
 
-def _plural(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-_DURATIONS = {"days": 259200.0, "h": 7200.0, "min": 120.0, "s": 0.0}  # from how many seconds on each is used
-_SECONDS = {"days": 86400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
-_BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
-
-
-def _duration(seconds: Interval) -> str:
-    unit = next(unit for unit, least in _DURATIONS.items() if seconds.value >= least)
-    return _range(seconds.times(1 / _SECONDS[unit]), unit)
-
-
-def _size(size: Interval) -> str:
-    unit = next((unit for unit, factor in _BYTES.items() if size.value >= factor), "MB")
-    return _range(size.times(1 / _BYTES[unit]), unit)
-
-
-def _range(interval: Interval, unit: str) -> str:
-    value, low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in asdict(interval).values())
-    return f"{value} {unit} ({low} to {high})"
+def _range(interval: Interval, unit: Unit) -> str:
+    """An interval in base units as text in ``unit``."""
+    scaled = asdict(interval.times(1 / unit.factor)).values()
+    value, low, high = (f"{x:,.0f}" if x >= 1000 else f"{x:.3g}" for x in scaled)
+    return f"{value} {unit.name} ({low} to {high})"

@@ -16,17 +16,18 @@ from bl30k_gen.dataset.layout import (
 )
 from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
-from bl30k_gen.dataset.verify import Problem, Report, dataset_problems, listed, verify
+from bl30k_gen.dataset.verify import Problem, VerifyReport, dataset_problems, listed, verify
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import dataset, process
 from bl30k_gen.render.child import Event, allotted_threads
 from bl30k_gen.render.dataset import open_existing
 from bl30k_gen.render.output.lease import Leases, holders
-from bl30k_gen.render.output.shard_recovery import finish_dead_shard, record_all, take_out
+from bl30k_gen.render.output.shard_recovery import finish_dead_shard, mark_all, remove_videos
 from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene.sampler import SampledScene, video_index
 from bl30k_gen.scene.spec import SceneSpec, parse_spec
+from bl30k_gen.text import aligned
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Repair:
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    after: Report | None = None  # of what was rendered, and of the dataset's own files; None until it is checked
+    after: VerifyReport | None = None  # of what was rendered and of the dataset's own files; None until it is checked
 
     @property
     def ok(self) -> bool:
@@ -47,16 +48,17 @@ class Repair:
         return vars(self) | {"ok": self.ok, "after": self.after and self.after.to_json()}
 
     def table(self) -> str:
-        rows = [f"{name:<12} rendered again" for name in self.rendered]
-        rows += [f"{name:<12} removed: a copy of another video, and in no list" for name in self.removed]
-        rows += [f"{name:<12} left alone: a worker has it; repair when that has ended" for name in self.busy]
-        rows += [f"{name:<12} failed: {reason}" for name, reason in sorted(self.failed.items())]
-        rows += [f"after the repair: {self.after.table()}"] if self.after is not None else []
-        return "\n".join(rows)
+        """A line for each video, and what verifying found after the repair."""
+        rows = [[name, "rendered again"] for name in self.rendered]
+        rows += [[name, "removed: a copy of another video, and in no list"] for name in self.removed]
+        rows += [[name, "left alone: a worker has it; repair when that has ended"] for name in self.busy]
+        rows += [[name, f"failed: {reason}"] for name, reason in sorted(self.failed.items())]
+        after = [] if self.after is None else [f"after the repair: {self.after.table()}"]
+        return "\n".join([*aligned(rows), *after])
 
 
-def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
-    """Take the bad videos of ``report`` out of the dataset, render them again, and look at them again.
+def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
+    """Take the bad videos of ``report`` out of the dataset, render them again, and verify them.
 
     Killed at any point, it is done by checking and repairing again.
 
@@ -97,7 +99,7 @@ def repair(root: Path, report: Report, on_event: Callable[[Event], None] = lambd
     return done
 
 
-def _require_config(report: Report, layout: Layout) -> None:
+def _require_config(report: VerifyReport, layout: Layout) -> None:
     strange = {problem.video for problem in report.problems if problem.kind == "config"}
     if strange and len(strange) == report.videos:
         raise UserError(
@@ -113,32 +115,34 @@ def _is_a_name(name: str, config: Config) -> bool:
         return False
 
 
-def _take_out(layout: Layout, config: Config, report: Report, bad: list[str], done: Repair) -> dict[str, SceneSpec]:
+def _take_out(
+    layout: Layout, config: Config, report: VerifyReport, bad: list[str], done: Repair
+) -> dict[str, SceneSpec]:
     """Take the bad videos out; return the scenes of those whose metadata is sound (they may have been planned)."""
     if config.runtime.store == "folder":
         store = open_dataset(layout.root)
-        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
+        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
         with Leases(layout, config.runtime.lease_timeout) as leases:
             done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
         return scenes
-    with Leases(Layout(layout.shards.root, layout.owner), config.runtime.lease_timeout) as leases:
+    with Leases(layout.shards, config.runtime.lease_timeout) as leases:
         _remove_void_markers(layout)
         for shard in holders(layout.shards):
-            finish_dead_shard(layout, config.runtime.store, leases, shard)
+            finish_dead_shard(layout.shards, config.runtime.store, leases, shard)
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
-        scenes, done.removed = _sound_scenes(store, bad), _foreign(store, bad)
-        done.busy = take_out(layout, config.runtime.store, leases, store, bad, damaged)
-    record_all(layout, open_dataset(layout.root))
+        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
+        done.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
+    mark_all(layout, open_dataset(layout.root))
     return scenes
 
 
 def _remove_void_markers(layout: Layout) -> None:
-    """Those that say nothing; what lies in a shard is recorded anew, and the rest is rendered again."""
-    for name in list_visible(layout.records):
-        marker = layout.record(name)
-        if layout.recorded(name) is None and not marker.is_dir():
+    """Those that say nothing; what lies in a shard gets a new one, and the rest is rendered again."""
+    for name in list_visible(layout.shards.markers):
+        marker = layout.shards.marker(name)
+        if layout.shards.committed(name) is None and not marker.is_dir():
             marker.unlink()
 
 
@@ -162,7 +166,7 @@ def _sound_scenes(store: VideoStore, names: list[str]) -> dict[str, SceneSpec]:
     return scenes
 
 
-def _foreign(store: VideoStore, names: list[str]) -> list[str]:
+def _renamed(store: VideoStore, names: list[str]) -> list[str]:
     """Those whose metadata is another video's, and that are in no list: they were renamed."""
     known = {name for names in listed(store).values() for name in names}
     return [name for name in names if name not in known and _metadata(store, name).get("name", name) != name]

@@ -17,6 +17,7 @@ from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import Agreement
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
+from bl30k_gen.text import plural
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Replay:
 
     def sentence(self) -> str:
         if self.same:
-            return f"{self.video}: {self.frames} frames, not one pixel differs"
+            return f"{self.video}: {plural(self.frames, 'frame')}, not one pixel differs"
         return (
-            f"{self.video}: {self.frames} frames, {self.mask_pixels_different} mask pixels and "
+            f"{self.video}: {plural(self.frames, 'frame')}, {self.mask_pixels_different} mask pixels and "
             f"{self.rgb_pixels_different} RGB pixels differ, by at most {self.largest_rgb_difference} of 255"
         )
 

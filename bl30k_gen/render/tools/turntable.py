@@ -1,4 +1,4 @@
-"""What the renderer makes of one asset: a strip of pictures of it, turning on the spot."""
+"""What the renderer makes of one asset: a strip of images of it, turning on the spot."""
 
 import json
 import tempfile
@@ -12,13 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from bl30k_gen.config import Config, Limits
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.library.asset import Model, Picture
-from bl30k_gen.library.cache import cached_model, cached_picture
+from bl30k_gen.library.asset import ImageAsset, Model
+from bl30k_gen.library.cache import cached_image, cached_model
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import SCHEMA_VERSION, SceneSpec, parse_spec
 
-VIEWS, SIDE = 8, 200  # pictures a row, pixels each
+VIEWS, SIDE = 8, 200  # images a row, pixels each
 SAMPLES = 16
 GREY = 90  # of the studio's wall, sRGB
 CAPTION, GAP = 18, 3  # pixels
@@ -26,7 +26,7 @@ STANDARD = "builtin:model/teapot/00"  # what textures are shown on
 
 
 @dataclass(frozen=True)
-class Row:
+class TurntableRow:
     """One turn of a model, and what there is to see in it."""
 
     caption: str
@@ -36,26 +36,26 @@ class Row:
     alpha: str  # as ``render.alpha``
 
 
-def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[Row]:
+def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[TurntableRow]:
     """A model with its own materials and with a new texture; both ways to treat alpha, where it has some."""
     wall, grid = _wall(folder), _grid(folder)
     alpha = config.render.alpha
     rows = [
-        Row("its own materials", path, None, wall, alpha),
-        Row("a new texture: seams, stretching", path, grid, wall, alpha),
+        TurntableRow("its own materials", path, None, wall, alpha),
+        TurntableRow("a new texture: seams, stretching", path, grid, wall, alpha),
     ]
     if has_holes(model):
         other = "clip" if alpha == "opaque" else "opaque"
-        rows[0] = Row(f"its own materials, render.alpha: {alpha}", path, None, wall, alpha)
-        rows.insert(1, Row(f"the same, render.alpha: {other}", path, None, wall, other))
+        rows[0] = TurntableRow(f"its own materials, render.alpha: {alpha}", path, None, wall, alpha)
+        rows.insert(1, TurntableRow(f"the same, render.alpha: {other}", path, None, wall, other))
     return rows
 
 
-def picture_rows(path: str, folder: Path) -> list[Row]:
-    """A picture as the texture of a standard shape, and as the background of one."""
+def image_rows(path: str, folder: Path) -> list[TurntableRow]:
+    """An image as the texture of a standard shape, and as the background of one."""
     return [
-        Row("as a texture", STANDARD, path, _wall(folder), "opaque"),
-        Row("as a background", STANDARD, None, path, "opaque"),
+        TurntableRow("as a texture", STANDARD, path, _wall(folder), "opaque"),
+        TurntableRow("as a background", STANDARD, None, path, "opaque"),
     ]
 
 
@@ -64,7 +64,7 @@ def has_holes(model: Model) -> bool:
     return any(texture.shape[2] == 4 and bool((texture[..., 3] < 128).any()) for texture in textures)
 
 
-def strip(rows: list[Row], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
+def strip(rows: list[TurntableRow], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
     """Draw the rows one below the other. Temporary files go to ``folder``.
 
     Raises:
@@ -93,24 +93,24 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
         return out.read_bytes()
 
 
-def _turn(row: Row, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
+def _turn(row: TurntableRow, config: Config, child: BlenderChild, folder: Path) -> list[np.ndarray]:
     spec, layout = _scene(row, config), Layout(folder)
     child.render_once(write_scene(layout, spec))
     paths = [layout.staged_rgb(spec.name, frame) for frame in range(VIEWS)]
     return [decode_rgb(path.read_bytes(), path) for path in paths]
 
 
-def _scene(row: Row, config: Config) -> SceneSpec:
+def _scene(row: TurntableRow, config: Config) -> SceneSpec:
     """The model, upright and twice its unit size, on a turntable that a camera looks down on a little."""
     limits = config.assets.limits
 
-    def reference(path: str, loaded: Model | Picture) -> dict[str, str]:
+    def reference(path: str, loaded: Model | ImageAsset) -> dict[str, str]:
         return {"id": Path(path).name, "path": path, "sha256": loaded.sha256}
 
     def lamp(location: tuple[float, float, float], power: float) -> dict[str, Any]:
         return {"location": location, "power": power, "radius": 0.5, "colour": (1.0, 1.0, 1.0)}
 
-    background = cached_picture(row.background, "background", limits)
+    background = cached_image(row.background, "background", limits)
     aspect = background.pixels.shape[1] / background.pixels.shape[0]
     turned = 2 * np.pi * (VIEWS - 1) / VIEWS
     still = {"location": [(0.0, 0.0, 0.0)] * 2, "scale": [(2.0, 2.0, 2.0)] * 2, "clearance_failed": False}
@@ -128,7 +128,7 @@ def _scene(row: Row, config: Config) -> SceneSpec:
             {
                 "id": 1,
                 "model": reference(row.model, cached_model(row.model, limits)),
-                "texture": row.texture and reference(row.texture, cached_picture(row.texture, "texture", limits)),
+                "texture": row.texture and reference(row.texture, cached_image(row.texture, "texture", limits)),
                 "rotation": [(0.0, 0.0, 0.0), (0.0, 0.0, turned)],
                 **still,
             }
@@ -158,8 +158,8 @@ def _wall(folder: Path) -> str:
 def _grid(folder: Path) -> str:
     """Numbered squares in different colours, on which a seam, a stretched face or a mirrored one is seen."""
     path, squares, side = folder / "grid.png", 8, 64
-    picture = Image.new("RGB", (squares * side, squares * side))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(28)
+    image = Image.new("RGB", (squares * side, squares * side))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(28)
     for row in range(squares):
         for column in range(squares):
             shade = 235 if (row + column) % 2 else 120
@@ -167,5 +167,5 @@ def _grid(folder: Path) -> str:
             corner = (column * side, row * side)
             draw.rectangle((*corner, corner[0] + side, corner[1] + side), fill=colour)
             draw.text((corner[0] + 12, corner[1] + 14), f"{row}{column}", fill=(20, 20, 20), font=font)
-    picture.save(path)
+    image.save(path)
     return str(path)

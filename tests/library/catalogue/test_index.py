@@ -14,7 +14,7 @@ from bl30k_gen.config import Assets, Config, Limits, load_config
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.library.catalogue.measure import Measured, Shape, Size, measure
+from bl30k_gen.library.catalogue.measure import ImageSize, Measured, ModelSize, measure
 from bl30k_gen.library.load import load_model
 
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
@@ -28,7 +28,7 @@ def catalogue(models="builtin", textures="builtin", **filters):
 
 @pytest.fixture
 def chairs(tmp_path):
-    """Two categories of three models each, and a picture."""
+    """Two categories of three models each, and an image."""
     root = tmp_path / "mine"
     for category in ("chairs", "cars"):
         for number in range(3):
@@ -136,8 +136,8 @@ def test_a_catalogue_is_the_same_with_an_index(chairs, shared, tmp_path):
 
 def test_an_unchanged_tree_is_not_read_again(chairs, monkeypatch):
     first, changes = index.update(str(chairs), 1)
-    assert len(changes.added) == 7 and first.rows["chairs/photo.png"].size == Size(30, 20)
-    assert isinstance(first.rows["cars/1.stl"].size, Shape)
+    assert len(changes.added) == 7 and first.rows["chairs/photo.png"].size == ImageSize(30, 20)
+    assert isinstance(first.rows["cars/1.stl"].size, ModelSize)
     monkeypatch.setattr(index, "measure", lambda path: pytest.fail(f"read {path}"))
     again, changes = index.update(str(chairs), 1)
     assert again == first == index.read(chairs) and changes.unchanged == 7 and not changes.added

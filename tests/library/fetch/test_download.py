@@ -1,4 +1,4 @@
-"""The client: polite to hosts, and suspicious of what they answer."""
+"""The client limits its rate to each host, and checks what hosts answer."""
 
 import gzip
 import threading

@@ -1,4 +1,4 @@
-"""What becomes of gathered pictures, and how a run continues."""
+"""What becomes of gathered images, and how a run continues."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bl30k_gen.config import Assets
-from bl30k_gen.dataset.pictures import PHOTO
+from bl30k_gen.dataset.images import PHOTO
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue import manifest
@@ -19,9 +19,9 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.fetch import gather
 from bl30k_gen.library.fetch.gather import GatherRequest, fingerprint, square_of
 from bl30k_gen.library.fetch.providers import Openverse
-from bl30k_gen.library.formats.picture import decode
+from bl30k_gen.library.formats.image import decode
 from bl30k_gen.seeding import rng
-from tests.support.web import SMALL, collect, from_list, openverse, picture
+from tests.support.web import SMALL, collect, from_list, image, openverse
 
 
 def test_pictures_are_made_anew(server, client, tmp_path):
@@ -59,9 +59,9 @@ def test_area_filtering_is_a_mean(client):
     [
         b"",
         b"<html>not found</html>",
-        picture(size=(48, 40))[:-200],
-        picture(size=(31, 100)),
-        picture(size=(2000, 600)),
+        image(size=(48, 40))[:-200],
+        image(size=(31, 100)),
+        image(size=(2000, 600)),
         b"%PDF-1.4",
         b"GIF89a" + bytes(100),
     ],
@@ -80,7 +80,7 @@ def test_what_is_no_usable_picture_is_refused(server, client, tmp_path, body):
 def test_large_jpegs_are_decoded_small_and_look_the_same():
     """A panorama of 16384 x 8192 pixels would otherwise take gigabytes."""
     assert 16384 * 8192 / 1e6 <= GatherRequest("backgrounds", (), 1).limits.max_megapixels
-    data = picture(3, (2048, 1024), quality=95)
+    data = image(3, (2048, 1024), quality=95)
     whole = Image.open(io.BytesIO(data))
     pixels = decode(data, "it", AssetRefused, SMALL["limits"].model_copy(update={"max_megapixels": 3}), PHOTO)
     assert pixels.shape == (128, 256, 3)
@@ -90,22 +90,22 @@ def test_large_jpegs_are_decoded_small_and_look_the_same():
 
 
 def test_duplicates_are_found_by_bytes_and_by_looks(server, client, tmp_path):
-    once, again = picture(1, (64, 64)), picture(1, (100, 100), "PNG")
-    bodies = {"/a": once, "/b": once, "/c": again, "/d": picture(1, (64, 64), quality=40), "/e": picture(2, (64, 64))}
+    once, again = image(1, (64, 64)), image(1, (100, 100), "PNG")
+    bodies = {"/a": once, "/b": once, "/c": again, "/d": image(1, (64, 64), quality=40), "/e": image(2, (64, 64))}
     server.routes |= bodies
     done = collect(from_list(server, tmp_path, *bodies), client, tmp_path / "out", keywords=())
     assert done.new == 2
-    assert done.refused == {"the same file is there already": 1, "looks like a picture that is there already": 2}
+    assert done.refused == {"the same file is there already": 1, "looks like an image that is there already": 2}
 
 
 def test_different_pictures_do_not_look_alike():
-    prints = [fingerprint(np.asarray(Image.open(io.BytesIO(picture(n, (64, 64)))))) for n in range(60)]
+    prints = [fingerprint(np.asarray(Image.open(io.BytesIO(image(n, (64, 64)))))) for n in range(60)]
     nearest = min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i])
-    assert nearest > 2 * gather.ALIKE
+    assert nearest > 2 * gather.MAX_HASH_DISTANCE
 
 
 def test_whole_pictures_are_kept_on_request(server, client, tmp_path):
-    server.routes["/a"] = picture(1, (90, 60))
+    server.routes["/a"] = image(1, (90, 60))
     collect(from_list(server, tmp_path, "/a"), client, tmp_path / "out", keywords=(), full=tmp_path / "full")
     name = manifest.read_lines(tmp_path / "full")[0]["file"]
     assert Image.open(tmp_path / "full" / name).size == (90, 60)
@@ -160,10 +160,10 @@ def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
 
 
 def test_a_host_of_pictures_that_is_down_stops_nothing(server, client, tmp_path):
-    server.routes |= {"/b": picture(1), "/a": (503, {}, b"")}
+    server.routes |= {"/b": image(1), "/a": (503, {}, b"")}
     done = collect(from_list(server, tmp_path, "/a", "/b"), client, tmp_path / "out", keywords=())
     assert done.new == 1 and done.refused == {"its host does not answer": 1}
-    server.routes["/a"] = picture(2)
+    server.routes["/a"] = image(2)
     assert collect(from_list(server, tmp_path, "/a", "/b"), client, tmp_path / "out", keywords=()).new == 1
 
 

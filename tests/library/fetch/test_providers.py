@@ -11,7 +11,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.fetch.download import FetchRefused
 from bl30k_gen.library.fetch.providers import AddressList, AmbientCG, Commons, Openverse, PolyHaven, provider
-from tests.support.web import collect, openverse, picture
+from tests.support.web import collect, image, openverse
 
 
 def test_openverse_with_paging_and_licences(server, client, tmp_path):
@@ -52,7 +52,7 @@ def test_commons(server, client, tmp_path):
         return 200, {}, {"batchcomplete": True, "query": {"pages": [page(4), {"pageid": 9, "title": "File:no.jpg"}]}}
 
     server.routes["/w/api.php"] = answer
-    server.routes |= {f"/pictures/{n}.jpg": picture(n) for n in range(1, 5)}
+    server.routes |= {f"/pictures/{n}.jpg": image(n) for n in range(1, 5)}
     done = collect(Commons(server.url), client, tmp_path / "out", count=10)
     assert done.new == 4 and not done.failed
     lines = manifest.read_lines(tmp_path / "out")
@@ -76,7 +76,7 @@ def test_poly_haven(server, client, tmp_path, kind):
     textures = {"Diffuse": {"1k": {"jpg": entry, "png": {}}}, "Rough": {}}
     files = textures if kind == "textures" else {"tonemapped": entry}
     server.routes["/files/weathered_planks"] = (200, {}, files)
-    server.routes["/planks.jpg"] = picture(1)
+    server.routes["/planks.jpg"] = image(1)
     done = collect(PolyHaven(server.url), client, tmp_path / "out", kind=kind)
     assert done.new == 1 and not [path for path in server.asked if "brick" in path or "evil" in path]
     line = manifest.read_lines(tmp_path / "out")[0]
@@ -105,8 +105,8 @@ def test_ambientcg(server, client, tmp_path):
         offset = int(query["offset"])
         return 200, {}, {"numberOfResults": 3, "foundAssets": [asset(n) for n in range(offset, min(offset + 2, 3))]}
 
-    zips = {"Wood0": zipped("Wood0_1K_Color.jpg", picture(0)), "Wood1": b"PK\x03\x04 broken"}
-    zips["Wood2"] = zipped("../../Wood2_1K_Color.png", picture(2, format="PNG"))
+    zips = {"Wood0": zipped("Wood0_1K_Color.jpg", image(0)), "Wood1": b"PK\x03\x04 broken"}
+    zips["Wood2"] = zipped("../../Wood2_1K_Color.png", image(2, format="PNG"))
     server.routes["/api/v2/full_json"] = answer
     server.routes["/get"] = lambda request: zips[request.query()["file"].partition("_")[0]]
     done = collect(AmbientCG(server.url), client, tmp_path / "out", keywords=("old wood",))
@@ -122,7 +122,7 @@ def test_ambientcg_backgrounds(server, client, tmp_path):
     folders = {"default": {"downloadFiletypeCategories": {"jpg": {"downloads": downloads}}}}
     found = [{"assetId": "DaySkyHDRI001", "dataType": "HDRI", "downloadFolders": folders}]
     server.routes["/api/v2/full_json"] = (200, {}, {"numberOfResults": 1, "foundAssets": found})
-    server.routes["/2"] = picture(1)
+    server.routes["/2"] = image(1)
     assert collect(AmbientCG(server.url), client, tmp_path / "out", kind="backgrounds").new == 1
 
 

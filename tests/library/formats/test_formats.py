@@ -10,13 +10,13 @@ import trimesh
 from PIL import Image
 
 from bl30k_gen.library.catalogue.measure import measure
-from bl30k_gen.library.load import AssetRefused, Limits, load_model, load_picture
+from bl30k_gen.library.load import AssetRefused, Limits, load_image, load_model
 
 Y_UP = {"obj", "glb", "gltf"}
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     pixels = np.zeros((32, 64, 3), np.uint8)
     pixels[:16, :, 0] = 200  # the upper half is red, the lower half is green
     pixels[16:, :, 1] = 200
@@ -24,11 +24,11 @@ def picture():
 
 
 @pytest.fixture(scope="module")
-def wedge(picture):
+def wedge(image):
     """A textured, lopsided body: 2 along x, 1 along y, 3 along z, with a slanted side; UVs follow x and y."""
     vertices = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0], [0, 0, 3], [0, 1, 3]], dtype=float)
     faces = [[0, 2, 1], [0, 3, 2], [0, 1, 4], [3, 5, 2], [1, 2, 5], [1, 5, 4], [0, 4, 5], [0, 5, 3]]
-    material = trimesh.visual.material.SimpleMaterial(image=picture, diffuse=(255, 255, 255, 255))
+    material = trimesh.visual.material.SimpleMaterial(image=image, diffuse=(255, 255, 255, 255))
     visual = trimesh.visual.TextureVisuals(uv=vertices[:, :2] / (2, 1), material=material)
     return trimesh.Trimesh(vertices, faces, visual=visual, process=False)
 
@@ -65,7 +65,7 @@ def test_geometry(wedge, tmp_path, limits, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["obj", "ply", "glb", "gltf"])
-def test_uv_and_texture(wedge, tmp_path, limits, picture, suffix):
+def test_uv_and_texture(wedge, tmp_path, limits, image, suffix):
     if suffix == "ply":
         path = write(wedge, tmp_path, "ply")
         text = (
@@ -74,7 +74,7 @@ def test_uv_and_texture(wedge, tmp_path, limits, picture, suffix):
             .replace(b"\nelement vertex", b"\ncomment TextureFile p.png\nelement vertex", 1)
         )
         (tmp_path / "wedge.ply").write_bytes(text)
-        picture.save(tmp_path / "p.png")
+        image.save(tmp_path / "p.png")
     else:
         path = write(wedge, tmp_path, suffix)
     [part] = load_model(path, limits).parts
@@ -216,9 +216,9 @@ def test_gltf_material(tmp_path, limits):
 
 
 def test_gltf_alpha_is_kept_only_where_it_counts(wedge, tmp_path, limits):
-    picture = Image.new("RGBA", (4, 4), (10, 20, 30, 40))
+    image = Image.new("RGBA", (4, 4), (10, 20, 30, 40))
     for mode, channels in ((None, 3), ("MASK", 4), ("BLEND", 4)):
-        material = trimesh.visual.material.PBRMaterial(baseColorTexture=picture, alphaMode=mode)
+        material = trimesh.visual.material.PBRMaterial(baseColorTexture=image, alphaMode=mode)
         wedge = wedge.copy()
         wedge.visual = trimesh.visual.TextureVisuals(uv=wedge.vertices[:, :2], material=material)
         wedge.export(tmp_path / "a.glb")
@@ -279,7 +279,7 @@ def test_image_modes(tmp_path, limits, mode):
         Image.fromarray(np.full((6, 8), 128 * 257, np.uint16)).save(path)
     else:
         Image.new("L", (8, 6), 128).convert(mode).save(path)
-    pixels = load_picture(str(path), "texture", limits).pixels
+    pixels = load_image(str(path), "texture", limits).pixels
     assert pixels.shape == (6, 8, 3) and pixels.dtype == np.uint8
     if mode != "1":
         assert np.abs(pixels.astype(int) - 128).max() <= 2
@@ -290,15 +290,15 @@ def test_orientation_is_applied(tmp_path, limits):
     exif = image.getexif()
     exif[0x0112] = 6  # turn by a quarter to see it upright
     image.save(tmp_path / "a.jpg", exif=exif)
-    assert load_picture(str(tmp_path / "a.jpg"), "background", limits).pixels.shape == (20, 10, 3)
+    assert load_image(str(tmp_path / "a.jpg"), "background", limits).pixels.shape == (20, 10, 3)
 
 
 def test_large_images_are_scaled_down(tmp_path):
     Image.new("RGB", (400, 100), "white").save(tmp_path / "a.png")
     small = Limits(max_faces=10, max_image_side=200, max_megapixels=1)
-    assert load_picture(str(tmp_path / "a.png"), "background", small).pixels.shape == (50, 200, 3)
+    assert load_image(str(tmp_path / "a.png"), "background", small).pixels.shape == (50, 200, 3)
     with pytest.raises(AssetRefused, match="max_megapixels"):
-        load_picture(str(tmp_path / "a.png"), "background", small.model_copy(update={"max_megapixels": 0.03}))
+        load_image(str(tmp_path / "a.png"), "background", small.model_copy(update={"max_megapixels": 0.03}))
 
 
 def test_real_models(shared, limits):

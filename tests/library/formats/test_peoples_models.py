@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.checking.health import examine
-from bl30k_gen.library.load import AssetRefused, load_model, load_picture
+from bl30k_gen.library.load import AssetRefused, load_image, load_model
 from tests.support.gltf import Glb
 
 CORNERS = "".join(f"v {x} {y} {z}\n" for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
@@ -99,7 +99,7 @@ def test_faces_with_texture_coordinates_keep_them_beside_others_without(tmp_path
 
 def test_primitives_of_one_material_with_and_without_texture_coordinates(tmp_path, limits):
     glb = Glb()
-    texture = glb.picture(checks())
+    texture = glb.image(checks())
     glb.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": texture}}}]
     primitives = [glb.box() | {"material": 0}, glb.box(1.7, 2.3, mapped=False) | {"material": 0}]
     glb.tree |= {"meshes": [{"primitives": primitives}], "nodes": [{"mesh": 0}]}
@@ -133,7 +133,7 @@ def test_white_space_in_names_is_the_same_everywhere(tmp_path, limits):
 def test_what_no_face_uses_is_neither_needed_nor_decoded(tmp_path, limits):
     mtl = b"newmtl m\nmap_Kd t.png\nnewmtl left\nmap_Kd gone.png\nnewmtl over\nmap_Kd broken.png\n"
     path = cube(tmp_path, "usemtl m\n" + ALL, mtl)
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     assert model(path, limits).has_texture
     assert "materials that no face uses: 2" in said(path, limits)
 
@@ -175,7 +175,7 @@ def test_materials_that_only_emit_light_are_shown(tmp_path, limits, lines):
 )  # fmt: skip
 def test_materials_of_a_glb(tmp_path, limits, material, expected):
     glb = Glb()
-    glb.picture(checks())
+    glb.image(checks())
     glb.tree |= {"materials": [material], "meshes": [{"primitives": [glb.box() | {"material": 0}]}]}
     glb.tree["nodes"] = [{"mesh": 0}]
     [part] = model(glb.write(tmp_path / "a.glb"), limits).parts
@@ -184,7 +184,7 @@ def test_materials_of_a_glb(tmp_path, limits, material, expected):
 
 def test_an_unreadable_map_that_is_not_drawn_is_no_reason(tmp_path, limits):
     glb = Glb()
-    texture = glb.picture(checks())
+    texture = glb.image(checks())
     glb.tree["images"].append({"bufferView": glb.view(b"\xabKTX 20\xbb" * 8), "mimeType": "image/ktx2"})
     glb.tree["textures"].append({"extensions": {"KHR_texture_basisu": {"source": 1}}})
     pbr = {"baseColorTexture": {"index": texture}, "metallicRoughnessTexture": {"index": 1}}
@@ -212,7 +212,7 @@ def test_the_sampler_counts(tmp_path, limits, sampler, wrap):
     from bl30k_gen.library.formats.glb import as_glb
 
     glb = Glb()
-    texture = glb.picture(checks())
+    texture = glb.image(checks())
     glb.tree["samplers"], glb.tree["textures"][texture]["sampler"] = [sampler], 0
     glb.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": texture}}}]
     glb.tree |= {"meshes": [{"primitives": [glb.box() | {"material": 0}]}], "nodes": [{"mesh": 0}]}
@@ -352,7 +352,7 @@ def test_keywords_of_an_stl_in_any_case_and_counts_that_contradict_it(tmp_path, 
     assert "12 bytes behind its faces" in said(str(tmp_path / "c.stl"), limits)
 
 
-# --- pictures ------------------------------------------------------------
+# --- images ------------------------------------------------------------
 
 
 def turned(image, orientation):
@@ -365,13 +365,13 @@ def test_a_models_texture_shows_its_stored_pixels(tmp_path, limits):
     path = cube(tmp_path, "usemtl m\n" + ALL, b"newmtl m\nmap_Kd t.jpg\n")
     checks().save(tmp_path / "t.jpg", exif=turned(checks(), 3), quality=95)
     glb = Glb()
-    texture = glb.picture(checks(), "JPEG", exif=turned(checks(), 3), quality=95)
+    texture = glb.image(checks(), "JPEG", exif=turned(checks(), 3), quality=95)
     glb.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": texture}}}]
     glb.tree |= {"meshes": [{"primitives": [glb.box() | {"material": 0}]}], "nodes": [{"mesh": 0}]}
     for file in (path, glb.write(tmp_path / "a.glb")):
         assert model(file, limits).parts[0].texture[0, 0].argmax() == 0, "red above, as it is stored"
         assert "EXIF orientation 3 is not applied" in said(file, limits)
-    photo = load_picture(str(tmp_path / "t.jpg"), "background", limits)
+    photo = load_image(str(tmp_path / "t.jpg"), "background", limits)
     assert photo.pixels[0, 0].argmax() == 1, "a photograph is turned upright"
 
 
@@ -399,7 +399,7 @@ def test_text_in_a_png_concerns_no_pixel(tmp_path, limits):
     bomb = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(64 << 20)))
     (tmp_path / "a.png").write_bytes(data[:33] + xmp + bomb + data[33:-12] + xmp + data[-12:])
     began = time.process_time()
-    assert np.array_equal(load_picture(str(tmp_path / "a.png"), "texture", limits).pixels, np.array(checks()))
+    assert np.array_equal(load_image(str(tmp_path / "a.png"), "texture", limits).pixels, np.array(checks()))
     assert time.process_time() - began < 0.5
 
 
@@ -417,19 +417,19 @@ def test_colour_profiles_of_photographs_count_and_those_of_gltf_textures_do_not(
     profile = profile_with_swapped_primaries()
     image = Image.new("RGB", (8, 8), (200, 0, 0))
     image.save(tmp_path / "a.png", icc_profile=profile)
-    pixel = load_picture(str(tmp_path / "a.png"), "background", limits).pixels[0, 0]
+    pixel = load_image(str(tmp_path / "a.png"), "background", limits).pixels[0, 0]
     assert pixel.argmax() == 1 and pixel[1] > 150
     path = cube(tmp_path, "usemtl m\n" + ALL, b"newmtl m\nmap_Kd a.png\n")
     assert model(path, limits).parts[0].texture[0, 0].argmax() == 1
     glb = Glb()
-    texture = glb.picture(image, icc_profile=profile)
+    texture = glb.image(image, icc_profile=profile)
     glb.tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": texture}}}]
     glb.tree |= {"meshes": [{"primitives": [glb.box() | {"material": 0}]}], "nodes": [{"mesh": 0}]}
     assert model(glb.write(tmp_path / "a.glb"), limits).parts[0].texture[0, 0].tolist() == [200, 0, 0]
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for known in (srgb, b"no profile at all"):
         image.save(tmp_path / "b.png", icc_profile=known)
-        assert load_picture(str(tmp_path / "b.png"), "background", limits).pixels[0, 0].tolist() == [200, 0, 0]
+        assert load_image(str(tmp_path / "b.png"), "background", limits).pixels[0, 0].tolist() == [200, 0, 0]
 
 
 # --- work that is bounded --------------------------------------------------
@@ -438,7 +438,7 @@ def test_colour_profiles_of_photographs_count_and_those_of_gltf_textures_do_not(
 def refused_soon(path, limits, match, kind="model", seconds=3.0):
     began = time.process_time()
     with pytest.raises(AssetRefused, match=match):
-        load_model(str(path), limits) if kind == "model" else load_picture(str(path), kind, limits)
+        load_model(str(path), limits) if kind == "model" else load_image(str(path), kind, limits)
     assert time.process_time() - began < seconds
 
 
@@ -455,7 +455,7 @@ def test_many_scans_of_a_jpeg_are_too_much_work(tmp_path, limits):
 
 def load_photo(folder, data, limits):
     (folder / "a.jpg").write_bytes(data)
-    return load_picture(str(folder / "a.jpg"), "background", limits)
+    return load_image(str(folder / "a.jpg"), "background", limits)
 
 
 def test_hundreds_of_thousands_of_material_files_are_refused_at_once(tmp_path, limits):

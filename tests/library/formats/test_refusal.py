@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bl30k_gen.library.load import AssetRefused, Limits, Model, load_model, load_picture
+from bl30k_gen.library.load import AssetRefused, Limits, Model, load_image, load_model
 
 SMALL = Limits(max_faces=10, max_image_side=64, max_megapixels=1)
 
@@ -40,7 +40,7 @@ USABLE = {  # name: (vertices, triangles, has UVs)
 
 def refusal(path, limits, kind="model") -> str:
     with pytest.raises(AssetRefused) as caught:
-        load_model(str(path), limits) if kind == "model" else load_picture(str(path), kind, limits)
+        load_model(str(path), limits) if kind == "model" else load_image(str(path), kind, limits)
     assert "\n" not in caught.value.reason
     assert os.path.basename(path) in caught.value.reason
     return caught.value.reason
@@ -136,7 +136,7 @@ ESCAPES = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """An asset's folder with a picture inside, and traps."""
+    """An asset's folder with an image inside, and traps."""
     Image.new("RGB", (4, 4), "red").save(tmp_path / "secret.png")
     inside = tmp_path / "model"
     (inside / "inner").mkdir(parents=True)
@@ -320,7 +320,7 @@ def test_cut_off_images(tmp_path, limits, format):
     data = buffer.getvalue()
     file = tmp_path / f"a.{format.lower()}"
     file.write_bytes(data)
-    assert load_picture(str(file), "background", limits).pixels.shape == (128, 128, 3)
+    assert load_image(str(file), "background", limits).pixels.shape == (128, 128, 3)
     for share in (0.02, 0.3, 0.9):
         file.write_bytes(data[: int(len(data) * share)])
         refusal(file, limits, "background")

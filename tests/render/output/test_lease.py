@@ -15,13 +15,13 @@ import time
 import pytest
 
 from bl30k_gen.dataset.layout import (
-    FRAME_FOLDERS,
     Layout,
     describe_staged,
     finish_publishing,
     frame_name,
     publish,
 )
+from bl30k_gen.dataset.modalities import MODALITIES
 from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.render import process
 from bl30k_gen.render.output import lease
@@ -52,7 +52,7 @@ def race(root, names, barrier, results, timeout):
         barrier.wait()
         won += [name] if leases.acquire(name) else []
         barrier.wait()
-    results.put((leases.layout.owner, won))
+    results.put((leases.area.owner, won))
 
 
 def race_of_four(root, names, timeout):
@@ -125,7 +125,7 @@ def test_frames_come_with_a_takeover_and_the_late_owner_notices(tmp_path):
     with pytest.raises(LeaseLost):
         lease.require()
     lease.release()
-    assert mine.held(), "what the late owner releases is not his any more"
+    assert mine.held(), "what the late owner releases is not the late owner's any more"
 
 
 def test_a_released_lease_is_free_with_its_frames(tmp_path):
@@ -164,7 +164,7 @@ def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
 
 
 def stage_frames(layout, content):
-    for folder in FRAME_FOLDERS:
+    for folder in MODALITIES:
         (layout.staging("a00000") / folder).mkdir(exist_ok=True)
         for frame in range(2):
             (layout.staging("a00000") / folder / frame_name(folder, frame)).write_bytes(content + folder.encode())
@@ -193,7 +193,7 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
         late, clock = worker(root, 1), Clock(0.0)
         early = worker(root, 2, clock)
         late.acquire("a00000")
-        metadata = stage_frames(late.layout, b"late")
+        metadata = stage_frames(late.area, b"late")
         early.acquire("a00000")
         clock.now = TIMEOUT
         published = {}
@@ -201,15 +201,15 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
         def overtake():
             lease = early.acquire("a00000")
             if lease is not None:
-                if not finish_publishing(early.layout, "a00000"):
-                    publish(early.layout, "a00000", stage_frames(early.layout, b"early"))
+                if not finish_publishing(early.area, "a00000"):
+                    publish(early.area, "a00000", stage_frames(early.area, b"early"))
                 early.release(lease)
                 published.update(content(root))
 
         with monkeypatch.context() as patch:
             seen = overtaken_at(patch, step, overtake)
             with contextlib.suppress(FileNotFoundError, UserError):
-                publish(late.layout, "a00000", metadata)
+                publish(late.area, "a00000", metadata)
         if published:
             assert content(root) == published, f"overtaken at step {step}"
         by = json.loads((root / "Metadata/a00000.json").read_text())["by"]
@@ -224,7 +224,7 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
 
 @pytest.mark.xdist_group("render")
 def test_a_stopped_worker_that_wakes_up_publishes_nothing_twice(tiny, generate, rendered, content, tmp_path):
-    """The first worker is frozen with a frame in hand; the second waits, takes over; the first wakes up."""
+    """The first worker is frozen during a frame; the second waits, takes over; the first wakes up."""
     flags = [*tiny, "--out", tmp_path, "--index", 1, "--threads-per-worker", 1, "--set", "runtime.lease_timeout=3"]
     command = [sys.executable, "generate.py", "render", *map(str, flags), "--json"]
     first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -14,8 +14,7 @@ from benchmarks.faults.corruption import cut_off_shard
 from bl30k_gen.cluster.prune import prune
 from bl30k_gen.cluster.status import status
 from bl30k_gen.dataset import pack
-from bl30k_gen.dataset.layout import Layout, list_visible, write_image_sets
-from bl30k_gen.dataset.part import PART
+from bl30k_gen.dataset.layout import Layout, ShardLayout, list_visible, write_image_sets
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import index_path, index_shard
 from bl30k_gen.dataset.verify import verify
@@ -24,7 +23,7 @@ from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import process
 from bl30k_gen.render.dataset import open_for_writing
 from bl30k_gen.render.output.lease import LeaseLost, Leases
-from bl30k_gen.render.output.shard_recovery import take_out
+from bl30k_gen.render.output.shard_recovery import remove_videos
 from bl30k_gen.render.output.shard_store import ShardStore
 from tests.support.operations import count
 from tests.support.synthetic import make_dataset, make_sharded, stage, synthetic_config
@@ -146,16 +145,16 @@ def test_a_torn_tail_does_not_count(tmp_path):
         claim = store.acquire("a00001")
         metadata = stage(store.frames, config_of("tar"), 1)
 
-        def no_record(*_):
+        def no_marker(*_):
             raise DiskFull("no space", "free some")
 
-        store._record, kept = no_record, store._record
-        part = next((tmp_path / "Shards/.staging").glob(f"*/*/{PART}"))
+        store._commit, kept = no_marker, store._commit
+        part = next(iter(Layout(tmp_path).shards.partials()))
         size = part.stat().st_size
         with pytest.raises(DiskFull):
             store.publish(claim, metadata)
         assert part.stat().st_size == size, "what cannot be published is taken out again"
-        store._record = kept
+        store._commit = kept
         store.release(claim)
     assert open_dataset(tmp_path).videos == ["a00000"]
 
@@ -197,7 +196,7 @@ def test_a_marker_that_cannot_be_read_is_not_taken_for_missing(tmp_path, monkeyp
 
     monkeypatch.setattr(os, "readlink", broken)
     with pytest.raises(OSError, match="Input/output error"):
-        Layout(root).recorded("a00000")
+        Layout(root).shards.committed("a00000")
 
 
 def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
@@ -266,7 +265,7 @@ def test_scratch_is_left_clean(tmp_path):
     assert not any((tmp_path / "scratch").iterdir())
 
 
-def test_records_are_restored_where_a_copy_has_lost_them(tmp_path, expected):
+def test_markers_are_restored_where_a_copy_has_lost_them(tmp_path, expected):
     root = make_sharded(tmp_path, config_of("tar"), NAMES).root
     shutil.rmtree(root / "Shards/.published")
     make_sharded(root, config_of("tar"), NAMES)
@@ -319,8 +318,8 @@ def test_lists_know_the_splits_without_a_look_into_the_shards(tmp_path, monkeypa
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 def test_taking_videos_out_leaves_the_others_as_they_were(tmp_path, expected, kind):
     layout = make_sharded(tmp_path, config_of(kind), NAMES)
-    with Leases(Layout(layout.shards.root, process.new_name()), 0.5) as leases:
-        assert take_out(layout, kind, leases, open_dataset(tmp_path), ["a00001"], []) == []
+    with Leases(ShardLayout(layout.shards.root, process.new_name()), 0.5) as leases:
+        assert remove_videos(layout, kind, leases, open_dataset(tmp_path), ["a00001"], []) == []
     assert layout.published() == ["a00000", "a00002"]
     assert videos_of(tmp_path) == {path: data for path, data in expected.items() if "a00001" not in path}
     make_sharded(tmp_path, config_of(kind), NAMES)
@@ -334,8 +333,8 @@ def test_of_a_cut_off_shard_the_sound_videos_stay(tmp_path, expected):
     report, damaged = verify(tmp_path), []
     assert report.bad_videos() == ["a00002"]
     store = open_dataset(tmp_path, lambda shard, _: damaged.append(shard))
-    with Leases(Layout(layout.shards.root, process.new_name()), 0.5) as leases:
-        take_out(layout, "tar", leases, store, report.bad_videos(), damaged)
+    with Leases(ShardLayout(layout.shards.root, process.new_name()), 0.5) as leases:
+        remove_videos(layout, "tar", leases, store, report.bad_videos(), damaged)
     make_sharded(tmp_path, config_of("tar"), NAMES)
     assert videos_of(tmp_path) == expected and verify(tmp_path, deep=True).ok
 
@@ -344,8 +343,8 @@ def test_a_video_in_a_shard_in_the_making_is_left_to_its_worker(tmp_path):
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
         layout = Layout(tmp_path)
-        with Leases(Layout(layout.shards.root, process.new_name()), 0.5) as leases:
-            assert take_out(layout, "tar", leases, open_dataset(tmp_path), ["a00000"], []) == ["a00000"]
+        with Leases(ShardLayout(layout.shards.root, process.new_name()), 0.5) as leases:
+            assert remove_videos(layout, "tar", leases, open_dataset(tmp_path), ["a00000"], []) == ["a00000"]
     assert open_dataset(tmp_path).videos == ["a00000"]
 
 

@@ -40,7 +40,7 @@ def sheet_obj(folder, name="sheet", holes=True):
 
 @pytest.fixture(scope="module")
 def added(generate, tmp_path_factory):
-    """One command with a model of three files, a picture, and a file that cannot be used."""
+    """One command with a model of three files, an image, and a file that cannot be used."""
     folder = tmp_path_factory.mktemp("add")
     noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folder / "photo.png")
@@ -100,7 +100,7 @@ def test_strips_show_the_asset_turning(added):
     ("arguments", "said"),
     [
         (["none.obj"], "none.obj does not exist"),
-        (["notes.txt"], "notes.txt is neither a model nor a picture"),
+        (["notes.txt"], "notes.txt is neither a model nor an image"),
         (["notes.txt", "--author", "Ada"], "without --to"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.render.tools.estimate import FEWEST_SCENES, LEAST_SCENES, interval, spread, timed_frames
+from bl30k_gen.render.tools.estimate import MIN_SCENES, WANTED_SCENES, interval, spread, timed_frames
 from bl30k_gen.seeding import rng
 
 
@@ -48,7 +48,7 @@ def test_an_estimate_fits_a_build(rendered, tiny, generate, tmp_path):
     done = generate("estimate", *tiny, *flags, "--nodes", 1, "--json")
     said = json.loads(done.stdout)
     assert (said["videos"], said["frames"], said["size"]) == (3, 6, [128, 80])
-    assert FEWEST_SCENES <= said["scenes"] <= LEAST_SCENES  # the time was up before three, or soon after
+    assert MIN_SCENES <= said["scenes"] <= WANTED_SCENES  # the time was up before three, or soon after
     assert said["gpu_hours"] is None and said["files"] == 3 * (2 * 6 + 2)
 
     store = open_dataset(rendered)

@@ -55,8 +55,8 @@ def test_dry_run_shows_numbers_data_and_a_picture(videos, tmp_path):
 def test_a_pipeline_goes_from_stage_to_stage(videos, tmp_path):
     arguments = ["pipeline", "stcn-static-bl30k-vos", "--data", videos, "--out", tmp_path, *FEW]
     said = call(*arguments)
-    assert len(re.findall(r"^  \d-stcn-.*: 2 iterations .*, about \d+ min$", said, re.M)) == 3
-    assert re.search(r"^about \d+ min in all on 1 x cpu", said, re.M)
+    assert len(re.findall(r"^  \d-stcn-.*: 2 iterations .*, about \d+ h \d+ min$", said, re.M)) == 3
+    assert re.search(r"^about \d+ h \d+ min in all on 1 x cpu", said, re.M)
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     assert [path.name for path in folders] == ["0-stcn-static", "1-stcn-bl30k", "2-stcn-vos"]
     assert all(RunFolder(path).network.exists() for path in folders)
@@ -114,7 +114,7 @@ def test_a_mistake_claims_no_folder(arguments, words, videos, tmp_path, monkeypa
 def test_damaged_data_are_named_also_by_loader_processes(workers, make_videos, tmp_path):
     data = make_videos(tmp_path / "data", 1)
     for frame in data.rglob("*.jpg"):
-        frame.write_bytes(b"no picture")
+        frame.write_bytes(b"no image")
     with pytest.raises(UserError, match=r"\d+.jpg is damaged .*restore it"):
         given = "--data", data, "--out", tmp_path / "run"
         call("run", "stcn/bl30k", *given, *FEW, "--set", f"runtime.workers={workers}")
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_no_half_state(videos, tmp_path):
     call("run", "stcn/bl30k", "--data", videos, "--out", tmp_path, *FEW)
 
 
-def test_the_door_says_a_mistake_in_one_line():
+def test_the_entry_point_reports_a_mistake_in_one_line():
     process = train_py("run", "stcn/nothing")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2 and errors.startswith("error: stage stcn/nothing") and errors.count("\n") == 1
@@ -146,7 +146,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
     assert ended.value.code == 2 and said.count("\n") == 1 and "matplotlib is not installed: pip install" in said
 
 
-def test_the_door_stops_at_sigterm_and_goes_on(videos, tmp_path):
+def test_the_entry_point_stops_at_sigterm_and_continues(videos, tmp_path):
     """With loader processes, each of which gets the signal, too, as Slurm sends it; then it learns."""
     arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
     arguments += ["--set", "runtime.workers=1", "--set", "iterations=40", "--set", "runtime.log_every=1"]

@@ -15,10 +15,10 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from training.data import sampling, transforms
 from training.data.images import find_pairs
-from training.data.mixture import Draw, Mixture, Order, loader
+from training.data.mixture import Draw, Mixture, SampleOrder, loader
 from training.data.perturb import perturb
 from training.data.sample import Batch
-from training.data.videos import Geometry
+from training.data.videos import FrameTransform
 from training.schema.data import Curriculum, FrameChange, Jitter, Warp
 from training.schema.stage import load_stage
 
@@ -80,7 +80,7 @@ def test_the_distance_grows_by_the_share_of_epochs():
     assert values == [5, 10, 15, 20, 25, 25, 25, 25, 5, 5]
 
 
-# --- pictures -----------------------------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------------------------
 
 
 def test_image_and_masks_get_the_same_geometry(tiny):
@@ -127,10 +127,10 @@ def test_a_jpeg_is_decoded_small_where_that_is_enough(tmp_path):
     Image.fromarray(rgb).save(tmp_path / "a.jpg", quality=95)
     data = (tmp_path / "a.jpg").read_bytes()
     box = (100, 50, 700, 450)
-    small = transforms.crop_and_resize(transforms.open_picture(data, "a"), box, (96, 64), "a")
+    small = transforms.crop_and_resize(transforms.open_image(data, "a"), box, (96, 64), "a")
     plain = Image.fromarray(rgb).crop(box).resize((96, 64), Image.Resampling.BICUBIC)
     assert np.abs(np.asarray(small, int) - np.asarray(plain, int)).mean() < 1.5
-    opened = transforms.open_picture(data, "a")
+    opened = transforms.open_image(data, "a")
     transforms.crop_and_resize(opened, box, (96, 64), "a")
     assert opened.size == (192, 128)
 
@@ -139,8 +139,8 @@ def test_a_large_png_is_averaged_before_it_is_cropped(tmp_path):
     pixels = np.zeros((64, 96, 3), np.uint8)
     pixels[::2] = 200  # stripes that would be aliased
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    picture = transforms.open_picture((tmp_path / "a.png").read_bytes(), "a")
-    small = transforms.decode(picture, (0, 0, 96, 64), (24, 16), "a")
+    image = transforms.open_image((tmp_path / "a.png").read_bytes(), "a")
+    small = transforms.decode(image, (0, 0, 96, 64), (24, 16), "a")
     assert small.size == (24, 16)
     assert np.abs(np.asarray(small, int) - 100).max() <= 1
 
@@ -155,12 +155,12 @@ def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
     Image.fromarray(rgb).save(tmp_path / f"a.{suffix}", quality=97, subsampling=0)
     turn = np.linalg.inv(np.array([[0.97, -0.26], [0.26, 0.97]]) @ np.array([[1, 0.1], [0, 1]]))
     box, out = (21, 13, 171, 141), 64
-    geometry = Geometry((200, 160), box, flip, [turn], out)
-    picture = transforms.open_picture((tmp_path / f"a.{suffix}").read_bytes(), "a")
-    image, mask = geometry.apply_to_image(picture, 0, [], "a"), geometry.apply_to_mask(ids, 0)
+    geometry = FrameTransform((200, 160), box, flip, [turn], out)
+    image = transforms.open_image((tmp_path / f"a.{suffix}").read_bytes(), "a")
+    image, mask = geometry.apply_to_image(image, 0, [], "a"), geometry.apply_to_mask(ids, 0)
 
-    def plainly(picture: Image.Image, resample: Image.Resampling, fill) -> np.ndarray:
-        small = picture.resize((out, out), resample, box=box)
+    def plainly(image: Image.Image, resample: Image.Resampling, fill) -> np.ndarray:
+        small = image.resize((out, out), resample, box=box)
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else small
         shift = 32 - turn @ (32, 32)
         data = (*turn[0], shift[0], *turn[1], shift[1])
@@ -287,7 +287,7 @@ def test_shares_are_nested_and_lists_are_checked(videos, tmp_path):
 
 
 def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
-    picture, mask = Image.new("RGB", (40, 30)), Image.new("L", (40, 30), 255)
+    image, mask = Image.new("RGB", (40, 30)), Image.new("L", (40, 30), 255)
     for image_name, mask_name in [
         ("fss/apple/1.jpg", "fss/apple/1.png"),
         ("fss/bus/1.jpg", "fss/bus/1.png"),
@@ -296,9 +296,9 @@ def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
         ("big/a_im.jpg", "big/a_gt.png"),
         ("own/images/b.png", "own/masks/b.png"),
     ]:
-        for image, name in [(picture, image_name), (mask, mask_name)]:
+        for content, name in [(image, image_name), (mask, mask_name)]:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            image.save(tmp_path / name)
+            content.save(tmp_path / name)
     (tmp_path / "fss/apple/lonely.jpg").write_bytes(b"")
     found = {name: len(find_pairs(tmp_path / name)) for name in ("fss", "duts", "ecssd", "big", "own")}
     assert found == {"fss": 2, "duts": 1, "ecssd": 1, "big": 1, "own": 1}
@@ -342,7 +342,7 @@ def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(
         assert not after.masks[1:, 0][whole].any()
         assert torch.equal(after.masks[1:, 0][~whole], before.masks[1:, 0][~whole])
         shares.append(gone.float().mean().item())
-    assert 0.3 < np.mean(shares) < 0.65  # what lies outside the picture has the same colour
+    assert 0.3 < np.mean(shares) < 0.65  # what lies outside the image has the same colour
 
 
 def test_rde_sees_a_perturbed_first_mask_and_learns_the_true_one(videos):
@@ -358,31 +358,31 @@ def test_rde_sees_a_perturbed_first_mask_and_learns_the_true_one(videos):
 def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
     stage = tiny("stcn/bl30k", "iterations=5")
     mixture = Mixture(stage)
-    alone = list(loader(mixture, Order(mixture, stage), 0))
-    several = list(loader(mixture, Order(mixture, stage), 2))
-    later = list(loader(mixture, Order(mixture, stage, first=3), 0))
+    alone = list(loader(mixture, SampleOrder(mixture, stage), 0))
+    several = list(loader(mixture, SampleOrder(mixture, stage), 2))
+    later = list(loader(mixture, SampleOrder(mixture, stage, first=3), 0))
     assert len(alone) == 5 and len(later) == 2
     assert all(same(a, b) for a, b in zip(alone, several, strict=True))
     assert all(same(a, b) for a, b in zip(alone[3:], later, strict=True))
     assert not same(alone[0], alone[1])
     other = Mixture(tiny("stcn/bl30k", "seed=1"))
-    assert not same(alone[0], next(loader(other, Order(other, tiny("stcn/bl30k", "seed=1")), 0)))
+    assert not same(alone[0], next(loader(other, SampleOrder(other, tiny("stcn/bl30k", "seed=1")), 0)))
 
 
 def test_processes_share_each_iteration(tiny):
     stage = tiny("stcn/bl30k", "iterations=3")
     mixture = Mixture(stage)
-    alone = list(Order(mixture, stage))
+    alone = list(SampleOrder(mixture, stage))
     for world, step in [(2, 4), (4, 4), (1, 1), (2, 1)]:
         changed = tiny("stcn/bl30k", "iterations=3", f"runtime.batch_per_step={step}")
-        orders = [Order(mixture, changed, rank=rank, world=world) for rank in range(world)]
+        orders = [SampleOrder(mixture, changed, rank=rank, world=world) for rank in range(world)]
         parts = [list(order) for order in orders]
         steps = orders[0].steps
         for i in range(3):
             drawn = [d for part in parts for s in part[i * steps : (i + 1) * steps] for d in s]
             assert drawn == alone[i]
     with pytest.raises(UserError, match="cannot be shared"):
-        Order(mixture, stage, world=3)
+        SampleOrder(mixture, stage, world=3)
 
 
 def test_weights_are_copies_in_an_epoch(videos):
@@ -402,18 +402,18 @@ def test_weights_are_copies_in_an_epoch(videos):
 def test_pixels_are_those_that_pillow_decodes(size, saved):
     """At every scale, of JPEGs of odd sizes and grey ones; what is damaged is an error as before."""
     noise = np.random.default_rng(0).integers(0, 255, (size[1] // 4, size[0] // 4, 3), np.uint8)
-    picture = Image.fromarray(noise).resize(size)
+    image = Image.fromarray(noise).resize(size)
     for mode in ("RGB", "L"):
         out = io.BytesIO()
-        picture.convert(mode).save(out, "JPEG", **saved)
+        image.convert(mode).save(out, "JPEG", **saved)
         data = out.getvalue()
         for crop in (200, 64, 31, 16, 7, 3):
             call = ((0, 0, *size), (crop, crop), "a")
-            expected = np.asarray(transforms.decode(transforms.open_picture(data, "a"), *call))
-            assert np.array_equal(transforms.decode_pixels(transforms.open_picture(data, "a"), *call), expected)
+            expected = np.asarray(transforms.decode(transforms.open_image(data, "a"), *call))
+            assert np.array_equal(transforms.decode_pixels(transforms.open_image(data, "a"), *call), expected)
         with pytest.raises(UserError, match="b is damaged"):
             half = data[: len(data) * 3 // 4]
-            transforms.decode_pixels(transforms.open_picture(half, "b"), (0, 0, *size), (crop, crop), "b")
+            transforms.decode_pixels(transforms.open_image(half, "b"), (0, 0, *size), (crop, crop), "b")
 
 
 def test_a_damaged_file_is_passed_over_and_named(tmp_path, make_videos):
@@ -425,7 +425,7 @@ def test_a_damaged_file_is_passed_over_and_named(tmp_path, make_videos):
     assert "a00001" not in sample.name and any("a00001" in text for text in sample.skipped)
     assert same(sample, mixture[Draw(0, 0, 0, 1, 5)])
     for path in root.glob("JPEGImages/*/*.jpg"):
-        path.write_bytes(b"not a picture")
+        path.write_bytes(b"not an image")
     with pytest.raises(UserError, match="damaged"):
         mixture[Draw(0, 0, 0, 1, 5)]
 

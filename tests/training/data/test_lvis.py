@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.errors import UserError
-from training.data.lvis import Runs, draw, expand
+from training.data.lvis import RunLengths, draw, expand
 from training.data.mixture import Draw, Mixture
 from training.schema.stage import load_stage
 
@@ -23,8 +23,8 @@ SQUARE = [1, 1, 4, 1, 4, 3, 1, 3]
     "shape",
     [
         [np.array(SQUARE, np.float32).reshape(-1, 2)],
-        Runs(np.array(COUNTS), (4, 5)),
-        Runs(PACKED.encode(), (4, 5)),
+        RunLengths(np.array(COUNTS), (4, 5)),
+        RunLengths(PACKED.encode(), (4, 5)),
     ],
 )
 def test_the_three_forms_of_a_mask(shape):
@@ -46,9 +46,9 @@ def test_compressed_counts_may_be_large_and_differ_both_ways():
         (None, "no polygon"),
         ([], "no polygon"),
         ([np.array([[0, 0], [np.nan, 1], [2, 2]])], "no numbers"),
-        (Runs(np.array([5, 5]), (4, 5)), "does not fill"),
-        (Runs(np.array([-5, 25]), (4, 5)), "does not fill"),
-        (Runs(np.array(COUNTS), (5, 4)), "4x5 pixels, its image is 5x4"),
+        (RunLengths(np.array([5, 5]), (4, 5)), "does not fill"),
+        (RunLengths(np.array([-5, 25]), (4, 5)), "does not fill"),
+        (RunLengths(np.array(COUNTS), (5, 4)), "4x5 pixels, its image is 5x4"),
     ],
 )
 def test_bad_shapes_are_explained(shape, words):
@@ -82,9 +82,9 @@ def dataset(tmp_path):
         (tmp_path / "lvis_v1_train.json").write_text(json.dumps(content))
         (tmp_path / "train2017").mkdir(exist_ok=True)
         for number in (1, 2):
-            picture = np.full((H, W, 3), 40 * number, np.uint8)
-            picture[20:60, 20:70] = (200, 90, 60)
-            Image.fromarray(picture).save(tmp_path / f"train2017/{number:012d}.jpg")
+            image = np.full((H, W, 3), 40 * number, np.uint8)
+            image[20:60, 20:70] = (200, 90, 60)
+            Image.fromarray(image).save(tmp_path / f"train2017/{number:012d}.jpg")
         return tmp_path
 
     big = np.zeros((H, W), bool)

@@ -12,7 +12,7 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training.data.mixture import Mixture, Order
+from training.data.mixture import Mixture, SampleOrder
 from training.data.sample import Batch
 from training.engine import trainer as trainer_module
 from training.engine.distributed import Processes, processes
@@ -186,7 +186,7 @@ def test_too_many_damaged_files_stop_the_run(make_videos, tmp_path, caplog):
     root = make_videos(tmp_path / "data", 4)
     for name in ("a00001", "a00002"):
         for path in (root / "JPEGImages" / name).iterdir():
-            path.write_bytes(b"no picture")
+            path.write_bytes(b"no image")
     overrides = [*SHORT, "iterations=8", "runtime.corrupt_files=1", "runtime.save_every=8"]
     with pytest.raises(UserError, match="2 files are damaged"):
         train(load_stage("stcn/bl30k", overrides, [str(root)], "tiny"), tmp_path / "run")
@@ -251,7 +251,7 @@ def test_one_batch_is_learned_by_heart(tiny, name):
     """The total loss of a batch falls under 0.02."""
     stage = tiny(name, "batch=1")
     mixture = Mixture(stage)
-    batch = Batch.collate([mixture[draw] for draw in next(iter(Order(mixture, stage)))]).to(CPU)
+    batch = Batch.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
     step = TrainingStep(freeze_batchnorm(build_network(stage, None)), stage.loss)
     optimiser = torch.optim.Adam(step.parameters())
     for iteration in range(200):

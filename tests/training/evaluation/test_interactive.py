@@ -11,7 +11,7 @@ from training.evaluation.interactive import (
     MIVOS_ROUNDS,
     Interaction,
     InteractiveBenchmark,
-    Report,
+    InteractiveReport,
     ScribbleSample,
     Submission,
     baselines,
@@ -127,7 +127,7 @@ def interaction(name, number, seconds, j, f, objects=(1,)):
 
 
 def test_missing_interactions_keep_the_score_and_cost_nothing():
-    report = Report(3, 100.0, [("a", 1, (1,)), ("b", 1, (1, 2))])
+    report = InteractiveReport(3, 100.0, [("a", 1, (1,)), ("b", 1, (1, 2))])
     report.interactions = [
         interaction("a", 1, 4.0, 0.4, 0.6),
         interaction("a", 2, 6.0, 0.8, 0.8),
@@ -233,7 +233,7 @@ def test_report_csv(tmp_path, squares):
     with pytest.raises(UserError, match="other.csv is no interactive report"):
         read_report(tmp_path / "other.csv")
     with pytest.raises(UserError, match="no samples"):
-        Report(8, 240).summary()
+        InteractiveReport(8, 240).summary()
 
 
 def test_samples_from_folders(tmp_path, write_video, squares):

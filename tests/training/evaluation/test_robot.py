@@ -84,7 +84,7 @@ def test_coordinates_are_the_frames_wherever_the_error_lies():
     assert (truth[0][near == 1] == 1).all() and (near == 1).any()
 
 
-def picture(text):
+def image(text):
     return np.array([[character == "x" for character in row] for row in text.split()])
 
 
@@ -100,7 +100,7 @@ def picture(text):
     ],
 )
 def test_longest_paths(skeleton, lengths):
-    paths = longest_paths(picture(skeleton), 4)
+    paths = longest_paths(image(skeleton), 4)
     assert [len(path) for path in paths] == lengths
     for path in paths:
         assert (np.abs(np.diff(path, axis=0)).max(axis=1) == 1).all()  # neighbours all along

@@ -139,7 +139,7 @@ def test_unknown_events_are_not_logged(tmp_path):
 
 
 def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
-    from training.cli.judging import study as command
+    from training.cli.evaluate import study as command
 
     command(tmp_path, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
@@ -158,11 +158,13 @@ def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
 def test_figures(tmp_path, study):
     from PIL import Image
 
-    from training.evaluation.interactive import Interaction, Report
+    from training.evaluation.interactive import Interaction, InteractiveReport
     from training.evaluation.plots import plot_reports, plot_study
 
     plot_study(study, tmp_path / "study.png")
-    report = Report(2, 240.0, [("a", 1, (1,))], [Interaction("a", 1, 1, 5.0, (1,), np.full((3, 1, 2), 0.5))])
+    report = InteractiveReport(
+        2, 240.0, [("a", 1, (1,))], [Interaction("a", 1, 1, 5.0, (1,), np.full((3, 1, 2), 0.5))]
+    )
     plot_reports({"mine": report}, tmp_path / "curve.png")
     for name in ("study.png", "curve.png"):
         with Image.open(tmp_path / name) as image:

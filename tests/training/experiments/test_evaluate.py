@@ -306,12 +306,12 @@ def test_it_is_said_what_is_judged_and_what_the_network_knows(make_videos, tmp_p
     (data / "ImageSets/val.txt").write_text("a00002\n")
     run, store, said = RunFolder(tmp_path / "run"), open_dataset(data), []
     run.root.mkdir()
-    run.claim(load_stage("stcn/bl30k", [], [str(data)], "tiny"))
+    run.claim(load_stage("stcn/bl30k", [], [str(data)], "tiny").to_yaml())
     for split in (None, "val"):
         names = store.image_set(split) if split else store.videos
-        evaluate._say_what_is_judged(run.network, store, names, split, said.append)
+        evaluate._say_what_is_evaluated(run.network, store, names, split, said.append)
     assert said == [
-        f"judging 3 videos of {data}: all of them (--split takes train, val)",
+        f"evaluating 3 videos of {data}: all of them (--split takes train, val)",
         "warning: the network was trained on 2 of these videos (a00000 the first)",
-        f"judging 1 videos of {data}: list val",
+        f"evaluating 1 video of {data}: list val",
     ]

@@ -7,7 +7,7 @@ import torch
 from bl30k_gen.errors import UserError
 from training.inference.options import Options, published_options
 from training.inference.propagate import propagate
-from training.inference.view import View
+from training.inference.tensors import PaddedView
 
 
 def run(network, video, given, numbers=None, **options):
@@ -146,14 +146,14 @@ def test_bfloat16_gives_the_masks_of_float32(small, photo, name):
 
 
 def test_views_pad_evenly_and_back():
-    view = View((90, 150))
+    view = PaddedView((90, 150))
     assert view.padded == (96, 160) and view.padding == (5, 5, 3, 3)
-    assert View((33, 47)).padding == (0, 1, 7, 8)
+    assert PaddedView((33, 47)).padding == (0, 1, 7, 8)
     image = torch.rand(3, 90, 150)
     torch.testing.assert_close(view.restore(view.image(image)), image)
-    assert View((90, 150), (45, 75)).image(image).shape == (1, 3, 48, 80)
+    assert PaddedView((90, 150), (45, 75)).image(image).shape == (1, 3, 48, 80)
     masks = (torch.rand(2, 90, 150) > 0.5).float()
-    assert set(View((90, 150), (45, 75)).masks(masks).unique().tolist()) == {0, 1}
+    assert set(PaddedView((90, 150), (45, 75)).masks(masks).unique().tolist()) == {0, 1}
 
 
 def test_bad_input_is_one_clear_line(cells):

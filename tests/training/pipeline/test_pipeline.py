@@ -18,7 +18,7 @@ from bl30k_gen.errors import UserError
 from training.cli import app
 from training.engine import dry_run
 from training.pipeline.plan import plan
-from training.pipeline.steps import FusionSetWork, Judging, Training
+from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedTraining
 from training.runs.folder import RunFolder
 from training.schema.lookup import RECIPES
 from training.schema.recipe import load_recipe
@@ -57,7 +57,7 @@ def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     assert result.exit_code == 0, result.output + repr(result.exception)
     steps = re.findall(r"^# \d-(\S+): ", result.output, re.M)
     stages = [step for step in steps if "fusion" not in step and step != "evaluation"]
-    assert len(set(steps)) == len(steps) and len(stages) >= 2 and result.output.count(" GiB a sample") == len(stages)
+    assert len(set(steps)) == len(steps) and len(stages) >= 2 and result.output.count("iB a sample") == len(stages)
     assert ("mivos" in name) == ("evaluation" in steps)
     assert not list(tmp_path.rglob("*.pt"))
 
@@ -65,7 +65,7 @@ def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
 def test_recipes_are_what_their_papers_say():
     def stages(name):
         steps = planned(name, Path("out"))[0]
-        return {step.name: step.stage for step in steps if isinstance(step, Training)}
+        return {step.name: step.stage for step in steps if isinstance(step, PlannedTraining)}
 
     assert list(stages("mivos")) == WHOLE
     assert list(stages("mivos-without-bl30k")) == ["stm/static", "stm/vos", "fusion/davis", "s2m/static"]
@@ -90,12 +90,12 @@ def test_steps_begin_with_what_others_left(tmp_path):
     assert by_name["fusion/davis"].start == by_name["fusion/bl30k"].folder
     aware = by_name["fusion/davis"].stage
     assert aware.alignment == str(by_name["stm/vos"].folder) and aware.model["difference_aware"]
-    made = [step for step in work if isinstance(step, FusionSetWork)]
+    made = [step for step in work if isinstance(step, PlannedFusionData)]
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
     assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
-    judging = work[-1]
-    assert isinstance(judging, Judging) and judging.fusion == by_name["fusion/davis"].folder
-    assert judging.s2m == by_name["s2m/static"].folder
+    evaluation = work[-1]
+    assert isinstance(evaluation, PlannedEvaluation) and evaluation.fusion == by_name["fusion/davis"].folder
+    assert evaluation.s2m == by_name["s2m/static"].folder
     assert "no still images are given" in said[0] and "no real video is given" in said[1]
     assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
 
@@ -155,10 +155,10 @@ def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):
     amounts = {step.name: step.amount() for step in work}
     assert amounts["stm/static"] == "finished"
     assert amounts["stm/bl30k"] == "2 iterations of 2 samples of 3 frames at 32"
-    assert amounts["s2m/static"] == "2 iterations of 2 samples of one frame at 32"
+    assert amounts["s2m/static"] == "2 iterations of 2 samples of 1 frame at 32"
     count = len(open_dataset(videos).videos)
     assert amounts["fusion data of stm/bl30k"] == f"{count} videos to propagate through"
-    assert amounts["evaluation"] == f"{count} videos to judge, interactively, too"
+    assert amounts["evaluation"] == f"{count} videos to evaluate, also interactively"
 
 
 def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
@@ -186,10 +186,10 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     assert [row["stage"] for row in rows] == WHOLE
     assert all(float(row["last loss"]) > 0 for row in rows)
     report = (out / "report.md").read_text()
-    pictures = re.findall(r"!\[\]\((.*?)\)", report)
-    assert len(pictures) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
-    for picture in pictures:
-        Image.open(out / picture).verify()
+    images = re.findall(r"!\[\]\((.*?)\)", report)
+    assert len(images) == 6 + 1 + 1  # samples of each stage, masks of the video, the curve
+    for image in images:
+        Image.open(out / image).verify()
     assert "first mask copied" in report and "J&F@60s" in report and "100.0" in report
 
     result = CliRunner().invoke(app, command[2:])

@@ -14,7 +14,7 @@ from models import checkpoint
 from models.fusion import Fusion, FusionConfig
 from tests.support.videos import mask, write_masks, write_video
 from training.cli import app
-from training.data.fusion import View, open_fusion_set, shards_in
+from training.data.fusion import CropWindow, open_fusion_set, shards_in
 from training.data.mixture import Draw, Mixture
 from training.data.sample import FusionBatch
 from training.data.transforms import FILL, recolour_pixels
@@ -126,9 +126,9 @@ def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
 def test_a_view_crops_before_anything_else():
     rgb = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     steps = [("contrast", 0.5), ("brightness", 1.2)]
-    shown = View((56, 40), 8, 4, 32, True, steps).of_image(Image.fromarray(rgb)).movedim(0, -1)
+    shown = CropWindow((56, 40), 8, 4, 32, True, steps).of_image(Image.fromarray(rgb)).movedim(0, -1)
     np.testing.assert_array_equal(shown, recolour_pixels(rgb[4:36, 8:40].copy(), steps)[:, ::-1])
-    larger = View((56, 40), 0, 0, 64, False, steps)
+    larger = CropWindow((56, 40), 0, 0, 64, False, steps)
     shown, mask = larger.of_image(Image.fromarray(rgb)), larger.of_mask(rgb[..., 0], "a.png")
     np.testing.assert_array_equal(shown[:, :40, :56].movedim(0, -1), recolour_pixels(rgb, steps))
     fill = torch.tensor(FILL).view(3, 1, 1)
@@ -275,7 +275,7 @@ def test_fusion_dry_runs(fusion_set, alignment, tmp_path):
     arguments = ["pipeline", "fusion-bl30k-davis", "--preset", "tiny", "--out", str(tmp_path), "--device", "cpu"]
     arguments += ["--data", f"bl30k_fusion={fusion_set}", "--data", f"davis_fusion={fusion_set}", "--dry-run"]
     result = CliRunner().invoke(app, [*arguments, "--set", f"alignment={alignment}"])
-    assert result.exit_code == 0 and result.output.count("GiB a sample") == 2, repr(result.exception)
+    assert result.exit_code == 0 and result.output.count("iB a sample") == 2, repr(result.exception)
     width, height = Image.open(tmp_path / "1-fusion-davis/samples.png").size
     assert width > 5 * 64 and height == 4 * 64 + 40, "labels of rows at the left, frames above, the legend below"
     result = CliRunner().invoke(app, [*arguments, "--set", "fusion.kind=linear"])

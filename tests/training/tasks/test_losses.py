@@ -94,7 +94,7 @@ def test_losses_and_gradients_are_the_published_ones(shared, recipe, published_w
             np.testing.assert_allclose(masks[:, 1:], gold[f"sec_mask_{t}"], atol=1e-4)
     for iteration in (0, 45_000):
         prefix = f"it{iteration}"
-        total, parts = step.judge(outcome, batch, kept_share(iteration, (20_000, 70_000), 0.15))
+        total, parts = step.losses(outcome, batch, kept_share(iteration, (20_000, 70_000), 0.15))
         network.zero_grad()
         total.backward(retain_graph=True)
         expected = {f"frame_{t}": gold[f"{prefix}/loss_{t}"] for t in range(1, frames)}

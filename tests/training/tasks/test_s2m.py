@@ -11,7 +11,7 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
-from training.data.mixture import Draw, Mixture, Order
+from training.data.mixture import Draw, Mixture, SampleOrder
 from training.data.sample import S2MBatch
 from training.engine import visualisation
 from training.engine.distributed import Processes
@@ -93,8 +93,8 @@ def test_one_batch_is_learned_by_heart(tiny):
     """With the batch's statistics the loss falls under 0.02, and with the stored ones the masks are right, too."""
     stage = tiny("s2m/static", "batch=2")
     mixture = Mixture(stage)
-    batch = mixture.collate([mixture[draw] for draw in next(iter(Order(mixture, stage)))]).to(CPU)
-    step = build_step(stage, build_network(stage, None), CPU)
+    batch = mixture.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
+    step = build_step(build_network(stage, None), stage.loss, stage.runtime, CPU)
     optimiser = torch.optim.Adam(step.parameters(), 5e-3)
     losses = []
     while not losses or (losses[-1] > 0.015 and len(losses) < 80):

@@ -87,7 +87,7 @@ def test_activations_are_not_kept(tiny):
     assert plain.fixed == 16 * weights  # weights, gradients and Adam's two moments, four bytes each
     samples = stage.iterations * stage.batch
     lines = dry_run.describe(samples, 1, dry_run.Cost(0.5, 2**30, 2**31), 0.1, 4, CPU)
-    assert "6.0 GiB for 4 at once" in lines[0] and "loading keeps up" in lines[1]
+    assert "6 GiB for 4 at once" in lines[0] and "loading keeps up" in lines[1]
     assert f"about {0.5 * 4 * 60 / 3600:.1f} hours" in lines[2]
     assert "more runtime.workers help" in dry_run.describe(samples, 1, dry_run.Cost(0.1, 0, 0), 0.9, 4, CPU)[1]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
+from bl30k_gen.text import aligned, plural
 from training.cli.options import Device, Json, MasksMean, TrainingOptions, stoppable, with_groups
 
 if TYPE_CHECKING:
@@ -45,16 +46,19 @@ def list_stages(as_json: Json = False) -> None:
         print(json.dumps(plain))
         return
     print("stages (train.py run STAGE)")
-    for name, stage in stages.items():
-        size = f"{stage.iterations:>7} iterations x {stage.batch:>2} samples of {stage.frames} frames at {stage.size}"
-        print(f"  {name:<12} {size}   data: {', '.join(stage.sources)}")
+    of_stage = [
+        [name, str(s.iterations), "iterations x", str(s.batch), f"samples of {s.frames} frames at {s.size}"]
+        + [f"data: {', '.join(s.sources)}"]
+        for name, s in stages.items()
+    ]
+    print(*aligned(of_stage, right={1, 3}, indent="  "), sep="\n")
     print("recipes (train.py pipeline RECIPE)")
-    for name, recipe in recipes.items():
-        print(f"  {name:<28} {recipe.about}")
+    print(*aligned([[name, recipe.about] for name, recipe in recipes.items()], indent="  "), sep="\n")
     print("tables (train.py ablate DATASET --recipe TABLE)")
+    of_table = []
     for name, table in tables.items():
-        print(f"  {name:<16} {table.about}")
-        print(f"  {'':<16}   checkpoints: {', '.join(table.checkpoints)}")
+        of_table += [[name, table.about], ["", f"  checkpoints: {', '.join(table.checkpoints)}"]]
+    print(*aligned(of_table, indent="  "), sep="\n")
 
 
 @app.command(
@@ -155,7 +159,7 @@ def make_fusion_data(
         count = make_fusion_data(
             checkpoint, dataset, out, videos, separation, reach, memory_every, part, to, device, masks=masks
         )
-    print(f"{count} videos in {out}; train on them: train.py run fusion/bl30k --data {out}")
+    print(f"{plural(count, 'video')} in {out}; train on them: train.py run fusion/bl30k --data {out}")
 
 
 @contextlib.contextmanager

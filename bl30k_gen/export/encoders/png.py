@@ -1,4 +1,4 @@
-"""Pictures without loss."""
+"""Images without loss."""
 
 import io
 from pathlib import Path

@@ -21,11 +21,11 @@ PAPER, INK, NOTHING = (255, 255, 255), (40, 40, 40), (128, 128, 128)
 TRAIL = 8  # frames of a track that are drawn
 SHOWN = 80  # tracks; more hide each other
 RAMP = np.array([[255, 244, 176], [250, 157, 88], [196, 62, 98], [92, 26, 110], [18, 8, 48]])  # near to far
-UPWARDS = np.array([1, -1, -1], np.float32)  # turns y up and z towards the camera, as pictures of normals have it
-DIM = 0.45  # of a picture below lines
+UPWARDS = np.array([1, -1, -1], np.float32)  # turns y up and z towards the camera, as images of normals have it
+DIM = 0.45  # of an image below lines
 
 
-def depth_picture(depth: Array) -> Rgb:
+def depth_image(depth: Array) -> Rgb:
     """Near is light, far is dark, in even steps of 1 / depth; grey where no surface is."""
     seen = np.isfinite(depth)
     if not seen.any():
@@ -37,16 +37,16 @@ def depth_picture(depth: Array) -> Rgb:
     return _paint(np.stack(colours, axis=-1), seen)
 
 
-def vector_picture(vectors: Array) -> Rgb:
+def vector_image(vectors: Array) -> Rgb:
     """Unit vectors or coordinates from -1 to 1 (x, y, z) as red, green, blue from 0 to 255."""
     return _paint((vectors + 1) * 127.5, np.asarray(np.isfinite(vectors).all(axis=-1)))
 
 
-def flow_picture(flow: Flow, longest: float | None = None) -> Rgb:
+def flow_image(flow: Flow, longest: float | None = None) -> Rgb:
     """The direction is the hue (right is red), the length the saturation; what gets hidden is darker.
 
     Args:
-        longest: pixels of full saturation; None: the longest of this picture.
+        longest: pixels of full saturation; None: the longest of this image.
     """
     x, y = np.moveaxis(np.nan_to_num(flow.flow), -1, 0)
     length = np.hypot(x, y)
@@ -57,22 +57,22 @@ def flow_picture(flow: Flow, longest: float | None = None) -> Rgb:
     return _paint(np.asarray(Image.fromarray((hsv * 255).astype(np.uint8), "HSV").convert("RGB")), flow.valid)
 
 
-def amodal_picture(rgb: Rgb, masks: npt.NDArray[np.bool_], ids: Sequence[int]) -> Rgb:
-    """Outlines of whole objects, hidden parts included, over a dimmed picture."""
-    picture = (rgb * DIM).astype(np.uint8)
+def amodal_image(rgb: Rgb, masks: npt.NDArray[np.bool_], ids: Sequence[int]) -> Rgb:
+    """Outlines of whole objects, hidden parts included, over a dimmed image."""
+    image = (rgb * DIM).astype(np.uint8)
     for mask, id in zip(masks, ids, strict=True):
         colour = palette()[id].astype(float)
-        picture[outline(mask.astype(np.uint8))] = colour * (255 / max(colour.max(), 1))
-    return picture
+        image[outline(mask.astype(np.uint8))] = colour * (255 / max(colour.max(), 1))
+    return image
 
 
-def tracks_picture(rgb: Rgb, tracks: Tracks, frame: int) -> Rgb:
+def tracks_image(rgb: Rgb, tracks: Tracks, frame: int) -> Rgb:
     """Where points are and were; a ring where one is hidden. The colour tells where it was chosen.
 
     Of many tracks about ``SHOWN`` are drawn.
     """
-    picture = Image.fromarray((rgb * DIM).astype(np.uint8))
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray((rgb * DIM).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
     size = np.array(rgb.shape[1::-1])
     radius = max(1.0, rgb.shape[0] / 160)
     some = slice(None, None, -(-len(tracks.queries) // SHOWN))
@@ -87,7 +87,7 @@ def tracks_picture(rgb: Rgb, tracks: Tracks, frame: int) -> Rgb:
             x, y = places[frame].tolist()
             box = (x - radius, y - radius, x + radius, y + radius)
             draw.ellipse(box, fill=colour if visible[frame] else None, outline=colour)
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def sheet(store: VideoStore, name: str, columns: int = 4, tile_width: int = 240) -> Image.Image:
@@ -104,30 +104,30 @@ def sheet(store: VideoStore, name: str, columns: int = 4, tile_width: int = 240)
     flows = [store.read_flow(name, i) for i in chosen] if frames > 1 else []
     longest = max((float(np.nanmax(np.linalg.norm(flow.flow, axis=-1))) for flow in flows), default=0.0)
     rows: dict[str, Callable[[int], Rgb]] = {
-        "picture": lambda i: store.read_rgb(name, i),
-        "depth": lambda i: depth_picture(store.read_depth(name, i)),
-        "normals": lambda i: vector_picture(store.read_normals(name, i) * UPWARDS),
-        "coordinates": lambda i: vector_picture(store.read_object_coordinates(name, i) * 2),
-        "flow": lambda i: flow_picture(flows[chosen.index(i)], longest),
-        "amodal": lambda i: amodal_picture(store.read_rgb(name, i), store.read_amodal(name, i), ids),
-        "tracks": lambda i: tracks_picture(store.read_rgb(name, i), tracks, i),
+        "image": lambda i: store.read_rgb(name, i),
+        "depth": lambda i: depth_image(store.read_depth(name, i)),
+        "normals": lambda i: vector_image(store.read_normals(name, i) * UPWARDS),
+        "coordinates": lambda i: vector_image(store.read_object_coordinates(name, i) * 2),
+        "flow": lambda i: flow_image(flows[chosen.index(i)], longest),
+        "amodal": lambda i: amodal_image(store.read_rgb(name, i), store.read_amodal(name, i), ids),
+        "tracks": lambda i: tracks_image(store.read_rgb(name, i), tracks, i),
     }
     if not flows:
         del rows["flow"]
     height, width = store.read_rgb(name, 0).shape[:2]
     tile = (tile_width, max(1, round(height * tile_width / width)))
     size = (CAPTION + len(chosen) * (tile[0] + GAP), len(rows) * (tile[1] + GAP) - GAP)
-    picture = Image.new("RGB", size, PAPER)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+    image = Image.new("RGB", size, PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for row, (kind, make) in enumerate(rows.items()):
         top = row * (tile[1] + GAP)
         draw.text((2, top + 2), f"{name}\n{kind}" if row == 0 else kind, fill=INK, font=font)
         for column, frame in enumerate(chosen):
             drawn = Image.fromarray(make(frame)).resize(tile, Image.Resampling.LANCZOS)
-            picture.paste(drawn, (CAPTION + column * (tile[0] + GAP), top))
+            image.paste(drawn, (CAPTION + column * (tile[0] + GAP), top))
             corner = (CAPTION + column * (tile[0] + GAP) + 4, top + 2)
             draw.text(corner, str(frame), fill=PAPER, font=font, stroke_width=2, stroke_fill=INK)
-    return picture
+    return image
 
 
 def write(store: VideoStore, name: str, folder: Path, columns: int) -> Path:

@@ -1,4 +1,4 @@
-"""Pictures of a segmented video, to see at a glance what became of it."""
+"""Images of a segmented video, to see at a glance what became of it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ SHOWN, COLUMNS, WIDTH = 12, 6, 240
 """Frames of a contact sheet, frames in its rows, pixels of each."""
 
 
-def write_pictures(frames: FrameFolder | VideoFile, names: list[str], out: Path, say: Callable[[str], None]) -> None:
+def write_overview(frames: FrameFolder | VideoFile, names: list[str], out: Path, say: Callable[[str], None]) -> None:
     """Write a film and a contact sheet of ``frames`` with the masks in ``out``, into ``out``, and say where.
 
     Frames without any object say so in both, and are counted.
@@ -27,14 +27,14 @@ def write_pictures(frames: FrameFolder | VideoFile, names: list[str], out: Path,
         names: of the masks, one for each frame.
 
     Raises:
-        UserError: a frame or mask cannot be read, or a picture not be written.
+        UserError: a frame or mask cannot be read, or an image not be written.
     """
     rule = decide([out / f"{names[0]}.png"], "ids")
     shown = set(np.linspace(0, len(names) - 1, min(SHOWN, len(names))).round().astype(int).tolist())
     tiles: list[preview.Tile] = []
     empty: list[str] = []
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
+    def images() -> Iterator[NDArray[np.uint8]]:
         for number, (name, frame) in enumerate(zip(names, frames, strict=True)):
             mask = read_mask(out / f"{name}.png", rule)
             if not mask.ids.any():
@@ -44,7 +44,7 @@ def write_pictures(frames: FrameFolder | VideoFile, names: list[str], out: Path,
                 tiles.append(preview.Tile(name, small, _marked(small, few)))
             yield _marked(frame, mask)
 
-    write_film(out / FILM, pictures(), frames.rate)
+    write_film(out / FILM, images(), frames.rate)
     sheet = preview.tiled(frames.path.name, tiles, COLUMNS, WIDTH)
     write_atomically(out / SHEET, preview.encode_sheet(sheet, out / SHEET))
     if empty:

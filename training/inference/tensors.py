@@ -34,7 +34,7 @@ def working_size(size: tuple[int, int], short_side: int | None, scale: float = 1
     return height, width
 
 
-class View:
+class PaddedView:
     """A way between frames of one size and padded tensors.
 
     Frames are resized (bicubic, with a low-pass filter), then padded by zeros to multiples of 16, evenly, the odd

@@ -21,7 +21,7 @@ app = typer.Typer()
 @with_groups
 def segment(
     checkpoint: Checkpoint,
-    video: Annotated[Path, typer.Option("--video", help="A folder of pictures, or a video file.")],
+    video: Annotated[Path, typer.Option("--video", help="A folder of images, or a video file.")],
     masks: Annotated[Path, typer.Option("--first-mask", help="The first frame's mask, or a folder of masks.")],
     out: Out,
     direction: Annotated[str, typer.Option("--direction", help="forward, backward or both.")] = "forward",
@@ -46,7 +46,7 @@ def segment(
 @with_groups
 def interact(
     checkpoint: Checkpoint,
-    video: Annotated[Path, typer.Option("--video", help="A folder of pictures, or a video file.")],
+    video: Annotated[Path, typer.Option("--video", help="A folder of images, or a video file.")],
     script: Annotated[Path, typer.Option("--script", help="What the user does, as JSON.")],
     out: Out,
     s2m: S2m = None,
@@ -85,7 +85,7 @@ def interact(
     )
 )
 def annotate(
-    video: Annotated[Path, typer.Argument(help="A folder of pictures, a video file, or DATASET/VIDEO.")],
+    video: Annotated[Path, typer.Argument(help="A folder of images, a video file, or DATASET/VIDEO.")],
     network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,
     s2m: S2m = None,
     clicks: Annotated[Path | None, typer.Option("--clicks", help="Checkpoint of the click-to-mask network.")] = None,

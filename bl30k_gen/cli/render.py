@@ -25,6 +25,7 @@ from bl30k_gen.cli.options import (
 )
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
+from bl30k_gen.text import plural
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -75,7 +76,9 @@ def plan(
     wanted = worklist.indices_from(count, index, indices)
     describe = dataset.sampler(settings, _catalogue(settings))
     count = dataset.write_plan(out, settings, (describe(name).spec for name in _names(settings, wanted)))
-    print(f"{count} scenes in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR")
+    print(
+        f"{plural(count, 'scene')} in {out / dataset.SCENES}; render them: generate.py render --plan {out} --out DIR"
+    )
 
 
 @app.command(
@@ -134,7 +137,7 @@ def render(
     except BaseException:
         supervisor.close()
         raise
-    bar = progress.Progress(len(names), settings.video.frames)
+    bar = progress.ProgressBar(len(names), settings.video.frames)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:

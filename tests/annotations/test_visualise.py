@@ -1,11 +1,11 @@
-"""Pictures of annotations show what they are of, and the page of annotations says what the files say."""
+"""Images of annotations show what they are of, and the page of annotations says what the files say."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.annotations import pictures
+from bl30k_gen.annotations import visualise
 from bl30k_gen.annotations.store import card
 from bl30k_gen.dataset.derived import Flow, Tracks, every_kind
 
@@ -14,18 +14,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_near_is_light_and_nothing_is_grey():
     depth = np.array([[2.0, 4.0, np.nan]], np.float32)
-    near, far, nothing = pictures.depth_picture(depth)[0].astype(int)
-    assert near.sum() > far.sum() and tuple(nothing) == pictures.NOTHING
-    assert (pictures.depth_picture(depth * np.nan) == pictures.NOTHING).all()
+    near, far, nothing = visualise.depth_image(depth)[0].astype(int)
+    assert near.sum() > far.sum() and tuple(nothing) == visualise.NOTHING
+    assert (visualise.depth_image(depth * np.nan) == visualise.NOTHING).all()
 
 
 def test_right_is_red_and_what_gets_hidden_is_darker():
     flow = np.array([[[3, 0], [0, 0], [-3, 0], [3, 0], [np.nan, np.nan]]], np.float32)
     valid = np.isfinite(flow[..., 0])
     hidden = np.array([[False, False, False, True, False]])
-    right, still, left, darker, nothing = pictures.flow_picture(Flow(flow, valid, hidden))[0].tolist()
+    right, still, left, darker, nothing = visualise.flow_image(Flow(flow, valid, hidden))[0].tolist()
     assert right == [255, 0, 0] and still == [255, 255, 255] and left[0] == 0
-    assert darker[0] < 200 and darker[1:] == [0, 0] and tuple(nothing) == pictures.NOTHING
+    assert darker[0] < 200 and darker[1:] == [0, 0] and tuple(nothing) == visualise.NOTHING
 
 
 def test_a_hidden_track_is_a_ring():
@@ -35,7 +35,7 @@ def test_a_hidden_track_is_a_ring():
     nothing = np.zeros((2, 1, 3), np.float32)
     visible = np.array([[True], [False]])
     tracks = Tracks(queries, np.zeros(2, np.uint8), places, visible, nothing[..., 0], nothing)
-    drawn = pictures.tracks_picture(np.repeat(np.repeat(rgb, 3, 0), 3, 1), tracks._replace(places=places * 3), 0)
+    drawn = visualise.tracks_image(np.repeat(np.repeat(rgb, 3, 0), 3, 1), tracks._replace(places=places * 3), 0)
     assert drawn[120, 120].any() and not drawn[360, 360].any() and drawn[355:366, 355:366].any()
 
 
@@ -44,8 +44,11 @@ def test_a_sheet_from_the_command_line(rendered, generate, tmp_path):
     path = Path(done.stdout.splitlines()[-1])
     assert path == tmp_path / "annotations_a00001.png"
     with Image.open(path) as image:
-        assert image.size == (pictures.CAPTION + 2 * (240 + pictures.GAP), 7 * (150 + pictures.GAP) - pictures.GAP)
-        columns = np.asarray(image.convert("RGB"))[:, pictures.CAPTION :].reshape(image.height, -1)
+        assert image.size == (
+            visualise.CAPTION + 2 * (240 + visualise.GAP),
+            7 * (150 + visualise.GAP) - visualise.GAP,
+        )
+        columns = np.asarray(image.convert("RGB"))[:, visualise.CAPTION :].reshape(image.height, -1)
     for row in range(7):
         assert columns[row * 154 : row * 154 + 150].std() > 5, "every row shows something"
 

@@ -1,12 +1,12 @@
-"""A shard in the making: an unfinished tar to which a task appends one finished video after another.
+"""A partial shard: a tar to which a task appends one finished video after another.
 
-It lies in ``Shards/.staging/<shard>/<owner>/part.tar``, which is a lease (``cluster/lease.py``) as the staging folder
-of a video is. A video counts when its record (``Layout.record``) names this shard: the record is made in that folder
-and renamed out of it, so that only the shard's owner can make a video count, and the bytes are on the disk by then.
-Whatever follows the last video that counts was being written when its writer was killed.
+It lies in ``Shards/.staging/<shard>/<owner>/part.tar``; that folder is a lease (``render/output/lease.py``) as the
+staging folder of a video is. A video counts when its commit marker (``ShardLayout.marker``) names this shard: the
+marker is made in that folder and renamed out of it, so that only the shard's owner can make a video count, and the
+bytes are on the disk by then. What follows the last video that counts was being written when its writer was killed.
 
 Each video begins with its metadata, which lists its files: one read tells where all of them are and where the next
-video begins. An HDF5 file cannot be appended to without being in danger, so HDF5 shards, too, begin as such a tar.
+video begins. Appending to an HDF5 file may damage it, so HDF5 shards, too, begin as such a tar.
 """
 
 import contextlib
@@ -18,28 +18,26 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bl30k_gen.dataset import files
-from bl30k_gen.dataset.layout import METADATA, Layout
+from bl30k_gen.dataset.layout import METADATA, PARTIAL, ShardLayout
 from bl30k_gen.dataset.names import is_name
-from bl30k_gen.dataset.shards import SUFFIXES, Folder, Row, index_rows, save_index
-from bl30k_gen.dataset.writers import SUFFIX, Kind, tar_end, tar_header, tar_padding, write_shard
+from bl30k_gen.dataset.shards import SUFFIXES, ByteRange, FolderIndex, index_ranges, save_index
+from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, tar_end, tar_header, tar_padding, write_shard
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json
 
-PART = "part.tar"
 
-
-class Part:
-    """The shard in the making in the folder of a lease. Threads may share it.
+class PartialShard:
+    """The partial shard in the folder of a lease. Threads may share it.
 
     Args:
         heading: files that every shard of the dataset begins with, by their path.
     """
 
     def __init__(self, folder: Path, heading: Mapping[str, bytes]):
-        self.path = folder / PART
+        self.path = folder / PARTIAL
         self.videos: set[str] = set()
         self._heading = heading
-        self._rows: list[Row] = []
+        self._ranges: list[ByteRange] = []
         self._end = 0
         self._lock = threading.RLock()
         self._uncertain = False  # whether its last video counts
@@ -65,7 +63,7 @@ class Part:
             if self._descriptor is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._descriptor = os.open(self.path, flags, 0o666)
-            block, rows = _tar_of(members if self._end else {**self._heading, **members}, self._end)
+            block, ranges = _tar_of(members if self._end else {**self._heading, **members}, self._end)
             try:
                 _write(self._descriptor, block, self._end)
                 self._uncertain = True
@@ -82,10 +80,10 @@ class Part:
                         os.ftruncate(self._descriptor, self._end)
                 raise
             self._end += len(block)
-            self._rows += rows
+            self._ranges += ranges
             self.videos.add(name)
 
-    def finish(self, target: Path, kind: Kind) -> None:
+    def finish(self, target: Path, kind: ShardFormat) -> None:
         """Turn what there is into the shard ``target``, with its index beside it; without a video, into nothing.
 
         Raises:
@@ -102,10 +100,10 @@ class Part:
             with files.clear_disk_errors(self.path):
                 os.ftruncate(self._descriptor, self._end)
                 _write(self._descriptor, tar_end(self._end), self._end)
-                save_index(self.path, self._rows, target)
+                save_index(self.path, self._ranges, target)
                 files.replace(self.path, target)
         elif self.videos:
-            finish(self.path.parent, target, kind, self.videos.__contains__)
+            finish_abandoned(self.path.parent, target, kind, self.videos.__contains__)
 
     def close(self) -> None:
         with self._lock:
@@ -114,7 +112,7 @@ class Part:
                 self._descriptor = None
 
 
-def finish(folder: Path, target: Path, kind: Kind, counts: Callable[[str], bool]) -> None:
+def finish_abandoned(folder: Path, target: Path, kind: ShardFormat, counts: Callable[[str], bool]) -> None:
     """Turn what a killed writer left in ``folder`` into the shard ``target``; killed itself, it may be called again.
 
     The videos are copied: the writer may only have been stopped, and could continue to write into its own file.
@@ -126,48 +124,48 @@ def finish(folder: Path, target: Path, kind: Kind, counts: Callable[[str], bool]
         FileNotFoundError: the folder has another owner now.
         UserError: the disk is full.
     """
-    part = folder / PART
-    if not part.exists() or target.exists():
+    partial = folder / PARTIAL
+    if not partial.exists() or target.exists():
         return
-    videos = list(_videos(part, counts))
+    videos = list(_videos(partial, counts))
     if any(name for name, _ in videos):
         built = folder / f"finished{SUFFIX[kind]}"
-        rows = write_shard(built, kind, _contents(part, videos), parents=False)
-        save_index(built, rows, target)
+        ranges = write_shard(built, kind, _contents(partial, videos), parents=False)
+        save_index(built, ranges, target)
         with files.clear_disk_errors(target):
             files.replace(built, target)
 
 
-def find_shards(layout: Layout) -> list[Path]:
-    """The finished shards of a dataset, and the parts of those that are in the making."""
-    parts = sorted(layout.shards.making.glob(f"*/*/{PART}"))  # first: one may be finished meanwhile
-    finished = sorted(path for path in layout.shards.root.iterdir() if path.suffix in SUFFIXES)
+def find_shards(shards: ShardLayout) -> list[Path]:
+    """The finished shards of a dataset, and its partial ones."""
+    partial = shards.partials()  # first: one may be finished meanwhile
+    finished = sorted(path for path in shards.root.iterdir() if path.suffix in SUFFIXES)
     names = {path.stem for path in finished}
-    return finished + [part for part in parts if shard_of(part) not in names]
+    return finished + [path for path in partial if shard_name(path) not in names]
 
 
-def shard_of(part: Path) -> str:
-    """Name of the shard that a part will be."""
-    return part.parents[1].name
+def shard_name(path: Path) -> str:
+    """Name of a finished shard, or of the one that a partial shard will be."""
+    return ShardLayout.of_partial(path)[1] if path.name == PARTIAL else path.stem
 
 
-def index_part(part: Path) -> dict[str, Folder]:
-    """As ``shards.index_shard``, of a part: what counts in it. Raises UserError where it cannot be read."""
-    layout, shard = Layout(part.parents[4]), shard_of(part)
-    videos = _videos(part, lambda name: (layout.recorded(name) or ("", ""))[1] == shard)
-    with files.clear_disk_errors(part):
-        return index_rows((row for _, rows in videos for row in rows), part)
+def index_partial(path: Path) -> dict[str, FolderIndex]:
+    """As ``shards.index_shard``, of a partial shard: what counts in it. Raises UserError where it cannot be read."""
+    shards, shard = ShardLayout.of_partial(path)
+    videos = _videos(path, lambda name: shards.holds(name, shard))
+    with files.clear_disk_errors(path):
+        return index_ranges((found for _, ranges in videos for found in ranges), path)
 
 
-def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[Row]]:
+def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[ByteRange]]:
     """A run of tar members, and where their contents will lie when it is written at ``begin``."""
-    block, rows = io.BytesIO(), []
+    block, ranges = io.BytesIO(), []
     for path, data in members.items():
         block.write(tar_header(path, len(data)))
-        rows.append((path, begin + block.tell(), len(data)))
+        ranges.append(ByteRange(path, begin + block.tell(), len(data)))
         block.write(data)
         block.write(tar_padding(len(data)))
-    return block.getvalue(), rows
+    return block.getvalue(), ranges
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:
@@ -179,51 +177,50 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
     files.sync_descriptor(descriptor)
 
 
-def _videos(part: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, list[Row]]]:
-    """(name, rows) of each video that counts, in their order; what comes before them has the name ""."""
-    with open(part, "rb") as file:
+def _videos(partial: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, list[ByteRange]]]:
+    """(name, its files) of each video that counts, in their order; what comes before them has the name ""."""
+    with open(partial, "rb") as file:
         end = os.fstat(file.fileno()).st_size
-        while (row := _next_row(file)) is not None:
-            path, offset, size = row
-            name, rows = "", [row]
-            if path.startswith(f"{METADATA}/"):
-                name = path.removeprefix(f"{METADATA}/").removesuffix(".json")
+        while (first := _next_member(file)) is not None:
+            name, ranges = "", [first]
+            if first.path.startswith(f"{METADATA}/"):
+                name = first.path.removeprefix(f"{METADATA}/").removesuffix(".json")
                 if not (is_name(name) and counts(name)):
                     return
-                rows += _rows_after(row, file.read(size))
-            path, offset, size = rows[-1]
-            if offset + size > end:
+                ranges += _listed_members(first, file.read(first.size))
+            last = ranges[-1]
+            if last.end > end:
                 return
-            yield name, rows
-            file.seek(offset + size + len(tar_padding(size)))
+            yield name, ranges
+            file.seek(last.end + len(tar_padding(last.size)))
 
 
-def _rows_after(row: Row, metadata: bytes) -> Iterator[Row]:
+def _listed_members(metadata: ByteRange, content: bytes) -> Iterator[ByteRange]:
     """Where the files lie that a video's metadata lists; nothing where it is damaged; `verify` misses them."""
-    _, offset, size = row
+    _, offset, size = metadata
     with contextlib.suppress(UserError, ValueError, KeyError, TypeError, AttributeError):
-        for path, entry in parse_json(metadata, "metadata", "")["files"].items():
+        for path, entry in parse_json(content, "metadata", "")["files"].items():
             offset += size + len(tar_padding(size)) + len(tar_header(path, entry["bytes"]))
             size = entry["bytes"]
-            yield path, offset, size
+            yield ByteRange(path, offset, size)
 
 
-def _next_row(file: io.BufferedReader) -> Row | None:
+def _next_member(file: io.BufferedReader) -> ByteRange | None:
     """The member whose header comes next; None where there is none."""
     header = file.read(tarfile.BLOCKSIZE)
     try:
         entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         return None
-    return entry.name, file.tell(), entry.size
+    return ByteRange(entry.name, file.tell(), entry.size)
 
 
-def _contents(part: Path, videos: list[tuple[str, list[Row]]]) -> Iterator[tuple[str, bytes]]:
+def _contents(partial: Path, videos: list[tuple[str, list[ByteRange]]]) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of every file; each video is one read."""
-    with open(part, "rb") as file:
-        for _, rows in videos:
-            begin = rows[0][1]
+    with open(partial, "rb") as file:
+        for _, ranges in videos:
+            begin = ranges[0].offset
             file.seek(begin)
-            data = file.read(rows[-1][1] + rows[-1][2] - begin)
-            for path, offset, size in rows:
+            data = file.read(ranges[-1].end - begin)
+            for path, offset, size in ranges:
                 yield path, data[offset - begin : offset - begin + size]

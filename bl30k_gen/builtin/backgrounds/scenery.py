@@ -1,8 +1,8 @@
-"""A stage for backgrounds: simple solids seen by a pinhole camera, lit, and photographed out of focus.
+"""Sceneries for backgrounds: simple solids seen by a pinhole camera, lit, and photographed out of focus.
 
 Boxes, cylinders and ellipsoids are met by rays; a sun with shadows, lamps, the sky and contact shade light them; a
 lens blurs what is far from its focus, in linear light, so that lamps become discs. Metres, z up, the camera looks
-along y. Everything is computed at half the size of the picture, which the blur hides.
+along y. Everything is computed at half the size of the image, which the blur hides.
 """
 
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from bl30k_gen.builtin.patterns import Colour, Random, fractal
 from bl30k_gen.library.formats.mesh import linear
 
 ROWS, COLUMNS = HEIGHT // 2, WIDTH // 2
-NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the picture only
+NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the image only
 FAR = 1e9
-LEAST_BLUR = 1.3  # pixels; hides the steps of edges
+MIN_BLUR = 1.3  # pixels; hides the steps of edges
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Solid:
 
 
 @dataclass
-class View:
+class GBuffer:
     """A camera and what each of its pixels has met: distance along the axis, normal, colour, glow."""
 
     origin: np.ndarray  # (3, 1, 1), or (3, H, W) where rays are parallel
@@ -82,8 +82,8 @@ class View:
         self.normal, self.albedo, self.light = (np.zeros((3, *shape), np.float32) for _ in range(3))
 
     @classmethod
-    def pinhole(cls, eye: tuple[float, float, float], yaw: float, pitch: float, focal: float, rows: int) -> "View":
-        """``focal``: in heights of the picture; ``pitch`` positive looks up, ``yaw`` positive to the right."""
+    def pinhole(cls, eye: tuple[float, float, float], yaw: float, pitch: float, focal: float, rows: int) -> "GBuffer":
+        """``focal``: in heights of the image; ``pitch`` positive looks up, ``yaw`` positive to the right."""
         columns = rows * COLUMNS // ROWS
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
         right, up = (x - columns / 2) / (focal * rows), (rows / 2 - y) / (focal * rows)
@@ -93,7 +93,7 @@ class View:
         return cls(np.array(eye, np.float32).reshape(3, 1, 1), rays.astype(np.float32), axes, focal * rows)
 
     @classmethod
-    def parallel(cls, direction: np.ndarray, centre: np.ndarray, reach: float, size: int) -> "View":
+    def parallel(cls, direction: np.ndarray, centre: np.ndarray, reach: float, size: int) -> "GBuffer":
         """What light from one direction sees of a square ``reach`` metres to each side of a point."""
         forward = direction / np.linalg.norm(direction)
         right = np.cross(forward, (0.0, 0.1, 1.0))
@@ -170,8 +170,8 @@ def _ball(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     return enter, np.where(inside > 0, (-b + root) / a, -np.inf), start + ray * np.where(inside > 0, enter, 0)
 
 
-class Stage:
-    """Collects solids and lights; ``photograph`` makes the picture."""
+class Scenery:
+    """Collects solids and lights; ``photograph`` makes the image."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class Stage:
         """A light without a body. Its light has halved at ``reach`` metres."""
         self.lamps.append((np.array([x, y, z]), linear(np.asarray(colour)) * power, reach))
 
-    # --- Making the picture -------------------------------------------------------------------------------------
+    # --- Making the image -------------------------------------------------------------------------------------
 
     def photograph(self, aperture: float = 6.0, gloss: float = 0.0, exposure: float = 1.0) -> np.ndarray:
         """(768, 1024, 3) uint8.
@@ -223,26 +223,26 @@ class Stage:
         ``aperture``: pixels of blur at infinity of a lens focused at a metre. ``gloss``: how much of the scene
         everything that faces up at height 0 mirrors.
         """
-        view = View.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS)
-        self._draw(view, self.solids)
-        image = self._shade(view)
+        buffer = GBuffer.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS)
+        self._draw(buffer, self.solids)
+        image = self._shade(buffer)
         if gloss:
-            image = self._mirror(view, image, gloss)
-        image = self._defocus(image, view.depth, aperture)
+            image = self._mirror(buffer, image, gloss)
+        image = self._defocus(image, buffer.depth, aperture)
         grey = np.exp(np.log(image.mean(axis=0) + 1e-3).mean())
         small = film(image * (exposure * 0.22 / grey) ** 0.75)
         whole = np.stack([ndimage.zoom(channel, 2, order=1, grid_mode=True, mode="nearest") for channel in small], -1)
         return finish(self.random, whole)
 
-    def _draw(self, view: View, solids: list[Solid], colours: bool = True) -> None:
+    def _draw(self, buffer: GBuffer, solids: list[Solid], colours: bool = True) -> None:
         for solid in solids:
-            part = view.part(solid)
+            part = buffer.part(solid)
             if part is None:
                 continue
-            origin = view.origin if view.focal else view.origin[:, *part]
-            rays = view.rays[:, *part]
+            origin = buffer.origin if buffer.focal else buffer.origin[:, *part]
+            rays = buffer.rays[:, *part]
             depth, hit, normal = meet(solid, origin, rays)
-            hit &= depth < view.depth[part]
+            hit &= depth < buffer.depth[part]
             if solid.ragged:
                 noise = self._noise(depth.shape, solid)
                 facing = -(normal * solid.local(rays)).sum(axis=0)
@@ -250,7 +250,7 @@ class Stage:
                 hit &= noise > 2.2 * solid.ragged - 2.6 * facing - 0.4
             if not hit.any():
                 continue
-            view.depth[part][hit] = depth[hit]
+            buffer.depth[part][hit] = depth[hit]
             if not colours:
                 continue
             point = solid.local(
@@ -261,9 +261,9 @@ class Stage:
             colour = _coloured(solid.paint, point, normal)
             if solid.ragged:
                 colour = colour * np.clip(1 + 0.5 * noise[hit], 0.25, 2)
-            view.normal[:, *part][:, hit] = solid.world(normal)
-            view.albedo[:, *part][:, hit] = colour
-            view.light[:, *part][:, hit] = colour * solid.paint.glow
+            buffer.normal[:, *part][:, hit] = solid.world(normal)
+            buffer.albedo[:, *part][:, hit] = colour
+            buffer.light[:, *part][:, hit] = colour * solid.paint.glow
 
     def _noise(self, shape: tuple[int, ...], solid: Solid) -> np.ndarray:
         """A cutting of the noise; which one depends on where the solid is."""
@@ -271,13 +271,13 @@ class Stage:
         y, x = (np.arange(shape[0]) + at[0]) % 512, (np.arange(shape[1]) + at[1] * 3 + at[2]) % 512
         return self.noise[np.ix_(y, x)]
 
-    def _shade(self, view: View) -> np.ndarray:
+    def _shade(self, buffer: GBuffer) -> np.ndarray:
         """(3, H, W) linear light that reaches the camera."""
-        point, normal = view.points(), view.normal
-        point[:, view.depth >= FAR] = 0
+        point, normal = buffer.points(), buffer.normal
+        point[:, buffer.depth >= FAR] = 0
         up = (0.5 + 0.5 * normal[2])[None]
         light = self.above.reshape(3, 1, 1) * up + self.below.reshape(3, 1, 1) * (1 - up)
-        light = light * _crevices(view, point)
+        light = light * _crevices(buffer, point)
         if self.sun is not None:
             direction, colour = self.sun
             facing = np.clip(-np.tensordot(direction / np.linalg.norm(direction), normal, axes=1), 0, None)
@@ -287,12 +287,12 @@ class Stage:
             square = (away * away).sum(axis=0)
             facing = np.clip((away * normal).sum(axis=0), 0, None) / np.sqrt(square + 1e-6)
             light = light + colour.reshape(3, 1, 1) * ((0.15 + 0.85 * facing) / (1 + square / reach**2))
-        image = view.albedo * light + view.light
+        image = buffer.albedo * light + buffer.light
         if self.haze is not None:
             colour, far = self.haze
-            share = 1 - np.exp(-np.minimum(view.depth, FAR) / far)
+            share = 1 - np.exp(-np.minimum(buffer.depth, FAR) / far)
             image = image + (linear(np.asarray(colour)).reshape(3, 1, 1) * self.sky_power - image) * share
-        nothing = view.depth >= FAR
+        nothing = buffer.depth >= FAR
         sky = np.asarray(self.sky, np.float32)
         if sky.ndim == 3:
             sky = sky.reshape(ROWS, 2, COLUMNS, 2, 3).mean(axis=(1, 3))
@@ -306,7 +306,7 @@ class Stage:
         """1 where the sun reaches a point, 0 in the shadow of a solid."""
         forward = np.array([np.sin(self.yaw), np.cos(self.yaw), 0])
         reach = 14.0
-        sun = View.parallel(direction, np.array(self.eye) + forward * reach * 0.75, reach, 320)
+        sun = GBuffer.parallel(direction, np.array(self.eye) + forward * reach * 0.75, reach, 320)
         self._draw(sun, self.solids, colours=False)
         row, column, depth = sun.place(point + normal * 0.06)
         blocked = np.zeros(depth.shape, np.float32)
@@ -317,17 +317,17 @@ class Stage:
             blocked += (nearest < depth - 0.08) & ~outside
         return 1 - blocked / 5
 
-    def _mirror(self, view: View, image: np.ndarray, gloss: float) -> np.ndarray:
+    def _mirror(self, buffer: GBuffer, image: np.ndarray, gloss: float) -> np.ndarray:
         """Ground that reflects what stands on it, blurred as polish is."""
-        upright = View.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS // 2)
+        upright = GBuffer.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS // 2)
         flip = np.array([1, 1, -1], np.float32)
         rays, origin = upright.rays * flip.reshape(3, 1, 1), upright.origin * flip.reshape(3, 1, 1)
-        below = View(origin, rays, upright.axes * flip, upright.focal)
+        below = GBuffer(origin, rays, upright.axes * flip, upright.focal)
         self._draw(below, [s for s in self.solids if s.centre[2] + s.half[2] > 0.02])
         seen = self._shade(below)
         seen = np.stack([ndimage.zoom(ndimage.gaussian_filter(c, (2.5, 0.8)), 2, order=1) for c in seen])
-        floor = (view.normal[2] > 0.9) & (np.abs(view.points()[2]) < 0.02)
-        grazing = np.abs(view.rays[2]) / np.linalg.norm(view.rays, axis=0)
+        floor = (buffer.normal[2] > 0.9) & (np.abs(buffer.points()[2]) < 0.02)
+        grazing = np.abs(buffer.rays[2]) / np.linalg.norm(buffer.rays, axis=0)
         share = gloss * np.where(floor, 0.25 + 0.75 * (1 - grazing) ** 3, 0)
         return image + seen * share.astype(np.float32)
 
@@ -341,7 +341,7 @@ class Stage:
             here = (layer == k).astype(np.float32)
             if here.any():
                 *light, share = disc_blur(
-                    np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), LEAST_BLUR)
+                    np.concatenate([image * here, here[None]]), max(float(blur[layer == k].mean()), MIN_BLUR)
                 )
                 share = np.clip(share, 0, 1)
                 result = np.stack(light) + result * (1 - share)
@@ -365,9 +365,9 @@ def _coloured(paint: Paint, point: np.ndarray, normal: np.ndarray) -> np.ndarray
 LINEAR = linear(np.arange(256) / 255).astype(np.float32)
 
 
-def _crevices(view: View, point: np.ndarray) -> np.ndarray:
+def _crevices(buffer: GBuffer, point: np.ndarray) -> np.ndarray:
     """Less light from around where something is close by: 1 in the open, on a grid of half the resolution."""
-    small, normal, depth = point[:, ::2, ::2], view.normal[:, ::2, ::2], view.depth[::2, ::2]
+    small, normal, depth = point[:, ::2, ::2], buffer.normal[:, ::2, ::2], buffer.depth[::2, ::2]
     shade = np.zeros(depth.shape, np.float32)
     for step in (2, 6, 16):
         for dy, dx in ((step, 0), (-step, 0), (0, step), (0, -step), (step, step), (step, -step)):

@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset import pictures
-from bl30k_gen.dataset.pictures import Use
+from bl30k_gen.dataset import images
+from bl30k_gen.dataset.images import Use
 from bl30k_gen.library.asset import AssetRefused
 
-FORMATS = (*pictures.FORMATS, "BMP", "TGA")
+FORMATS = (*images.FORMATS, "BMP", "TGA")
 
 
 def decode(
@@ -28,7 +28,7 @@ def decode(
     if not data:
         raise refuse(f"{name} is empty")
     try:
-        image = pictures.open_picture(data, FORMATS)
+        image = images.open_image(data, FORMATS)
         width, height = image.size
         if width * height > limits.max_megapixels * 1e6:
             raise refuse(
@@ -36,7 +36,7 @@ def decode(
                 f"{limits.max_megapixels:g}"
             )
         image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
-        return fit(np.array(pictures.to_srgb(image, use, lambda text: remark(f"{name}: {text}"))), limits)
+        return fit(np.array(images.to_srgb(image, use, lambda text: remark(f"{name}: {text}"))), limits)
     except AssetRefused:
         raise
     except Image.DecompressionBombError:

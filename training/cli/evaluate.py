@@ -1,4 +1,4 @@
-"""Commands that judge networks: evaluate, score, ablate, study."""
+"""Commands that evaluate networks: evaluate, score, ablate, study."""
 
 from pathlib import Path
 from typing import Annotated

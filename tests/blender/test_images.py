@@ -1,4 +1,4 @@
-"""Masks are exact, and show what the pictures show."""
+"""Masks are exact, and show what the images show."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from bl30k_gen.annotations.motion import flow
-from bl30k_gen.annotations.view import Video
+from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.load import load_model
 from bl30k_gen.scene import raster
@@ -122,7 +122,7 @@ def test_annotations_have_the_same_holes(window, draw):
         behind = turned.model_copy(update={"id": 2, "location": ((0.4, 2.0, 0.1),) * 5})
         spec = spec.model_copy(update={"objects": (turned, behind)})
         _, masks = draw(spec)
-        video = Video(spec, load_models(spec))
+        video = VideoGeometry(spec, load_models(spec))
         surface = video.view(0).surface
         assert (surface.ids == masks[0]).mean() >= 0.9995
         middle = surface.ids[masks.shape[1] // 2, masks.shape[2] // 2]
@@ -150,7 +150,7 @@ def test_a_texture_goes_on_as_its_sampler_says(facing, draw, tmp_path, wrap, exp
     """A sheet that shows its texture, red on the left and green on the right, from -1 to 2 along u."""
     glb, pixels = Glb(), np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4, 0] = pixels[:, 4:, 1] = 255
-    texture = glb.picture(Image.fromarray(pixels))
+    texture = glb.image(Image.fromarray(pixels))
     points = glb.numbers([(-1.5, -0.5, 0), (1.5, -0.5, 0), (1.5, 0.5, 0), (-1.5, 0.5, 0)])
     uv = glb.numbers([(-1, 1), (2, 1), (2, 0), (-1, 0)])
     sheet = {"attributes": {"POSITION": points, "TEXCOORD_0": uv}, "indices": glb.numbers([0, 1, 2, 0, 2, 3], "u2")}

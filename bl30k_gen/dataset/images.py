@@ -1,11 +1,11 @@
-"""The one decoder of pictures from outside: what orientation, depth, alpha and colour profile mean, for each use.
+"""The one decoder of images from outside: what orientation, depth, alpha and colour profile mean, for each use.
 
 - 16 bits a channel become 8, the lower bits cut off.
 - A colour profile is applied, so that all pixels are sRGB; one that cannot be read, or says sRGB, changes nothing.
 - An alpha channel that is the same everywhere, opaque or zero, is none.
 - EXIF's orientation turns photographs. A model's textures show their stored pixels, which texture coordinates were
-  made for. Frames must have none: no file says whether their masks were made for the stored or the turned picture.
-- Text inside a picture concerns no pixel and is not read, however long.
+  made for. Frames must have none: no file says whether their masks were made for the stored or the turned image.
+- Text inside an image concerns no pixel and is not read, however long.
 """
 
 import io
@@ -24,13 +24,13 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of frames
 MAX_SCANNED = 10**9
 """Pixels that the scans of a progressive JPEG may touch: 80 megapixels in the usual ten or twelve scans."""
 
-MOST_PIXELS = 8192 * 8192  # of a frame or a mask
+MAX_PIXELS = 8192 * 8192  # of a frame or a mask
 MAX_PROFILE = 4 << 20  # bytes
-PICTURE_LIMIT = 256 << 20  # bytes of a file
+IMAGE_LIMIT = 256 << 20  # bytes of a file
 ORIENTATION = 0x0112  # of EXIF; 1 is upright
 
-# What decoding a damaged picture may raise.
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+# What decoding a damaged image may raise.
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
@@ -39,7 +39,7 @@ _16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 @dataclass(frozen=True)
 class Use:
-    """What a picture is for, and so which of its properties count.
+    """What an image is for, and so which of its properties count.
 
     upright: turned as EXIF says. profile: its colour profile is applied. alpha: kept, where there is one.
     """
@@ -55,8 +55,8 @@ TEXTURE = Use(alpha=True)  # a model's own
 GLTF_TEXTURE = Use(profile=False, alpha=True)  # by its specification
 
 
-def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """A picture whose header is read and whose pixels are not. Raises one of ``PICTURE_ERRORS``."""
+def open_image(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    """An image whose header is read and whose pixels are not. Raises one of ``IMAGE_ERRORS``."""
     if data.startswith(_SIGNATURE):
         data = _without_text(data)
     with warnings.catch_warnings():
@@ -70,8 +70,8 @@ def open_picture(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image
 
 
 def require_pixels(image: Image.Image) -> None:
-    """Raises ValueError for a picture that is larger than any frame, before its pixels are decoded."""
-    if image.width * image.height > MOST_PIXELS:
+    """Raises ValueError for an image that is larger than any frame, before its pixels are decoded."""
+    if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
 
 
@@ -82,8 +82,8 @@ class TurnedFrame(ValueError):
 
 
 def open_frame(data: bytes) -> Image.Image:
-    """As ``open_picture``, for what has masks. Raises TurnedFrame as well."""
-    image = open_picture(data)
+    """As ``open_image``, for what has masks. Raises TurnedFrame as well."""
+    image = open_image(data)
     require_pixels(image)
     if (turned := orientation(image)) != 1:
         raise TurnedFrame(f"has EXIF orientation {turned}: does its mask lie as it is stored, or as it is shown?")
@@ -91,9 +91,9 @@ def open_frame(data: bytes) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda text: None) -> Image.Image:
-    """An opened picture as 8-bit sRGB for a use: mode RGB, or RGBA. Raises one of ``PICTURE_ERRORS``.
+    """An opened image as 8-bit sRGB for a use: mode RGB, or RGBA. Raises one of ``IMAGE_ERRORS``.
 
-    remark: is told what the picture holds and this use leaves out.
+    remark: is told what the image holds and this use leaves out.
     """
     image.load()
     profile = image.info.get("icc_profile")
@@ -123,7 +123,7 @@ def orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
-    except PICTURE_ERRORS:
+    except IMAGE_ERRORS:
         return 1
     return value if value in range(1, 9) else 1
 
@@ -144,7 +144,7 @@ def _without_text(data: bytes) -> bytes:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """The picture in sRGB; unchanged where the profile is of no use for it."""
+    """The image in sRGB; unchanged where the profile is of no use for it."""
     if len(profile) > MAX_PROFILE or image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
         return image
     try:
