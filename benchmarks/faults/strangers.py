@@ -49,6 +49,7 @@ COMMANDS = (
     *("training.experiments.tables", "training.inference.segment", "training.interactive.script"),
     *("training.pipeline.plan", "training.runs.compare"),
 )
+CACHE = ".index.json"  # is made anew where it cannot be read
 READ_PARTS = ("info", "preview", "report", "export", "pack", "prune", "assets index", "assets list", "assets credits")
 """Commands that need not read all of every file of a kind that they read."""
 
@@ -231,7 +232,7 @@ def faults(place: Place, each: Way, line: str, ended: Ended, before: Seen, after
         found.append(f"{len(errors)} error lines")
     if any(len(error) > 2000 for error in errors):
         found.append("an endless line")
-    reads = not any(line.startswith(f"{GENERATE} {name}") for name in READ_PARTS)
+    reads = not place.file.endswith(CACHE) and not any(line.startswith(f"{GENERATE} {name}") for name in READ_PARTS)
     if each.meaning == "broken" and ended.code == 0 and reads and not _is_named(place, said):
         found.append("silent")
     if each.meaning == "sound" and ended.code == 2:

@@ -115,14 +115,13 @@ def add_command(
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
     from bl30k_gen.library.checking.inspector import Bounds, Inspector
-    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, kind_of
+    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, require_names
 
     settings = load_config(config, overrides or [])
     credit = Credit(spdx(licence), author, source)
     if to is None and credit != Credit():
         raise UserError("--licence, --author or --source without --to", "they go into the manifest of that folder")
-    for file in files:
-        kind_of(file)
+    require_names(files)
     options, added, refused = AddOptions(out, to, max_faces, credit), [], 0
     studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
     with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:

@@ -31,7 +31,7 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
     folder = RunFolder(run)
     stage, environment = folder.stage(), folder.read_environment()
     beside = out.with_suffix(".md")
-    if beside == out or out in vars(folder).values():
+    if beside == out or {out, beside} & set(vars(folder).values()):
         raise UserError(
             f"{out} is the place of {'its card' if beside == out else 'a file of the run'}", "name another"
         )
