@@ -10,6 +10,7 @@
 # make campaign-masks       fifty videos through the check of masks
 # make campaign-fuzz        thousands of damaged assets through the loader
 # make campaign-parallel    two workers against one, and what a warm worker loses between frames
+# make campaign-blender     the demo rendered by Blender 4.2 and by 4.5, compared (twenty minutes; downloads 4.5)
 # make campaign-estimate    an estimate against the build that it is about
 # make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
 # make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
@@ -45,7 +46,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
+ campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -69,7 +70,7 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 demo: $(VENV)/.render
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
-	 --workers $(WORKERS) --threads-per-worker 1
+	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo_preview/contact_sheet.jpg
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
@@ -131,6 +132,20 @@ campaign-parallel: $(VENV)/.render
 
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
+
+# The environment of the other Blender; BLENDER says which.
+BLENDER ?= 4.5
+OTHER := out/blender_$(BLENDER)
+
+$(OTHER)/.ready: $(VENV)/.created pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OTHER)
+	grep -v '^bpy==' constraints.txt > $(OTHER)/constraints.txt
+	$(OTHER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OTHER)/constraints.txt \
+	 'bpy==$(BLENDER).*' --editable '.[render]'
+	@touch $@
+
+campaign-blender: $(VENV)/.render $(OTHER)/.ready
+	$(BIN)/python -m benchmarks.speed.blender_versions --other $(OTHER)/bin/python --results docs/results/blender.md
 
 campaign-thousand: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.thousand --results docs/results/thousand.md

@@ -369,7 +369,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     return settings.load_section(Config, find_config(path), overrides, remedy)
 
 
-def parse_config(text: bytes, source: str | Path, overrides: Sequence[str] = ()) -> Config:
+def parse_config(text: bytes, source: object, overrides: Sequence[str] = ()) -> Config:
     """The resolved configuration that a dataset carries. Raises UserError naming ``source`` where it is not valid."""
     try:
         values = settings.parse_yaml(text.decode("utf-8-sig"), source)

@@ -11,7 +11,9 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bl30k_gen import platforms
 from bl30k_gen.errors import UserError, printable
+from bl30k_gen.remote import Place, RemotePath
 
 LIMIT = 64 << 20
 """Bytes of a configuration, list, index or journal: a hundred times what the largest of ours has."""
@@ -27,15 +29,17 @@ _LARGE = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{20}")  # only then each number is lo
 _LARGEST = 1 << 64
 
 
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; never waits for a writer.
+def open_regular(path: str | Place) -> BinaryIO:
+    """Open a regular file for reading, here or by its URL; never waits for a writer.
 
     Raises:
         OSError: it is missing or may not be read.
         UserError: it is a folder, a pipe, a device or a socket.
     """
+    if isinstance(path, RemotePath):
+        return path.open()
     _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device may do something
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, platforms.READING | getattr(os, "O_NONBLOCK", 0))
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
@@ -44,7 +48,7 @@ def open_regular(path: str | Path) -> BinaryIO:
         raise
 
 
-def read_bytes(path: str | Path, limit: int = LIMIT) -> bytes:
+def read_bytes(path: str | Place, limit: int = LIMIT) -> bytes:
     """The contents of a regular file.
 
     Args:
@@ -67,7 +71,7 @@ def read_bytes(path: str | Path, limit: int = LIMIT) -> bytes:
     return data
 
 
-def read_text(path: str | Path, limit: int = LIMIT) -> str:
+def read_text(path: str | Place, limit: int = LIMIT) -> str:
     """As ``read_bytes``: UTF-8 text, without a byte order mark."""
     try:
         return read_bytes(path, limit).decode("utf-8-sig")
@@ -113,7 +117,7 @@ def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict
     return value
 
 
-def read_json(path: str | Path, remedy: str, kind: type = dict, limit: int = LIMIT) -> Any:
+def read_json(path: str | Place, remedy: str, kind: type = dict, limit: int = LIMIT) -> Any:
     """As ``parse_json``, of a file. Raises FileNotFoundError as ``read_bytes``."""
     return parse_json(read_bytes(path, limit), path, remedy, kind)
 

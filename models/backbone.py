@@ -1,21 +1,26 @@
 """ResNet encoders cut at stride 16, with extra input channels for masks."""
 
 import urllib.error
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock
 
 from models.winograd import WinogradConv2d
 
 STRIDE = 16
 """Images are encoded at this stride; their sides must be multiples of it."""
 
-CHANNELS = {"resnet18": (256, 128, 64), "resnet50": (1024, 512, 256)}
-"""Channels of (f16, f8, f4) by backbone."""
+CHANNELS = {"resnet18_half": (128, 64, 32), "resnet18": (256, 128, 64), "resnet50": (1024, 512, 256)}
+"""Channels of (f16, f8, f4) by backbone. ``resnet18_half`` is a ResNet-18 of half the width, for processors."""
+
+GROUP = 8
+"""Channels that a group normalisation normalises together."""
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -31,21 +36,58 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone {name!r} is unknown: choose one of {', '.join(CHANNELS)}")
 
 
+def norm_layer(norm: str) -> Callable[[int], nn.Module]:
+    """What makes the normalisation of that many channels. Raises ValueError for a kind that is unknown."""
+    if norm == "batch":
+        return nn.BatchNorm2d
+    if norm == "group":
+        return lambda channels: nn.GroupNorm(channels // GROUP, channels)
+    raise ValueError(f"norm {norm!r} is unknown: choose batch or group")
+
+
+def build_resnet(backbone: str, norm: str = "batch", **settings: Any) -> nn.Module:
+    """A ResNet with torchvision's names and random weights. ``settings`` are torchvision's, for its own backbones."""
+    check_backbone(backbone)
+    if backbone == "resnet18_half":
+        return HalfResNet18(norm_layer(norm))
+    return torchvision.models.get_model(backbone, weights=None, norm_layer=norm_layer(norm), **settings)
+
+
+class HalfResNet18(nn.Module):
+    """The layers of a ResNet-18 with half of its channels, by torchvision's names."""
+
+    def __init__(self, norm: Callable[[int], nn.Module]):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 7, stride=2, padding=3, bias=False)
+        self.bn1, self.maxpool = norm(32), nn.MaxPool2d(3, stride=2, padding=1)
+
+        def layer(in_dim: int, out_dim: int, stride: int) -> nn.Sequential:
+            skip = nn.Sequential(nn.Conv2d(in_dim, out_dim, 1, stride, bias=False), norm(out_dim))
+            first = BasicBlock(in_dim, out_dim, stride, skip if stride > 1 else None, norm_layer=norm)
+            return nn.Sequential(first, BasicBlock(out_dim, out_dim, norm_layer=norm))
+
+        self.layer1, self.layer2 = layer(32, 32, 1), layer(32, 64, 2)
+        self.layer3, self.layer4 = layer(64, 128, 2), layer(128, 256, 2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class ResNetEncoder(nn.Module):
     """torchvision's ResNet up to layer3.
 
     Args:
-        backbone: "resnet18" or "resnet50".
+        backbone: a key of ``CHANNELS``.
         in_channels: 3 for an image, more for an image with masks.
         bias: give every convolution a bias, as the published mask encoders do (zero at the start).
+        norm: "batch" or "group"; the published networks have batch norms.
     """
 
-    def __init__(self, backbone: str = "resnet50", in_channels: int = 3, bias: bool = False):
+    def __init__(self, backbone: str = "resnet50", in_channels: int = 3, bias: bool = False, norm: str = "batch"):
         super().__init__()
-        check_backbone(backbone)
         self.backbone = backbone
-        resnet = torchvision.models.get_model(backbone, weights=None)
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        resnet = build_resnet(backbone, norm)
+        self.conv1 = nn.Conv2d(in_channels, resnet.conv1.out_channels, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
         if bias:
@@ -85,6 +127,8 @@ def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
     source: "torchvision" (its cache, else a download), a weights file, or a folder that holds torchvision's files.
     Raises ValueError when the weights cannot be had, naming the file and where to put it.
     """
+    if backbone == "resnet18_half":
+        raise ValueError("the backbone resnet18_half has no ImageNet weights: train it from nothing (imagenet: none)")
     entry = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"]
     name = Path(entry.url).name
     if str(source) == "torchvision":

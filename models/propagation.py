@@ -62,6 +62,8 @@ class PropagationConfig:
 
     multi_object: the memory encoder also sees a channel with the sum of the other objects' masks (5 input channels);
     False is the network of the first training stage (4 channels).
+    norm: "batch", whose means and variances training leaves as they are, or "group", which has none to leave: for
+    networks that begin from nothing, or leave the kind of pictures that they were trained on.
     """
 
     backbone: str = "resnet50"
@@ -70,6 +72,7 @@ class PropagationConfig:
     value_dim: int = 512
     decoder_dim: int = 256
     multi_object: bool = True
+    norm: str = "batch"
 
     def __post_init__(self):
         check_backbone(self.backbone)

@@ -48,9 +48,9 @@ class ValueEncoder(nn.Module):
     The published network has the attention although the paper does not draw it.
     """
 
-    def __init__(self, backbone: str, in_channels: int, f16_dim: int, value_dim: int):
+    def __init__(self, backbone: str, in_channels: int, f16_dim: int, value_dim: int, norm: str = "batch"):
         super().__init__()
-        self.resnet = ResNetEncoder(backbone, in_channels, bias=True)
+        self.resnet = ResNetEncoder(backbone, in_channels, bias=True, norm=norm)
         self.block1 = ResBlock(CHANNELS[backbone][0] + f16_dim, value_dim)
         self.attention = CBAM(value_dim)
         self.block2 = ResBlock(value_dim, value_dim)
@@ -70,11 +70,11 @@ class STCN(PropagationNetwork):
         config = config or STCNConfig()
         super().__init__(config, refine=False)
         f16_dim = CHANNELS[config.backbone][0]
-        self.key_encoder = ResNetEncoder(config.backbone)
+        self.key_encoder = ResNetEncoder(config.backbone, norm=config.norm)
         self.key_head = KeyValue(f16_dim, config.key_dim, config.value_dim)
         start_orthogonal(self.key_head.key)
         channels = 5 if config.multi_object else 4
-        self.value_encoder = ValueEncoder(config.memory_backbone, channels, f16_dim, config.value_dim)
+        self.value_encoder = ValueEncoder(config.memory_backbone, channels, f16_dim, config.value_dim, config.norm)
 
     def encode_query(self, image: Tensor) -> Query:
         check_image(image)

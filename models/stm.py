@@ -18,9 +18,11 @@ class STM(PropagationNetwork):
         config = config or PropagationConfig()
         super().__init__(config, refine=True)
         heads = config.key_dim, config.value_dim
-        self.query_encoder = ResNetEncoder(config.backbone)
+        self.query_encoder = ResNetEncoder(config.backbone, norm=config.norm)
         self.query_head = KeyValue(CHANNELS[config.backbone][0], *heads)
-        self.memory_encoder = ResNetEncoder(config.memory_backbone, 5 if config.multi_object else 4, bias=True)
+        self.memory_encoder = ResNetEncoder(
+            config.memory_backbone, 5 if config.multi_object else 4, bias=True, norm=config.norm
+        )
         self.memory_head = KeyValue(CHANNELS[config.memory_backbone][0], *heads)
 
     def encode_query(self, image: Tensor) -> Query:

@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bl30k_gen import builtin
+from bl30k_gen.dataset.preview import contact_sheet
 from bl30k_gen.dataset.reader import open_dataset
 
 
@@ -30,10 +32,12 @@ def test_a_dataset_has_bl30ks_layout(rendered):
     assert not list(rendered.glob(".staging/*"))
 
 
-def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate):
+def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate, tmp_path):
     before = {path: path.read_bytes() for path in (dataset / "Metadata").iterdir()}
-    said = generate("render", "--out", dataset, "--count", 4, "--limit", 1).stdout
-    assert "1 video rendered" in said
+    sheet = tmp_path / "look/sheet.png"
+    said = generate("render", "--out", dataset, "--count", 4, "--limit", 1, "--sheet", sheet)
+    assert "1 video rendered" in said.stdout and f"{sheet} shows a00003" in said.stderr
+    assert np.array_equal(np.asarray(Image.open(sheet)), contact_sheet(open_dataset(dataset), ["a00003"]))
     assert open_dataset(dataset).videos == ["a00000", "a00001", "a00002", "a00003"]
     assert {path: path.read_bytes() for path in before} == before
 

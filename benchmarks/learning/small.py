@@ -28,7 +28,9 @@ from training.tasks.network import build_network, build_step
 PRESET = Path(__file__).with_name("small.yaml")
 
 
-def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str) -> Stage:
+def small_stage(
+    name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str, preset: Path = PRESET
+) -> Stage:
     """A stage of a small propagation network. The rate falls to a tenth for the last quarter.
 
     Sources that are not in ``data`` are left out. From the middle of the run on only the hardest pixels count. Crops
@@ -44,7 +46,7 @@ def small_stage(name: str, data: Mapping[str, Path], iterations: int, seed: int,
         f"loss.warm_up=[{iterations // 4}, {iterations // 2}]",
     ]
     places = [f"{source}={path}" for source, path in data.items()]
-    return load_stage(name, [*left_out, *crops, *schedule, *overrides], places, preset=str(PRESET))
+    return load_stage(name, [*left_out, *crops, *schedule, *overrides], places, preset=str(preset))
 
 
 def train(stage: Stage, out: Path, start: Path | None = None) -> Path:

@@ -3,9 +3,11 @@
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
 VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the image that
-shows it, from the end of a brush stroke to the label that comes back, beside the time that the session computes; how
-many frames a second the page shows while it scrubs; and the resident memory of a server of its own with 100, 1,000
-and 10,000 frames (links to those of VIDEO), after thirty of them were looked at.
+shows it; from the end of a brush stroke to the label that comes back, split into computing, saving and the rest, that
+is messages and waiting; how many frames a second the page shows while it scrubs. Then, for a server of its own with
+100, 1,000 and 10,000 frames (links to those of VIDEO): its resident memory when it is open, after thirty frames were
+looked at, and after a mask has been propagated to all by a small network that knows nothing, at a short side of 64;
+and the size of the session's folder.
 """
 
 import os
@@ -17,15 +19,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.page import command, load, machine, parser_of, publish, table
+from models.checkpoint import build, save
 from tests.support.annotator import FLAGS, Hand
 from tests.support.browser import executable
 from training.inference.video import FrameFolder
 
 STROKES, SCRUBBED = 12, 60
 COUNTS = (100, 1000, 10_000)
+SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
 
 # Milliseconds from the event of a move to the frame of animation in which the canvas was drawn, without the first.
 MOVES = """() => new Promise((done) => {
@@ -85,7 +90,7 @@ def speed(page: Page, url: str) -> list[list[str]]:
     hand = Hand(page, url)
     hand.key("b")
     moves = sorted(page.evaluate(MOVES))
-    labels = []
+    labels, computed, saved = [], [], []
     for number in range(STROKES):
         hand.page.wait_for_timeout(50)
         path = [[0.2, 0.2 + 0.03 * number], [0.6, 0.3 + 0.03 * number]]
@@ -100,6 +105,11 @@ def speed(page: Page, url: str) -> list[list[str]]:
                 action,
             )
         )
+        hand.page.wait_for_timeout(600)  # gauges come twice a second
+        gauges = hand.told("gauges")
+        computed.append(1000 * gauges["computed"])
+        saved.append(1000 * gauges["saved"])
+    rest = np.subtract(labels, np.add(computed, saved))
     frames = len(hand.told("names"))
     first = scrub(hand, list(range(frames - 1, max(0, frames - 1 - SCRUBBED), -1)))
     again = scrub(hand, list(range(max(0, frames - SCRUBBED), frames)))
@@ -107,26 +117,42 @@ def speed(page: Page, url: str) -> list[list[str]]:
         ["pointer to image, median (ms)", f"{np.median(moves):.1f}"],
         ["pointer to image, 95 of 100 (ms)", f"{np.percentile(moves, 95):.1f}"],
         ["brush to label, median (ms)", f"{np.median(labels):.0f}"],
+        ["of these, to compute it", f"{np.median(computed):.0f}"],
+        ["to save it, with two syncs of the disk", f"{np.median(saved):.0f}"],
+        ["and messages, and waiting", f"{np.median(rest):.0f}"],
         ["scrubbing for the first time (frames/s)", f"{first:.0f}"],
         ["scrubbing again (frames/s)", f"{again:.0f}"],
     ]
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames, MiB once the session is open, MiB after some frames were looked at."""
+    """Rows of frames; MiB once the session is open, after a look at some frames, after a propagation to all; MiB of
+    the session's folder; seconds of the propagation."""
     rows: list[list[str]] = []
+    torch.manual_seed(0)
+    network = folder / "small.pth"
+    save(build("stcn", SMALL), network)
     for count in COUNTS:
         clip = folder / f"frames_{count}"
         clip.mkdir()
         for number in range(count):
             file = source.files[number % len(source)]
             os.symlink(file.resolve(), clip / f"{number:05d}{file.suffix}")
-        process, url = start(clip, folder / f"out_{count}")
+        out = folder / f"out_{count}"
+        process, url = start(clip, out, "--network", str(network), "--short-side", "64")
         try:
             hand = Hand(page, url)
             opened = resident_mib(process)
             scrub(hand, list(range(0, count, max(1, count // 30))))
-            rows.append([str(count), f"{opened:.0f}", f"{resident_mib(process):.0f}"])
+            looked = resident_mib(process)
+            stroke = {"do": "brush", "frame": 0, "object": 1, "path": [[0.3, 0.5], [0.6, 0.5]], "radius": 40}
+            hand.page.evaluate("(action) => annotate.act(action)", stroke)
+            began = time.perf_counter()
+            hand.page.evaluate("() => annotate.act({do: 'propagate'})")
+            seconds = time.perf_counter() - began
+            written = sum(file.stat().st_size for file in (out / "session").iterdir()) / 2**20
+            sizes = [opened, looked, resident_mib(process), written, seconds]
+            rows.append([str(count), *(f"{size:.0f}" for size in sizes)])
         finally:
             process.terminate()
             process.wait()
@@ -164,7 +190,7 @@ def main() -> None:
 
 A stroke is drawn by the page alone; its label comes from the session, through the websocket, after it is saved.
 
-{table(["frames", "MiB when open", "MiB after 30 frames"], rows_memory)}
+{table(["frames", "MiB when open", "MiB after 30 frames", "MiB after propagation", "MiB on disk", "s"], rows_memory)}
 """
     publish(text, arguments.results)
 

@@ -162,7 +162,7 @@ def report(arguments: argparse.Namespace, shards: Path) -> str:
     store = open_dataset(arguments.dataset)
     for kind in SHARDS:
         pack(store, shards / kind, kind)
-    places: dict[str, Path] = {USUAL: store.path, "folder": store.path, **{str(k): shards / k for k in SHARDS}}
+    places: dict[str, Path] = {USUAL: store.root, "folder": store.root, **{str(k): shards / k for k in SHARDS}}
     load, tables = os.getloadavg()[0], []
     for size in arguments.size:
         stage = load_stage("stcn/bl30k", [f"size={size}", f"runtime.workers={arguments.workers}"])

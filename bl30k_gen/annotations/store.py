@@ -16,6 +16,7 @@ import numpy as np
 from bl30k_gen.annotations.derive import annotation, by_field, open_video
 from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.claim import refuse_input
 from bl30k_gen.dataset.derived import (
     KINDS,
     MARKER,
@@ -155,8 +156,7 @@ def _describe(array: h5py.Dataset, field: Field) -> None:
 
 def _claim(store: VideoStore, out: Path) -> None:
     """Make a folder one of annotations. Raises UserError where it is one of something else."""
-    if out.resolve().is_relative_to(store.root.resolve()):
-        raise UserError(f"{out} lies in the dataset", "give a folder beside it as --out")
+    refuse_input(out, [store.path])
     marker = out / MARKER
     if marker.exists():
         open_annotations(out)

@@ -96,6 +96,8 @@ def _initialise() -> None:
     clean_up(clean_up_camera=True)
     bpy.context.scene.render.engine = "CYCLES"
     RendererUtility.set_render_devices(use_only_cpu=True)
+    if not hasattr(bpy.context.scene, "node_tree"):  # Blender 5, where BlenderProc's default denoiser fails
+        RendererUtility.set_denoiser = lambda denoiser: None  # passes.py turns on another one
     _Initializer.set_default_parameters()
     GlobalStorage.add("bproc_init_complete", True)
 

@@ -4,6 +4,7 @@ import typer
 
 from bl30k_gen.cli import assets, cluster, configs, datasets, export, render
 from bl30k_gen.errors import run_entry_point
+from bl30k_gen.platforms import require_posix
 from bl30k_gen.version import version_option
 
 HELP = """Make, check, annotate and export datasets of synthetic videos: see docs/.
@@ -25,6 +26,11 @@ app.add_typer(configs.app, name="config")
 app.add_typer(assets.app, name="assets")
 
 
+def _run() -> None:
+    require_posix()
+    app()
+
+
 def main() -> None:
     """Run the command line."""
-    run_entry_point(app)
+    run_entry_point(_run)

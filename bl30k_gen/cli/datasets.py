@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Dataset, Json, Out, answer
+from bl30k_gen.cli.options import Json, Out, Source, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.remote import is_url, local, place
 from bl30k_gen.text import plural
 
 app = typer.Typer()
@@ -22,7 +23,7 @@ app = typer.Typer()
     )
 )
 def preview(
-    dataset: Dataset,
+    dataset: Source,
     videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder, or the sheet's file: .jpg .webp .png.")] = Path(
         "out/preview"
@@ -48,10 +49,10 @@ def preview(
 @app.command(
     epilog=examples(
         "python generate.py info out/demo",
-        "python generate.py info /shared/bl30k_tar --json",
+        "python generate.py info s3://bucket/bl30k_tar --json",
     )
 )
-def info(dataset: Dataset, as_json: Json = False) -> None:
+def info(dataset: Source, as_json: Json = False) -> None:
     """Print the numbers of a dataset: videos, frames, size, splits, bytes."""
     from bl30k_gen.dataset import info as facts_of
     from bl30k_gen.dataset.reader import open_dataset
@@ -67,7 +68,7 @@ def info(dataset: Dataset, as_json: Json = False) -> None:
     )
 )
 def verify(
-    dataset: Dataset,
+    dataset: Source,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
@@ -98,7 +99,7 @@ def verify(
     if repair and not ok:
         from bl30k_gen.render.tools import repair as repairing
 
-        done = repairing.repair(dataset, report)
+        done = repairing.repair(local(dataset, "--repair"), report)
         answer, ok = answer | {"repair": done.to_json()}, done.ok
         if not as_json:
             print(done.table())
@@ -124,12 +125,12 @@ def verify(
 @app.command(
     epilog=examples(
         "python generate.py pack out/demo --out out/demo_tar",
-        "python generate.py pack out/demo --out out/demo_hdf5 --to hdf5",
+        "python generate.py pack out/demo --out s3://bucket/demo --to hdf5",
     )
 )
 def pack(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
+    dataset: Source,
+    out: Annotated[str, typer.Option("--out", help="Folder for the shards, or its URL: s3://, gs://, hf://.")],
     to: Annotated[str, typer.Option("--to", help="tar or hdf5.")] = "tar",
 ) -> None:
     """Pack a dataset into one shard per segment, with lists of MD5 and SHA-256 checksums."""
@@ -139,7 +140,7 @@ def pack(
 
     if to not in SUFFIX:
         raise UserError(f"--to {to}", f"give one of {', '.join(SUFFIX)}")
-    for path in pack(open_dataset(dataset), out, to, progress=print):
+    for path in pack(open_dataset(dataset), place(out), to, progress=print):
         print(path)
 
 
@@ -150,7 +151,7 @@ def pack(
     )
 )
 def unpack(
-    source: Annotated[Path, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, or a folder of them.")],
+    source: Annotated[str, typer.Argument(metavar="SHARDS", help="A tar or HDF5 shard, a folder of them, or a URL.")],
     out: Out,
 ) -> None:
     """Unpack shards into a dataset's folder. Videos that are already there are kept."""
@@ -170,7 +171,7 @@ def unpack(
     )
 )
 def annotations(
-    dataset: Dataset,
+    dataset: Source,
     out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
     kinds: Annotated[
         str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
@@ -206,16 +207,20 @@ def annotations(
 @app.command(
     epilog=examples(
         "python generate.py report out/demo",
-        "python generate.py report out/demo --samples 12 --out out/report",
+        "python generate.py report out/demo --samples 12 --annotations --out out/report",
     )
 )
 def report(
-    dataset: Dataset,
+    dataset: Source,
     out: Annotated[Path | None, typer.Option(help="Folder for the page and the credits. Default: DATASET.")] = None,
     videos: Annotated[int, typer.Option("--samples", min=0, help="Videos to show frames of.")] = 6,
+    annotated: Annotated[
+        bool, typer.Option("--annotations", help="Show depth, flow and others of one video, too.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write an HTML page of samples, statistics, assets, cost and failures, and CREDITS.md and credits.csv."""
+    import numpy as np
     from tqdm import tqdm
 
     from bl30k_gen.cluster import history
@@ -226,7 +231,7 @@ def report(
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
-    folder = claim_beside(out, "report", store.path)
+    folder = (out or store.root) if is_url(dataset) else claim_beside(out, "report", store.path)
     config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     if damaged := numbers["damaged"]["videos"]:
@@ -235,9 +240,15 @@ def report(
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)
-    numbers["render"] = history.render_time(store.root)
-    numbers["failures"] = report.failure_list(history.failures(store.root, set(store.videos)))
-    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"])))
+    logs = None if is_url(dataset) else store.root
+    numbers["render"] = history.render_time(logs) if logs else None
+    numbers["failures"] = report.failure_list(history.failures(logs, set(store.videos))) if logs else []
+    sheet = None
+    if annotated and (shown := (numbers["samples"] or store.videos)[:1]):
+        from bl30k_gen.annotations import visualise
+
+        sheet = report.sheet(shown[0], lambda: np.asarray(visualise.sheet(store, shown[0])))
+    write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"]), sheet))
     if used:
         credits.write(used, numbers["name"], folder)
     answer(as_json, numbers, str(folder / report.PAGE))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Dataset, Json, answer
+from bl30k_gen.cli.options import Json, Source, answer
 from bl30k_gen.command_line import examples
 
 app = typer.Typer()
@@ -18,7 +18,7 @@ app = typer.Typer()
     )
 )
 def export(
-    dataset: Dataset,
+    dataset: Source,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="One of those above.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for it: a new one, or one that this command began.")],
     videos: Annotated[list[str] | None, typer.Option("--video", help="Only this video; repeatable.")] = None,

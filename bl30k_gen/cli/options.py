@@ -13,6 +13,10 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="A YAML, or a 
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")]
 Out = Annotated[Path, typer.Option("--out", help="The dataset's folder.")]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder.")]
+Source = Annotated[
+    str,
+    typer.Argument(metavar="DATASET", help="A dataset's folder or shard, or its URL: s3://, gs://, hf://, https://."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
 Count = Annotated[int | None, typer.Option("--count", help="The first N videos.")]
 Index = Annotated[int | None, typer.Option("--index", help="One video.")]

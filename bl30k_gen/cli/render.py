@@ -102,18 +102,23 @@ def render(
     scratch: Scratch = None,
     store: Store = None,
     draft: Draft = False,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="A contact sheet that grows video by video: .jpg .webp .png.")
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Render videos into a dataset. The same command continues where it stopped; finished videos are kept."""
     from bl30k_gen.cluster import worklist
     from bl30k_gen.dataset.layout import Layout, write_image_sets
+    from bl30k_gen.dataset.preview import GrowingSheet
     from bl30k_gen.render import dataset, progress
     from bl30k_gen.render.child import allotted_threads
     from bl30k_gen.render.output.journal import ASKED
     from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
+    growing = None if sheet is None else GrowingSheet(out, sheet)
     settings = resolved(config, plan or out, overrides, draft, store)
     catalogue = _catalogue(settings)
     if plan is not None:
@@ -137,7 +142,7 @@ def render(
     except BaseException:
         supervisor.close()
         raise
-    bar = progress.ProgressBar(len(names), settings.video.frames)
+    bar = progress.ProgressBar(len(names), settings.video.frames, growing)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.errors import UserError, printable
 from bl30k_gen.inputs import read_json
+from bl30k_gen.remote import Place, RemotePath
 
 RECORD = ".claim.json"
 MADE_BY = "made_by"
@@ -20,7 +21,7 @@ _REMEDY = "choose another --out, or empty it"
 
 
 def claim(
-    folder: Path, made_by: str, facts: Mapping[str, Any], inputs: Iterable[Path] = (), record: str = RECORD
+    folder: Place, made_by: str, facts: Mapping[str, Any], inputs: Iterable[Place] = (), record: str = RECORD
 ) -> None:
     """Take an output folder, or continue in it.
 
@@ -65,7 +66,7 @@ def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
     return folder
 
 
-def read_claim(folder: Path, record: str = RECORD) -> dict[str, Any] | None:
+def read_claim(folder: Place, record: str = RECORD) -> dict[str, Any] | None:
     """What a folder's claim says; None where there is none. Raises UserError where it is damaged."""
     try:
         return read_json(folder / record, f"it says what {folder} is; {_REMEDY}")
@@ -73,28 +74,29 @@ def read_claim(folder: Path, record: str = RECORD) -> dict[str, Any] | None:
         return None
 
 
-def require_free(folder: Path, own: Iterable[str] = ()) -> None:
+def require_free(folder: Place, own: Iterable[str] = ()) -> None:
     """Raises UserError where a folder holds anything but hidden files and those named ``own``, or is none."""
     if names := _filled(folder, own):
         raise UserError(f"{folder} holds {printable(names[0])}, which this command did not make", _REMEDY)
 
 
-def _filled(folder: Path, own: Iterable[str]) -> list[str]:
+def _filled(folder: Place, own: Iterable[str]) -> list[str]:
     """What a folder holds beside hidden files and those named ``own``."""
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in own)
+        names = list(folder.listing()) if isinstance(folder, RemotePath) else os.listdir(folder)
+        return sorted(name for name in names if not name.startswith(".") and name not in own)
     except FileNotFoundError:
         return []
     except NotADirectoryError:
         raise UserError(f"{folder} is a file", "an output folder is needed: choose another --out") from None
 
 
-def refuse_input(folder: Path, inputs: Iterable[Path]) -> None:
+def refuse_input(folder: Place, inputs: Iterable[Place]) -> None:
     """Raises UserError where an output folder is one that is read from, or lies in one."""
     out = folder.resolve()
     for given in inputs:
         read = given.resolve()
-        if out == read or read in out.parents:
+        if out == read or read in list(out.parents):
             raise UserError(f"{folder} lies in {given}, which is read", "choose an --out beside it")
         if read.is_file() and out == read.parent:
             raise UserError(f"{folder} is where {given.name} is read from", "choose another --out")

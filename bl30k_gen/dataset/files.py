@@ -16,13 +16,14 @@ from PIL import Image
 
 from bl30k_gen.dataset.images import FRAME, IMAGE_ERRORS, TurnedFrame, open_frame, to_srgb
 from bl30k_gen.errors import DiskFull, FatalError, UserError
+from bl30k_gen.remote import Place, RemotePath
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
-def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) -> None:
+def write_atomically(path: str | Place, data: bytes | str, parents: bool = True) -> None:
     """Write a file so that it is seen complete or not at all, also after a crash; text is stored as UTF-8.
 
     Args:
@@ -33,9 +34,12 @@ def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) 
         DiskFull: the disk (or quota) is full. Nothing is left behind.
         UserError: the folder may not be written.
     """
-    path = Path(path)
     if isinstance(data, str):
         data = data.encode()
+    if isinstance(path, RemotePath):
+        path.write_bytes(data)
+        return
+    path = Path(path)
     with clear_disk_errors(path):
         if parents:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +55,14 @@ def write_atomically(path: str | Path, data: bytes | str, parents: bool = True) 
             raise
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Place, value: Any) -> None:
     """As ``write_atomically``: ``value`` as JSON that people can read, too."""
     write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def user_cache() -> Path:
+    """Folder for what is quicker to keep than to find out again, and cannot lie beside what it is about."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bl30k"
 
 
 def make_folder(folder: Path, root: Path) -> None:
@@ -179,7 +188,7 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
     return buffer.getvalue()
 
 
-def decode_rgb(data: bytes, source: str | Path) -> np.ndarray:
+def decode_rgb(data: bytes, source: str | Place) -> np.ndarray:
     """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as they lie in the file.
 
     Raises:

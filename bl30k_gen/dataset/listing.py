@@ -36,7 +36,7 @@ def by_frame(names: Iterable[str], suffixes: tuple[str, ...], folder: str | Path
     return {stem: found[stem] for stem in sorted(found, key=natural_key)}
 
 
-def video_names(data: bytes, path: str | Path) -> list[str]:
+def video_names(data: bytes, path: object) -> list[str]:
     """Names in a list, one a line, each once: white space inside names stays, around them it goes.
 
     Lines may be paths of frames, as DAVIS-2016 has them, and of their masks behind a space.

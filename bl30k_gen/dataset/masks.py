@@ -101,7 +101,7 @@ class Rule:
     meaning: Meaning = "ids"
     stated: bool = False
 
-    def apply(self, values: np.ndarray, name: str | Path = "a mask") -> MaskFrame:
+    def apply(self, values: np.ndarray, name: object = "a mask") -> MaskFrame:
         """A mask of pixel values that ``read_values`` has returned.
 
         Raises UserError naming it where it is soft and the user has not said so, or contradicts what was decided.
@@ -191,7 +191,7 @@ def spread(items: Sequence[T], count: int) -> list[T]:
     return [items[place] for place in places]
 
 
-def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: str | Path = "") -> MaskFrame:
+def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: object = "") -> MaskFrame:
     """Read a mask by the mask rule.
 
     Args:
@@ -212,7 +212,7 @@ def is_black_and_white(values: np.ndarray) -> bool:
     return bool(((values == 0) | (values == WHITE)).all())
 
 
-def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray:
+def read_values(source: str | Path | bytes, name: object = "") -> np.ndarray:
     """(H, W) numbers that a mask stores, with every kind of white as 255, before the mask rule.
 
     uint8, or uint16 where a 16-bit file holds ids above 255. Raises UserError like ``read_mask``.
@@ -220,7 +220,7 @@ def read_values(source: str | Path | bytes, name: str | Path = "") -> np.ndarray
     return _decoded(source, name)[0]
 
 
-def _decoded(source: str | Path | bytes, name: str | Path) -> tuple[np.ndarray, bool]:
+def _decoded(source: str | Path | bytes, name: object) -> tuple[np.ndarray, bool]:
     """``read_values``, and whether they are shades of grey, which may be soft."""
     if isinstance(source, bytes):
         data, name = source, name or "a mask"
@@ -285,7 +285,7 @@ def _codes(colours: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _ids_of_colours(pixels: np.ndarray, name: str | Path) -> tuple[np.ndarray, bool]:
+def _ids_of_colours(pixels: np.ndarray, name: object) -> tuple[np.ndarray, bool]:
     """Ids; or where the image is grey and its shades are no colours of the palette, these, and True."""
     table, ids = _colour_table()
     codes = _codes(pixels)

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,12 +27,13 @@ from bl30k_gen.dataset.layout import (
 from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.modalities import MODALITIES, RGB
 from bl30k_gen.dataset.reader import CONFIG, VideoStore, open_dataset
-from bl30k_gen.dataset.shards import SUFFIXES, index_shard
+from bl30k_gen.dataset.shards import CHECKSUMS, SUFFIXES, index_path, index_shard
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.dataset.writers import SUFFIX, ShardFormat, write_shard
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_text
+from bl30k_gen.remote import Place, RemotePath, place
 
-CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}
 _ANOTHER = "choose another --out"
 UNPACKER = "unpack"  # owner of the staging folders of what is being unpacked
 _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
@@ -39,14 +41,15 @@ _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 
 def pack(
     store: VideoStore,
-    out: Path,
+    out: Place,
     kind: ShardFormat,
     prefix: str = "BL30K",
     progress: Callable[[str], object] = lambda name: None,
-) -> list[Path]:
+) -> list[Place]:
     """Write ``<prefix>_<segment>`` shards with their MD5 and SHA-256 lists; finished shards are kept.
 
     Args:
+        out: a folder. Where a URL names it, each shard is made in the folder for temporary files and uploaded.
         progress: called with each shard's name when it is finished.
 
     Raises:
@@ -54,22 +57,55 @@ def pack(
             dataset.
     """
     claim(out, "pack", {"dataset": _identity(store), "kind": kind, "prefix": prefix}, [store.path])
-    shards = []
+    shards: list[Place] = []
+    digests = _recorded(out) if isinstance(out, RemotePath) else {}
     for segment, names in _segments(store.videos).items():
         path = out / f"{prefix}{segment and '_'}{segment}{SUFFIX[kind]}"
-        if not _is_packed(store, names, path):
-            write_shard(path, kind, ((member, store.tree.read(member)) for member, _ in _members(store, names)))
-        index_shard(path)
+        members = ((member, store.tree.read(member)) for member, _ in _members(store, names))
+        if isinstance(path, RemotePath):
+            if path.name not in digests or not _is_packed(store, names, path):
+                digests[path.name] = _upload(members, kind, path)
+                _record(out, digests)
+        else:
+            if not _is_packed(store, names, path):
+                write_shard(path, kind, members)
+            index_shard(path)
         shards.append(path)
         progress(path.name)
-    digests = {path.name: _digests(path) for path in shards}
-    for algorithm, name in CHECKSUMS.items():
-        lines = (f"{found[algorithm]}  {shard}\n" for shard, found in digests.items())
-        files.write_atomically(out / name, "".join(lines))
+    _record(out, digests | {path.name: _digests(path) for path in shards if isinstance(path, Path)})
     return shards
 
 
-def unpack(source: Path, root: Path, progress: Callable[[str], object] = lambda name: None) -> int:
+def _upload(members: Iterator[tuple[str, bytes]], kind: ShardFormat, target: RemotePath) -> dict[str, str]:
+    """Make a shard, put it and its index to their place, and return its digests."""
+    target.require_writable()
+    with tempfile.TemporaryDirectory(prefix="bl30k-pack-") as folder:
+        made = Path(folder) / target.name
+        write_shard(made, kind, members)
+        index_shard(made)
+        index_path(target).write_bytes((made.parent / index_path(target).name).read_bytes())
+        target.upload(made)
+        return _digests(made)
+
+
+def _record(out: Place, digests: dict[str, dict[str, str]]) -> None:
+    for algorithm, name in CHECKSUMS.items():
+        lines = (f"{found[algorithm]}  {shard}\n" for shard, found in digests.items())
+        files.write_atomically(out / name, "".join(lines))
+
+
+def _recorded(out: RemotePath) -> dict[str, dict[str, str]]:
+    """The digests of the shards that are finished: to compute them again is to download the shards."""
+    found: dict[str, dict[str, str]] = {}
+    for algorithm, name in CHECKSUMS.items():
+        with contextlib.suppress(FileNotFoundError):
+            for line in read_text(out / name).splitlines():
+                digest, _, shard = line.partition("  ")
+                found.setdefault(shard, {})[algorithm] = digest
+    return {shard: digests for shard, digests in found.items() if digests.keys() == CHECKSUMS.keys()}
+
+
+def unpack(source: str | Place, root: Path, progress: Callable[[str], object] = lambda name: None) -> int:
     """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
 
     A video appears whole; after a power cut, `verify` tells what the disk has not kept. Members with absolute paths
@@ -87,7 +123,7 @@ def unpack(source: Path, root: Path, progress: Callable[[str], object] = lambda 
             the disk is full.
     """
     store, layout, unpacked = open_dataset(source), Layout(root, UNPACKER), 0
-    refuse_input(root, [source])
+    refuse_input(root, [place(source)])
     missing = _missing_files(store, layout)
     for path, data in missing.items():  # first: they tell a second start that this dataset was begun
         files.write_atomically(layout.root / path, data)
@@ -203,7 +239,7 @@ def _root_files(store: VideoStore) -> dict[str, int]:
     return {name: store.tree.size(name) for name in names + store.image_set_paths()}
 
 
-def _is_packed(store: VideoStore, names: list[str], path: Path) -> bool:
+def _is_packed(store: VideoStore, names: list[str], path: Place) -> bool:
     """Whether a shard holds just these videos: the same paths, sizes, small files, and metadata with its digests."""
     if not path.exists():
         return False

@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import MaskFrame, palette
-from bl30k_gen.dataset.reader import VideoStore
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
+
+COLUMNS, TILE_WIDTH = 6, 240  # frames of each video on a sheet, and pixels of each
 
 _TINT = 0.35  # opacity of an object's colour
 _VIDEOS = 12  # of a sheet, unless they are named
@@ -42,7 +44,7 @@ def overlay(rgb: np.ndarray, mask: MaskFrame) -> np.ndarray:
 
 
 def contact_sheet(
-    store: VideoStore, names: Sequence[str] | None = None, columns: int = 6, tile_width: int = 240
+    store: VideoStore, names: Sequence[str] | None = None, columns: int = COLUMNS, tile_width: int = TILE_WIDTH
 ) -> Image.Image:
     """A row of evenly spaced frames for each video, and below it the same frames with their masks.
 
@@ -61,13 +63,37 @@ def contact_sheet(
         store.require(name)
     if not names:
         raise UserError(f"{store.path} has no finished video", "render some, or wait for the first")
-    rows = [_video_rows(store, name, columns, tile_width) for name in names]
-    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), _PAPER)
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
+    return _stacked([_video_rows(store, name, columns, tile_width) for name in names])
+
+
+class GrowingSheet:
+    """A contact sheet of the first videos that a build finishes, written anew with each of them.
+
+    Args:
+        root: the dataset.
+        path: the sheet; its suffix says the format.
+
+    Raises:
+        UserError: the suffix is of another format.
+    """
+
+    def __init__(self, root: Path, path: Path):
+        _format_of(path)
+        self.root, self.path = root, path
+        self._rows: dict[str, Image.Image] = {}
+
+    def add(self, name: str) -> bool:
+        """Draw a finished video, too, unless the sheet is full. Returns whether the sheet was written.
+
+        Raises:
+            UserError: a file is missing or damaged, or the disk is full.
+        """
+        if name in self._rows or len(self._rows) >= _VIDEOS:
+            return False
+        self._rows[name] = _video_rows(open_dataset(self.root), name, COLUMNS, TILE_WIDTH)
+        rows = [self._rows[name] for name in sorted(self._rows)]
+        write_atomically(self.path, encode_sheet(_stacked(rows), self.path))
+        return True
 
 
 def strip(
@@ -115,7 +141,7 @@ def animation(
     write_atomically(path, buffer.getvalue())
 
 
-def write(store: VideoStore, names: Sequence[str] | None, out: Path, columns: int = 6) -> list[Path]:
+def write(store: VideoStore, names: Sequence[str] | None, out: Path, columns: int = COLUMNS) -> list[Path]:
     """Write a contact sheet and an animation of its first video.
 
     Args:
@@ -181,15 +207,29 @@ def tiled(title: str, tiles: Sequence[Tile], columns: int, tile_width: int) -> I
     return image
 
 
+def _stacked(rows: Sequence[Image.Image]) -> Image.Image:
+    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), _PAPER)
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    return sheet
+
+
+def _format_of(path: Path) -> str:
+    """Raises UserError if the suffix is of no format of contact sheets."""
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise UserError(f"{path} is no contact sheet", f"end its name in {', '.join(_FORMATS)}")
+    return kind
+
+
 def encode_sheet(sheet: Image.Image, path: Path) -> bytes:
     """The sheet in the format of the path's suffix; JPEG and WebP in the best quality below ``SHEET_BYTES``.
 
     Raises UserError if the suffix is of another format, or the sheet too large for it.
     """
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise UserError(f"{path} is no contact sheet", f"end its name in {', '.join(_FORMATS)}")
-    data = b""
+    kind, data = _format_of(path), b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
         try:

@@ -1,4 +1,4 @@
-"""Videos with masks, read alike from a folder, tar shards or HDF5 shards.
+"""Videos with masks, read alike from a folder, tar shards or HDF5 shards, here or by their URL.
 
 Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS: anything with ``JPEGImages`` and
 ``Annotations``, directly or one level down (``JPEGImages/480p``).
@@ -22,9 +22,10 @@ from bl30k_gen.dataset.listing import by_frame, video_names
 from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.names import checked_name
 from bl30k_gen.dataset.partial_shard import find_shards
-from bl30k_gen.dataset.trees import Damaged, FolderTree, ShardTree
+from bl30k_gen.dataset.trees import Damaged, FolderTree, RemoteTree, ShardTree, Tree
 from bl30k_gen.errors import UserError, nearest, printable
-from bl30k_gen.inputs import parse_json
+from bl30k_gen.inputs import parse_json, read_text
+from bl30k_gen.remote import Place, RemotePath, place
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def open_dataset(
-    path: str | Path,
+    path: str | Place,
     damaged: Damaged | None = None,
     annotations: str | Path | None = None,
     masks_mean: masks.Meaning | None = None,
@@ -47,14 +48,17 @@ def open_dataset(
     Of the last, also partial shards are read, as far as they go.
 
     Args:
+        path: on this machine, or a URL (``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``). Of a shard on
+            another machine ranges are read.
         damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
         masks_mean: what masks mean; None: that is decided over the dataset, see ``masks.decide``.
         annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
 
     Raises:
-        UserError: nothing of the kind is there.
+        UserError: nothing of the kind is there, or it cannot be reached.
     """
-    store = _open(Path(path), damaged)
+    found = place(path)
+    store = _open_url(found, damaged) if isinstance(found, RemotePath) else _open(found, damaged)
     store.masks = masks_mean
     if annotations is not None:
         store.annotations = open_annotations(annotations)
@@ -82,13 +86,53 @@ def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
 
 
+def _open_url(url: RemotePath, damaged: Damaged | None) -> "VideoStore":
+    if url.suffix in shards.SUFFIXES:
+        return VideoStore(url, ShardTree([url], damaged=damaged))
+    if url.scheme in ("http", "https") and (listed := _listed_shards(url)):
+        return VideoStore(url, ShardTree(listed, damaged=damaged))
+    tree = RemoteTree(url)
+    if RGB in tree.folders(""):
+        return VideoStore(url, tree)
+    if SHARDS in tree.folders(""):
+        return VideoStore(url, ShardTree(_shards_of(tree, SHARDS), tree, damaged))
+    if found := _shards_of(tree, ""):
+        return VideoStore(url, ShardTree(found, damaged=damaged))
+    if not (tree.folders("") or tree.files("")):
+        raise UserError(f"dataset {url} does not exist, or its server lists no files", _missing(url))
+    raise UserError(f"dataset {url} has no {RGB} folder and no shards", "give the folder that holds them")
+
+
+def _missing(url: RemotePath) -> str:
+    if url.scheme in ("http", "https"):
+        return f"give a shard, or a folder of shards with the {shards.CHECKSUMS['sha256']} that `pack` writes"
+    bucket = (url.parents or [url])[-1]
+    there = url.scheme == "memory" or bucket.exists()
+    return "check the path" if there else f"there is no {bucket}, or it is not yours"
+
+
+def _listed_shards(url: RemotePath) -> list[RemotePath]:
+    """The shards that the checksums name beside them: web servers need list no files."""
+    try:
+        lines = read_text(url / shards.CHECKSUMS["sha256"]).splitlines()
+    except FileNotFoundError:
+        return []
+    names = [line.partition("  ")[2] for line in lines]
+    return [url / checked_name(name, url) for name in names if name.endswith(shards.SUFFIXES)]
+
+
+def _shards_of(tree: RemoteTree, folder: str) -> list[RemotePath]:
+    root = tree.root / folder if folder else tree.root
+    return [root / name for name in tree.files(folder) if name.endswith(shards.SUFFIXES)]
+
+
 class VideoStore(Annotated):
     """The videos of a dataset. Copies itself into forked and spawned processes.
 
     Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
     """
 
-    def __init__(self, path: Path, tree: FolderTree | ShardTree):
+    def __init__(self, path: Place, tree: Tree):
         self.path = path
         self.tree = tree
         self._rgb = _with_resolution(tree, RGB)
@@ -103,7 +147,12 @@ class VideoStore(Annotated):
 
     @property
     def root(self) -> Path:
-        """The folder that the dataset, or its one shard, lies in; what is written about it goes there."""
+        """The folder that the dataset, or its one shard, lies in; what is written about it goes there.
+
+        Raises UserError where it is read by its URL.
+        """
+        if isinstance(self.path, RemotePath):
+            raise UserError(f"nothing is written beside {self.path}", "say with --out where to")
         return self.path if self.path.is_dir() else self.path.parent
 
     def require(self, name: str) -> None:
@@ -258,7 +307,7 @@ class VideoStore(Annotated):
 
 
 @functools.lru_cache(maxsize=64)  # a sampler reads several frames of a video in a row
-def _listing(tree: FolderTree | ShardTree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
+def _listing(tree: Tree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
     """File names of the frames and of the masks in two folders, by their stem."""
     return by_frame(tree.files(rgb), SUFFIXES, rgb), by_frame(tree.files(mask), _MASK_SUFFIXES, mask)
 
@@ -269,7 +318,7 @@ def _nth(frames: list[str], i: int, name: str) -> str:
     return frames[i]
 
 
-def _with_resolution(tree: FolderTree | ShardTree, kind: str) -> str:
+def _with_resolution(tree: Tree, kind: str) -> str:
     """``JPEGImages``, or ``JPEGImages/480p`` where the videos lie one level down."""
     folders = tree.folders(kind)
     if _RESOLUTION in folders:

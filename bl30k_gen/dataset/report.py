@@ -85,13 +85,24 @@ def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return [{"reason": reason, **_examples(sorted(names))} for reason, names in ordered]
 
 
-def page(numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
+def sheet(name: str, draw: Callable[[], np.ndarray]) -> dict[str, Any]:
+    """``{"video": name, "sheet"}``, a picture as data URI; ``problem`` in its place where it cannot be drawn."""
+    try:
+        return {"video": name, "sheet": _uri(draw())}
+    except UserError as error:
+        return {"video": name, "problem": str(error)}
+
+
+def page(
+    numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]], annotated: Mapping[str, Any] | None = None
+) -> str:
     """The page as HTML.
 
     Args:
         numbers: as ``collect`` gives them, with ``assets`` (see
             ``library.catalogue.credits``), ``failures`` (``failure_list``) and ``render`` (``cluster/history.py``).
         images: see ``samples``.
+        annotated: ``sheet`` of the annotations of a video.
     """
     import jinja2
 
@@ -100,7 +111,8 @@ def page(numbers: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"chart": _chart, "short": _short, "size": byte_size}
-    return environment.get_template(_TEMPLATE).render(numbers=numbers, samples=images, most=_MOST_USED)
+    shown = {"samples": images, "annotated": annotated, "most": _MOST_USED}
+    return environment.get_template(_TEMPLATE).render(numbers=numbers, **shown)
 
 
 def _examples(names: Sequence[str]) -> dict[str, Any]:

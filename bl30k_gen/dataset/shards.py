@@ -2,12 +2,14 @@
 
 Both kinds store every JPEG and PNG as one uninterrupted run of bytes, so that once the index is known a frame is
 one positioned read of the shard itself: no tar or HDF5 library is involved any more, and processes may share it.
-The index is kept beside the shard (``<shard>.index.json``) where that folder can be written.
+The index is kept beside the shard (``<shard>.index.json``) where that folder can be written; that of a shard on
+another machine, in the user's cache.
 """
 
 import contextlib
 import hashlib
 import json
+import logging
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,17 +18,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.files import user_cache, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, read_json
+from bl30k_gen.remote import Place, RemotePath
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
+CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}  # lists of shards, by `pack`
 _END = 1 << 16  # bytes at either end of a shard by which its index knows it
 _COPY_AGAIN = "copy or download it again"
 _NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
 _INDEX_LIMIT = 1 << 30  # bytes
 MAX_DEPTH = 10  # groups in groups of an HDF5 shard
 HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
+
+log = logging.getLogger(__name__)
 
 
 class ByteRange(NamedTuple):
@@ -50,7 +56,7 @@ class FolderIndex:
     sizes: np.ndarray  # (N,) int64
 
 
-def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, FolderIndex]:
+def index_shard(shard: Place, trust_saved: bool = True) -> dict[str, FolderIndex]:
     """Folders of a shard by their path there ("" is its root), from its saved index or by scanning it.
 
     Raises:
@@ -60,27 +66,31 @@ def index_shard(shard: Path, trust_saved: bool = True) -> dict[str, FolderIndex]
         identity = _identity(shard)
         end = shard.stat().st_size
     except OSError as error:
-        raise UserError(f"shard {shard} cannot be read", str(error.strerror)) from None
+        raise UserError(f"shard {shard} cannot be read", error.strerror or "there is no such file") from None
     if trust_saved and (saved := _saved_columns(shard, identity)) is not None:
         with contextlib.suppress(ValueError, TypeError, AttributeError):
             return _folders(saved, shard, end)
+    if isinstance(shard, RemotePath):
+        log.warning(
+            "%s has no %s beside it: all of its %.1f GB is read once", shard, index_path(shard).name, end / 1e9
+        )
     columns = _columns(_scan(shard), shard)
     with contextlib.suppress(OSError, UserError):  # a saved index only spares the next scan
-        _save(index_path(shard), identity, columns)
+        _save(_cached(shard) if isinstance(shard, RemotePath) else index_path(shard), identity, columns)
     return _folders(columns, shard, end)
 
 
-def index_ranges(ranges: Iterable[ByteRange], shard: Path) -> dict[str, FolderIndex]:
+def index_ranges(ranges: Iterable[ByteRange], shard: Place) -> dict[str, FolderIndex]:
     """As ``index_shard``, of a file whose contents are known. Raises UserError where it is cut off."""
     return _folders(_columns(ranges, shard), shard, shard.stat().st_size)
 
 
-def index_damaged(shard: Path) -> dict[str, FolderIndex]:
+def index_damaged(shard: Place) -> dict[str, FolderIndex]:
     """What can be had of a shard that ``index_shard`` refuses: what its index lists, or what precedes the damage."""
     ranges: list[ByteRange] = []
     end = shard.stat().st_size if shard.exists() else 0
     try:
-        saved = _read_saved(shard)["folders"]
+        saved = _read_saved(index_path(shard))["folders"]
         for folder, columns in saved.items():
             ranges += (ByteRange(f"{folder}/{n}" if folder else n, o, s) for n, o, s in zip(*columns, strict=True))
     except _NO_INDEX:
@@ -90,29 +100,35 @@ def index_damaged(shard: Path) -> dict[str, FolderIndex]:
     return _folders(_columns((found for found in ranges if found.end <= end), shard), shard, end)
 
 
-def save_index(shard: Path, ranges: Iterable[ByteRange], place: Path) -> None:
+def save_index(shard: Place, ranges: Iterable[ByteRange], place: Path) -> None:
     """Save the index of a shard that lies in ``shard`` now and will lie in ``place``."""
     _save(index_path(place), _identity(shard), _columns(ranges, shard))
 
 
-def index_path(shard: Path) -> Path:
+def index_path(shard: Place) -> Place:
     return shard.with_name(shard.name + ".index.json")
 
 
-def _saved_columns(shard: Path, identity: dict[str, int | str]) -> dict[str, list[list]] | None:
+def _cached(shard: RemotePath) -> Path:
+    """Where the index of a shard is kept that has none beside it and lies where we do not write."""
+    return user_cache() / "shards" / f"{hashlib.sha256(shard.url.encode()).hexdigest()[:32]}.json"
+
+
+def _saved_columns(shard: Place, identity: dict[str, int | str]) -> dict[str, list[list]] | None:
     """What the saved index lists, if it is that of this very shard."""
-    with contextlib.suppress(*_NO_INDEX):
-        saved = _read_saved(shard)
-        if saved["shard"] == identity:
-            return dict(saved["folders"])
+    for path in [index_path(shard), *([_cached(shard)] if isinstance(shard, RemotePath) else [])]:
+        with contextlib.suppress(*_NO_INDEX):
+            saved = _read_saved(path)
+            if saved["shard"] == identity:
+                return dict(saved["folders"])
     return None
 
 
-def _read_saved(shard: Path) -> dict[str, Any]:
-    return read_json(index_path(shard), "remove it", limit=_INDEX_LIMIT)
+def _read_saved(path: Place) -> dict[str, Any]:
+    return read_json(path, "remove it", limit=_INDEX_LIMIT)
 
 
-def require_header(header: bytes, path: str, size: int, shard: Path) -> None:
+def require_header(header: bytes, path: str, size: int, shard: Place) -> None:
     """Raises UserError where the ``HEADER`` bytes before a tar member's contents are not those of this member."""
     try:
         entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
@@ -124,12 +140,12 @@ def require_header(header: bytes, path: str, size: int, shard: Path) -> None:
         raise _wrong_index(shard, path)
 
 
-def require_datasets(shard: Path, path: str, folder: FolderIndex) -> None:
+def require_datasets(shard: Place, path: str, folder: FolderIndex) -> None:
     """Raises UserError where a folder's files do not lie in an HDF5 shard where the index says."""
     import h5py
 
     try:
-        with h5py.File(shard, "r") as file:
+        with _source(shard) as source, h5py.File(source, "r") as file:
             group = file[path] if path else file
             for name, offset, size in zip(folder.names, folder.offsets.tolist(), folder.sizes.tolist(), strict=True):
                 node = group[name]
@@ -139,15 +155,15 @@ def require_datasets(shard: Path, path: str, folder: FolderIndex) -> None:
         raise _wrong_index(shard, path) from None
 
 
-def _wrong_index(shard: Path, path: str) -> UserError:
+def _wrong_index(shard: Place, path: str) -> UserError:
     return UserError(f"{index_path(shard)} is wrong about {path}", "remove it: it is made anew")
 
 
-def _save(path: Path, identity: dict[str, int | str], columns: dict[str, list[list]]) -> None:
+def _save(path: Place, identity: dict[str, int | str], columns: dict[str, list[list]]) -> None:
     write_atomically(path, json.dumps({"shard": identity, "folders": columns}, separators=(",", ":")))
 
 
-def _columns(ranges: Iterable[ByteRange], shard: Path) -> dict[str, list[list]]:
+def _columns(ranges: Iterable[ByteRange], shard: Place) -> dict[str, list[list]]:
     """``{folder: [names, offsets, sizes]}``, sorted."""
     found: dict[str, dict[str, tuple[str, int, int]]] = {}
     for path, offset, size in ranges:
@@ -162,7 +178,7 @@ def _columns(ranges: Iterable[ByteRange], shard: Path) -> dict[str, list[list]]:
     }
 
 
-def _folders(columns: dict[str, list[list]], shard: Path, end: int) -> dict[str, FolderIndex]:
+def _folders(columns: dict[str, list[list]], shard: Place, end: int) -> dict[str, FolderIndex]:
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of videos have the same frame names
     folders = {}
     for path, (names, offsets, sizes) in columns.items():
@@ -183,7 +199,7 @@ def _is_plain(part: str) -> bool:
     return part not in ("", ".", "..") and not set(part) & set("/\\\0")
 
 
-def _identity(shard: Path) -> dict[str, int | str]:
+def _identity(shard: Place) -> dict[str, int | str]:
     """Changes when a shard is replaced, cut off or grown; survives copying."""
     size = shard.stat().st_size
     with open_regular(shard) as file:
@@ -193,14 +209,14 @@ def _identity(shard: Path) -> dict[str, int | str]:
     return {"bytes": size, "ends": hashlib.sha256(ends).hexdigest()}
 
 
-def _scan(shard: Path) -> Iterable[ByteRange]:
+def _scan(shard: Place) -> Iterable[ByteRange]:
     return _scan_tar(shard) if shard.suffix == ".tar" else _scan_hdf5(shard)
 
 
-def _scan_tar(shard: Path) -> Iterator[ByteRange]:
+def _scan_tar(shard: Place) -> Iterator[ByteRange]:
     end_of_file = shard.stat().st_size
     try:
-        with tarfile.open(shard, "r:") as archive:
+        with open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             while (entry := archive.next()) is not None:
                 if entry.offset_data + entry.size > end_of_file:
                     raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
@@ -209,23 +225,27 @@ def _scan_tar(shard: Path) -> Iterator[ByteRange]:
                     yield ByteRange(entry.name.removeprefix("./"), entry.offset_data, entry.size)
                 elif not entry.isdir():
                     raise UserError(f"shard {shard}: {entry.name} is a link or a special file", "do not trust it")
-            end = archive.offset
+            file.seek(end := archive.offset)
+            after = file.read(tarfile.BLOCKSIZE)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         remedy = f"decompress it if it is compressed, else {_COPY_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
-    with open(shard, "rb") as file:
-        file.seek(end)
-        # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
-        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _COPY_AGAIN)
+    # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
+    if after != bytes(tarfile.BLOCKSIZE):
+        raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _COPY_AGAIN)
 
 
-def _scan_hdf5(shard: Path) -> list[ByteRange]:
+def _source(shard: Place) -> contextlib.AbstractContextManager[Any]:
+    """What the HDF5 library opens: a path, which it reads fastest, or an open file."""
+    return open_regular(shard) if isinstance(shard, RemotePath) else contextlib.nullcontext(shard)
+
+
+def _scan_hdf5(shard: Place) -> list[ByteRange]:
     import h5py
 
     ranges: list[ByteRange] = []
     try:
-        with h5py.File(shard, "r") as file:
+        with _source(shard) as source, h5py.File(source, "r") as file:
             groups: list[tuple[str, h5py.Group]] = [("", file)]  # the library's own walk overflows the stack
             for prefix, group in groups:
                 for name in group:
@@ -244,7 +264,7 @@ def _scan_hdf5(shard: Path) -> list[ByteRange]:
     return ranges
 
 
-def _place_of(node: Any, path: str, shard: Path) -> tuple[int, int]:
+def _place_of(node: Any, path: str, shard: Place) -> tuple[int, int]:
     """Offset and bytes of an HDF5 dataset."""
     offset, size = node.id.get_offset(), (node.size or 0) * node.dtype.itemsize
     if size and offset is None:

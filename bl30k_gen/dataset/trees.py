@@ -1,4 +1,7 @@
-"""Read-only trees of files, paths relative to a dataset's root: a folder on disk, or shards seen as one folder."""
+"""Read-only trees of files, paths relative to a dataset's root: a folder, or shards seen as one folder.
+
+Either may lie on this machine or be named by a URL.
+"""
 
 import os
 from bisect import bisect_left
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bl30k_gen import platforms
 from bl30k_gen.dataset.files import is_there
 from bl30k_gen.dataset.layout import METADATA, PARTIAL
 from bl30k_gen.dataset.modalities import MASK, RGB
@@ -20,9 +24,10 @@ from bl30k_gen.dataset.shards import (
     require_header,
 )
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import read_bytes
+from bl30k_gen.inputs import LIMIT, read_bytes
+from bl30k_gen.remote import Entry, Place, RemotePath, RemoteRanges
 
-Damaged = Callable[[Path, UserError], None]
+Damaged = Callable[[Place, UserError], None]
 
 FILE_LIMIT = 1 << 30  # bytes of a file of a dataset; stored annotations are the largest
 _OF_VIDEOS = (RGB, MASK, METADATA)
@@ -78,6 +83,64 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
+class RemoteTree:
+    """A folder that a URL names. Each folder in it is listed once: what is read is taken to stay as it is."""
+
+    complete = True
+
+    def __init__(self, root: RemotePath):
+        self.root = root
+        self._listed: dict[str, dict[str, Entry]] = {}
+
+    def folders(self, path: str) -> list[str]:
+        return sorted(name for name, entry in self._list(path).items() if entry.is_folder)
+
+    def files(self, path: str) -> list[str]:
+        return sorted(name for name, entry in self._list(path).items() if not entry.is_folder)
+
+    def exists(self, path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        return name in self._list(folder) and not self._list(folder)[name].is_folder
+
+    def size(self, path: str) -> int:
+        folder, _, name = path.rpartition("/")
+        entry = self._list(folder).get(name)
+        return entry.size if entry is not None and entry.size is not None else (self.root / path).stat().st_size
+
+    def read(self, path: str) -> bytes:
+        """Contents of a file. Raises UserError naming one that cannot be read, or is larger than any of a dataset."""
+        place = self.root / path
+        try:
+            size = self.size(path)
+            if size > LIMIT:
+                raise UserError(f"{place} has {size:,} bytes", "no file of a dataset has; check the URL")
+            data = place.read(0, size)
+        except FileNotFoundError:
+            raise UserError(f"{place} cannot be read", "there is no such file") from None
+        if len(data) != size:
+            raise UserError(f"{place} is cut off", "copy or download it again")
+        return data
+
+    def _list(self, path: str) -> dict[str, Entry]:
+        if path not in self._listed:
+            found = (self.root / path if path else self.root).listing()
+            self._listed[path] = {name: entry for name, entry in found.items() if not name.startswith(".")}
+        return self._listed[path]
+
+
+class LocalRanges:
+    """Ranges of a file on this machine; processes and threads may share it."""
+
+    def __init__(self, path: Path):
+        self._descriptor = os.open(path, platforms.READING)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return platforms.read_at(self._descriptor, size, offset)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 class ShardTree:
     """Tar or HDF5 shards seen as one folder.
 
@@ -91,13 +154,16 @@ class ShardTree:
             for this, whatever their saved indexes say.
     """
 
-    def __init__(self, shards: Sequence[Path], beside: FolderTree | None = None, damaged: Damaged | None = None):
-        self.shards = [Path(shard) for shard in shards]
+    def __init__(
+        self, shards: Sequence[Place], beside: FolderTree | RemoteTree | None = None, damaged: Damaged | None = None
+    ):
+        self.shards = list(shards)
         self.beside = beside
         self.complete = beside is not None
-        self._descriptors: dict[int, int] = {}
+        self._opened: dict[int, LocalRanges | RemoteRanges] = {}
         self._prefixes: list[str] = []  # of each shard
-        self._compares = damaged is None  # what is read with the index; else as much is to be had as there is
+        # What is read is compared with the index; where damage is looked for, as much is to be had as there is.
+        self._compares = [damaged is None or isinstance(shard, RemotePath) for shard in self.shards]
         self._checked: set[tuple[int, str]] = set()  # shards and folders in them
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
@@ -137,18 +203,18 @@ class ShardTree:
             return beside.read(path)
         shard, offset, size = self._row(path)
         place = self.shards[shard]
-        header = HEADER if self._compares and place.suffix == ".tar" else 0
+        header = HEADER if self._compares[shard] and place.suffix == ".tar" else 0
         try:
-            if shard not in self._descriptors:
-                self._descriptors[shard] = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-            data = os.pread(self._descriptors[shard], header + size, offset - header) if offset >= header else b""
+            if shard not in self._opened:
+                self._opened[shard] = RemoteRanges(place) if isinstance(place, RemotePath) else LocalRanges(place)
+            data = self._opened[shard].read(offset - header, header + size) if offset >= header else b""
         except OSError as error:
-            raise UserError(f"shard {place} cannot be read", str(error.strerror)) from None
+            raise UserError(f"shard {place} cannot be read", error.strerror or "there is no such file") from None
         if len(data) != header + size:
             raise UserError(f"shard {place} is cut off in {path}", "copy or download it again")
         if header:
             require_header(data[:header], self._prefixes[shard] + path, size, place)
-        elif self._compares:
+        elif self._compares[shard]:
             self._require_datasets(shard, path.rpartition("/")[0])
         return data[header:]
 
@@ -162,18 +228,18 @@ class ShardTree:
         require_datasets(self.shards[shard], (self._prefixes[shard] + folder).rstrip("/"), files)
         self._checked.add((shard, folder))
 
-    def shard_of(self, path: str) -> Path:
+    def shard_of(self, path: str) -> Place:
         """The shard, finished or partial, that holds a file of a video."""
         return self.shards[self._row(path)[0]]
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_descriptors": {}}
+        return self.__dict__ | {"_opened": {}}
 
     def __del__(self):
-        for descriptor in getattr(self, "_descriptors", {}).values():
-            os.close(descriptor)
+        for opened in getattr(self, "_opened", {}).values():
+            opened.close()
 
-    def _beside(self, path: str) -> FolderTree | None:
+    def _beside(self, path: str) -> FolderTree | RemoteTree | None:
         """The tree that a path is read from where that is not a shard."""
         return None if path.split("/")[0] in _OF_VIDEOS else self.beside
 
@@ -208,11 +274,14 @@ class ShardTree:
         return tuple(ordered), columns[0].astype(np.int32), columns[1], columns[2]
 
 
-def _index(shard: Path, damaged: Damaged | None) -> dict[str, FolderIndex]:
-    if shard.name == PARTIAL:
+Tree = FolderTree | RemoteTree | ShardTree
+
+
+def _index(shard: Place, damaged: Damaged | None) -> dict[str, FolderIndex]:
+    if isinstance(shard, Path) and shard.name == PARTIAL:
         return index_partial(shard)
-    try:
-        return index_shard(shard, trust_saved=damaged is None)
+    try:  # to scan a remote shard is to download it; its index is compared with what is read
+        return index_shard(shard, trust_saved=damaged is None or isinstance(shard, RemotePath))
     except UserError as error:
         if damaged is None:
             raise
@@ -220,7 +289,7 @@ def _index(shard: Path, damaged: Damaged | None) -> dict[str, FolderIndex]:
         return index_damaged(shard)
 
 
-def _prefix_before_frames(folders: Iterable[str], shard: Path) -> str:
+def _prefix_before_frames(folders: Iterable[str], shard: Place) -> str:
     prefixes = set()
     for path in folders:
         parts = path.split("/")

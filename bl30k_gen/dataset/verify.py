@@ -25,6 +25,7 @@ from bl30k_gen.dataset.partial_shard import shard_name
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import ShardTree
 from bl30k_gen.errors import UserError
+from bl30k_gen.remote import Place, RemotePath
 from bl30k_gen.text import aligned, byte_size, plural
 
 Kind = Literal[
@@ -87,13 +88,16 @@ class VerifyReport:
 
 
 def verify(
-    root: str | Path,
+    root: str | Place,
     deep: bool = False,
     names: Iterable[str] | None = None,
     workers: int = 1,
     progress: Callable[[str], object] = lambda name: None,
 ) -> VerifyReport:
     """Check a dataset.
+
+    One that a URL names has no commit markers to be compared with, and its shards are not scanned where they have an
+    index: what is read is compared with it.
 
     Args:
         names: only these videos, and not the dataset's own files.
@@ -106,7 +110,7 @@ def verify(
     damaged: list[Problem] = []
     scan = None if names is not None else lambda shard, error: damaged.append(Problem("", "shard", error.what))
     store = open_dataset(root, scan)
-    published = Layout(store.path).published() if store.path.is_dir() else []
+    published = _published(store)
     if METADATA not in store.tree.folders("") and not damaged and not published:
         raise UserError(f"dataset {root} has no {METADATA} folder", "only datasets of this project can be checked")
     report = VerifyReport(deep)
@@ -268,7 +272,7 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         if count > 1:
             yield Problem("", "image set", f"{name} is listed {count} times")
     if store.tree.complete:
-        published = set(Layout(store.path).published())
+        published = present if isinstance(store.path, RemotePath) else set(_published(store))
         for name in sorted((published | counts.keys()) - present):
             yield Problem(name, "missing", "was published" if name in published else "is in a list and nowhere else")
         for name in sorted(present - published):
@@ -276,16 +280,21 @@ def dataset_problems(store: VideoStore) -> Iterator[Problem]:
         yield from _marker_faults(store, present)
 
 
+def _published(store: VideoStore) -> list[str]:
+    return Layout(store.path).published() if isinstance(store.path, Path) and store.path.is_dir() else []
+
+
 def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
-    shards, tree = Layout(store.path).shards, store.tree
-    if not isinstance(tree, ShardTree):
+    tree = store.tree
+    if not isinstance(tree, ShardTree) or not isinstance(store.path, Path):
         return
+    shards = Layout(store.path).shards
     for name in sorted(list_visible(shards.markers)):
         committed, place = shards.committed(name), f"{SHARDS}/.published/{name}"
         if committed is None:
             yield Problem("", "marker", f"{place} is no commit marker")
         elif name in present:
-            holding = shard_name(tree.shard_of(f"{METADATA}/{name}.json"))
+            holding = shard_name(Path(str(tree.shard_of(f"{METADATA}/{name}.json"))))
             if holding != committed[1]:
                 yield Problem("", "marker", f"{place} names shard {committed[1]}, but the video lies in {holding}")
 

@@ -18,6 +18,7 @@ from bl30k_gen.dataset.layout import METADATA, SPLITS
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.remote import Place
 
 DEFAULT_SPLIT = "train"
 
@@ -43,7 +44,7 @@ class SourceVideo:
         self.name, self.split, self.number = entry.name, entry.split, entry.number
 
     @property
-    def source(self) -> Path:
+    def source(self) -> Place:
         """The dataset's path, for error messages."""
         return self._store.path
 

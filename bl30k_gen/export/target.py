@@ -16,6 +16,7 @@ from typing import Any
 from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
+from bl30k_gen.remote import Place
 
 PRIVATE = ".export"
 
@@ -26,7 +27,7 @@ class Target:
         self._private = out / PRIVATE
 
     @contextlib.contextmanager
-    def claimed(self, source: Path, claim: Mapping[str, Any]) -> Iterator[None]:
+    def claimed(self, source: Place, claim: Mapping[str, Any]) -> Iterator[None]:
         """Take the folder for one export; an export with the same ``claim`` continues where it stopped.
 
         Raises:
@@ -34,7 +35,7 @@ class Target:
                 exports into it now.
         """
         out, inside = self.out.resolve(), source.resolve()
-        if source.is_dir() and (out == inside or inside in out.parents):
+        if isinstance(inside, Path) and inside.is_dir() and (out == inside or inside in out.parents):
             raise UserError(f"--out {self.out} lies in the dataset {source}", "choose a folder outside of it")
         path = self._private / "claim.json"
         if not path.exists() and self.out.exists() and any(self.out.iterdir()):

@@ -16,6 +16,7 @@ from bl30k_gen.library.cache import cached_image, cached_model
 from bl30k_gen.library.catalogue.catalogue import Catalogue
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.library.load import LOADER_VERSION
+from bl30k_gen.render import blender_version
 from bl30k_gen.scene.sampler import SampledScene, sample_scene, video_index
 from bl30k_gen.scene.spec import AssetRef, SceneSpec, read_spec
 from bl30k_gen.settings import difference
@@ -84,6 +85,12 @@ def open_for_writing(
                 f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
                 "the same files give other images now: use the release that began it, or another --out",
             )
+        then, now = before.get("blender", blender_version.FIRST), blender_version.series()
+        if None not in (then, now) and then != now:
+            raise UserError(
+                f"{layout.root} was begun with Blender {then}, and this is {now}",
+                f"install the same (pip install 'bpy=={then}.*'), or give another --out",
+            )
     if begun is None:
         ready()
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
@@ -138,13 +145,16 @@ def write_plan(out: Path, config: Config, specs: Iterable[SceneSpec]) -> int:
 
 
 def _counts(assets: dict[str, object]) -> str:
-    return " ".join(f"{count} {kind}" for kind, count in assets.items() if kind not in ("digest", "loader"))
+    return " ".join(
+        f"{count} {kind}" for kind, count in assets.items() if kind not in ("digest", "loader", "blender")
+    )
 
 
 def _identity(catalogue: Catalogue) -> dict[str, object]:
     """What a dataset records of its assets, so that it is never continued with others."""
     counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
-    return {"digest": catalogue.digest(), "loader": LOADER_VERSION, **counts}
+    versions = {"loader": LOADER_VERSION, "blender": blender_version.series()}
+    return {"digest": catalogue.digest(), **versions, **counts}
 
 
 def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:

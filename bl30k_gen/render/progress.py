@@ -5,6 +5,7 @@ import sys
 
 from tqdm import tqdm
 
+from bl30k_gen.dataset.preview import GrowingSheet
 from bl30k_gen.render.child import Event
 from bl30k_gen.render.supervisor import RenderSummary
 from bl30k_gen.text import plural
@@ -22,13 +23,14 @@ class ProgressBar:
 
     Args:
         videos, frames: how many videos there are to do, and frames a video.
+        sheet: gets every finished video.
     """
 
-    def __init__(self, videos: int, frames: int):
-        self.frames = frames
+    def __init__(self, videos: int, frames: int, sheet: GrowingSheet | None = None):
+        self.frames, self.sheet = frames, sheet
         often = update_seconds()
         self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=often)
-        self.timed = False
+        self.timed = self.shown = False
         self.in_hand: dict[str, int] = {}
 
     def __call__(self, event: Event) -> None:
@@ -51,6 +53,10 @@ class ProgressBar:
             case "quarantined":
                 self.bar.update(self.frames - self.in_hand.pop(name, 0))
                 self._say(f"{name} failed: {event['reason']}")
+        if self.sheet is not None and event["event"] in ("published", "already") and self.sheet.add(name):
+            if not self.shown:
+                self._say(f"{self.sheet.path} shows {name}, and then every video that is finished")
+            self.shown = True
 
     def _say(self, line: str) -> None:
         self.bar.write(line, file=sys.stderr)  # standard output is for the result

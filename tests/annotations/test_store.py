@@ -136,7 +136,7 @@ def test_folders_of_something_else_are_left_alone(rendered, tmp_path):
     with pytest.raises(UserError, match="not empty"):
         storing.write(store, FEW, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    with pytest.raises(UserError, match="lies in the dataset"):
+    with pytest.raises(UserError, match="which is read"):
         storing.write(store, FEW, rendered / "annotations")
     with pytest.raises(UserError, match="holds no annotations"):
         open_dataset(rendered, annotations=tmp_path)

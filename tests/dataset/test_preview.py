@@ -35,6 +35,19 @@ def test_contact_sheet_shows_each_video_twice(dataset):
     assert (sheet[84:148, :96] == marked).all()
 
 
+def test_a_sheet_grows_by_every_finished_video_until_it_is_full(dataset, tmp_path, monkeypatch):
+    store, path = open_dataset(dataset.root), tmp_path / "sheet.png"
+    growing = preview.GrowingSheet(dataset.root, path)
+    for new, shown in (("a00002", ["a00002"]), ("a00000", ["a00000", "a00002"])):
+        assert growing.add(new)
+        assert np.array_equal(np.asarray(Image.open(path)), preview.contact_sheet(store, shown))
+    assert not growing.add("a00000")
+    monkeypatch.setattr(preview, "_VIDEOS", 2)
+    assert not growing.add("a00001")
+    with pytest.raises(UserError, match="no contact sheet"):
+        preview.GrowingSheet(dataset.root, tmp_path / "sheet.gif")
+
+
 def test_a_large_dataset_is_sampled(dataset, monkeypatch):
     store = open_dataset(dataset.root)
     store.videos = [store.videos[i % 3] for i in range(100)]

@@ -4,7 +4,10 @@ import logging
 import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +83,29 @@ def test_forked_readers_do_not_move_each_others_position(dataset, tmp_path):
             os._exit(0 if all(digest_all(store) == expected for _ in range(20)) else 1)
         children.append(child)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+
+
+WITHOUT_POSIX = """
+import os, sys
+for name in ("fcntl", "resource", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("pread", "O_CLOEXEC", "O_NONBLOCK", "fork", "getloadavg", "sched_getaffinity"):
+    delattr(os, name)
+import bl30k_gen.cli, training.cli
+from bl30k_gen.dataset.reader import open_dataset
+store = open_dataset(sys.argv[1])
+print(sum(int(store.read_mask(name, 0).ids.sum()) for name in store.videos), store.config() is not None)
+"""
+
+
+def test_datasets_are_read_without_what_posix_has(dataset, tmp_path):
+    """As on Windows, whose Python lacks these: the commands are there to say so."""
+    pack.pack(open_dataset(dataset.root), tmp_path / "tar", "tar")
+    for path in (dataset.root, tmp_path / "tar"):
+        expected = sum(int(open_dataset(path).read_mask(n, 0).ids.sum()) for n in open_dataset(path).videos)
+        command = [sys.executable, "-c", WITHOUT_POSIX, str(path)]
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+        assert done.stdout.split()[:1] == [str(expected)], done.stderr
 
 
 def test_unfinished_videos_are_not_read(dataset, staged):

@@ -12,7 +12,7 @@ from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import LOADER_VERSION
-from bl30k_gen.render import dataset
+from bl30k_gen.render import blender_version, dataset
 from bl30k_gen.render.check import examine
 from bl30k_gen.render.dataset import open_for_writing, sampler
 from tests.conftest import ROOT
@@ -39,6 +39,18 @@ def test_another_version_of_the_loader_is_refused(tmp_path, config, monkeypatch)
     monkeypatch.setattr(dataset, "require_same", lambda *_: config)
     with pytest.raises(UserError, match=f"version 1 of the asset loader, and this is {LOADER_VERSION}"):
         open_for_writing(layout, files, catalogue)
+
+
+def test_another_blender_is_refused(tmp_path, config, monkeypatch):
+    layout, catalogue = Layout(tmp_path), open_catalogue(config.assets)
+    monkeypatch.setattr(blender_version, "version", lambda name: "4.5.15")
+    open_for_writing(layout, config, catalogue)
+    assert json.loads((tmp_path / "catalogue.json").read_text())["blender"] == "4.5"
+    monkeypatch.setattr(blender_version, "version", lambda name: "4.5.16")
+    open_for_writing(layout, config, catalogue)
+    monkeypatch.setattr(blender_version, "version", lambda name: "4.2.23")
+    with pytest.raises(UserError, match="begun with Blender 4.5, and this is 4.2"):
+        open_for_writing(layout, config, catalogue)
 
 
 def test_a_video_in_which_no_object_is_ever_seen_is_a_failure(tmp_path, config):

@@ -18,7 +18,7 @@ AREAS = {
     "Assets": ("bl30k_gen/library", "bl30k_gen/builtin"),
     "Scenes and rendering": ("bl30k_gen/scene", "bl30k_gen/blender", "bl30k_gen/render"),
     "Clusters": ("bl30k_gen/cluster",),
-    "Datasets": ("bl30k_gen/dataset", "bl30k_gen/annotations", "bl30k_gen/export"),
+    "Datasets": ("bl30k_gen/dataset", "bl30k_gen/remote", "bl30k_gen/annotations", "bl30k_gen/export"),
     "Training": tuple(f"training/{p}" for p in ("schema", "data", "tasks", "engine", "runs", "pipeline", "cli")),
     "Inference and evaluation": ("training/evaluation", "training/inference", "training/experiments"),
     "Interactive sessions": ("training/interactive", "training/annotator"),

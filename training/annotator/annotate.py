@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from training.annotator.workspace import Workspace
     from training.interactive.session import InteractiveSession
 
-SHORT_SIDE = 480
+SHORT_SIDE, SHORT_SIDE_CPU = 480, 320
+"""To work at with networks, on a GPU and on a processor, where a frame at 480 takes seconds."""
+
+CACHE = 2**30
+"""Bytes of frames to keep as the network sees them."""
 
 
 def annotate(
@@ -38,12 +42,13 @@ def annotate(
     """Serve the page until it is stopped.
 
     Args:
-        video: a folder of pictures, a video file, or DATASET/VIDEO.
+        video: a folder of images, a video file, or DATASET/VIDEO.
         network, s2m, clicks, fusion: checkpoints; without the first there is the brush alone.
         objects: how many a new session begins with.
         masks: masks to begin with, a folder or one file.
         out: folder for the session and everything that is exported; a session that is there goes on.
-        short_side: to work at; 480 with networks, if frames are larger, and the frames' own without.
+        short_side: to work at; else that of the session that is there, else ``SHORT_SIDE`` or ``SHORT_SIDE_CPU`` with
+            networks, if frames are larger, and the frames' own without.
         study, limit, user: true masks for a user study, its seconds, and who takes part.
         show: open the page in the browser.
 
@@ -58,21 +63,36 @@ def annotate(
         from models.clicks import ClickNetwork
         from models.propagation import PropagationNetwork
         from models.s2m import S2M
+        from training.annotator.autosave import recorded_short_side
         from training.inference.load import load_fusion, load_network
         from training.inference.options import Options
         from training.inference.segment import checked_options
         from training.interactive.session import InteractiveSession
 
         loaded = load_network(network, PropagationNetwork, device=device) if network else None
-        side = min(short_side or (SHORT_SIDE if network or s2m or clicks else 10**9), *frames[0].shape[:2])
+        scribbles = load_network(s2m, S2M, device=device) if s2m else None
+        clicker = load_network(clicks, ClickNetwork, device=device) if clicks else None
+        worker, own = loaded or scribbles or clicker, min(frames[0].shape[:2])
+        side = short_side or recorded_short_side(folder / "session")
+        if side is None and worker is not None:
+            processor = next(worker.parameters()).device.type == "cpu"
+            side = SHORT_SIDE_CPU if processor else SHORT_SIDE
+            if processor and own > side:
+                more = round((min(own, SHORT_SIDE) / side) ** 2, 1)
+                say(
+                    f"There is no GPU: masks are made at a short side of {side} pixels; with --short-side "
+                    f"{min(own, SHORT_SIDE)} they are finer, and a frame takes {more:g} times as long or more"
+                )
+        side = min(side or own, own)
         return InteractiveSession(
             loaded,
             frames,
             [],
-            s2m=load_network(s2m, S2M, device=device) if s2m else None,
-            clicks=load_network(clicks, ClickNetwork, device=device) if clicks else None,
+            s2m=scribbles,
+            clicks=clicker,
             fusion=load_fusion(fusion, device),
             options=checked_options(loaded, short_side=side) if loaded else Options(short_side=side),
+            cache=CACHE,
             say=say,
         )
 

@@ -1,8 +1,9 @@
 """A session on disk, written after every interaction: a crash loses at most the interaction in hand.
 
 ``journal.jsonl`` begins with the video that it is about; each further line is something that was done, with the state
-that came of it. ``maps.bin`` holds the probabilities that the lines refer to, compressed; both files only grow.
-Reading the lines again makes the session as it was, undo and redo included.
+that came of it. A second file, which the journal names, ``maps-<number>.bin``, holds the probabilities that the lines
+refer to. Reading the lines again makes the session as it was, undo and redo included. Both files grow, until most of
+what they hold belongs to steps that are not remembered any more: then both are written anew, with the rest.
 """
 
 import contextlib
@@ -10,37 +11,32 @@ import fcntl
 import json
 import logging
 import os
-import zlib
-from collections import OrderedDict
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bl30k_gen.dataset.files import clear_disk_errors, sha256_bytes, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256_bytes, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
+from training.annotator.maps_file import MapsFile
 from training.evaluation.scribbles import Stroke
 from training.inference.video import Frames
 from training.interactive.local_control import Box
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Draft, Maps, State
 
-FORMAT, VERSION = "bl30k-annotation", 1
-ARRAYS_KEPT = 24
-"""Arrays that are kept in memory after they were read."""
-
+FORMAT, VERSION = "bl30k-annotation", 2
+JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What a line raises that is JSON and does not describe a state."""
 
 log = logging.getLogger(__name__)
 
-Reference = list[Any]
-"""[offset, length, objects, areas, doubts] of maps in ``maps.bin``."""
+UNDOING = ("undo", "redo")
 
 
 def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
@@ -56,78 +52,149 @@ def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
     }
 
 
+def recorded_short_side(folder: Path) -> int | None:
+    """The short side at which the session in a folder works; None if there is none."""
+    try:
+        with open(folder / JOURNAL, "rb") as file:
+            return int(min(json.loads(file.readline())["video"]["working"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # one that is damaged is refused when it is opened
+
+
 class Autosave:
     """The files of one session. Raises UserError if another program has them open, or they are another video's."""
 
     def __init__(self, folder: Path, video: Mapping[str, Any], session: InteractiveSession):
         self.folder, self.video, self.session = folder, video, session
         self.actions: list[dict[str, Any]] = []
-        self.looks: dict[str, dict[str, Any]] = {}
-        self._references: WeakKeyDictionary[Maps, Reference] = WeakKeyDictionary()
-        self._maps: WeakValueDictionary[int, Maps] = WeakValueDictionary()
-        self._arrays: OrderedDict[int, NDArray[np.uint16]] = OrderedDict()
+        self.looks: dict[int, dict[str, Any]] = {}
+        self._behind = False  # something could not be written down when it was done
+        self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
-        with clear_disk_errors(folder / "journal.jsonl"):
+        with clear_disk_errors(folder / JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
-            for name in ("journal.jsonl", "maps.bin"):
-                with contextlib.suppress(FileNotFoundError), open_regular(folder / name):
-                    pass
-            self._journal = open(folder / "journal.jsonl", "a+b")  # noqa: SIM115 (open as long as the session is)
-            self._data = open(folder / "maps.bin", "a+b")  # noqa: SIM115
+            self._journal: BinaryIO = open(folder / JOURNAL, "a+b")  # noqa: SIM115 (open as long as the session is)
+        if not _lock(self._journal):
+            self._journal.close()
+            raise UserError(f"session {folder} is open in another program", "close that one, or give --out")
         try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.close()
-            raise UserError(f"session {folder} is open in another program", "close that one, or give --out") from None
-        self.restored = self._restore()
+            with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
+                pass
+            lines = self._read_lines()
+            with clear_disk_errors(folder / JOURNAL):
+                self.maps = MapsFile(folder / lines[0]["maps"], session.view.padded)
+            lines = lines[: self._restore(lines)]
+        except BaseException:
+            self._journal.close()
+            raise
+        self._recorded = session.state
+        self.restored = len(lines) > 1
+        for left in set(folder.glob("maps-*.bin")) - {self.maps.path}:  # of a rewriting that was interrupted
+            left.unlink()
 
     def close(self) -> None:
         self._journal.close()
-        self._data.close()
+        self.maps.close()
 
     def begin(self) -> None:
         """What was done so far is where the user begins: undo does not go behind it."""
         self.session.history.clear()
         self._append({"begin": True})
 
-    def record(self, action: dict[str, Any] | None = None, looks: dict[str, dict[str, Any]] | None = None) -> None:
-        """Write down an action and what it has made of the session, or how objects look now."""
+    def record(self, action: dict[str, Any] | None = None, looks: dict[int, dict[str, Any]] | None = None) -> None:
+        """Write down an action and what it has made of the session, or how objects look now.
+
+        Raises UserError if that is impossible; the next record has what this one lacks.
+        """
         line: dict[str, Any] = {}
         state = self.session.state
+        self.actions += [action] if action is not None else []
+        self.looks = looks if looks is not None else self.looks
         before = self._journal.seek(0, os.SEEK_END)
-        with clear_disk_errors(self.folder / "journal.jsonl"):
+        with clear_disk_errors(self.folder / JOURNAL):
             try:
                 if action is not None:
                     line["action"] = action
-                if state is not self._recorded and (action is None or action["do"] not in ("undo", "redo")):
-                    line["state"] = self._describe(state)
-                if looks is not None:
-                    line["looks"] = looks
+                if self._behind:
+                    line["missed"] = self._missed
+                if state is not self._recorded and (self._behind or action is None or action["do"] not in UNDOING):
+                    line["state"] = self._describe(state, self._recorded)
+                if self._behind or looks is not None:
+                    line["looks"] = self._looks()
                 self._append(line)
             except BaseException:
+                self._behind = True
+                self._missed += [action] if action is not None else []
                 self._journal.truncate(before)
                 raise
-        self._recorded = state
-        self.actions += [action] if action is not None else []
-        self.looks = looks if looks is not None else self.looks
+        self._behind, self._missed, self._recorded = False, [], state
+        if self.maps.wasteful:
+            self.compact()
+
+    def keep(self, maps: Maps) -> None:
+        """Let maps leave memory before there is a state that has them. Raises UserError if that is impossible."""
+        with clear_disk_errors(self.maps.path):
+            self.maps.refer(maps)
+
+    def compact(self) -> None:
+        """Write both files anew, with what the session has and remembers now. If that fails, nothing changes."""
+        number = int(self.maps.path.stem.removeprefix("maps-")) + 1
+        path = self.folder / f"maps-{number}.bin"
+        with contextlib.suppress(OSError, UserError):  # the old files are as good, only larger
+            self.maps.rewrite(path, self._publish)
+
+    def _publish(self) -> None:
+        """A new journal in the place of the old one, for the file that ``maps`` has now."""
+        session = self.session
+        past, future = session.history.states()
+        states = [*past, session.state, *reversed(future)]
+        befores = [session.empty, *states]
+        about = {
+            "actions": self.actions,
+            "looks": self._looks(),
+            "locked": sorted(session.locked),
+            "states": [self._describe(new, old) for old, new in zip(befores, states, strict=False)],
+            "undone": len(future),
+        }
+        temporary = temporary_name(self.folder / JOURNAL)
+        new = open(temporary, "a+b")  # noqa: SIM115
+        old, self._journal = self._journal, new
+        try:
+            _lock(new)
+            self._write(self._head(self.maps.path.name))
+            self._append(about)
+            replace(temporary, self.folder / JOURNAL)
+        except BaseException:
+            self._journal = old
+            new.close()
+            temporary.unlink(missing_ok=True)
+            raise
+        old.close()
+        self._recorded = session.state
 
     # Writing
 
     def _append(self, line: dict[str, Any]) -> None:
-        self._data.flush()
-        os.fsync(self._data.fileno())
+        self.maps.sync()
+        self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
         self._journal.write(json.dumps(line).encode() + b"\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())
 
-    def _describe(self, state: State) -> dict[str, Any]:
-        pairs = zip(self._recorded.probs, state.probs, strict=True)
-        changed = {t: self._refer(new) for t, (old, new) in enumerate(pairs) if new is not old}
+    def _looks(self) -> dict[str, dict[str, Any]]:
+        return {str(label): look for label, look in self.looks.items()}
+
+    def _describe(self, state: State, before: State) -> dict[str, Any]:
+        refer = self.maps.refer
+        pairs = zip(before.probs, state.probs, strict=True)
+        changed = {t: refer(new) for t, (old, new) in enumerate(pairs) if new is not old}
         return {
             "objects": state.objects,
             "probs": changed,
-            "trusted": [[frame, self._refer(maps)] for frame, maps in state.trusted],
-            "corrected": [[frame, self._refer(maps)] for frame, maps in state.corrected.items()],
+            "trusted": [[frame, refer(maps)] for frame, maps in state.trusted],
+            "corrected": [[frame, refer(maps)] for frame, maps in state.corrected.items()],
             "draft": self._describe_draft(state.draft) if state.draft else None,
             "rounds": state.rounds,
             "waiting": sorted(state.waiting),
@@ -143,65 +210,64 @@ class Autosave:
             for mark in draft.marks
         ]
         about = {"frame": draft.frame, "kind": draft.kind, "box": draft.box, "marks": marks}
-        return about | {"base": self._refer(draft.base)}
-
-    def _refer(self, maps: Maps) -> Reference:
-        if maps not in self._references:
-            offset = self._data.seek(0, os.SEEK_END)
-            data = zlib.compress(_planes(maps.array), 1)
-            self._data.write(data)
-            self._data.flush()
-            rounded = [[round(value, 5) for value in values] for values in (maps.areas, maps.doubts)]
-            reference = [offset, len(data), list(maps.objects), *rounded]
-            self._references[maps] = reference
-            self._maps[offset] = maps
-            maps.leave_memory(self._reader(reference))
-        return self._references[maps]
+        return about | {"base": self.maps.refer(draft.base)}
 
     # Reading
 
-    def _restore(self) -> bool:
-        """Bring the session to where the journal ends. What a crash has left incomplete is cut off.
+    def _read_lines(self) -> list[dict[str, Any]]:
+        """The journal's lines. What a crash has left incomplete is cut off; a new journal gets its head.
 
-        From a line on that is damaged the rest is kept in another file, which is said: it follows from that line.
+        From a line on that is damaged the rest is cut off, too, and kept in another file: it follows from that line.
         """
+        self._journal.seek(0)
+        lines: list[dict[str, Any]] = []
+        good = 0
+        for text in self._journal.read().split(b"\n")[:-1]:
+            try:
+                lines.append(parse_json(text, "", "", nan=True))
+            except UserError:
+                self._cut(len(lines))
+                break
+            if len(lines) == 1:
+                self._check(lines[0])
+            good += len(text) + 1
+        self._journal.truncate(good)
+        if not lines:
+            lines = [self._head("maps-1.bin")]
+            self._write(lines[0])
+        return lines
+
+    def _restore(self, lines: list[dict[str, Any]]) -> int:
+        """Bring the session to where the journal ends. Returns the number of lines that could be used."""
+        for number, line in enumerate(lines[1:], 1):
+            try:
+                self._apply(line)
+            except DAMAGED:
+                self._cut(number)
+                return number
+        return len(lines)
+
+    def _cut(self, number: int) -> None:
+        """End the journal before a line that is damaged; all of it is kept in another file, which is said."""
+        if number == 0:
+            raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
         self._journal.seek(0)
         content = self._journal.read()
         lines = content.split(b"\n")
-        good = 0
-        for number, text in enumerate(lines[:-1]):
-            try:
-                line = parse_json(text, "", "")
-                if number > 0:
-                    self._apply(line)
-            except (UserError, *DAMAGED):
-                self._keep_damaged(content, number, len(lines) - 1)
-                break
-            if number == 0:
-                self._check(line)
-            good += len(text) + 1
-        self._journal.truncate(good)
-        if good == 0:
-            self._append({"format": FORMAT, "version": VERSION, "video": dict(self.video)})
-        self._recorded = self.session.state
-        return len(lines) > 2
-
-    def _keep_damaged(self, content: bytes, number: int, lines: int) -> None:
-        copy = self.folder / "journal.damaged.jsonl"
-        if number == 0:
-            raise UserError(
-                f"{self.folder / 'journal.jsonl'} is damaged from its first line on", "give another --out"
-            )
-        write_atomically(copy, content)
+        write_atomically(self.folder / DAMAGED_JOURNAL, content)
+        self._journal.truncate(sum(len(line) + 1 for line in lines[:number]))
         what = "%s is damaged in line %d of %d: the session ends with the line before; all of it is kept in %s"
-        log.warning(what, self.folder / "journal.jsonl", number + 1, lines, copy)
+        log.warning(what, self.folder / JOURNAL, number + 1, len(lines) - 1, DAMAGED_JOURNAL)
+
+    def _head(self, maps: str) -> dict[str, Any]:
+        return {"format": FORMAT, "version": VERSION, "video": dict(self.video), "maps": maps}
 
     def _check(self, head: dict[str, Any]) -> None:
         if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.folder} is no session of this version", "give another --out")
-        video = head.get("video")
-        if not isinstance(video, dict):
-            raise UserError(f"{self.folder} does not say which video it is of", "give another --out")
+        video, maps = head.get("video"), head.get("maps")
+        if not isinstance(video, dict) or not isinstance(maps, str) or not re.fullmatch(r"maps-\d+\.bin", maps):
+            raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
         for key, mine in self.video.items():
             theirs = video.get(key)
             if theirs != mine and key != "name":
@@ -213,30 +279,38 @@ class Autosave:
         session, action = self.session, line.get("action")
         if line.get("begin"):
             session.history.clear()
+        for number, about in enumerate(line.get("states", [])):  # of both files written anew
+            old, session.state = session.state, self._state(about, session.state)
+            if number:
+                session.history.push(old, session.state)
+        for _ in range(line.get("undone", 0)):
+            session.undo()
+        session.locked |= frozenset(line.get("locked", ()))
+        self.actions += line.get("actions", [])
         if "state" in line:
             old = session.state
             session.state = self._state(line["state"], old)
             session.history.push(old, session.state)
-        if action is not None:
-            self.actions.append(action)
-            if action["do"] == "undo":
-                session.undo()
-            elif action["do"] == "redo":
-                session.redo()
-            elif action["do"] in ("lock", "unlock"):
-                session.lock(action["object"], action["do"] == "lock")
-        self.looks = line.get("looks", self.looks)
+        done = [*line.get("missed", []), *([action] if action else [])]
+        self.actions += done
+        for one in done:
+            if one["do"] in UNDOING and "missed" not in line:
+                (session.undo if one["do"] == "undo" else session.redo)()
+            elif one["do"] in ("lock", "unlock"):
+                session.lock(one["object"], one["do"] == "lock")
+        if "looks" in line:
+            self.looks = {int(label): look for label, look in line["looks"].items()}
 
     def _state(self, about: dict[str, Any], old: State) -> State:
         probs = list(old.probs)
         for t, reference in about["probs"].items():
-            probs[int(t)] = self._find(reference)
+            probs[int(t)] = self.maps.find(reference)
         draft = about["draft"]
         return State(
             tuple(map(int, about["objects"])),
             tuple(probs),
-            tuple((int(frame), self._find(reference)) for frame, reference in about["trusted"]),
-            {int(frame): self._find(reference) for frame, reference in about["corrected"]},
+            tuple((int(frame), self.maps.find(reference)) for frame, reference in about["trusted"]),
+            {int(frame): self.maps.find(reference) for frame, reference in about["corrected"]},
             self._draft(draft) if draft else None,
             int(about["rounds"]),
             frozenset(map(int, about["waiting"])),
@@ -252,54 +326,13 @@ class Autosave:
             for mark in about["marks"]
         ]
         box = Box(*about["box"]) if about["box"] else None
-        return Draft(about["frame"], about["kind"], box, self._find(about["base"]), tuple(marks))
-
-    def _find(self, reference: Reference) -> Maps:
-        offset, _, objects, areas, doubts = reference
-        if not len(objects) == len(areas) == len(doubts):
-            raise ValueError("maps of another number of objects")
-        maps = self._maps.get(offset)
-        if maps is None:
-            maps = Maps.stored(objects, self.session.view.padded, areas, doubts, self._reader(reference))
-            self._maps[offset], self._references[maps] = maps, reference
-        return maps
-
-    def _reader(self, reference: Reference) -> "Reader":
-        return Reader(self, reference)
-
-    def read(self, reference: Reference) -> NDArray[np.uint16]:
-        """The array of a reference. Raises UserError if the file is damaged."""
-        offset, length, objects = reference[:3]
-        array = self._arrays.get(offset)
-        if array is None:
-            try:
-                data = zlib.decompress(os.pread(self._data.fileno(), length, offset))
-                array = _from_planes(data, (len(objects), *self.session.view.padded))
-            except (OSError, ValueError, zlib.error) as error:
-                raise UserError(
-                    f"{self.folder / 'maps.bin'} is damaged ({error})", "restore it from a copy"
-                ) from None
-            self._arrays[offset] = array
-            while len(self._arrays) > ARRAYS_KEPT:
-                self._arrays.popitem(last=False)
-        return array
+        return Draft(about["frame"], about["kind"], box, self.maps.find(about["base"]), tuple(marks))
 
 
-class Reader:
-    """Reads one array whenever it is called."""
-
-    def __init__(self, autosave: Autosave, reference: Reference):
-        self.autosave, self.reference = autosave, reference
-
-    def __call__(self) -> NDArray[np.uint16]:
-        return self.autosave.read(self.reference)
-
-
-def _planes(array: NDArray[np.uint16]) -> bytes:
-    """High bytes, then low bytes: they compress better apart."""
-    return (array >> 8).astype(np.uint8).tobytes() + array.astype(np.uint8).tobytes()
-
-
-def _from_planes(data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
-    high, low = np.frombuffer(data, np.uint8).reshape(2, *shape).astype(np.uint16)
-    return high << 8 | low
+def _lock(file: BinaryIO) -> bool:
+    """Whether no other program has the file open as a session."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,8 +1,9 @@
 """Masks of a session as files: for people, for other programs, and as a dataset to train on."""
 
 import io
-import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bl30k_gen.dataset.files import encode_jpeg, write_atomically, write_json
-from bl30k_gen.dataset.images import IMAGE_LIMIT
+from bl30k_gen.dataset.files import encode_jpeg, rename, write_atomically, write_json
 from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import read_bytes
+from bl30k_gen.export import run
+from bl30k_gen.export.base import Format, format_of
 from training.inference.film import write_film
-from training.inference.video import FrameFolder, Frames
+from training.inference.video import FrameFolder, Frames, StoredFrames
 from training.interactive.session import InteractiveSession
 
-What = Literal["masks", "binary", "soft", "overlay", "dataset", "script"]
-KINDS: tuple[str, ...] = get_args(What)
+OtherFormat = Literal["coco", "youtube-vis", "burst", "sav"]
+What = Literal["masks", "binary", "soft", "overlay", "dataset", "script"] | OtherFormat
+KINDS: tuple[str, ...] = tuple(kind for part in get_args(What) for kind in get_args(part) or (part,))
 OPACITY = 0.5
 
 Tick = Callable[[int], None]
@@ -41,25 +44,29 @@ def export(
 
     masks: palette PNGs as DAVIS has them. binary: a folder of black-and-white PNGs for each object. soft: the same
     with probabilities. overlay: a film. dataset: frames and masks in the layout that ``train.py --data`` reads,
-    without frames that nothing is known about. script: the actions, for ``train.py interact``.
+    without frames that nothing is known about. script: the actions, for ``train.py interact``. Other formats are
+    written from that dataset, as ``generate.py export`` does.
     """
     if what == "script":
-        write_json(out / "script.json", {"objects": [], "actions": actions})
+        write_json(out / "script.json", {"objects": [], "short_side": min(session.view.working), "actions": actions})
         return f"{out / 'script.json'}: {len(actions)} actions"
     if what == "overlay":
         return _film(session, frames, out / "overlay.mp4", colours, tick)
     if what == "dataset":
         return _dataset(session, frames, out / "dataset", tick)
+    if what in get_args(OtherFormat):
+        kind = format_of(what)  # before anything is written, for what it needs
+        return f"{_dataset(session, frames, out / 'dataset', tick)}; {_other(kind, out / 'dataset', out / what)}"
     count = 0
     for t, name in enumerate(frames.names):
-        for path, data in _pictures(what, session, t):
+        for path, data in _images(what, session, t):
             write_atomically(out / what / path / f"{name}.png", data)
             count += 1
         tick(t + 1)
     return f"{out / what}: {count} masks"
 
 
-def _pictures(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
+def _images(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
     """(folder, PNG) of a frame."""
     if what == "masks":
         yield "", encode_mask(session.labels(t))
@@ -110,13 +117,28 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
         write_atomically(root / "Annotations" / name / f"{frames.names[t]}.png", encode_mask(session.labels(t)))
         tick(done)
     write_atomically(root / "ImageSets/train.txt", f"{name}\n")
+    for kind in ("JPEGImages", "Annotations"):  # of an earlier export of more frames
+        for file in set((root / kind / name).iterdir()):
+            if file.stem not in {frames.names[t] for t in known}:
+                file.unlink()
     left = len(frames) - len(known)
     return f"{root}: {len(known)} frames" + (f"; {left} frames without any mask are left out" if left else "")
 
 
+def _other(kind: Format, dataset: Path, out: Path) -> str:
+    """Write the dataset in another format, in the place of what was written there before."""
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        summary = run.export(open_dataset(dataset), kind, Path(folder) / out.name)
+        shutil.rmtree(out, ignore_errors=True)
+        rename(Path(folder) / out.name, out)
+    return f"{out}: {summary.files} files"
+
+
 def _jpeg(frames: Frames, t: int) -> bytes:
-    if isinstance(frames, FrameFolder) and frames.files[t].suffix.lower() in (".jpg", ".jpeg"):
-        return read_bytes(frames.files[t], IMAGE_LIMIT)
+    if isinstance(frames, FrameFolder | StoredFrames):
+        data = frames.encoded(t)
+        if data.startswith(b"\xff\xd8\xff"):  # a JPEG already
+            return data
     return encode_jpeg(frames[t], 95, "4:4:4")
 
 
@@ -124,8 +146,3 @@ def describe_places(out: Path) -> dict[str, str]:
     """Where each kind of export goes."""
     names = {"overlay": "overlay.mp4", "script": "script.json"}
     return {what: os.fspath(out / names.get(what, what)) for what in KINDS}
-
-
-def dump(value: Any) -> str:
-    """JSON without spaces, for the page."""
-    return json.dumps(value, separators=(",", ":"))

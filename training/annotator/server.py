@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bl30k_gen.errors import UserError
 from training.annotator.guard import PROTOCOL, Guard
-from training.annotator.pictures import Size, encode_runs, picture
+from training.annotator.images import Size, encode_runs, image
 from training.inference.video import Frames
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Server:
         if number >= len(self.frames) or size is None:
             return PlainTextResponse("there is no such frame", 404)
         try:
-            data, kind = await run_in_threadpool(picture, self.frames, number, size)
+            data, kind = await run_in_threadpool(image, self.frames, number, size)
         except UserError as error:
             return PlainTextResponse(str(error), 500)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})

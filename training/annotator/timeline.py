@@ -1,7 +1,7 @@
 """What the timeline shows: where the user was, what the last round changed, where objects have likely drifted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 from training.interactive.history import History
@@ -61,11 +61,18 @@ def changed_in_last_round(state: State, history: History) -> set[int]:
 
 def drift_ranges(found: list[dict[int, Lane]]) -> list[tuple[int, int]]:
     """First and last frame of each run of frames that have likely drifted."""
-    drifted = [t for t, lane in enumerate(found) if any(one.drift for one in lane.values())]
-    if not drifted:
-        return []
-    breaks = [(a, b) for a, b in pairwise(drifted) if b > a + 1]
-    return list(zip([drifted[0], *(b for _, b in breaks)], [*(a for a, _ in breaks), drifted[-1]], strict=True))
+    return ranges([t for t, lane in enumerate(found) if any(one.drift for one in lane.values())])
+
+
+def ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """First and last of each run of consecutive numbers."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = runs[-1][0], number
+        else:
+            runs.append((number, number))
+    return runs
 
 
 def _by_object(maps: Maps, values: tuple[float, ...]) -> dict[int, float]:

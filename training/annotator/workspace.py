@@ -1,4 +1,4 @@
-"""The one session that all tabs share: its worker, its queue, what is told to the page, and what is saved.
+"""The one session that all tabs share: its worker, its queue, and what is saved after every step.
 
 One thread does everything that changes the session, one request after the other, so that the page always answers.
 Requests that change masks are actions of ``training.interactive.script``: the page does nothing that a script cannot.
@@ -6,37 +6,39 @@ Requests that change masks are actions of ``training.interactive.script``: the p
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.masks import encode_mask, palette, read_mask
+from bl30k_gen.dataset.masks import encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from training.annotator.autosave import Autosave, identify
 from training.annotator.exports import What, describe_places, export
+from training.annotator.images import shrink, view_size
 from training.annotator.messages import Look
-from training.annotator.pictures import shrink, view_size
+from training.annotator.news import Reporter
 from training.annotator.study import Study
-from training.annotator.timeline import Lane, changed_in_last_round, drift_ranges, lanes
+from training.annotator.work import Cancelled, News, Work
 from training.evaluation.folders import object_ids
 from training.inference.video import Frames
 from training.interactive.script import MaskAction, ObjectAction, PageAction, PropagateAction
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Maps
 
-News = dict[str, Any]
 
+class Opened(NamedTuple):
+    """What there is once the networks are loaded."""
 
-class Cancelled(Exception):
-    """The user has cancelled the work in progress."""
+    session: InteractiveSession
+    autosave: Autosave
+    reporter: Reporter
 
 
 class Workspace:
@@ -59,34 +61,27 @@ class Workspace:
     ):
         self.frames, self.out, self.study, self.say = frames, out, study, say
         self.epoch = secrets.token_hex(6)
-        self.session: InteractiveSession | None = None
-        self.failure: UserError | None = None
         self.listeners: set[Callable[[News], None]] = set()
         self.queued = 0
         self._size = tuple(frames[0].shape[:2])
-        self._autosave: Autosave | None = None
-        self._looks: dict[int, dict[str, Any]] = {}
+        self._opened: Opened | None = None
         self._unsaved = ""
-        self._live: dict[int, Maps] = {}
-        self._numbers: WeakKeyDictionary[Maps, dict[tuple[int, ...], int]] = WeakKeyDictionary()
-        self._last_number = 0
-        self._versions: list[int] = [0] * len(frames)
-        self._described: list[dict[int, Lane]] = [{} for _ in frames.names]
-        self._progress: News | None = None
-        self._go = threading.Event()
-        self._go.set()
-        self._cancel = threading.Event()
-        self._lock = threading.Lock()
+        self._took = 0.0, 0.0  # seconds of the last action: to compute, to save
+        self._work = Work(self._tell)
+        self._lock = threading.Lock()  # of the reporter
         self._worker = ThreadPoolExecutor(1, "networks")
         self._opening = self._submit(lambda: self._open(open_session, objects, given or {}))
 
+    @property
+    def session(self) -> InteractiveSession | None:
+        return self._opened.session if self._opened else None
+
     def close(self) -> None:
         """End the work in progress and let the files go."""
-        self._cancel.set()
-        self._go.set()
+        self._work.cancel()
         self._worker.shutdown(wait=True, cancel_futures=True)
-        if self._autosave:
-            self._autosave.close()
+        if self._opened:
+            self._opened.autosave.close()
 
     def wait_until_open(self) -> None:
         """Raises UserError if the session cannot be opened."""
@@ -96,17 +91,12 @@ class Workspace:
 
     def act(self, action: PageAction) -> Future[str]:
         """Do what an action says. Raises ValueError where that is impossible, now or in the future returned."""
-        if self.study and self.study.phase != "work":
-            truth = self.study.phase == "truth"
-            raise ValueError("look at the true masks, then press Start" if truth else "the time of the study is over")
-        if self._progress:
-            raise ValueError(f"{self._progress['what']} is running: wait for it, or cancel it")
+        self._check_free()
         return self._submit(lambda: self._act(action))
 
     def set_mask(self, frame: int, png: bytes) -> Future[str]:
         """Take a mask in by the mask rule, for a frame."""
-        if self._progress:
-            raise ValueError(f"{self._progress['what']} is running: wait for it, or cancel it")
+        self._check_free()
         return self._submit(lambda: self._set_mask(frame, read_mask(png, name=f"for frame {frame}").ids))
 
     def look(self, look: Look) -> Future[str]:
@@ -119,11 +109,12 @@ class Workspace:
 
     def visit(self, frame: int) -> None:
         """The user has looked for a frame, and found it."""
-        if self.session and self.session.log and frame < len(self.frames) and not self._progress:
-            self.session.search(frame)
+        session = self.session
+        if session and session.log and frame < len(self.frames) and not self._work.progress:
+            session.search(frame)
 
     def start_study(self) -> None:
-        session = self._ready()
+        session = self._ready().session
         if self.study is None or self.study.phase != "truth":
             raise ValueError("there is no study to start")
         self.study.start(session)
@@ -131,13 +122,7 @@ class Workspace:
 
     def control(self, what: str) -> None:
         """Pause, resume or cancel the work in progress."""
-        if not self._progress:
-            raise ValueError("nothing is running")
-        if what == "cancel":
-            self._cancel.set()
-        (self._go.clear if what == "pause" else self._go.set)()
-        self._progress |= {"paused": what == "pause"}
-        self._tell({"progress": self._progress})
+        self._work.control(what)
 
     def tick(self) -> None:
         """Called twice a second: gauges and the clock of a study."""
@@ -152,17 +137,17 @@ class Workspace:
         """A frame's ids at the size in which it is shown, and their version."""
         if not 0 <= frame < len(self.frames):
             raise ValueError(f"there is no frame {frame}")
-        session = self.session
         if which == "truth" and self.study and self.study.phase == "truth":
             return shrink(self.study.truth[frame]), 0
         nothing = np.zeros(view_size(self._size), np.uint8)
-        if session is None:
+        if self._opened is None:
             return nothing, 0
+        session, _, reporter = self._opened
         if which == "before":
             before = session.before_last_round(frame)
             return (nothing if before is None else shrink(before)), 0
-        version = self._versions[frame]
-        live = self._live.get(frame)
+        version = reporter.versions[frame]
+        live = reporter.live.get(frame)
         return shrink(session.labels_of(live) if live else session.labels(frame)), version
 
     def hello(self) -> News:
@@ -185,8 +170,8 @@ class Workspace:
                     "scribble": bool(session and session.s2m),
                     "click": bool(session and session.clicks),
                 },
-                "state": self._news(everything=True) if session else None,
-                "progress": self._progress,
+                "state": self._report(everything=True) if self._opened else None,
+                "progress": self._work.progress,
                 "study": self._study_news() if self.study else None,
                 "gauges": self._gauges(),
             }
@@ -216,56 +201,54 @@ class Workspace:
     ) -> str:
         try:
             session = open_session()
-            self._autosave = Autosave(self.out / "session", identify(self.frames, session), session)
-            self._looks = {int(label): look for label, look in self._autosave.looks.items()}
-            self.session = session
-            if self._autosave.restored:
+            autosave = Autosave(self.out / "session", identify(self.frames, session), session)
+            self._opened = Opened(session, autosave, Reporter(session, autosave.looks))
+            if autosave.restored:
                 what = f"session {self.out} goes on after {session.state.rounds} rounds"
                 self.say(what + ("; the masks given are those that it began with" if given else ""))
             else:
                 for label in range(1, objects + 1):
-                    self._do({"do": "add", "object": label})
+                    self._add(label)
                 for frame, ids in given.items():
                     self._set_mask(frame, ids)
-                self._autosave.begin()
+                autosave.begin()
             self._refresh()
             self._tell({"hello": self.hello()})
         except UserError as error:
-            self.failure = error
             self._tell({"failure": str(error)})
             raise
         return "open"
 
-    def _do(self, action: dict[str, Any]) -> None:
-        made = ObjectAction.model_validate(action)
-        made.apply(self._ready(), self.out)
-        self._save(made.model_dump(exclude_defaults=True))
+    def _add(self, label: int) -> None:
+        action = ObjectAction(do="add", object=label)
+        action.apply(self._ready().session, self.out)
+        self._save(action.model_dump(exclude_defaults=True))
 
     def _act(self, action: PageAction) -> str:
-        session = self._ready()
-        before = session.state
+        session = self._ready().session
+        before, began = session.state, perf_counter()
         if isinstance(action, PropagateAction):
-            done = self._propagate(action, session)
+            done = self._propagate(action)
         else:
             action.apply(session, self.out)
             done = action.do
+        computed = perf_counter()
         if session.state is not before or action.do in ("lock", "unlock"):
             self._save(action.model_dump(exclude_defaults=True))
+        self._took = computed - began, perf_counter() - computed
         self._refresh()
         return done
 
-    def _propagate(self, action: PropagateAction, session: InteractiveSession) -> str:
-        total = self._reach(action, session)
-        tick = self._begin("propagation", total)
+    def _propagate(self, action: PropagateAction) -> str:
+        session, autosave, reporter = self._ready()
+        tick = self._work.begin("propagation", self._reach(action, session))
         count = 0
 
         def progress(frame: int, maps: Maps) -> None:
             nonlocal count
             count += 1
-            self._live[frame] = maps
-            self._versions[frame] = self._version(maps)
-            areas = {label: [round(area, 5), 0.0, ""] for label, area in zip(maps.objects, maps.areas, strict=True)}
-            tick(count, frame, {str(frame): [self._versions[frame], areas]})
+            self._guarded(lambda: autosave.keep(maps))
+            tick(count, frame, reporter.watch(frame, maps))
 
         try:
             action.apply(session, self.out, progress)
@@ -273,7 +256,7 @@ class Workspace:
         except Cancelled:
             return "cancelled; nothing has changed"
         finally:
-            self._live.clear()
+            reporter.live.clear()
             self._end()
 
     def _reach(self, action: PropagateAction, session: InteractiveSession) -> int:
@@ -290,13 +273,12 @@ class Workspace:
 
     def _set_mask(self, frame: int, ids: NDArray[np.uint8]) -> str:
         """Objects that the session lacks are added."""
-        session = self._ready()
+        session, autosave, _ = self._ready()
         if ids.shape != session.size:
             raise ValueError(f"the mask is {ids.shape[1]}x{ids.shape[0]}, frames {session.size[1]}x{session.size[0]}")
         for label in sorted(object_ids(ids) - set(session.objects)):
-            self._do({"do": "add", "object": label})
-        assert self._autosave is not None
-        file = f"given/{len(self._autosave.actions):05d}.png"
+            self._add(label)
+        file = f"given/{len(autosave.actions):05d}.png"
         write_atomically(self.out / file, encode_mask(ids.astype(np.uint8)))
         action = MaskAction(do="mask", frame=frame, file=file)
         action.apply(session, self.out)
@@ -305,127 +287,41 @@ class Workspace:
         return "mask"
 
     def _look(self, look: Look) -> str:
-        session = self._ready()
+        session, autosave, reporter = self._ready()
         if look.object not in session.objects:
             raise ValueError(f"there is no object {look.object}")
         changes = look.model_dump(exclude_none=True, exclude={"object"})
-        self._looks[look.object] = self._looks.get(look.object, {}) | changes
-        autosave = self._autosave
-        assert autosave is not None
-        self._guarded(lambda: autosave.record(looks={str(k): v for k, v in self._looks.items()}))
+        reporter.looks[look.object] = reporter.looks.get(look.object, {}) | changes
+        self._guarded(lambda: autosave.record(looks=reporter.looks))
         self._refresh()
         return "look"
 
     def _export(self, what: What) -> str:
-        session = self._ready()
-        assert self._autosave is not None
-        tick = self._begin("export", len(self.frames))
-        colours = {label: self._colour_of(label) for label in session.objects}
+        session, autosave, reporter = self._ready()
+        tick = self._work.begin("export", len(self.frames))
+        colours = {label: reporter.colour(label) for label in session.objects}
         try:
-            actions = self._autosave.actions
+            actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
             return "cancelled; what was written so far stays"
         finally:
             self._end()
 
-    # Progress
-
-    def _begin(self, what: str, total: int) -> Callable[[int, int | None, News], None]:
-        """Returns what is to be called after each step; it waits while paused, and raises ``Cancelled``."""
-        self._cancel.clear()
-        self._go.set()
-        began = perf_counter()
-        waited = 0.0
-        self._progress = {"what": what, "done": 0, "total": total, "paused": False, "left": None, "frame": None}
-        self._tell({"progress": self._progress})
-
-        def tick(done: int, frame: int | None, frames: News) -> None:
-            nonlocal waited
-            each = (perf_counter() - began - waited) / done
-            left = round(each * max(0, total - done), 1)
-            paused = not self._go.is_set()
-            self._progress = {**(self._progress or {}), "done": done, "frame": frame, "left": left, "paused": paused}
-            self._tell({"progress": self._progress, "frames": frames})
-            start = perf_counter()
-            self._go.wait()
-            waited += perf_counter() - start
-            if self._cancel.is_set():
-                raise Cancelled
-
-        return tick
-
-    def _end(self) -> None:
-        self._progress = None
-        self._refresh()
-        self._tell({"progress": None})
-
     # News
 
     def _refresh(self) -> None:
         """Find out what has changed, and tell it."""
         with self._lock:
-            news = self._news(everything=False)
+            news = self._report(everything=False)
         self._tell({"state": news})
 
-    def _news(self, everything: bool) -> News:
-        session = self._ready()
-        state = session.state
-        versions = [self._version(state.corrected.get(t) or maps) for t, maps in enumerate(state.probs)]
-        for t, maps in list(self._live.items()):
-            versions[t] = self._version(maps)
-        described = lanes(state)
-        changed = [
-            t
-            for t, (version, lane) in enumerate(zip(versions, described, strict=True))
-            if everything or version != self._versions[t] or lane != self._described[t]
-        ]
-        self._versions, self._described = versions, described
-        return {
-            "objects": [self._describe_object(label) for label in session.objects],
-            "next": max({*session.objects, *state.deleted}, default=0) + 1,
-            "frames": {
-                t: [versions[t], {k: [round(v.area, 5), round(v.doubt, 3), v.drift] for k, v in described[t].items()}]
-                for t in changed
-                if not everything or versions[t] or described[t]
-            },
-            "interacted": sorted(set(state.interacted)),
-            "corrected": list(state.corrected),
-            "last_round": _ranges(sorted(changed_in_last_round(state, session.history))),
-            "drift": drift_ranges(described),
-            "rounds": state.rounds,
-            "undo": session.history.past,
-            "redo": session.history.future,
-            "draft": state.draft and {"frame": state.draft.frame, "kind": state.draft.kind},
-            "unsaved": self._unsaved,
-        }
+    def _report(self, everything: bool) -> News:
+        return self._ready().reporter.report(everything) | {"unsaved": self._unsaved}
 
-    def _version(self, maps: Maps) -> int:
-        """A number that maps have as long as they look the same; 0 if there is nothing to see."""
-        alive = tuple(label for label in self._ready().objects if label in maps.objects)
-        if not alive or not (any(maps.areas) or any(maps.doubts)):
-            return 0
-        numbers = self._numbers.setdefault(maps, {})
-        if alive not in numbers:
-            self._last_number += 1
-            numbers[alive] = self._last_number
-        return numbers[alive]
-
-    def _describe_object(self, label: int) -> News:
-        look = self._looks.get(label, {})
-        red, green, blue = self._colour_of(label)
-        return {
-            "id": label,
-            "name": look.get("name") or f"Object {label}",
-            "colour": f"#{red:02x}{green:02x}{blue:02x}",
-            "hidden": look.get("hidden", False),
-            "locked": label in self._ready().locked,
-        }
-
-    def _colour_of(self, label: int) -> tuple[int, int, int]:
-        own = self._looks.get(label, {}).get("colour")
-        red, green, blue = bytes.fromhex(own[1:]) if own else colour(label)
-        return red, green, blue
+    def _end(self) -> None:
+        self._refresh()
+        self._work.end()
 
     def _study_news(self) -> News:
         assert self.study is not None
@@ -440,6 +336,8 @@ class Workspace:
                 "cached_frames": session.cached_frames,
                 "undo_bytes": session.history.nbytes,
                 "undo_budget": session.history.budget,
+                "computed": round(self._took[0], 4),
+                "saved": round(self._took[1], 4),
             }
             if session.device.type == "cuda":
                 gauges["gpu"] = torch.cuda.memory_allocated(session.device)
@@ -448,8 +346,7 @@ class Workspace:
     # Saving
 
     def _save(self, action: dict[str, Any]) -> None:
-        assert self._autosave is not None
-        autosave = self._autosave
+        autosave = self._ready().autosave
         self._guarded(lambda: autosave.record(action))
 
     def _guarded(self, save: Callable[[], None]) -> None:
@@ -461,40 +358,24 @@ class Workspace:
             self._unsaved = str(error)
             self.say(f"not saved: {error}")
 
-    def _ready(self) -> InteractiveSession:
-        if self.session is None:
+    def _check_free(self) -> None:
+        """Raises ValueError where masks may not be changed now."""
+        if self.study and self.study.phase != "work":
+            truth = self.study.phase == "truth"
+            raise ValueError("look at the true masks, then press Start" if truth else "the time of the study is over")
+        self._work.check_free()
+
+    def _ready(self) -> Opened:
+        if self._opened is None:
             raise ValueError("the networks are being loaded: wait a moment")
-        return self.session
+        return self._opened
 
     def _tell(self, news: News) -> None:
         for listener in list(self.listeners):
             listener(news)
 
 
-BRIGHT = ("ff4d5e", "2fb8ff", "ffc23d", "3ddc84", "c77dff", "ff8a3d", "2ee6d6", "ff7ac6")
-
-
-def colour(label: int) -> tuple[int, int, int]:
-    """An object's colour where none was chosen: some that stand out on photographs, then the palette's."""
-    if label <= len(BRIGHT):
-        red, green, blue = bytes.fromhex(BRIGHT[label - 1])
-    else:
-        red, green, blue = map(int, palette()[label])
-    return red, green, blue
-
-
 def resident_bytes() -> int:
     """Memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return pages * 4096
-
-
-def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """First and last of each run of consecutive numbers."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return runs

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from bl30k_gen.errors import MISTAKE, run_entry_point
+from bl30k_gen.platforms import require_posix
 from bl30k_gen.version import version_option
 from training.cli import evaluate, runs, segment, train
 from training.cli.threads import choose_threads
@@ -25,6 +26,7 @@ for commands in (train, evaluate, segment, runs):
 
 def _run() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    require_posix()
     choose_threads()
     app()
 

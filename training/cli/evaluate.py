@@ -1,5 +1,6 @@
-"""Commands that evaluate networks: evaluate, score, ablate, study."""
+"""Commands that evaluate networks: evaluate, score, ablate, study, gains."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from training.cli.options import (
     Checkpoint,
     Device,
     Fusion,
+    Json,
     MasksMean,
     Out,
     PropagationOptions,
@@ -156,3 +158,33 @@ def study(
         print(table.text())
     plot_study(read, out / "study.png")
     print(f"{out}: summary and rounds as .txt, .csv and .tex, study.png")
+
+
+@app.command(
+    epilog=examples(
+        "python train.py gains /shared/experiment",
+        "python train.py gains /shared/experiment --gpus 8 --json",
+    )
+)
+def gains(
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of slurm/experiment.sbatch.")],
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="That the runs are trained on.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Say what the arms of the renders' experiment cost and score; the exit code is 1 where a published gain is missed."""
+    from training.experiments.gains import cost_table, scores, verdict_table, verdicts
+
+    if not out.is_dir():
+        raise UserError(f"{out} is no folder", "name the --out of slurm/experiment.sbatch")
+    costs, found = cost_table(out, gpus), scores(out)
+    if as_json:
+        judged = [
+            {"asked": anchor.words, "low": anchor.low, "high": anchor.high, "found": value, "reached": reached}
+            for anchor, value, reached in verdicts(found)
+        ]
+        rows = [dict(zip(costs.header, row, strict=True)) for row in costs.rows]
+        print(json.dumps({"costs": rows, "scores": found, "anchors": judged}))
+    else:
+        print(f"{costs.text()}\n{verdict_table(found).text()}", end="")
+    if any(reached is False for _, _, reached in verdicts(found)):
+        raise typer.Exit(1)

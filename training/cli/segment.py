@@ -85,7 +85,9 @@ def interact(
     )
 )
 def annotate(
-    video: Annotated[Path, typer.Argument(help="A folder of images, a video file, or DATASET/VIDEO.")],
+    video: Annotated[
+        Path, typer.Argument(help="A folder of images, a video file, DATASET/VIDEO or SHARD.tar/VIDEO.")
+    ],
     network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,
     s2m: S2m = None,
     clicks: Annotated[Path | None, typer.Option("--clicks", help="Checkpoint of the click-to-mask network.")] = None,
@@ -95,7 +97,10 @@ def annotate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for session and exports; out/annotate/<video> by default.")
     ] = None,
-    short_side: Annotated[int | None, typer.Option("--short-side", min=16, help="Pixels to work at.")] = None,
+    short_side: Annotated[
+        int | None,
+        typer.Option("--short-side", min=16, help="Pixels to work at; with networks 480, or 320 without a GPU."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 0,
     host: Annotated[str, typer.Option("--host", help="Address to listen at, if not this machine's alone.")] = (
         "127.0.0.1"

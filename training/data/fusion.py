@@ -194,7 +194,7 @@ class CropWindow:
         shown = self._fill(transforms.recolour_pixels(inside, self.steps), transforms.FILL)
         return torch.from_numpy(shown).movedim(-1, 0).contiguous()
 
-    def of_mask(self, mask: np.ndarray, source: Path) -> np.ndarray:
+    def of_mask(self, mask: np.ndarray, source: object) -> np.ndarray:
         """(S, S) of a mask (H, W), which ``source`` names."""
         if mask.shape != self.size[::-1]:
             raise UserError(f"{source} is {mask.shape[::-1]} pixels, its frame {self.size}", "make the data again")

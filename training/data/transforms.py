@@ -10,7 +10,6 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -43,7 +42,7 @@ def opencv() -> ModuleType:
     return cv2
 
 
-def open_image(data: bytes, source: str | Path) -> Image.Image:
+def open_image(data: bytes, source: object) -> Image.Image:
     """A JPEG, PNG or WebP whose header is read and whose pixels are not.
 
     Raises UserError if it is damaged, or to be turned before it is shown.
@@ -56,7 +55,7 @@ def open_image(data: bytes, source: str | Path) -> Image.Image:
         raise UserError(f"{source} is damaged ({error})", "restore it, or leave it out of the list") from None
 
 
-def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
+def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: object) -> Image.Image:
     """An opened image as RGB, as small as its crop ``box`` may be to have the pixels of ``size`` (width, height).
 
     A JPEG is decoded at a half, a quarter or an eighth of its size at once; others are averaged.
@@ -76,7 +75,7 @@ def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: str 
     return rgb.reduce(rest) if rest > 1 else rgb
 
 
-def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> np.ndarray:
+def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], source: object) -> np.ndarray:
     """``decode`` as (H, W, 3) uint8.
 
     Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's
@@ -103,7 +102,7 @@ def _shrink(box: CropBox, size: tuple[int, int]) -> float:
     return min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
 
 
-def crop_and_resize(image: Image.Image, box: CropBox, size: tuple[int, int], source: str | Path) -> Image.Image:
+def crop_and_resize(image: Image.Image, box: CropBox, size: tuple[int, int], source: object) -> Image.Image:
     """The crop ``box`` of an opened image as RGB of ``size`` (width, height), bicubic.
 
     Raises:

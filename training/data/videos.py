@@ -44,7 +44,7 @@ class FrameTransform:
         return self._apply(mask, t, Image.Resampling.NEAREST)
 
     def apply_to_image(
-        self, image: Image.Image, t: int, steps: list[transforms.ColourStep], source: str | Path
+        self, image: Image.Image, t: int, steps: list[transforms.ColourStep], source: object
     ) -> np.ndarray:
         """(out, out, 3) RGB, bicubic, with its colours changed."""
         rgb = transforms.decode_pixels(image, self.box, (self.out, self.out), source)

@@ -215,6 +215,10 @@ class InteractiveReport:
         times = np.cumsum(seconds.mean(axis=1))
         return np.array([0.0, *times, limit]), np.array([0.0, *means, means[-1]])
 
+    def by_interaction(self, metric: str = "J&F") -> tuple[np.ndarray, np.ndarray]:
+        """1, 2 ... and per cent after so many interactions, as in ``curve``."""
+        return np.arange(1, self.max_interactions + 1), self.curve(metric)[1][1:-1]
+
     def auc(self, metric: str = "J&F") -> float:
         """Area under ``curve`` by trapezia over its last time, per cent."""
         times, values = self.curve(metric)

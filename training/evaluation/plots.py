@@ -19,17 +19,18 @@ GREY = "0.55"
 
 
 def plot_reports(
-    reports: Mapping[str, InteractiveReport],
-    out: str | Path,
-    metric: str = "J&F",
-    until: float = 60.0,
-    references: Collection[str] = (),
+    reports: Mapping[str, InteractiveReport], out: str | Path, until: float = 60.0, references: Collection[str] = ()
 ) -> None:
-    """A metric against time up to ``until`` seconds, one line for each report (MiVOS, figure 11)."""
-    labels = {name: f"{name}: AUC {report.auc(metric):.1f}" for name, report in reports.items()}
-    curves = {labels[name]: report.curve(metric) for name, report in reports.items()}
-    x, grey = f"time (s), mean of the samples, first {until:g} s", [labels[name] for name in references]
-    plot_curves(curves, x, f"{metric} (%)", out, until, grey)
+    """J&F against time up to ``until`` seconds (MiVOS, figure 11), and IoU after each interaction, by report."""
+    figure, (timed, counted) = _axes(2, ylim=(0, 102))
+    labels = {name: f"{name}: AUC {report.auc():.1f}" for name, report in reports.items()}
+    curves = {labels[name]: report.curve() for name, report in reports.items()}
+    rounds = {labels[name]: report.by_interaction("J") for name, report in reports.items()}
+    grey = [labels[name] for name in references]
+    _draw(timed, curves, f"time (s), mean of the samples, first {until:g} s", "J&F (%)", grey)
+    timed.set_xlim(0, until)
+    _draw(counted, rounds, "interactions", "IoU (%)", grey)
+    _save(figure, out)
 
 
 def plot_study(study: Study, out: str | Path) -> None:
@@ -54,17 +55,9 @@ def plot_curves(
 
     Those of ``references``, such as the floor and the ceiling, are grey and broken.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    figure, (axes,) = _axes(1, xlabel=x, ylabel=y, ylim=(0, 102))
-    broken = cycle(("--", ":"))
-    for label, (places, values) in curves.items():
-        look = {"marker": "o", "markersize": 2 + (len(places) < 20)}
-        if label in references:
-            look = {"linestyle": next(broken), "color": GREY}
-        axes.plot(places, values, label=label, **look)
+    figure, (axes,) = _axes(1, ylim=(0, 102))
+    _draw(axes, curves, x, y, references)
     axes.set_xlim(0, until)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, out)
 
 
@@ -146,6 +139,22 @@ def _axes(count: int, **settings):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
     return figure, panels
+
+
+def _draw(
+    axes, curves: Mapping[str, tuple[Numbers, Numbers]], x: str, y: str, references: Collection[str] = ()
+) -> None:
+    """A line for each of ``curves``; whole ticks on the x axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    broken = cycle(("--", ":"))
+    for label, (places, values) in curves.items():
+        look = {"marker": "o", "markersize": 2 + (len(places) < 20)}
+        if label in references:
+            look = {"linestyle": next(broken), "color": GREY}
+        axes.plot(places, values, label=label, **look)
+    axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _save(figure, out: str | Path) -> None:

@@ -100,7 +100,7 @@ def evaluate_semi_supervised(
     }
     say(write_report(results, out))
     for name in names:
-        images = (store.path / store.rgb_path(name, 0)).parent.parent
+        images = Path(str(store.path), store.rgb_path(name, 0)).parent.parent
         write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images, rules=(store.rule, Rule()))
     return results
 
@@ -330,7 +330,7 @@ def open_annotated(
     if not annotated:
         frame = store.frames(names[0])[0]
         raise UserError(f"video {names[0]} of {dataset} has no masks", f"name them like its frames, {frame}.png")
-    return store, names, (store.path / store.mask_path(names[0], annotated[0])).parent.parent
+    return store, names, (store.tree.root / store.mask_path(names[0], annotated[0])).parent.parent
 
 
 def _say_what_is_evaluated(

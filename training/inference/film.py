@@ -1,6 +1,7 @@
-"""Films as MP4, written frame by frame."""
+"""Films as MP4, written frame by frame, in a form that browsers play."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -8,43 +9,51 @@ from numpy.typing import NDArray
 
 from bl30k_gen.dataset.files import clear_disk_errors, replace, temporary_name
 from bl30k_gen.errors import UserError
+from bl30k_gen.export.encoders.movie import write_rgb
 
 RATE = 24.0
 """Frames a second of a film whose video says nothing about it."""
+QUALITY = 21
+"""H.264's constant rate factor."""
 
 
 def write_film(
     path: Path, images: Iterable[NDArray[np.uint8]], rate: float = 0.0, tick: Callable[[int], None] | None = None
 ) -> int:
-    """Write (H, W, 3) uint8 images of one size as MP4, and return their number.
+    """Write (H, W, 3) uint8 images of one size as MP4 (H.264), and return their number.
+
+    An odd height or width, which the format lacks, gets one more row or column, a copy of the last.
 
     Args:
         rate: frames a second; ``RATE`` where it is 0.
         tick: is told how many images are done.
 
     Raises:
-        UserError: OpenCV has no encoder here, or the folder may not be written.
+        UserError: the encoder is missing here, or the folder may not be written.
     """
-    import cv2  # here, because most commands write no film
+    temporary, count = temporary_name(path), 0
+    given = iter(images)
+    first = next(given)
+    height, width = (side + side % 2 for side in first.shape[:2])
 
-    temporary = temporary_name(path).with_suffix(".mp4")
-    film, count = cv2.VideoWriter(), 0
-    try:
-        with clear_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        for image in images:
-            height, width = image.shape[:2]
-            code = cv2.VideoWriter.fourcc(*"mp4v")
-            if not count and not film.open(str(temporary), code, rate or RATE, (width, height)):
-                raise UserError(f"{path} cannot be written", "OpenCV lacks the encoder mp4v here")
-            film.write(np.ascontiguousarray(image[..., ::-1]))
+    def even() -> Iterator[NDArray[np.uint8]]:
+        nonlocal count
+        for image in chain([first], given):
+            rows, columns = image.shape[:2]
+            yield np.pad(image, ((0, height - rows), (0, width - columns), (0, 0)), "edge")
             count += 1
             if tick is not None:
                 tick(count)
-        film.release()
+
+    try:
+        with clear_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_rgb(temporary, even(), (height, width), rate or RATE, "h264", QUALITY)
+        except ImportError:
+            raise UserError(f"{path} needs the package av", "pip install 'bl30k[train]'") from None
         with clear_disk_errors(path):
             replace(temporary, path)
     finally:
-        film.release()
         temporary.unlink(missing_ok=True)
     return count

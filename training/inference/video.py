@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
+from bl30k_gen.dataset.layout import SHARDS
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
 from bl30k_gen.dataset.masks import read_mask as read_one
+from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.dataset.shards import SUFFIXES as SHARD_SUFFIXES
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.evaluation.folders import MaskVideo, object_ids
@@ -59,13 +62,17 @@ class FrameFolder(Sequence):
     def __len__(self) -> int:
         return len(self.files)
 
+    def encoded(self, index: int) -> bytes:
+        """A frame's file as it is. Raises UserError if it cannot be read."""
+        try:
+            return read_bytes(self.files[index], IMAGE_LIMIT)
+        except OSError as error:
+            raise UserError(f"frame {self.files[index]} cannot be read", str(error.strerror)) from None
+
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         """(H, W, 3) uint8. Raises UserError if the image is damaged or not of the size of the first one read."""
         file = self.files[index]
-        try:
-            frame = decode_rgb(read_bytes(file, IMAGE_LIMIT), file)
-        except OSError as error:
-            raise UserError(f"frame {file} cannot be read", str(error.strerror)) from None
+        frame = decode_rgb(self.encoded(index), file)
         self._size = self._size or frame.shape[:2]
         if frame.shape[:2] != self._size:
             raise UserError(
@@ -73,6 +80,31 @@ class FrameFolder(Sequence):
                 "all frames of a video have one size",
             )
         return frame
+
+
+class StoredFrames:
+    """A video of a dataset that is not a plain folder, such as one in tar shards; frames are read in place.
+
+    names: those of the dataset's frames. rate: 0, as images do not say.
+    """
+
+    rate = 0.0
+
+    def __init__(self, store: VideoStore, name: str):
+        self._store, self._name = store, name
+        self.path = store.path / name
+        self.names = store.frames(name)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def encoded(self, index: int) -> bytes:
+        """A frame's file as it is."""
+        return self._store.rgb_bytes(self._name, index)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8. Raises UserError if the image is damaged."""
+        return self._store.read_rgb(self._name, index)
 
 
 class VideoFile:
@@ -218,17 +250,28 @@ def open_video(path: str | Path) -> FrameFolder | VideoFile:
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset in folders will do, too."""
+    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset, or SHARD.tar/VIDEO, too."""
     path = Path(path)
     if not path.exists():
         for inside in ("JPEGImages", "JPEGImages/480p"):
             if (path.parent / inside / path.name).is_dir():
                 return FrameFolder(path.parent / inside / path.name)
-    elif (path / "JPEGImages").is_dir():
-        names = sorted(p.name for p in (path / "JPEGImages").iterdir() if p.is_dir())
+        if _has_shards(path.parent):
+            store = open_dataset(path.parent)
+            store.require(path.name)
+            return StoredFrames(store, path.name)
+    elif (path / "JPEGImages").is_dir() or _has_shards(path):
+        names = open_dataset(path).videos
         raise UserError(f"{path} is a dataset of {len(names)} videos", f"name one of them, such as {path / names[0]}")
     video = open_video(path)
     return video if isinstance(video, FrameFolder) else SeekableVideo(path)
+
+
+def _has_shards(path: Path) -> bool:
+    """Whether a path is a shard, or a folder of shards."""
+    if path.is_dir():
+        return (path / SHARDS).is_dir() or any(file.suffix in SHARD_SUFFIXES for file in path.iterdir())
+    return path.is_file() and path.suffix in SHARD_SUFFIXES
 
 
 def read_given(

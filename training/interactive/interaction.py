@@ -4,6 +4,7 @@ All take and return probabilities (O, H, W) of the objects, on the CPU or a GPU,
 """
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 
 import numpy as np
 import torch
@@ -17,16 +18,12 @@ from models.clicks import Click, ClickNetwork, ClickSession
 from models.s2m import S2M
 from training.evaluation.scribbles import NO_STROKE, draw_line
 from training.inference.tensors import PaddedView
-
-
-def with_background(prob: Tensor) -> Tensor:
-    """(O, H, W) -> (1 + O, H, W): what the objects leave is background."""
-    return torch.cat([(1 - prob.sum(0, keepdim=True)).clamp(min=0), prob])
+from training.interactive.state import likeliest
 
 
 def hard(prob: Tensor) -> Tensor:
     """The likeliest object's map is 1, all others 0; where the background is likeliest, all are 0."""
-    best = with_background(prob).max(0).indices
+    best = likeliest(prob)
     return torch.stack([best == row + 1 for row in range(len(prob))]).float() if len(prob) else prob.clone()
 
 
@@ -85,7 +82,13 @@ def click(prob: Tensor, answers: Mapping[int, Tensor]) -> Tensor:
 
 def widen(line: np.ndarray, radius: float) -> np.ndarray:
     """The pixels (H, W) bool within ``radius`` of those of a line."""
-    return distance_transform_edt(~line) <= radius if line.any() else line
+    wide = np.zeros_like(line)
+    if line.any():
+        rows, columns = (np.flatnonzero(line.any(axis)) for axis in (1, 0))
+        reach = ceil(radius)  # no pixel beyond is looked at
+        near = tuple(slice(max(0, at[0] - reach), at[-1] + reach + 1) for at in (rows, columns))
+        wide[near] = distance_transform_edt(~line[near]) <= radius
+    return wide
 
 
 def polygon(path: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -101,10 +104,10 @@ def _outline(corners: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def paint(prob: Tensor, area: np.ndarray, row: int | None) -> Tensor:
-    """Masks with an area (H, W) bool painted: there the object ``row`` is and no other, or none if it is None."""
+    """Hard masks with an area (H, W) bool painted: there is the object ``row`` and no other, or none if None."""
     objects = hard(prob)
     inside = torch.from_numpy(area).to(prob.device)
     objects[:, inside] = 0
     if row is not None:
         objects[row, inside] = 1
-    return aggregate(objects, dim=0, background="half", keep_background=False)
+    return objects

@@ -188,10 +188,12 @@ PageAction = (
 
 
 class Script(BaseModel):
-    """Objects are ids from 1 to 254, known from the start; actions may add others."""
+    """Objects are ids from 1 to 254, known from the start; actions may add others. short_side: at which the session
+    worked that the script is of, where no option says another one."""
 
     model_config = ConfigDict(extra="forbid")
     objects: list[int] = [1]
+    short_side: int | None = Field(None, ge=16)
     actions: list[Annotated[PageAction | ScribblesAction | MaskAction | FileAction, Field(discriminator="do")]]
 
 
@@ -254,6 +256,8 @@ def interact(
     """
     plan = read_script(script)
     frames = open_frames(video)
+    if plan.short_side:
+        options.setdefault("short_side", plan.short_side)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     method = Path(checkpoint).stem
     try:

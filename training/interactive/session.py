@@ -8,9 +8,7 @@
 Every change makes a new state and leaves the old one as it was, so undoing is going back to it.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -24,26 +22,34 @@ from torch import Tensor
 from bl30k_gen.errors import UserError
 from models.clicks import Click, ClickNetwork
 from models.fusion import Fusion
-from models.propagation import Entry, PropagationNetwork, Query
+from models.propagation import PropagationNetwork
 from models.s2m import S2M
 from training.evaluation.folders import describe_size
 from training.evaluation.metrics import jaccard
 from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, autocast, published_options
-from training.inference.tensors import PaddedView, label_map, normalise, one_hot, working_size
-from training.inference.tracker import Tracker, select
+from training.inference.tensors import PaddedView, normalise, one_hot, working_size
 from training.inference.video import Frames
 from training.interactive import interaction
-from training.interactive.cache import EncodedFrames
 from training.interactive.history import History
+from training.interactive.labels import LatestLabels
 from training.interactive.local_control import Box, check_box, stitch
-from training.interactive.merging import Merge, Merger, give_way
-from training.interactive.state import Draft, Maps, State, Tool, nothing, pack, read_state, unpack, write_state
-
-Direction = Literal["both", "forward", "backward"]
-LABELS_KEPT = 64
-"""Frames whose labels are kept at the size of the frames."""
+from training.interactive.merging import give_way
+from training.interactive.propagation import Direction, Progress, Propagation
+from training.interactive.state import (
+    Draft,
+    Maps,
+    State,
+    Tool,
+    likeliest,
+    nothing,
+    pack,
+    read_state,
+    unpack,
+    with_background,
+    write_state,
+)
 
 
 class InteractiveSession:
@@ -101,13 +107,13 @@ class InteractiveSession:
         self.size: tuple[int, int] = tuple(frames[0].shape[:2])
         working = working_size(self.size, self.options.short_side, self.options.scales[0])
         self.view = PaddedView(self.size, working)
-        self.state = State(objects, (nothing(self.view.padded),) * len(frames))
+        self.empty = State(objects, (nothing(self.view.padded),) * len(frames))
+        self.state = self.empty
         self.history = History(undo_budget)
-        self._encoded = EncodedFrames(self._encode, cache)
-        self._merger = Merger(fusion, network, self._encoded, self.options, self.device) if network else None
-        self._certain: list[tuple[Maps, list[int], Entry | None]] = []
-        self._labels: OrderedDict[int, tuple[Maps, tuple[int, ...], np.ndarray]] = OrderedDict()
-        self._lock = threading.Lock()  # of ``_labels``
+        self._propagation: Propagation | None = None
+        if network:
+            self._propagation = Propagation(network, self._padded, fusion, self.options, self.device, cache, say)
+        self._labels = LatestLabels(self._labels_of)
         self._clicks: dict[tuple[int, Box | None, int], interaction.ObjectClicks] = {}
 
     @property
@@ -118,24 +124,13 @@ class InteractiveSession:
     @property
     def cached_frames(self) -> int:
         """How many encoded frames are kept."""
-        return len(self._encoded)
+        return len(self._propagation.encoded) if self._propagation else 0
 
     # What there is to see
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
-        # Threads may look while another one works: each sees one state, and the latest labels are kept one by one.
-        shown, objects = self.shown(frame), self.objects
-        with self._lock:
-            known = self._labels.get(frame)
-        if known is None or known[0] is not shown or known[1] != objects:
-            known = shown, objects, self._labels_of(shown, objects)
-        with self._lock:
-            self._labels[frame] = known
-            self._labels.move_to_end(frame)
-            while len(self._labels) > LABELS_KEPT:
-                self._labels.popitem(last=False)
-        return known[2]
+        return self._labels.get(frame, self.shown(frame), self.objects)
 
     def labels_of(self, maps: Maps) -> np.ndarray:
         """(H, W) uint8 ids that maps of this video show of the session's objects."""
@@ -143,7 +138,7 @@ class InteractiveSession:
 
     def _labels_of(self, maps: Maps, objects: tuple[int, ...]) -> np.ndarray:
         prob = self.view.restore(unpack(maps, objects, self.device).unsqueeze(0))
-        return label_map(interaction.with_background(prob), objects)
+        return np.array([0, *objects], np.uint8)[likeliest(prob).cpu().numpy()]
 
     def shown(self, frame: int) -> Maps:
         """A frame's newest maps. What a correction does not know of comes from the last propagation."""
@@ -171,7 +166,7 @@ class InteractiveSession:
     def prob(self, frame: int) -> np.ndarray:
         """(1 + O, H, W) float32 of a frame after the last propagation, background first."""
         objects = self.view.restore(unpack(self.state.probs[frame], self.objects, self.device).unsqueeze(0))
-        return interaction.with_background(objects).cpu().numpy()
+        return with_background(objects).cpu().numpy()
 
     def before_last_round(self, frame: int) -> np.ndarray | None:
         """The frame's labels (H, W) as the last propagation met them; None if that is not remembered."""
@@ -227,7 +222,7 @@ class InteractiveSession:
             draft = self._open(frame, "scribble", box)
             draft = replace(draft, marks=(*draft.marks, *strokes))
             canvas = self._canvas([mark for mark in draft.marks if isinstance(mark, Stroke)])
-            image, prob = self._image_and_base(draft)
+            image, prob = self._image(draft), self._base(draft)
             with torch.inference_mode(), autocast(self.options, self.device):
                 answer = interaction.scribble(self.s2m, *_inside(draft.box, image, prob, canvas))
             return self._correct(draft, prob, answer)
@@ -260,7 +255,7 @@ class InteractiveSession:
             (height, width), (rows, columns) = self.size, self.view.working
             mark = Click(y * rows // height - corner[0], x * columns // width - corner[1], bool(positive))
             draft = replace(draft, marks=(*draft.marks, (label, mark)))
-            image, prob = self._image_and_base(draft)
+            image, prob = self._image(draft), self._base(draft)
             part, base = _inside(draft.box, image, prob)
             clicks: dict[int, list[Click]] = {}
             for owner, click in (mark for mark in draft.marks if not isinstance(mark, Stroke)):
@@ -305,7 +300,7 @@ class InteractiveSession:
         self._check_free(label)
         with self._computing(frame, kind):
             draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
-            _, prob = self._image_and_base(draft)
+            prob = self._base(draft)
             inside, painted = _inside(draft.box, prob, area)
             return self._correct(draft, prob, interaction.paint(inside, painted, self._row(label)))
 
@@ -314,7 +309,7 @@ class InteractiveSession:
         with self._computing(frame, "mask"):
             draft = self._open(frame, "mask", None)
             maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
-            before = self.view.cut(unpack(draft.base, self.objects, self.device))
+            before = self._base(draft)
             if maps.shape != (len(self.objects), *self.size):
                 raise ValueError(
                     f"the mask is {tuple(mask.shape)}, but frames are {self.size} (height, width) and objects "
@@ -333,7 +328,7 @@ class InteractiveSession:
     def propagate(
         self,
         frame: int | None = None,
-        progress: Callable[[int, Maps], None] | None = None,
+        progress: Progress | None = None,
         direction: Direction = "both",
         first: int = 0,
         last: int | None = None,
@@ -348,7 +343,7 @@ class InteractiveSession:
                 propagation and leaves the session as it was.
             direction, first, last: the way, and the range of frames to stay in.
         """
-        if self.network is None or self._merger is None:
+        if self._propagation is None:
             raise ValueError("propagation needs a propagation network")
         state = self.state
         if frame is None:
@@ -358,27 +353,9 @@ class InteractiveSession:
             raise ValueError(f"{where} corrected since the last propagation: interact with a frame first")
         if self.log:
             self.log.since_last("pause")
-        with self._event("compute", round=state.rounds + 1, frame=frame) as about, torch.inference_mode():
-            probs = list(state.probs)
-            trusted = state.trusted
-            if frame in state.corrected:
-                probs[frame] = self.shown(frame)
-                trusted = (*trusted, (frame, state.corrected[frame]))
-            disagreement = dict(state.disagreement)
-            last = len(probs) - 1 if last is None else last
-            if direction != "backward":
-                self._carry(frame, range(frame + 1, last + 1), trusted, probs, disagreement, progress)
-            if direction != "forward":
-                self._carry(frame, range(frame - 1, first - 1, -1), trusted, probs, disagreement, progress)
-            corrected = {f: m for f, m in state.corrected.items() if f != frame}
-            self._change(
-                probs=tuple(probs),
-                trusted=trusted,
-                corrected=corrected,
-                draft=None,
-                rounds=state.rounds + 1,
-                disagreement=disagreement,
-            )
+        with self._event("compute", round=state.rounds + 1, frame=frame) as about:
+            shown, locked = self.shown(frame), self.locked
+            self._become(self._propagation.round(state, frame, shown, locked, progress, direction, first, last))
             if self.truth is not None:
                 about["iou"] = self._mean_j(self.truth)
 
@@ -421,146 +398,9 @@ class InteractiveSession:
             raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
         return normalise(pixels, self.device)
 
-    def _propagator(self) -> PropagationNetwork:
-        assert self.network is not None, "``propagate`` asks for a network before anything is encoded"
-        return self.network
-
-    def _encode(self, frame: int) -> tuple[Tensor, Query]:
-        image = self.view.image(self.image(frame))
-        with torch.inference_mode():
-            return image, Tracker(self._propagator(), self.options).encode(image)
-
-    def _carry(
-        self,
-        frame: int,
-        way: range,
-        trusted: Sequence[tuple[int, Maps]],
-        probs: list[Maps],
-        disagreement: dict[int, float],
-        progress: Callable[[int, Maps], None] | None,
-    ) -> None:
-        """Propagate from ``frame`` along ``way``, into ``probs`` and ``disagreement``."""
-        objects = self.objects
-        mask = next(maps for f, maps in reversed(trusted) if f == frame)
-        bounds = self._bounds(way, mask, trusted)
-        reach = max((abs(bound - frame) for bound in bounds.values()), default=0)
-        way = way[: max(0, reach - 1)]
-        if not way:
-            return
-        memory = self._memory(trusted)
-        merges = self._merges(frame, mask, bounds, trusted, memory)
-        interacted = {f for f, _ in trusted}
-        for t, newer in self._pass(way, memory):
-            moving = [label for label in objects if label in bounds and abs(t - frame) < abs(bounds[label] - frame)]
-            prob, apart = newer, 0.0
-            for labels, merge in (group for group in merges if group[0][0] in moving):
-                rows = [objects.index(label) for label in labels]
-                older = unpack(probs[t], labels, self.device).unsqueeze(0)
-                apart = max(apart, _disagreement(older, newer[:, rows]))
-                if merge and len(rows) == len(objects):
-                    prob = merge(t, older, newer)
-                elif merge:
-                    prob = prob.clone()
-                    prob[:, rows] = merge(t, older, newer[:, rows])
-            if len(moving) < len(objects):
-                older = unpack(probs[t], objects, self.device).unsqueeze(0)
-                prob = self._beside(older, prob, moving, t in interacted)
-            if apart:
-                disagreement[t] = apart
-            else:
-                disagreement.pop(t, None)
-            probs[t] = pack(prob[0], objects)
-            if progress:
-                progress(t, probs[t])
-
-    def _bounds(self, way: range, mask: Maps, trusted: Sequence[tuple[int, Maps]]) -> dict[int, int]:
-        """For each object that moves, the frame to stop before: a corrected one that knows it, or the way's end."""
-        bounds = {}
-        for label in self.objects:
-            if label in mask.objects and label not in self.locked:
-                known = (f for f, maps in trusted if f in way and label in maps.objects)
-                bounds[label] = min(known, key=lambda f: abs(f - way.start), default=way.stop)
-        return bounds
-
-    def _merges(
-        self,
-        frame: int,
-        mask: Maps,
-        bounds: dict[int, int],
-        trusted: Sequence[tuple[int, Maps]],
-        memory: Sequence[tuple[list[int], Entry | None]],
-    ) -> list[tuple[list[int], Merge | None]]:
-        """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
-        assert self._merger is not None
-        known, entry = memory[max(n for n, (f, _) in enumerate(trusted) if f == frame)]
-        assert entry is not None, "the corrected frame knows the objects that its correction moves"
-        groups = []
-        for bound in sorted(set(bounds.values())):
-            if entry is not None and any(f == bound for f, _ in trusted):
-                labels = [label for label in self.objects if bounds.get(label) == bound]
-                before = self.state.probs[frame]
-                rows = [known.index(label) for label in labels]
-                key = select(entry, rows if len(rows) < len(known) else slice(None)).key
-                groups.append((labels, self._merger.between(bound, frame, before, mask, key, labels)))
-        return groups
-
-    def _beside(self, older: Tensor, newer: Tensor, moving: list[int], corrected: bool) -> Tensor:
-        """Probabilities (1, O, h, w) of which the moving objects' are new and the others' are kept.
-
-        Where the user has corrected the frame, and where an object is locked, what was there stays; elsewhere the new
-        comes before the old.
-        """
-        rows = [row for row, label in enumerate(self.objects) if label in moving]
-        kept = [row for row in range(len(self.objects)) if row not in rows]
-        firm = [row for row in kept if corrected or self.objects[row] in self.locked]
-        loose = [row for row in kept if row not in firm]
-        result = older.clone()
-        result[:, rows] = give_way(newer[:, rows], older[:, firm])
-        result[:, loose] = give_way(older[:, loose], result[:, rows])
-        return result
-
-    def _pass(self, way: range, memory: Sequence[tuple[list[int], Entry | None]]) -> Iterator[tuple[int, Tensor]]:
-        """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
-        tracker = Tracker(self._propagator(), self.options, self.say)
-        for labels, numbers in self._cohorts(memory):
-            entries = []
-            for known, entry in (memory[n] for n in numbers):
-                assert entry is not None, "a frame that knows an object has been memorised"
-                rows = [known.index(label) for label in labels]
-                entries.append(entry if labels == known else select(entry, rows))
-            tracker.trust(Entry.cat(entries), labels)
-        order = [tracker.objects.index(label) if label in tracker.objects else None for label in self.objects]
-        plain = order == list(range(len(order)))
-        for t in way:
-            image, query = self._encoded[t]
-            prob = tracker.segment(query)
-            absent = torch.zeros_like(prob[:, :1])
-            rows = [absent if row is None else prob[:, row + 1 : row + 2] for row in order]
-            yield t, prob[:, 1:] if plain else torch.cat(rows, dim=1)
-            if t != way[-1]:
-                tracker.remember(image, query, prob)
-
-    def _cohorts(self, memory: Sequence[tuple[list[int], Entry | None]]) -> list[tuple[list[int], list[int]]]:
-        """Objects that the same corrected frames know, with the numbers of these in memory."""
-        cohorts: dict[tuple[int, ...], list[int]] = {}
-        for label in self.objects:
-            numbers = tuple(n for n, (known, _) in enumerate(memory) if label in known)
-            if numbers:
-                cohorts.setdefault(numbers, []).append(label)
-        return [(labels, list(numbers)) for numbers, labels in cohorts.items()]
-
-    def _memory(self, trusted: Sequence[tuple[int, Maps]]) -> list[tuple[list[int], Entry | None]]:
-        """The memory of interacted frames, and which objects each knows. What was encoded before is used again."""
-        for number, (frame, mask) in enumerate(trusted):
-            known = [label for label in self.objects if label in mask.objects]
-            if number == len(self._certain) or self._certain[number][:2] != (mask, known):
-                entry = None
-                if known:
-                    image, query = self._encoded[frame]
-                    prob = unpack(mask, known, self.device).unsqueeze(0)
-                    entry = Tracker(self._propagator(), self.options).memorise(image, query, prob)
-                self._certain[number:] = [(mask, known, entry)]
-        return [(known, entry) for _, known, entry in self._certain[: len(trusted)]]
+    def _padded(self, frame: int) -> Tensor:
+        """(1, 3, h, w), normalised, at the working size."""
+        return self.view.image(self.image(frame))
 
     def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
         """The interaction that continues, or a new one."""
@@ -572,10 +412,13 @@ class InteractiveSession:
             return draft
         return Draft(frame, kind, box, self.shown(frame))
 
-    def _image_and_base(self, draft: Draft) -> tuple[Tensor, Tensor]:
-        """Image (3, h, w) and probabilities (O, h, w) before the interaction, at the working size."""
-        image = self.view.cut(self.view.image(self.image(draft.frame)))[0]
-        return image, self.view.cut(unpack(draft.base, self.objects, self.device))
+    def _image(self, draft: Draft) -> Tensor:
+        """(3, h, w), normalised, at the working size."""
+        return self.view.cut(self._padded(draft.frame))[0]
+
+    def _base(self, draft: Draft) -> Tensor:
+        """Probabilities (O, h, w) before the interaction, at the working size."""
+        return self.view.cut(unpack(draft.base, self.objects, self.device))
 
     def _correct(self, draft: Draft, before: Tensor, answer: Tensor) -> np.ndarray:
         """Take an interaction's answer in; the frame's labels."""
@@ -594,9 +437,11 @@ class InteractiveSession:
         return self.labels(draft.frame)
 
     def _change(self, **changes) -> None:
-        old = self.state
-        self.state = replace(old, **changes)
-        self.history.push(old, self.state)
+        self._become(replace(self.state, **changes))
+
+    def _become(self, new: State) -> None:
+        old, self.state = self.state, new
+        self.history.push(old, new)
 
     def _canvas(self, strokes: Sequence[Stroke]) -> np.ndarray:
         """Strokes as pixels at the working size: 0 for the background, else the object's row plus one."""
@@ -656,13 +501,6 @@ def _check_id(label: int) -> None:
 def _points(path: Sequence[tuple[float, float]]) -> np.ndarray:
     """(N, 2) float64"""
     return np.asarray(path, float).reshape(-1, 2)
-
-
-def _disagreement(older: Tensor, newer: Tensor) -> float:
-    """1 - IoU of the objects (1, O, h, w) of which it is largest."""
-    a, b = older > 0.5, newer > 0.5
-    both, either = (a & b).sum((-2, -1)), (a | b).sum((-2, -1))
-    return float((1 - both / either.clamp(min=1))[either > 0].max()) if bool((either > 0).any()) else 0.0
 
 
 def _inside(box: Box | None, *maps: Any) -> list[Any]:

@@ -63,7 +63,7 @@ def _evaluated(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]
     store, names, truth = open_annotated(step.dataset, split)
     for name in names[:STRIPS]:
         image = step.folder / f"{name}.png"
-        frames = Path(store.path / store.rgb_path(name, 0)).parent.parent
+        frames = Path(str(store.path), store.rgb_path(name, 0)).parent.parent
         write_strip(truth, semi / "masks", name, image, images=frames)
         lines += [f"{name}: annotation, prediction, errors (blue missed, red invented)", ""]
         lines += [_image(image, out), ""]

@@ -175,7 +175,7 @@ def as_csv(used: list[AssetUse]) -> str:
     return buffer.getvalue()
 
 
-def from_csv(text: str, source: str | Path) -> list[AssetUse]:
+def from_csv(text: str, source: object) -> list[AssetUse]:
     """What ``as_csv`` wrote. Raises UserError naming ``source`` where it is something else."""
     try:
         fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bl30k_gen.config import Limits
-from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
+from bl30k_gen.dataset.files import clear_disk_errors, user_cache, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
 from bl30k_gen.library.catalogue import folder as plain
@@ -78,9 +78,8 @@ def place(folder: str | Path) -> Path:
     own = Path(folder) / PLACE
     if _may_be_written(own.parent if own.parent.exists() else Path(folder)):
         return own
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:32]
-    cached = cache / "bl30k/indexes" / f"{name}.json"
+    cached = user_cache() / "indexes" / f"{name}.json"
     return cached if cached.exists() or not own.exists() else own
 
 

@@ -119,7 +119,7 @@ def _rewrite(shard: Path, kind: ShardFormat, folder: Path, bad: list[str]) -> No
         files.replace(built, shard)
     else:
         shard.unlink(missing_ok=True)
-        index_path(shard).unlink(missing_ok=True)
+        Path(str(index_path(shard))).unlink(missing_ok=True)
 
 
 def _shard_of(layout: Layout, kind: ShardFormat, store: VideoStore, name: str) -> Path | None:
@@ -133,7 +133,7 @@ def _shard_of(layout: Layout, kind: ShardFormat, store: VideoStore, name: str) -
 def _holder(store: VideoStore, name: str) -> Path:
     """The shard, finished or partial, that holds a video."""
     assert isinstance(store.tree, ShardTree)
-    return store.tree.shard_of(f"{METADATA}/{name}.json")
+    return Path(str(store.tree.shard_of(f"{METADATA}/{name}.json")))
 
 
 def _contents(store: VideoStore, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ import h5py
 import numpy
 import PIL
 
+from bl30k_gen import platforms
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
@@ -40,7 +41,7 @@ class Check:
 
 def examine(device: str, threads: int, out: Path) -> list[Check]:
     """Run all checks; later ones are left out when they depend on one that failed."""
-    checks = [_python(), _libraries(), _processors(threads), _disk(out)]
+    checks = [Check("system", True, platforms.tested()), _python(), _libraries(), _processors(threads), _disk(out)]
     try:
         child = BlenderChild(device, threads or allotted_threads(1), timeout=600.0)
     except UserError as error:

@@ -131,7 +131,7 @@ def _take_out(
             finish_dead_shard(layout.shards, config.runtime.store, leases, shard)
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
-        store = open_dataset(layout.root, (lambda shard, _: damaged.append(shard)) if is_damaged else None)
+        store = open_dataset(layout.root, (lambda shard, _: damaged.append(Path(str(shard)))) if is_damaged else None)
         scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
         done.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
     mark_all(layout, open_dataset(layout.root))

@@ -29,17 +29,21 @@ class Replay:
     mask_pixels_different: int
     rgb_pixels_different: int
     largest_rgb_difference: int  # of 255
+    published_by: str  # version of Blender
+    replayed_by: str
 
     @property
     def same(self) -> bool:
         return not (self.mask_pixels_different or self.rgb_pixels_different)
 
     def sentence(self) -> str:
+        differ = self.published_by != self.replayed_by
+        note = f" (published by Blender {self.published_by}, replayed by {self.replayed_by})" if differ else ""
         if self.same:
-            return f"{self.video}: {plural(self.frames, 'frame')}, not one pixel differs"
+            return f"{self.video}: {plural(self.frames, 'frame')}, not one pixel differs{note}"
         return (
             f"{self.video}: {plural(self.frames, 'frame')}, {self.mask_pixels_different} mask pixels and "
-            f"{self.rgb_pixels_different} RGB pixels differ, by at most {self.largest_rgb_difference} of 255"
+            f"{self.rgb_pixels_different} RGB pixels differ, by at most {self.largest_rgb_difference} of 255{note}"
         )
 
 
@@ -69,7 +73,8 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
             difference = np.abs(published.read_rgb(video, frame).astype(np.int16) - rgb.astype(np.int16))
             pixels += int(difference.any(axis=2).sum())
             largest = max(largest, int(difference.max()))
-    return Replay(video, spec.video.frames, masks, pixels, largest)
+    versions = str(described.get("versions", {}).get("bpy", "unknown")), str(child.ready["bpy"])
+    return Replay(video, spec.video.frames, masks, pixels, largest, *versions)
 
 
 def _all_that_are_there(assets: Assets) -> Assets:

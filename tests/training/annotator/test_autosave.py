@@ -17,6 +17,7 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
+from training.annotator import maps_file
 from training.annotator.autosave import Autosave, identify
 from training.annotator.workspace import Workspace
 from training.evaluation.scribbles import Stroke
@@ -120,7 +121,7 @@ def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
         reopened.close()
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {}}', "NaN"])
+@pytest.mark.parametrize("damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {"x": 1}}', "NaN"])
 def test_what_follows_a_damaged_line_is_kept_elsewhere_and_said(tmp_path, caplog, damage):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
@@ -180,6 +181,77 @@ def test_a_full_disk_loses_nothing_in_memory(tmp_path, monkeypatch):
     again, saved = open_saved(tmp_path / "session", video)
     assert hashes(again) == expected
     saved.close()
+
+
+def test_what_was_not_saved_is_saved_with_the_next_step(tmp_path, monkeypatch):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(0, 1, 0.5, 0.5))
+    do(session, saved, brush(1, 1, 0.5, 0.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        for action in (UndoAction(do="undo"), brush(2, 1, 0.3, 0.5)):
+            with pytest.raises(UserError, match="no space left"):
+                do(session, saved, action)
+        with pytest.raises(UserError, match="no space left"):
+            saved.record(looks={1: {"name": "Disk"}})
+    do(session, saved, UndoAction(do="undo"))
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == hashes(session) and reopened.looks == {1: {"name": "Disk"}}
+    assert [action["do"] for action in reopened.actions] == ["add", "brush", "brush", "undo", "brush", "undo"]
+    reopened.close()
+
+
+def test_files_are_written_anew_when_most_of_them_is_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps_file, "SPARE", 200)
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    session.history.budget = 150_000
+    do(session, saved, ObjectAction(do="add", object=1))
+    for number in range(40):
+        do(session, saved, brush(number % 3, 1, 0.1 + 0.02 * number, 0.5, 4 + number % 5))
+    do(session, saved, UndoAction(do="undo"))
+    saved.record({"do": "lock", "object": 1}, {1: {"hidden": True}})
+    session.lock(1)
+    size = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert saved.maps.path.name != "maps-1.bin" and [f.name for f in tmp_path.glob("*.bin")] == [saved.maps.path.name]
+    assert saved.maps.path.stat().st_size < 20_000
+    saved.compact()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < size
+    expected = [hashes(session)]
+    while session.undo():
+        expected.append(hashes(session))
+    assert 5 < len(expected) < 20
+    saved.close()
+
+    (tmp_path / "maps-99.bin").write_bytes(b"of a rewriting that a crash has interrupted")
+    again, reopened = open_saved(tmp_path, video)
+    assert not (tmp_path / "maps-99.bin").exists()
+    assert len(reopened.actions) == 43 and reopened.looks == {1: {"hidden": True}} and again.locked == {1}
+    assert again.redo() and again.undo() and not again.history.future - 1
+    for number, step in enumerate(expected):
+        assert hashes(again) == step
+        assert again.undo() == (number + 1 < len(expected))
+    reopened.close()
+
+
+def test_a_rewriting_that_fails_changes_nothing(tmp_path, monkeypatch):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(1, 1, 0.5, 0.5))
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        saved.compact()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    do(session, saved, brush(2, 1, 0.5, 0.5))
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == hashes(session)
+    reopened.close()
 
 
 @pytest.fixture

@@ -253,15 +253,22 @@ def test_masks_come_in_and_datasets_go_out(browser, new_session, tmp_path):
         assert (server.workspace.session.labels(2) == ids).all()
         hand.page.set_input_files("#files", [tmp_path / "broken.png"])
         hand.until(lambda: "damaged" in hand.page.locator("#toasts").inner_text())
-        export(hand, "dataset", "overlay", "binary", "soft", "script")
+        export(hand, "dataset", "overlay", "binary", "soft", "script", "coco", "youtube-vis", "burst", "sav")
         # What the server refuses with a status, the browser notes on its console.
         assert [error for error in hand.errors if "422" not in error] == []
+        hand.page.goto((tmp_path / "out/overlay.mp4").as_uri())
+        hand.until(lambda: hand.page.evaluate("document.querySelector('video').videoWidth") == 90)
         hand.page.close()
     store = open_dataset(tmp_path / "out/dataset")
     assert store.videos == ["video"] and store.frames("video") == ["00002"]
     assert (store.read_mask("video", 0).ids == ids).all()
-    assert (tmp_path / "out/overlay.mp4").stat().st_size > 500
     assert len(list((tmp_path / "out/binary/7").iterdir())) == 4
+    coco = json.loads((tmp_path / "out/coco/annotations/instances_train.json").read_text())
+    assert [(one["track_id"], one["area"]) for one in coco["annotations"]] == [(1, 400), (7, 300)]
+    vis = json.loads((tmp_path / "out/youtube-vis/train/instances.json").read_text())
+    assert [one["areas"] for one in vis["annotations"]] == [[400], [300]]
+    assert (tmp_path / "out/burst/annotations/train/all_classes.json").exists()
+    assert (tmp_path / "out/sav/sav_train/video_manual.json").exists()
     script = json.loads((tmp_path / "out/script.json").read_text())
     assert [action["do"] for action in script["actions"]] == ["add", "add", "mask"]
     replayed(tmp_path / "out", again := new_session(video))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
-from training.annotator.pictures import encode_runs, picture, shrink, view_size
+from training.annotator.images import encode_runs, image, shrink, view_size
 from training.annotator.study import Study
 from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
 from training.annotator.workspace import Workspace
@@ -43,14 +43,14 @@ def test_large_frames_are_shown_smaller(tmp_path):
     big, small = FrameFolder(tmp_path), FrameFolder(tmp_path)
 
     def size(frames, number, which):
-        data, kind = picture(frames, number, which)
+        data, kind = image(frames, number, which)
         assert kind == "image/jpeg"
         return Image.open(io.BytesIO(data)).size
 
     assert size(big, 0, "view") == (1920, 1080) and size(big, 0, "full") == (3840, 2160)
     assert size(big, 0, "thumbnail") == (160, 90)
     assert view_size((2160, 3840)) == (1080, 1920) and shrink(np.zeros((2160, 3840), np.uint8)).shape == (1080, 1920)
-    assert picture(small, 1, "view")[0] == (tmp_path / "1.jpg").read_bytes(), "a small file goes out as it is"
+    assert image(small, 1, "view")[0] == (tmp_path / "1.jpg").read_bytes(), "a small file goes out as it is"
 
 
 def test_a_turned_picture_is_refused_as_everywhere(tmp_path):
@@ -59,7 +59,7 @@ def test_a_turned_picture_is_refused_as_everywhere(tmp_path):
     exif[274] = 6
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "0.jpg", exif=exif)
     with pytest.raises(UserError, match="orientation 6"):
-        picture(FrameFolder(tmp_path), 0, "view")
+        image(FrameFolder(tmp_path), 0, "view")
 
 
 def test_the_timeline_finds_drift(cells):
@@ -147,5 +147,5 @@ def test_ten_thousand_frames_are_told_in_little(tmp_path):
     states = [news["state"] for news in told if "state" in news]
     assert len(states) == 1 and list(states[0]["frames"]) == [9_000], "only what has changed"
     assert workspace.hello()["state"]["frames"].keys() == {9_000}
-    assert (tmp_path / "out/session/maps.bin").stat().st_size < 3000
+    assert (tmp_path / "out/session/maps-1.bin").stat().st_size < 3000
     workspace.close()

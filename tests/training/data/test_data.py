@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -367,6 +368,18 @@ def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
     assert not same(alone[0], alone[1])
     other = Mixture(tiny("stcn/bl30k", "seed=1"))
     assert not same(alone[0], next(loader(other, SampleOrder(other, tiny("stcn/bl30k", "seed=1")), 0)))
+
+
+def test_samples_are_the_same_where_processes_are_spawned(tiny):
+    """As they are on macOS."""
+    stage = tiny("stcn/bl30k", "iterations=2")
+    mixture, before = Mixture(stage), multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        spawned = list(loader(mixture, SampleOrder(mixture, stage), 1))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert all(map(same, spawned, loader(mixture, SampleOrder(mixture, stage), 0)))
 
 
 def test_processes_share_each_iteration(tiny):

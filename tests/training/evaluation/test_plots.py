@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from training.evaluation.plots import plot_curves
+from training.evaluation.interactive import Interaction, Report
+from training.evaluation.plots import plot_curves, plot_reports
 from training.runs.compare import Run, plot
 from training.runs.folder import RunFolder
 
@@ -33,6 +34,18 @@ def ticks(figure: Figure) -> np.ndarray:
 def test_interactions_have_whole_ticks(figures, tmp_path):
     plot_curves({"one": ([1, 2, 3], [50, 60, 70])}, "interactions", "J&F (%)", tmp_path / "interactive.png")
     assert len(ticks(figures[0])) > 2 and (ticks(figures[0]) % 1 == 0).all()
+
+
+def test_reports_show_iou_after_each_interaction(figures, tmp_path):
+    scores = [np.full((2, 1, 2), value) for value in (0.25, 0.5, 0.75)]
+    for array in scores:
+        array[..., 1] = 0.1  # F, which is no part of IoU
+    rounds = [Interaction("a", 1, number, 4.0, (1,), array) for number, array in enumerate(scores, 1)]
+    plot_reports({"mine": Report(3, 240.0, [("a", 1, (1,))], rounds)}, tmp_path / "interactive.png")
+    timed, counted = figures[0].axes
+    assert counted.get_ylabel() == "IoU (%)" and timed.get_ylabel() == "J&F (%)"
+    assert counted.lines[0].get_xydata().tolist() == [[1, 25], [2, 50], [3, 75]]
+    assert (ticks(figures[0]) % 1 == 0).all()
 
 
 def test_iterations_have_whole_ticks(figures, tmp_path, monkeypatch):

@@ -166,6 +166,6 @@ def test_figures(tmp_path, study):
         2, 240.0, [("a", 1, (1,))], [Interaction("a", 1, 1, 5.0, (1,), np.full((3, 1, 2), 0.5))]
     )
     plot_reports({"mine": report}, tmp_path / "curve.png")
-    for name in ("study.png", "curve.png"):
+    for name, width in (("study.png", 900), ("curve.png", 1575)):
         with Image.open(tmp_path / name) as image:
-            assert image.size == (900, 600) and len(image.getcolors(100_000)) > 10
+            assert image.size == (width, 600) and len(image.getcolors(100_000)) > 10

@@ -1,11 +1,17 @@
+import io
+import tarfile
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from bl30k_gen.dataset.files import encode_jpeg
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from training.inference.video import FrameFolder, first_appearances, open_frames, open_video, read_given
+
+MASK = encode_mask(np.ones((24, 32), np.uint8))
 
 
 def write_frames(folder, count, size=(24, 32), suffix="png", names=None):
@@ -151,3 +157,23 @@ def test_a_video_of_a_dataset_is_named_by_it(tmp_path):
     assert open_frames(tmp_path / "x").path == tmp_path / "JPEGImages" / "x"
     with pytest.raises(UserError, match="name one of them, such as .*x"):
         open_frames(tmp_path)
+
+
+def test_a_video_in_a_shard_has_its_frames(tmp_path):
+    frames = [encode_jpeg(np.full((24, 32, 3), 40 * t, np.uint8), 90, "4:4:4") for t in range(3)]
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for t, data in enumerate(frames):
+            for name, content in ((f"JPEGImages/v/{t:05d}.jpg", data), (f"Annotations/v/{t:05d}.png", MASK)):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    for path in (tmp_path / "a.tar/v", tmp_path / "v"):
+        video = open_frames(path)
+        assert video.names == ["00000", "00001", "00002"] and video.path == path
+        assert [video.encoded(t) for t in range(3)] == frames
+        assert video[2].shape == (24, 32, 3) and video[2].mean() > 70
+    with pytest.raises(UserError, match="has no video w"):
+        open_frames(tmp_path / "a.tar/w")
+    for dataset in (tmp_path, tmp_path / "a.tar"):
+        with pytest.raises(UserError, match="dataset of 1 videos"):
+            open_frames(dataset)

@@ -10,8 +10,7 @@ from models.fusion import FusionConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
 from training.inference.options import Options, published_options
-from training.interactive import interaction
-from training.interactive import session as session_module
+from training.interactive import interaction, propagation
 from training.interactive.session import InteractiveSession
 from training.interactive.state import State
 
@@ -86,7 +85,7 @@ def test_the_cache_of_encoded_frames_is_bounded(cells):
         session.set_mask(frame, cells.mask(video, frame, {1: (0,)}))
         session.propagate()
     assert len(network.queried) > 20
-    assert 0 < session._encoded._bytes <= 200_000
+    assert 0 < session._propagation.encoded._bytes <= 200_000
 
 
 def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypatch, tmp_path):
@@ -94,9 +93,9 @@ def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypat
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
     started = []
-    trust = session_module.Tracker.trust
+    trust = propagation.Tracker.trust
     monkeypatch.setattr(
-        session_module.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
+        propagation.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
     )
 
     def correct(session, frame, mine):

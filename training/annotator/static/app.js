@@ -132,15 +132,22 @@ const EXPORTS = {
   soft: ["Soft masks", "Probabilities as grey PNGs, a folder for each object"],
   script: ["Script", "All that you did, for train.py interact"],
 };
+const OTHERS = [["coco", "COCO"], ["youtube-vis", "YouTube-VIS"], ["burst", "BURST"], ["sav", "SA-V"]];
 on("hello", () => {
   $("out").textContent = told.out;
-  $("exports").replaceChildren(...Object.entries(EXPORTS).map(([what, [name, text]]) => {
-    const row = document.createElement("li");
-    const words = document.createElement("div");
-    words.append(Object.assign(document.createElement("b"), { textContent: name }), Object.assign(document.createElement("small"), { textContent: text }),
-      Object.assign(document.createElement("code"), { textContent: told.places[what] }));
-    const button = Object.assign(document.createElement("button"), { className: "plain", textContent: "Write" });
-    button.id = `export-${what}`;
+  const rows = Object.entries(EXPORTS).map(([what, [name, text]]) => exportRow(name, text, told.places[what], [[what, "Write"]]));
+  rows.push(exportRow("Other formats", "Frames and masks, as generate.py export writes them", `${told.out}/<format>`, OTHERS));
+  $("exports").replaceChildren(...rows);
+});
+function exportRow(name, text, place, kinds) {
+  const row = document.createElement("li");
+  const words = document.createElement("div");
+  const part = (tag, textContent) => Object.assign(document.createElement(tag), { textContent });
+  words.append(part("b", name), part("small", text), part("code", place));
+  const buttons = document.createElement("div");
+  buttons.className = "group wrap";
+  for (const [what, label] of kinds) {
+    const button = Object.assign(part("button", label), { className: "plain", id: `export-${what}` });
     button.onclick = async () => {
       button.disabled = true;
       $("exported").hidden = false;
@@ -148,10 +155,11 @@ on("hello", () => {
       $("exported").textContent = await ask({ export: what }).catch((error) => error.message);
       button.disabled = false;
     };
-    row.append(words, button);
-    return row;
-  }));
-});
+    buttons.append(button);
+  }
+  row.append(words, buttons);
+  return row;
+}
 
 // A study
 on("study", () => {

@@ -206,10 +206,12 @@ function showLook() {
 // Gauges
 
 const bytes = (n) => (n > 2e9 ? `${(n / 2 ** 30).toFixed(1)} GiB` : `${Math.round(n / 2 ** 20)} MiB`);
+const seconds = (n) => (n < 1 ? `${Math.round(1000 * n)} ms` : n < 100 ? `${n.toFixed(1)} s` : `${Math.round(n / 60)} min`);
 function showGauges() {
-  const { ram, gpu, queue, memory_frames: memory, cached_frames: cached, undo_bytes: undo } = told.gauges;
+  const { ram, gpu, queue, memory_frames: memory, cached_frames: cached, undo_bytes: undo, computed, saved } = told.gauges;
+  const took = computed ? [["Last step", `${seconds(computed)}, saved in ${seconds(saved)}`]] : [];
   const rows = [["Frames in memory", memory], ["Encoded frames kept", cached], ["RAM", bytes(ram || 0)], ...(gpu === undefined ? [] : [["GPU memory", bytes(gpu)]]),
-    ["Undo", `${told.undo} ${told.undo === 1 ? "step" : "steps"}, ${bytes(undo || 0)}`], ["Waiting requests", queue]];
+    ["Undo", `${told.undo} ${told.undo === 1 ? "step" : "steps"}, ${bytes(undo || 0)}`], ["Waiting requests", queue], ...took];
   $("gauges").replaceChildren(...rows.flatMap(([name, value]) => [
     Object.assign(document.createElement("span"), { textContent: name }), Object.assign(document.createElement("b"), { textContent: value ?? 0 }),
   ]));

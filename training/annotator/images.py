@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bl30k_gen.dataset.files import IMAGE_ERRORS, encode_jpeg
-from bl30k_gen.dataset.images import IMAGE_LIMIT
-from bl30k_gen.inputs import read_bytes
-from training.inference.video import FrameFolder, Frames
+from training.inference.video import FrameFolder, Frames, StoredFrames
 
 LONG_SIDE = 1920
 THUMBNAIL = 160
@@ -24,9 +22,9 @@ def view_size(size: tuple[int, int], long_side: int = LONG_SIDE) -> tuple[int, i
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def picture(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
+def image(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
     """An encoded frame and its media type. A file that is fit to be shown goes out as it is."""
-    if size != "thumbnail" and isinstance(frames, FrameFolder) and (found := _as_it_is(frames, number, size)):
+    if size != "thumbnail" and (found := _as_it_is(frames, number, size)):
         return found
     rgb = frames[number]
     if size != "full":
@@ -36,14 +34,16 @@ def picture(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
     return encode_jpeg(rgb, 70 if size == "thumbnail" else 92, "4:2:0"), "image/jpeg"
 
 
-def _as_it_is(frames: FrameFolder, number: int, size: Size) -> tuple[bytes, str] | None:
-    data = read_bytes(frames.files[number], IMAGE_LIMIT)
+def _as_it_is(frames: Frames, number: int, size: Size) -> tuple[bytes, str] | None:
+    if not isinstance(frames, FrameFolder | StoredFrames):
+        return None
+    data = frames.encoded(number)
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            turned = image.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do
-            if turned or image.mode != "RGB" or (size == "view" and max(image.size) > LONG_SIDE):
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as opened:
+            turned = opened.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do
+            if turned or opened.mode != "RGB" or (size == "view" and max(opened.size) > LONG_SIDE):
                 return None
-            return data, Image.MIME[image.format or "JPEG"]
+            return data, Image.MIME[opened.format or "JPEG"]
     except IMAGE_ERRORS:
         return None
 

@@ -1,0 +1,354 @@
+"""Files on other machines, by URL: ``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``; through fsspec.
+
+``place`` is where a text becomes a local path or a remote one. Code that reads datasets asks either the same
+questions; what it opens, it opens by ``inputs.open_regular`` or, in ranges, by ``RemotePath.read``.
+"""
+
+import contextlib
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from bl30k_gen.errors import UserError, printable
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+EXTRA = "pip install 'bl30k[cloud]'"
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.:-]+://")  # a drive of Windows has one letter
+_HTTP = ("http", "https")
+_WRITABLE = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # where an object appears when its upload is complete
+_TRIES = 3  # of a range
+_CONNECT, _SILENT = 15, 60  # seconds: to connect, and until the next bytes
+_BLOCK = 4 << 20  # bytes that a scan reads at once
+_CREDENTIALS = {
+    "s3": "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for a public bucket FSSPEC_S3_ANON=true",
+    "gs": "run `gcloud auth application-default login`; for a public bucket set FSSPEC_GS_TOKEN=anon",
+    "hf": "run `hf auth login`, or set HF_TOKEN",
+}
+_NO_NETWORK = "check the URL, the network and, where one is set, the endpoint; then run the same command again"
+_BROKEN = re.compile(r"credential|forbidden|access.?denied|unauthori[sz]ed|\b40[13]\b", re.IGNORECASE)
+
+
+class Entry(NamedTuple):
+    """What a listing says of a file or folder."""
+
+    is_folder: bool
+    size: int | None  # bytes, where the server says
+
+
+class Stat(NamedTuple):
+    st_size: int
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A URL that answers as a ``pathlib.Path`` does. Printed, it has no user, password or query.
+
+    Methods raise UserError where the network, the server or the credentials fail, or a package is missing.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        if "::" in self.url:
+            raise UserError(f"{self} is a chain of URLs", "give a plain one")
+        base, query = self._parts
+        object.__setattr__(self, "url", base.rstrip("/") + query)
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0].lower()
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        """The URL up to its query, and the query (signatures and tokens stand there) with its question mark."""
+        base, mark, query = self.url.partition("?") if self.scheme in _HTTP else (self.url, "", "")
+        return base, mark + query
+
+    def __str__(self) -> str:
+        base, query = self._parts
+        scheme, _, rest = base.partition("://")
+        host, slash, path = rest.partition("/")
+        return printable(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if query else ''}")
+
+    def __truediv__(self, name: object) -> "RemotePath":
+        base, query = self._parts
+        return RemotePath(f"{base}/{name}{query}")
+
+    @property
+    def name(self) -> str:
+        return self._parts[0].partition("://")[2].rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return Path(self.name).suffix
+
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
+
+    @property
+    def parent(self) -> "RemotePath":
+        base, query = self._parts
+        scheme, _, rest = base.partition("://")
+        return RemotePath(f"{scheme}://{rest.rpartition('/')[0] or rest}{query}")
+
+    @property
+    def parents(self) -> list["RemotePath"]:
+        """The folders above, the nearest first."""
+        found, path = [], self
+        while (above := path.parent) != path:
+            found.append(above)
+            path = above
+        return found
+
+    def with_name(self, name: str) -> "RemotePath":
+        return self.parent / name
+
+    def resolve(self) -> "RemotePath":
+        return self
+
+    def is_file(self) -> bool:
+        with _clear_errors(self), contextlib.suppress(FileNotFoundError):
+            fs, path = self._opened()
+            return fs.info(path)["type"] == "file"
+        return False
+
+    def is_dir(self) -> bool:
+        with _clear_errors(self), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            fs, path = self._opened()
+            return bool(fs.isdir(path))
+        return False
+
+    def exists(self) -> bool:
+        return self.is_file() or self.is_dir()
+
+    def stat(self) -> Stat:
+        """Its size. Raises FileNotFoundError."""
+        with _clear_errors(self):
+            fs, path = self._opened()
+            size = fs.info(path)["size"]
+        if size is None:
+            raise UserError(f"{self}: its server does not say how large it is", "download it first")
+        return Stat(int(size))
+
+    def listing(self) -> dict[str, Entry]:
+        """What a folder holds, by name; nothing where it does not exist, or its server lists no files."""
+        with _clear_errors(self), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            fs, path = self._opened()
+            rows = fs.ls(path, detail=True)
+            return {
+                name: Entry(row["type"] == "directory", row.get("size"))
+                for row in rows
+                if (name := _last(row["name"], self.scheme)) and row["name"].rstrip("/") != path.rstrip("/")
+            }
+        return {}
+
+    def iterdir(self) -> Iterator["RemotePath"]:
+        return (self / name for name in self.listing())
+
+    def open(self) -> BinaryIO:
+        """For reading, with seeks; what is read next is fetched with it. Raises FileNotFoundError."""
+        with _clear_errors(self):
+            fs, path = self._opened()
+            return _Guarded(fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"), self)  # type: ignore[return-value]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """A range of bytes, fewer at the end of the file. Raises FileNotFoundError."""
+        if size == 0:
+            return b""
+        for again in range(_TRIES - 1, -1, -1):
+            try:
+                with _clear_errors(self):
+                    fs, path = self._opened()
+                    data: bytes = fs.cat_file(path, start=offset, end=offset + size)
+                break
+            except UserError:
+                if not again:
+                    raise
+        if len(data) > size:
+            raise _no_ranges(self)
+        return data
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write an object, which appears whole. Raises UserError where this kind of URL is only read."""
+        self.require_writable()
+        with _clear_errors(self, "written"):
+            fs, path = self._opened()
+            fs.pipe_file(path, data)
+
+    def upload(self, file: Path) -> None:
+        """As ``write_bytes``, of a local file."""
+        self.require_writable()
+        with _clear_errors(self, "written"):
+            fs, path = self._opened()
+            fs.put_file(str(file), path)
+
+    def require_writable(self) -> None:
+        """Raises UserError where URLs of this kind are only read, or would show half of what is being written."""
+        if self.scheme not in _WRITABLE:
+            others = ", ".join(f"{scheme}://" for scheme in _WRITABLE)
+            raise UserError(f"{self} cannot be written", f"give a folder, or one of {others}")
+
+    def _opened(self) -> "tuple[AbstractFileSystem, str]":
+        """The file system, which fsspec keeps for this process, and the path there."""
+        from fsspec.core import url_to_fs
+
+        if self.scheme in ("gs", "gcs"):  # it logs a traceback for each try; the last one's error is raised
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+        fs, path = url_to_fs(self.url, **_options(self.scheme))
+        return fs, path
+
+
+Place = Path | RemotePath
+
+
+def is_url(path: object) -> bool:
+    return isinstance(path, RemotePath) or _URL.match(str(path)) is not None
+
+
+def place(path: "str | Place") -> Place:
+    """What a user gives as a path or URL. Raises UserError for a chain of URLs."""
+    if isinstance(path, (Path, RemotePath)):
+        return path
+    if path.lower().startswith("file://"):
+        return Path(url2pathname(urlsplit(path).path))
+    return RemotePath(path) if is_url(path) else Path(path)
+
+
+def local(path: "str | Place", what: str) -> Path:
+    """Raises UserError where it is a URL: ``what`` needs files of this machine."""
+    found = place(path)
+    if isinstance(found, RemotePath):
+        raise UserError(f"{what} cannot use {found}", "give a folder on this machine: download the dataset first")
+    return found
+
+
+class RemoteRanges:
+    """Ranges of one remote file; of reads that follow each other the next ones are fetched at once.
+
+    A sampler's reads jump, and fetch what they ask for. `verify` and `pack` go from file to file: there each request
+    asks for twice as much as the one before, up to ``LARGEST``.
+    """
+
+    FIRST, LARGEST = 256 << 10, 16 << 20  # bytes
+    NEAR = 8 << 10  # bytes between the contents of two members that lie one after the other
+
+    def __init__(self, path: RemotePath):
+        self._path = path
+        self._begin, self._data = 0, b""  # fetched last
+        self._end = -1  # of what was asked for last
+        self._ahead = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        follows = 0 <= offset - self._end <= self.NEAR
+        self._end = offset + size
+        begin, data = self._begin, self._data  # at once: other threads may read, too
+        if not begin <= offset <= offset + size <= begin + len(data):
+            self._ahead = min(self.LARGEST, 2 * self._ahead or self.FIRST) if follows else 0
+            begin, data = offset, self._path.read(offset, max(size, self._ahead))
+            self._begin, self._data = begin, data
+        return data[offset - begin : offset - begin + size]
+
+    def close(self) -> None:
+        self._data = b""
+
+
+class _Guarded:
+    """An open remote file whose errors are one line."""
+
+    def __init__(self, file: Any, path: RemotePath):
+        self._file, self._path = file, path
+
+    def read(self, size: int = -1) -> bytes:
+        with _clear_errors(self._path):
+            data: bytes = self._file.read(size)
+            return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        with _clear_errors(self._path):
+            return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "_Guarded":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _last(name: str, scheme: str) -> str:
+    """The last part of a listed name; of a web server's, which may carry a query and escapes, as it is asked for."""
+    bare = name.partition("?")[0] if scheme in _HTTP else name
+    return bare.rstrip("/").rpartition("/")[2]
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Time limits, where the user's configuration of fsspec says nothing."""
+    from fsspec.config import conf
+
+    if scheme in ("s3", "s3a"):
+        limits = {"connect_timeout": _CONNECT, "read_timeout": _SILENT, "retries": {"max_attempts": 2}}
+        return {"config_kwargs": limits | conf.get(scheme, {}).get("config_kwargs", {})}
+    if scheme in _HTTP and "client_kwargs" not in conf.get(scheme, {}):
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENT)
+        return {"client_kwargs": {"timeout": timeout}}
+    return {}
+
+
+@contextlib.contextmanager
+def _clear_errors(path: RemotePath, what: str = "read") -> Iterator[None]:
+    """Turn whatever the packages behind fsspec raise into one line; FileNotFoundError and the like pass."""
+    try:
+        yield
+    except (NotADirectoryError, UserError):
+        raise
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec says so of a web server that does not answer, too
+        if path.scheme not in _HTTP or cause is None or getattr(cause, "status", 0) == 404:
+            raise
+        raise _failure(path, what, cause) from None
+    except ImportError as error:
+        raise UserError(f"{path} needs a package that is not installed ({_said(error)})", EXTRA) from None
+    except Exception as error:  # of a dozen packages, which agree on no class
+        raise _failure(path, what, error) from None
+
+
+def _failure(path: RemotePath, what: str, error: BaseException) -> UserError:
+    said = _said(error)
+    if isinstance(error, ValueError) and "Protocol not known" in said:
+        known = "known are s3://, gs://, hf://, https://, memory:// and fsspec's others"
+        return UserError(f"{path} is of an unknown kind", known)
+    if isinstance(error, ValueError) and re.search("range requests|seek", said):
+        return _no_ranges(path)
+    if isinstance(error, PermissionError) or _BROKEN.search(f"{type(error).__name__} {said}"):
+        scheme = {"s3a": "s3", "gcs": "gs"}.get(path.scheme, path.scheme)
+        remedy = _CREDENTIALS.get(scheme, "check the URL, and who may read it")
+        return UserError(f"{path} may not be {what} ({said})", remedy)
+    return UserError(f"{path} cannot be {what} ({said})", _NO_NETWORK)
+
+
+def _no_ranges(path: RemotePath) -> UserError:
+    return UserError(f"{path}: its server gives whole files, not ranges of them", "download it first")
+
+
+def _said(error: BaseException) -> str:
+    return printable(" ".join(str(error).split())[:300] or type(error).__name__)

@@ -1,0 +1,33 @@
+#!/bin/bash
+# Step after step of the experiment, each over all GPUs of this machine: bash slurm/experiment.sh DATA OUT [OPTION...]
+#
+# DATA holds the sources by their names (docs/data.md), DAVIS below DATA/davis. OPTIONS are of `train.py run`. What is
+# finished is passed by, so the same command continues. STEPS, if it is set, names the steps to take.
+
+set -e
+data=$1 out=$2
+shift 2
+PYTHON=${PYTHON:-.venv/bin/python}
+PROCESSES=${PROCESSES:-gpu}         # a number where there is no GPU
+
+wanted() { [ -z "${STEPS:-}" ] || [[ " $STEPS " == *" $1 "* ]]; }
+
+step() {                            # FOLDER STAGE START [OPTION...]
+    local folder=$1 stage=$2 start=$3
+    shift 3
+    wanted "$folder" || return 0
+    "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node="$PROCESSES" train.py run "$stage" \
+        --data "$data" ${start:+--from "$out/$start"} --out "$out/$folder" "$@" &
+    command=$!
+    trap 'kill -TERM "$command" 2>/dev/null' TERM
+    while kill -0 "$command" 2>/dev/null; do wait "$command" || true; done
+    wait "$command"
+    "$PYTHON" train.py evaluate "$out/$folder" "$data/davis" --split "${SPLIT:-2017/val}" --out "$out/$folder-davis17"
+}
+
+step static           stcn/static ""           "$@"
+step static-bl30k     stcn/bl30k  static       "$@"
+step static-bl30k-vos stcn/vos    static-bl30k "$@"
+# As many iterations as renders and real videos have together.
+step static-vos       stcn/vos    static       --set iterations=800000 --set "optimiser.decay_at=[750000]" "$@"
+"$PYTHON" train.py gains "$out" --gpus "${GPUS:-1}" || [ $? = 1 ]

@@ -1,0 +1,143 @@
+"""What pretraining on renders gains at the published schedule: what it costs, how far it is, and whether it is reached.
+
+The arms share their stages, each a run folder of ``slurm/experiment.sbatch`` in one folder, with its scores on
+DAVIS-2017's validation videos beside it in ``<stage>-davis17/``.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bl30k_gen.errors import UserError
+from training.evaluation.report import Table
+from training.runs.folder import RunFolder
+from training.schema.stage import Stage, load_stage
+
+
+@dataclass(frozen=True)
+class Step:
+    """A run of the experiment: its stage with changes, and the run whose network it begins with."""
+
+    folder: str
+    stage: str
+    arm: str
+    start: str | None = None
+    changes: tuple[str, ...] = ()
+
+    def load(self) -> Stage:
+        return load_stage(self.stage, self.changes)
+
+
+STEPS = (
+    Step("static", "stcn/static", "static"),
+    Step("static-bl30k", "stcn/bl30k", "static > renders", "static"),
+    Step("static-bl30k-vos", "stcn/vos", "static > renders > real", "static-bl30k"),
+    Step(
+        "static-vos",
+        "stcn/vos",
+        "static > real",
+        "static",
+        ("iterations=800000", "optimiser.decay_at=[750000]"),  # as many as renders and real videos have together
+    ),
+)
+"""In the order in which they can be trained. ``static-bl30k`` is what STCN's authors publish as s01."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What must come out, in J&F: the score of a run, or what it gains over another one. Bounds are inclusive."""
+
+    run: str
+    less: str | None
+    low: float
+    high: float
+    source: str
+
+    @property
+    def words(self) -> str:
+        return self.run if self.less is None else f"{self.run} less {self.less}"
+
+
+ANCHORS = (
+    Anchor("static-bl30k", None, 67.4, 73.4, "STCN's s01 has 70.4; 3 either way"),
+    Anchor("static-bl30k", "static", 0.0, 100.0, "renders after still images gain without any real video"),
+    Anchor("static-bl30k-vos", "static-vos", 0.5, 4.0, "published gains are 1.4 to 2.3 (STM), 1.9 (RDE), 1.5 (XMem)"),
+)
+
+
+def scores(out: Path) -> dict[str, float]:
+    """J&F, per cent, of the runs that have been judged."""
+    found = {}
+    for step in STEPS:
+        file = out / f"{step.folder}-davis17" / "scores.csv"
+        if file.exists():
+            rows = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
+            try:
+                found[step.folder] = float(rows[1][rows[0].index("J&F")])
+            except (IndexError, ValueError):
+                raise UserError(f"{file} has no J&F", "write it again with train.py evaluate") from None
+    return found
+
+
+def cost_table(out: Path, gpus: int) -> Table:
+    """Iterations, seconds an iteration and hours of each step; gaps where nothing has been measured.
+
+    hours = iterations x seconds an iteration / 3600, and GPU hours are as many times more as there are GPUs: batches
+    are totals, so that the iterations do not depend on the number of GPUs, and the seconds do.
+    """
+    rows = []
+    for step in STEPS:
+        stage, seconds = step.load(), seconds_an_iteration(out / step.folder)
+        hours = None if seconds is None else stage.iterations * seconds / 3600
+        rows.append(
+            [
+                step.arm,
+                step.folder,
+                iterations_done(out / step.folder),
+                stage.iterations,
+                seconds,
+                hours,
+                None if hours is None else hours * gpus,
+            ]
+        )
+    known = [row[5] for row in rows]
+    if all(isinstance(hours, float) for hours in known):
+        total = sum(hours for hours in known if isinstance(hours, float))
+        rows.append(["all", "", None, sum(step.load().iterations for step in STEPS), None, total, total * gpus])
+    return Table(["arm", "run", "done", "iterations", "s/it", "hours", "GPU hours"], rows, digits=2)
+
+
+def seconds_an_iteration(folder: Path) -> float | None:
+    """The median over a run's log, so that neither its first iterations nor pauses count; None without a log."""
+    values = sorted(record["seconds"] for record in _log(folder) if "seconds" in record)
+    return values[len(values) // 2] if values else None
+
+
+def iterations_done(folder: Path) -> int:
+    return max((record["iteration"] for record in _log(folder) if "seconds" in record), default=0)
+
+
+def _log(folder: Path) -> list[dict]:
+    return RunFolder(folder).records() if RunFolder(folder).config.exists() else []
+
+
+def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, bool | None]]:
+    """Each anchor with what came out and whether it is reached; None where a run has not been judged."""
+    rows: list[tuple[Anchor, float | None, bool | None]] = []
+    for anchor in ANCHORS:
+        if anchor.run not in found or anchor.less not in (None, *found):
+            rows.append((anchor, None, None))
+            continue
+        value = found[anchor.run] - (found[anchor.less] if anchor.less else 0.0)
+        rows.append((anchor, value, anchor.low <= value <= anchor.high))
+    return rows
+
+
+def verdict_table(found: Mapping[str, float]) -> Table:
+    words = {True: "reached", False: "MISSED", None: "not judged yet"}
+    rows = [
+        [a.words, f"{a.low:g} to {a.high:g}", value, words[reached], a.source]
+        for a, value, reached in verdicts(found)
+    ]
+    return Table(["J&F of", "asked for", "found", "", "why"], rows)

@@ -1,0 +1,241 @@
+"""One round of propagation: a corrected frame is carried to the others, both ways, and merged with what is there.
+
+A state goes in and a new one comes out (MiVOS, section 3.2); the session decides when, and remembers the old one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from models.fusion import Fusion
+from models.propagation import Entry, PropagationNetwork, Query
+from training.inference.options import Options
+from training.inference.tracker import Tracker, select
+from training.interactive.cache import EncodedFrames
+from training.interactive.merging import Merge, Merger, give_way
+from training.interactive.state import Maps, State, pack, unpack
+
+Direction = Literal["both", "forward", "backward"]
+Progress = Callable[[int, Maps], None]
+"""Is told the number of every frame that is done, and its maps. What it raises ends the round."""
+
+Memory = Sequence[tuple[list[int], Entry | None]]
+"""For each interacted frame, the objects that it knows, in the order of the session's, and its memory of them."""
+
+
+@dataclass
+class Round:
+    """A round in the making: the state that it starts from, and what it has made of it so far."""
+
+    before: State
+    frame: int
+    locked: frozenset[int]
+    trusted: tuple[tuple[int, Maps], ...]
+    probs: list[Maps]
+    disagreement: dict[int, float]
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        return self.before.objects
+
+    @property
+    def mask(self) -> Maps:
+        """The mask that is carried."""
+        return next(maps for frame, maps in reversed(self.trusted) if frame == self.frame)
+
+    def bounds(self, way: range) -> dict[int, int]:
+        """For each object that moves, the frame to stop before: a corrected one that knows it, or the way's end."""
+        bounds = {}
+        for label in self.objects:
+            if label in self.mask.objects and label not in self.locked:
+                known = (f for f, maps in self.trusted if f in way and label in maps.objects)
+                bounds[label] = min(known, key=lambda f: abs(f - way.start), default=way.stop)
+        return bounds
+
+    def beside(self, older: Tensor, newer: Tensor, moving: list[int], corrected: bool) -> Tensor:
+        """Probabilities (1, O, h, w) of which the moving objects' are new and the others' are kept.
+
+        Where the user has corrected the frame, and where an object is locked, what was there stays; elsewhere the new
+        comes before the old.
+        """
+        rows = [row for row, label in enumerate(self.objects) if label in moving]
+        kept = [row for row in range(len(self.objects)) if row not in rows]
+        firm = [row for row in kept if corrected or self.objects[row] in self.locked]
+        loose = [row for row in kept if row not in firm]
+        result = older.clone()
+        result[:, rows] = give_way(newer[:, rows], older[:, firm])
+        result[:, loose] = give_way(older[:, loose], result[:, rows])
+        return result
+
+
+class Propagation:
+    """Carries corrected frames of one video to the others, with one network; what it has encoded is used again.
+
+    Args:
+        image: frame number -> (1, 3, h, w), padded.
+        fusion: see ``Merger``.
+        cache: bytes of encoded frames to keep.
+        say: is told when memory gets short.
+    """
+
+    def __init__(
+        self,
+        network: PropagationNetwork,
+        image: Callable[[int], Tensor],
+        fusion: Fusion | Literal["linear", "none"],
+        options: Options,
+        device: torch.device,
+        cache: int,
+        say: Callable[[str], None],
+    ):
+        self.network, self.options, self.device, self.say = network, options, device, say
+        self._image = image
+        self.encoded = EncodedFrames(self._encode, cache)
+        self._merger = Merger(fusion, network, self.encoded, options, device)
+        self._certain: list[tuple[Maps, list[int], Entry | None]] = []
+
+    def round(
+        self,
+        state: State,
+        frame: int,
+        shown: Maps,
+        locked: frozenset[int],
+        progress: Progress | None,
+        direction: Direction,
+        first: int,
+        last: int | None,
+    ) -> State:
+        """The state after a corrected frame was carried to the others, up to the frames interacted with before.
+
+        Args:
+            shown: the frame's maps with its correction.
+            locked: objects that stay as they are.
+            direction, first, last: the way, and the range of frames to stay in.
+        """
+        made = Round(state, frame, locked, state.trusted, list(state.probs), dict(state.disagreement))
+        if frame in state.corrected:
+            made.probs[frame] = shown
+            made.trusted = (*state.trusted, (frame, state.corrected[frame]))
+        last = len(state.probs) - 1 if last is None else last
+        with torch.inference_mode():
+            if direction != "backward":
+                self._carry(made, range(frame + 1, last + 1), progress)
+            if direction != "forward":
+                self._carry(made, range(frame - 1, first - 1, -1), progress)
+        return replace(
+            state,
+            probs=tuple(made.probs),
+            trusted=made.trusted,
+            corrected={f: maps for f, maps in state.corrected.items() if f != frame},
+            draft=None,
+            rounds=state.rounds + 1,
+            disagreement=made.disagreement,
+        )
+
+    def _encode(self, frame: int) -> tuple[Tensor, Query]:
+        image = self._image(frame)
+        with torch.inference_mode():
+            return image, Tracker(self.network, self.options).encode(image)
+
+    def _carry(self, made: Round, way: range, progress: Progress | None) -> None:
+        """Propagate along ``way``, into the round's ``probs`` and ``disagreement``."""
+        frame, objects, probs = made.frame, made.objects, made.probs
+        bounds = made.bounds(way)
+        reach = max((abs(bound - frame) for bound in bounds.values()), default=0)
+        way = way[: max(0, reach - 1)]
+        if not way:
+            return
+        memory = self._memory(made)
+        merges = self._merges(made, bounds, memory)
+        interacted = {f for f, _ in made.trusted}
+        for t, newer in self._pass(way, objects, memory):
+            moving = [label for label in objects if label in bounds and abs(t - frame) < abs(bounds[label] - frame)]
+            prob, apart = newer, 0.0
+            for labels, merge in (group for group in merges if group[0][0] in moving):
+                rows = [objects.index(label) for label in labels]
+                older = unpack(probs[t], labels, self.device).unsqueeze(0)
+                apart = max(apart, _disagreement(older, newer[:, rows]))
+                if merge and len(rows) == len(objects):
+                    prob = merge(t, older, newer)
+                elif merge:
+                    prob = prob.clone()
+                    prob[:, rows] = merge(t, older, newer[:, rows])
+            if len(moving) < len(objects):
+                older = unpack(probs[t], objects, self.device).unsqueeze(0)
+                prob = made.beside(older, prob, moving, t in interacted)
+            if apart:
+                made.disagreement[t] = apart
+            else:
+                made.disagreement.pop(t, None)
+            probs[t] = pack(prob[0], objects)
+            if progress:
+                progress(t, probs[t])
+
+    def _merges(self, made: Round, bounds: dict[int, int], memory: Memory) -> list[tuple[list[int], Merge | None]]:
+        """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
+        frame, mask = made.frame, made.mask
+        known, entry = memory[max(n for n, (f, _) in enumerate(made.trusted) if f == frame)]
+        assert entry is not None, "the corrected frame knows the objects that its correction moves"
+        groups = []
+        for bound in sorted(set(bounds.values())):
+            if any(f == bound for f, _ in made.trusted):
+                labels = [label for label in made.objects if bounds.get(label) == bound]
+                rows = [known.index(label) for label in labels]
+                key = select(entry, rows if len(rows) < len(known) else slice(None)).key
+                before = made.before.probs[frame]
+                groups.append((labels, self._merger.between(bound, frame, before, mask, key, labels)))
+        return groups
+
+    def _pass(self, way: range, objects: Sequence[int], memory: Memory) -> Iterator[tuple[int, Tensor]]:
+        """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
+        tracker = Tracker(self.network, self.options, self.say)
+        for labels, numbers in _cohorts(objects, memory):
+            entries = []
+            for known, entry in (memory[n] for n in numbers):
+                assert entry is not None, "a frame that knows an object has been memorised"
+                rows = [known.index(label) for label in labels]
+                entries.append(entry if labels == known else select(entry, rows))
+            tracker.trust(Entry.cat(entries), labels)
+        order = [tracker.objects.index(label) if label in tracker.objects else None for label in objects]
+        plain = order == list(range(len(order)))
+        for t in way:
+            image, query = self.encoded[t]
+            prob = tracker.segment(query)
+            absent = torch.zeros_like(prob[:, :1])
+            rows = [absent if row is None else prob[:, row + 1 : row + 2] for row in order]
+            yield t, prob[:, 1:] if plain else torch.cat(rows, dim=1)
+            if t != way[-1]:
+                tracker.remember(image, query, prob)
+
+    def _memory(self, made: Round) -> Memory:
+        """The memory of interacted frames. What was encoded before is used again."""
+        for number, (frame, mask) in enumerate(made.trusted):
+            known = [label for label in made.objects if label in mask.objects]
+            if number == len(self._certain) or self._certain[number][:2] != (mask, known):
+                entry = None
+                if known:
+                    image, query = self.encoded[frame]
+                    prob = unpack(mask, known, self.device).unsqueeze(0)
+                    entry = Tracker(self.network, self.options).memorise(image, query, prob)
+                self._certain[number:] = [(mask, known, entry)]
+        return [(known, entry) for _, known, entry in self._certain[: len(made.trusted)]]
+
+
+def _cohorts(objects: Sequence[int], memory: Memory) -> list[tuple[list[int], list[int]]]:
+    """Objects that the same corrected frames know, with the numbers of these in memory."""
+    cohorts: dict[tuple[int, ...], list[int]] = {}
+    for label in objects:
+        numbers = tuple(n for n, (known, _) in enumerate(memory) if label in known)
+        if numbers:
+            cohorts.setdefault(numbers, []).append(label)
+    return [(labels, list(numbers)) for numbers, labels in cohorts.items()]
+
+
+def _disagreement(older: Tensor, newer: Tensor) -> float:
+    """1 - IoU of the objects (1, O, h, w) of which it is largest."""
+    a, b = older > 0.5, newer > 0.5
+    both, either = (a & b).sum((-2, -1)), (a | b).sum((-2, -1))
+    return float((1 - both / either.clamp(min=1))[either > 0].max()) if bool((either > 0).any()) else 0.0
