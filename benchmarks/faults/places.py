@@ -1,6 +1,6 @@
 """Where the files of the campaign of strange files lie, and the commands that read each of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.faults import odd_files as odd
 
@@ -21,6 +21,9 @@ class Place:
     commands: tuple[str, ...]
     may_change: tuple[str, ...] = ()
     share: float = 1.0
+
+    def only(self, *commands: str) -> "Place":
+        return replace(self, commands=commands)
 
 
 def generate(*words: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
@@ -434,7 +434,7 @@ def main() -> None:
                 continue
             if len(trial.place.commands) > arguments.commands:
                 drawn = random.Random(trial.number).sample(trial.place.commands, arguments.commands)
-                trial.place = replace(trial.place, commands=tuple(drawn))
+                trial.place = trial.place.only(*drawn)
             factor = max(1.0, 0.8 * factor + 0.2 * slowdown())
             done.append(attempt(trial, sound, root, factor))
             for line in told(trial):

@@ -121,7 +121,9 @@ def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
         reopened.close()
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {"x": 1}}', "NaN"])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {"x": 1}}', "NaN"]
+)
 def test_what_follows_a_damaged_line_is_kept_elsewhere_and_said(tmp_path, caplog, damage):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
