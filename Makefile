@@ -1,5 +1,5 @@
 # make demo                 renders a small dataset of built-in assets and shows it
-# make annotate             opens a video of the demo dataset in the browser, with small networks trained on it
+# make annotate             opens a video of the demo dataset in the browser, with the small network that comes along
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
@@ -19,6 +19,7 @@
 # make campaign-annotator   the page in the browser: how fast it answers, and its memory. Needs DAVIS=folder (minutes)
 # make campaign-learning    a small network learns from renders (two hours and a half on one core)
 # make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
+# make campaign-transfer    what of renders counts on real video? Needs DAVIS=folder (an hour on one core)
 # make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # All make the environment in .venv/ first, where it is missing or older than what it is made from.
@@ -48,7 +49,8 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 .PHONY: help demo annotate test check campaign-faults campaign-calls campaign-training-calls campaign-strangers campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
- campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-tables campaign-annotator
+ campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
+ campaign-tables campaign-annotator
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -76,26 +78,21 @@ demo: $(VENV)/.render
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
-# Networks that show how the page works, trained in minutes on a processor. Real ones are given as NETWORK=..., S2M=...
-SMALL := out/annotate_networks
+# The page works with the small network that comes with the project. Others are given as NETWORK=..., S2M=...;
+# S2M=out/annotate_networks/s2m is trained on the demo dataset first, for scribbles.
 VIDEO ?= out/demo/a00000
-NETWORK ?= $(SMALL)/stm
-S2M ?= $(SMALL)/s2m
+NETWORK ?= small
+S2M ?=
 
-$(SMALL)/stm:
-	@echo "Training a small propagation network on out/demo (a few minutes; its masks will drift) ..."
-	$(BIN)/python train.py run stm/bl30k --preset tiny --data out/demo --set iterations=400 \
-	 --set optimiser.decay_at=[350] --set loss.warm_up=[300,400] --out $@.part
-	mv $@.part $@
-
-$(SMALL)/s2m:
+out/annotate_networks/s2m:
 	@echo "Training a small scribble-to-mask network on out/demo ..."
 	$(BIN)/python train.py run s2m/static --preset tiny --data out/demo --set iterations=400 \
 	 --set loss.warm_up=[300,400] --set optimiser.decay_at=[350] --out $@.part
 	mv $@.part $@
 
-annotate: $(VENV)/.test demo $(NETWORK) $(S2M)
-	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) --s2m $(S2M) --open
+annotate: $(VENV)/.test demo $(S2M)
+	@echo "Draw with the brush or the polygon, then press Enter. For scribbles: make annotate S2M=out/annotate_networks/s2m"
+	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) $(if $(S2M),--s2m $(S2M)) --open
 
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
@@ -178,3 +175,10 @@ campaign-experiment: campaign-learning-renders
 
 campaign-tables: campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
+
+TRANSFER_RENDERS := out/transfer/renders
+
+campaign-transfer: $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning/transfer_renders.yaml --out $(TRANSFER_RENDERS) --count 48 \
+	 --workers $(WORKERS) --threads-per-worker 1
+	$(BIN)/python -m benchmarks.learning.transfer $(TRANSFER_RENDERS) $(DAVIS) --out out/transfer

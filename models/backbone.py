@@ -1,7 +1,6 @@
 """ResNet encoders cut at stride 16, with extra input channels for masks."""
 
 import urllib.error
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,41 +35,43 @@ def check_backbone(name: str) -> None:
         raise ValueError(f"backbone {name!r} is unknown: choose one of {', '.join(CHANNELS)}")
 
 
-def norm_layer(norm: str) -> Callable[[int], nn.Module]:
-    """What makes the normalisation of that many channels. Raises ValueError for a kind that is unknown."""
-    if norm == "batch":
-        return nn.BatchNorm2d
-    if norm == "group":
-        return lambda channels: nn.GroupNorm(channels // GROUP, channels)
-    raise ValueError(f"norm {norm!r} is unknown: choose batch or group")
+def set_norm(module: nn.Module, norm: str) -> None:
+    """Keep a module's batch norms, or replace them by group norms. Raises ValueError for a norm that is unknown."""
+    if norm not in ("batch", "group"):
+        raise ValueError(f"norm {norm!r} is unknown: choose batch or group")
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d) and norm == "group":
+            setattr(module, name, nn.GroupNorm(child.num_features // GROUP, child.num_features))
+        else:
+            set_norm(child, norm)
 
 
-def build_resnet(backbone: str, norm: str = "batch", **settings: Any) -> nn.Module:
+def build_resnet(backbone: str, **settings: Any) -> Any:  # torchvision's are typed as plain modules
     """A ResNet with torchvision's names and random weights. ``settings`` are torchvision's, for its own backbones."""
     check_backbone(backbone)
     if backbone == "resnet18_half":
-        return HalfResNet18(norm_layer(norm))
-    return torchvision.models.get_model(backbone, weights=None, norm_layer=norm_layer(norm), **settings)
+        return HalfResNet18()
+    return torchvision.models.get_model(backbone, weights=None, **settings)
 
 
 class HalfResNet18(nn.Module):
     """The layers of a ResNet-18 with half of its channels, by torchvision's names."""
 
-    def __init__(self, norm: Callable[[int], nn.Module]):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 32, 7, stride=2, padding=3, bias=False)
-        self.bn1, self.maxpool = norm(32), nn.MaxPool2d(3, stride=2, padding=1)
-
-        def layer(in_dim: int, out_dim: int, stride: int) -> nn.Sequential:
-            skip = nn.Sequential(nn.Conv2d(in_dim, out_dim, 1, stride, bias=False), norm(out_dim))
-            first = BasicBlock(in_dim, out_dim, stride, skip if stride > 1 else None, norm_layer=norm)
-            return nn.Sequential(first, BasicBlock(out_dim, out_dim, norm_layer=norm))
-
-        self.layer1, self.layer2 = layer(32, 32, 1), layer(32, 64, 2)
-        self.layer3, self.layer4 = layer(64, 128, 2), layer(128, 256, 2)
+        self.bn1, self.maxpool = nn.BatchNorm2d(32), nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1, self.layer2 = self._layer(32, 32, 1), self._layer(32, 64, 2)
+        self.layer3, self.layer4 = self._layer(64, 128, 2), self._layer(128, 256, 2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _layer(in_dim: int, out_dim: int, stride: int) -> nn.Sequential:
+        skip = nn.Sequential(nn.Conv2d(in_dim, out_dim, 1, stride, bias=False), nn.BatchNorm2d(out_dim))
+        first = BasicBlock(in_dim, out_dim, stride, skip if stride > 1 else None)
+        return nn.Sequential(first, BasicBlock(out_dim, out_dim))
 
 
 class ResNetEncoder(nn.Module):
@@ -86,10 +87,11 @@ class ResNetEncoder(nn.Module):
     def __init__(self, backbone: str = "resnet50", in_channels: int = 3, bias: bool = False, norm: str = "batch"):
         super().__init__()
         self.backbone = backbone
-        resnet = build_resnet(backbone, norm)
+        resnet = build_resnet(backbone)
         self.conv1 = nn.Conv2d(in_channels, resnet.conv1.out_channels, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
         self.layer1, self.layer2, self.layer3 = resnet.layer1, resnet.layer2, resnet.layer3
+        set_norm(self, norm)
         if bias:
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):

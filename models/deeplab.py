@@ -2,21 +2,20 @@
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from models.backbone import STRIDE
+from models.backbone import STRIDE, build_resnet
 
-CHANNELS = {"resnet18": (64, 512), "resnet50": (256, 2048)}
+CHANNELS = {"resnet18_half": (32, 256), "resnet18": (64, 512), "resnet50": (256, 2048)}
 """Channels of layer1 and of layer4 by backbone."""
 
 
 class DilatedResNet(nn.Module):
     """torchvision's ResNet whose layer4 does not stride. Returns layer1 (/4) and layer4 (/16).
 
-    The ResNet-50's layer4 is dilated instead, as published; the blocks of the ResNet-18, which is for first tries,
-    know no dilation.
+    The ResNet-50's layer4 is dilated instead, as published; the blocks of the ResNet-18 and of its half, which are
+    for first tries, know no dilation.
     """
 
     def __init__(self, in_channels: int, backbone: str = "resnet50"):
@@ -24,10 +23,10 @@ class DilatedResNet(nn.Module):
         if backbone not in CHANNELS:
             raise ValueError(f"backbone {backbone!r} is unknown: choose one of {', '.join(CHANNELS)}")
         dilation = {"replace_stride_with_dilation": [False, False, True]} if backbone == "resnet50" else {}
-        resnet = torchvision.models.get_model(backbone, weights=None, **dilation)
+        resnet = build_resnet(backbone, **dilation)
         if not dilation:
             resnet.layer4[0].conv1.stride = resnet.layer4[0].downsample[0].stride = (1, 1)
-        self.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, resnet.conv1.out_channels, 7, stride=2, padding=3, bias=False)
         self.bn1, self.maxpool = resnet.bn1, resnet.maxpool
         self.layer1, self.layer2 = resnet.layer1, resnet.layer2
         self.layer3, self.layer4 = resnet.layer3, resnet.layer4

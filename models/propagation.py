@@ -63,7 +63,7 @@ class PropagationConfig:
     multi_object: the memory encoder also sees a channel with the sum of the other objects' masks (5 input channels);
     False is the network of the first training stage (4 channels).
     norm: "batch", whose means and variances training leaves as they are, or "group", which has none to leave: for
-    networks that begin from nothing, or leave the kind of pictures that they were trained on.
+    networks that begin from nothing, or see other images than they were trained on.
     """
 
     backbone: str = "resnet50"

@@ -6,17 +6,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.backbone import load_imagenet, start_orthogonal
+from models.backbone import load_imagenet, set_norm, start_orthogonal
 from models.deeplab import DeepLabV3Plus
 
 
 @dataclass(frozen=True)
 class S2MConfig:
-    """The encoder; widths of the ASPP with the head and of the projected layer1 features. By default as published."""
+    """The encoder; widths of the ASPP with the head and of the projected layer1 features. By default as published.
+
+    norm: "batch", or "group", which is the same for pictures of any kind.
+    """
 
     backbone: str = "resnet50"
     dim: int = 256
     low_dim: int = 48
+    norm: str = "batch"
 
 
 class S2M(DeepLabV3Plus):
@@ -29,6 +33,7 @@ class S2M(DeepLabV3Plus):
         config = config or S2MConfig()
         super().__init__(6, config.dim, config.low_dim, backbone=config.backbone)
         self.config = config
+        set_norm(self, config.norm)
         start_orthogonal(self.head[3])
 
     def load_imagenet(self, source: str | Path) -> None:

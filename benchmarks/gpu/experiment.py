@@ -29,11 +29,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.gpu.experiment_page import describe
+from benchmarks.gpu.half_weights import load_half, save_half
 from benchmarks.gpu.run import Row, Run, device_of, fail, hardware, parser_of, require
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from benchmarks.gpu.resident import Clip, Clips, Sampler
     from models.propagation import PropagationNetwork
@@ -47,7 +48,6 @@ TWO_OBJECTS = 0.6
 FOLDS = 3
 MODEL = {"backbone": "resnet18", "memory_backbone": "resnet18", "value_dim": 256}
 """Published widths but for the values', which have 512 channels: the network would take 66 MB in half precision."""
-FILE_BYTES, ALL_BYTES = 15_000_000, 45_000_000
 BASE = "static"
 RENDERS, REAL, BOTH = "static > renders", "static > real", "static > renders > real"
 PAIRS = ((RENDERS, BASE), (BOTH, REAL))
@@ -57,12 +57,6 @@ DECIDED, ENOUGH = 2.0, 3
 """Points of J&F that a gain has at least, and videos that it was found on, before it counts as decided."""
 KEPT = 0.6
 """Of the pixels, the hardest, that the loss of videos counts, as in benchmarks/learning/small.yaml."""
-LIMITS = (
-    "One run of eight minutes can show whether the arms learn at all, how many iterations a second a GPU does, and "
-    "differences of ten points and more. It cannot show gains of one or two points, as the published ones are: it "
-    "trains for about a hundredth of the published iterations, from nothing instead of ImageNet, and judges on a few "
-    "videos with one seed."
-)
 
 
 @dataclass(frozen=True)
@@ -250,50 +244,6 @@ def gain(arm: dict[str, float], other: dict[str, float]) -> tuple[float, float, 
     return float(gains.mean()), float(low), float(high)
 
 
-# State.
-
-
-def save_half(network: "PropagationNetwork", folder: Path, stem: str) -> None:
-    """Weights in half precision, in files of at most ``FILE_BYTES``; statistics and all."""
-    import io
-
-    import torch
-
-    from bl30k_gen.dataset.files import write_atomically
-
-    half = {key: x.half() if x.is_floating_point() else x for key, x in network.state_dict().items()}
-    parts: list[dict[str, Tensor]] = [{}]
-    held = 0
-    for key, value in half.items():
-        size = value.numel() * value.element_size()
-        if held + size > FILE_BYTES - 500_000 and parts[-1]:
-            parts.append({})
-            held = 0
-        parts[-1][key] = value.cpu().contiguous()
-        held += size
-    written = 0
-    for number, part in enumerate(parts):
-        buffer = io.BytesIO()
-        torch.save(part, buffer)
-        written += len(buffer.getvalue())
-        write_atomically(folder / f"{stem}-{number}.pt", buffer.getvalue())
-    if written > ALL_BYTES:
-        raise ValueError(f"the network takes {written / 1e6:.1f} MB in half precision, more than {ALL_BYTES / 1e6:g}")
-
-
-def load_half(network: "PropagationNetwork", folder: Path, stem: str) -> bool:
-    """Fill a network with what ``save_half`` wrote; False where it is not whole."""
-    import torch
-
-    found: dict[str, Tensor] = {}
-    for path in sorted(folder.glob(f"{stem}-*.pt")):
-        found |= torch.load(path, map_location="cpu", weights_only=True)
-    if found.keys() != network.state_dict().keys():
-        return False
-    network.load_state_dict(found)
-    return True
-
-
 # The run.
 
 
@@ -474,64 +424,6 @@ class Experiment:
             for number, name in enumerate((RENDERS, REAL, BOTH)):
                 if name in arms:
                     save_half(arms[name].network, self.kept, f"arm{number}")
-
-
-# The page.
-
-
-def describe(rows: list[Row], head: Row) -> str:
-    from benchmarks.page import table
-
-    parts = [
-        "# What are renders worth? Minutes on one GPU",
-        "",
-        f"`{head['command']}` on {head['hardware']}, {head['date']}. {head['what']}",
-        "" if head["device"] == "cuda" else "\n**A dry run on the processor: its numbers mean nothing.**\n",
-        LIMITS,
-        "",
-    ]
-    for repetition in sorted({r["repetition"] for r in rows if "repetition" in r}):
-        own = [r for r in rows if r.get("repetition") == repetition]
-        parts += [f"## Repetition {repetition + 1}", ""]
-        scores = [r for r in own if r["kind"] == "score" and "error" not in r]
-        if scores:
-            videos = sorted({name for r in scores for name in r["videos"]})
-            cells = [
-                [str(r["turn"]), r["arm"], f"{r['mean']:.1f}"]
-                + [f"{r['videos'][v]:.1f}" if v in r["videos"] else "" for v in videos]
-                for r in scores
-            ]
-            parts += ["J&F, per cent:", "", table(("turn", "arm", "mean", *videos), cells), ""]
-        gains = [r for r in own if r["kind"] == "gain"]
-        if gains:
-            cells = [
-                [
-                    str(r["turn"]),
-                    r["pair"],
-                    f"{r['mean']:+.1f} ({r['low']:+.1f} to {r['high']:+.1f})",
-                    "yes" if r["decided"] else "",
-                ]
-                for r in gains
-            ]
-            parts += [table(("turn", "gain", "J&F (95 % over videos)", "decided"), cells), ""]
-        trained = [r for r in own if r["kind"] == "training" and "error" not in r]
-        if trained:
-            cells = [
-                [
-                    str(r["turn"]),
-                    r["arm"],
-                    r["source"],
-                    str(r["iterations"]),
-                    f"{r['iterations_per_second']:.1f}",
-                    " ".join(f"{loss:.2f}" for loss in r["loss"]),
-                ]
-                for r in trained
-            ]
-            columns = ("turn", "arm", "on", "iterations so far", "iterations/s", "loss, in ten parts of the turn")
-            parts += [table(columns, cells), ""]
-    if failed := [r for r in rows if "error" in r]:
-        parts += ["## Errors", "", *(f"- {r}" for r in failed), ""]
-    return "\n".join(parts)
 
 
 def main(arguments: list[str] | None = None) -> int:

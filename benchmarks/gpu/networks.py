@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.gpu.networks_page import ALIKE, CLOSE, describe
 from benchmarks.gpu.run import Row, Run, device_of, hardware, has, parser_of, require
 
 if TYPE_CHECKING:
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
     from training.schema.stage import Stage
 
 MINUTES = 5.0
-GOALS = {1: 100.0, 3: 60.0}
-"""Frames a second by objects, STCN in bf16."""
-TRAINING_GOAL = 2.0
-"""Times the plain float32 step."""
-CLOSE, ALIKE = 1e-3, 0.99
-"""Largest difference of probabilities in float32, and part of the labels that agree in bf16, beside the CPU's."""
 MEMORY_EVERY = 5
 
 
@@ -386,127 +381,6 @@ def load(run: Run, sizes: Sizes, device: str) -> None:
         run.record("loader", workers=workers, fed_steps_per_second=count / (time.perf_counter() - began))
         del batches, loaded
     _empty(device)
-
-
-# The page.
-
-
-def describe(rows: list[Row], head: Row) -> str:
-    from benchmarks.page import table
-
-    def text(row: Row, key: str, form: str = ".1f", scale: float = 1.0) -> str:
-        return f"{row[key] / scale:{form}}" if row.get(key) is not None else ""
-
-    parts = [
-        "# Networks on one GPU",
-        "",
-        f"`{head['command']}` on {head['hardware']}, {head['date']}. "
-        f"Frames of {head['frame'][1]}x{head['frame'][0]}, reading with top-k; crops of {head['crop']}, "
-        f"batches of {head['batch']}.",
-        "" if head["device"] == "cuda" else "\n**A dry run on the processor: its numbers mean nothing.**\n",
-    ]
-    goals = _goals(rows)
-    if goals:
-        parts += ["## Goals", "", table(("goal", "found", ""), goals), ""]
-    frames = [r for r in rows if r["kind"] == "frames" and "error" not in r]
-    if frames:
-        columns = ("network", "memory frames", "objects", "way", "type", "frames/s", "slowest", "x plain", "peak MB")
-        cells = [
-            [
-                r["network"],
-                str(r["frames"]),
-                str(r["objects"]),
-                r["way"],
-                r["dtype"],
-                text(r, "frames_per_second"),
-                text(r, "slowest"),
-                text(r, "times_plain", ".2f"),
-                text(r, "peak_bytes", ".0f", 1e6),
-            ]
-            for r in frames
-        ]
-        parts += ["## Propagation", "", table(columns, cells), ""]
-    steps = [r for r in rows if r["kind"] == "training" and "error" not in r]
-    if steps:
-        names = ("plain float32 exact", "plain float32 TF32", "ours float32 exact", "ours float32 TF32")
-        columns = ("network", "way", "type", "", "steps/s", *(f"x {name}" for name in names), "peak GB")
-        cells = [
-            [
-                r["network"],
-                r["way"],
-                r["dtype"],
-                r["note"],
-                text(r, "steps_per_second", ".2f"),
-                *(text(r, f"times_{name.replace(' ', '_')}", ".2f") for name in names),
-                text(r, "peak_bytes", ".1f", 1e9),
-            ]
-            for r in steps
-        ]
-        parts += ["## Training", "", table(columns, cells), ""]
-    loaded = [r for r in rows if r["kind"] == "loader" and "error" not in r]
-    if loaded:
-        columns = ("loader processes", "samples/s", "steps/s it could feed", "steps/s of bf16 training fed", "")
-        keys = ("samples_per_second", "steps_per_second", "fed_steps_per_second")
-        cells = [[str(r.get("workers", "")), *(text(r, key) for key in keys), r.get("note", "")] for r in loaded]
-        parts += ["## The loader", "", table(columns, cells), ""]
-    equal = [r for r in rows if r["kind"] == "equality" and "error" not in r]
-    if equal:
-        columns = ("network", "objects", "float32: largest difference", "bf16: labels alike", "pixels of objects")
-        cells = [
-            [
-                r["network"],
-                str(r["objects"]),
-                f"{r['float32_difference']:.1e}",
-                f"{r['bf16_labels_alike']:.2%}",
-                f"{r['object_pixels']:.1%}",
-            ]
-            for r in equal
-        ]
-        parts += ["## Beside the processor's outputs", "", table(columns, cells), ""]
-    if failed := [r for r in rows if "error" in r]:
-        parts += ["## Errors", "", *(f"- {r}" for r in failed), ""]
-    return "\n".join(parts)
-
-
-def _goals(rows: list[Row]) -> list[list[str]]:
-    """What was asked for, what was found, and whether it is met."""
-    found = []
-    for objects, goal in GOALS.items():
-        rates = [
-            r
-            for r in rows
-            if r["kind"] == "frames"
-            and "frames_per_second" in r
-            and r["network"] == "stcn"
-            and r["objects"] == objects
-        ]
-        best = max(
-            (r for r in rates if r["dtype"] == "bfloat16" and r["way"] != "graph" and r["frames"] <= 5),
-            key=lambda r: r["frames_per_second"],
-            default=None,
-        )
-        if best is not None:
-            rate = best["frames_per_second"]
-            found.append(
-                _goal(
-                    f"STCN bf16, {objects} objects, 5 memory frames: {goal:g} frames/s", f"{rate:.1f}", rate >= goal
-                )
-            )
-    gains = [
-        r.get("times_plain_float32_exact") for r in rows if r["kind"] == "training" and r.get("dtype") == "bfloat16"
-    ]
-    if known := [gain for gain in gains if gain is not None]:
-        name = f"STCN's training step in bf16: {TRAINING_GOAL:g} times the plain float32 step"
-        found.append(_goal(name, f"{max(known):.2f}", max(known) >= TRAINING_GOAL))
-    if equal := [r for r in rows if r["kind"] == "equality" and "error" not in r]:
-        worst, least = max(r["float32_difference"] for r in equal), min(r["bf16_labels_alike"] for r in equal)
-        found.append(_goal(f"float32 within {CLOSE:g} of the processor", f"{worst:.1e}", worst <= CLOSE))
-        found.append(_goal(f"bf16 labels {ALIKE:.0%} those of the processor", f"{least:.2%}", least >= ALIKE))
-    return found
-
-
-def _goal(name: str, value: str, met: bool) -> list[str]:
-    return [name, value, "met" if met else "missed"]
 
 
 # The run.

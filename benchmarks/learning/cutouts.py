@@ -1,4 +1,4 @@
-"""Flat videos from renders: objects cut out of rendered frames fly before built-in pictures, at a hundredth of the cost.
+"""Flat videos from renders: objects cut out of rendered frames fly before built-in pictures, at a tenth of the cost.
 
     python -m benchmarks.learning.cutouts out/renders --out out/cutouts --count 1024
 
@@ -23,6 +23,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.library.asset import ImageKind
 from bl30k_gen.seeding import rng
 
 WIDTH, HEIGHT, FRAMES = 256, 168, 8
@@ -40,17 +41,17 @@ class Cutout:
     alpha: np.ndarray
 
 
-def cut_out(store: VideoStore, names: Sequence[str]) -> list[Cutout]:
+def cut_out(store: VideoStore, smallest: int = SMALLEST) -> list[Cutout]:
     """The objects of the first and the last frame of each video that do not touch the frame's border."""
     found = []
-    for name in names:
+    for name in store.videos:
         for number in (0, len(store.frames(name)) - 1):
             rgb, ids = store.read_rgb(name, number), store.read_mask(name, number).ids
             for label in np.unique(ids[ids > 0]):
                 mask = (ids == label).astype(np.uint8)
                 x, y, w, h = cv2.boundingRect(mask)
                 inside = x > 0 and y > 0 and x + w < ids.shape[1] and y + h < ids.shape[0]
-                if mask.sum() >= SMALLEST and inside:
+                if mask.sum() >= smallest and inside:
                     box = np.s_[y - 1 : y + h + 1, x - 1 : x + w + 1]
                     alpha = cv2.GaussianBlur(mask[box].astype(np.float32), (0, 0), 0.6)
                     found.append(Cutout(rgb[box].astype(np.float32), alpha))
@@ -58,16 +59,16 @@ def cut_out(store: VideoStore, names: Sequence[str]) -> list[Cutout]:
 
 
 @cache
-def picture(kind: str, number: int) -> np.ndarray:
+def picture(kind: ImageKind, number: int) -> np.ndarray:
     """A built-in texture or background (H, W, 3) uint8."""
-    names = builtin.names(kind)  # type: ignore[arg-type]
+    names = builtin.names(kind)
     family, variant = names[number % len(names)]
-    return builtin.find(f"builtin:{kind}/{family}/{variant}", kind)[0]()  # type: ignore[arg-type]
+    return builtin.find(f"builtin:{kind}/{family}/{variant}", kind)[0]()
 
 
 def any_picture(random: Random, count: int) -> np.ndarray:
     """One of the first ``count`` of a shuffled library, a background or a texture."""
-    kind = "background" if random.random() < 0.5 else "texture"
+    kind: ImageKind = "background" if random.random() < 0.5 else "texture"
     return picture(kind, int(rng(0, "shuffled", kind).permutation(len(builtin.names(kind)))[random.integers(count)]))
 
 
@@ -84,7 +85,8 @@ def painted(random: Random, cutout: Cutout, pictures: int) -> Cutout:
     """The object with its own colours, with a texture under its own shading, or with a piece of a picture alone."""
     pixels, way = cutout.pixels, random.random()
     if way > 0.35:
-        paint = piece(random, *pixels.shape[:2], pictures)
+        height, width = pixels.shape[:2]
+        paint = piece(random, height, width, pictures)
         if way < 0.75:
             grey = pixels.mean(-1, keepdims=True)
             level = (grey * cutout.alpha[..., None]).sum() / cutout.alpha.sum()
@@ -105,19 +107,13 @@ class Path2D:
 
 
 class Flyer:
-    """A cut-out on its way. Its parameters: x, y, logarithm of the size, angle, stretch, shear; and waves that bend it."""
+    """A cut-out on its way, by x, y, the logarithm of its size, angle, stretch and shear; and waves that bend it."""
 
     def __init__(self, random: Random, cutout: Cutout):
         self.cutout = cutout
         self.size = random.uniform(0.15, 0.6) * HEIGHT / max(cutout.alpha.shape) * 1.6
-        start = [
-            random.uniform(0.1, 0.9) * WIDTH,
-            random.uniform(0.15, 0.85) * HEIGHT,
-            0,
-            random.uniform(-0.4, 0.4),
-            0,
-            0,
-        ]
+        place = random.uniform(0.1, 0.9) * WIDTH, random.uniform(0.15, 0.85) * HEIGHT
+        start = [*place, 0, random.uniform(-0.4, 0.4), 0, 0]
         pace = random.choice([0.3, 1, 2])
         self.path = Path2D(random, start, pace * np.array([6, 3.5, 0.04, 0.05, 0.04, 0.03]))
         self.flip = random.random() < 0.5
@@ -188,7 +184,7 @@ def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int)
     frames = backdrop(random, pictures)
     flyers = []
     for _ in range(random.integers(2, 6)):
-        flyers.append(Flyer(random, painted(random, cutouts[random.integers(len(cutouts))], pictures)))
+        flyers.append(Flyer(random, painted(random, cutouts[int(random.integers(len(cutouts)))], pictures)))
     if random.random() < 0.4:  # one of the same kind: only its place tells it apart
         flyers.append(Flyer(random, flyers[0].cutout))
     blur = random.choice([0, 0.5, 0.9])
@@ -200,19 +196,16 @@ def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int)
         yield exposed(random, canvas, blur, noise, gain), ids, quality
 
 
-def make(
-    renders: Path, out: Path, count: int, seed: int = 0, pictures: int = 40, names: Sequence[str] | None = None
-) -> Path:
+def make(renders: Path, out: Path, count: int, seed: int = 0, pictures: int = 40) -> Path:
     """A dataset of ``count`` flat videos; complete or not there.
 
     Args:
         pictures: of each kind of the built-in library that are used; each takes up to a second to make.
-        names: of the rendered videos whose objects are cut out; all if None.
     """
     if out.exists():
         return out
     store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))
-    cutouts = cut_out(store, store.videos if names is None else names)
+    cutouts = cut_out(store)
     for number in tqdm(range(count), unit="video"):
         for t, (rgb, ids, quality) in enumerate(make_video(cutouts, seed, number, pictures)):
             name = f"a{number:05d}"

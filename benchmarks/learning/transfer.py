@@ -1,85 +1,313 @@
-"""Which properties of renders, training and network count on real video? One factor at a time, on one core; resumable.
+"""What of renders, training and network counts on real video? One factor at a time, on one core; resumable.
 
-    python -m benchmarks.learning.transfer DAVIS --out out/transfer [--results docs/results]
+    python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 64
+    python -m benchmarks.learning.transfer out/transfer/renders DAVIS --out out/transfer [--results docs/results]
 
-Small STCNs of benchmarks/learning/transfer.yaml learn from nothing on rendered videos. They are judged on all videos
+Small STCNs of benchmarks/learning/transfer.yaml learn from nothing on rendered videos. They are judged on every video
 of DAVIS at 240 pixels, none of which plays any part in training: J&F, and J at some distances from the given mask,
-beside the first mask copied. Intervals come from bootstrapping videos and seeds.
+beside the first mask copied. Intervals come from bootstrapping videos and seeds. What the list ``val`` lacks are the
+videos to choose by; those of the list are shown apart.
 
-The renders are drawn first by ``generate.py`` with benchmarks/learning/transfer_renders.yaml. A run and its scores
-that are there already are not made again: more seeds, factors or a later continuation cost what is missing.
+What is there already is not made again, so that more seeds or factors cost what is missing. ``--factor`` takes some
+alone, and the page has all that are there.
 """
 
+import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
+import torch
 from torch import nn
 
-from benchmarks.learning.small import calibrated, small_stage
+from benchmarks.learning import cutouts
+from benchmarks.learning.small import axes_of, calibrated, save, shrink, small_stage, write_page
+from benchmarks.page import load, table
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.seeding import rng
 from models.propagation import PropagationNetwork
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
 from training.evaluation.metrics import score_frame
 from training.evaluation.semi_supervised import PROTOCOLS
-from training.experiments.evaluate import StoredFrames, given_masks
+from training.experiments.evaluate import given_masks
 from training.inference.load import load_network
 from training.inference.segment import checked_options, segment_frames
+from training.inference.video import StoredFrames
 
 PRESET = Path(__file__).with_name("transfer.yaml")
 SHORT_SIDE = 240
 DISTANCES = (1, 5, 10, 20)
 COPIED = "first mask copied"
+RESAMPLES = 2000
+
+Scores = dict[str, list[list[float]]]
+"""By video: J and F of each frame after the first, as fractions."""
+
+CUTOUTS = "data.cutouts={kind: videos, weight: 1, split: null, names: null, share: 1, annotated_every: 1, "
+CUTOUTS += "label_filter: small, crop_scale: [0.1, 0.5], path: PATH}"
+COLOUR = "augmentation.sequence.jitter={brightness: 0.3, contrast: 0.3, saturation: 0.3, hue: 0.05, grey: 0.1}"
 
 
 @dataclass(frozen=True)
 class Factor:
     """One change of the start.
 
-    changes: of the stage. learns: the batch norms' statistics follow the samples. data: name of the videos.
-    calibration: name of the videos whose statistics batch norms begin with, the training's own if None. options: of
-    inference.
+    start: the factor that it is compared with. changes: of the stage. learns: batch norms' statistics follow the
+    samples. camera: frames as a camera's. cutouts: flat videos are a source as well, as often as renders. amount: of
+    videos, all if None. options: of inference alone; the network is the start's.
     """
 
     name: str
+    start: str | None = None
     changes: tuple[str, ...] = ()
-    data: str = "renders"
     learns: bool = False
-    calibration: str | None = None
-    options: tuple[tuple[str, object], ...] = ()
+    camera: bool = False
+    cutouts: bool = False
+    amount: int | None = None
+    options: tuple[tuple[str, Any], ...] = ()
 
 
-def train(factor: Factor, data: Path, calibration: Path, iterations: int, seed: int, out: Path) -> Path:
-    """The finished run of a factor."""
-    stage = small_stage("stcn/bl30k", {"bl30k": data}, iterations, seed, *factor.changes, preset=PRESET)
-    before = small_stage("stcn/bl30k", {"bl30k": calibration}, iterations, seed, *factor.changes, preset=PRESET)
-    print(f"--- {out}", flush=True)
-    with processes("cpu") as group:
-        trainer = Trainer(stage, out, group, calibrated(before, out.with_name(f"{out.name}-start.pt")))
-        for module in trainer.network.modules() if factor.learns else ():
-            if isinstance(module, nn.BatchNorm2d):
-                module.train()
-        trainer.run()
+GROUP = ("model.norm=group",)
+FACTORS = (
+    Factor("statistics frozen"),
+    Factor("statistics learned", "statistics frozen", learns=True),
+    Factor("group norm", "statistics frozen", GROUP),
+    Factor("judged at 160", "group norm", GROUP, options=(("short_side", 160),)),
+    Factor("judged at 336", "group norm", GROUP, options=(("short_side", 336),)),
+    Factor("rate 1e-3", "group norm", (*GROUP, "optimiser.learning_rate=1e-3")),
+    Factor("cut-outs too", "group norm", GROUP, cutouts=True),
+    Factor("wide colours", "group norm", (*GROUP, COLOUR)),
+    Factor("as a camera", "group norm", GROUP, camera=True),
+    Factor("crops of 128", "group norm", (*GROUP, "size=128")),
+    Factor("16 videos", "group norm", GROUP, amount=16),
+)
+BY_NAME = {factor.name: factor for factor in FACTORS}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where the campaign's data and runs lie, and how long a run is."""
+
+    renders: Path
+    real: Path
+    out: Path
+    iterations: int
+    flat: int
+
+    def folder(self, factor: Factor, seed: int) -> Path:
+        trained = BY_NAME[factor.start] if factor.options and factor.start else factor
+        return self.out / "runs" / f"{trained.name.replace(' ', '-')}-{self.iterations}-{seed}"
+
+    def train(self, factor: Factor, seed: int) -> Path:
+        """The finished run of a factor."""
+        out = self.folder(factor, seed)
+        if (out / "network.pt").exists():
+            return out
+        data, changes = self.renders, [*factor.changes]
+        if factor.camera:
+            data = as_a_camera(self.renders, self.out / "camera")
+        if factor.cutouts:
+            flat = cutouts.make(self.renders, self.out / "cutouts", self.flat)
+            weight = len(open_dataset(flat).videos) / len(open_dataset(self.renders).videos)
+            changes += [CUTOUTS.replace("PATH", str(flat)), f"data.bl30k.weight={weight}"]
+        if factor.amount is not None:
+            names = self.out / f"names-{factor.amount}.txt"
+            files.write_atomically(names, "".join(f"{n}\n" for n in open_dataset(data).videos[: factor.amount]))
+            changes.append(f"data.bl30k.names={names}")
+        changes.append("data.bl30k.split=null")
+        stage = small_stage("stcn/bl30k", {"bl30k": data}, self.iterations, seed, *changes, preset=PRESET)
+        print(f"--- {out}", flush=True)
+        with processes("cpu") as group:
+            trainer = Trainer(stage, out, group, calibrated(stage, self.out / "starts" / f"{out.name}.pt"))
+            for module in trainer.network.modules() if factor.learns else ():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.train()
+            trainer.run()
+        return out
+
+    def score(self, factor: Factor | None, seed: int) -> Scores | None:
+        """Of a factor's network, or of the first mask copied; None where it has not been judged."""
+        file = self._file(factor, seed)
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def judge(self, factor: Factor | None, seed: int) -> None:
+        """Train and score, as far as that is not there."""
+        file = self._file(factor, seed)
+        if not file.exists():
+            network = None if factor is None else self.train(factor, seed)
+            options = {} if factor is None else dict(factor.options)
+            files.write_atomically(file, json.dumps(scores(network, self.real, options)))
+
+    def _file(self, factor: Factor | None, seed: int) -> Path:
+        name = "copied" if factor is None else f"{factor.name.replace(' ', '-')}-{self.iterations}-{seed}"
+        return self.out / "scores" / f"{name}.json"
+
+
+def scores(network: Path | None, real: Path, options: dict[str, Any]) -> Scores:
+    """A network's scores on every video; those of the first mask copied without one."""
+    store = open_dataset(real)
+    loaded = None if network is None else load_network(network, PropagationNetwork, device="cpu")
+    found = {}
+    for name in store.videos:
+        truth = [store.read_mask(name, i).ids for i in range(len(store.frames(name)))]
+        masks = [truth[0]] * len(truth)
+        if loaded is not None:
+            given = given_masks(store, name, PROTOCOLS["davis17"])
+            settings = checked_options(loaded, **options)
+            results = segment_frames(loaded, StoredFrames(store, name), given, settings)
+            masks = [result.labels() for result in results]
+        pairs = zip(truth[1:], masks[1:], strict=True)
+        found[name] = [score_frame(true, mask, [1])[0].round(4).tolist() for true, mask in pairs]
+    return found
+
+
+def as_a_camera(renders: Path, out: Path) -> Path:
+    """Copies of the videos as a poor camera takes them: exposure drifts, blur, noise, JPEG; complete or not there."""
+    if out.exists():
+        return out
+    store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))
+    for name in store.videos:
+        random = rng(0, "camera", name)
+        blur, noise = random.choice([0, 0.5, 0.9, 1.3]), random.choice([0, 3, 8])
+        quality, gain = int(random.integers(30, 90)), random.uniform(0.6, 1.25)
+        for number in store.mask_frames(name):
+            frame = store.read_rgb(name, number).astype(np.float32)
+            if random.random() < 0.5:  # the camera or the thing moves while the shutter is open
+                length, angle = random.integers(2, 8), random.uniform(0, np.pi)
+                frame = cv2.filter2D(frame, -1, streak(int(length), angle))
+            rgb = cutouts.exposed(random, frame, blur, noise, gain)
+            files.write_atomically(staged.rgb(name, number), files.encode_jpeg(rgb, quality, "4:2:0"))
+            files.write_atomically(staged.mask(name, number), store.mask_bytes(name, number))
+    files.replace(staged.root, out)
     return out
 
 
-def score(network: Path | None, real: Path, out: Path, options: dict) -> dict[str, list[list[float]]]:
-    """J and F of every frame after the first, [[J, F], ...] by video; of the first mask copied if no network."""
-    if not out.exists():
-        store = open_dataset(real)
-        loaded = None if network is None else load_network(network, PropagationNetwork, device="cpu")
-        found = {}
-        for name in store.videos:
-            truth = [store.read_mask(name, i).ids for i in range(len(store.frames(name)))]
-            if loaded is None:
-                masks = [truth[0]] * len(truth)
-            else:
-                given = given_masks(store, name, PROTOCOLS["davis17"])
-                settings = checked_options(loaded, **options)
-                masks = [r.labels() for r in segment_frames(loaded, StoredFrames(store, name), given, settings)]
-            pairs = zip(truth[1:], masks[1:], strict=True)
-            found[name] = [score_frame(true, mask, [1])[0].round(4).tolist() for true, mask in pairs]
-        files.write_atomically(out, json.dumps(found))
-    return json.loads(out.read_text())
+def streak(length: int, angle: float) -> np.ndarray:
+    """The kernel of motion by that many pixels."""
+    kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
+    reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
+    start, end = (tuple(np.round(length + sign * reach).astype(int).tolist()) for sign in (-1, 1))
+    cv2.line(kernel, start, end, 1.0)
+    return kernel / kernel.sum()
+
+
+def by_video(found: Scores) -> np.ndarray:
+    """J&F of each video, per cent; the last frame does not count, as DAVIS has it."""
+    return np.array([100 * np.mean(frames[:-1]) for frames in found.values()])
+
+
+def at_distance(found: Scores, distance: int) -> float:
+    """J, per cent, mean over videos."""
+    return float(100 * np.mean([frames[distance - 1][0] for frames in found.values()]))
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Where 95 % of the means lie when seeds and videos (seeds, videos) are drawn anew."""
+    random, (seeds, videos) = rng(0, "bootstrap"), values.shape
+    means = [
+        values[random.integers(seeds, size=seeds)][:, random.integers(videos, size=videos)].mean()
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def spread(values: np.ndarray, sign: str = "") -> str:
+    low, high = interval(values)
+    return f"{values.mean():{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
+
+
+def rows_of(study: Study, seeds: int) -> dict[str, list[Scores]]:
+    """The scores that are there, by factor, of the first seeds; the first mask copied comes first."""
+    copied = study.score(None, 0)
+    assert copied is not None  # it is judged first
+    rows = {COPIED: [copied]}
+    for factor in FACTORS:
+        found = [study.score(factor, seed) for seed in range(seeds)]
+        if known := [entry for entry in found if entry is not None]:
+            rows[factor.name] = known
+    return rows
+
+
+def describe(rows: dict[str, list[Scores]], held: Sequence[str], picture: Path, page: Path) -> list[str]:
+    """The table of all factors."""
+    is_held = np.array([name in held for name in rows[COPIED][0]])
+    lines = []
+    for name, found in rows.items():
+        values = np.array([by_video(entry) for entry in found])
+        start = BY_NAME[name].start if name != COPIED else None
+        less = ""
+        if start in rows:
+            pairs = min(len(found), len(rows[start]))
+            less = spread(values[:pairs] - [by_video(entry) for entry in rows[start][:pairs]], "+") + f" to {start}"
+        lines.append(
+            [
+                name,
+                str(len(found)) if name != COPIED else "",
+                spread(values),
+                f"{values[:, ~is_held].mean():.1f}",
+                f"{values[:, is_held].mean():.1f}",
+                *(f"{np.mean([at_distance(entry, d) for entry in found]):.1f}" for d in DISTANCES),
+                less,
+            ]
+        )
+    columns = ["", "seeds", "J&F (95 %)", f"of {(~is_held).sum()} to choose by", f"of {is_held.sum()} held out"]
+    columns += [*(f"J at {d}" for d in DISTANCES), "gain (95 %)"]
+    return [table(columns, lines), "", f"![J&F of the factors]({picture.relative_to(page.parent)})"]
+
+
+def plot(rows: dict[str, list[Scores]], out: Path) -> None:
+    """J&F of each factor with its interval, and a dot for each seed."""
+    figure, axes = axes_of(7, 0.5 + 0.35 * len(rows), xlabel="J&F (%), all videos", xlim=(0, 60))
+    for place, found in enumerate(rows.values()):
+        values = np.array([by_video(entry) for entry in found])
+        axes.plot(interval(values), [place, place], color="tab:blue", linewidth=2)
+        axes.plot(values.mean(1), [place] * len(found), "k.")
+    axes.axvline(by_video(rows[COPIED][0]).mean(), color="grey", linestyle=":", linewidth=1)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    save(figure, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("renders", type=Path, help="rendered videos, all of which are learned from")
+    parser.add_argument("davis", type=Path, help="real videos, with a list val of those that are shown apart")
+    parser.add_argument("--out", type=Path, default=Path("out/transfer"), help="for runs and scores")
+    parser.add_argument("--iterations", type=int, default=400)
+    parser.add_argument("--flat", type=int, default=400, help="videos of cut-outs")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--factor", action="append", choices=list(BY_NAME), help="one alone; repeatable")
+    parser.add_argument("--results", type=Path, default=Path("out/transfer/results"), help="folder of the page")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    before, page = load(), arguments.results / "transfer.md"
+    real = shrink(arguments.davis, arguments.out / "real", SHORT_SIDE)
+    study = Study(arguments.renders, real, arguments.out, arguments.iterations, arguments.flat)
+    wanted = [BY_NAME[name] for name in arguments.factor or BY_NAME]
+    study.judge(None, 0)
+    for seed in range(arguments.seeds):  # all factors once, before any is repeated
+        for factor in wanted:
+            study.judge(factor, seed)
+    rows, picture = rows_of(study, arguments.seeds), arguments.results / "transfer.png"
+    plot(rows, picture)
+    lines = [
+        f"STCN of benchmarks/learning/transfer.yaml, {study.iterations} iterations from nothing on "
+        f"{len(open_dataset(study.renders).videos)} rendered videos; judged on {len(open_dataset(real).videos)} real "
+        f"ones at {SHORT_SIDE} pixels.",
+        "",
+        *describe(rows, open_dataset(real).image_set("val"), picture, page),
+    ]
+    write_page(page, "What makes renders worth something on real video?", lines, before)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
     python -m benchmarks.speed.blender_versions --other out/blender_4.5/bin/python --results docs/results/blender.md
 
 Masks are compared byte by byte, RGB as it is stored. Times are processor seconds of whole commands, each of which
-starts Blender and renders one video with one thread, so that a busy machine changes them little. Videos that a
-former run has finished are not rendered again and have no times. Exit code 1: a mask differs, or RGB by too much.
+starts Blender and renders one video with one thread, so that a busy machine does not change them much. Videos that a
+former run has finished are not rendered again, and have no times then. Exit code 1: a mask differs, or RGB too much.
 """
 
 import subprocess

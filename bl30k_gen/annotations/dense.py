@@ -5,7 +5,7 @@ All values are those at the pixel's centre.
 
 import numpy as np
 
-from bl30k_gen.annotations.view import Points, View, spread
+from bl30k_gen.annotations.view import View, spread
 from bl30k_gen.dataset.derived import Array, Axes
 from bl30k_gen.scene.geometry import Body, Floats
 from bl30k_gen.scene.raster import of_bodies, rays
@@ -42,7 +42,7 @@ def object_coordinates(view: View) -> Array:
     These are the model's own coordinates: centred on its bounding box, whose diagonal is 1; z up, front towards -y.
     The backdrop is the square of side 1 in the plane y = 0.
     """
-    points = Points.of(view.geometry, view.surface).own(None)
+    points = view.points.own(None)
     return spread(points.astype(np.float32), view.surface.seen, np.nan)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from bl30k_gen.annotations.view import Points, View, project, spread
+from bl30k_gen.annotations.view import View, project, spread
 from bl30k_gen.dataset.derived import Axes, Flow, SceneFlow, other_frame
 from bl30k_gen.scene.geometry import Bools, Floats, Geometry
 from bl30k_gen.scene.rays import hidden, inside
@@ -18,7 +18,7 @@ def flow(view: View, offset: int = 1) -> Flow:
     """
     other = other_frame(view.geometry.spec.name, view.geometry.frames, view.frame, offset)
     seen = view.surface.seen
-    points = Points.of(view.geometry, view.surface)
+    points = view.points
     moved = points.in_camera(other)
     places = project(view.geometry, moved)
     before = moved[:, 2] >= NEAR_CLIP
@@ -41,7 +41,7 @@ def scene_flow(view: View, offset: int = 1, axes: Axes = "camera") -> SceneFlow:
         UserError: the video has no such frame.
     """
     other = other_frame(view.geometry.spec.name, view.geometry.frames, view.frame, offset)
-    points = Points.of(view.geometry, view.surface)
+    points = view.points
     place = points.in_world if axes == "world" else points.in_camera
     motion = place(other) - place(view.frame)
     seen = view.surface.seen

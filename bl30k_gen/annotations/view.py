@@ -1,7 +1,7 @@
 """A video's geometry, one frame of it, and points that stay on their surface."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from bl30k_gen.scene.spec import SceneSpec
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _KEPT = 2  # views; a video is mostly read frame by frame
+_FRAMES = 3  # on which the places of points are kept: this one, and those that flow leads to
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,11 @@ class View:
     @cached_property
     def surface(self) -> Surface:
         return raster.surface(self.geometry, self.frame, iter(self.layers))
+
+    @cached_property
+    def points(self) -> "Points":
+        """Those of the surfaces that are seen, which all kinds that move them share."""
+        return Points.of(self.geometry, self.surface)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -71,6 +77,7 @@ class Points:
     ids: npt.NDArray[np.uint8]  # (N,)
     faces: npt.NDArray[np.int32]  # (N,)
     barycentrics: Floats  # (N, 3)
+    _placed: Latest[int, Floats] = field(default_factory=partial(Latest, _FRAMES), repr=False)
 
     @classmethod
     def of(cls, geometry: Geometry, surface: Surface) -> "Points":
@@ -80,27 +87,30 @@ class Points:
 
     def own(self, frame: int | None) -> Floats:
         """(N, 3) in the coordinates of each point's body, on a frame or (None) before any deformation."""
-        return self._gather(frame, None)
+        return self._gather(frame, placed=False)
 
     def in_world(self, frame: int) -> Floats:
         """(N, 3) metres in Blender's axes."""
-        return self._gather(frame, np.stack([body.poses[frame] for body in self.geometry.bodies]))
+        return self._placed.get(frame, partial(self._gather, frame, placed=True))
 
     def in_camera(self, frame: int) -> Floats:
         """(N, 3) metres in the axes of OpenCV's camera: x right, y down, z forward."""
-        geometry = self.geometry
-        return self._gather(frame, np.stack([geometry.to_camera(body, frame) for body in geometry.bodies]))
+        view = self.geometry.extrinsics[frame]
+        return self.in_world(frame) @ view[:3, :3].T + view[:3, 3]
 
-    def _gather(self, frame: int | None, poses: Floats | None) -> Floats:
+    def _gather(self, frame: int | None, placed: bool) -> Floats:
+        """What is returned may be kept and is not to be changed."""
         found = np.empty((len(self.ids), 3))
-        for number, body in enumerate(self.geometry.bodies):
+        for body in self.geometry.bodies:
             here = np.flatnonzero(self.ids == body.id)
             vertices = body.rest if frame is None else self.geometry.vertices(body, frame)
             vertices = vertices.astype(np.float64)
-            if poses is not None:
-                vertices = vertices @ poses[number, :3, :3].T + poses[number, :3, 3]
+            if placed:
+                pose = body.poses[frame]
+                vertices = vertices @ pose[:3, :3].T + pose[:3, 3]
             corners = vertices[body.faces[self.faces[here]]]
             found[here] = np.einsum("ni,nij->nj", self.barycentrics[here], corners)
+        found.flags.writeable = False
         return found
 
 

@@ -111,6 +111,8 @@ def add_command(
     as_json: Json = False,
 ) -> None:
     """Render a strip of images of each asset, and copy the assets to a folder with --to."""
+    from tqdm import tqdm
+
     from bl30k_gen.config import load_config
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
@@ -125,15 +127,17 @@ def add_command(
     options, added, refused = AddOptions(out, to, max_faces, credit), [], 0
     studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
     with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
-        for file in files:
+        bar = tqdm(files, unit=" assets", disable=as_json or len(files) == 1)
+        for file in bar:
+            bar.set_description(printable(file.name))
             try:
                 added.append(add(file, settings, options, inspector, studio))
             except AssetRefused as refusal:
-                print(f"error: {refusal.reason}", file=sys.stderr)
+                bar.write(f"error: {refusal.reason}", file=sys.stderr)
                 refused += 1
                 continue
             if not as_json:
-                print(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
+                bar.write(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
     if as_json:
         print(json.dumps([vars(one) for one in added], indent=1))
     raise typer.Exit(2 if refused else 0)

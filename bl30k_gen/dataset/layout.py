@@ -123,6 +123,7 @@ class Layout(StagingArea):
         return ShardLayout(self.root / SHARDS, self.owner)
 
     def is_published(self, name: str) -> bool:
+        """Whether a video is part of the dataset, as files or in a shard."""
         return self.metadata(name).exists() or os.path.lexists(self.shards.marker(name))
 
     def published(self) -> list[str]:

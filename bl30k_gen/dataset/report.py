@@ -86,7 +86,7 @@ def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
 
 
 def sheet(name: str, draw: Callable[[], np.ndarray]) -> dict[str, Any]:
-    """``{"video": name, "sheet"}``, a picture as data URI; ``problem`` in its place where it cannot be drawn."""
+    """``{"video": name, "sheet"}``, an image as data URI; ``problem`` in its place where it cannot be drawn."""
     try:
         return {"video": name, "sheet": _uri(draw())}
     except UserError as error:

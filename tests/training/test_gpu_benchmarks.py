@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.gpu import experiment
+from benchmarks.gpu import experiment, half_weights
 from benchmarks.gpu.drawn import draw_dataset
 from benchmarks.gpu.pack import build
 from benchmarks.gpu.resident import Clips, Plan, Sampler
@@ -179,15 +179,15 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
 
 def test_a_network_in_half_precision_fits_and_comes_back(tmp_path):
     network = experiment.new_network(experiment.Sizes(), 0, "cpu")
-    experiment.save_half(network, tmp_path, "base")
+    half_weights.save_half(network, tmp_path, "base")
     files = [path.stat().st_size for path in tmp_path.iterdir()]
-    assert max(files) <= experiment.FILE_BYTES and sum(files) <= experiment.ALL_BYTES
+    assert max(files) <= half_weights.FILE_BYTES and sum(files) <= half_weights.ALL_BYTES
     other = experiment.new_network(experiment.Sizes(), 1, "cpu")
-    assert experiment.load_half(other, tmp_path, "base")
+    assert half_weights.load_half(other, tmp_path, "base")
     for mine, theirs in zip(other.state_dict().values(), network.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs.half().to(mine.dtype))
     (tmp_path / "base-1.pt").unlink()
-    assert not experiment.load_half(other, tmp_path, "base")
+    assert not half_weights.load_half(other, tmp_path, "base")
 
 
 def test_gains_are_of_videos_that_both_were_judged_on():

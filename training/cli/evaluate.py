@@ -171,7 +171,7 @@ def gains(
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="That the runs are trained on.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Say what the arms of the renders' experiment cost and score; the exit code is 1 where a published gain is missed."""
+    """Print cost and scores of the experiment on rendered data; exit code 1 where a published gain is missed."""
     from training.experiments.gains import cost_table, scores, verdict_table, verdicts
 
     if not out.is_dir():

@@ -13,7 +13,7 @@ import typer
 
 from bl30k_gen.errors import STOPPED
 
-Checkpoint = Annotated[Path, typer.Argument(help="Of a propagation network: a run's folder, or a file.")]
+Checkpoint = Annotated[Path, typer.Argument(help="Of a propagation network: a run's folder, a file, or small.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for masks, tables and figures.")]

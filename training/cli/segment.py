@@ -88,7 +88,9 @@ def annotate(
     video: Annotated[
         Path, typer.Argument(help="A folder of images, a video file, DATASET/VIDEO or SHARD.tar/VIDEO.")
     ],
-    network: Annotated[Path | None, typer.Option("--network", help="Checkpoint of a propagation network.")] = None,
+    network: Annotated[
+        Path | None, typer.Option("--network", help="Checkpoint of a propagation network, or small.")
+    ] = None,
     s2m: S2m = None,
     clicks: Annotated[Path | None, typer.Option("--clicks", help="Checkpoint of the click-to-mask network.")] = None,
     fusion: Fusion = "linear",

@@ -7,7 +7,8 @@ from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.text import byte_size
 from models import checkpoint
-from training.runs.folder import RunFolder, card
+from training.runs.card import card
+from training.runs.folder import RunFolder
 from training.schema.stage import Stage
 
 Which = Literal["best", "last"]
@@ -47,7 +48,7 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
         raise UserError(str(error), "export it with --form ours") from None
     size = byte_size(out.stat().st_size)
     facts = [f"weights: {origin}, {size}, sha256 {sha256(out)}", f"form: {form}{', 16 bits' if half else ''}"]
-    write_atomically(beside, card(folder, stage, environment, facts))
+    write_atomically(beside, card(folder, stage, environment, out, facts))
     return f"{out} ({size}): {origin}"
 
 

@@ -22,7 +22,8 @@ from training.data.mixture import Mixture, SampleOrder, loader
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
-from training.runs.folder import RunFolder, card, describe_environment, describe_weights
+from training.runs.card import card
+from training.runs.folder import RunFolder, describe_environment, describe_weights
 from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
 from training.tasks.losses import kept_share
@@ -153,7 +154,7 @@ class Trainer:
         if leads:
             if shown:
                 visualisation.save(self.folder.samples, *shown)
-            write_atomically(self.folder.card, card(self.folder, stage, environment))
+            write_atomically(self.folder.card, card(self.folder, stage, environment, self.folder.network))
             checkpoint.save(self.network, self.folder.network)  # last: with it the run is finished
         self.processes.wait()
 

@@ -127,7 +127,6 @@ class InteractiveBenchmark:
         time, the robot's included. A submission after the limit is ignored.
         """
         limit = self.seconds_per_object * len(sample.objects)
-        void = sample.truth < 0
         done: list[Interaction] = []
         annotated: set[int] = set()  # by the robot; the frame of the first scribbles is not among them
         scribbles, frame = sample.scribbles, sample.scribbles.annotated_frame
@@ -148,23 +147,15 @@ class InteractiveBenchmark:
             masks = np.asarray(submission.masks)
             if masks.shape != sample.truth.shape:
                 raise ValueError(f"masks of {sample.sequence} are {masks.shape}, not {sample.truth.shape} (T, H, W)")
-            scores = np.stack(
-                [
-                    score_frame(truth, mask, sample.objects, ignored if ignored.any() else None)
-                    for truth, mask, ignored in zip(sample.truth, masks, void, strict=True)
-                ]
-            )
+            scores = _scores(sample, masks)
             done.append(
                 Interaction(sample.sequence, sample.scribble_idx, number, ended - began, sample.objects, scores)
             )
             if number == self.interactions:
                 break
+            candidates = {frame}
             if self._is_last_on_frame(number):
-                candidates = set(submission.candidates or range(len(masks)))
-                if not candidates <= set(range(len(masks))):
-                    raise ValueError(f"candidates {sorted(candidates)} are no frames of {sample.sequence}")
-            else:
-                candidates = {frame}
+                candidates = _candidates(submission, sample.sequence)
             frame = worst_frame(scores, candidates - annotated or candidates)
             annotated.add(frame)
             scribbles = self.robot.correct(sample.sequence, sample.truth, masks, sample.objects, frame)
@@ -172,6 +163,26 @@ class InteractiveBenchmark:
 
     def _is_last_on_frame(self, number: int) -> bool:
         return self.new_frame_rounds is None or number == self.interactions or number + 1 in self.new_frame_rounds
+
+
+def _scores(sample: ScribbleSample, masks: np.ndarray) -> np.ndarray:
+    """(T, O, 2) J and F of masks (T, H, W); void pixels of the truth, which are negative, do not count."""
+    void = sample.truth < 0
+    return np.stack(
+        [
+            score_frame(truth, mask, sample.objects, ignored if ignored.any() else None)
+            for truth, mask, ignored in zip(sample.truth, masks, void, strict=True)
+        ]
+    )
+
+
+def _candidates(submission: Submission, sequence: str) -> set[int]:
+    """The frames that the next scribbles may be on. Raises ValueError if one is no frame."""
+    frames = set(range(len(submission.masks)))
+    candidates = set(submission.candidates or frames)
+    if not candidates <= frames:
+        raise ValueError(f"candidates {sorted(candidates)} are no frames of {sequence}")
+    return candidates
 
 
 def worst_frame(scores: np.ndarray, candidates: Iterable[int]) -> int:

@@ -18,10 +18,11 @@ from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from models.s2m import S2M
 from training.evaluation.semi_supervised import PROTOCOLS
-from training.experiments.evaluate import StoredFrames, given_masks, open_annotated
+from training.experiments.evaluate import given_masks, open_annotated
 from training.inference.load import load_network
 from training.inference.options import Options
 from training.inference.segment import checked_options
+from training.inference.video import StoredFrames
 from training.schema.table import NO_CHECKPOINT, TableRow
 
 FRAMES = 60

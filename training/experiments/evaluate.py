@@ -38,9 +38,9 @@ from training.evaluation.strips import write_strip
 from training.inference.load import load_fusion, load_network
 from training.inference.options import Options
 from training.inference.segment import Speed, checked_options, segment_frames
-from training.inference.video import first_appearances
+from training.inference.video import StoredFrames, first_appearances
 from training.interactive.session import InteractiveSession
-from training.runs.folder import RunFolder, network_file
+from training.runs.folder import Part, RunFolder, network_file
 from training.schema.data import VideoSource
 
 
@@ -142,21 +142,6 @@ def given_masks(store: VideoStore, name: str, protocol: Protocol) -> dict[int, n
     return first_appearances(masks)
 
 
-class StoredFrames(Sequence):
-    """A video of a dataset as a sequence of frames (H, W, 3) uint8."""
-
-    def __init__(self, store: VideoStore, name: str):
-        self.store, self.name = store, name
-
-    def __len__(self) -> int:
-        return len(self.store.frames(self.name))
-
-    def __getitem__(self, number: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        return self.store.read_rgb(self.name, number)
-
-
 def evaluate_interactive(
     checkpoint: str | Path,
     s2m: str | Path | None,
@@ -193,7 +178,10 @@ def evaluate_interactive(
     merging = load_fusion(fusion, device)
     settings = checked_options(network, **options)
     plain = (None, "linear", "none")
-    run = {part: str(x) if x is None or x in plain else sha256(network_file(x)) for part, x in given.items()}
+    parts: dict[str, Part] = {"checkpoint": "propagation", "s2m": "s2m", "fusion": "fusion"}
+    run = {
+        key: str(x) if x is None or x in plain else sha256(network_file(x, parts[key])) for key, x in given.items()
+    }
     run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
     perfect = None if drawing else baselines(truth, store.rule)["oracle"]
     open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)

@@ -1,4 +1,4 @@
-"""What pretraining on renders gains at the published schedule: what it costs, how far it is, and whether it is reached.
+"""The gain of pretraining on renders at the published schedule: its cost, its progress, and whether it is met.
 
 The arms share their stages, each a run folder of ``slurm/experiment.sbatch`` in one folder, with its scores on
 DAVIS-2017's validation videos beside it in ``<stage>-davis17/``.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bl30k_gen.errors import UserError
-from training.evaluation.report import Table
+from training.evaluation.report import Cell, Table
 from training.runs.folder import RunFolder
 from training.schema.stage import Stage, load_stage
 
@@ -86,7 +86,7 @@ def cost_table(out: Path, gpus: int) -> Table:
     hours = iterations x seconds an iteration / 3600, and GPU hours are as many times more as there are GPUs: batches
     are totals, so that the iterations do not depend on the number of GPUs, and the seconds do.
     """
-    rows = []
+    rows: list[list[Cell]] = []
     for step in STEPS:
         stage, seconds = step.load(), seconds_an_iteration(out / step.folder)
         hours = None if seconds is None else stage.iterations * seconds / 3600
@@ -137,7 +137,7 @@ def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, boo
 def verdict_table(found: Mapping[str, float]) -> Table:
     words = {True: "reached", False: "MISSED", None: "not judged yet"}
     rows = [
-        [a.words, f"{a.low:g} to {a.high:g}", value, words[reached], a.source]
-        for a, value, reached in verdicts(found)
+        [one.words, f"{one.low:g} to {one.high:g}", value, words[reached], one.source]
+        for one, value, reached in verdicts(found)
     ]
     return Table(["J&F of", "asked for", "found", "", "why"], rows)

@@ -9,14 +9,15 @@ from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.backbone import Network, prepare_for_inference
 from models.fusion import Fusion
-from training.runs.folder import network_file
+from models.s2m import S2M
+from training.runs.folder import Part, network_file
 
 
 def load_network(path: str | Path, kind: type[Network], device: str = "auto") -> Network:
     """The network of a checkpoint, ours or published, in evaluation mode and as fast as it can be.
 
     Args:
-        path: a file, or a finished run's folder.
+        path: a file, a finished run's folder, or "small" for the project's own small network of that kind.
         kind: what it must be, such as ``PropagationNetwork`` or ``S2M``.
         device: "auto" takes a GPU where there is one.
 
@@ -24,7 +25,7 @@ def load_network(path: str | Path, kind: type[Network], device: str = "auto") ->
         UserError: the file cannot be read, holds another network, or there is no such device.
     """
     try:
-        network = checkpoint.load(network_file(path))
+        network = checkpoint.load(network_file(path, part_of(kind)))
     except ValueError as error:
         raise UserError(str(error), "give a checkpoint of train.py, or a published one") from None
     if not isinstance(network, kind):
@@ -32,6 +33,11 @@ def load_network(path: str | Path, kind: type[Network], device: str = "auto") ->
         needed = f"here one of {', '.join(fitting)} is needed"
         raise UserError(f"{path} holds the network {checkpoint.name_of(network)}", needed)
     return prepare_for_inference(network.to(pick_device(device)))
+
+
+def part_of(kind: type[torch.nn.Module]) -> Part:
+    """Which of the project's small networks is of that kind."""
+    return "fusion" if issubclass(kind, Fusion) else "s2m" if issubclass(kind, S2M) else "propagation"
 
 
 def load_fusion(source: str | Path, device: str = "auto") -> Fusion | Literal["linear", "none"]:

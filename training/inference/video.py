@@ -82,8 +82,8 @@ class FrameFolder(Sequence):
         return frame
 
 
-class StoredFrames:
-    """A video of a dataset that is not a plain folder, such as one in tar shards; frames are read in place.
+class StoredFrames(Sequence):
+    """A video of a dataset, such as one in tar shards; frames are read in place.
 
     names: those of the dataset's frames. rate: 0, as images do not say.
     """
@@ -92,7 +92,7 @@ class StoredFrames:
 
     def __init__(self, store: VideoStore, name: str):
         self._store, self._name = store, name
-        self.path = store.path / name
+        self.path = Path(str(store.path)) / name
         self.names = store.frames(name)
 
     def __len__(self) -> int:
@@ -102,8 +102,10 @@ class StoredFrames:
         """A frame's file as it is."""
         return self._store.rgb_bytes(self._name, index)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         """(H, W, 3) uint8. Raises UserError if the image is damaged."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
         return self._store.read_rgb(self._name, index)
 
 

@@ -36,17 +36,23 @@ def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> 
         strokes: (H, W) integers: r on strokes of row r - 1 of ``prob``, 0 on the background's, ``NO_STROKE``
             elsewhere. They are widened to three pixels, as the network was trained with.
 
-    Returns: (O, H, W), nearly hard.
+    Returns: (O, H, W), nearly hard. An object with neither a mask nor a stroke of its own stays absent: the network
+    knows nothing of it.
     """
     canvas = torch.from_numpy(strokes).to(image.device)
     rows = torch.arange(1, len(prob) + 1, device=image.device).view(-1, 1, 1)
     positive = (canvas == rows).float()
     negative = ((canvas != rows) & (canvas != NO_STROKE)).float()
+    before = hard(prob)
+    seen = (positive + before).flatten(1).any(1)
     height, width = image.shape[-2:]
     view = PaddedView((height, width))
-    wide = [F.max_pool2d(view.masks(x), 3, stride=1, padding=1) for x in (positive, negative)]
-    logits = network.segment(view.image(image), view.masks(hard(prob)), *wide)
-    return aggregate(view.cut(logits).float().sigmoid(), hard=True, keep_background=False)[0]
+    wide = [F.max_pool2d(view.masks(x[seen]), 3, stride=1, padding=1) for x in (positive, negative)]
+    answer = torch.zeros_like(prob)
+    if seen.any():
+        logits = network.segment(view.image(image), view.masks(before[seen]), *wide)
+        answer[seen] = view.cut(logits)[0].float().sigmoid()
+    return aggregate(answer.unsqueeze(0), hard=True, keep_background=False)[0]
 
 
 class ObjectClicks:

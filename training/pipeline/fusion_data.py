@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256, sha256_bytes
@@ -85,12 +86,12 @@ def make_fusion_data(
     claim(out, "make-fusion-data", record, [store.path], PROVENANCE)
     options = published_options(network, memory_every=memory_every, previous=True)
     packed = set(ShardTree(shards_in(out)).folders(""))
-    for name in names:
+    for number, name in enumerate(names, 1):
         if name in packed:
             shutil.rmtree(out / name, ignore_errors=True)  # left over where packing was interrupted
         elif not (out / name).is_dir():
             _make_video(network, options, store, name, separation, reach, out)
-            say(f"{name}: {len(list((out / name).iterdir()))} references")
+            say(f"{name}: {len(list((out / name).iterdir()))} references; video {number} of {len(names)}")
         if to != "folder" and len(loose := _loose(out, names)) >= PER_SHARD:
             _pack(out, loose, to)
     if to != "folder" and (loose := _loose(out, names)):
@@ -122,7 +123,9 @@ def _make_video(
     try:
         with clear_disk_errors(staged):
             staged.mkdir(parents=True)
-            for reference in references(store, name, separation):
+            chosen = references(store, name, separation)
+            # A bar on terminals alone: a reference of a long video takes minutes.
+            for reference in tqdm(chosen, desc=name, unit="reference", leave=False, disable=None):
                 _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
             replace(staged, out / name)
     finally:

@@ -19,10 +19,10 @@ import logging
 import platform
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import ValidationError
@@ -40,6 +40,12 @@ LOG_LIMIT = 1 << 30  # bytes
 log = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).parents[2]
+
+SMALL = "small"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""Small networks that come with the project: SMALL_<part>.pt, each with its card (docs/results/transfer.md)."""
+
+Part = Literal["propagation", "s2m", "fusion"]
 
 
 class RunFolder:
@@ -201,8 +207,24 @@ class RunFolder:
         return sound
 
 
-def network_file(path: str | Path) -> Path:
-    """The weights that a path means: a file, or those of a finished run's folder. Raises UserError without them."""
+def network_file(path: str | Path, part: Part = "propagation") -> Path:
+    """The weights that a path means: a file, those of a finished run's folder, or those that come with the project.
+
+    Args:
+        path: ``SMALL`` means the project's own, unless a file or a folder is called so.
+        part: what the network does, so that the same word can mean several.
+
+    Raises:
+        UserError: there are none.
+    """
+    if str(path) == SMALL and not Path(path).exists():
+        shipped = WEIGHTS / f"{SMALL}_{part}.pt"
+        if not shipped.exists():
+            known = ", ".join(sorted(file.stem.removeprefix(f"{SMALL}_") for file in WEIGHTS.glob(f"{SMALL}_*.pt")))
+            raise UserError(
+                f"no small network for {part} comes with the project", f"give a checkpoint; there is {known}"
+            )
+        return shipped
     if not Path(path).is_dir():
         with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
             pass
@@ -251,30 +273,6 @@ def code_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
-
-
-def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], facts: Sequence[str] = ()) -> str:
-    """How a run's network was made, as Markdown. facts: lines about the network itself."""
-    code = environment["code"].get("commit", "unknown") + (
-        " with changes" if environment["code"].get("changed") else ""
-    )
-    lines = [f"# {stage.network}, {stage.iterations} iterations of {stage.batch} samples", ""]
-    lines += [f"- {fact}" for fact in facts]
-    lines += [f"- code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
-    if start := environment.get("start"):
-        lines.append(f"- began with {start['weights']}, sha256 {start['sha256'][:16]}")
-    for name, source in environment["data"].items():
-        lines.append(f"- data {name}: {source['items']} items, list {source['digest'][:16]}")
-    record: dict[str, Any] = next((record for record in reversed(folder.records()) if "loss" in record), {})
-    losses = ", ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-    lines.append(f"- last record: {losses}")
-    validated = next((record for record in reversed(folder.records()) if "validated" in record), None)
-    if validated is not None:
-        values = ", ".join(f"{key} {value:.4g}" for key, value in validated.items() if isinstance(value, float))
-        lines.append(f"- {validated['validated']} samples held out: {values}")
-    lines += ["", "```yaml"]
-    lines += [f"{key}: {value}" for key, value in flatten(stage.model_dump(mode="json")).items()]
-    return "\n".join([*lines, "```", ""])
 
 
 def _version(package: str) -> str | None:

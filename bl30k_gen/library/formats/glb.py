@@ -8,7 +8,7 @@ import trimesh
 from PIL import Image
 
 from bl30k_gen.library.asset import Model, Part
-from bl30k_gen.library.formats.gltf import WRAPS
+from bl30k_gen.library.formats.gltf_materials import WRAPS
 
 
 def as_glb(model: Model) -> bytes:

@@ -55,32 +55,18 @@ def finish(
     Raises AssetRefused: no faces, too many, an index or coordinate that is not valid, no extent.
     """
     parts = [part for part in raw.parts if len(part.faces)]
-    count = sum(len(part.faces) for part in parts)
-    if not count:
-        raise refuse("has no faces")
-    if count > limits.max_faces:
-        raise refuse(f"has {count} faces, more than assets.limits.max_faces = {limits.max_faces}")
-    faces = np.concatenate([part.faces for part in parts]).astype(np.int64)
-    if faces.min() < 0 or faces.max() >= len(raw.vertices):
-        raise refuse(f"a face names vertex {faces.max()} of {len(raw.vertices)}")
-    if not np.isfinite(raw.vertices).all():
-        raise refuse("has a vertex whose coordinates are not finite numbers")
-
+    faces = _checked_faces(raw.vertices, parts, limits, refuse)
     vertices = _normalise(raw, np.unique(faces), refuse)
     vertices, merged = merge_equal(vertices)
-    faces = merged[faces]
-    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
-    keep = np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * MIN_AREA
+    faces, remarks = merged[faces], [*remarks]
+    keep = _faces_with_area(vertices, faces)
     if not keep.any():
         raise refuse("has no face with an area")
-    rank = None
-    if any(part.rank is not None for part in parts):
-        rank = np.concatenate([part.rank for part in parts])[keep]
-    first = first_of_equal(faces[keep], rank) if drop_coinciding else keep[keep]
-    remarks = [*remarks]
-    if not first.all():
-        remarks.append(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
-        keep[keep] = first
+    if drop_coinciding:
+        first = first_of_equal(faces[keep], _ranks(parts, keep))
+        if not first.all():
+            remarks.append(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
+            keep[keep] = first
 
     used, compact = np.unique(faces[keep], return_inverse=True)
     renumbered = np.zeros_like(faces)
@@ -98,6 +84,36 @@ def finish(
     if projected:
         remarks.append(f"{projected} faces of parts that have texture coordinates have none, and are projected")
     return Model(vertices, tuple(finished), sha256, tuple(dict.fromkeys(remarks)))
+
+
+def _checked_faces(
+    vertices: np.ndarray, parts: list[RawPart], limits: Limits, refuse: Callable[[str], AssetRefused]
+) -> np.ndarray:
+    """(F, 3) int64 faces of all parts. Raises AssetRefused as ``finish``."""
+    count = sum(len(part.faces) for part in parts)
+    if not count:
+        raise refuse("has no faces")
+    if count > limits.max_faces:
+        raise refuse(f"has {count} faces, more than assets.limits.max_faces = {limits.max_faces}")
+    faces = np.concatenate([part.faces for part in parts]).astype(np.int64)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise refuse(f"a face names vertex {faces.max()} of {len(vertices)}")
+    if not np.isfinite(vertices).all():
+        raise refuse("has a vertex whose coordinates are not finite numbers")
+    return faces
+
+
+def _faces_with_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) bool."""
+    a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * MIN_AREA
+
+
+def _ranks(parts: list[RawPart], keep: np.ndarray) -> np.ndarray | None:
+    """The faces' places in the file, of those that are kept; None where that is their order."""
+    if all(part.rank is None for part in parts):
+        return None
+    return np.concatenate([part.rank for part in parts])[keep]
 
 
 def by_material(vertices: np.ndarray, parts: list[RawPart], y_up: bool) -> RawMesh:

@@ -4,7 +4,7 @@ import codecs
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -47,48 +47,75 @@ class _Polygons:
         return _Polygons(self.sizes[which], self.materials[which], self.vertices[corners], self.uvs[corners])
 
 
+@dataclass
+class _Content:
+    """What an OBJ lists, as it stands in the file."""
+
+    vertices: list[list[bytes]] = field(default_factory=list)
+    uvs: list[list[bytes]] = field(default_factory=list)
+    names: dict[bytes, int] = field(default_factory=lambda: {b"": 0})  # of materials, with their numbers
+    libraries: dict[bytes, None] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)  # of polygons
+    materials: list[int] = field(default_factory=list)  # of polygons
+    corners: list[int] = field(default_factory=list)
+    corner_uvs: list[int] = field(default_factory=list)
+
+
 def read_obj(source: Source, limits: Limits) -> RawMesh:
     """Read an OBJ, the MTL files it names and the textures of the materials that faces use.
 
     Names compare as the bytes that they are, in whatever encoding. A missing MTL leaves the neutral material, for
     nothing says whether it had textures; a missing texture refuses the model. Raises AssetRefused.
     """
-    vertices: list[list[bytes]] = []
-    uvs: list[list[bytes]] = []
-    names: dict[bytes, int] = {b"": 0}
-    libraries: dict[bytes, None] = {}
-    sizes: list[int] = []
-    materials: list[int] = []
-    corners: list[int] = []
-    corner_uvs: list[int] = []
+    content = _scan(source, limits)
+    positions, colours = _positions(content.vertices, source)
+    uv_table = _numbers(content.uvs, "vt", source)
+    polygons = _polygons(content, positions, uv_table, source)
+    names_in_order = list(content.names)
+    used = {names_in_order[number]: number for number in np.unique(polygons.materials)}
+    if len(used) > MAX_PIECES:
+        raise source.refuse(f"has {len(used)} materials, more than the {MAX_PIECES} allowed")
+    found = _read_libraries(source, content.libraries, set(used), limits)
+    try:
+        parts = _parts(polygons, used, positions, colours, uv_table, found)
+    except TooMuchWork as error:
+        raise source.refuse(str(error)) from None
+    return RawMesh(positions, parts, y_up=True)
+
+
+def _scan(source: Source, limits: Limits) -> _Content:
+    """Read all lines once. Raises AssetRefused for a line that is no face, and for too many triangles."""
+    content = _Content()
     current = triangles = 0
     for number, line in _lines(source.data):
         words = line.split()
         keyword = words[0] if words else b""
         if keyword == b"v":
-            vertices.append(words[1:])
+            content.vertices.append(words[1:])
         elif keyword == b"vt":
-            uvs.append(words[1:3] if len(words) > 2 else [*words[1:], b"0"])
+            content.uvs.append(words[1:3] if len(words) > 2 else [*words[1:], b"0"])
         elif keyword == b"f":
             triangles += max(0, len(words) - 3)
             if triangles > limits.max_faces:
                 raise source.refuse(f"has more than assets.limits.max_faces = {limits.max_faces} faces")
             try:
-                size = _add_face(corners, corner_uvs, words[1:], len(vertices), len(uvs))
+                size = _add_face(content, words[1:])
             except ValueError:
                 raise source.refuse(f"line {number}: {line[:40].decode('ascii', 'replace')!r} is no face") from None
             if size:
-                sizes.append(size)
-                materials.append(current)
+                content.sizes.append(size)
+                content.materials.append(current)
         elif keyword == b"usemtl":
-            current = names.setdefault(_argument(line), len(names))
+            current = content.names.setdefault(_argument(line), len(content.names))
         elif keyword == b"mtllib" and len(words) > 1:
-            libraries[_argument(line)] = None
+            content.libraries[_argument(line)] = None
+    return content
 
-    positions, colours = _positions(vertices, source)
-    uv_table = _numbers(uvs, "vt", source)
-    arrays = (np.array(numbers, dtype=np.int64) for numbers in (sizes, materials, corners, corner_uvs))
-    polygons = _Polygons(*arrays)
+
+def _polygons(content: _Content, positions: np.ndarray, uv_table: np.ndarray, source: Source) -> _Polygons:
+    """The polygons without those that coincide with an earlier one. Raises AssetRefused for an index too large."""
+    numbers = (content.sizes, content.materials, content.corners, content.corner_uvs)
+    polygons = _Polygons(*(np.array(column, dtype=np.int64) for column in numbers))
     for what, indices, table in (
         ("vertex", polygons.vertices, positions),
         ("texture coordinate", polygons.uvs, uv_table),
@@ -96,19 +123,10 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
         if indices.size and indices.max() >= len(table):
             raise source.refuse(f"a face names {what} {indices.max() + 1}, but the file has {len(table)}")
     first = first_of_equal_polygons(polygons.sizes, merge_equal(positions)[1][polygons.vertices])
-    if not first.all():
-        source.remark(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
-        polygons = polygons.chosen(first)
-    names_in_order = list(names)
-    used = {names_in_order[number]: number for number in np.unique(polygons.materials)}
-    if len(used) > MAX_PIECES:
-        raise source.refuse(f"has {len(used)} materials, more than the {MAX_PIECES} allowed")
-    found = _read_libraries(source, libraries, set(used), limits)
-    try:
-        parts = _parts(polygons, used, positions, colours, uv_table, found)
-    except TooMuchWork as error:
-        raise source.refuse(str(error)) from None
-    return RawMesh(positions, parts, y_up=True)
+    if first.all():
+        return polygons
+    source.remark(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
+    return polygons.chosen(first)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -126,7 +144,7 @@ def _argument(line: bytes) -> bytes:
     return b"".join(line.split(None, 1)[1:]).strip()
 
 
-def _add_face(corners: list[int], corner_uvs: list[int], words: list[bytes], vertex_count: int, uv_count: int) -> int:
+def _add_face(content: _Content, words: list[bytes]) -> int:
     """Add a polygon; one with fewer than three corners has no area and is left out. Raises ValueError.
 
     Returns its size; 0 where it was left out.
@@ -137,12 +155,12 @@ def _add_face(corners: list[int], corner_uvs: list[int], words: list[bytes], ver
             break
         vertex, _, rest = word.partition(b"/")
         uv = rest.partition(b"/")[0]
-        own.append(_index(vertex, vertex_count))
-        uvs.append(_index(uv, uv_count) if uv else -1)
+        own.append(_index(vertex, len(content.vertices)))
+        uvs.append(_index(uv, len(content.uvs)) if uv else -1)
     if len(own) < 3:
         return 0
-    corners += own
-    corner_uvs += uvs
+    content.corners += own
+    content.corner_uvs += uvs
     return len(own)
 
 

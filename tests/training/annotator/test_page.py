@@ -122,10 +122,12 @@ def test_three_rounds_with_every_tool_equal_the_script(browser, new_session, slo
         page.click("#cancel")
         hand.idle()
         assert session.state is state and hand.told("progress") is None, "a cancelled propagation changes nothing"
+        page.click("#propagate")
+        page.check("#follow")
         slow["seconds"] = 0
-        hand.key("Enter")
         hand.idle()
         assert session.state.rounds == 2
+        hand.key("End")
 
         # Round 3: local control.
         hand.key("r")

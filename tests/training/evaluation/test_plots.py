@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from training.evaluation.interactive import Interaction, Report
+from training.evaluation.interactive import Interaction, InteractiveReport
 from training.evaluation.plots import plot_curves, plot_reports
 from training.runs.compare import Run, plot
 from training.runs.folder import RunFolder
@@ -41,7 +41,7 @@ def test_reports_show_iou_after_each_interaction(figures, tmp_path):
     for array in scores:
         array[..., 1] = 0.1  # F, which is no part of IoU
     rounds = [Interaction("a", 1, number, 4.0, (1,), array) for number, array in enumerate(scores, 1)]
-    plot_reports({"mine": Report(3, 240.0, [("a", 1, (1,))], rounds)}, tmp_path / "interactive.png")
+    plot_reports({"mine": InteractiveReport(3, 240.0, [("a", 1, (1,))], rounds)}, tmp_path / "interactive.png")
     timed, counted = figures[0].axes
     assert counted.get_ylabel() == "IoU (%)" and timed.get_ylabel() == "J&F (%)"
     assert counted.lines[0].get_xydata().tolist() == [[1, 25], [2, 50], [3, 75]]

@@ -7,6 +7,7 @@ import torch
 
 from bl30k_gen.errors import UserError
 from models.fusion import FusionConfig
+from models.s2m import S2M, S2MConfig
 from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog, read_session
 from training.inference.options import Options, published_options
@@ -485,3 +486,13 @@ def test_impossible_requests_are_refused(cells):
         with pytest.raises(ValueError, match=message):
             act()
     assert session.state == State((1, 2), session.state.probs)
+
+
+def test_a_scribble_on_one_object_invents_no_other():
+    network = S2M(S2MConfig("resnet18", 8, 8)).eval()
+    torch.nn.init.constant_(network.head[3].bias, 5.0)  # it sees an object wherever it is asked
+    frames = [np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)] * 2
+    session = InteractiveSession(None, frames, [1, 2, 3], s2m=network)
+    session.fill(0, 3, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.9)])
+    session.scribble(0, [Stroke(np.array([[0.1, 0.3], [0.5, 0.3]]), 1)])
+    assert set(np.unique(session.labels(0))) == {1, 3}

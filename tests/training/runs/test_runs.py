@@ -156,7 +156,10 @@ def test_networks_are_exported(judged, tmp_path):
         assert before is None or (folder.root / name).read_bytes() == before
     said = export(folder.root, tmp_path / "a/best.pt")
     assert f"validation J&F {max(scores(folder)):.1f}" in said
-    assert files.sha256(tmp_path / "a/best.pt") in (tmp_path / "a/best.md").read_text()
+    card = (tmp_path / "a/best.md").read_text()
+    assert files.sha256(tmp_path / "a/best.pt") in card and "python train.py segment best.pt " in card
+    assert f"validation J&F {max(scores(folder)):.1f} at iteration" in card and "its folder states no licence" in card
+    assert "not validated" in plain.card.read_text()
     export(folder.root, tmp_path / "last.pt", "last", half=True)
     small, last = checkpoint.load(tmp_path / "last.pt"), checkpoint.load(folder.network)
     assert (tmp_path / "last.pt").stat().st_size < 0.55 * folder.network.stat().st_size

@@ -151,8 +151,11 @@ function showPropagation() {
   const left = running.left == null ? "" : running.left > 90 ? ` · ${Math.round(running.left / 60)} min left` : ` · ${Math.ceil(running.left)} s left`;
   $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.done} of ${running.total}${left}`;
   $("pause").textContent = running.paused ? "Go on" : "Pause";
-  if ($("follow").checked && running.frame != null) go(running.frame);
 }
+on("progress", () => {
+  const frame = told.progress?.frame;
+  if ($("follow").checked && frame != null && frame !== tab.frame) go(frame);
+});
 $("propagate").onclick = propagate;
 export const pauseOrGoOn = () => ask({ control: told.progress?.paused ? "resume" : "pause" }).catch(trouble);
 export const cancel = () => ask({ control: "cancel" }).catch(trouble);
@@ -209,7 +212,7 @@ const bytes = (n) => (n > 2e9 ? `${(n / 2 ** 30).toFixed(1)} GiB` : `${Math.roun
 const seconds = (n) => (n < 1 ? `${Math.round(1000 * n)} ms` : n < 100 ? `${n.toFixed(1)} s` : `${Math.round(n / 60)} min`);
 function showGauges() {
   const { ram, gpu, queue, memory_frames: memory, cached_frames: cached, undo_bytes: undo, computed, saved } = told.gauges;
-  const took = computed ? [["Last step", `${seconds(computed)}, saved in ${seconds(saved)}`]] : [];
+  const took = computed ? [["Last step + saving", `${seconds(computed)} + ${seconds(saved)}`]] : [];
   const rows = [["Frames in memory", memory], ["Encoded frames kept", cached], ["RAM", bytes(ram || 0)], ...(gpu === undefined ? [] : [["GPU memory", bytes(gpu)]]),
     ["Undo", `${told.undo} ${told.undo === 1 ? "step" : "steps"}, ${bytes(undo || 0)}`], ["Waiting requests", queue], ...took];
   $("gauges").replaceChildren(...rows.flatMap(([name, value]) => [

@@ -87,8 +87,8 @@ function draw() {
     }
   }
   if (told.progress?.frame != null) {
-    context.fillStyle = colour("good");
-    context.fillRect(xOf(told.progress.frame), RULER, Math.max(2, wide), height - RULER);
+    context.fillStyle = colour("accent");
+    context.fillRect(xOf(told.progress.frame), RULER, Math.min(4, Math.max(2, wide)), height - RULER);
   }
   const x = xOf(tab.frame) + wide / 2;
   context.fillStyle = colour("text");

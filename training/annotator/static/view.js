@@ -119,7 +119,7 @@ function paintOverlay(mask, rows, columns) {
   else {
     const { ids } = mask;
     for (let i = 0; i < ids.length; i += 1) pixels[i] = inside[ids[i]];
-    const around = width > 1200 ? 2 : 1;
+    const around = width > 1200 || tab.mode === "contour" ? 2 : 1;
     for (let y = 0, i = 0; y < height; y += 1) {
       for (let x = 0; x < width; x += 1, i += 1) {
         const id = ids[i];

@@ -1,0 +1,99 @@
+"""The small networks that come with the project, from built-in renders alone; resumable.
+
+    python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 68
+    python -m benchmarks.learning.small_networks out/transfer/renders --out out/small
+
+Propagation learns with crops of 96 pixels first, then with crops of 128 that show more; S2M learns from the frames.
+Both see the renders and flat videos of objects that are cut out of them. No real picture and no downloaded weights
+play any part. ``train.py export --half`` makes of ``--out``'s runs what lies in training/weights.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import torch
+
+from benchmarks.learning import cutouts
+from benchmarks.learning.small import calibrated, small_stage, train
+from benchmarks.learning.transfer import COLOUR, PRESET
+from training.schema.stage import Stage, load_stage
+
+FLAT = 400
+"""Videos of cut-outs."""
+
+FRAME_COLOUR = "augmentation.frame.jitter={brightness: 0.05, contrast: 0.05, saturation: 0.05, hue: 0, grey: 0}"
+
+
+def propagation_stage(renders: Path, flat: Path, iterations: int, crop: str, *changes: str) -> Stage:
+    """Renders twice as often as flat videos; ``crop`` is the share of a frame that a crop shows."""
+    source = "data.cutouts={kind: videos, weight: 1, split: null, names: null, share: 1, annotated_every: 1, "
+    source += f"label_filter: small, crop_scale: {crop}, path: {flat}}}"
+    rendered = ["data.bl30k.split=null", "data.bl30k.weight=2", f"data.bl30k.crop_scale={crop}"]
+    overrides = ["model.norm=group", *rendered, source, COLOUR, FRAME_COLOUR, *changes]
+    return small_stage("stcn/bl30k", {"bl30k": renders}, iterations, 0, *overrides, preset=PRESET)
+
+
+def train_propagation(renders: Path, flat: Path, out: Path) -> Path:
+    start = small_stage(
+        "stcn/bl30k", {"bl30k": renders}, 10, 0, "model.norm=group", "data.bl30k.split=null", preset=PRESET
+    )
+    schedule = "optimiser.learning_rate=6e-4", "optimiser.decay_at=[5900]", "loss.warm_up=[600, 1500]"
+    stage = propagation_stage(renders, flat, 6000, "[0.12, 0.6]", *schedule)
+    first = train(stage, out / "propagation-96", calibrated(start, out / "start.pt"))
+    schedule = "optimiser.learning_rate=5e-4", "optimiser.decay_at=[1100]", "loss.warm_up=[1, 2]"
+    scale = "size=128", "augmentation.frame.scale=[0.88, 1.14]"
+    return train(propagation_stage(renders, flat, 1600, "[0.2, 0.8]", *schedule, *scale), out / "propagation", first)
+
+
+def s2m_stage(renders: Path, flat: Path, iterations: int) -> Stage:
+    """The frames of both as still images, mostly from an empty mask."""
+    left_out = [
+        f"data.{name}.weight=0" for name in load_stage("s2m/static").sources if name not in ("fss", "duts_tr")
+    ]
+    changes = [
+        "imagenet=none",
+        "model={backbone: resnet18_half, dim: 64, low_dim: 16, norm: group}",
+        "size=128",
+        "batch=8",
+        f"iterations={iterations}",
+        "validation=null",
+        "data.fss.weight=1",
+        "data.duts_tr.weight=3",
+        "augmentation.sequence.scale=[1, 1.6]",
+        COLOUR,
+        "scribbles.from_zero=0.6",
+        f"loss.warm_up=[{iterations // 4}, {iterations // 2}]",
+        "loss.kept=0.5",
+        "optimiser.learning_rate=1e-3",
+        "optimiser.warm_up=20",
+        f"optimiser.decay_at=[{max(1, 3 * iterations // 4)}]",
+        "optimiser.clip=1.0",
+        "runtime.precision=bf16",
+        "runtime.channels_last=true",
+        "runtime.batch_per_step=8",
+        "runtime.workers=0",
+        "runtime.save_every=200",
+        "runtime.keep=1",
+    ]
+    return load_stage("s2m/static", [*left_out, *changes], [f"fss={flat}", f"duts_tr={renders}"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("renders", type=Path, help="rendered videos, all of which are learned from")
+    parser.add_argument("--out", type=Path, default=Path("out/small"), help="for runs")
+    parser.add_argument("--part", choices=["propagation", "s2m"], help="one alone")
+    parser.add_argument("--s2m-iterations", type=int, default=2500)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    flat = cutouts.make(arguments.renders, arguments.out / "cutouts", FLAT)
+    if arguments.part in (None, "propagation"):
+        train_propagation(arguments.renders, flat, arguments.out)
+    if arguments.part in (None, "s2m"):
+        train(s2m_stage(arguments.renders, flat, arguments.s2m_iterations), arguments.out / "s2m")
+
+
+if __name__ == "__main__":
+    main()

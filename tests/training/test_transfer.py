@@ -1,0 +1,105 @@
+"""A slice of the study of what counts on real video: ``make campaign-transfer`` is the whole."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.learning import cutouts, transfer
+from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.seeding import rng
+
+
+@pytest.fixture(scope="module")
+def renders(make_videos, tmp_path_factory):
+    root = make_videos(tmp_path_factory.mktemp("transfer") / "renders", 3)
+    (root / "ImageSets/val.txt").write_text("a00002\n")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def small_crops(tmp_path, monkeypatch):
+    """Seconds in the place of half a minute."""
+    preset = tmp_path / "preset.yaml"
+    preset.write_text(transfer.PRESET.read_text().replace("size: 96", "size: 32"))
+    monkeypatch.setattr(transfer, "PRESET", preset)
+
+
+@pytest.fixture
+def plain_pictures(monkeypatch):
+    """Coarse noise in the place of the built-in pictures, which take a second each."""
+
+    def picture(random, count):
+        coarse = random.integers(0, 255, (12, 16, 3), dtype=np.uint8)
+        return np.asarray(Image.fromarray(coarse).resize((256, 192)))
+
+    monkeypatch.setattr(cutouts, "any_picture", picture)
+
+
+def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(transfer, "SHORT_SIDE", 48)
+    monkeypatch.setattr(transfer, "DISTANCES", (1, 5))
+    monkeypatch.setattr(transfer, "RESAMPLES", 20)
+    places = [renders, renders, "--out", tmp_path, "--results", tmp_path / "results", "--iterations", 1, "--seeds", 1]
+    factors = ["--factor", "statistics frozen", "--factor", "group norm", "--factor", "judged at 160"]
+    monkeypatch.setattr(sys, "argv", ["transfer", *map(str, [*places, *factors])])
+    transfer.main()
+    page = (tmp_path / "results/transfer.md").read_text()
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}
+    assert list(rows)[2:] == [transfer.COPIED, "statistics frozen", "group norm", "judged at 160"]
+    assert rows["group norm"].endswith("to statistics frozen |")
+    assert rows["judged at 160"].endswith("to group norm |")
+    with Image.open(tmp_path / "results/transfer.png") as picture:
+        assert picture.size[0] > 400
+    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert runs == ["group-norm-1-0", "statistics-frozen-1-0"]  # what changes inference alone trains nothing
+    monkeypatch.setattr(transfer, "scores", None)  # nor is anything made again
+    transfer.main()
+    assert (tmp_path / "results/transfer.md").read_text().count("| group norm |") == 1
+
+
+def test_statistics_that_learn_are_another_network_than_frozen_ones(renders, tmp_path):
+    study = transfer.Study(renders, renders, tmp_path, iterations=2, flat=1)
+    networks = {}
+    for name in ("statistics frozen", "statistics learned"):
+        folder = study.train(transfer.BY_NAME[name], 0)
+        networks[name] = torch.load(folder / "network.pt", weights_only=True)["weights"]
+        start = torch.load(tmp_path / "starts" / f"{folder.name}.pt", weights_only=True)["weights"]
+        same = torch.equal(networks[name]["key_encoder.bn1.running_mean"], start["key_encoder.bn1.running_mean"])
+        assert same == (name == "statistics frozen")
+
+
+def test_intervals_hold_the_mean_and_shrink_with_videos():
+    values = rng(0, "test").normal(30, 10, (2, 40))
+    low, high = transfer.interval(values)
+    assert low < values.mean() < high
+    few = transfer.interval(values[:, :6])
+    assert few[1] - few[0] > high - low
+
+
+def test_flat_videos_are_a_function_of_renders_seed_and_number(renders, plain_pictures, tmp_path):
+    cut = cutouts.cut_out(open_dataset(renders), smallest=20)
+    first, again, other = (list(cutouts.make_video(cut, 0, number, 1)) for number in (0, 0, 1))
+    assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
+    assert len(first) == cutouts.FRAMES and first[0][0].shape == (cutouts.HEIGHT, cutouts.WIDTH, 3)
+    assert len(np.unique(first[0][1])) > 1
+
+
+def test_a_flat_object_is_where_its_mask_says():
+    red = cutouts.Cutout(np.full((40, 40, 3), (255.0, 0, 0), np.float32), np.ones((40, 40), np.float32))
+    flyer = cutouts.Flyer(rng(3, "test"), red)
+    canvas = np.zeros((cutouts.HEIGHT, cutouts.WIDTH, 3), np.float32)
+    ids = np.zeros((cutouts.HEIGHT, cutouts.WIDTH), np.uint8)
+    flyer.draw(canvas, ids, 7, 0)
+    assert set(np.unique(ids)) == {0, 7}
+    assert canvas[ids == 7].min(0)[0] > 120 and canvas[ids == 0].max() < 130
+
+
+def test_copies_as_a_camera_takes_them_keep_their_masks(renders, tmp_path):
+    store, copies = open_dataset(renders), open_dataset(transfer.as_a_camera(renders, tmp_path / "camera"))
+    assert copies.videos == store.videos
+    assert copies.mask_bytes("a00000", 3) == store.mask_bytes("a00000", 3)
+    assert not np.array_equal(copies.read_rgb("a00000", 3), store.read_rgb("a00000", 3))
