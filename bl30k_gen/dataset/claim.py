@@ -50,15 +50,20 @@ def claim(
             raise UserError(f"{folder} {said}", _REMEDY)
 
 
-def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
+def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
     """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
 
     Args:
         folder: as asked for; None: the dataset's own.
         read: the dataset, or one of its shards.
 
-    Raises UserError as ``claim``.
+    Raises UserError as ``claim``, and where a dataset on the web is to be written into.
     """
+    if isinstance(read, RemotePath):
+        if folder is None:
+            raise UserError(f"{read} is read by its URL", "give a folder as --out")
+        claim(folder, made_by, {"dataset": str(read)})
+        return folder
     own = read if read.is_dir() else read.parent
     if folder is None or folder.resolve() == own.resolve():
         return own
