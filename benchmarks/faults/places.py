@@ -245,7 +245,7 @@ PLACES = [
     Place(
         odd.JSON,
         "claimed/.claim.json",
-        train(f"{_FRAMES.removesuffix(OUT)}claimed"),
+        train("compare run --out claimed"),
         ("claimed",),
         0.5,
     ),
@@ -257,6 +257,6 @@ MADE = (
     "train make-fusion-data network data --separation 3 --device cpu --out fusion",
     f"train {_SCRIPT} saving.json",
     "annotate video/frames --masks video/masks/00000.png --out annotated --device cpu",
-    f"train {_FRAMES.removesuffix(OUT)}claimed",
+    "train compare run --out claimed",
     "generate assets index photos --workers 1",
 )

@@ -57,7 +57,7 @@ def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
         folder: as asked for; None: the dataset's own.
         read: the dataset, or one of its shards; nothing is written beside a URL.
 
-    Raises UserError as ``claim``.
+    Raises UserError as ``claim``, and where a dataset on the web is to be written into.
     """
     if isinstance(read, RemotePath):
         if folder is None:
