@@ -1,9 +1,11 @@
 # make demo                 renders a small dataset of built-in assets and shows it
-# make annotate             opens a video of the demo dataset in the browser, with small networks trained on it
+# make annotate             opens a video of the demo dataset in the browser, with the small network that comes along
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-calls       690 system calls that fail, one at a time, under builds of every kind (ten minutes)
+# make campaign-training-calls  the same while a network is trained (half an hour)
+# make campaign-strangers   600 strange files to every command that reads files of their kind (half an hour)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
 # make campaign-verify      how fast a dataset is checked, beside the disk's own speed
@@ -44,7 +46,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
+.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-training-calls campaign-strangers campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
@@ -76,26 +78,21 @@ demo: $(VENV)/.render
 	@echo "The dataset is in out/demo. Look at:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
-# Networks that show how the page works, trained in minutes on a processor. Real ones are given as NETWORK=..., S2M=...
-SMALL := out/annotate_networks
+# The page works with the small network that comes with the project. Others are given as NETWORK=..., S2M=...;
+# S2M=out/annotate_networks/s2m is trained on the demo dataset first, for scribbles.
 VIDEO ?= out/demo/a00000
-NETWORK ?= $(SMALL)/stm
-S2M ?= $(SMALL)/s2m
+NETWORK ?= small
+S2M ?=
 
-$(SMALL)/stm:
-	@echo "Training a small propagation network on out/demo (a few minutes; its masks will drift) ..."
-	$(BIN)/python train.py run stm/bl30k --preset tiny --data out/demo --set iterations=400 \
-	 --set optimiser.decay_at=[350] --set loss.warm_up=[300,400] --out $@.part
-	mv $@.part $@
-
-$(SMALL)/s2m:
+out/annotate_networks/s2m:
 	@echo "Training a small scribble-to-mask network on out/demo ..."
 	$(BIN)/python train.py run s2m/static --preset tiny --data out/demo --set iterations=400 \
 	 --set loss.warm_up=[300,400] --set optimiser.decay_at=[350] --out $@.part
 	mv $@.part $@
 
-annotate: $(VENV)/.test demo $(NETWORK) $(S2M)
-	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) --s2m $(S2M) --open
+annotate: $(VENV)/.test demo $(S2M)
+	@echo "Draw with the brush or the polygon, then press Enter. For scribbles: make annotate S2M=out/annotate_networks/s2m"
+	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) $(if $(S2M),--s2m $(S2M)) --open
 
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
@@ -113,6 +110,12 @@ campaign-faults: $(VENV)/.render
 
 campaign-calls: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faults.system_calls --results docs/results/robustness.md
+
+campaign-training-calls: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faults.training_calls --results docs/results/robustness.md
+
+campaign-strangers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faults.strangers --results docs/results/robustness.md
 
 campaign-simulate: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faults.simulate --results docs/results/simulation.md

@@ -5,9 +5,9 @@
 VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the image that
 shows it; from the end of a brush stroke to the label that comes back, split into computing, saving and the rest, that
 is messages and waiting; how many frames a second the page shows while it scrubs. Then, for a server of its own with
-100, 1,000 and 10,000 frames (links to those of VIDEO): its resident memory when it is open, after thirty frames were
-looked at, and after a mask has been propagated to all by a small network that knows nothing, at a short side of 64;
-and the size of the session's folder.
+100, 1,000 and 10,000 frames (links to those of VIDEO): its resident memory when it is open, and after thirty frames
+were looked at. Last, without a browser: its memory while a small network that knows nothing carries a mask across
+10,000 frames of 64x48 pixels, and what the session takes on the disk and to open again.
 """
 
 import os
@@ -23,10 +23,16 @@ import torch
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.page import command, load, machine, parser_of, publish, table
-from models.checkpoint import build, save
+from models.checkpoint import build
+from models.propagation import PropagationNetwork
 from tests.support.annotator import FLAGS, Hand
 from tests.support.browser import executable
+from training.annotator.work import News
+from training.annotator.workspace import Workspace, resident_bytes
+from training.inference.options import published_options
 from training.inference.video import FrameFolder
+from training.interactive.script import BrushAction, PropagateAction
+from training.interactive.session import InteractiveSession
 
 STROKES, SCRUBBED = 12, 60
 COUNTS = (100, 1000, 10_000)
@@ -126,38 +132,80 @@ def speed(page: Page, url: str) -> list[list[str]]:
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames; MiB once the session is open, after a look at some frames, after a propagation to all; MiB of
-    the session's folder; seconds of the propagation."""
+    """Rows of frames, MiB once the session is open, MiB after some frames were looked at."""
     rows: list[list[str]] = []
-    torch.manual_seed(0)
-    network = folder / "small.pth"
-    save(build("stcn", SMALL), network)
     for count in COUNTS:
         clip = folder / f"frames_{count}"
         clip.mkdir()
         for number in range(count):
             file = source.files[number % len(source)]
             os.symlink(file.resolve(), clip / f"{number:05d}{file.suffix}")
-        out = folder / f"out_{count}"
-        process, url = start(clip, out, "--network", str(network), "--short-side", "64")
+        process, url = start(clip, folder / f"out_{count}")
         try:
             hand = Hand(page, url)
             opened = resident_mib(process)
             scrub(hand, list(range(0, count, max(1, count // 30))))
-            looked = resident_mib(process)
-            stroke = {"do": "brush", "frame": 0, "object": 1, "path": [[0.3, 0.5], [0.6, 0.5]], "radius": 40}
-            hand.page.evaluate("(action) => annotate.act(action)", stroke)
-            began = time.perf_counter()
-            hand.page.evaluate("() => annotate.act({do: 'propagate'})")
-            seconds = time.perf_counter() - began
-            written = sum(file.stat().st_size for file in (out / "session").iterdir()) / 2**20
-            sizes = [opened, looked, resident_mib(process), written, seconds]
-            rows.append([str(count), *(f"{size:.0f}" for size in sizes)])
+            rows.append([str(count), f"{opened:.0f}", f"{resident_mib(process):.0f}"])
         finally:
             process.terminate()
             process.wait()
         print(*rows[-1], flush=True)
     return rows
+
+
+class Rolling:
+    """Frames of noise that moves, made when they are asked for."""
+
+    path, rate = Path("rolling"), 0.0
+    names = [f"{number:05d}" for number in range(COUNTS[-1])]
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return np.roll(self.noise, index, 1)
+
+
+def across(out: Path) -> list[list[str]]:
+    """Rows of what a propagation across all frames was at, and its value."""
+    torch.manual_seed(0)
+    video, network = Rolling(), build("stcn", SMALL).eval()
+    assert isinstance(network, PropagationNetwork)
+    options = published_options(network, memory="bounded")
+
+    def opened() -> Workspace:
+        session = lambda: InteractiveSession(network, video, [], options=options, cache=64 * 2**20)  # noqa: E731
+        workspace = Workspace(video, session, out)
+        workspace.wait_until_open()
+        return workspace
+
+    def mib() -> str:
+        return f"{resident_bytes() / 2**20:.0f}"
+
+    workspace = opened()
+    rows = [["MiB when open", mib()]]
+
+    def hear(news: News) -> None:
+        done = (news.get("progress") or {}).get("done", 0)
+        if done and done % 2000 == 0 and "frames" in news:
+            rows.append([f"MiB after {done} frames", mib()])
+
+    workspace.listeners.add(hear)
+    workspace.act(BrushAction(do="brush", frame=0, object=1, path=[(0.3, 0.5), (0.6, 0.5)], radius=10)).result()
+    began = time.perf_counter()
+    workspace.act(PropagateAction(do="propagate")).result()
+    seconds = time.perf_counter() - began
+    for frame in range(0, len(video), len(video) // 200):
+        workspace.mask(frame)
+    rows.append(["MiB at the end, after a look at 200 masks", mib()])
+    workspace.close()
+    size = sum(file.stat().st_size for file in (out / "session").iterdir())
+    began = time.perf_counter()
+    opened().close()
+    rows.append(["seconds to propagate", f"{seconds:.0f}"])
+    rows.append(["MiB of the session on the disk", f"{size / 2**20:.0f}"])
+    return [*rows, ["seconds to open it again", f"{time.perf_counter() - began:.1f}"]]
 
 
 def main() -> None:
@@ -178,6 +226,7 @@ def main() -> None:
             process.terminate()
             process.wait()
         rows_memory = memory(page, source, folder)
+        rows_across = across(folder / "across")
         browser.close()
     height, width = source[0].shape[:2]
     text = f"""# The page in the browser: speed and memory
@@ -190,7 +239,11 @@ def main() -> None:
 
 A stroke is drawn by the page alone; its label comes from the session, through the websocket, after it is saved.
 
-{table(["frames", "MiB when open", "MiB after 30 frames", "MiB after propagation", "MiB on disk", "s"], rows_memory)}
+{table(["frames", "MiB when open", "MiB after 30 frames"], rows_memory)}
+
+A propagation across {COUNTS[-1]} frames of 64x48, without a browser:
+
+{table(["what", "value"], rows_across)}
 """
     publish(text, arguments.results)
 

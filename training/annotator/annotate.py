@@ -120,7 +120,7 @@ def annotate(
 def _check(frames: Frames, folder: Path, *files: str | Path | None) -> None:
     """What can be known before anything is loaded."""
     for file in files:
-        if file and file not in ("linear", "none") and not Path(file).exists():
+        if file and str(file) not in ("linear", "none", "small") and not Path(file).exists():
             raise UserError(f"checkpoint {file} does not exist", "give a checkpoint of train.py, or a published one")
     if folder.resolve() == frames.path.resolve() or frames.path.resolve() in folder.resolve().parents:
         raise UserError(f"--out {folder} lies in the video's own folder", "choose another folder")
