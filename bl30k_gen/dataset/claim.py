@@ -50,18 +50,21 @@ def claim(
             raise UserError(f"{folder} {said}", _REMEDY)
 
 
-def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
+def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
     """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
 
     Args:
         folder: as asked for; None: the dataset's own.
         read: the dataset, or one of its shards.
 
-    Raises UserError as ``claim``.
+    Raises UserError as ``claim``, and where the dataset is read by its URL and there is no folder.
     """
-    own = read if read.is_dir() else read.parent
-    if folder is None or folder.resolve() == own.resolve():
-        return own
+    if isinstance(read, Path):
+        own = read if read.is_dir() else read.parent
+        if folder is None or folder.resolve() == own.resolve():
+            return own
+    elif folder is None:
+        raise UserError(f"nothing is written beside {read}", "say with --out where to")
     claim(folder, made_by, {"dataset": str(read.resolve())}, [read])
     return folder
 

@@ -30,7 +30,7 @@ class Pace:
     device: torch.device
     stages: Mapping[Path, Stage]
     _samples: dict[str, float] = field(default_factory=dict)  # what is timed once
-    _frames: dict[tuple[Path, Path], float] = field(default_factory=dict)
+    _frames: dict[tuple[Path, str], float] = field(default_factory=dict)
 
     def sample(self, stage: Stage) -> float:
         """Seconds of a sample of a stage, forward and backward."""
@@ -41,7 +41,7 @@ class Pace:
 
     def frame(self, network: Path, store: VideoStore, video: str) -> float:
         """Seconds of a frame of a video that the network of a run's folder follows the first mask through."""
-        key = network, store.path
+        key = network, str(store.path)
         if key not in self._frames:
             numbers = range(min(TIMED_FRAMES, len(store.frames(video))))
             frames = [(number, store.read_rgb(video, number)) for number in numbers]
