@@ -57,16 +57,14 @@ def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
         folder: as asked for; None: the dataset's own.
         read: the dataset, or one of its shards; nothing is written beside a URL.
 
-    Raises UserError as ``claim``, and where a dataset on the web is to be written into.
+    Raises UserError as ``claim``, and where the dataset is read by its URL and there is no folder.
     """
-    if isinstance(read, RemotePath):
-        if folder is None:
-            raise UserError(f"nothing is written beside {read}", "say with --out where to")
-        claim(folder, made_by, {"dataset": str(read)})
-        return folder
-    own = read if read.is_dir() else read.parent
-    if folder is None or folder.resolve() == own.resolve():
-        return own
+    if isinstance(read, Path):
+        own = read if read.is_dir() else read.parent
+        if folder is None or folder.resolve() == own.resolve():
+            return own
+    elif folder is None:
+        raise UserError(f"nothing is written beside {read}", "say with --out where to")
     claim(folder, made_by, {"dataset": str(read.resolve())}, [read])
     return folder
 
