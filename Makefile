@@ -68,7 +68,7 @@ $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 	@echo "Installing Blender, PyTorch and the test tools (about 7 GB) ..."
-	$(INSTALL) --editable '.[render,train,export,annotate,dev]'
+	$(INSTALL) --editable '.[render,train,export,annotate,cloud,dev]'
 	@touch $@ $(VENV)/.render
 
 demo: $(VENV)/.render

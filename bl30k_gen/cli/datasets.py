@@ -231,7 +231,7 @@ def report(
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
-    folder = (out or store.root) if is_url(dataset) else claim_beside(out, "report", store.path)
+    folder = claim_beside(out, "report", store.path)
     config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
     if damaged := numbers["damaged"]["videos"]:

@@ -50,15 +50,20 @@ def claim(
             raise UserError(f"{folder} {said}", _REMEDY)
 
 
-def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
+def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
     """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
 
     Args:
         folder: as asked for; None: the dataset's own.
-        read: the dataset, or one of its shards.
+        read: the dataset, or one of its shards; nothing is written beside a URL.
 
     Raises UserError as ``claim``.
     """
+    if isinstance(read, RemotePath):
+        if folder is None:
+            raise UserError(f"nothing is written beside {read}", "say with --out where to")
+        claim(folder, made_by, {"dataset": str(read)})
+        return folder
     own = read if read.is_dir() else read.parent
     if folder is None or folder.resolve() == own.resolve():
         return own

@@ -119,7 +119,8 @@ def _write_models(video: SourceVideo, folder: Path) -> dict[str, dict[str, float
             log.warning("%s: object %d changes its shape; its model is that at rest", video.name, body.id)
         vertices = body.rest.astype(np.float64) * _scales(described["poses"])[0] * _MM
         mesh = trimesh.Trimesh(vertices, body.faces, process=False)
-        (folder / f"obj_{id:06d}.ply").write_bytes(mesh.export(file_type="ply"))
+        with open(folder / f"obj_{id:06d}.ply", "wb") as file:
+            mesh.export(file, file_type="ply")
         low, size = vertices.min(axis=0), np.ptp(vertices, axis=0)
         named = zip(("min_x", "min_y", "min_z", "size_x", "size_y", "size_z"), [*low, *size], strict=True)
         info[str(id)] = {"diameter": _diameter(vertices)} | {name: float(value) for name, value in named}

@@ -30,7 +30,7 @@ class Pace:
     device: torch.device
     stages: Mapping[Path, Stage]
     _samples: dict[str, float] = field(default_factory=dict)  # what is timed once
-    _frames: dict[tuple[Path, Path], float] = field(default_factory=dict)
+    _frames: dict[tuple[Path, str], float] = field(default_factory=dict)
 
     def sample(self, stage: Stage) -> float:
         """Seconds of a sample of a stage, forward and backward."""
@@ -41,7 +41,7 @@ class Pace:
 
     def frame(self, network: Path, store: VideoStore, video: str) -> float:
         """Seconds of a frame of a video that the network of a run's folder follows the first mask through."""
-        key = network, store.path
+        key = network, str(store.path)
         if key not in self._frames:
             numbers = range(min(TIMED_FRAMES, len(store.frames(video))))
             frames = [(number, store.read_rgb(video, number)) for number in numbers]
@@ -58,7 +58,7 @@ class Pace:
         return measure(_untrained(stage), samples, self.device, None).seconds
 
     def _time_fusion(self, stage: Stage) -> float:
-        """Of random pictures: a set that is made on the way is not there yet."""
+        """Of random images: a set that is made on the way is not there yet."""
         network = build_network(stage, None)
         assert isinstance(network, Fusion)
         aligning = Path(stage.alignment) if stage.alignment else None
@@ -85,5 +85,14 @@ def _random_samples(stage: Stage) -> FusionBatch:
     def noise(channels: int) -> torch.Tensor:
         return torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8)
 
-    images, masks = (noise(3), noise(3)), [noise(objects) for _ in FusionBatch.MASKS]
-    return FusionBatch(*images, *masks, torch.full((2, 2), 0.5), torch.ones(2, objects).bool())
+    return FusionBatch(
+        image=noise(3),
+        reference=noise(3),
+        older=noise(objects),
+        newer=noise(objects),
+        before=noise(objects),
+        after=noise(objects),
+        true=noise(objects),
+        distance=torch.full((2, 2), 0.5),
+        present=torch.ones(2, objects).bool(),
+    )
