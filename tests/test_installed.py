@@ -66,6 +66,7 @@ def test_from_rendering_to_evaluation(installed):
     few = [argument for change in ("iterations=2", "runtime.workers=0") for argument in ("--set", change)]
     installed("bl30k-train", "run", "stcn/bl30k", "--preset", "tiny", "--data", "out", "--out", "run", *few)
     assert "J&F" in installed("bl30k-train", "evaluate", "run", "out", "--protocol", "all", "--out", "scores")
+    assert "J&F" in installed("bl30k-train", "evaluate", "small", "out", "--protocol", "all", "--out", "small_scores")
 
 
 def test_a_users_own_models_stay_importable(installed):

@@ -79,7 +79,7 @@ def test_calibrated_batch_norms_know_the_samples(renders, tmp_path):
     network = small.build_network(stage, small.calibrated(stage, tmp_path / "start.pt", batches=2))
     build_step(network, stage.loss, stage.runtime, CPU)
     mixture = small.Mixture(stage)
-    images = next(small.loader(mixture, small.Order(mixture, stage), 0)).to(CPU).images.flatten(0, 1)
+    images = next(small.loader(mixture, small.SampleOrder(mixture, stage), 0)).to(CPU).images.flatten(0, 1)
     seen = []
     network.key_encoder.layer3[1].bn1.register_forward_hook(lambda module, given, out: seen.append(out.clone()))
     with torch.no_grad():
