@@ -4,6 +4,8 @@
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
 # make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
 # make campaign-calls       690 system calls that fail, one at a time, under builds of every kind (ten minutes)
+# make campaign-training-calls  the same while a network is trained (half an hour)
+# make campaign-strangers   600 strange files to every command that reads files of their kind (half an hour)
 # make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
 # make campaign-corruption  damage of every kind, planted and found (a minute)
 # make campaign-verify      how fast a dataset is checked, beside the disk's own speed
@@ -44,7 +46,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)
 
 .NOTPARALLEL:
-.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-simulate campaign-corruption campaign-verify \
+.PHONY: help demo annotate test check campaign-faults campaign-calls campaign-training-calls campaign-strangers campaign-simulate campaign-corruption campaign-verify \
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
@@ -108,6 +110,12 @@ campaign-faults: $(VENV)/.render
 
 campaign-calls: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faults.system_calls --results docs/results/robustness.md
+
+campaign-training-calls: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faults.training_calls --results docs/results/robustness.md
+
+campaign-strangers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.faults.strangers --results docs/results/robustness.md
 
 campaign-simulate: $(VENV)/.test
 	$(BIN)/python -m benchmarks.faults.simulate --results docs/results/simulation.md

@@ -16,6 +16,7 @@ MISTAKE, STOPPED = 2, 143
 """Exit codes: the user can fix it; SIGTERM came, and the same command continues."""
 
 DEBUG = "--debug"
+LONGEST_LINE = 1000  # characters of what is said of a mistake
 
 
 class UserError(Exception):
@@ -102,13 +103,21 @@ def run_entry_point(commands: Callable[[], None]) -> None:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             commands()
-        except (UserError, OSError, MemoryError) as error:
+        except (UserError, OSError, MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_loop(error):
+                raise
             _close_bars()
             if debug:
                 traceback.print_exc()
                 sys.exit(1)
-            print(f"error: {printable(_in_one_line(error))}", file=sys.stderr)
+            print(f"error: {_shortened(printable(_in_one_line(error)))}", file=sys.stderr)
             sys.exit(MISTAKE)
+
+
+def _shortened(line: str) -> str:
+    """A line that a person can read, whatever a file has put into it: the remedy is at its end."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _close_bars() -> None:
@@ -120,9 +129,16 @@ def _close_bars() -> None:
             bar.close()
 
 
-def _in_one_line(error: UserError | OSError | MemoryError) -> str:
+def _is_loop(error: RuntimeError) -> bool:
+    """Whether it is what pathlib makes of a link that leads back to itself."""
+    return str(error).startswith("Symlink loop from ")
+
+
+def _in_one_line(error: UserError | OSError | MemoryError | RuntimeError) -> str:
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, RuntimeError):
+        return f"{str(error).removeprefix('Symlink loop from ')}: a link that leads back to itself"
     if isinstance(error, MemoryError):
         return "there is not enough memory: free some, or ask for less at once"
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)

@@ -79,6 +79,14 @@ def read_text(path: str | Place, limit: int = LIMIT) -> str:
         raise UserError(f"{path} is no UTF-8 text", f"{error.reason} at byte {error.start}") from None
 
 
+def holds(path: str | Path, text: str) -> bool:
+    """Whether a file is there and has just this text, as UTF-8. Raises UserError as ``read_bytes``."""
+    try:
+        return read_bytes(path) == text.encode()
+    except FileNotFoundError:
+        return False
+
+
 def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict, nan: bool = False) -> Any:
     """The value in a JSON text.
 

@@ -46,7 +46,7 @@ def set_norm(module: nn.Module, norm: str) -> None:
             set_norm(child, norm)
 
 
-def build_resnet(backbone: str, **settings: Any) -> nn.Module:
+def build_resnet(backbone: str, **settings: Any) -> Any:  # torchvision's are typed as plain modules
     """A ResNet with torchvision's names and random weights. ``settings`` are torchvision's, for its own backbones."""
     check_backbone(backbone)
     if backbone == "resnet18_half":

@@ -298,9 +298,8 @@ def write(content: dict[str, Any], path: str | Path) -> None:
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the name without the contents
         os.replace(temporary, path)
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):  # which torch covers with an error of its own
-            raise error.__context__ from None
-        raise
-    finally:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+            raise error.__context__ from None  # which torch covers with an error of its own
+        raise

@@ -47,6 +47,26 @@ def test_a_message_stands_below_the_bar_that_was_open(capfd, monkeypatch):
     assert capfd.readouterr().err == ""
 
 
+def test_what_a_file_puts_into_a_message_does_not_fill_the_terminal(capfd, monkeypatch):
+    def command():
+        raise UserError(f"config x.yaml: video.frames = {'9' * 100_000}", "give a number")
+
+    said = run(capfd, command, monkeypatch=monkeypatch)[2]
+    assert len(said) < 1100 and said.startswith("error: config x.yaml") and said.endswith("give a number\n")
+
+
+def test_a_link_to_itself_is_one_line_and_other_errors_of_the_program_are_shown(capfd, monkeypatch, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    code, _, said = run(capfd, lambda: print((tmp_path / "loop" / "x").resolve()), monkeypatch=monkeypatch)
+    assert code == 2 and said.startswith("error: ") and "loop" in said and said.count("\n") == 1
+
+    def broken():
+        raise RuntimeError("a mistake of ours")
+
+    with pytest.raises(RuntimeError, match="of ours"):
+        run(capfd, broken, monkeypatch=monkeypatch)
+
+
 def test_two_paths_and_none(capfd, monkeypatch):
     def rename():
         raise OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b")

@@ -47,6 +47,7 @@ IMPORT_ORDER = {
         "remote",
         "seeding",
         "line_process",
+        "processors",
         "text",
         "platforms",
         "errors",
@@ -74,7 +75,10 @@ NOT_BLENDER = ("bl30k_gen.scene", "bl30k_gen.dataset", "bl30k_gen.library", "bl3
 BLENDER = {"bpy", "blenderproc", "mathutils"}  # for bl30k_gen.blender alone
 TRAINING_MAY_USE = tuple(
     f"bl30k_gen.{part}"
-    for part in ("command_line", "dataset", "errors", "inputs", "platforms", "seeding", "settings", "text", "version")
+    for part in (
+        *("command_line", "dataset", "errors", "inputs", "platforms", "processors"),
+        *("seeding", "settings", "text", "version"),
+    )
 )
 # Films, and masks in other people's formats, have one writer each.
 WRITERS = {"training.inference.film": "bl30k_gen.export.encoders", "training.annotator.exports": "bl30k_gen.export"}

@@ -40,7 +40,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.output.store import open_store
 from tests.support.synthetic import stage, synthetic_config
 
-Store = Literal["folder", "tar", "hdf5"]
+Store = Literal["folder", "tar", "hdf5", "run"]  # the last is of `training_calls`
 Injector = Literal["wrapper", "strace"]
 
 STORES: tuple[Store, ...] = ("folder", "tar", "hdf5")
@@ -201,21 +201,23 @@ def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]
 def run(fault: Fault) -> Outcome:
     """One trial in a folder of its own."""
     with scratch() as root:
-        run_one = _in_this_process if fault.injector == "wrapper" else _under_strace
-        code, said = run_one(root, fault)
+        if fault.injector == "wrapper":
+            code, said = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
+        else:
+            code, said = _under_strace(root, fault)
         lost = sorted(set(_published(root)) - set(_readable(root)))
         build(root, config_of(fault.store))
         same = content(root) == expected(fault.store) and verify(root).ok
     return Outcome(fault, code, said, lost, same)
 
 
-def _in_this_process(root: Path, fault: Fault) -> tuple[int, str]:
+def in_this_process(root: Path, fault: Fault, work: Callable[[], None]) -> tuple[int, str]:
+    """Exit code and standard error of an entry point that does some work in a folder, with a fault."""
     said, code = io.StringIO(), 0
-    config = config_of(fault.store)
     arguments, sys.argv[1:] = sys.argv[1:], []
     try:
         with contextlib.redirect_stderr(said), Wrapper(root, fault):
-            run_entry_point(lambda: build(root, config))
+            run_entry_point(work)
     except SystemExit as ended:
         code = int(ended.code or 0)
     except Exception as error:  # what a user would see as a traceback
@@ -257,7 +259,8 @@ def _readable(root: Path) -> list[str]:
     return [name for name in store.videos if name not in bad]
 
 
-def summary(outcomes: list[Outcome]) -> str:
+def table_of(outcomes: list[Outcome]) -> str:
+    """Markdown: how many faults of each kind ended how."""
     rows: list[list[str | int]] = []
     for injector in ("wrapper", "strace"):
         for kind in dict.fromkeys(sorted(o.fault.kind for o in outcomes if o.fault.injector == injector)):
@@ -275,7 +278,7 @@ def summary(outcomes: list[Outcome]) -> str:
                 ]
             )
     rows.append(["all", "", *(sum(int(row[column]) for row in rows) for column in range(2, 8))])
-    head = ["By", "Error", "Faults", "no harm", "one line, exit 2", "tracebacks", "videos lost", "other bytes after"]
+    head = ["By", "Error", "Faults", "no harm", "one line, exit 2", "tracebacks", "lost", "other bytes after"]
     return table(head, [[str(cell) for cell in row] for row in rows])
 
 
@@ -288,7 +291,7 @@ def page(outcomes: list[Outcome], seed: int) -> str:
             f"Seed {seed}; three videos in folders, a tar shard and an HDF5 shard; single faults in "
             f"{len({(o.fault.store, o.fault.call) for o in outcomes})} pairs of store and call.",
             "",
-            summary(outcomes),
+            table_of(outcomes),
             *(["", "What was not as it should be:", "", *bad] if bad else []),
         ]
     )

@@ -23,6 +23,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.library.asset import ImageKind
 from bl30k_gen.seeding import rng
 
 WIDTH, HEIGHT, FRAMES = 256, 168, 8
@@ -58,16 +59,16 @@ def cut_out(store: VideoStore, smallest: int = SMALLEST) -> list[Cutout]:
 
 
 @cache
-def picture(kind: str, number: int) -> np.ndarray:
+def picture(kind: ImageKind, number: int) -> np.ndarray:
     """A built-in texture or background (H, W, 3) uint8."""
-    names = builtin.names(kind)  # type: ignore[arg-type]
+    names = builtin.names(kind)
     family, variant = names[number % len(names)]
-    return builtin.find(f"builtin:{kind}/{family}/{variant}", kind)[0]()  # type: ignore[arg-type]
+    return builtin.find(f"builtin:{kind}/{family}/{variant}", kind)[0]()
 
 
 def any_picture(random: Random, count: int) -> np.ndarray:
     """One of the first ``count`` of a shuffled library, a background or a texture."""
-    kind = "background" if random.random() < 0.5 else "texture"
+    kind: ImageKind = "background" if random.random() < 0.5 else "texture"
     return picture(kind, int(rng(0, "shuffled", kind).permutation(len(builtin.names(kind)))[random.integers(count)]))
 
 
@@ -84,7 +85,8 @@ def painted(random: Random, cutout: Cutout, pictures: int) -> Cutout:
     """The object with its own colours, with a texture under its own shading, or with a piece of a picture alone."""
     pixels, way = cutout.pixels, random.random()
     if way > 0.35:
-        paint = piece(random, *pixels.shape[:2], pictures)
+        height, width = pixels.shape[:2]
+        paint = piece(random, height, width, pictures)
         if way < 0.75:
             grey = pixels.mean(-1, keepdims=True)
             level = (grey * cutout.alpha[..., None]).sum() / cutout.alpha.sum()
@@ -182,7 +184,7 @@ def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int)
     frames = backdrop(random, pictures)
     flyers = []
     for _ in range(random.integers(2, 6)):
-        flyers.append(Flyer(random, painted(random, cutouts[random.integers(len(cutouts))], pictures)))
+        flyers.append(Flyer(random, painted(random, cutouts[int(random.integers(len(cutouts)))], pictures)))
     if random.random() < 0.4:  # one of the same kind: only its place tells it apart
         flyers.append(Flyer(random, flyers[0].cutout))
     blur = random.choice([0, 0.5, 0.9])

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pictures.variants --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
 
-Without names, of all of them.
+Without names, of all of them. Each shows videos of other numbers, since those of one number have one background.
 """
 
 import argparse
@@ -57,19 +57,21 @@ def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variants", nargs="*", default=sorted(path.stem for path in VARIANTS.glob("*.yaml")))
+    every = sorted(path.stem for path in VARIANTS.glob("*.yaml"))
+    parser.add_argument("variants", nargs="*", default=every)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--videos", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--videos", type=int, nargs="+", help="default: two that no other variant shows")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
     child = BlenderChild("auto", arguments.threads, timeout=600.0)
     for variant in arguments.variants:
         config = load_config(VARIANTS / f"{variant}.yaml", arguments.overrides)
+        place = 2 * every.index(variant)
         describe = sampler(config, open_catalogue(config.assets))
         parts = [
             rows(fewer_frames(describe(f"a{i:05d}").spec, FRAMES), config, child, arguments.out / variant)
-            for i in arguments.videos
+            for i in arguments.videos or (place, place + 1)
         ]
         sheet = Image.new("RGB", (parts[0].width, sum(part.height for part in parts) - GAP), "white")
         for number, part in enumerate(parts):

@@ -4,6 +4,7 @@ A file appears complete or not at all, and is made again when the video is not t
 """
 
 import contextlib
+import glob
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -110,6 +111,7 @@ def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Itera
     path = stored_path(out, wanted, video.spec.name)
     with files.clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         temporary = files.temporary_name(path)
         try:
             with h5py.File(temporary, "w", libver="latest") as file:
@@ -127,6 +129,16 @@ def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Itera
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What killed writers of a file have left; the HDF5 library locks what is being written, which stays."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError, ImportError), open(leftover, "rb") as file:
+            import fcntl  # not everywhere; there they stay
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> None:

@@ -1,7 +1,6 @@
 """`generate.py assets`: gather, add, index, check and list models and images, and credit those in a dataset."""
 
 import json
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +12,7 @@ from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, answer
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
+from bl30k_gen.processors import usable
 from bl30k_gen.text import plural
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list and credit models and images.")
 
-CORES = os.cpu_count() or 1
+CORES = usable()
 RECIPE = Path("bl30k")
 
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
@@ -117,14 +117,13 @@ def add_command(
     from bl30k_gen.library.asset import AssetRefused
     from bl30k_gen.library.catalogue.licence import Credit, spdx
     from bl30k_gen.library.checking.inspector import Bounds, Inspector
-    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, kind_of
+    from bl30k_gen.render.tools.add_asset import AddOptions, Studio, add, require_names
 
     settings = load_config(config, overrides or [])
     credit = Credit(spdx(licence), author, source)
     if to is None and credit != Credit():
         raise UserError("--licence, --author or --source without --to", "they go into the manifest of that folder")
-    for file in files:
-        kind_of(file)
+    require_names(files)
     options, added, refused = AddOptions(out, to, max_faces, credit), [], 0
     studio = Studio(device or settings.runtime.device, settings.runtime.frame_timeout)
     with studio, Inspector(Bounds(seconds=60.0, memory_gb=6.0)) as inspector:
@@ -264,6 +263,7 @@ def credits_command(
     from tqdm import tqdm
 
     from bl30k_gen.config import load_config
+    from bl30k_gen.dataset.claim import claim_beside
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library.catalogue import credits
     from bl30k_gen.library.catalogue.licence import parse_requirement
@@ -280,7 +280,7 @@ def credits_command(
     used = uses.credits(settings.assets, credits.recorded(store))
     if not used:
         raise UserError(f"{dataset} has no metadata", "only datasets of this project say what they were made of")
-    folder = out or store.root
+    folder = claim_beside(out, "assets credits", store.path)
     credits.write(used, dataset.resolve().name, folder)
     bad = credits.unfit(used, wanted) if wanted else []
     if as_json:

@@ -1,6 +1,7 @@
 """Commands for a dataset that is there: preview, info, verify, pack, unpack, annotations, report."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -224,14 +225,18 @@ def report(
 
     from bl30k_gen.cluster import history
     from bl30k_gen.dataset import report
+    from bl30k_gen.dataset.claim import claim_beside
     from bl30k_gen.dataset.files import write_atomically
     from bl30k_gen.dataset.reader import open_dataset
     from bl30k_gen.library.catalogue import credits
 
     store = open_dataset(dataset)
-    folder = out or store.root
+    folder = (out or store.root) if is_url(dataset) else claim_beside(out, "report", store.path)
     config, uses = store.config(), credits.AssetUses()
     numbers = report.collect(store, uses.add, lambda names: tqdm(names, unit=" videos", disable=as_json or not names))
+    if damaged := numbers["damaged"]["videos"]:
+        named = ", ".join(numbers["damaged"]["examples"])
+        print(f"{damaged} videos have damaged metadata and are not counted, e.g. {named}", file=sys.stderr)
     used = uses.credits(config.assets if config is not None else None, credits.recorded(store))
     numbers["assets"] = credits.asset_numbers(used)
     numbers["samples"] = report.choose(store, videos)

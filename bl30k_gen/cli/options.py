@@ -22,7 +22,9 @@ Count = Annotated[int | None, typer.Option("--count", help="The first N videos."
 Index = Annotated[int | None, typer.Option("--index", help="One video.")]
 Indices = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
 Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
-Threads = Annotated[int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: all.")]
+Threads = Annotated[
+    int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: its part of those usable.")
+]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="For temporary files; default: memory.")]
 Store = Annotated[

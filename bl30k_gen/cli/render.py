@@ -171,9 +171,10 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Render a published video again from its own metadata, and report how many pixels differ."""
+    from bl30k_gen.render.child import allotted_threads
     from bl30k_gen.render.tools.replay import replay
 
-    result = replay(dataset, video, device, threads)
+    result = replay(dataset, video, device, threads or allotted_threads(1))
     answer(as_json, vars(result), result.sentence())
     raise typer.Exit(0 if result.same else 1)
 

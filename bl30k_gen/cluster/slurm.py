@@ -22,6 +22,7 @@ from bl30k_gen.cluster.worklist import read_indices, take_shard
 from bl30k_gen.config import Device
 from bl30k_gen.dataset.files import clear_disk_errors, write_atomically
 from bl30k_gen.errors import UserError, printable
+from bl30k_gen.inputs import read_text
 from bl30k_gen.settings import Count, Section, Whole, load_section
 
 SETTINGS = resources.folder("slurm")
@@ -211,7 +212,7 @@ class Submissions:
         found = []
         for number in self.numbers():
             for path in sorted((self.folder / number).glob("array-*.job")):
-                found.append((path.parent, int(path.stem.removeprefix("array-")), path.read_text().strip()))
+                found.append((path.parent, int(path.stem.removeprefix("array-")), read_text(path).strip()))
         return found
 
 
@@ -222,7 +223,7 @@ def max_array_size() -> int:
 
 
 def _array_tasks(path: Path) -> int:
-    [last] = re.findall(r"^#SBATCH --array=0-(\d+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    [last] = re.findall(r"^#SBATCH --array=0-(\d+)", read_text(path), re.MULTILINE)
     return int(last) + 1
 
 

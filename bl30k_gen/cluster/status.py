@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from bl30k_gen.render.output.journal import ASKED, run_entries
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, holders
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.text import duration, plural
+
+Entry = dict[str, Any]  # a line of a journal
 
 RECENT = 3600.0  # seconds over which the speed is taken
 SLOW = 2.0  # times the median of the nodes
@@ -65,10 +67,14 @@ class Status:
         return lines
 
 
-def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]:
-    """All videos that the dataset shall have: the first ``count``, or those that were asked for, or those begun."""
+def wanted_names(layout: Layout, config: Config, count: int | None, entries: Iterable[Entry]) -> list[str]:
+    """All videos that the dataset shall have: the first ``count``, or those that were asked for, or those begun.
+
+    Args:
+        entries: of the journals of all runs.
+    """
     if count is None:
-        asked = max((entry["count"] for entry in run_entries(layout) if entry["event"] == ASKED), default=0)
+        asked = max((entry["count"] for entry in entries if entry["event"] == ASKED), default=0)
         indices = sorted({*range(min(asked, MAX_VIDEOS)), *Submissions(layout.root).wanted()})
     else:
         indices = list(range(count))
@@ -80,14 +86,15 @@ def wanted_names(layout: Layout, config: Config, count: int | None) -> list[str]
 def status(root: Path, count: int | None = None) -> Status:
     """Raises UserError where there is no dataset."""
     layout, config = open_existing(root)
-    wanted = wanted_names(layout, config, count)
+    entries = sorted(run_entries(layout), key=lambda entry: entry["time"])
+    wanted = wanted_names(layout, config, count, entries)
     done = set(layout.published()).intersection(wanted)
     failed = {name: reason for name, reason in failed_videos(layout).items() if name not in done}
     held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
     running = [name for name, lease in held.items() if _is_alive(lease, config.runtime.lease_timeout)]
     interrupted = sorted(held.keys() - set(running))
     pending = len(wanted) - len(done | failed.keys() | held.keys())
-    speed, slow = _speeds(layout)
+    speed, slow = _speeds(entries)
     frames = (len(wanted) - len(done) - len(failed)) * config.video.frames
     return Status(
         wanted=len(wanted),
@@ -128,9 +135,8 @@ def _is_alive(lease: Path, timeout: float) -> bool:
         return False
 
 
-def _speeds(layout: Layout) -> tuple[float, dict[str, float]]:
-    """Frames/s in the last hour of work, and the slow nodes."""
-    entries = sorted(run_entries(layout), key=lambda entry: entry["time"])
+def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
+    """Frames/s in the last hour of work, and the slow nodes; of the journals' entries in the order of time."""
     if not entries:
         return 0.0, {}
     end = entries[-1]["time"]

@@ -7,6 +7,7 @@ hidden unless it tells people something, too.
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset.files import write_json
@@ -47,6 +48,22 @@ def claim(
             if key == MADE_BY:
                 said = f"was made by `{before.get(key)}`, not `{value}`"
             raise UserError(f"{folder} {said}", _REMEDY)
+
+
+def claim_beside(folder: Path | None, made_by: str, read: Path) -> Path:
+    """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
+
+    Args:
+        folder: as asked for; None: the dataset's own.
+        read: the dataset, or one of its shards.
+
+    Raises UserError as ``claim``.
+    """
+    own = read if read.is_dir() else read.parent
+    if folder is None or folder.resolve() == own.resolve():
+        return own
+    claim(folder, made_by, {"dataset": str(read.resolve())}, [read])
+    return folder
 
 
 def read_claim(folder: Place, record: str = RECORD) -> dict[str, Any] | None:

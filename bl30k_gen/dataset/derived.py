@@ -6,7 +6,6 @@ not stored. Stored ones lie in a folder of their own as ``<kind>/<video>.h5``, s
 
 import abc
 import importlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.inputs import read_json
 
 VERSION = 1  # of the files, and of the rules by which annotations follow from a scene
 MARKER = "annotations.json"  # in the root of a folder of annotations
@@ -418,8 +418,8 @@ def open_annotations(folder: str | Path) -> Path:
     """Raises UserError if no annotations are stored in a folder."""
     folder = Path(folder)
     try:
-        version = json.loads((folder / MARKER).read_text(encoding="utf-8"))["version"]
-    except (OSError, ValueError, KeyError, TypeError):
+        version = read_json(folder / MARKER, "")["version"]
+    except (OSError, UserError, KeyError):
         raise UserError(
             f"{folder} holds no annotations", "give the folder of `generate.py annotations --out`"
         ) from None

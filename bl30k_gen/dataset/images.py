@@ -26,6 +26,7 @@ MAX_SCANNED = 10**9
 
 MAX_PIXELS = 8192 * 8192  # of a frame or a mask
 MAX_PROFILE = 4 << 20  # bytes
+IMAGE_LIMIT = 256 << 20  # bytes of a file
 ORIENTATION = 0x0112  # of EXIF; 1 is upright
 
 # What decoding a damaged image may raise.

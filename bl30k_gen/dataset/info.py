@@ -1,10 +1,14 @@
 """A dataset in a few numbers."""
 
+import logging
+from pathlib import PurePosixPath
 from typing import Any
 
 from bl30k_gen.dataset.layout import SPLITS
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT = 100  # videos whose size is looked at
 
@@ -26,8 +30,9 @@ def summarise(store: VideoStore) -> dict[str, Any]:
     for split in SPLITS:
         try:
             splits[split] = len(store.image_set(split))
-        except UserError:  # no such list, or one that does not fit; `verify` says more
-            continue
+        except UserError as error:
+            if any(PurePosixPath(path).stem == split for path in store.image_set_paths()):
+                log.warning("%s", error)
     chosen = store.videos[:: max(1, len(store.videos) // LOOKED_AT)]
     shapes = (store.read_rgb(name, 0).shape for name in chosen)
     sizes = sorted({(width, height) for height, width, _ in shapes})

@@ -30,7 +30,7 @@ from bl30k_gen.dataset.metadata import dumps
 from bl30k_gen.dataset.modalities import MASK, MODALITIES, RGB
 from bl30k_gen.dataset.names import checked_name, is_name
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import read_bytes, read_json
+from bl30k_gen.inputs import holds, read_bytes, read_json
 
 METADATA, IMAGE_SETS = "Metadata", "ImageSets"
 SPLITS = ("train", "val")
@@ -123,6 +123,7 @@ class Layout(StagingArea):
         return ShardLayout(self.root / SHARDS, self.owner)
 
     def is_published(self, name: str) -> bool:
+        """Whether a video is part of the dataset, as files or in a shard."""
         return self.metadata(name).exists() or os.path.lexists(self.shards.marker(name))
 
     def published(self) -> list[str]:
@@ -241,8 +242,8 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
         UserError: a frame that ``metadata["files"]`` lists is not staged, or the disk is full.
     """
     text = dumps(metadata)
-    begun = _has_text(layout.staged_metadata(name), text)
-    done = _has_text(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
+    begun = holds(layout.staged_metadata(name), text)
+    done = holds(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
     if not begun and not done:
         for folder in MODALITIES:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
@@ -316,7 +317,7 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
         for split, names in splits.items():
             text = "".join(f"{name}\n" for name in names)
             path = layout.image_set(split)
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
+            if not holds(path, text):
                 files.write_atomically(path, text)
                 written = True
     return splits
@@ -365,10 +366,6 @@ def _remove_earlier(path: Path, replaced: Path) -> None:
     replaced.unlink(missing_ok=True)
     if path.exists():
         files.replace(path, replaced)
-
-
-def _has_text(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") == text
 
 
 def _keep_only(folder: Path, wanted: set[str]) -> None:

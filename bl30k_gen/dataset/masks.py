@@ -27,13 +27,12 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
-from bl30k_gen.dataset.images import IMAGE_ERRORS, open_image, require_pixels
+from bl30k_gen.dataset.images import IMAGE_ERRORS, IMAGE_LIMIT, open_image, require_pixels
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 
 log = logging.getLogger(__name__)
 
-MASK_LIMIT = 256 << 20  # bytes of a file
 
 T = TypeVar("T")
 
@@ -228,7 +227,7 @@ def _decoded(source: str | Path | bytes, name: object) -> tuple[np.ndarray, bool
     else:
         name = source
         try:
-            data = read_bytes(source, MASK_LIMIT)
+            data = read_bytes(source, IMAGE_LIMIT)
         except FileNotFoundError:
             raise UserError(f"mask {source} cannot be read", "there is no such file") from None
     try:

@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from bl30k_gen.dataset.claim import claim, refuse_input
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import MaskFrame, palette
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
@@ -152,10 +153,14 @@ def write(store: VideoStore, names: Sequence[str] | None, out: Path, columns: in
         The files.
 
     Raises:
-        UserError: as ``contact_sheet`` and ``encode_sheet``.
+        UserError: as ``contact_sheet`` and ``encode_sheet``; or ``out`` lies in the dataset, or another command
+            filled it.
     """
     sheet = out if out.suffix.lower() in _FORMATS else out / "contact_sheet.jpg"
     moving = sheet.with_name("animation.webp")
+    refuse_input(sheet.parent, [store.path])
+    if sheet != out:
+        claim(out, "preview", {})
     if sheet == moving:
         raise UserError(f"{sheet} is the name of the animation", "give the contact sheet another one")
     write_atomically(sheet, encode_sheet(contact_sheet(store, names, columns), sheet))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bl30k_gen import platforms
+from bl30k_gen.dataset.files import is_there
 from bl30k_gen.dataset.layout import METADATA, PARTIAL
 from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.partial_shard import index_partial
@@ -23,16 +24,21 @@ from bl30k_gen.dataset.shards import (
     require_header,
 )
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import LIMIT
+from bl30k_gen.inputs import LIMIT, read_bytes
 from bl30k_gen.remote import Entry, Place, RemotePath, RemoteRanges
 
 Damaged = Callable[[Place, UserError], None]
 
+FILE_LIMIT = 1 << 30  # bytes of a file of a dataset; stored annotations are the largest
 _OF_VIDEOS = (RGB, MASK, METADATA)
 
 
 class FolderTree:
-    """A folder on disk. Hidden files are left out: they are still being written."""
+    """A folder on disk. Hidden files are left out: they are still being written.
+
+    What is neither file nor folder, a link that leads nowhere for example, is listed as a file, and named when it is
+    read: without it, a video would be a frame shorter.
+    """
 
     complete = True  # what lists name is there
 
@@ -41,15 +47,15 @@ class FolderTree:
 
     def folders(self, path: str) -> list[str]:
         """Sorted names of the folders in a folder; none where it does not exist."""
-        return sorted(entry.name for entry in self._scan(path) if entry.is_dir())
+        return sorted(entry.name for entry in self._scan(path) if _is_folder(entry))
 
     def files(self, path: str) -> list[str]:
         """Sorted names of the files in a folder; none where it does not exist."""
-        return sorted(entry.name for entry in self._scan(path) if entry.is_file())
+        return sorted(entry.name for entry in self._scan(path) if not _is_folder(entry))
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
-        return (self.root / path).is_file()
+        """Whether there is such a file, readable or not."""
+        return is_there(self.root / path)
 
     def size(self, path: str) -> int:
         """Bytes of a file."""
@@ -58,8 +64,8 @@ class FolderTree:
     def read(self, path: str) -> bytes:
         """Contents of a file. Raises UserError naming a file that cannot be read."""
         try:
-            return (self.root / path).read_bytes()
-        except OSError as error:
+            return read_bytes(self.root / path, FILE_LIMIT)
+        except FileNotFoundError as error:
             raise UserError(f"{self.root / path} cannot be read", str(error.strerror)) from None
 
     def _scan(self, path: str) -> list[os.DirEntry]:
@@ -68,6 +74,13 @@ class FolderTree:
                 return [entry for entry in entries if not entry.name.startswith(".")]
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 class RemoteTree:

@@ -3,26 +3,35 @@
 A scene is a video; ``scenes.json`` names it. Lengths are millimetres, axes of a camera are x right, y down, z
 forwards, and the centre of the top left pixel is (0, 0), so that the principal point lies half a pixel before ours.
 Our models have a scale, which may change over time and differ along their axes: a pose's rotation and translation
-are rigid, and the scale stands beside as ``scale``. Models are not exported; ``objects.json`` of a scene says which
-they are. Definition: docs/bop_datasets_format.md of thodan/bop_toolkit.
+are rigid, and the scale stands beside as ``scale``. With ``models`` each object of each video is a model of its own,
+``models/obj_<id>.ply`` with ``models_info.json``, as large as on the video's first frame, and ``scale`` is what
+remains: 1 where it does not change. ``objects.json`` of a scene says which model it is.
+Definition: docs/bop_datasets_format.md of thodan/bop_toolkit.
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import trimesh
 
+from bl30k_gen.annotations.derive import open_video
 from bl30k_gen.dataset.files import write_json
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders.png import png
 from bl30k_gen.export.source import SourceVideo, VideoEntry
+from bl30k_gen.inputs import read_json
+
+log = logging.getLogger(__name__)
 
 _MM = 1000.0  # of a metre
 _IDS = 1 << 8  # object ids of a video: its number * 256 + the id in the masks, which is at most 254
+_DIRECTIONS = 512  # along which a model's diameter is looked for
 _UNSEEN = [-1, -1, -1, -1]  # the box of what is not seen, as the toolkit has it
 
 
@@ -30,14 +39,16 @@ _UNSEEN = [-1, -1, -1, -1]  # the box of what is not seen, as the toolkit has it
 class Bop(Format):
     frames: bool = True
     amodal: bool = False  # with the whole silhouettes, which follow from the models
+    models: bool = False  # with the models themselves
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             place = folder / video.split / f"{video.number:06d}"
             place.mkdir(parents=True)
             _write(place / "scene_camera.json", _cameras(video))
-            poses = _poses(video)
-            _write(place / "scene_gt.json", poses)
+            _write(place / "scene_gt.json", _poses(video, self.models))
+            if self.models:
+                _write(place / "models_info.json", _write_models(video, folder / "models"))
             _write(place / "objects.json", _objects(video))
             info = {str(i): self._write_masks(video, i, place) for i in video.annotated}
             _write(place / "scene_gt_info.json", info)
@@ -69,6 +80,10 @@ class Bop(Format):
 
     def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         write_json(folder / "scenes.json", {f"{video.number:06d}": video.name for video in videos})
+        if self.models:
+            scenes = [out / video.split / f"{video.number:06d}" for video in videos]
+            known = [read_json(scene / "models_info.json", "export it again") for scene in scenes]
+            write_json(folder / "models/models_info.json", {id: said for each in known for id, said in each.items()})
 
 
 def _write_silhouettes(folder: Path, i: int, silhouettes: npt.NDArray[np.bool_]) -> None:
@@ -92,10 +107,45 @@ def _cameras(video: SourceVideo) -> dict[str, dict[str, Any]]:
     }
 
 
-def _poses(video: SourceVideo) -> dict[str, list[dict[str, Any]]]:
+def _write_models(video: SourceVideo, folder: Path) -> dict[str, dict[str, float]]:
+    """Write the models of a video's objects in millimetres, undeformed; returns what ``models_info.json`` says."""
+    folder.mkdir(exist_ok=True)
+    info = {}
+    geometry = open_video(video.derived, video.name).geometry
+    bodies = {body.id: body for body in geometry.bodies}
+    for described in video.metadata["objects"]:
+        body, id = bodies[described["id"]], _object_id(video, described["id"])
+        if body.deformation is not None:
+            log.warning("%s: object %d changes its shape; its model is that at rest", video.name, body.id)
+        vertices = body.rest.astype(np.float64) * _scales(described["poses"])[0] * _MM
+        mesh = trimesh.Trimesh(vertices, body.faces, process=False)
+        (folder / f"obj_{id:06d}.ply").write_bytes(mesh.export(file_type="ply"))
+        low, size = vertices.min(axis=0), np.ptp(vertices, axis=0)
+        named = zip(("min_x", "min_y", "min_z", "size_x", "size_y", "size_z"), [*low, *size], strict=True)
+        info[str(id)] = {"diameter": _diameter(vertices)} | {name: float(value) for name, value in named}
+    return info
+
+
+def _diameter(vertices: npt.NDArray[np.float64]) -> float:
+    """The largest distance between vertices that lie outermost in one of many directions, evenly spread."""
+    steps = np.arange(_DIRECTIONS) + 0.5
+    height, turn = 1 - 2 * steps / _DIRECTIONS, np.pi * (1 + 5**0.5) * steps  # a spiral on the sphere
+    ring = np.sqrt(1 - height**2)
+    along = vertices @ np.stack([ring * np.cos(turn), ring * np.sin(turn), height])
+    outer = vertices[np.unique(np.concatenate([along.argmax(axis=0), along.argmin(axis=0)]))]
+    return float(np.linalg.norm(outer[:, None] - outer, axis=-1).max())
+
+
+def _scales(poses: Any) -> npt.NDArray[np.float64]:
+    """(F, 3) along the model's axes."""
+    return np.linalg.norm(np.array(poses, np.float64)[:, :3, :3], axis=1)
+
+
+def _poses(video: SourceVideo, scaled: bool) -> dict[str, list[dict[str, Any]]]:
     world_to_camera = np.array(video.metadata["camera"]["extrinsics"], np.float64)
     found: dict[str, list[dict[str, Any]]] = {str(i): [] for i in range(len(video.frames))}
     for described in video.metadata["objects"]:
+        own = _scales(described["poses"])[0] if scaled else np.ones(3)  # that the model has already
         for i, pose in enumerate(world_to_camera @ np.array(described["poses"], np.float64)):
             scale = np.linalg.norm(pose[:3, :3], axis=0)
             found[str(i)].append(
@@ -103,7 +153,7 @@ def _poses(video: SourceVideo) -> dict[str, list[dict[str, Any]]]:
                     "obj_id": _object_id(video, described["id"]),
                     "cam_R_m2c": (pose[:3, :3] / scale).ravel().tolist(),
                     "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
-                    "scale": scale.tolist(),
+                    "scale": (scale / own).tolist(),
                 }
             )
     return found

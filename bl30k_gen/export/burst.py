@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bl30k_gen.export.base import register
+from bl30k_gen.export.encoders.rle import Encoded, decode, encode
 from bl30k_gen.export.listing import CATEGORY, Items, Listing
-from bl30k_gen.export.rle import Encoded, decode, encode
 from bl30k_gen.export.source import SourceVideo
 
 DATASET = "BL30K"  # BURST collects videos of several datasets

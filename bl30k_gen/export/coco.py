@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bl30k_gen.export.base import register
+from bl30k_gen.export.encoders.rle import encode
 from bl30k_gen.export.listing import CATEGORY, INFO, Items, Listing, annotation_id, image_id, video_id
-from bl30k_gen.export.rle import encode
 from bl30k_gen.export.source import SourceVideo
 
 

@@ -1,20 +1,25 @@
 """COLMAP: ``<split>/<video>/sparse/0/*.txt``, ``images/`` and ``masks/`` of each video.
 
 One PINHOLE camera, and the pose of each frame. Axes of a camera are x right, y down, z forwards, those of the world
-x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. There are no
-points: ``points3D.txt`` is empty. A mask is black where an object moves, so that only what stands still is matched.
-Definition: https://colmap.github.io/format.html.
+x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. Points are those
+of the backdrop, which stands still, with the frames that see them; without ``points`` there are none. A mask is black
+where an object moves, so that only what stands still is matched. Definition: https://colmap.github.io/format.html.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from scipy.spatial.transform import Rotation
 
+from bl30k_gen.annotations.derive import open_video
+from bl30k_gen.annotations.tracks import tracks
 from bl30k_gen.export.base import Format, register
 from bl30k_gen.export.encoders.png import png
 from bl30k_gen.export.source import SourceVideo
+from bl30k_gen.scene.geometry import BACKDROP
 
 _CAMERAS = "# Camera list with one line of data per camera:\n#   CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n"
 _IMAGES = (
@@ -30,6 +35,7 @@ _POINTS = (
 @register("colmap", "COLMAP text model of each video's cameras, with images and masks")
 class Colmap(Format):
     frames: bool = True
+    points: Annotated[int, Field(ge=0)] = 0  # of the backdrop, at most; they follow from the models
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
@@ -37,14 +43,43 @@ class Colmap(Format):
             sparse = place / "sparse/0"
             sparse.mkdir(parents=True)
             (sparse / "cameras.txt").write_text(_CAMERAS + _camera(video))
-            (sparse / "images.txt").write_text(_IMAGES + "".join(map(_image, *_poses(video))))
-            (sparse / "points3D.txt").write_text(_POINTS)
+            found = _static_points(video, self.points) if self.points else _Points([""] * len(video.frames), "")
+            (sparse / "images.txt").write_text(_IMAGES + "".join(map(_image, *_poses(video), found.of_images)))
+            (sparse / "points3D.txt").write_text(_POINTS + found.lines)
             for i in range(len(video.frames)) if self.frames else ():
                 video.place_frame(i, place / "images" / video.file_name(i))
             (place / "masks").mkdir()
             for i in video.annotated:
                 still = np.where(video.ids(i) == 0, 255, 0).astype(np.uint8)
                 (place / "masks" / f"{video.file_name(i)}.png").write_bytes(png(still))
+
+
+class _Points(NamedTuple):
+    of_images: list[str]  # the second line of each image
+    lines: str  # of points3D.txt
+
+
+def _static_points(video: SourceVideo, count: int) -> _Points:
+    """Points of the backdrop, spread over the first, the middle and the last frame, and the frames that see them."""
+    geometry, queries = open_video(video.derived, video.name), []
+    last = len(video.frames) - 1
+    for frame in sorted({0, last // 2, last}):
+        surface = geometry.view(frame).surface
+        rows, columns = np.nonzero(surface.seen & (surface.ids == BACKDROP))
+        some = np.unique(np.linspace(0, max(len(rows) - 1, 0), max(count // 3, 1)).astype(int))
+        queries += [(frame, columns[k] + 0.5, rows[k] + 0.5) for k in some if k < len(rows)]
+    found = tracks(geometry, queries)
+    of_images: list[list[str]] = [[] for _ in video.frames]
+    lines = []
+    for number, (query, shown) in enumerate(zip(queries, found.visible, strict=True), start=1):
+        seen = []
+        for frame in np.flatnonzero(shown).tolist():
+            seen += [frame + 1, len(of_images[frame])]
+            of_images[frame].append(_line(*map(float, found.places[number - 1, frame]), number).strip())
+        place = found.points[number - 1, query[0]].tolist()
+        colour = video.rgb(query[0])[int(query[2]), int(query[1])].tolist()
+        lines.append(_line(number, *place, *colour, 0.0, *seen))
+    return _Points([" ".join(each) for each in of_images], "".join(lines))
 
 
 def _camera(video: SourceVideo) -> str:
@@ -59,9 +94,9 @@ def _poses(video: SourceVideo) -> tuple[range, np.ndarray, list[str]]:
     return range(1, count + 1), extrinsics, [video.file_name(i) for i in range(count)]
 
 
-def _image(number: int, pose: np.ndarray, name: str) -> str:
+def _image(number: int, pose: np.ndarray, name: str, points: str) -> str:
     x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat(canonical=True)
-    return _line(number, w, x, y, z, *pose[:3, 3], 1, name) + "\n"  # the second line would hold its points
+    return _line(number, w, x, y, z, *pose[:3, 3], 1, name) + points + "\n"
 
 
 def _line(*values: object) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format, register
+from bl30k_gen.export.encoders.rle import Encoded, encode
 from bl30k_gen.export.movies import Quality, write_movie
-from bl30k_gen.export.rle import Encoded, encode
 from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Count
 

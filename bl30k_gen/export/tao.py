@@ -8,6 +8,7 @@ from typing import Any
 
 from bl30k_gen.export.base import register
 from bl30k_gen.export.burst import DATASET
+from bl30k_gen.export.encoders.rle import encode
 from bl30k_gen.export.listing import (
     CATEGORY,
     INFO,
@@ -18,7 +19,6 @@ from bl30k_gen.export.listing import (
     track_id,
     video_id,
 )
-from bl30k_gen.export.rle import encode
 from bl30k_gen.export.source import SourceVideo
 
 

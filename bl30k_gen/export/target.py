@@ -7,7 +7,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_json
 from bl30k_gen.remote import Place
 
 PRIVATE = ".export"
@@ -98,15 +98,16 @@ class Target:
 
     def _marker(self, unit: str) -> dict[str, Any] | None:
         try:
-            return json.loads((self._private / "done" / f"{unit}.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            done = read_json(self._private / "done" / f"{unit}.json", "")
+        except (FileNotFoundError, UserError):
             return None
+        return done if isinstance(done.get("files"), dict) and "fingerprint" in done else None
 
 
 def _agree(path: Path, claim: Mapping[str, Any]) -> None:
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        before = read_json(path, "")
+    except UserError:
         before = {}
     for key, value in claim.items():
         if before.get(key) != value:

@@ -15,6 +15,7 @@ from typing import Any
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
 from bl30k_gen.line_process import Ended, LineProcess, python_module
+from bl30k_gen.processors import usable
 from bl30k_gen.render import process
 
 Event = dict[str, Any]
@@ -35,9 +36,9 @@ class ChildDied(Exception):
 
 
 def allotted_threads(workers: int) -> int:
-    """Render threads of each worker from Slurm's allotment; 0, which is all, outside of Slurm."""
+    """Render threads of each worker: they share Slurm's allotment, or what this process may use outside of Slurm."""
     cpus = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return max(1, int(cpus) // workers) if cpus.isdecimal() else 0
+    return max(1, (int(cpus) if cpus.isdecimal() else usable()) // workers)
 
 
 def scratch_root(scratch: Path | None) -> Path:

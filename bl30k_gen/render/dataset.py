@@ -10,7 +10,7 @@ from bl30k_gen.dataset.claim import refuse_input, require_free
 from bl30k_gen.dataset.files import write_atomically, write_json
 from bl30k_gen.dataset.layout import METADATA, Layout
 from bl30k_gen.errors import UserError, nearest
-from bl30k_gen.inputs import read_json
+from bl30k_gen.inputs import holds, read_json
 from bl30k_gen.library.asset import AssetKind, AssetRefused, ImageAsset, Model
 from bl30k_gen.library.cache import cached_image, cached_model
 from bl30k_gen.library.catalogue.catalogue import Catalogue
@@ -137,7 +137,7 @@ def write_plan(out: Path, config: Config, specs: Iterable[SceneSpec]) -> int:
         write_atomically(layout.config, config.to_yaml())
     for spec in specs:
         path, text = out / SCENES / f"{spec.name}.json", spec.dumps()
-        if path.exists() and path.read_text(encoding="utf-8") != text:
+        if path.exists() and not holds(path, text):
             raise UserError(f"{path} was changed since it was written", "keep it, or remove it and plan again")
         write_atomically(path, text)
         count += 1

@@ -7,6 +7,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.modalities import MODALITIES
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import holds, read_bytes
 from bl30k_gen.scene.spec import SceneSpec
 
 
@@ -14,7 +15,7 @@ def write_scene(layout: Layout, spec: SceneSpec) -> Path:
     """Put the scene where the child reads it; frames of another scene of this name are discarded."""
     path = layout.staged_scene(spec.name)
     text = spec.dumps()
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not holds(path, text):
         discard_frames(layout, spec.name)
         # A folder with an owner is a lease: it was there, and if it is not any more it must not come back.
         files.write_atomically(path, text, parents=not layout.owner)
@@ -35,7 +36,7 @@ def _damaged(layout: Layout, spec: SceneSpec) -> Iterator[tuple[Path, str]]:
         for folder, modality in MODALITIES.items():
             path = layout.staged_frame(folder, spec.name, frame)
             try:
-                if (found := modality.decode(path.read_bytes(), path).shape[:2]) != size:
+                if (found := modality.decode(read_bytes(path), path).shape[:2]) != size:
                     yield path, f"is {found[1]}x{found[0]}, not {size[1]}x{size[0]}"
             except FileNotFoundError:
                 yield path, "is missing"

@@ -26,6 +26,19 @@ def annotated(rendered, tmp_path_factory):
     return out
 
 
+def test_what_killed_writers_left_is_removed_and_what_is_being_written_is_not(rendered, tmp_path):
+    store, cameras = open_dataset(rendered), parse_wanted("cameras")
+    folder = tmp_path / "out/cameras"
+    folder.mkdir(parents=True)
+    left, other = folder / ".a00000.h5.12345678.part", folder / ".a00001.h5.12345678.part"
+    left.write_bytes(b"half")
+    other.write_bytes(b"half")
+    with h5py.File(folder / ".a00000.h5.87654321.part", "w", libver="latest") as written:
+        storing.write_video(store, "a00000", [cameras], tmp_path / "out")
+        names = {path.name for path in folder.iterdir()}
+        assert written and names == {"a00000.h5", ".a00000.h5.87654321.part", other.name}
+
+
 def same(one, other):
     pairs = zip(one, other, strict=True) if isinstance(one, tuple) else [(one, other)]
     return all(a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)

@@ -166,6 +166,21 @@ def test_a_texture_goes_on_as_its_sampler_says(facing, draw, tmp_path, wrap, exp
     assert seen == expected.replace(" ", "")
 
 
+@pytest.mark.parametrize("winding", ["1 2 3 4", "4 3 2 1"], ids=["same", "reversed"])
+def test_faces_that_coincide_are_drawn_as_the_first_alone(facing, draw, tmp_path, winding):
+    """A red sheet, and the same sheet with a black one in the same place that comes later in the file."""
+    sheet = "mtllib s.mtl\nv -1 -0.6 0\nv 1 -0.6 0\nv 1 0.6 0\nv -1 0.6 0\nusemtl red\nf 1 2 3 4\n"
+    drawn = []
+    for name, lines in (("single", sheet), ("double", f"{sheet}usemtl black\nf {winding}\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "s.mtl").write_text("newmtl red\nKd 0.9 0.1 0.1\nnewmtl black\nKd 0 0 0\n")
+        (tmp_path / name / "s.obj").write_text(lines)
+        drawn.append(draw(facing(str(tmp_path / name / "s.obj"), "lights.ambient=1.0")))
+    (rgb, masks), (double_rgb, double_masks) = drawn
+    assert masks.any() and rgb[0][masks[0] > 0].mean(0)[0] > 80, "a red sheet is seen"
+    assert np.array_equal(rgb, double_rgb) and np.array_equal(masks, double_masks)
+
+
 def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
     spec = sample(7).to_json()
     spec["objects"][0]["model"]["sha256"] = "0" * 64

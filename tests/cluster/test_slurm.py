@@ -19,6 +19,7 @@ from bl30k_gen.cluster.slurm import Submissions, divide, load_settings, script
 from bl30k_gen.cluster.worklist import take_shard
 from bl30k_gen.dataset.layout import Layout, unpublish
 from bl30k_gen.errors import UserError
+from bl30k_gen.render import child
 from bl30k_gen.render.child import allotted_threads
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,8 @@ def test_bad_settings_are_named(override, message):
 
 def test_threads_come_from_the_allotment(monkeypatch):
     monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
-    assert allotted_threads(1) == 0
+    monkeypatch.setattr(child, "usable", lambda: 5)
+    assert [allotted_threads(workers) for workers in (1, 2, 8)] == [5, 2, 1], "what the process may use, shared"
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "9")
     assert [allotted_threads(workers) for workers in (1, 2, 20)] == [9, 4, 1]
 

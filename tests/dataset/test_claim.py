@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from bl30k_gen.dataset import pack
-from bl30k_gen.dataset.claim import RECORD, claim
+from bl30k_gen.dataset.claim import RECORD, claim, claim_beside
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
@@ -52,6 +52,23 @@ def test_output_never_goes_where_input_is_read(tmp_path, out):
     with pytest.raises(UserError, match="is read"):
         claim(tmp_path / out, "segment", {}, [tmp_path / "clip"])
     assert list((tmp_path / "clip").iterdir()) == []
+
+
+def test_what_describes_a_dataset_lies_in_it_or_in_a_folder_of_its_own(tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    (data / "JPEGImages").mkdir(parents=True)
+    assert claim_beside(None, "report", data) == claim_beside(data, "report", data) == data
+    assert not (data / RECORD).exists()
+    assert claim_beside(out, "report", data) == out and (out / RECORD).exists()
+    (out / "report.html").write_bytes(b"")
+    with pytest.raises(UserError, match="was made with dataset"):
+        claim_beside(out, "report", tmp_path / "other")
+    with pytest.raises(UserError, match="which is read"):
+        claim_beside(data / "JPEGImages", "report", data)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/CREDITS.md").write_bytes(b"")
+    with pytest.raises(UserError, match="which this command did not make"):
+        claim_beside(tmp_path / "mine", "assets credits", data)
 
 
 def test_a_damaged_claim_is_one_line(tmp_path):

@@ -70,6 +70,13 @@ def test_sheets_are_jpeg_below_a_megabyte_unless_the_suffix_says_png(dataset, tm
         preview.encode_sheet(Image.new("RGB", (1, 70_000)), tmp_path / "n.jpg")
     with pytest.raises(UserError, match="name of the animation"):
         preview.write(store, None, tmp_path / "animation.webp")
+    for place in (dataset.root / "look", dataset.root / "JPEGImages/a00000/00000.jpg"):
+        with pytest.raises(UserError, match="which is read"):
+            preview.write(store, None, place)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/contact_sheet.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match="which this command did not make"):
+        preview.write(store, None, tmp_path / "mine")
 
 
 @pytest.mark.parametrize("masks", [True, False])

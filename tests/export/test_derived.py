@@ -9,8 +9,10 @@ import cv2
 import h5py
 import numpy as np
 import OpenEXR
+import pycolmap
 import pytest
 import torchvision
+import trimesh
 from PIL import Image
 
 from bl30k_gen.annotations import store as storing
@@ -158,6 +160,42 @@ def test_bop_with_whole_silhouettes(written, real):
             assert (whole == amodal[number] | visible).all() and info["px_count_all"] == whole.sum()
             if whole.sum() > 20:
                 assert info["visib_fract"] == pytest.approx(order.visible_fraction[number], abs=0.05)
+
+
+def test_bop_models_cover_what_their_poses_say(written, real):
+    """Vertices of the exported models, by the exported rigid poses, reach as far as the objects' whole boxes do."""
+    scene = written("bop", "models=true") / "000000"
+    poses, cameras = (json.loads((scene / f"scene_{kind}.json").read_text()) for kind in ("gt", "camera"))
+    models = scene.parents[1] / "models"
+    info = json.loads((models / "models_info.json").read_text())
+    assert {path.stem for path in models.glob("*.ply")} == {f"obj_{int(id):06d}" for id in info}
+    for i in (0, 4):
+        boxes = real.read_boxes(NAME, i).amodal
+        k = np.reshape(cameras[str(i)]["cam_K"], (3, 3))
+        for number, pose in enumerate(poses[str(i)]):
+            mesh = trimesh.load(models / f"obj_{pose['obj_id']:06d}.ply", process=False)
+            said = info[str(pose["obj_id"])]
+            assert i or pose["scale"] == pytest.approx([1, 1, 1], abs=1e-5)  # later ones may change
+            assert said["size_x"] == pytest.approx(np.ptp(mesh.vertices[:, 0]), rel=1e-5)
+            span = np.linalg.norm(mesh.vertices[:, None] - mesh.vertices[::7], axis=-1).max()
+            assert span * 0.999 <= said["diameter"] <= np.linalg.norm(np.ptp(mesh.vertices, axis=0)) * 1.00001
+            seen = (mesh.vertices * pose["scale"]) @ np.reshape(pose["cam_R_m2c"], (3, 3)).T + pose["cam_t_m2c"]
+            flat = (seen @ k.T)[:, :2] / seen[:, 2:] + 0.5
+            assert [*flat.min(axis=0), *flat.max(axis=0)] == pytest.approx(boxes[number], abs=0.02)
+
+
+def test_colmap_points_are_seen_where_colmap_projects_them(written, real):
+    place = written("colmap", "points=60") / NAME
+    model = pycolmap.Reconstruction(str(place / "sparse/0"))
+    assert 20 <= model.num_points3D() <= 60
+    for point in model.points3D.values():
+        assert len(point.track.elements) >= 1
+        for element in point.track.elements:
+            image = model.images[element.image_id]
+            at = image.points2D[element.point2D_idx]
+            assert image.project_point(point.xyz) == pytest.approx(at.xy, abs=2e-3)
+            column, row = np.floor(at.xy).astype(int)
+            assert real.read_mask(NAME, element.image_id - 1).ids[row, column] == 0 or min(at.xy % 1) < 0.5
 
 
 def test_stored_annotations_are_used(generate, rendered, real, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from bl30k_gen.export.rle import encode
+from bl30k_gen.export.encoders.rle import encode
 from tests.support.synthetic import FRAMES, HEIGHT, WIDTH
 
 TRAIN, VAL = ["a00000", "a00001"], ["a00002"]

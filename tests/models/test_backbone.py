@@ -3,7 +3,7 @@ import torch
 import torchvision
 
 from models import checkpoint
-from models.backbone import ResNetEncoder, load_imagenet, widen_stem
+from models.backbone import CHANNELS, ResNetEncoder, load_imagenet, widen_stem
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -67,7 +67,28 @@ def test_widened_stem_keeps_the_old_channels_and_adds_orthogonal_ones():
 
 
 def test_unknown_backbone_is_refused():
-    with pytest.raises(ValueError, match="choose one of resnet18, resnet50"):
+    with pytest.raises(ValueError, match="choose one of resnet18_half, resnet18, resnet50"):
         ResNetEncoder("resnet101")
-    with pytest.raises(ValueError, match="choose one of resnet18, resnet50"):
+    with pytest.raises(ValueError, match="choose one of resnet18_half, resnet18, resnet50"):
         checkpoint.build("stcn", {"backbone": "resnet101"})
+
+
+@pytest.mark.parametrize("backbone", CHANNELS)
+def test_encoders_have_the_channels_that_are_promised(backbone):
+    features = ResNetEncoder(backbone)(torch.zeros(1, 3, 32, 32))
+    assert tuple(x.shape[1] for x in features) == CHANNELS[backbone]
+    assert tuple(x.shape[-1] for x in features) == (2, 4, 8)
+
+
+@pytest.mark.parametrize(("name", "widths"), [("stcn", {"memory_backbone": "resnet18_half"}), ("s2m", {})])
+def test_group_norms_need_no_statistics_of_other_pictures(name, widths):
+    network = checkpoint.build(name, {"backbone": "resnet18_half", "norm": "group", **widths})
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert not list(network.buffers())
+    with pytest.raises(ValueError, match="norm 'layer' is unknown: choose batch or group"):
+        checkpoint.build(name, {"norm": "layer"})
+
+
+def test_the_half_backbone_has_no_imagenet_weights():
+    with pytest.raises(ValueError, match="resnet18_half has no ImageNet weights"):
+        load_imagenet(ResNetEncoder("resnet18_half"), "resnet18_half", "torchvision")

@@ -19,6 +19,14 @@ def renders(make_videos, tmp_path_factory):
     return root
 
 
+@pytest.fixture(autouse=True)
+def small_crops(tmp_path, monkeypatch):
+    """Seconds in the place of half a minute."""
+    preset = tmp_path / "preset.yaml"
+    preset.write_text(transfer.PRESET.read_text().replace("size: 96", "size: 32"))
+    monkeypatch.setattr(transfer, "PRESET", preset)
+
+
 @pytest.fixture
 def plain_pictures(monkeypatch):
     """Coarse noise in the place of the built-in pictures, which take a second each."""

@@ -9,15 +9,18 @@ what they hold belongs to steps that are not remembered any more: then both are 
 import contextlib
 import fcntl
 import json
+import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256_bytes, temporary_name
+from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256_bytes, temporary_name, write_atomically
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
 from training.annotator.maps_file import MapsFile
 from training.evaluation.scribbles import Stroke
@@ -27,7 +30,12 @@ from training.interactive.session import InteractiveSession
 from training.interactive.state import Draft, Maps, State
 
 FORMAT, VERSION = "bl30k-annotation", 2
-JOURNAL = "journal.jsonl"
+JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
+DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What a line raises that is JSON and does not describe a state."""
+
+log = logging.getLogger(__name__)
+
 UNDOING = ("undo", "redo")
 
 
@@ -70,11 +78,12 @@ class Autosave:
             self._journal.close()
             raise UserError(f"session {folder} is open in another program", "close that one, or give --out")
         try:
+            with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
+                pass
             lines = self._read_lines()
             with clear_disk_errors(folder / JOURNAL):
                 self.maps = MapsFile(folder / lines[0]["maps"], session.view.padded)
-            for line in lines[1:]:
-                self._apply(line)
+            lines = lines[: self._restore(lines)]
         except BaseException:
             self._journal.close()
             raise
@@ -206,14 +215,18 @@ class Autosave:
     # Reading
 
     def _read_lines(self) -> list[dict[str, Any]]:
-        """The journal's lines. What a crash has left incomplete is cut off; a new journal gets its head."""
+        """The journal's lines. What a crash has left incomplete is cut off; a new journal gets its head.
+
+        From a line on that is damaged the rest is cut off, too, and kept in another file: it follows from that line.
+        """
         self._journal.seek(0)
         lines: list[dict[str, Any]] = []
         good = 0
         for text in self._journal.read().split(b"\n")[:-1]:
             try:
-                lines.append(json.loads(text))
-            except ValueError:
+                lines.append(parse_json(text, "", "", nan=True))
+            except UserError:
+                self._cut(len(lines))
                 break
             if len(lines) == 1:
                 self._check(lines[0])
@@ -224,20 +237,43 @@ class Autosave:
             self._write(lines[0])
         return lines
 
+    def _restore(self, lines: list[dict[str, Any]]) -> int:
+        """Bring the session to where the journal ends. Returns the number of lines that could be used."""
+        for number, line in enumerate(lines[1:], 1):
+            try:
+                self._apply(line)
+            except DAMAGED:
+                self._cut(number)
+                return number
+        return len(lines)
+
+    def _cut(self, number: int) -> None:
+        """End the journal before a line that is damaged; all of it is kept in another file, which is said."""
+        if number == 0:
+            raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
+        self._journal.seek(0)
+        content = self._journal.read()
+        lines = content.split(b"\n")
+        write_atomically(self.folder / DAMAGED_JOURNAL, content)
+        self._journal.truncate(sum(len(line) + 1 for line in lines[:number]))
+        what = "%s is damaged in line %d of %d: the session ends with the line before; all of it is kept in %s"
+        log.warning(what, self.folder / JOURNAL, number + 1, len(lines) - 1, DAMAGED_JOURNAL)
+
     def _head(self, maps: str) -> dict[str, Any]:
         return {"format": FORMAT, "version": VERSION, "video": dict(self.video), "maps": maps}
 
     def _check(self, head: dict[str, Any]) -> None:
-        if not isinstance(head, dict) or (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
             raise UserError(f"{self.folder} is no session of this version", "give another --out")
+        video, maps = head.get("video"), head.get("maps")
+        if not isinstance(video, dict) or not isinstance(maps, str) or not re.fullmatch(r"maps-\d+\.bin", maps):
+            raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
         for key, mine in self.video.items():
-            theirs = head["video"].get(key)
+            theirs = video.get(key)
             if theirs != mine and key != "name":
                 what = {"working": "was made at another --short-side", "pixels": "is of another video"}
                 about = what.get(key, f"is of a video with the {key} {theirs}, not {mine}")
-                raise UserError(
-                    f"session {self.folder} {about} (of {head['video'].get('name')})", "give another --out"
-                )
+                raise UserError(f"session {self.folder} {about} (of {video.get('name')})", "give another --out")
 
     def _apply(self, line: dict[str, Any]) -> None:
         session, action = self.session, line.get("action")
@@ -271,15 +307,15 @@ class Autosave:
             probs[int(t)] = self.maps.find(reference)
         draft = about["draft"]
         return State(
-            tuple(about["objects"]),
+            tuple(map(int, about["objects"])),
             tuple(probs),
-            tuple((frame, self.maps.find(reference)) for frame, reference in about["trusted"]),
-            {frame: self.maps.find(reference) for frame, reference in about["corrected"]},
+            tuple((int(frame), self.maps.find(reference)) for frame, reference in about["trusted"]),
+            {int(frame): self.maps.find(reference) for frame, reference in about["corrected"]},
             self._draft(draft) if draft else None,
-            about["rounds"],
-            frozenset(about["waiting"]),
-            frozenset(about["deleted"]),
-            {int(t): value for t, value in about["disagreement"].items()},
+            int(about["rounds"]),
+            frozenset(map(int, about["waiting"])),
+            frozenset(map(int, about["deleted"])),
+            {int(t): float(value) for t, value in about["disagreement"].items()},
         )
 
     def _draft(self, about: dict[str, Any]) -> Draft:

@@ -64,6 +64,8 @@ class MapsFile:
     def find(self, reference: Reference) -> Maps:
         """The maps of a reference, which are read when they are looked at."""
         offset, _, objects, areas, doubts = reference
+        if not len(objects) == len(areas) == len(doubts):
+            raise ValueError("maps of another number of objects")
         maps = self._maps.get(offset)
         if maps is None:
             maps = Maps.stored(objects, self.size, areas, doubts, lambda: self.read(reference))

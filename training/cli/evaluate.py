@@ -1,7 +1,6 @@
 """Commands that evaluate networks: evaluate, score, ablate, study, gains."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
+from bl30k_gen.processors import usable
 from training.cli.options import (
     Checkpoint,
     Device,
@@ -61,7 +61,7 @@ def evaluate(
                 checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
             )
         else:
-            workers = os.cpu_count() or 1
+            workers = usable()
             evaluate_semi_supervised(
                 checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
             )
@@ -87,7 +87,7 @@ def score(
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
 
     names = read_list(videos) if videos else None
-    workers = os.cpu_count() or 1
+    workers = usable()
     refuse_input(out, [truth, masks])
     results = {masks.name: score_folders(truth, masks, protocol, names, workers=workers, masks=meaning)}
     results |= score_baselines(truth, protocol, names, workers=workers, masks=meaning)
@@ -126,7 +126,7 @@ def ablate(
         if not (name and equals and path):
             raise UserError(f"--checkpoint {pair} is no NAME=PATH", "name it as the table does")
         given[name] = Path(path)
-    workers = os.cpu_count() or 1
+    workers = usable()
     with stoppable():
         ablate(
             recipe,
@@ -147,10 +147,12 @@ def study(
     horizon: Annotated[float | None, typer.Option("--horizon", help="Seconds; the longest session's.")] = None,
 ) -> None:
     """Compute user time, AUC and the gain per round from session logs, and draw a figure."""
+    from bl30k_gen.dataset.claim import claim
     from training.evaluation.plots import plot_study
     from training.evaluation.study import increment_table, read_study, summary_table
 
     read = read_study(logs, horizon)
+    claim(out, "study", {"logs": str(logs.resolve())}, [logs])
     for name, table in (("summary", summary_table(read)), ("rounds", increment_table(read))):
         table.write(out / name)
         print(table.text())

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.files import IMAGE_ERRORS
+from bl30k_gen.dataset.masks import MEANINGS, Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES
 from bl30k_gen.dataset.trees import FolderTree, ShardTree
@@ -49,8 +50,7 @@ class FusionSet:
         self.source, self.augmentation, self.size = source, augmentation, size
         self.root = Path(place_of(source.path))
         self.tree = open_fusion_set(self.root)
-        self.provenance = parse_json(self.tree.read(PROVENANCE), self.root / PROVENANCE, "make the set again")
-        made_of, masks = self.provenance["dataset"], self.provenance.get("masks")  # older sets do not say
+        made_of, masks = read_provenance(self.tree.read(PROVENANCE), self.root / PROVENANCE)
         self.store = open_dataset(source.videos or made_of, masks_mean=masks)
         there = set(self.store.videos)
         folders = self.tree.folders("")
@@ -209,6 +209,20 @@ class CropWindow:
 def _two(masks: list[np.ndarray]) -> torch.Tensor:
     """Masks of one or two objects as those of two."""
     return torch.from_numpy(np.stack([*masks, *(np.zeros_like(masks[0]) for _ in range(2 - len(masks)))]))
+
+
+def read_provenance(data: bytes, source: Path) -> tuple[str, Meaning | None]:
+    """The dataset that a set was made of, and what its masks mean; None where that is decided over the dataset.
+
+    Raises UserError naming ``source`` where it does not say so.
+    """
+    values = parse_json(data, source, "make the set again")
+    made_of, masks = values.get("dataset"), values.get("masks")  # older sets do not say what masks mean
+    if not isinstance(made_of, str) or not made_of:
+        raise UserError(f"{source}: its dataset is no path", "make the set again, or set data.*.videos")
+    if masks is not None and masks not in MEANINGS:
+        raise UserError(f"{source}: masks are {str(masks)[:40]!r}", f"they are null or one of {', '.join(MEANINGS)}")
+    return made_of, masks
 
 
 def open_fusion_set(root: Path) -> FolderTree | ShardTree:

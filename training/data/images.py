@@ -14,9 +14,11 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset import masks
+from bl30k_gen.dataset.images import IMAGE_LIMIT
 from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
 from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from training.data import transforms
 from training.data.lvis import Objects
 from training.data.perturb import perturb
@@ -300,6 +302,6 @@ def _place(folder: Path) -> tuple[str, bool]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, IMAGE_LIMIT)
     except OSError as error:
         raise UserError(f"{path} cannot be read", str(error.strerror)) from None

@@ -12,10 +12,14 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_text
 from training.schema.data import LvisSource, place_of
 
 LARGEST = 2**28
 """Pixels of an image; a file that claims more is damaged."""
+
+LARGEST_FILE = 8 << 30
+"""Bytes of annotations: LVIS has one."""
 
 LAYOUT = "a folder with one JSON file (or `annotations/` with one) and the images"
 
@@ -114,8 +118,7 @@ def find_annotations(path: Path) -> Path:
 def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]]:
     """Annotations, and images by their numbers. Raises UserError if the file is no such JSON."""
     try:
-        with open(file, encoding="utf-8") as stream:
-            content = json.load(stream, object_hook=_compact)
+        content = json.loads(read_text(file, LARGEST_FILE), object_hook=_compact)
         annotations = [a for a in content["annotations"] if isinstance(a, Annotation)]
         images = {int(entry["id"]): _image(entry) for entry in content["images"]}
         bad = len(content["annotations"]) - len(annotations)

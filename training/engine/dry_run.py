@@ -13,7 +13,7 @@ from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
 from training.schema.stage import Stage
-from training.tasks.network import AnyBatch, build_network, build_step
+from training.tasks.network import AnyBatch, AnyStep, build_network, build_step
 from training.tasks.speed import choose_precision
 
 SHOWN = 4
@@ -90,7 +90,12 @@ def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path |
     On a CPU a sample's bytes are those that autograd keeps.
     """
     step = build_step(build_network(stage, start), stage.loss, stage.runtime, device, stage.alignment)
-    autocast, _ = choose_precision(stage.runtime.precision, device)
+    return measure_step(step, samples, device, stage.runtime.precision)
+
+
+def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precision: str) -> Cost:
+    """As ``measure``, of a network with its losses that is on the device."""
+    autocast, _ = choose_precision(precision, device)
     two = samples.first(2).to(device)
     weights = sum(p.numel() * p.element_size() for p in step.parameters())
     seconds, kept = 0.0, {}

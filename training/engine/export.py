@@ -30,7 +30,12 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
         UserError: the folder holds no run, or no network of that kind.
     """
     folder = RunFolder(run)
-    stage = folder.stage()
+    stage, environment = folder.stage(), folder.read_environment()
+    beside = out.with_suffix(".md")
+    if beside == out or {out, beside} & set(vars(folder).values()):
+        raise UserError(
+            f"{out} is the place of {'its card' if beside == out else 'a file of the run'}", "name another"
+        )
     which = which or ("best" if folder.best.exists() else "last")
     network, origin = _network(folder, stage, which)
     if half:
@@ -43,7 +48,7 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
         raise UserError(str(error), "export it with --form ours") from None
     size = byte_size(out.stat().st_size)
     facts = [f"weights: {origin}, {size}, sha256 {sha256(out)}", f"form: {form}{', 16 bits' if half else ''}"]
-    write_atomically(out.with_suffix(".md"), card(folder, stage, folder.read_environment(), out, facts))
+    write_atomically(beside, card(folder, stage, environment, out, facts))
     return f"{out} ({size}): {origin}"
 
 
@@ -53,8 +58,9 @@ def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.
         if not folder.best.exists():
             remedy = "export the last one, or train with --set validation_videos.path=DATASET"
             raise UserError(f"{folder.root} was not validated", remedy)
-        record = max((r for r in folder.records() if "J&F" in r), key=lambda r: r["J&F"])
-        return checkpoint.load(folder.best), f"iteration {record['iteration']}, validation J&F {record['J&F']:.1f}"
+        best = max((r for r in folder.records() if "J&F" in r), key=lambda r: r["J&F"], default=None)
+        told = f"iteration {best['iteration']}, validation J&F {best['J&F']:.1f}" if best else "not in the run's log"
+        return checkpoint.load(folder.best), told
     if folder.network.exists():
         return checkpoint.load(folder.network), f"iteration {stage.iterations}, the last"
     state = folder.latest(stage.iterations)

@@ -154,8 +154,8 @@ class Trainer:
         if leads:
             if shown:
                 visualisation.save(self.folder.samples, *shown)
-            checkpoint.save(self.network, self.folder.network)
             write_atomically(self.folder.card, card(self.folder, stage, environment, self.folder.network))
+            checkpoint.save(self.network, self.folder.network)  # last: with it the run is finished
         self.processes.wait()
 
     def _is_due(self, every: int) -> bool:

@@ -1,5 +1,6 @@
 """What images of masks say about themselves: labels of rows and columns, a legend, and notes on frames."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ Colour = tuple[int, int, int]
 EMPTY = "no object"
 """Note on a frame whose mask is empty."""
 _SIZE, _LINE, _GAP = 13, 20, 6  # pixels
-_LONGEST = 28  # characters of a line of a label
+_LONGEST = 36  # characters of a line of a label
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -39,9 +40,12 @@ def captioned(
 
     Returns:
         (H', W', 3) uint8; the grid is unchanged but for the notes, and ends at its right edge, or earlier where the
-        legend is wider.
+        legend is wider. Cells that are too narrow for what is written on them are enlarged by a whole factor.
     """
     font = ImageFont.load_default(_SIZE)
+    widest = max(font.getlength(text) for text in (*columns, *(notes or {}).values())) + 2 * _SIZE
+    factor = math.ceil(widest * len(columns) / image.shape[1])
+    image = image.repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = image.shape[0] // len(rows), image.shape[1] // len(columns)
     labels = ["\n".join(_shortened(line) for line in row.split("\n")) for row in rows]
     left = round(max(font.getlength(line) for label in labels for line in label.split("\n"))) + 2 * _GAP

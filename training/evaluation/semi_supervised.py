@@ -20,7 +20,7 @@ import numpy as np
 from bl30k_gen.dataset.listing import video_names
 from bl30k_gen.dataset.masks import MaskFrame, Meaning, Rule
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import read_json
+from bl30k_gen.inputs import read_bytes, read_json
 from training.evaluation.folders import MaskVideo, describe_size, find_videos, folder_rule, object_ids
 from training.evaluation.metrics import Measures, score_frame, statistics
 
@@ -171,7 +171,7 @@ def score_baselines(
 def read_list(path: str | Path) -> list[str]:
     """The video names of a subset list: one a line, or by the image paths that DAVIS-2016 lists."""
     try:
-        return video_names(Path(path).read_bytes(), path)
+        return video_names(read_bytes(path), path)
     except OSError as error:
         raise UserError(f"list of videos {path} cannot be read", str(error.strerror)) from None
 

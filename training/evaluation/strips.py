@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from bl30k_gen.dataset.files import decode_rgb, write_atomically
-from bl30k_gen.dataset.images import SUFFIXES
+from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
 from bl30k_gen.dataset.listing import by_frame
 from bl30k_gen.dataset.masks import Rule, palette
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from training.evaluation.captions import EMPTY, captioned
 from training.evaluation.folders import MaskVideo
 from training.evaluation.metrics import boundary
@@ -102,5 +103,5 @@ def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _image(folder: Path, name: str) -> np.ndarray:
     if folder.is_dir() and (file := by_frame((p.name for p in folder.iterdir()), SUFFIXES, folder).get(name)):
-        return decode_rgb((folder / file).read_bytes(), folder / file)
+        return decode_rgb(read_bytes(folder / file, IMAGE_LIMIT), folder / file)
     raise UserError(f"{folder / name}.jpg is missing", "give the folder that holds the videos' RGB frames")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bl30k_gen.errors import UserError
-from training.evaluation.report import Table
+from training.evaluation.report import Cell, Table
 from training.runs.folder import RunFolder
 from training.schema.stage import Stage, load_stage
 
@@ -86,7 +86,7 @@ def cost_table(out: Path, gpus: int) -> Table:
     hours = iterations x seconds an iteration / 3600, and GPU hours are as many times more as there are GPUs: batches
     are totals, so that the iterations do not depend on the number of GPUs, and the seconds do.
     """
-    rows = []
+    rows: list[list[Cell]] = []
     for step in STEPS:
         stage, seconds = step.load(), seconds_an_iteration(out / step.folder)
         hours = None if seconds is None else stage.iterations * seconds / 3600

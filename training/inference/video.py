@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import cv2
 
 from bl30k_gen.dataset.files import decode_rgb
-from bl30k_gen.dataset.images import SUFFIXES
+from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
 from bl30k_gen.dataset.layout import SHARDS
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
@@ -21,6 +21,7 @@ from bl30k_gen.dataset.masks import read_mask as read_one
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES as SHARD_SUFFIXES
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import read_bytes
 from training.evaluation.folders import MaskVideo, object_ids
 
 
@@ -64,7 +65,7 @@ class FrameFolder(Sequence):
     def encoded(self, index: int) -> bytes:
         """A frame's file as it is. Raises UserError if it cannot be read."""
         try:
-            return self.files[index].read_bytes()
+            return read_bytes(self.files[index], IMAGE_LIMIT)
         except OSError as error:
             raise UserError(f"frame {self.files[index]} cannot be read", str(error.strerror)) from None
 

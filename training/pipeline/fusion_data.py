@@ -108,6 +108,13 @@ def references(store: VideoStore, name: str, separation: int) -> list[int]:
     return chosen
 
 
+def frames_to_propagate(store: VideoStore, name: str, separation: int, reach: int | None) -> int:
+    """How many frames a video's references are carried to, both ways."""
+    last = len(store.frames(name)) - 1
+    reach = last if reach is None else reach
+    return sum(min(reach, last - one) + min(reach, one) for one in references(store, name, separation))
+
+
 def _make_video(
     network, options, store: VideoStore, name: str, separation: int, reach: int | None, out: Path
 ) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.errors import UserError, nearest
+from bl30k_gen.text import duration
 from training.engine.distributed import Processes
+from training.pipeline.estimate import Pace
 from training.pipeline.report import write_pipeline_report
 from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedStep, PlannedTraining
 from training.schema.data import AnySource, VideoSource, place_of
@@ -102,8 +104,15 @@ def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: 
         step.check(processes)
     if processes.leads:
         print(f"{len(work)} steps into {out}:")
+        pace = Pace(processes.device, {step.folder: step.stage for step in work if isinstance(step, PlannedTraining)})
+        seconds = 0.0
         for step in work:
-            print(f"  {step.folder.name}: {step.amount()}", flush=True)
+            own = step.seconds(pace) / processes.world
+            seconds += own
+            print(f"  {step.folder.name}: {step.amount()}{f', about {duration(own)}' if own else ''}", flush=True)
+        print(
+            f"about {duration(seconds)} in all on {processes}, by a few samples and frames of each kind", flush=True
+        )
     for step in work:
         step.run(processes)
     if processes.leads:

@@ -15,10 +15,14 @@ from training.data.mixture import Mixture, SampleOrder
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
+from training.pipeline.estimate import Pace
 from training.runs.folder import RunFolder
 from training.schema.data import VideoSource, place_of
 from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
+
+INTERACTIVE = 3 * 8
+"""Times that the interactive benchmark goes through a video: eight interactions from each of three scribbles."""
 
 
 class PlannedStep(Protocol):
@@ -35,6 +39,9 @@ class PlannedStep(Protocol):
 
     def amount(self) -> str:
         """How much work it is, or that it is done; known without doing any of it."""
+
+    def seconds(self, pace: Pace) -> float:
+        """About how long the rest of it takes in one process."""
 
     def show(self, device: str) -> None:
         """What the step would do."""
@@ -63,6 +70,13 @@ class PlannedTraining:
         stage = self.stage
         samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
         return f"{plural(stage.iterations, 'iteration')} of {samples}"
+
+    def seconds(self, pace: Pace) -> float:
+        run = RunFolder(self.folder)
+        if run.network.exists():
+            return 0.0
+        done = int(run.states()[-1].stem) if run.states() else 0
+        return max(0, self.stage.iterations - done) * self.stage.batch * pace.sample(self.stage)
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
@@ -104,6 +118,14 @@ class PlannedFusionData:
 
     def amount(self) -> str:
         return f"{plural(len(self._videos()), 'video')} to propagate through"
+
+    def seconds(self, pace: Pace) -> float:
+        from training.pipeline.fusion_data import frames_to_propagate
+
+        store = open_dataset(place_of(self.source.path), masks_mean=self.source.masks)
+        numbers, left = self.numbers, [name for name in self._videos() if not (self.folder / name).is_dir()]
+        frames = sum(frames_to_propagate(store, name, numbers.separation, numbers.range) for name in left)
+        return frames * pace.frame(self.network, store, left[0]) if left else 0.0
 
     def show(self, device: str) -> None:
         videos = plural(len(self._videos()), "video")
@@ -173,6 +195,14 @@ class PlannedEvaluation:
         return f"{plural(len(videos), 'video')} to evaluate" + (
             ", also interactively" if self.step.interactive else ""
         )
+
+    def seconds(self, pace: Pace) -> float:
+        from training.experiments.evaluate import open_annotated
+
+        store, videos, _ = open_annotated(self.dataset, self.split()[0], self.masks)
+        frames = sum(len(store.frames(name)) for name in videos)
+        times = 1 + (INTERACTIVE if self.step.interactive else 0)
+        return times * frames * pace.frame(self.network, store, videos[0])
 
     def show(self, device: str) -> None:
         split, note = self.split()

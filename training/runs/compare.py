@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bl30k_gen.dataset.claim import claim
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.errors import UserError
 from training.evaluation.report import Table
@@ -74,8 +75,12 @@ def difference_table(runs: list[Run]) -> Table:
 
 
 def compare(folders: Sequence[Path], out: Path) -> str:
-    """Write ``out/compare.txt``, ``.csv`` and ``.png``. Returns the text."""
+    """Write ``out/compare.txt``, ``.csv`` and ``.png``. Returns the text.
+
+    Raises UserError if a folder holds no run, or ``out`` is one of them, or was filled by another command.
+    """
     runs = read_runs(folders)
+    claim(out, "compare", {}, folders)
     summary, differences = summary_table(runs), difference_table(runs)
     text = summary.text() + "\n" + (differences.text() if differences.rows else "the configurations are the same\n")
     write_atomically(out / "compare.txt", text)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular
 from models import checkpoint
 
 FORMAT, VERSION = "bl30k-training", 2
@@ -27,7 +28,10 @@ def read_state(path: Path) -> dict[str, Any]:
         UserError: it is none, damaged, of an iteration that cannot be, or has weights that are no numbers.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # zip, pickle and archive errors have no common base
         raise UserError(f"{path} is no readable training state ({type(error).__name__})", _REMEDY) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT or state.get("version") != VERSION:

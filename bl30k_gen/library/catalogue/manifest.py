@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
-from bl30k_gen.inputs import parse_json
+from bl30k_gen.inputs import parse_json, read_text
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
@@ -51,11 +51,9 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(folder) / NAME
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, 1 << 30)
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read", str(error)) from None
     lines = text.split("\n")
     found = []
     for number, line in enumerate(lines, start=1):

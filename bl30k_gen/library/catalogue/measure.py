@@ -33,6 +33,7 @@ from bl30k_gen.library.formats.stl import stl_faces
 BLOCK = 4 << 20  # bytes that are looked at together
 HEADER = 64 << 20  # bytes beyond which a PLY's header or a glTF's JSON is not read
 MTL_BYTES = 16 << 20
+MOST_BYTES = 16 << 30  # of an asset; a larger file is not read, and the loader refuses it
 LIMITS = Limits(max_faces=2**31, max_image_side=2**16, max_megapixels=2**16)  # nothing is refused here for its size
 
 
@@ -70,7 +71,8 @@ def measure(path: str) -> Measured:
     suffix = Path(path).suffix.lower()
     try:
         with open(path, "rb", opener=without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
                 return Measured("", None, None)
             with np.errstate(all="ignore"):
                 return _BY_SUFFIX[suffix](path, file)

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -138,6 +139,15 @@ def kind_of(path: Path) -> Literal["model", "texture"]:
         return "texture"
     known = ", ".join(SUFFIXES["model"] + SUFFIXES["texture"])
     raise UserError(f"{path} is neither a model nor an image", f"give a file that ends in one of {known}")
+
+
+def require_names(files: Iterable[Path]) -> None:
+    """Raises UserError as ``kind_of``, and where two files would be kept and shown under one name."""
+    known: dict[tuple[str, str], Path] = {}
+    for file in files:
+        other = known.setdefault((kind_of(file), _name(file)), file)
+        if other is not file:
+            raise UserError(f"{other} and {file} would both be called {_name(file)}", "rename one of the two")
 
 
 def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:

@@ -19,7 +19,8 @@ from bl30k_gen.config import load_config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.render.child import BlenderChild, ChildDied
+from bl30k_gen.processors import usable
+from bl30k_gen.render.child import BlenderChild, ChildDied, allotted_threads
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import write_scene
@@ -42,7 +43,7 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
     """Run all checks; later ones are left out when they depend on one that failed."""
     checks = [Check("system", True, platforms.tested()), _python(), _libraries(), _processors(threads), _disk(out)]
     try:
-        child = BlenderChild(device, threads, timeout=600.0)
+        child = BlenderChild(device, threads or allotted_threads(1), timeout=600.0)
     except UserError as error:
         return [*checks, Check("blender", False, error.what, error.remedy)]
     except ChildDied as death:
@@ -80,13 +81,13 @@ def _libraries() -> Check:
 
 
 def _processors(threads: int) -> Check:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = f"{usable} usable of {os.cpu_count()}"
+    most = usable()
+    found = f"{most} usable of {os.cpu_count()}"
     allotted = os.environ.get("SLURM_CPUS_PER_TASK")
     if allotted:
         found += f", {allotted} allotted by Slurm"
-    remedy = f"ask for {threads} processors, or give --threads-per-worker {usable}"
-    return Check("processors", threads <= usable, found, remedy)
+    remedy = f"ask for {threads} processors, or give --threads-per-worker {most}"
+    return Check("processors", threads <= most, found, remedy)
 
 
 def _disk(out: Path) -> Check:

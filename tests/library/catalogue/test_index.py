@@ -14,7 +14,7 @@ from bl30k_gen.config import Assets, Config, Limits, load_config
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.library.catalogue.measure import ImageSize, ModelSize, measure
+from bl30k_gen.library.catalogue.measure import ImageSize, Measured, ModelSize, measure
 from bl30k_gen.library.load import load_model
 
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
@@ -290,3 +290,9 @@ def test_a_folder_that_may_not_be_written_has_its_index_in_the_cache(tmp_path, m
     assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.png"]
     assert index.place(tmp_path / "photos").is_relative_to(tmp_path / "cache")
     assert index.is_current(tmp_path / "photos", found)
+
+
+def test_a_file_of_terabytes_is_not_read(tmp_path):
+    (tmp_path / "a.stl").write_bytes(b"solid a\n")
+    os.truncate(tmp_path / "a.stl", 1 << 40)
+    assert measure(str(tmp_path / "a.stl")) == Measured("", None, None)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.files import sha256_bytes
+from bl30k_gen.errors import UserError
 from bl30k_gen.library.asset import AssetRefused
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.catalogue.index import Health
@@ -186,6 +187,19 @@ def test_a_huge_mesh_is_reduced_with_its_materials_and_texture(child, tmp_path):
 def test_names_of_shapenets_models_are_those_of_their_folders(tmp_path):
     assert adding._name(tmp_path / "02958343/abc/models/model_normalized.obj") == "abc"
     assert adding._name(tmp_path / "abc/chair.v2.glb") == "chair.v2"
+
+
+def test_models_of_one_file_name_keep_their_folders_names_and_others_are_told_apart(tmp_path):
+    files = []
+    for folder in ("chair", "table"):
+        (tmp_path / folder).mkdir()
+        for name in ("model_normalized.obj", "a.obj", "a.png"):
+            (tmp_path / folder / name).write_bytes(b"")
+            files.append(tmp_path / folder / name)
+    assert [adding._name(files[0]), adding._name(files[3])] == ["chair", "table"]
+    adding.require_names([files[0], files[3], files[1], files[2]])
+    with pytest.raises(UserError, match=r"chair/a.obj and .*table/a.obj would both be called a"):
+        adding.require_names([files[1], files[4]])
 
 
 def test_what_was_added_is_what_a_build_draws_from(added):

@@ -121,6 +121,27 @@ def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
         reopened.close()
 
 
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {"x": 1}}', "NaN"]
+)
+def test_what_follows_a_damaged_line_is_kept_elsewhere_and_said(tmp_path, caplog, damage):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(1, 1, 0.5, 0.5))
+    before = hashes(session)
+    do(session, saved, brush(2, 1, 0.5, 0.5))
+    do(session, saved, brush(0, 1, 0.5, 0.5))
+    saved.close()
+    lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    lines[3] = damage.encode() + b"\n"
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(lines))
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == before and "is damaged in line 4 of 5" in caplog.text
+    assert (tmp_path / "journal.damaged.jsonl").read_bytes() == b"".join(lines)
+    reopened.close()
+
+
 def test_a_session_of_another_video_is_refused(tmp_path):
     video = moving_video(3)
     _, saved = open_saved(tmp_path, video)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,9 @@ def test_dry_run_shows_numbers_data_and_a_picture(videos, tmp_path):
 
 def test_a_pipeline_goes_from_stage_to_stage(videos, tmp_path):
     arguments = ["pipeline", "stcn-static-bl30k-vos", "--data", videos, "--out", tmp_path, *FEW]
-    call(*arguments)
+    said = call(*arguments)
+    assert len(re.findall(r"^  \d-stcn-.*: 2 iterations .*, about \d+ h \d+ min$", said, re.M)) == 3
+    assert re.search(r"^about \d+ h \d+ min in all on 1 x cpu", said, re.M)
     folders = sorted(path for path in tmp_path.iterdir() if path.is_dir())
     assert [path.name for path in folders] == ["0-stcn-static", "1-stcn-bl30k", "2-stcn-vos"]
     assert all(RunFolder(path).network.exists() for path in folders)

@@ -6,14 +6,15 @@ import sys
 
 import pytest
 
-from training.cli.threads import choose_threads, processors
+from bl30k_gen.processors import usable
+from training.cli.threads import choose_threads
 
 
 @pytest.mark.parametrize(("text", "limit"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 99), ("", 99)])
 def test_a_quota_counts(tmp_path, text, limit):
     (tmp_path / "cpu.max").write_text(text)
-    assert processors(tmp_path / "cpu.max") == min(limit, len(os.sched_getaffinity(0)))
-    assert processors(tmp_path / "none") == len(os.sched_getaffinity(0))
+    assert usable(tmp_path / "cpu.max") == min(limit, len(os.sched_getaffinity(0)))
+    assert usable(tmp_path / "none") == len(os.sched_getaffinity(0))
 
 
 def test_what_the_user_has_set_stays():
@@ -27,4 +28,4 @@ def test_pytorch_takes_what_was_chosen():
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment["OMP_THREAD_LIMIT"] = "64"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert int(done.stdout) == processors()
+    assert int(done.stdout) == usable()

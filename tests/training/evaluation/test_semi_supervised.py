@@ -7,6 +7,7 @@ from PIL import Image
 
 from bl30k_gen.dataset.masks import palette
 from bl30k_gen.errors import UserError
+from training.evaluation.captions import EMPTY, captioned
 from training.evaluation.report import Table, write_report
 from training.evaluation.semi_supervised import read_list, score_baselines, score_folders, youtube_groups
 from training.evaluation.strips import ERROR_COLOURS, error_map, write_strip
@@ -228,13 +229,25 @@ def test_error_map_and_strip(tmp_path, truth, predictions, write_video, squares)
     assert tuple(errors[10, 21]) == ERROR_COLOURS["invented"]
     assert tuple(errors[35, 50]) == ERROR_COLOURS["confused"]
     write_video(predictions / "walk", prediction)
-    write_strip(truth, predictions, "walk", tmp_path / "strip.png", columns=4, width=64)
+    write_strip(truth, predictions, "walk", tmp_path / "strip.png", columns=4, width=96)
     labelled = np.asarray(Image.open(tmp_path / "strip.png"))
-    assert labelled.shape[0] == 3 * 48 + 2 * 20 and labelled.shape[1] > 4 * 64
-    left = next(x for x in range(labelled.shape[1]) if (labelled[20 + 96, x] != 255).any())
-    assert tuple(labelled[20 + 96 + 10, left + 10]) == ERROR_COLOURS["right"]
-    for band in (labelled[:20, left:], labelled[20 : 20 + 48, :left], labelled[-20:, left:]):
+    assert labelled.shape[0] == 3 * 72 + 2 * 20 and labelled.shape[1] > 4 * 96
+    left = next(x for x in range(labelled.shape[1]) if (labelled[20 + 144, x] != 255).any())
+    assert tuple(labelled[20 + 144 + 15, left + 15]) == ERROR_COLOURS["right"]
+    for band in (labelled[:20, left:], labelled[20 : 20 + 72, :left], labelled[-20:, left:]):
         assert (band < 100).any(), "frame names, labels of rows, legend"
+
+
+def test_small_cells_are_enlarged_until_labels_fit():
+    cell = np.random.default_rng(0).integers(0, 200, (8, 10, 3), np.uint8)
+    grid = np.tile(cell, (2, 3, 1))
+    sheet = captioned(grid, ["a", "b"], ["reference before", "c", "d"], {"void": (0, 0, 0)}, {(1, 2): EMPTY})
+    factor = (sheet.shape[0] - 40) // 16
+    wide = 10 * factor
+    assert 100 < wide < 200 and sheet.shape[0] == 16 * factor + 40
+    left = sheet.shape[1] - 3 * wide
+    assert (sheet[20 : 20 + 8 * factor, left : left + wide] == cell.repeat(factor, 0).repeat(factor, 1)).all()
+    assert (sheet[:20, left + wide - 4 : left + wide] == 255).all(), "the first label ends before the second cell"
 
 
 def test_a_strip_says_where_nothing_is_predicted(tmp_path, truth, predictions, write_video, squares):

@@ -109,8 +109,9 @@ def test_validation_needs_annotated_videos(tiny, videos, make_videos, tmp_path):
 
 def test_runs_are_compared(judged, tiny, tmp_path):
     other = train(tiny("stcn/bl30k", *SHORT, "iterations=2", "loss.kept=0.5"), tmp_path / "runs/other")
-    text = compare([judged[0].root, judged[1].root, other.root], tmp_path)
-    rows = list(csv.DictReader((tmp_path / "compare.csv").open()))
+    out = tmp_path / "compared"
+    text = compare([judged[0].root, judged[1].root, other.root], out)
+    rows = list(csv.DictReader((out / "compare.csv").open()))
     assert [row["run"] for row in rows] == ["judged", "plain", "other"]
     assert [row["iterations"] for row in rows] == ["4/4", "4/4", "2/2"]
     assert float(rows[0]["loss"]) == pytest.approx(losses(judged[0])[-1])
@@ -121,11 +122,14 @@ def test_runs_are_compared(judged, tiny, tmp_path):
         "loss.kept",
         "optimiser.learning_rate",
     ]
-    assert Image.open(tmp_path / "compare.png").width > 1000
-    assert "configurations are the same" in compare([f.root for f in judged], tmp_path)
+    assert Image.open(out / "compare.png").width > 1000
+    assert "configurations are the same" in compare([f.root for f in judged], out)
     assert smooth([(i, float(i)) for i in range(1, 501)])[1][0] == 5.5
-    result = CliRunner().invoke(app, ["compare", str(judged[0].root), "--out", str(tmp_path), "--json"])
+    result = CliRunner().invoke(app, ["compare", str(judged[0].root), "--out", str(out), "--json"])
     assert json.loads(result.output)["judged"]["iterations"] == "4/4"
+    for place, words in ((judged[0].root, "which is read"), (tmp_path, "which this command did not make")):
+        with pytest.raises(UserError, match=words):
+            compare([f.root for f in judged], place)
 
 
 def test_compare_tells_runs_apart_and_names_what_is_none(judged, tmp_path):
@@ -145,6 +149,11 @@ def test_compare_tells_runs_apart_and_names_what_is_none(judged, tmp_path):
 
 def test_networks_are_exported(judged, tmp_path):
     folder, plain = judged
+    for name in ("network.pt", "best.pt", "card.md"):
+        before = (folder.root / name).read_bytes() if (folder.root / name).exists() else None
+        with pytest.raises(UserError, match="is the place of"):
+            export(folder.root, folder.root / name)
+        assert before is None or (folder.root / name).read_bytes() == before
     said = export(folder.root, tmp_path / "a/best.pt")
     assert f"validation J&F {max(scores(folder)):.1f}" in said
     card = (tmp_path / "a/best.md").read_text()

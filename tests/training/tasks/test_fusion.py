@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from models import checkpoint
 from models.fusion import Fusion, FusionConfig
 from tests.support.videos import mask, write_masks, write_video
 from training.cli import app
-from training.data.fusion import CropWindow, open_fusion_set, shards_in
+from training.data.fusion import CropWindow, open_fusion_set, read_provenance, shards_in
 from training.data.mixture import Draw, Mixture
 from training.data.sample import FusionBatch
 from training.data.transforms import FILL, recolour_pixels
@@ -166,6 +167,13 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
     with pytest.raises(UserError, match="lacks video a00000"):
         (tmp_path / "JPEGImages/other").mkdir(parents=True)
         Mixture(load_stage("fusion/bl30k", [f"data.bl30k_fusion.videos={tmp_path}"], [f"bl30k_fusion={fusion_set}"]))
+    for record, words in (
+        ({}, "its dataset is no path"),
+        ({"dataset": "d", "masks": "grey"}, "masks are 'grey': they"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read_provenance(json.dumps(record).encode(), Path("fusion.json"))
+    assert read_provenance(b'{"dataset": "d"}', Path("fusion.json")) == ("d", None)
     with pytest.raises(UserError, match="kind fusion train the network fusion"):
         load_stage("fusion/bl30k", ["network=stm"])
 

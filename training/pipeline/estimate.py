@@ -1,0 +1,89 @@
+"""How long a recipe will take here: each kind of work is timed on a few samples or frames, before any is done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from bl30k_gen.dataset.reader import VideoStore
+from models.fusion import Fusion
+from models.propagation import PropagationNetwork
+from training.data.mixture import Mixture, SampleOrder
+from training.data.sample import FusionBatch
+from training.engine.dry_run import measure, measure_step
+from training.inference.propagate import propagate
+from training.schema.stage import Stage
+from training.tasks.fusion import FusionStep
+from training.tasks.network import build_network, freeze_batchnorm
+
+TIMED_FRAMES = 3
+
+
+@dataclass
+class Pace:
+    """How fast this machine is. Networks are timed with random weights: those of the recipe are not trained yet.
+
+    stages: by the folders of their runs.
+    """
+
+    device: torch.device
+    stages: Mapping[Path, Stage]
+    _samples: dict[str, float] = field(default_factory=dict)  # what is timed once
+    _frames: dict[tuple[Path, Path], float] = field(default_factory=dict)
+
+    def sample(self, stage: Stage) -> float:
+        """Seconds of a sample of a stage, forward and backward."""
+        key = f"{stage.network} {stage.model} {stage.objects} {stage.frames} {stage.size} {stage.runtime}"
+        if key not in self._samples:
+            self._samples[key] = self._time_fusion(stage) if stage.network == "fusion" else self._time_samples(stage)
+        return self._samples[key]
+
+    def frame(self, network: Path, store: VideoStore, video: str) -> float:
+        """Seconds of a frame of a video that the network of a run's folder follows the first mask through."""
+        key = network, store.path
+        if key not in self._frames:
+            numbers = range(min(TIMED_FRAMES, len(store.frames(video))))
+            frames = [(number, store.read_rgb(video, number)) for number in numbers]
+            first = store.read_mask(video, store.mask_frames(video)[0]).ids
+            built = self._propagation(network).eval()
+            times = [done.seconds for done in propagate(built, frames, {0: first}, say=lambda text: None)]
+            self._frames[key] = times[-1]  # the first ones also prepare kernels and memory
+        return self._frames[key]
+
+    def _time_samples(self, stage: Stage) -> float:
+        mixture = Mixture(stage)
+        order = SampleOrder(mixture, stage)
+        samples = mixture.collate([mixture[order.draw(position)] for position in range(2)])
+        return measure(_untrained(stage), samples, self.device, None).seconds
+
+    def _time_fusion(self, stage: Stage) -> float:
+        """Of random pictures: a set that is made on the way is not there yet."""
+        network = build_network(stage, None)
+        assert isinstance(network, Fusion)
+        aligning = Path(stage.alignment) if stage.alignment else None
+        alignment = self._propagation(aligning) if aligning is not None and aligning in self.stages else None
+        if network.config.difference_aware and alignment is None:
+            return measure(stage, _random_samples(stage), self.device, None).seconds  # by weights that are there
+        step = FusionStep(freeze_batchnorm(network), alignment).to(self.device)
+        return measure_step(step, _random_samples(stage), self.device, stage.runtime.precision).seconds
+
+    def _propagation(self, network: Path) -> PropagationNetwork:
+        built = build_network(_untrained(self.stages[network]), None)
+        assert isinstance(built, PropagationNetwork)
+        return built.to(self.device)
+
+
+def _untrained(stage: Stage) -> Stage:
+    return stage.model_copy(update={"imagenet": "none"})
+
+
+def _random_samples(stage: Stage) -> FusionBatch:
+    """Two."""
+    size, objects = stage.size, stage.objects
+
+    def noise(channels: int) -> torch.Tensor:
+        return torch.randint(0, 256, (2, channels, size, size), dtype=torch.uint8)
+
+    images, masks = (noise(3), noise(3)), [noise(objects) for _ in FusionBatch.MASKS]
+    return FusionBatch(*images, *masks, torch.full((2, 2), 0.5), torch.ones(2, objects).bool())
