@@ -12,7 +12,11 @@ const trouble = (error) => say(error.message, true);
 export const undo = () => act({ do: "undo" }).catch(trouble);
 export const redo = () => act({ do: "redo" }).catch(trouble);
 export const openExport = () => $("export-dialog").showModal();
-export const openHelp = () => $("help-dialog").showModal();
+export const openHelp = () => {
+  dialog.showModal();
+  dialog.focus(); // its one button is at the end, and would be scrolled to
+  dialog.scrollTop = 0;
+};
 export const nextDrift = () => jump(stops(), 1) || say("No likely drift after this frame.");
 export const previousDrift = () => jump(stops(), -1) || say("No likely drift before this frame.");
 // Where to look: the first frame of each range that has likely drifted, and in a long one some frames more.
