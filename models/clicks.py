@@ -22,7 +22,7 @@ NETWORK_CLICKS = 8
 LONG_SIDE = 800
 """Larger images are shrunk to this."""
 ZOOM, ZOOM_SIDE, MIN_BOX = 1.4, 480, 200
-"""The box around the object is ZOOM times as large, at least SMALLEST_BOX; its long side is resized to ZOOM_SIDE."""
+"""The box around the object is ZOOM times as large, at least MIN_BOX; its long side is resized to ZOOM_SIDE."""
 EVALUATIONS = 20
 """Of the loss, at most, per refinement; also the history of L-BFGS."""
 SETTLED = 1e-3

@@ -53,7 +53,7 @@ def test_numbers_are_those_of_the_dataset(reported, rendered):
     assert numbers["objects"] == sum(len(scene["objects"]) for scene in scenes)
     assert numbers["assets"]["background"]["uses"] == 3
     assert numbers["assets"]["model"]["licences"] == {"CC0-1.0": numbers["assets"]["model"]["assets"]}
-    assert {"report.html", "CREDITS.md", "credits.csv"} == {path.name for path in out.iterdir()}
+    assert {".claim.json", "report.html", "CREDITS.md", "credits.csv"} == {path.name for path in out.iterdir()}
 
 
 def test_the_page_in_a_browser(reported, tmp_path):

@@ -15,7 +15,7 @@ def network():
 def small(monkeypatch):
     monkeypatch.setattr(clicks, "LONG_SIDE", 96)
     monkeypatch.setattr(clicks, "ZOOM_SIDE", 80)
-    monkeypatch.setattr(clicks, "SMALLEST_BOX", 24)
+    monkeypatch.setattr(clicks, "MIN_BOX", 24)
 
 
 def test_distance_maps():

@@ -82,10 +82,12 @@ def test_what_authors_wrote_does_nothing(dataset, generate):
 
 def test_licences_that_do_not_fit_are_named(dataset, generate, tmp_path):
     root, flags = dataset
-    said = generate("assets", "credits", root, *flags, "--require", "cc0,cc-by", "--out", tmp_path, code=1).stdout
+    said = generate(
+        "assets", "credits", root, *flags, "--require", "cc0,cc-by", "--out", tmp_path / "credits", code=1
+    ).stdout
     assert "does not fit: model meshes/0.obj: MIT" in said
     assert "does not fit: background photos/2.png: unknown" in said and "photos/1.png" not in said
-    assert (tmp_path / "CREDITS.md").exists()
+    assert (tmp_path / "credits/CREDITS.md").exists()
     said = generate("assets", "credits", root, *flags, "--require", "unknown", code=2).stderr
     assert "unknown fits none" in said and said.count("\n") == 1
 

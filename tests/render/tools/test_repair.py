@@ -103,7 +103,7 @@ def test_in_a_shard_too(rendered, once, generate, tiny, tmp_path):
     flip_in_shard(Layout(root))
     generate("verify", root, code=1)
     shown = generate("verify", root, "--deep", "--repair").stdout
-    assert "a00001       checksum" in shown and "a00001       rendered again" in shown
+    assert "a00001  checksum" in shown and "a00001  rendered again" in shown
     assert sorted(path.name for path in (root / "Shards").glob("*.tar")) == ["a00000.tar", "a00001.tar"]
     assert videos_of(root) == expected
     assert verify(root, deep=True).ok

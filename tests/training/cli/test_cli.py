@@ -48,7 +48,9 @@ def test_dry_run_shows_numbers_data_and_a_picture(videos, tmp_path):
     text = call("run", "rde/bl30k", "--data", videos, "--out", tmp_path, "--dry-run", *FEW)
     assert "first_mask_iou: [0.85, 1.0]" in text and "6 items" in text and "hours" in text
     width, height = Image.open(tmp_path / "samples.png").size
-    assert width > 5 * 64 and height == 4 * 64 + 40, "labels of rows at the left, frames above, the legend below"
+    assert width > 5 * 128 and height == 4 * 128 + 40, (
+        "enlarged; labels of rows, numbers of frames, and the legend below"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
 
 

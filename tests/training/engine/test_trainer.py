@@ -274,18 +274,19 @@ import torch
 from training.schema.stage import load_stage
 from training.data import mixture
 from training.engine.distributed import processes
-from training.engine.trainer import Order, Stopped, Trainer
+from training.data.mixture import SampleOrder
+from training.engine.trainer import Stopped, Trainer
 
 torch.set_num_threads(1)
 data, out, overrides = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-begin = Order.__init__
+begin = SampleOrder.__init__
 with processes("cpu") as group:
     for kind in ("right", "wrong"):
         Trainer(load_stage("stcn/bl30k", overrides, [data], "tiny"), out / kind, group).run()
         def without_rank(self, mixture, stage, first, rank, world):
             begin(self, mixture, stage, first, 0, world)
-        Order.__init__ = without_rank
-    Order.__init__ = begin
+        SampleOrder.__init__ = without_rank
+    SampleOrder.__init__ = begin
     stage = load_stage("stcn/bl30k", [*overrides, "runtime.log_every=3"], [data], "tiny")
     stopped = Trainer(stage, out / "stopped", group)
     stopped.stopping = True

@@ -141,8 +141,10 @@ def test_unknown_events_are_not_logged(tmp_path):
 def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
     from training.cli.evaluate import study as command
 
-    command(tmp_path, tmp_path / "out")
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+    out = tmp_path.with_name(f"{tmp_path.name}_out")
+    command(tmp_path, out)
+    assert {p.name for p in out.iterdir()} == {
+        ".claim.json",
         "summary.txt",
         "summary.csv",
         "summary.tex",
@@ -151,8 +153,8 @@ def test_the_command_writes_what_it_prints(tmp_path, study, capsys):
         "rounds.tex",
         "study.png",
     }
-    assert (tmp_path / "out" / "rounds.csv").read_text() == increment_table(study).csv()
-    assert (tmp_path / "out" / "summary.txt").read_text() in capsys.readouterr().out
+    assert (out / "rounds.csv").read_text() == increment_table(study).csv()
+    assert (out / "summary.txt").read_text() in capsys.readouterr().out
 
 
 def test_figures(tmp_path, study):

@@ -242,7 +242,7 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     with pytest.raises(UserError, match="holds a00000 beside packed files"):
         open_fusion_set(tmp_path / "packed")
     made = make("packed", to=kind, shard=(0, 2), say=(said := []).append)
-    assert made == 2 and said == ["a00002: 3 references"]
+    assert made == 2 and said == ["a00002: 3 references; video 2 of 2"]
     assert make("packed", to=kind, shard=(1, 2)) == 1
 
     def packed_files():
@@ -285,6 +285,8 @@ def test_fusion_dry_runs(fusion_set, alignment, tmp_path):
     result = CliRunner().invoke(app, [*arguments, "--set", f"alignment={alignment}"])
     assert result.exit_code == 0 and result.output.count("iB a sample") == 2, repr(result.exception)
     width, height = Image.open(tmp_path / "1-fusion-davis/samples.png").size
-    assert width > 5 * 64 and height == 4 * 64 + 40, "labels of rows at the left, frames above, the legend below"
+    assert width > 5 * 128 and height == 4 * 128 + 40, (
+        "enlarged; labels of rows, numbers of frames, and the legend below"
+    )
     result = CliRunner().invoke(app, [*arguments, "--set", "fusion.kind=linear"])
     assert isinstance(result.exception, UserError) and "linear blending is not trained" in str(result.exception)

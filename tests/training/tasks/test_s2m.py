@@ -206,11 +206,11 @@ def test_saved_samples_have_labels_and_say_where_nothing_is_predicted(short, tmp
     visualisation.save(tmp_path / "full.png", batch, batch.true)
     visualisation.save(tmp_path / "some.png", batch, masks)
     full, some = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("full.png", "some.png"))
-    assert full.shape == some.shape and full.shape[0] == 2 * 64 + 40 and full.shape[1] > 3 * 64
-    assert (full[:20] < 100).any() and (full[20:148, :20] < 100).any() and (full[-20:] < 100).any()
+    assert full.shape == some.shape and full.shape[0] == 2 * 128 + 40 and full.shape[1] > 3 * 128
+    assert (full[:20] < 100).any() and (full[20:276, :20] < 100).any() and (full[-20:] < 100).any()
     differs = np.abs(full - some).max(-1) > 0
-    assert not differs[: 20 + 64].any() and differs[20 + 64 : 148].any()
-    assert (some[20 + 64 : 20 + 64 + 20][differs[20 + 64 : 20 + 64 + 20]] == 255).all(-1).sum() > 20, "white letters"
+    assert not differs[: 20 + 128].any() and differs[20 + 128 : 276].any()
+    assert (some[148:168][differs[148:168]] == 255).all(-1).sum() > 20, "white letters"
 
 
 def test_s2m_needs_its_own_data(videos):
