@@ -74,8 +74,8 @@ $(VENV)/.test: $(VENV)/.created pyproject.toml constraints.txt
 demo: $(VENV)/.render
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
-	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo_preview/contact_sheet.jpg
-	@echo "The dataset is in out/demo. Look at:"
+	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo.jpg
+	@echo "The dataset is in out/demo, its contact sheet out/demo.jpg. Larger, and moving:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
 # The page works with the small network that comes with the project. Others are given as NETWORK=..., S2M=...;

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from bl30k_gen import builtin
 from bl30k_gen.dataset.preview import contact_sheet
 from bl30k_gen.dataset.reader import open_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -184,3 +188,17 @@ def test_configurations_differ_where_they_should(generate):
         generate("config", "diff", "render_configs/bl30k.yaml", "render_configs/bl30k_fast.yaml", "--json").stdout
     )
     assert answer and all(key.startswith("render.") for key in answer), "fast changes how, never what"
+
+
+def test_the_demo_of_the_makefile_runs_and_runs_again(generate, tiny, tmp_path):
+    """Its commands as they stand there, on one tiny video."""
+    plan = subprocess.run(["make", "--dry-run", "demo", "DEMO_VIDEOS=1"], cwd=ROOT, capture_output=True, text=True)
+    assert plan.returncode == 0, plan.stderr
+    lines = plan.stdout.replace("\\\n", " ").splitlines()
+    commands = [line.split()[2:] for line in lines if len(words := line.split()) > 2 and words[1] == "generate.py"]
+    assert [words[0] for words in commands] == ["render", "preview"]
+    for _ in range(2):
+        for command, *words in commands:
+            words = [str(tmp_path / word) if word.startswith("out/") else word for word in words]
+            generate(command, *words, *(tiny[2:] if command == "render" else []))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["demo", "demo.jpg", "demo_preview"]
