@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -297,6 +297,18 @@ def page(outcomes: list[Outcome], seed: int) -> str:
     )
 
 
+def run_all(planned: Sequence[Fault], run: Callable[[Fault], Outcome]) -> list[Outcome]:
+    """Inject each fault by ``run``; bad outcomes and the progress are printed."""
+    outcomes = []
+    for number, fault in enumerate(planned, 1):
+        outcomes.append(run(fault))
+        if not outcomes[-1].good:
+            print(outcomes[-1], flush=True)
+        if number % 20 == 0:
+            print(f"{number} of {len(planned)}, {sum(not o.good for o in outcomes)} bad", flush=True)
+    return outcomes
+
+
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=600, help="faults by the wrapper")
@@ -312,13 +324,7 @@ def main() -> None:
     planned = faults(arguments.count, arguments.seed)
     if shutil.which("strace"):
         planned += faults(arguments.strace, arguments.seed, "strace")
-    outcomes = []
-    for number, fault in enumerate(planned, 1):
-        outcomes.append(run(fault))
-        if not outcomes[-1].good:
-            print(outcomes[-1], flush=True)
-        if number % 50 == 0:
-            print(f"{number} of {len(planned)}, {sum(not o.good for o in outcomes)} bad", flush=True)
+    outcomes = run_all(planned, run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 
 

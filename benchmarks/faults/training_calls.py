@@ -25,6 +25,7 @@ from benchmarks.faults.system_calls import (
     Outcome,
     Wrapper,
     in_this_process,
+    run_all,
     scratch,
     table_of,
 )
@@ -123,13 +124,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # what is said of the data is not the fault's line
-    outcomes = []
-    for number, fault in enumerate(faults(arguments.count, arguments.seed), 1):
-        outcomes.append(run(fault))
-        if not outcomes[-1].good:
-            print(outcomes[-1], flush=True)
-        if number % 20 == 0:
-            print(f"{number} faults, {sum(not o.good for o in outcomes)} bad", flush=True)
+    outcomes = run_all(faults(arguments.count, arguments.seed), run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 
 

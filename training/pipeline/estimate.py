@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from bl30k_gen.dataset.reader import VideoStore
+from models.backbone import prepare_for_inference
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
 from training.data.mixture import Mixture, SampleOrder
@@ -46,7 +47,7 @@ class Pace:
             numbers = range(min(TIMED_FRAMES, len(store.frames(video))))
             frames = [(number, store.read_rgb(video, number)) for number in numbers]
             first = store.read_mask(video, store.mask_frames(video)[0]).ids
-            built = self._propagation(network).eval()
+            built = prepare_for_inference(self._propagation(network))
             times = [done.seconds for done in propagate(built, frames, {0: first}, say=lambda text: None)]
             self._frames[key] = times[-1]  # the first ones also prepare kernels and memory
         return self._frames[key]
