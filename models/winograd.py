@@ -23,7 +23,7 @@ from torch import Tensor, nn
 TILE = 4  # side of an output tile
 POINTS = (0.0, math.sqrt(2), -math.sqrt(2), math.sqrt(0.5), -math.sqrt(0.5))
 SIDE = len(POINTS) + 1  # of an input tile
-LEAST_CHANNELS = 128  # below, the transforms cost what the products save
+MIN_CHANNELS = 128  # below, the transforms cost what the products save
 TILES_AT_ONCE = 200  # enough for fast matrix products, few enough for the processor's cache
 
 
@@ -67,7 +67,7 @@ class WinogradConv2d(nn.Conv2d):
             type(module) is nn.Conv2d
             and (module.kernel_size, module.stride, module.dilation) == ((3, 3), (1, 1), (1, 1))
             and (module.padding, module.padding_mode, module.groups) == ((1, 1), "zeros", 1)
-            and min(module.in_channels, module.out_channels) >= LEAST_CHANNELS
+            and min(module.in_channels, module.out_channels) >= MIN_CHANNELS
             and (module.weight.device.type, module.weight.dtype) == ("cpu", torch.float32)
         )
 

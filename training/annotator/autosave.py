@@ -193,7 +193,7 @@ class Autosave:
         return {
             "objects": state.objects,
             "probs": changed,
-            "trusted": [[frame, refer(maps)] for frame, maps in state.trusted],
+            "trusted": [[frame, refer(maps)] for frame, maps in state.references],
             "corrected": [[frame, refer(maps)] for frame, maps in state.corrected.items()],
             "draft": self._describe_draft(state.draft) if state.draft else None,
             "rounds": state.rounds,

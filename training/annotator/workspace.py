@@ -265,7 +265,7 @@ class Workspace:
         last = len(self.frames) - 1 if action.last is None else min(action.last, len(self.frames) - 1)
         ahead = 0 if action.direction == "backward" else max(0, last - frame)
         behind = 0 if action.direction == "forward" else max(0, frame - action.first)
-        if session.state.waiting or len({maps.objects for _, maps in session.state.trusted}) > 1:
+        if session.state.waiting or len({maps.objects for _, maps in session.state.references}) > 1:
             return ahead + behind
         others = [f for f in session.state.interacted if f != frame]
         ahead = min([ahead, *(f - frame - 1 for f in others if f > frame)])
@@ -332,7 +332,7 @@ class Workspace:
         gauges: News = {"ram": resident_bytes(), "queue": max(0, self.queued - 1)}
         if session:
             gauges |= {
-                "memory_frames": len(session.state.trusted),
+                "memory_frames": len(session.state.references),
                 "cached_frames": session.cached_frames,
                 "undo_bytes": session.history.nbytes,
                 "undo_budget": session.history.budget,

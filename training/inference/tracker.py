@@ -60,8 +60,8 @@ class Tracker:
             logits = self.network.decode(torch.cat(readouts, dim=1), query)
         return aggregate(logits.float().sigmoid())
 
-    def trust(self, entry: Entry, objects: Sequence[int]) -> None:
-        """Begin to follow ``objects`` from labelled frames, which stay in memory for good."""
+    def add_permanent(self, entry: Entry, objects: Sequence[int]) -> None:
+        """Begin to follow ``objects`` from labelled frames, which are permanent memory."""
         cohort = Cohort(tuple(objects), new_memory(self.network, self.options))
         with autocast(self.options, entry.key.device):
             cohort.memory.start(entry)
@@ -83,7 +83,7 @@ class Tracker:
                     cohort.memory.add(own)
         new = [label for label in given if label not in self.objects]
         if new:
-            self.trust(select(entry, slice(len(self.objects), len(self.objects) + len(new))), new)
+            self.add_permanent(select(entry, slice(len(self.objects), len(self.objects) + len(new))), new)
         self._since_memory = 0
         self._keep_budget()
 

@@ -75,4 +75,4 @@ def _cost(old: State, new: State) -> int:
 
 
 def _others(state: State) -> list[Maps]:
-    return [*state.corrected.values(), *(mask for _, mask in state.trusted)]
+    return [*state.corrected.values(), *(mask for _, mask in state.references)]

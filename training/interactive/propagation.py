@@ -33,7 +33,7 @@ class Round:
     before: State
     frame: int
     locked: frozenset[int]
-    trusted: tuple[tuple[int, Maps], ...]
+    references: tuple[tuple[int, Maps], ...]
     probs: list[Maps]
     disagreement: dict[int, float]
 
@@ -44,15 +44,15 @@ class Round:
     @property
     def mask(self) -> Maps:
         """The mask that is carried."""
-        return next(maps for frame, maps in reversed(self.trusted) if frame == self.frame)
+        return next(maps for frame, maps in reversed(self.references) if frame == self.frame)
 
-    def bounds(self, way: range) -> dict[int, int]:
-        """For each object that moves, the frame to stop before: a corrected one that knows it, or the way's end."""
+    def bounds(self, frames: range) -> dict[int, int]:
+        """For each object that moves, the frame to stop before: a corrected one that knows it, or the last one."""
         bounds = {}
         for label in self.objects:
             if label in self.mask.objects and label not in self.locked:
-                known = (f for f, maps in self.trusted if f in way and label in maps.objects)
-                bounds[label] = min(known, key=lambda f: abs(f - way.start), default=way.stop)
+                known = (f for f, maps in self.references if f in frames and label in maps.objects)
+                bounds[label] = min(known, key=lambda f: abs(f - frames.start), default=frames.stop)
         return bounds
 
     def beside(self, older: Tensor, newer: Tensor, moving: list[int], corrected: bool) -> Tensor:
@@ -113,12 +113,12 @@ class Propagation:
         Args:
             shown: the frame's maps with its correction.
             locked: objects that stay as they are.
-            direction, first, last: the way, and the range of frames to stay in.
+            direction, first, last: where to, and the range of frames to stay in.
         """
-        made = Round(state, frame, locked, state.trusted, list(state.probs), dict(state.disagreement))
+        made = Round(state, frame, locked, state.references, list(state.probs), dict(state.disagreement))
         if frame in state.corrected:
             made.probs[frame] = shown
-            made.trusted = (*state.trusted, (frame, state.corrected[frame]))
+            made.references = (*state.references, (frame, state.corrected[frame]))
         last = len(state.probs) - 1 if last is None else last
         with torch.inference_mode():
             if direction != "backward":
@@ -128,7 +128,7 @@ class Propagation:
         return replace(
             state,
             probs=tuple(made.probs),
-            trusted=made.trusted,
+            references=made.references,
             corrected={f: maps for f, maps in state.corrected.items() if f != frame},
             draft=None,
             rounds=state.rounds + 1,
@@ -140,18 +140,18 @@ class Propagation:
         with torch.inference_mode():
             return image, Tracker(self.network, self.options).encode(image)
 
-    def _carry(self, made: Round, way: range, progress: Progress | None) -> None:
-        """Propagate along ``way``, into the round's ``probs`` and ``disagreement``."""
+    def _carry(self, made: Round, frames: range, progress: Progress | None) -> None:
+        """Propagate to ``frames``, in this order, into the round's ``probs`` and ``disagreement``."""
         frame, objects, probs = made.frame, made.objects, made.probs
-        bounds = made.bounds(way)
+        bounds = made.bounds(frames)
         reach = max((abs(bound - frame) for bound in bounds.values()), default=0)
-        way = way[: max(0, reach - 1)]
-        if not way:
+        frames = frames[: max(0, reach - 1)]
+        if not frames:
             return
         memory = self._memory(made)
         merges = self._merges(made, bounds, memory)
-        interacted = {f for f, _ in made.trusted}
-        for t, newer in self._pass(way, objects, memory):
+        interacted = {f for f, _ in made.references}
+        for t, newer in self._pass(frames, objects, memory):
             moving = [label for label in objects if label in bounds and abs(t - frame) < abs(bounds[label] - frame)]
             prob, apart = newer, 0.0
             for labels, merge in (group for group in merges if group[0][0] in moving):
@@ -177,11 +177,11 @@ class Propagation:
     def _merges(self, made: Round, bounds: dict[int, int], memory: Memory) -> list[tuple[list[int], Merge | None]]:
         """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
         frame, mask = made.frame, made.mask
-        known, entry = memory[max(n for n, (f, _) in enumerate(made.trusted) if f == frame)]
+        known, entry = memory[max(n for n, (f, _) in enumerate(made.references) if f == frame)]
         assert entry is not None, "the corrected frame knows the objects that its correction moves"
         groups = []
         for bound in sorted(set(bounds.values())):
-            if any(f == bound for f, _ in made.trusted):
+            if any(f == bound for f, _ in made.references):
                 labels = [label for label in made.objects if bounds.get(label) == bound]
                 rows = [known.index(label) for label in labels]
                 key = select(entry, rows if len(rows) < len(known) else slice(None)).key
@@ -189,8 +189,8 @@ class Propagation:
                 groups.append((labels, self._merger.between(bound, frame, before, mask, key, labels)))
         return groups
 
-    def _pass(self, way: range, objects: Sequence[int], memory: Memory) -> Iterator[tuple[int, Tensor]]:
-        """Unfused probabilities (1, O, h, w) of the frames on the way; they are what memory takes in."""
+    def _pass(self, frames: range, objects: Sequence[int], memory: Memory) -> Iterator[tuple[int, Tensor]]:
+        """Unfused probabilities (1, O, h, w) of frames in this order; they are what memory takes in."""
         tracker = Tracker(self.network, self.options, self.say)
         for labels, numbers in _cohorts(objects, memory):
             entries = []
@@ -198,21 +198,21 @@ class Propagation:
                 assert entry is not None, "a frame that knows an object has been memorised"
                 rows = [known.index(label) for label in labels]
                 entries.append(entry if labels == known else select(entry, rows))
-            tracker.trust(Entry.cat(entries), labels)
+            tracker.add_permanent(Entry.cat(entries), labels)
         order = [tracker.objects.index(label) if label in tracker.objects else None for label in objects]
         plain = order == list(range(len(order)))
-        for t in way:
+        for t in frames:
             image, query = self.encoded[t]
             prob = tracker.segment(query)
             absent = torch.zeros_like(prob[:, :1])
             rows = [absent if row is None else prob[:, row + 1 : row + 2] for row in order]
             yield t, prob[:, 1:] if plain else torch.cat(rows, dim=1)
-            if t != way[-1]:
+            if t != frames[-1]:
                 tracker.remember(image, query, prob)
 
     def _memory(self, made: Round) -> Memory:
         """The memory of interacted frames. What was encoded before is used again."""
-        for number, (frame, mask) in enumerate(made.trusted):
+        for number, (frame, mask) in enumerate(made.references):
             known = [label for label in made.objects if label in mask.objects]
             if number == len(self._certain) or self._certain[number][:2] != (mask, known):
                 entry = None
@@ -221,7 +221,7 @@ class Propagation:
                     prob = unpack(mask, known, self.device).unsqueeze(0)
                     entry = Tracker(self.network, self.options).memorise(image, query, prob)
                 self._certain[number:] = [(mask, known, entry)]
-        return [(known, entry) for _, known, entry in self._certain[: len(made.trusted)]]
+        return [(known, entry) for _, known, entry in self._certain[: len(made.references)]]
 
 
 def _cohorts(objects: Sequence[int], memory: Memory) -> list[tuple[list[int], list[int]]]:

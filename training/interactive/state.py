@@ -107,8 +107,8 @@ class Draft:
 class State:
     """Everything that ``undo`` restores.
 
-    objects: ids, in the order of the rows. probs: of every frame. trusted: the frames that were propagated from, each
-    with its mask then, in this order; a frame may be there more than once. corrected: masks of frames that were
+    objects: ids, in the order of the rows. probs: of every frame. references: the frames that were propagated from,
+    each with its mask then, in this order; a frame may be there more than once. corrected: masks of frames that were
     interacted with and not propagated yet. waiting: objects that were added in mid-session and not drawn yet: nothing
     is known about them in frames that were corrected before. deleted: ids that are not used again. disagreement: for
     frames between two interacted ones, 1 - IoU of what was carried there from either side.
@@ -116,7 +116,7 @@ class State:
 
     objects: tuple[int, ...]
     probs: tuple[Maps, ...]
-    trusted: tuple[tuple[int, Maps], ...] = ()
+    references: tuple[tuple[int, Maps], ...] = ()
     corrected: Mapping[int, Maps] = field(default_factory=dict)
     draft: Draft | None = None
     rounds: int = 0
@@ -127,7 +127,7 @@ class State:
     @property
     def interacted(self) -> tuple[int, ...]:
         """The frames that were propagated from, in this order."""
-        return tuple(frame for frame, _ in self.trusted)
+        return tuple(frame for frame, _ in self.references)
 
 
 def with_background(prob: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def write_state(path: str | Path, state: State, size: tuple[int, int]) -> None:
     """Write a session's file, whole or not at all. ``size`` is (height, width) of the frames."""
     maps = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.array.any()}
     maps |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
-    outdated = ((n, mask) for n, (t, mask) in enumerate(state.trusted) if mask is not state.probs[t])
+    outdated = ((n, mask) for n, (t, mask) in enumerate(state.references) if mask is not state.probs[t])
     maps |= {f"trusted_{n:05d}": mask for n, mask in outdated}
     about = {
         "format": FORMAT,
@@ -250,5 +250,5 @@ def read_state(path: str | Path, size: tuple[int, int], empty: State) -> State:
     absent = nothing(shape)
     probs = tuple(read.get(f"prob_{t:05d}", absent) for t in range(len(empty.probs)))
     corrected = {int(name[10:]): array for name, array in read.items() if name.startswith("corrected_")}
-    trusted = tuple((t, read.get(f"trusted_{n:05d}", probs[t])) for n, t in enumerate(interacted))
-    return State(objects, probs, trusted, corrected, None, rounds, waiting, deleted, disagreement)
+    references = tuple((t, read.get(f"trusted_{n:05d}", probs[t])) for n, t in enumerate(interacted))
+    return State(objects, probs, references, corrected, None, rounds, waiting, deleted, disagreement)

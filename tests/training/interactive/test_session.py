@@ -94,9 +94,9 @@ def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypat
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
     started = []
-    trust = propagation.Tracker.trust
+    add = propagation.Tracker.add_permanent
     monkeypatch.setattr(
-        propagation.Tracker, "trust", lambda self, e, o: (started.append(e.value[0, 0, 0]), trust(self, e, o))
+        propagation.Tracker, "add_permanent", lambda self, e, o: (started.append(e.value[0, 0, 0]), add(self, e, o))
     )
 
     def correct(session, frame, mine):
