@@ -44,7 +44,7 @@ def annotate(
     Args:
         video: a folder of images, a video file, or DATASET/VIDEO.
         network, s2m, clicks, fusion: checkpoints; without the first there is the brush alone.
-        objects: how many a new session begins with.
+        objects: how many a new session begins with; a study begins with those of its true masks.
         masks: masks to begin with, a folder or one file.
         out: folder for the session and everything that is exported; a session that is there goes on.
         short_side: to work at; else that of the session that is there, else ``SHORT_SIDE`` or ``SHORT_SIDE_CPU`` with

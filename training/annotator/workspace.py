@@ -45,7 +45,7 @@ class Workspace:
     """Args:
     frames: of the video.
     open_session: makes the session; called by the worker, because loading networks takes a while.
-    objects: how many objects a new session begins with.
+    objects: how many objects a new session begins with; a study begins with those of its true masks.
     given: masks to begin with, {frame: (H, W) ids}.
     """
 
@@ -207,7 +207,8 @@ class Workspace:
                 what = f"session {self.out} goes on after {session.state.rounds} rounds"
                 self.say(what + ("; the masks given are those that it began with" if given else ""))
             else:
-                for label in range(1, objects + 1):
+                labels = sorted(object_ids(self.study.truth)) if self.study else range(1, objects + 1)
+                for label in labels:
                     self._add(label)
                 for frame, ids in given.items():
                     self._set_mask(frame, ids)

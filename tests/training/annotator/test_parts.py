@@ -93,12 +93,14 @@ def test_a_study_shows_the_truth_then_the_clock_runs(small, tmp_path, monkeypatc
     video = moving_video(4)
     truth = np.zeros((4, 60, 90), np.uint8)
     truth[:, 10:30, 10:30] = 1
+    truth[2:, 40:50, 60:80] = 3
     study = Study(truth, 20.0, tmp_path / "logs", "u1", "clip", "small")
     network = small("stcn")
     workspace = Workspace(
         video, lambda: InteractiveSession(network, video, []), tmp_path, study=study, say=lambda text: None
     )
     workspace.wait_until_open()
+    assert workspace.session.objects == (1, 3), "those of the true masks"
     stroke = BrushAction(do="brush", frame=1, object=1, path=[(0.2, 0.3)], radius=9)
     assert (workspace.mask(2, "truth")[0] == truth[2]).all()
     with pytest.raises(ValueError, match="press Start"):

@@ -1,5 +1,6 @@
 // The side panel: objects, the tool's settings, propagation, view, gauges.
 import { act, ask } from "./api.js";
+import { atHand, prefetch } from "./frames.js";
 import { icon } from "./icons.js";
 import { say } from "./notices.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
@@ -118,7 +119,7 @@ $("box-clear").onclick = () => setBox(null);
 // Propagation
 
 export function propagate() {
-  if (!told.can.propagate) return say("Propagation needs a propagation network: start with --network FILE. Until then every frame is drawn by hand.", true);
+  if (!told.can.propagate) return say("Propagation needs a propagation network: start with --network small, or your own checkpoint. Until then every frame is drawn by hand.", true);
   const frame = source();
   if (frame === null) return say("Nothing to propagate: draw on a frame first.", true);
   const bound = (id) => ($("range").open && $(id).value !== "" ? { [id]: Number($(id).value) } : {});
@@ -141,7 +142,7 @@ function showPropagation() {
   $("propagate").querySelector("svg").nextSibling.textContent = frame === null ? "Propagate" : `Propagate frame ${frame}`;
   const open = told.corrected.length;
   $("propagate-hint").textContent = !told.ready ? "" : !told.can.propagate
-    ? "No propagation network is loaded: start with --network FILE, and one frame's masks are carried to all others. Brush, polygon and eraser work on every frame."
+    ? "No propagation network is loaded: start with --network small, or your own checkpoint, and one frame's masks are carried to all others. Brush, polygon and eraser work on every frame."
     : running ? "Look around meanwhile; drawing waits." : frame === null ? (told.rounds ? "Everything is propagated. Find a frame that is wrong (D), correct it, and propagate again." : "Mark objects on any frame first. Then the whole video follows.")
     : open > 1 ? `${open} frames are corrected and wait: ${told.corrected.join(", ")}.` : open ? "The corrected frame is carried to the others. It keeps exactly your mask." : "This frame was propagated; again is possible, for another range.";
   $("progress").hidden = !running;
@@ -152,10 +153,19 @@ function showPropagation() {
   $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.done} of ${running.total}${left}`;
   $("pause").textContent = running.paused ? "Go on" : "Pause";
 }
+// Following shows a frame once its mask has arrived, and none that is older than the one shown.
+const made = new Map(); // frame -> how many were made before it
 on("progress", () => {
   const frame = told.progress?.frame;
-  if ($("follow").checked && frame != null && frame !== tab.frame) go(frame);
+  if (frame == null) return made.clear();
+  if (!made.has(frame)) made.set(frame, made.size);
+  if ($("follow").checked) prefetch([frame]);
+  follow(frame);
 });
+on("loaded", follow);
+function follow(frame) {
+  if ($("follow").checked && made.has(frame) && atHand(frame) && !(made.get(frame) <= made.get(tab.frame))) go(frame);
+}
 $("propagate").onclick = propagate;
 export const pauseOrGoOn = () => ask({ control: told.progress?.paused ? "resume" : "pause" }).catch(trouble);
 export const cancel = () => ask({ control: "cancel" }).catch(trouble);
