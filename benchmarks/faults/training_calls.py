@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.faults.sound_files import STAGE, write_stills
 from benchmarks.faults.system_calls import (
     CHANGING,
@@ -124,6 +126,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # what is said of the data is not the fault's line
+    torch.set_num_threads(1)  # more wait for each other where the machine is busy
     outcomes = run_all(faults(arguments.count, arguments.seed), run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 
