@@ -265,7 +265,9 @@ def _scan_hdf5(shard: Place) -> list[ByteRange]:
 
 
 def _place_of(node: Any, path: str, shard: Place) -> tuple[int, int]:
-    """Offset and bytes of an HDF5 dataset."""
+    """Offset and bytes of an HDF5 dataset, which holds a file's bytes."""
+    if node.ndim > 1 or (node.dtype.kind in "biufc" and node.dtype.itemsize > 1):
+        raise UserError(f"shard {shard}: {path} holds numbers, not a file's bytes", "leave it out")
     offset, size = node.id.get_offset(), (node.size or 0) * node.dtype.itemsize
     if size and offset is None:
         raise UserError(f"shard {shard}: {path} is compressed or chunked", "pack it with `generate.py pack`")

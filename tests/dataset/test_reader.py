@@ -322,6 +322,8 @@ def hdf5_with(path, fill):
         (lambda h5py, file: file.__setitem__("JPEGImages/b", h5py.SoftLink("/nowhere")), "is a link"),
         (lambda h5py, file: file.__setitem__("x", h5py.ExternalLink("/etc/passwd", "/x")), "is a link"),
         (lambda h5py, file: file.create_dataset("x", (10**12,), "u1", chunks=(1000,)), "compressed or chunked"),
+        (lambda h5py, file: file.create_dataset("x", data=np.zeros(4)), "holds numbers"),
+        (lambda h5py, file: file.create_dataset("x", data=np.zeros((4, 4), np.uint8)), "holds numbers"),
     ],
 )
 def test_odd_hdf5_files_are_named(tmp_path, fill, said):

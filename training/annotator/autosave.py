@@ -31,6 +31,7 @@ from training.interactive.state import Draft, Maps, State
 
 FORMAT, VERSION = "bl30k-annotation", 2
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
+FIRST_LINE = 1 << 16  # bytes
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
 """What a line raises that is JSON and does not describe a state."""
 
@@ -55,9 +56,9 @@ def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
 def recorded_short_side(folder: Path) -> int | None:
     """The short side at which the session in a folder works; None if there is none."""
     try:
-        with open(folder / JOURNAL, "rb") as file:
-            return int(min(json.loads(file.readline())["video"]["working"]))
-    except (OSError, ValueError, LookupError, TypeError):
+        with open_regular(folder / JOURNAL) as file:
+            return int(min(parse_json(file.readline(FIRST_LINE), "", "", nan=True)["video"]["working"]))
+    except (OSError, UserError, ValueError, LookupError, TypeError):
         return None  # one that is damaged is refused when it is opened
 
 
@@ -73,13 +74,13 @@ class Autosave:
         self._recorded = session.state
         with clear_disk_errors(folder / JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
+                pass
             self._journal: BinaryIO = open(folder / JOURNAL, "a+b")  # noqa: SIM115 (open as long as the session is)
         if not _lock(self._journal):
             self._journal.close()
             raise UserError(f"session {folder} is open in another program", "close that one, or give --out")
         try:
-            with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
-                pass
             lines = self._read_lines()
             with clear_disk_errors(folder / JOURNAL):
                 self.maps = MapsFile(folder / lines[0]["maps"], session.view.padded)

@@ -18,7 +18,7 @@ from PIL import Image
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
 from training.annotator import maps_file
-from training.annotator.autosave import Autosave, identify
+from training.annotator.autosave import Autosave, identify, recorded_short_side
 from training.annotator.workspace import Workspace
 from training.evaluation.scribbles import Stroke
 from training.inference.options import Options
@@ -331,3 +331,13 @@ def test_mistakes_are_said_in_one_line(frames, tmp_path):
     assert "own folder" in fails(frames, "--out", frames / "masks")
     (tmp_path / "no.pt").write_bytes(b"x")
     assert "no.pt" in fails(frames, "--network", tmp_path / "no.pt", "--out", tmp_path / "o")
+
+
+def test_a_pipe_in_the_place_of_the_journal_is_refused_and_not_waited_for(tmp_path):
+    (tmp_path / "journal.jsonl").write_text("[" * 100_000 + "\n")
+    assert recorded_short_side(tmp_path) is None
+    (tmp_path / "journal.jsonl").unlink()
+    os.mkfifo(tmp_path / "journal.jsonl")
+    assert recorded_short_side(tmp_path) is None
+    with pytest.raises(UserError, match="journal.jsonl is a pipe"):
+        open_saved(tmp_path, moving_video(2))
