@@ -22,6 +22,7 @@ _TINT = 0.35  # opacity of an object's colour
 _VIDEOS = 12  # of a sheet, unless they are named
 _GAP = 4  # pixels between tiles
 _CAPTION = 16  # pixels
+MAX_ASPECT = 16  # height by width of a frame: memory grows with it
 _QUALITIES = (90, 80, 70, 60, 50, 40)
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}
 SHEET_BYTES = 1_000_000
@@ -244,8 +245,16 @@ def encode_sheet(sheet: Image.Image, path: Path) -> bytes:
 
 
 def _scaled(store: VideoStore, name: str, i: int, width: int, masked: bool) -> tuple[np.ndarray, MaskFrame | None]:
-    """A frame and its mask at ``width``."""
-    return shrink(store.read_rgb(name, i), store.read_mask(name, i) if masked else None, width)
+    """A frame and its mask at ``width``. Raises UserError where their sizes differ, or the frame is a mere stripe."""
+    rgb, mask = store.read_rgb(name, i), store.read_mask(name, i) if masked else None
+    height, wide = rgb.shape[:2]
+    if mask is not None and mask.ids.shape != (height, wide):
+        said = f"is {wide}x{height} pixels, its mask {mask.ids.shape[1]}x{mask.ids.shape[0]}"
+        raise UserError(f"{store.path / store.rgb_path(name, i)} {said}", "restore it; `verify` lists all such")
+    if height > MAX_ASPECT * wide:
+        said = f"is {wide}x{height} pixels, too tall for a contact sheet"
+        raise UserError(f"{store.path / store.rgb_path(name, i)} {said}", "leave the video out")
+    return shrink(rgb, mask, width)
 
 
 @overload

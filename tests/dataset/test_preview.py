@@ -119,3 +119,14 @@ def test_summary_counts(dataset):
 def test_summary_of_real_videos(davis):
     summary = summarise(open_dataset(davis))
     assert (summary["videos"], summary["frames"], summary["size"]) == (12, 826, [854, 480])
+
+
+def test_a_frame_of_another_size_is_named(dataset):
+    """And not enlarged to the width of a tile: a stripe of 2x3000 pixels would take gigabytes."""
+    store = open_dataset(dataset.root)
+    Image.new("RGB", (2, 3000)).save(dataset.rgb("a00000", 0))
+    with pytest.raises(UserError, match=r"00000.jpg is 2x3000 pixels, its mask 96x64"):
+        preview.contact_sheet(store, ["a00000"])
+    Image.new("P", (2, 3000)).save(dataset.mask("a00000", 0))
+    with pytest.raises(UserError, match="too tall for a contact sheet"):
+        preview.contact_sheet(store, ["a00000"])
