@@ -60,13 +60,14 @@ def read_bytes(path: str | Place, limit: int = LIMIT) -> bytes:
     """
     try:
         with open_regular(path) as file:
-            data = file.read(limit + 1)
+            known = 0 if isinstance(path, RemotePath) else os.fstat(file.fileno()).st_size
+            data = b"" if known > limit else file.read(limit + 1)
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{printable(str(path))} cannot be read", reason) from None
-    if len(data) > limit:
+    if max(known, len(data)) > limit:
         raise UserError(f"{path} has more than {limit:,} bytes", "no file of its kind has; check the path")
     return data
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def test_a_file_has_a_limit(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(UserError, match="more than 1,000 bytes"):
         read_bytes(tmp_path / "sparse", 1000)
+
+
+def test_a_terabyte_of_nothing_is_not_read(tmp_path):
+    with open(tmp_path / "sparse", "wb") as file:
+        file.truncate(1 << 40)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="more than 4,294,967,296 bytes"):
+        read_bytes(tmp_path / "sparse", 1 << 32)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_missing_is_for_the_caller_and_the_rest_is_named(tmp_path):

@@ -53,7 +53,6 @@ _SHARDS = (
     "verify {0}",
     "preview {0} --out out",
     "unpack {0} --out out",
-    "status {0}",
     "report {0} --out out",
 )
 _CHECK = ("assets check models --workers 1", "assets index models --workers 1", "assets list models")
@@ -222,7 +221,7 @@ PLACES = [
     Place(
         odd.JSON,
         "lvis/lvis.json",
-        train("run s2m/static --preset tiny-s2m --device cpu --out out --dry-run --data static --data lvis=lvis"),
+        train("run s2m/static --preset tiny-s2m --device cpu --out out --dry-run --data lvis/lvis.json"),
     ),
     Place(
         odd.JSON,

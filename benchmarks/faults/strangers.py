@@ -245,7 +245,7 @@ def faults(place: Place, each: Way, line: str, ended: Ended, before: Seen, after
 def _is_named(place: Place, said: str) -> bool:
     """Whether the output names a file, or the video that it is of."""
     path = Path(place.file)
-    names = {path.name, path.stem, path.parent.name} - {"data", "models", "photos", "."}
+    names = {path.name, path.name.partition(".")[0], path.stem, path.parent.name} - {"data", "models", "photos", "."}
     return any(name in said for name in names)
 
 

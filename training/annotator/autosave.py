@@ -32,7 +32,7 @@ from training.interactive.state import Draft, Maps, State
 FORMAT, VERSION = "bl30k-annotation", 2
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 FIRST_LINE = 1 << 16  # bytes
-DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """What a line raises that is JSON and does not describe a state."""
 
 log = logging.getLogger(__name__)
@@ -240,13 +240,20 @@ class Autosave:
 
     def _restore(self, lines: list[dict[str, Any]]) -> int:
         """Bring the session to where the journal ends. Returns the number of lines that could be used."""
+        start = self.session.state
         for number, line in enumerate(lines[1:], 1):
             try:
                 self._apply(line)
             except DAMAGED:
                 self._cut(number)
-                return number
+                self._forget(start)  # what the damaged line has done in part
+                return self._restore(lines[:number])
         return len(lines)
+
+    def _forget(self, start: State) -> None:
+        self.session.state, self.session.locked = start, frozenset()
+        self.session.history.clear()
+        self.actions, self.looks = [], {}
 
     def _cut(self, number: int) -> None:
         """End the journal before a line that is damaged; all of it is kept in another file, which is said."""

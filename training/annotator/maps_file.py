@@ -1,5 +1,6 @@
 """Probabilities of a session on disk, each map compressed by itself: they need not be in memory."""
 
+import math
 import os
 import threading
 import zlib
@@ -66,6 +67,8 @@ class MapsFile:
         offset, _, objects, areas, doubts = reference
         if not len(objects) == len(areas) == len(doubts):
             raise ValueError("maps of another number of objects")
+        if not all(math.isfinite(value) for value in (*areas, *doubts)):
+            raise ValueError("maps without an area")
         maps = self._maps.get(offset)
         if maps is None:
             maps = Maps.stored(objects, self.size, areas, doubts, lambda: self.read(reference))

@@ -226,8 +226,9 @@ def _shape(segmentation: Any) -> list[np.ndarray] | RunLengths | None:
             counts, (height, width) = segmentation["counts"], segmentation["size"]
             packed = counts.encode("ascii") if isinstance(counts, str) else np.array(counts, np.int64).reshape(-1)
             return RunLengths(packed, (int(height), int(width)))
-        polygons = [np.array(points, np.float32).reshape(-1, 2) for points in segmentation]
-    except (ValueError, TypeError, KeyError, OverflowError):
+        with np.errstate(over="raise"):
+            polygons = [np.array(points, np.float32).reshape(-1, 2) for points in segmentation]
+    except (ValueError, TypeError, KeyError, ArithmeticError):
         return None
     return [points for points in polygons if len(points) >= 3] or None
 

@@ -224,6 +224,10 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
             for name, source in sources.items():
                 source["path"] = str(Path(place) / name)
         elif sources:
+            if len(places) > 1:
+                named = ", ".join(sources)
+                remedy = f"give NAME=PATH for each; sources are {named}"
+                raise UserError(f"--data {place} is the only source, and others are given beside it", remedy)
             first = next(iter(sources.values()))
             if Path(place).suffix == ".json":
                 first = next((source for source in sources.values() if source.get("kind") == "lvis"), first)

@@ -341,3 +341,29 @@ def test_a_pipe_in_the_place_of_the_journal_is_refused_and_not_waited_for(tmp_pa
     assert recorded_short_side(tmp_path) is None
     with pytest.raises(UserError, match="journal.jsonl is a pipe"):
         open_saved(tmp_path, moving_video(2))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda state: state.update(waiting=[float("inf")]),
+        lambda state: state["corrected"][0][1][4].__setitem__(0, "much"),
+        lambda state: state.update(rounds={}),
+    ],
+)
+def test_a_damaged_line_leaves_nothing_of_itself(tmp_path, spoil):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    expected = hashes(session)
+    do(session, saved, brush(1, 1, 0.5, 0.5))
+    saved.close()
+    *lines, last = (tmp_path / "journal.jsonl").read_text().splitlines()
+    damaged = json.loads(last)
+    spoil(damaged["state"])
+    (tmp_path / "journal.jsonl").write_text("\n".join([*lines, json.dumps(damaged), ""]))
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and again.objects == (1,)
+    assert [action["do"] for action in reopened.actions] == ["add"]
+    do(again, reopened, brush(1, 1, 0.5, 0.5))
+    reopened.close()

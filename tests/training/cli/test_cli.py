@@ -97,6 +97,7 @@ def test_mistakes_are_named(arguments, words, videos, tmp_path):
         (["--set", "data.bl30k.split=test"], r"ImageSets has no list test: there are: train"),
         (["--set", "data.bl30k.names=latin.txt"], r"latin.txt is no UTF-8 text"),
         (["--set", "data.bl3k.split=test"], r"there is no source bl3k: sources are bl30k"),
+        (["--data", "bl30k=elsewhere"], r"is the only source, and others are given.*NAME=PATH"),
         (["--set", "model.key_dim=-4"], r"network stcn cannot be built with .*-4"),
         (["--set", "model.nix=3"], r"network stcn has no configuration key nix"),
     ],
