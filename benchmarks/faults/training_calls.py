@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.faults.sound_files import STAGE, write_stills
 from benchmarks.faults.system_calls import (
     CHANGING,
     ERRORS,
@@ -31,6 +30,7 @@ from benchmarks.faults.system_calls import (
     scratch,
     table_of,
 )
+from benchmarks.faults.valid_files import STAGE, write_stills
 from benchmarks.page import command, parser_of, publish_section
 from bl30k_gen.errors import UserError
 from models import checkpoint
