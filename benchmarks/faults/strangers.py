@@ -10,8 +10,6 @@ It prints no traceback and no escape sequence, names a file that makes no sense,
 process, no temporary file and no truncated image, and changes none of its inputs (``command_checks``).
 """
 
-import contextlib
-import os
 import random
 import shutil
 import tempfile
@@ -26,7 +24,7 @@ from benchmarks.faults.command_runs import MAX_SECONDS, CommandResult, preload, 
 from benchmarks.faults.input_files import INPUT_FILES, OUT, PREPARATION, InputFile
 from benchmarks.faults.odd_files import UNCHANGED, Corruption, corruptions_of
 from benchmarks.faults.valid_files import write_workspace
-from benchmarks.page import command, parser_of, publish_section, table
+from benchmarks.page import command, memory_folder, parser_of, publish_section, table
 
 HEADING = "Files of strangers"
 
@@ -189,7 +187,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the output of every command")
     arguments = parser.parse_args()
     preload()
-    with scratch_folder() as scratch:
+    with memory_folder("bl30k-strangers-") as scratch:
         valid = arguments.world or scratch / "valid"
         input_files = [file for file in prepare_workspace(valid) if (arguments.only or "") in file.path]
         planned = draw_trials(input_files, arguments.files, arguments.seed)
@@ -218,14 +216,6 @@ def _print_trial(trial: Trial, show: bool) -> None:
         for line, result, _ in trial.runs:
             print(f"{trial.file.path}, {trial.corruption.name}: {line}: {result.code} in {result.seconds:.1f} s")
             print("   ", "\n    ".join(result.output.strip().splitlines()[-4:]), flush=True)
-
-
-@contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A temporary folder in memory (/dev/shm) where that is writable."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="bl30k-strangers-", dir=parent) as folder:
-        yield Path(folder)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""System calls that fail: single faults, planted one by one into builds as files, tar and HDF5.
+"""System calls that fail: single faults, injected one by one into builds in folders, tar and HDF5 shards.
 
     python -m benchmarks.faults.system_calls --results docs/results/robustness.md
 
 A build publishes three synthetic videos through the same stores as rendering does, without Blender. In each trial one
-call on the dataset's folder fails, at a place drawn at random: by a wrapper of ``os`` and ``open`` (which also does
-what it reports as failed, as network file systems do), and by ``strace --inject`` in a process of its own, which
-reaches what C libraries call. After the fault: no video that was published is lost, the entry point has said one line
-and ended with exit code 2 (or nothing went wrong), and the same build given again ends with the same bytes.
+call on the dataset's folder, drawn at random, fails: by a wrapper of ``os`` and ``open`` (which at times performs the
+operation and then reports a failure, as network file systems do), or by ``strace --inject`` in a separate process,
+which reaches the calls of C libraries. After the fault no published video may be lost, the entry point must have
+printed one line and ended with exit code 2 (or no error happened), and repeating the build must give the same bytes.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.page import ROOT, command, parser_of, publish_section, table
+from benchmarks.page import ROOT, command, memory_folder, parser_of, publish_section, table
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import Layout, write_image_sets
@@ -40,7 +39,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.output.store import open_store
 from tests.support.synthetic import stage, synthetic_config
 
-Store = Literal["folder", "tar", "hdf5", "run"]  # the last is of `training_calls`
+Store = Literal["folder", "tar", "hdf5", "run"]  # "run": the run folder of `training_calls`
 Injector = Literal["wrapper", "strace"]
 
 STORES: tuple[Store, ...] = ("folder", "tar", "hdf5")
@@ -53,12 +52,12 @@ CHANGING = ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "pwrite"
 SYSTEM_CALLS = ("mkdir", "rename", "symlink", "unlink", "rmdir", "write", "pwrite64", "fsync", "ftruncate")
 DONE = "EIO, but done"
 HEADING = "System calls that fail"
-LIMIT = 60.0  # seconds that a build in a process of its own may take
+MAX_SECONDS = 60.0  # of a build under strace
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The ``number``-th of the calls ``call`` fails with ``error``; ``done``: after it was done all the same."""
+    """The ``number``-th call of ``call`` fails with ``error``; if ``done``, after the operation was performed."""
 
     injector: Injector
     store: Store
@@ -94,7 +93,7 @@ def config_of(store: Store) -> Config:
 
 
 def build(root: Path, config: Config) -> None:
-    """What a worker does, without Blender: take, stage, publish and release each video, and write the lists."""
+    """Do a worker's steps without Blender: acquire, stage, publish and release each video, and write the lists."""
     layout = Layout(root, process.new_name())
     if not layout.config.exists():
         write_atomically(layout.config, config.to_yaml())
@@ -112,7 +111,7 @@ def build(root: Path, config: Config) -> None:
 
 
 class Wrapper:
-    """Counts the calls of this thread on a folder, and makes one of them fail; a context manager."""
+    """A context manager that counts the calls of this thread on a folder, and makes one of them fail."""
 
     def __init__(self, root: Path, fault: Fault | None = None):
         self.root, self.fault = str(root), fault
@@ -152,27 +151,28 @@ class Wrapper:
 
 @functools.cache
 def expected(store: Store) -> dict[str, bytes]:
-    """What a build without a fault leaves: ``{path: bytes}`` of all videos."""
+    """``content`` after a build without a fault."""
     with scratch() as root:
         build(root, config_of(store))
         return content(root)
 
 
 def content(root: Path) -> dict[str, bytes]:
+    """``{path: bytes}`` of all videos."""
     store = open_dataset(root)
     return {path: store.tree.read(path) for name in store.videos for path in store.members(name)}
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="bl30k-calls-", dir=place) as folder:
-        (Path(folder) / "data").mkdir()
-        yield Path(folder) / "data"
+    """An empty folder, in a temporary one of its own."""
+    with memory_folder("bl30k-calls-") as folder:
+        (folder / "data").mkdir()
+        yield folder / "data"
 
 
 def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
-    """How often a build without a fault makes each call."""
+    """The number of calls of each kind in a build without a fault."""
     with scratch() as root:
         if injector == "wrapper":
             with Wrapper(root) as wrapper:
@@ -185,7 +185,7 @@ def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
 
 
 def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
-    """Seeded single faults: of every store and call alike."""
+    """Draw single faults, with equal probability for every store and call."""
     rng = random.Random(seed)
     calls = {store: calls_of(store, injector) for store in STORES}
     found = []
@@ -199,7 +199,7 @@ def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]
 
 
 def run(fault: Fault) -> Outcome:
-    """One trial in a folder of its own."""
+    """Inject a fault into a build in a new folder, and repeat the build without it."""
     with scratch() as root:
         if fault.injector == "wrapper":
             code, said = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
@@ -212,7 +212,7 @@ def run(fault: Fault) -> Outcome:
 
 
 def in_this_process(root: Path, fault: Fault, work: Callable[[], None]) -> tuple[int, str]:
-    """Exit code and standard error of an entry point that does some work in a folder, with a fault."""
+    """Run ``work`` as an entry point under a fault; returns its exit code and standard error."""
     said, code = io.StringIO(), 0
     arguments, sys.argv[1:] = sys.argv[1:], []
     try:
@@ -240,7 +240,7 @@ def _under_strace(root: Path, fault: Fault) -> tuple[int, str]:
 def _strace(root: Path, store: Store, flags: list[str]) -> subprocess.CompletedProcess[str]:
     command = ["strace", "-f", "-q", *flags, sys.executable, "-B", "-m", "benchmarks.faults.system_calls"]
     command += ["--build", store, "--root", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, cwd=ROOT)
 
 
 def _published(root: Path) -> list[str]:
@@ -251,7 +251,7 @@ def _published(root: Path) -> list[str]:
 
 
 def _readable(root: Path) -> list[str]:
-    """Videos of which every file is there, as its metadata says."""
+    """Videos of which every file matches the metadata."""
     if not _published(root):
         return []
     store = open_dataset(root)
@@ -260,7 +260,7 @@ def _readable(root: Path) -> list[str]:
 
 
 def table_of(outcomes: list[Outcome]) -> str:
-    """Markdown: how many faults of each kind ended how."""
+    """Markdown table of the outcomes by kind of fault."""
     rows: list[list[str | int]] = []
     for injector in ("wrapper", "strace"):
         for kind in dict.fromkeys(sorted(o.fault.kind for o in outcomes if o.fault.injector == injector)):
@@ -298,7 +298,7 @@ def page(outcomes: list[Outcome], seed: int) -> str:
 
 
 def run_all(planned: Sequence[Fault], run: Callable[[Fault], Outcome]) -> list[Outcome]:
-    """Inject each fault by ``run``; bad outcomes and the progress are printed."""
+    """Inject each fault by ``run``; prints bad outcomes and progress."""
     outcomes = []
     for number, fault in enumerate(planned, 1):
         outcomes.append(run(fault))
@@ -312,7 +312,7 @@ def run_all(planned: Sequence[Fault], run: Callable[[Fault], Outcome]) -> list[O
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=600, help="faults by the wrapper")
-    parser.add_argument("--strace", type=int, default=90, help="faults by strace, where it is installed")
+    parser.add_argument("--strace", type=int, default=90, help="faults by strace, if it is installed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build", choices=STORES, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)

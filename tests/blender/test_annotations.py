@@ -5,7 +5,7 @@ import pytest
 
 from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.scene.assets import load_models
-from tests.support.blender_passes import judge, render_passes
+from tests.support.blender_passes import compare, render_passes
 
 from .test_variants import BLUR, DEFORM, SHAKE
 
@@ -22,7 +22,7 @@ def judged(sample, tmp_path_factory):
 @pytest.mark.parametrize("frame", [1, 2])
 def test_blender_sees_the_same(judged, frame):
     video, passes = judged
-    found = judge(video, frame, passes[frame])
+    found = compare(video, frame, passes[frame])
     assert found.ids >= 0.9999 and len(np.unique(passes[frame]["index"])) > 2
     assert len(found.depth) >= 0.9999 * passes[frame]["z"].size
     assert (found.depth <= 1).mean() > 0.9999

@@ -12,9 +12,9 @@ from benchmarks.faults.corruption import (
     VIDEO,
     faults,
     flip_bit,
-    look,
     lose_frame,
     swapped_masks,
+    verify_damaged,
 )
 from bl30k_gen.dataset import files, layout, masks, pack
 from bl30k_gen.dataset.reader import open_dataset
@@ -44,13 +44,13 @@ def test_a_sound_dataset_is_found_sound(dataset, tmp_path, deep, store):
 
 @pytest.mark.parametrize("damage", IN_FOLDERS, ids=lambda damage: damage.plant.__name__)
 def test_planted_damage_is_found_and_named(pristine, tmp_path, damage):
-    assert faults(damage, look(damage, pristine.root, tmp_path)) == []
+    assert faults(damage, verify_damaged(damage, pristine.root, tmp_path)) == []
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 @pytest.mark.parametrize("damage", IN_SHARDS, ids=lambda damage: damage.plant.__name__)
 def test_planted_damage_in_shards_is_found_and_named(sharded, tmp_path, damage, kind):
-    assert faults(damage, look(damage, sharded(kind), tmp_path)) == []
+    assert faults(damage, verify_damaged(damage, sharded(kind), tmp_path)) == []
 
 
 def test_all_kinds_of_damage_are_on_the_result_page():
