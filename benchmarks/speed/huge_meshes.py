@@ -90,7 +90,7 @@ def commands_for(folder: Path, file: Path, scratch: Path) -> list[tuple[str, tup
         ("check, limit raised", ("assets", "check", folder, *more)),
         (
             f"add --max-faces {REDUCED}",
-            ("assets", "add", file, "--max-faces", REDUCED, "--to", added, "--out", added),
+            ("assets", "add", file, "--max-faces", REDUCED, *new),
         ),
         ("render, limit raised", (*render, *more, "--set", f"assets.models={folder}", "--out", scratch / "video")),
     ]

@@ -137,7 +137,7 @@ def test_drawing_again_gives_the_same():
 def test_each_shape_is_visibly_its_own():
     """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
-    alike = np.array(list(builtin_library.likenesses(chosen, 1).values()))
+    alike = np.array(list(builtin_library.similarities(chosen, 1).values()))
     assert (alike < builtin_library.ALIKE).mean() >= builtin_library.SHARE
 
 
@@ -157,7 +157,7 @@ def test_no_change_of_a_picture_or_shape_goes_unnoticed():
     changed = [
         f"{kind}/{family}/{variant:02d}"
         for kind, family, variant in drawn()
-        if not builtin_library.is_as_pinned(
+        if not builtin_library.matches_pin(
             load(kind, family, variant), pins["assets"][f"{kind}/{family}/{variant:02d}"]
         )
     ]
@@ -166,5 +166,5 @@ def test_no_change_of_a_picture_or_shape_goes_unnoticed():
 
 def test_pins_notice_a_change():
     pins = builtin_library.read_pins()["assets"]
-    assert not builtin_library.is_as_pinned(load("texture", "gravel", 1), pins["texture/gravel/00"])
-    assert not builtin_library.is_as_pinned(load("model", "car", 1), pins["model/car/00"])
+    assert not builtin_library.matches_pin(load("texture", "gravel", 1), pins["texture/gravel/00"])
+    assert not builtin_library.matches_pin(load("model", "car", 1), pins["model/car/00"])

@@ -80,7 +80,7 @@ def test_intervals_hold_the_mean_and_shrink_with_videos():
 
 
 def test_flat_videos_are_a_function_of_renders_seed_and_number(renders, plain_pictures, tmp_path):
-    cut = cutouts.cut_out(open_dataset(renders), smallest=20)
+    cut = cutouts.cut_out(open_dataset(renders), min_pixels=20)
     first, again, other = (list(cutouts.make_video(cut, 0, number, 1)) for number in (0, 0, 1))
     assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
