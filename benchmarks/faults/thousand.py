@@ -158,8 +158,8 @@ def page(result: Build, per_task: int, busy: float) -> str:
 {table(("what", "how much"), rows)}
 
 `kill` ends all processes of a running task by SIGKILL, `requeue` is `scontrol requeue`, `preempt` an urgent job that
-wants the whole node. Killed tasks fail, so their videos wait for `generate.py resubmit`; the others come back by
-themselves.
+wants the whole node. Killed tasks fail, so their videos wait for `generate.py resubmit`; requeued and preempted
+tasks restart by themselves.
 """
 
 

@@ -235,7 +235,8 @@ def report(variants: int) -> str:
         "",
         f"Pairs of shapes: {len(pairs)}. The silhouettes of {100 * below:.2f} % of them have an intersection over "
         f"union below {MAX_SIMILARITY} in every view and for every pair of variants (wanted: "
-        f"{100 * FRACTION:.0f} %). Median of the largest {np.median(values):.2f}, 95th percentile {np.quantile(values, 0.95):.2f}.",
+        f"{100 * FRACTION:.0f} %). Median of the largest {np.median(values):.2f}, 95th "
+        f"percentile {np.quantile(values, 0.95):.2f}.",
         "",
         "Round shapes are similar from above, and this one view determines their similarity here.",
         "",

@@ -87,7 +87,7 @@ def main() -> int:
         f"# Blender {versions[0]} and {versions[1]}",
         f"`{command()}`; on {machine('numpy')}, one thread, load (processes a processor) {busy:.1f} at the start and "
         f"{load():.1f} at the end. {options.videos} videos of `{options.config}`.",
-        f"Masks that differ: {different}. RGB frames are at least {lowest:.1f} dB alike (asked for: {MIN_PSNR:.0f}).",
+        f"Masks that differ: {different}. RGB frames have a PSNR of at least {lowest:.1f} dB (goal: {MIN_PSNR:.0f}).",
         table(["Blender", "processor seconds a video"], times),
         table(["video", "masks that differ", "RGB, lowest dB", "median dB", "largest difference, of 255"], rows),
     ]

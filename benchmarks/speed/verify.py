@@ -208,7 +208,7 @@ smallest and largest. Cold: the files' pages were dropped from the page cache be
 
 {rows}
 
-Goals: {plain} plain (or what the disk gives) and {deep} deep, with two workers on two processors.
+Goals: {plain} plain (or the disk's speed) and {deep} deep, with two workers on two processors.
 
 {machine}, busy with {before:.1f} processes a processor before and {after:.1f} after. Processor seconds hardly depend
 on that: two idle processors check 120 GB a minute divided by them.
