@@ -1,4 +1,4 @@
-"""A seeded slice of the campaign ``benchmarks.faults.training_calls``: system calls that fail while a network learns."""
+"""A slice of the campaign ``benchmarks.faults.training_calls``: system calls that fail while a network learns."""
 
 from benchmarks.faults.training_calls import faults, run
 
