@@ -50,7 +50,7 @@ def test_help_ends_with_two_examples_that_parse(path):
 
 
 @pytest.mark.parametrize("path", [("generate.py", "submit"), ("train.py", "evaluate")], ids=" ".join)
-def test_help_prints_them(path):
+def test_examples_are_in_the_help(path):
     program, *command = path
     printed = " ".join(CliRunner().invoke(APPS[program], [*command, "--help"]).output.split())
     assert all(line in printed for line in ("Examples:", *examples_of(path)))

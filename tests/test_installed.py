@@ -52,7 +52,7 @@ def installed(tmp_path_factory) -> Callable[..., str]:
     return run
 
 
-def test_configurations_come_with_it_and_have_names(installed):
+def test_shipped_configurations_are_found_by_name(installed):
     assert installed("bl30k", "--version").startswith("bl30k ")
     assert "variants/crowd" in installed("bl30k", "config", "list")
     assert "count: [8, 12]" in installed("bl30k", "config", "show", "--config", "crowd")
@@ -60,7 +60,7 @@ def test_configurations_come_with_it_and_have_names(installed):
     assert "stcn/bl30k" in installed("bl30k-train", "list")
 
 
-def test_from_rendering_to_evaluation(installed):
+def test_a_rendered_dataset_is_trained_on_and_evaluated(installed):
     installed("bl30k", "render", "--config", "demo", "--count", "2", "--out", "out", *SMALL)
     installed("bl30k", "verify", "out", "--deep")
     few = [argument for change in ("iterations=2", "runtime.workers=0") for argument in ("--set", change)]

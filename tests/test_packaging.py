@@ -188,11 +188,11 @@ def test_every_module_has_its_place():
         ("training.engine.trainer", "from bl30k_gen.export.run import export"),
     ],
 )
-def test_the_search_finds_it(module, source):
+def test_offending_imports_are_found(module, source):
     assert offences(module, ast.parse(source))
 
 
-def test_what_is_imported_is_declared():
+def test_imported_packages_are_declared():
     """bl30k_gen runs on the base packages, its Blender child with [render], some export formats with [export], URLs
     with [cloud], models and training with [train], the page in the browser with [annotate] beside it."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
@@ -252,7 +252,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_reading_a_dataset_costs_little():
+def test_importing_the_reader_is_fast():
     """All of ``bl30k_gen.dataset`` in under 0.3 s (of processor time: others may be busy here, too)."""
     names = [name for name in modules() if within(name, "bl30k_gen.dataset")]
     code = (

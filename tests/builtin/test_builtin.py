@@ -61,7 +61,7 @@ def test_shapes(family):
     assert smeared < 0.06 * total
 
 
-def test_many_shapes_bring_textures():
+def test_many_shapes_have_textures():
     textured = [load("model", family, variant).has_texture for family in SHAPES for variant in range(2)]
     assert np.mean(textured) > 0.5
 
@@ -110,14 +110,14 @@ def test_digests_differ(limits):
     assert len({load_model(path, limits).sha256 for path in paths}) == 5
 
 
-def test_limits_hold_here_too():
+def test_the_limits_apply_to_checks_too():
     small = Limits(max_faces=10, max_image_side=256, max_megapixels=1)
     image = load_image("builtin:background/sea/00", "background", small)
     assert image.size == (256, 192)
     assert image.pixels.shape == (192, 256, 3)
 
 
-def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
+def test_a_built_in_image_is_generated_on_first_use(limits, monkeypatch):
     def draw(_):
         raise InterruptedError
 
@@ -129,12 +129,12 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
         _ = image.pixels
 
 
-def test_drawing_again_gives_the_same():
+def test_rendering_again_gives_the_same():
     make, _ = builtin.find("builtin:texture/gravel/01", "texture")
     assert (make() == make()).all()
 
 
-def test_each_shape_is_visibly_its_own():
+def test_shapes_of_different_families_look_different():
     """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
     alike = np.array(list(builtin_library.similarities(chosen, 1).values()))
@@ -148,7 +148,7 @@ def drawn():
     yield from (("background", family, k % builtin.VARIANTS) for k, family in enumerate(BACKGROUNDS))
 
 
-def test_no_change_of_a_picture_or_shape_goes_unnoticed():
+def test_changes_of_built_in_images_and_shapes_are_noticed():
     pins = builtin_library.read_pins()
     names = [f"{kind}/{family}/{variant}" for kind in builtin.FAMILIES for family, variant in builtin.names(kind)]
     remedy = "raise VERSION if what exists has changed, then python -m benchmarks.pictures.builtin_library pins"

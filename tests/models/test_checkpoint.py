@@ -165,6 +165,6 @@ def test_a_full_disk_is_an_oserror_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sizes_that_cannot_be_are_a_valueerror():
+def test_impossible_sizes_are_a_valueerror():
     with pytest.raises(ValueError, match="network fusion cannot be built with .*-4"):
         checkpoint.build("fusion", {"dim": -4})

@@ -58,7 +58,7 @@ def two_colours(height=90, width=150):
     return image
 
 
-def test_refinement_honours_a_click_and_carries_it_to_what_looks_alike():
+def test_refinement_obeys_a_click_and_extends_it_to_similar_pixels():
     session = ClickSession(Colours(), two_colours())
     first = session.add(40, 30, True)
     assert first.shape == (90, 150)
@@ -76,7 +76,7 @@ def test_refinement_honours_a_click_and_carries_it_to_what_looks_alike():
     torch.testing.assert_close(session.add(50, 110, False), second)
 
 
-def test_refinement_leaves_right_answers_alone_and_is_bounded(network, monkeypatch):
+def test_refinement_keeps_right_predictions_and_is_bounded(network, monkeypatch):
     features = torch.randn(2, 24, 12, 16).relu()
     start = torch.full((2, 2, 24, 1, 1), 0.1)
     assert torch.equal(refine(network.deeplab, features, torch.zeros(2, 2, 48, 64), start), start)

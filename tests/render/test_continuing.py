@@ -53,7 +53,7 @@ def test_another_blender_is_refused(tmp_path, config, monkeypatch):
         open_for_writing(layout, config, catalogue)
 
 
-def test_a_video_in_which_no_object_is_ever_seen_is_a_failure(tmp_path, config):
+def test_a_video_without_any_visible_object_fails(tmp_path, config):
     spec = sampler(config, open_catalogue(config.assets))("a00000").spec
     layout = Layout(tmp_path)
     for frame in range(2):

@@ -60,7 +60,7 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture(name="make_videos", scope="session")
 def _make_videos():
-    """make_videos(root, count) -> root: a dataset of ``count`` videos, to be changed at will."""
+    """make_videos(root, count) -> root: a new dataset of ``count`` videos, which the test may change."""
     return make_videos
 
 

@@ -1,4 +1,4 @@
-"""A seeded slice of the campaign ``benchmarks.faults.system_calls``: system calls that fail, one in each build."""
+"""Some faults of the campaign ``benchmarks.faults.system_calls``: one failing system call in each build."""
 
 import errno
 import functools
@@ -22,12 +22,12 @@ def test_a_call_that_fails_loses_nothing(number):
     assert outcome.good, outcome
 
 
-def test_the_slice_has_something_of_everything():
+def test_the_tested_faults_include_every_kind():
     assert {fault.store for fault in some_faults()} == set(STORES)
     assert DONE in {fault.kind for fault in some_faults()} and len({fault.call for fault in some_faults()}) > 6
 
 
-def test_the_wrapper_makes_the_call_fail_that_it_says(tmp_path):
+def test_the_wrapper_fails_the_given_call(tmp_path):
     (tmp_path / "data").mkdir()
     with (
         pytest.raises(OSError, match="Input/output error"),

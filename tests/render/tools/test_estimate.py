@@ -35,7 +35,7 @@ def test_intervals_hold_as_often_as_they_say():
     assert 0.92 <= held / 400 <= 0.98
 
 
-def test_a_mean_is_surer_than_a_single_video_and_never_below_nothing():
+def test_a_mean_has_a_narrower_interval_than_one_video_and_is_never_negative():
     values = [1.0, 2.0, 30.0]
     mean, one, many = interval(values, None), interval(values, 1), interval(values, 30000)
     assert mean.value == one.value == pytest.approx(11)

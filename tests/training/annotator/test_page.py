@@ -1,4 +1,4 @@
-"""The page in Chromium: what a person does there is what a script does through the session class, byte for byte."""
+"""The page in Chromium gives the same bytes as a script through the session class."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def networks(small):
 
 @pytest.fixture
 def new_session(networks):
-    """new_session(video): always the same networks; none of them has a memory of its own."""
+    """new_session(video): sessions with the same stateless networks."""
 
     def make(video) -> InteractiveSession:
         options = published_options(networks["network"], memory_every=2)
@@ -237,7 +237,7 @@ def test_two_tabs_see_one_session(browser, new_session, tmp_path):
         two.page.close()
 
 
-def test_masks_come_in_and_datasets_go_out(browser, new_session, tmp_path):
+def test_masks_are_imported_and_datasets_exported(browser, new_session, tmp_path):
     import numpy as np
 
     from bl30k_gen.dataset.masks import encode_mask

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end what continues when it is given again, at any place and with one line."""
+"""SIGTERM and SIGINT stop resumable commands at any point, with one line."""
 
 import os
 import signal

@@ -125,7 +125,7 @@ def test_objects_are_items_of_s2m(dataset):
     assert source.stills.another(0, np.random.default_rng(0), 900) is None
 
 
-def test_another_object_is_marked_or_creeps_in(dataset):
+def test_another_object_is_marked_negative_or_in_the_current_mask(dataset):
     always = ["scribbles.from_zero=0", "scribbles.another=1", "scribbles.iou=[0.9, 0.95]", "scribbles.free=0"]
     for negative in (0, 1):
         many = mixture("s2m/static", dataset(), *FEW, *always, f"scribbles.another_negative={negative}", "size=96")
@@ -147,7 +147,7 @@ def test_lvis_has_a_scale_of_its_own(dataset):
     assert source.warper.change.scale == (0.8, 1.0) and source.augmentation.frame.scale == (0.8, 1.25)
 
 
-def test_bad_annotations_and_lost_images_are_passed_over_and_named(dataset):
+def test_bad_annotations_and_missing_images_are_skipped_and_named(dataset):
     root = dataset(
         images=[
             {"id": 3, "height": H, "width": W, "file_name": "train2017/lost.jpg"},
