@@ -188,7 +188,7 @@ def overtaken_at(monkeypatch, step, overtake):
 
 def test_a_late_owner_overtaken_at_any_step_of_publishing_changes_nothing(tmp_path, monkeypatch, content):
     def attempt(root, step):
-        """Publish; another worker takes over before ``step``. Returns whether there is such a step, and who published."""
+        """Publish; another worker takes over before ``step``. Returns whether the step exists, and who published."""
         root.mkdir(exist_ok=True)
         late, clock = worker(root, 1), Clock(0.0)
         early = worker(root, 2, clock)
