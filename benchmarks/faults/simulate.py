@@ -107,21 +107,7 @@ def simulate(plan: Plan, folder: Path) -> Result:
     cluster.at(result.ideal_hours / 2 * 3600, lambda: middle.append(_timed_status(root)))
     asked, slurm._ask = slurm._ask, cluster.ask
     try:
-        _generate(
-            "submit",
-            "--config",
-            CONFIG,
-            *_sets(*SMALL),
-            "--count",
-            plan.videos,
-            "--out",
-            root,
-            "--store",
-            plan.store,
-            "--videos-per-task",
-            plan.videos_per_task,
-            *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"),
-        )
+        _submit(plan, root, folder / "scratch")
         cluster.run()
         result.first_hours = cluster.now / 3600
         found = status(root)
@@ -172,6 +158,12 @@ def _check_dataset(result: Result, root: Path, config: Config, names: list[str],
     folders = (layout.making, layout.shards.making, layout.shards.interrupted)
     result.faults += [f"{folder / name} is left over" for folder in folders for name in list_visible(folder)]
     result.shards = len({shard for _, shard in filter(None, map(layout.shards.committed, published))})
+
+
+def _submit(plan: Plan, root: Path, scratch: Path) -> None:
+    flags = ["--count", plan.videos, "--out", root, "--store", plan.store, "--videos-per-task", plan.videos_per_task]
+    slurm_flags = _sets(f"time={plan.time}", f"scratch={scratch}", flag="--slurm-set")
+    _generate("submit", "--config", CONFIG, *_sets(*SMALL), *flags, *slurm_flags)
 
 
 def _generate(*words: object) -> None:

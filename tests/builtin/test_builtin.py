@@ -138,7 +138,7 @@ def test_shapes_of_different_families_look_different():
     """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
     alike = np.array(list(builtin_library.similarities(chosen, 1).values()))
-    assert (alike < builtin_library.ALIKE).mean() >= builtin_library.SHARE
+    assert (alike < builtin_library.MAX_SIMILARITY).mean() >= builtin_library.FRACTION
 
 
 def drawn():
