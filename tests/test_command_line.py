@@ -17,7 +17,7 @@ APPS = {"generate.py": generate.app, "train.py": train.app}
 
 def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """All commands below, each with its path, such as ("generate.py", "assets", "add")."""
-    if not hasattr(command, "commands"):  # Typer brings a Click of its own, so no class of it is named here
+    if not hasattr(command, "commands"):  # Typer bundles its own Click, so none of its classes is named here
         yield path, command
         return
     for name, below in command.commands.items():
@@ -44,7 +44,7 @@ def test_help_ends_with_two_examples_that_parse(path):
     for line in lines:
         words = shlex.split(line)
         assert tuple(words[: len(path) + 1]) == ("python", *path)
-        COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])  # raises for what does not parse
+        COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])  # raises if the line does not parse
         if "--config" in words:
             assert find_config(words[words.index("--config") + 1]).is_file()
 

@@ -1,4 +1,4 @@
-"""The rules of tests/conftest.py: which tests may be skipped, and what is made once."""
+"""The rules of tests/conftest.py: allowed skips, and folders that are created once."""
 
 import os
 import shutil

@@ -41,7 +41,7 @@ def test_a_message_is_printed_below_an_open_progress_bar(capfd, monkeypatch):
         raise UserError("video a00000", "render it again")
 
     code, _, said = run(capfd, command, monkeypatch=monkeypatch)
-    gc.collect()  # where a bar that is open is drawn once more
+    gc.collect()  # which draws an open bar once more
     assert code == 2
     assert "frame" in said and said.endswith("\nerror: video a00000: render it again\n")
     assert capfd.readouterr().err == ""

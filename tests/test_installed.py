@@ -15,9 +15,9 @@ SMALL = ["--set", "video={frames: 4, width: 128, height: 80}", "--set", "render.
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Callable[..., str]:
-    """installed(command, *arguments, code=0) -> output of what the wheel installed, run beside a package `models`."""
+    """installed(command, *arguments, code=0) -> output of an installed command, run beside a package `models`."""
     root = tmp_path_factory.mktemp("installed")
-    # A copy of what git has, so that no build output comes into the checkout.
+    # A copy of the files in git, so that the checkout gets no build output.
     source = root / "source"
     source.mkdir()
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -34,8 +34,8 @@ def installed(tmp_path_factory) -> Callable[..., str]:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
     subprocess.run([*pip, "--python", python, "install", "--quiet", "--no-deps", wheel], check=True)
-    # The packages that it needs come from here; a line of a .pth runs none of the .pth files there, so that the
-    # checkout itself, which is installed as editable, stays unknown.
+    # Its dependencies come from this environment. A folder in a .pth file does not execute the .pth files in that
+    # folder, so the editable installation of the checkout stays invisible.
     (site,) = (environment / "lib").glob("python*/site-packages")
     (site / "needs.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     folder = root / "work"

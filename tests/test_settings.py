@@ -1,4 +1,4 @@
-"""Sections of settings: what is refused, and in which words."""
+"""Sections of settings: refusals and their messages."""
 
 from pathlib import Path
 

@@ -31,7 +31,7 @@ def stored(rendered, tmp_path_factory):
 
 @pytest.fixture
 def spoiled(rendered, stored, tmp_path):
-    """``spoiled(kind, field, change)``: what is found when ``change(array)`` was stored, and some ``others``."""
+    """``spoiled(kind, field, change)``: the problems found when ``change(array)`` and ``others`` are stored."""
 
     def spoil(kind, field, change, others=()):
         out = tmp_path / "spoiled"

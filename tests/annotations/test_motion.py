@@ -17,7 +17,7 @@ EXTRAS = pytest.mark.parametrize("extras", [(), (DEFORM, SHAKE)], ids=["rigid", 
 
 
 def followed(video, number, frame):
-    """Places and depths of an object's vertices, from its curves alone."""
+    """Pixel positions and depths of an object's vertices, from its curves alone."""
     spec = video.spec
     thing, body = spec.objects[number], video.geometry.bodies[number + 1]
     vertices = body.rest

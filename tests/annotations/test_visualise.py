@@ -1,4 +1,4 @@
-"""Images of annotations show what they are of, and the page of annotations says what the files say."""
+"""Images of annotations show the right values, and the page of annotations matches the files."""
 
 from pathlib import Path
 

@@ -67,7 +67,7 @@ def run(code, folder, *arguments):
 
 
 def test_blenderproc_runs_on_the_wheel_and_does_not_change_python(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))  # without git, too, as in a container
+    monkeypatch.setenv("PATH", str(tmp_path))  # also without git, as in a container
     done = run(ADAPTER, tmp_path)
     assert done.stdout.endswith("fine"), done.stderr
 
@@ -85,7 +85,7 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
     assert (tmp_path / "both.npz").exists(), done.stderr[-3000:]
     both = np.load(tmp_path / "both.npz")
     assert both["ours"].max() >= 3
-    assert (both["ours"] == both["theirs"]).mean() > 0.995  # theirs samples anywhere in a pixel
+    assert (both["ours"] == both["theirs"]).mean() > 0.995  # BlenderProc's masks sample anywhere in a pixel
 
 
 @pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])

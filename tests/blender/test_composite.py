@@ -14,7 +14,7 @@ from .conftest import ROOT
 
 SMALL = "video={frames: 1, width: 128, height: 80}"
 COMPOSITED, TRACED = "render.backdrop=composited", "render.backdrop=traced"
-TWO = "video.frames=2"  # a single frame does not move
+TWO = "video.frames=2"  # a single frame has no motion
 NOISELESS = ("render.samples=128", "render.adaptive_threshold=0", "render.denoiser=none", "image.quality=100", TRACED)
 SHAKE = "camera.shake={angle: [0.0075, 0.0075], roll: 0.5, cycles: [3, 30], waves: 6}"  # by nearly two pixels
 DEFORM = (

@@ -32,7 +32,7 @@ def test_eevee_draws_what_cycles_draws(opengl, sample, draw):
 
 
 def test_without_opengl_the_error_comes_at_the_start(generate, tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # where no driver is
+    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # without a driver
     flags = [*(word for key in EEVEE for word in ("--set", key)), "--out", tmp_path / "d", "--count", 2]
     error = generate("render", *tiny, *flags, code=2).stderr.splitlines()[-1]
     assert error.startswith("error: render.engine eevee needs OpenGL 4.3 through EGL, which is not here (")

@@ -75,7 +75,7 @@ def test_the_silhouette_in_the_image_is_the_mask(sample, draw):
 
 @pytest.fixture
 def facing(sample):
-    """facing(path, *overrides): a scene with that model alone, still and before the camera."""
+    """facing(path, *overrides): a scene with only that model, static before the camera."""
 
     def make(path, *overrides):
         spec = sample(6, "objects.count=[1, 1]", *overrides)

@@ -91,7 +91,7 @@ def test_a_mask_shows_the_middle_of_the_exposure(passing, draw):
     blurred, same = draw(passing(True, "render.motion_blur=0.4"))
     assert np.array_equal(masks, same)
     columns = np.arange(masks.shape[2])
-    for frame in range(3):  # also the first and the last, where nothing comes before or after
+    for frame in range(3):  # including the first and the last, which have one neighbour only
         still, seen = (coverage(rgb)[frame].sum(axis=0) for rgb in (sharp, blurred))
         middle, blurred_middle = ((line * columns).sum() / line.sum() for line in (still, seen))
         assert blurred_middle == pytest.approx(middle, abs=0.7)

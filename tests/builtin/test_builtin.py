@@ -17,7 +17,7 @@ SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("mo
 
 @functools.cache
 def load(kind, family, variant):
-    """Drawing is most of what these tests cost, so they share what they draw."""
+    """Cache generated assets: generating takes most of the time of these tests."""
     if kind == "model":
         return builtin_library.load_shape(family, variant)
     return builtin_library.load_image_of(kind, family, variant)
@@ -71,7 +71,7 @@ def test_textures(family):
     images = [load("texture", family, variant).pixels for variant in range(2)]
     assert all(p.shape == (512, 512, 3) and p.dtype == np.uint8 and p.std() > 6 for p in images)
     assert np.abs(images[0].astype(int) - images[1]).mean() > 4
-    for pixels in images:  # tiles: the step over the border is like the steps inside
+    for pixels in images:  # tileable: steps across the border are like those inside
         steps = np.abs(np.diff(pixels.astype(int), axis=0)).mean(axis=(1, 2))
         assert np.abs(pixels[0].astype(int) - pixels[-1]).mean() <= max(2 * np.quantile(steps, 0.98), 6)
 
@@ -135,14 +135,14 @@ def test_rendering_again_gives_the_same():
 
 
 def test_shapes_of_different_families_look_different():
-    """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
+    """A part of the comparison of ``python -m benchmarks.pictures.builtin_library measure``."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
     alike = np.array(list(builtin_library.similarities(chosen, 1).values()))
     assert (alike < builtin_library.MAX_SIMILARITY).mean() >= builtin_library.FRACTION
 
 
 def drawn():
-    """(kind, family, variant) of what the tests above draw anyway."""
+    """(kind, family, variant) of assets that other tests generate as well."""
     for kind, families in (("model", SHAPES), ("texture", TEXTURES)):
         yield from ((kind, family, variant) for family in families for variant in range(2))
     yield from (("background", family, k % builtin.VARIANTS) for k, family in enumerate(BACKGROUNDS))

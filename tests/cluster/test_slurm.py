@@ -1,4 +1,4 @@
-"""Job arrays: what is written, and what becomes of it on a real Slurm of one node."""
+"""Job arrays: their scripts, and their runs on a real Slurm of one node."""
 
 import json
 import os

@@ -22,7 +22,7 @@ ELSEWHERE = "othernode.17.4711.0000abcd.{}"
 
 def a_name_of_the_dead():
     _, pid, _, place, _ = process.new_name().split(".")
-    return f"here.{pid}.1.{place}.00000000"  # this process did not start then
+    return f"here.{pid}.1.{place}.00000000"  # not the start of this process
 
 
 def build(root, config: Config, videos: int, nodes: int = 4):
@@ -102,9 +102,7 @@ def test_the_number_of_files_opened_does_not_grow_with_the_videos(tmp_path, conf
             and event in ("open", "os.listdir", "os.scandir")
             and str(arguments[0]).startswith(str(tmp_path))
         ):
-            opened.append(
-                str(arguments[0])
-            )  # of the dataset: what imports and other threads open is not the command's
+            opened.append(str(arguments[0]))  # only files of the dataset: imports and other threads open others
 
     sys.addaudithook(audit)
     counts = []

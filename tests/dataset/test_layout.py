@@ -96,9 +96,9 @@ def test_after_a_kill_at_any_step_the_next_run_finishes_publishing(tmp_path, sta
                 killed += 1
         if places.is_published("a00000"):
             text = places.metadata("a00000").read_text()
-            if text == metadata.dumps(described):  # then every frame is there already
+            if text == metadata.dumps(described):  # the frames are complete by then
                 assert set(described["files"]) <= set(tree(places.root))
-        if again == "finish" and step > 1:  # before its first step nothing was begun
+        if again == "finish" and step > 1:  # before its first step nothing exists
             assert layout.finish_publishing(places, "a00000")
         else:
             layout.publish(places, "a00000", described)

@@ -19,7 +19,7 @@ def tree(root):
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 def test_round_trip_and_repacking_are_byte_identical(dataset, tmp_path, kind):
     pack.pack(open_dataset(dataset.root), tmp_path / "one", kind)
-    time.sleep(1.1)  # a time stamp would differ now
+    time.sleep(1.1)  # so that a time stamp would differ
     assert pack.unpack(tmp_path / "one", tmp_path / "again") == 3
     assert tree(tmp_path / "again") == tree(dataset.root)
     pack.pack(open_dataset(tmp_path / "again"), tmp_path / "two", kind)
@@ -132,7 +132,7 @@ def test_unpacking_continues_after_a_kill(dataset, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             pack.unpack(tmp_path / "s", out)
     assert open_dataset(out).videos == ["a00000"]
-    assert pack.unpack(tmp_path / "s", out) == 1  # the second was as good as there
+    assert pack.unpack(tmp_path / "s", out) == 1  # the second was almost complete
     assert tree(out) == tree(dataset.root)
 
 

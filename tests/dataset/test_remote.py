@@ -57,7 +57,7 @@ class _Files(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             sent = 0
-            with contextlib.suppress(OSError):  # the client has enough
+            with contextlib.suppress(OSError):  # the client closed the connection
                 while sent < len(data):
                     sent += self.wfile.write(data[sent : sent + 65536])
             self.asked.append((self.path, sent))
@@ -128,7 +128,7 @@ def packed(request, pristine, tmp_path):
 
 
 def copy_to(root: Path, url: str) -> str:
-    """Put a folder's files to where a URL says."""
+    """Copy a folder's files to a URL."""
     fs, base = fsspec.core.url_to_fs(url)
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         fs.pipe_file(f"{base}/{path.relative_to(root).as_posix()}", path.read_bytes())
@@ -136,7 +136,7 @@ def copy_to(root: Path, url: str) -> str:
 
 
 def require_same(store, root):
-    """Everything that a store gives is what lies in a dataset's folder."""
+    """Assert that a store returns exactly the files of a dataset's folder."""
     here = open_dataset(root)
     assert store.videos == here.videos
     for name in here.videos:
@@ -182,7 +182,7 @@ def test_a_frame_is_one_range(packed, web):
     asked.clear()
     frames = [("a00000", 3), ("a00002", 1), ("a00001", 6)]
     sizes = [len(store.rgb_bytes(name, i)) for name, i in frames]
-    if all(p.suffix != ".h5" for p in packed.iterdir()):  # an HDF5 file's own index is compared, too
+    if all(p.suffix != ".h5" for p in packed.iterdir()):  # the index inside an HDF5 file is compared too
         assert [size for _, size in asked] == [shards.HEADER + size for size in sizes]
 
 

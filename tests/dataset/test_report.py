@@ -1,4 +1,4 @@
-"""The page: what it says, that nothing in it can act, and that a browser shows it whole."""
+"""The report's page: its numbers, escaping of names, and display in a browser."""
 
 import json
 import shutil

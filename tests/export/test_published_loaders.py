@@ -45,7 +45,7 @@ def cutie_index(base, image_directory, mask_directory, subset, seq_length=8):
 
 
 def sam2_index(img_folder, gt_folder, file_list_txt):
-    """Names come from the list, without what looks like a suffix; frames and masks are matched by their numbers."""
+    """Names come from the list, without apparent suffixes; frames and masks are matched by their numbers."""
     names = [os.path.splitext(line.strip())[0] for line in open(file_list_txt)]
     found = {}
     for video in sorted(names):
@@ -78,7 +78,7 @@ def aot_as_davis_index(root, resolution="480p"):
 
 
 def require_frames(found, store, names):
-    """The loader's index has these videos and all their frames in order, and its files are what our reader reads."""
+    """Assert that the index has these videos with all frames in order, with the files that our reader reads."""
     assert sorted(found) == names
     for name in names:
         pairs = found[name]

@@ -102,7 +102,7 @@ def test_croissant_is_valid_and_gives_the_rows(exported, store, caplog):
 
 
 def by_definition(folder):
-    """MDS read as its definition says, values as bytes."""
+    """Read MDS by its definition; values are bytes."""
     rows = []
     for shard in json.loads((folder / "index.json").read_text())["shards"]:
         data = (folder / shard["raw_data"]["basename"]).read_bytes()

@@ -18,7 +18,7 @@ PUBLISHED = [
 
 
 def random_weights(golden, keys):
-    """A published state dict with numbers of its own in every entry."""
+    """A published state dict with different numbers in every entry."""
     generator = torch.Generator().manual_seed(0)
     return {
         key: torch.tensor(7) if key.endswith("tracked") else torch.randn(shape, generator=generator)

@@ -62,7 +62,7 @@ def test_refinement_obeys_a_click_and_extends_it_to_similar_pixels():
     session = ClickSession(Colours(), two_colours())
     first = session.add(40, 30, True)
     assert first.shape == (90, 150)
-    assert first[40, 120] > 0.5  # blue is taken along
+    assert first[40, 120] > 0.5  # blue pixels are included
     second = session.add(50, 110, False)
     assert second[50, 110] < 0.5 and second[20:70, 90:135].max() < 0.5
     assert second[40, 30] > 0.5 and second[20:70, 20:60].min() > 0.5
@@ -83,7 +83,7 @@ def test_refinement_keeps_right_predictions_and_is_bounded(network, monkeypatch)
     assert all(p.grad is None for p in network.parameters())
     calls, predict = [], clicks._predict
     monkeypatch.setattr(clicks, "_predict", lambda *args: calls.append(1) or predict(*args))
-    both = torch.ones(2, 2, 48, 64)  # contradictory, so that it cannot be honoured
+    both = torch.ones(2, 2, 48, 64)  # contradictory, so that it cannot be satisfied
     monkeypatch.setattr(clicks, "SETTLED", 0)
     refine(network.deeplab, features, both, start)
     assert 2 < len(calls) <= clicks.EVALUATIONS + 2

@@ -1,4 +1,4 @@
-"""Winograd's algorithm gives what a direct convolution gives, and only where it can."""
+"""Winograd's algorithm equals the direct convolution, and is used only where it applies."""
 
 import pytest
 import torch

@@ -20,7 +20,7 @@ def builtin():
 
 @pytest.fixture
 def edited(builtin, tmp_path):
-    """edited(change) -> what is read of the scene of a00000 after ``change`` of its JSON."""
+    """edited(change) -> the scene of a00000, read after ``change(JSON)``."""
     config, catalogue = builtin
     spec = dataset.sampler(config, catalogue)(video_name(0, 100)).spec
     dataset.write_plan(tmp_path, config, [spec])

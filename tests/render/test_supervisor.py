@@ -104,7 +104,7 @@ def test_a_hung_child_is_killed(supervise, tmp_path):
         if at(event, "frame", "a00000", 1) and not frozen:
             (child,) = supervisor.children
             os.kill(child.pid, signal.SIGSTOP)
-            child.timeout = 1.0  # of this one alone: a busy machine may take long to start its successor
+            child.timeout = 1.0  # of the first child only: a busy machine may be slow to start the next
             frozen.append(child.pid)
 
     supervisor = supervise(tmp_path, freeze)

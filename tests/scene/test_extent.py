@@ -66,7 +66,7 @@ def test_the_extent_of_a_long_exposure_contains_its_ends():
     spec, models = scene_and_models(1, "motion.location_speed=0.3", "video.frames=40")
     blurred = spec.model_copy(update={"render": spec.render.model_copy(update={"motion_blur": 1.0})})
     half = {"video": spec.video.model_copy(update={"frames": 2 * spec.video.frames - 1})}
-    finer = spec.model_copy(update=half)  # frame 2 n of it is frame n of the other
+    finer = spec.model_copy(update=half)  # its frame 2n is frame n of the other
     grown = 0
     for frame in range(1, 39, 4):
         found = rectangles(blurred, at_rest(spec, models), frame)

@@ -26,7 +26,7 @@ DEFORM = (
 )
 SHAKE = "camera.shake={angle: [0.005, 0.015], roll: 0.4, cycles: [3, 40], waves: 6}"
 
-# (configuration, scenes of its first three videos): without extras they are what they were, so that builds continue.
+# (configuration, scenes of its first three videos): without extras they must not change, since builds are continued.
 AS_THEY_WERE = {
     "bl30k": ("9a59d142460a9c0a", "67bbd54fbc2184bf"),
     "bl30k_fast": ("952f2ea072f88dd9", "7a580d3eca6acafd"),

@@ -151,7 +151,7 @@ def test_clean_masks_raise_no_alarm_even_with_rounding_at_the_edges(videos, real
     for spec, frame, mask in videos:
         noisy = mask.copy()
         edge = np.argwhere(mask[:, 1:] != mask[:, :-1])
-        for row, column in edge[:: max(1, len(edge) // 10)]:  # more than ever seen between the two renderers
+        for row, column in edge[:: max(1, len(edge) // 10)]:  # beyond the renderers' largest difference
             noisy[row, column] = mask[row, column + 1]
         assert compare(mask, spec, real_models, frame, CHECK) == []
         assert compare(noisy, spec, real_models, frame, CHECK) == []
@@ -195,7 +195,7 @@ def test_a_skipped_material_is_found(videos, real_models):
         lacking = as_model(whole.vertices, [faces[kept]], name)
         rendered = predict(spec, {**real_models, name: lacking}, frame)
         hidden = np.count_nonzero(rendered != predict(spec, {**real_models, name: complete}, frame))
-        if hidden > 0.02 * np.count_nonzero(mask == number):  # what it hides behind itself cannot be missed
+        if hidden > 0.02 * np.count_nonzero(mask == number):  # pixels behind it do not count as missing
             assert compare(rendered, spec, {**real_models, name: complete}, frame, CHECK)
 
 

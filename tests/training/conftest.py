@@ -97,7 +97,7 @@ def check_gradients(recipe):
     """check_gradients(network, gold, prefix): norms within 1e-3, single gradients within 3e-3 of the largest."""
 
     def check(network: torch.nn.Module, gold, prefix: str) -> None:
-        shadow = copy.deepcopy(network)  # with gradients in the place of parameters, under their published names
+        shadow = copy.deepcopy(network)  # its parameters are replaced by gradients, under published names
         for own, other in zip(network.parameters(), shadow.parameters(), strict=True):
             other.data = torch.zeros_like(own) if own.grad is None else own.grad
         gradients = checkpoint.to_published(shadow)

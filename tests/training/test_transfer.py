@@ -54,8 +54,8 @@ def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch
     with Image.open(tmp_path / "results/transfer.png") as picture:
         assert picture.size[0] > 400
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert runs == ["group-norm-1-0", "statistics-frozen-1-0"]  # what changes inference alone trains nothing
-    monkeypatch.setattr(transfer, "scores", None)  # nor is anything made again
+    assert runs == ["group-norm-1-0", "statistics-frozen-1-0"]  # factors of inference train nothing
+    monkeypatch.setattr(transfer, "scores", None)  # nothing is computed again
     transfer.main()
     assert (tmp_path / "results/transfer.md").read_text().count("| group norm |") == 1
 

@@ -24,7 +24,7 @@ LIMITS = Limits(max_faces=2000, max_image_side=256, max_megapixels=1)
 BOUNDS = Bounds(seconds=60, memory_gb=4)
 ROOT = Path(__file__).parents[3]
 
-# A stand-in for the process that examines: it does what a file's text says.
+# Replaces the checking process: it does what the file's text says.
 ACTOR = """
 import json, os, sys, time
 for line in sys.stdin:

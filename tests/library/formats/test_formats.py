@@ -164,7 +164,7 @@ def test_continued_lines_and_comments(tmp_path, limits):
 
 def test_clean_up(tmp_path, limits):
     (tmp_path / "a.obj").write_text(
-        "v 0 0 0\nv 4 0 0\nv 0 3 0\nv 0 0 0\nv 9 9 9\nv -0.0 0 0\n"  # 4 and 6 are 1 again, 5 is used by nothing
+        "v 0 0 0\nv 4 0 0\nv 0 3 0\nv 0 0 0\nv 9 9 9\nv -0.0 0 0\n"  # 4 and 6 equal 1, 5 is unused
         "vt 0.5 0.5\nf 1/1 2/1 3/1\nf 4/1 3/1 2/1\nf 1/1 4/1 2/1\nf 6/1 2/1 3/1\n"
     )
     model = load_model(str(tmp_path / "a.obj"), limits)

@@ -29,7 +29,7 @@ from bl30k_gen.render.output.journal import run_log
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
 
 TIMEOUT = 60.0
-ELSEWHERE = "othernode.17.4711.0000abcd.{}"  # the name of a process of which nothing is known
+ELSEWHERE = "othernode.17.4711.0000abcd.{}"  # the name of an unknown process
 
 
 class Clock:
@@ -98,7 +98,7 @@ def test_a_lease_expires_by_the_observers_clock_alone(tmp_path, monkeypatch):
         os.utime(heartbeat, (skew, skew))
         monkeypatch.setattr(time, "time", lambda skew=skew: 2e9 - skew)
         assert observer.acquire("a00000") is None
-    for _ in range(5):  # long silences of the observer do not matter as long as the counter moves
+    for _ in range(5):  # long pauses of the observer do not matter while the counter changes
         lease.beat()
         os.utime(heartbeat, (0.0, 0.0))
         clock.now += 10 * TIMEOUT
@@ -160,7 +160,7 @@ def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     assert worker(tmp_path, 2).acquire("a00000")
 
 
-# A video rendered by two workers whose processors do not round alike: other bytes, the same names.
+# A video rendered by two workers whose processors round differently: other bytes, the same names.
 
 
 def stage_frames(layout, content):

@@ -118,7 +118,7 @@ def test_after_a_kill_at_any_step_no_video_is_lost_or_doubled(tmp_path, expected
             code = os.waitpid(child, 0)[1]
             died = died or code == signal.SIGKILL
             if (root / "Shards").is_dir():
-                seen = videos_of(root)  # never half a video, never twice
+                seen = videos_of(root)  # never an incomplete video, never two
                 assert seen.items() <= expected.items()
                 assert len(seen) % 17 == 0
                 assert {path.split("/")[1].removesuffix(".json") for path in seen} == set(Layout(root).published())
@@ -205,7 +205,7 @@ def test_a_stopped_owner_that_resumes_changes_nothing(tmp_path, expected):
         first.release(make_one(first, "a00000"))
         claim = first.acquire("a00001")
         metadata = stage(first.frames, config_of("tar"), 1)
-        first._shard._leases.__exit__()  # stopped: its heart beats no more
+        first._shard._leases.__exit__()  # stopped: no more heartbeats
         with second:
             assert second.acquire("a00001") is None
             time.sleep(0.6)

@@ -1,4 +1,4 @@
-"""`assets add`: what is looked at, what is refused, what is kept."""
+"""`assets add`: checks, refusals, and the added files."""
 
 import contextlib
 import json

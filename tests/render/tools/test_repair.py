@@ -1,4 +1,4 @@
-"""`verify --repair`: bad videos are rendered again, and become what they were; the others are not touched."""
+"""`verify --repair`: damaged videos are rendered again with the same bytes; the others are not touched."""
 
 import json
 import shutil
@@ -47,10 +47,10 @@ def test_only_damaged_videos_are_rendered_again(rendered, dataset, generate):
 
 @pytest.fixture
 def no_rendering(monkeypatch):
-    """The supervisor only says what it was asked for."""
+    """Replace the supervisor by one that only records the requested videos."""
     asked = []
 
-    class Nobody:
+    class RecordingSupervisor:
         def __init__(self, *_):
             self.rendered, self.already, self.failed = [], [], {}
 
@@ -58,7 +58,7 @@ def no_rendering(monkeypatch):
             asked.extend(names)
             return self
 
-    monkeypatch.setattr("bl30k_gen.render.tools.repair.Supervisor", Nobody)
+    monkeypatch.setattr("bl30k_gen.render.tools.repair.Supervisor", RecordingSupervisor)
     return asked
 
 

@@ -150,7 +150,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
 
 
 def test_the_entry_point_stops_at_sigterm_and_continues(videos, tmp_path):
-    """With loader processes, each of which gets the signal, too, as Slurm sends it."""
+    """With loader processes, which get the signal too, as Slurm sends it."""
     arguments = ["run", "stcn/bl30k", "--data", videos, "--out", tmp_path, "--preset", "tiny", "--device", "cpu"]
     arguments += ["--set", "runtime.workers=1", "--set", "iterations=12", "--set", "runtime.log_every=1"]
     process = train_py(*arguments, start_new_session=True)

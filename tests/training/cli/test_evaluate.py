@@ -105,7 +105,7 @@ def folder_empty(data):
 
 def names_differ(data):
     for file in (data / "Annotations/v").iterdir():
-        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # no number that a frame has
+        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # not the number of any frame
 
 
 def wide_ids(data):

@@ -343,7 +343,7 @@ def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(
         assert not after.masks[1:, 0][whole].any()
         assert torch.equal(after.masks[1:, 0][~whole], before.masks[1:, 0][~whole])
         shares.append(gone.float().mean().item())
-    assert 0.3 < np.mean(shares) < 0.65  # what lies outside the image has the same colour
+    assert 0.3 < np.mean(shares) < 0.65  # pixels outside the image have the same colour
 
 
 def test_rde_is_given_a_perturbed_first_mask_and_trained_on_the_true_one(videos):

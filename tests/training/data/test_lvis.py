@@ -11,7 +11,7 @@ from training.data.mixture import Draw, Mixture
 from training.schema.stage import load_stage
 
 # A mask of 4 x 5 pixels (height x width) with the rows 1 and 2 of the columns 1 to 3 set, in each of the three forms.
-# The compressed one is what COCO's own tools write.
+# The compressed form was written by COCO's tools.
 MASK = np.zeros((4, 5), bool)
 MASK[1:3, 1:4] = True
 COUNTS = [5, 2, 2, 2, 2, 2, 5]
@@ -121,7 +121,7 @@ def test_objects_are_items_of_s2m(dataset):
     assert drawn[5:25, 50:70].all() and drawn[50:70, 50:80].all() and drawn.sum() == 400 + 600
     others = [source.stills.another(1, np.random.default_rng(n), 900) for n in range(20)]
     found = {None if other is None else int((np.array(other) > 0).sum()) for other in others}
-    assert found == {None, 1000}  # the crowd and the small one are none; the same one counts as none
+    assert found == {None, 1000}  # neither the crowd nor the small object counts, nor the object itself
     assert source.stills.another(0, np.random.default_rng(0), 900) is None
 
 

@@ -100,7 +100,7 @@ def test_every_large_piece_is_scribbled_on(numbers):
 
 
 def test_sizes_grow_with_the_crop(numbers):
-    """A scribble on a region of a small crop lies as deep, in shares of the side, as on a large one."""
+    """The relative depth of scribbles inside a region does not depend on the size of the crop."""
 
     def depth(size: int) -> float:
         wide = numbers.model_copy(update={"depth": (49, 49)})

@@ -302,8 +302,8 @@ with processes("cpu") as group:
 
 def test_two_processes_are_one(videos, tmp_path):
     """After three iterations at the same batch, weights agree within 1e-4 of their largest value; those of two
-    processes that take the same samples do not. Stopped between two records, they log what they would have logged,
-    and damaged files of either."""
+    processes with equal samples do not. Stopped between two records, they log the same values as without the stop,
+    and the damaged files of both."""
     overrides = [
         "iterations=3",
         "batch=4",

@@ -172,7 +172,7 @@ def test_the_first_frame_may_be_chosen_again_by_the_robot(squares):
 
 def test_a_system_may_name_candidates(squares):
     _, system = run(squares, lambda task: Submission(squares, [3, 4]))
-    # of equals the earliest; then the other; then, with none left, the candidates themselves
+    # the earliest of equals; then the other; then, with none left, all candidates
     assert [task.frame for task in system.rounds] == [0, 3, 4, 3, 3, 3, 3, 3]
 
 

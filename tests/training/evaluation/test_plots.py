@@ -39,7 +39,7 @@ def test_the_interaction_axis_has_integer_ticks(figures, tmp_path):
 def test_reports_show_iou_after_each_interaction(figures, tmp_path):
     scores = [np.full((2, 1, 2), value) for value in (0.25, 0.5, 0.75)]
     for array in scores:
-        array[..., 1] = 0.1  # F, which is no part of IoU
+        array[..., 1] = 0.1  # the plot of IoU has no F
     rounds = [Interaction("a", 1, number, 4.0, (1,), array) for number, array in enumerate(scores, 1)]
     plot_reports({"mine": InteractiveReport(3, 240.0, [("a", 1, (1,))], rounds)}, tmp_path / "interactive.png")
     timed, counted = figures[0].axes

@@ -79,7 +79,7 @@ def tensor_bytes():
 def test_two_thousand_frames_stream_in_constant_memory(cells):
     video, network, said = cells.video(8), cells.network(), []
     network.memorised = network.queried = network.written = type("Forgetful", (), {"append": lambda self, x: None})()
-    per_frame = 2 * 4 * 8 * (8 + 2 * 2)  # bytes of a key and two values, kept once more when joined
+    per_frame = 2 * 4 * 8 * (8 + 2 * 2)  # bytes of a key and two values, and their copy when joined
     options = Options(memory_every=2, previous=True, memory_budget=40 * per_frame)
     frames = ((t, video[t % 8]) for t in range(2000))
     used = {}

@@ -143,7 +143,7 @@ def test_frames_of_a_video_file_in_any_order(tmp_path, code, suffix):
     assert len(video) == 90 and video.names[3] == "00003" and video.rate == pytest.approx(12.5)
     for index in (70, 3, 4, 89, 0, 55, 54, 70):
         assert (video[index] == expected[index]).all(), index
-    video._capture.set(1, 40)  # as if a jump had landed elsewhere
+    video._capture.set(1, 40)  # as if a seek had ended at another frame
     video._next = 60
     assert (video[61] == expected[61]).all()
     with pytest.raises(IndexError):

@@ -47,7 +47,7 @@ def test_fusion_keeps_an_earlier_correction(cells):
     assert (session.labels(51) == cells.mask(video, 51, {1: (0, 1, 6)}))[8::16, 8::16].all()
     assert (session.labels(95) == cells.mask(video, 95, {1: (0, 1, 6)})).all()
     assert (session.labels(10) == cells.mask(video, 10, {1: (0, 1)})).all(), "beyond an interacted frame"
-    # Frames 88 to 26 were fused, the others lie beyond or are not bounded.
+    # Frames 88 to 26 were fused; the others are outside of the range or have no second reference.
     assert len(fusion.distances) == 63
     assert fusion.distances[88 - 51] == pytest.approx([26 / 64, 38 / 64])
     # In frames 59 to 26 the network had lost cell 0, and that is what it wrote into memory.
@@ -193,7 +193,7 @@ def test_an_object_added_later_ignores_memory_frames_without_it(cells):
     session.propagate()
     for t in range(20):
         assert (session.labels(t) == cells.mask(video, t, {1: (0, 1), 2: (5, 6)})).all(), t
-    # A correction that knows it stops it.
+    # A correction that includes the new object bounds its propagation.
     session.set_mask(16, cells.mask(video, 16, {1: (0, 1), 2: (6,)}))
     session.propagate()
     assert (session.labels(18) == cells.mask(video, 18, {1: (0, 1), 2: (6,)})).all()
@@ -490,7 +490,7 @@ def test_impossible_requests_are_refused(cells):
 
 def test_a_scribble_on_one_object_creates_no_other():
     network = S2M(S2MConfig("resnet18", 8, 8)).eval()
-    torch.nn.init.constant_(network.head[3].bias, 5.0)  # it sees an object wherever it is asked
+    torch.nn.init.constant_(network.head[3].bias, 5.0)  # the network finds an object at every click
     frames = [np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)] * 2
     session = InteractiveSession(None, frames, [1, 2, 3], s2m=network)
     session.fill(0, 3, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.9)])

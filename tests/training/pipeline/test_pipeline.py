@@ -49,7 +49,7 @@ def cost():
     return once
 
 
-# The recipes of fusion alone need a set, see test_fusion.
+# Recipes of fusion alone need a fusion set, see test_fusion.
 @pytest.mark.parametrize("name", [name for name in RECIPES.names() if not name.startswith("fusion")])
 def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     monkeypatch.setattr(dry_run, "measure", cost)
@@ -140,7 +140,7 @@ def test_mistakes_are_named(tmp_path, videos):
     for places, words in [([], "source bl30k of stage stm/bl30k has no path"), (["bl31k=/x"], "did you mean bl30k")]:
         with pytest.raises(UserError, match=words):
             planned("mivos", tmp_path, data=places)
-    # What the last step lacks is known before the first one begins.
+    # A missing input of the last step is found before the first one starts.
     (tmp_path / "other").mkdir()
     arguments = ["pipeline", "--preset", "tiny", "--data", str(videos), "--data", f"davis={tmp_path / 'other'}"]
     result = CliRunner().invoke(app, [*arguments, "--set", "data.youtube.weight=0", "--out", str(tmp_path / "run")])

@@ -237,7 +237,7 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     monkeypatch.setattr(fusion_data, "PER_SHARD", 1)
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted := Interrupted(fusion_data.shutil.rmtree))
     with pytest.raises(KeyboardInterrupt):
-        make("packed", to=kind, shard=(0, 2))  # the first video is packed, and lies there loose, too
+        make("packed", to=kind, shard=(0, 2))  # the first video is packed, and its loose files still exist
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted.real)
     with pytest.raises(UserError, match="holds a00000 beside packed files"):
         open_fusion_set(tmp_path / "packed")

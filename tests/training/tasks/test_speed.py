@@ -59,7 +59,7 @@ def prepared(request, tiny):
 def test_training_of_propagation_does_not_depend_on_speed_options(prepared, option):
     step, network, batch, stage, plain = prepared
     if option == "compile" and stage.network != "stcn":
-        return  # tracing takes long, and the same parts of every network are traced
+        return  # tracing is slow, and the same parts of every network are traced
     assert_same(outcome(step, network, batch, stage, option), plain)
 
 
