@@ -73,18 +73,24 @@ class Fault:
 
 @dataclass
 class Outcome:
+    """How the entry point ended under a fault, and the dataset after it.
+
+    code: the exit code. lost: published videos that cannot be read. same: whether the same build again, without a
+    fault, gives the expected bytes.
+    """
+
     fault: Fault
     code: int
-    said: str
-    lost: list[str]  # videos that were published and cannot be read
-    same: bool  # after the same build again, without a fault
+    output: str  # of standard error
+    lost: list[str]
+    same: bool
 
     @property
     def traceback(self) -> bool:
-        return self.code not in (0, 2) or self.said.count("\n") > 1
+        return self.code not in (0, 2) or self.output.count("\n") > 1
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         return self.same and not self.lost and not self.traceback
 
 
@@ -184,7 +190,7 @@ def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
     return Counter(call for call in found if call in SYSTEM_CALLS)
 
 
-def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
+def draw_faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
     """Draw single faults, with equal probability for every store and call."""
     rng = random.Random(seed)
     calls = {store: calls_of(store, injector) for store in STORES}
@@ -202,39 +208,39 @@ def run(fault: Fault) -> Outcome:
     """Inject a fault into a build in a new folder, and repeat the build without it."""
     with scratch() as root:
         if fault.injector == "wrapper":
-            code, said = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
+            code, output = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
         else:
-            code, said = _under_strace(root, fault)
+            code, output = _under_strace(root, fault)
         lost = sorted(set(_published(root)) - set(_readable(root)))
         build(root, config_of(fault.store))
         same = content(root) == expected(fault.store) and verify(root).ok
-    return Outcome(fault, code, said, lost, same)
+    return Outcome(fault, code, output, lost, same)
 
 
 def in_this_process(root: Path, fault: Fault, work: Callable[[], None]) -> tuple[int, str]:
     """Run ``work`` as an entry point under a fault; returns its exit code and standard error."""
-    said, code = io.StringIO(), 0
+    output, code = io.StringIO(), 0
     arguments, sys.argv[1:] = sys.argv[1:], []
     try:
-        with contextlib.redirect_stderr(said), Wrapper(root, fault):
+        with contextlib.redirect_stderr(output), Wrapper(root, fault):
             run_entry_point(work)
-    except SystemExit as ended:
-        code = int(ended.code or 0)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
     except Exception as error:  # what a user would see as a traceback
         code = 1
-        said.write(f"{type(error).__name__}: {error}\n")
+        output.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.argv[1:] = arguments
-    return code, said.getvalue()
+    return code, output.getvalue()
 
 
 def _under_strace(root: Path, fault: Fault) -> tuple[int, str]:
     inject = f"inject={fault.call}:error={errno.errorcode[fault.error]}:when={fault.number}"
     try:
-        done = _strace(root, fault.store, ["-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"])
+        result = _strace(root, fault.store, ["-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"])
     except subprocess.TimeoutExpired:
         return -1, "it did not end"
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
 def _strace(root: Path, store: Store, flags: list[str]) -> subprocess.CompletedProcess[str]:
@@ -282,8 +288,14 @@ def table_of(outcomes: list[Outcome]) -> str:
     return table(head, [[str(cell) for cell in row] for row in rows])
 
 
+def list_failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Markdown lines of the outcomes that did not pass; empty if all passed."""
+    failed = [o for o in outcomes if not o.passed]
+    lines = [f"- {o.fault}: exit {o.code}, {o.output.strip()[-200:]!r}, lost {o.lost}" for o in failed]
+    return ["", "What was not as it should be:", "", *lines] if lines else []
+
+
 def page(outcomes: list[Outcome], seed: int) -> str:
-    bad = [f"- {o.fault}: exit {o.code}, {o.said.strip()[-200:]!r}, lost {o.lost}" for o in outcomes if not o.good]
     return "\n".join(
         [
             f"`{command()}`",
@@ -292,7 +304,7 @@ def page(outcomes: list[Outcome], seed: int) -> str:
             f"{len({(o.fault.store, o.fault.call) for o in outcomes})} pairs of store and call.",
             "",
             table_of(outcomes),
-            *(["", "What was not as it should be:", "", *bad] if bad else []),
+            *list_failures(outcomes),
         ]
     )
 
@@ -302,10 +314,10 @@ def run_all(planned: Sequence[Fault], run: Callable[[Fault], Outcome]) -> list[O
     outcomes = []
     for number, fault in enumerate(planned, 1):
         outcomes.append(run(fault))
-        if not outcomes[-1].good:
+        if not outcomes[-1].passed:
             print(outcomes[-1], flush=True)
         if number % 20 == 0:
-            print(f"{number} of {len(planned)}, {sum(not o.good for o in outcomes)} bad", flush=True)
+            print(f"{number} of {len(planned)}, {sum(not o.passed for o in outcomes)} bad", flush=True)
     return outcomes
 
 
@@ -321,9 +333,9 @@ def main() -> None:
         sys.argv[1:] = []
         run_entry_point(lambda: build(arguments.root, config_of(arguments.build)))
         return
-    planned = faults(arguments.count, arguments.seed)
+    planned = draw_faults(arguments.count, arguments.seed)
     if shutil.which("strace"):
-        planned += faults(arguments.strace, arguments.seed, "strace")
+        planned += draw_faults(arguments.strace, arguments.seed, "strace")
     outcomes = run_all(planned, run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 

@@ -6,20 +6,20 @@ import shutil
 
 import pytest
 
-from benchmarks.faults.system_calls import DONE, STORES, Fault, Wrapper, build, config_of, faults, run
+from benchmarks.faults.system_calls import DONE, STORES, Fault, Wrapper, build, config_of, draw_faults, run
 
 COUNT = 15
 
 
 @functools.cache
 def some_faults() -> list[Fault]:
-    return faults(COUNT, seed=1)
+    return draw_faults(COUNT, seed=1)
 
 
 @pytest.mark.parametrize("number", range(COUNT))
 def test_a_call_that_fails_loses_nothing(number):
     outcome = run(some_faults()[number])
-    assert outcome.good, outcome
+    assert outcome.passed, outcome
 
 
 def test_the_tested_faults_include_every_kind():
@@ -40,4 +40,4 @@ def test_the_wrapper_fails_the_given_call(tmp_path):
 def test_strace_reaches_what_libraries_call():
     if shutil.which("strace"):
         outcome = run(Fault("strace", "hdf5", "fsync", 3, errno.EIO))
-        assert outcome.code == 2 and outcome.good, outcome
+        assert outcome.code == 2 and outcome.passed, outcome
