@@ -273,7 +273,7 @@ def _take_the_place_of_time(clock: Clock) -> None:
 def _take_the_place_of_the_machine(task: Task, node: Node) -> None:
     os.environ |= {"SLURM_ARRAY_TASK_ID": str(task.number), "SLURM_ARRAY_TASK_COUNT": str(task.count)}
     socket.gethostname = lambda: node.name
-    vars(process).update(_place=lambda: node.name)
+    vars(process).update(_system=lambda: node.name)
     tqdm.tqdm.monitor_interval = 0
     tqdm.tqdm.set_lock(threading.RLock())  # its own is one between processes, which a kill leaves behind
     silent = open(os.devnull, "w")
