@@ -107,7 +107,7 @@ def script(settings: SlurmSettings, array: Array, out: Path, folder: Path, numbe
 
 
 def _own_command() -> list[str]:
-    """This project's command line on a node: that of the checkout, which needs no installation, or the installed one."""
+    """The command line of this project on a node: the checkout, which needs no installation, or the installed one."""
     checkout = SETTINGS.parent / "generate.py"
     return [sys.executable, str(checkout)] if checkout.exists() else [sys.executable, "-m", "bl30k_gen"]
 
