@@ -102,8 +102,8 @@ def _remove_logs(layout: Layout) -> int:
 
 def _remove_leftovers(layout: Layout) -> int:
     """Remove hidden files and folders whose writer was killed."""
-    making = (layout.making, layout.shards.making)
-    found = [path for folder in making for suffix in UNFINISHED for path in folder.glob(f".*{suffix}")]
+    staging = (layout.staging_root, layout.shards.staging_root)
+    found = [path for folder in staging for suffix in UNFINISHED for path in folder.glob(f".*{suffix}")]
     found += [path for folder in WRITTEN for path in (layout.root / folder).glob(".*.part")]
     removed = 0
     for path in found:

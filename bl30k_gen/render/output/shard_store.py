@@ -68,13 +68,13 @@ class ShardStore:
     def __enter__(self) -> "ShardStore":
         with files.clear_disk_errors(self._shards.markers):
             self._shards.markers.mkdir(parents=True, exist_ok=True)
-            self.layout.making.mkdir(exist_ok=True)
+            self.layout.staging_root.mkdir(exist_ok=True)
         restore_markers(self._shards)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
         self._unfinished = set(list_visible(self._shards.interrupted))
         self._observer.__enter__()
-        ours = [shard for shard in list_visible(self._shards.making) if shard.split("-")[0] in self._names[:1]]
+        ours = [shard for shard in list_visible(self._shards.staging_root) if shard.split("-")[0] in self._names[:1]]
         if any([self._finish_dead_shard(shard) for shard in ours]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
@@ -159,7 +159,7 @@ class ShardStore:
         """Names for a shard of this run; finishes the shards that dead workers left under these names."""
         for number in itertools.count(1):
             name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
-            if not (self._shards.making / name).exists() or self._finish_dead_shard(name):
+            if not (self._shards.staging_root / name).exists() or self._finish_dead_shard(name):
                 yield name
 
     def _is_free_now(self, name: str) -> bool:
