@@ -308,7 +308,7 @@ def _take_the_place_of_blender(
     vars(worker).update(
         BlenderChild=lambda *_: VirtualBlender(clock, seconds, next_crash, node),
         discard_damaged=lambda *_: [],
-        examine=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
+        check_masks=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
     )
 
 
