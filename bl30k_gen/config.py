@@ -76,7 +76,7 @@ class Video(Section):
 
 class Motion(Section):
     degree: Annotated[int, Field(ge=1, le=8)]  # of the polynomials; they pass through degree + 1 control points
-    location_speed: NonNegative  # metres a frame: a move is at most |Normal(0, this x its frames)| long, per axis
+    location_speed: NonNegative  # metres a frame: a move is at most abs(Normal(0, this x its frames)) long, per axis
     rotation_speed: NonNegative  # radians a frame, standard deviation, per axis
     scale_change: Range  # factor over the whole video; a step draws from its degree-th root
     static: Literal["drift", "hold"]  # what a curve does between equal control points
@@ -149,7 +149,7 @@ class Shake(Section):
     """Smooth noise of the viewing direction, as of a hand-held camera."""
 
     angle: Range  # radians, root mean square over time, of pitch and of yaw
-    roll: NonNegative  # root mean square about the line of sight, as a fraction of ``angle``
+    roll: NonNegative  # root mean square about the line of sight, as a factor of ``angle``
     cycles: Range  # slowest and fastest oscillation, in oscillations over the whole video
     waves: Count  # sines that make up the noise
 
