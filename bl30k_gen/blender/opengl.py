@@ -17,14 +17,14 @@ _MAJOR, _MINOR, _PROFILE, _CORE, _NONE = 0x3098, 0x30FB, 0x30FD, 0x0001, 0x3038
 @functools.cache
 def require() -> None:
     """Raises MachineLacks where Blender would find no OpenGL."""
-    if reason := missing():
+    if reason := why_not():
         raise MachineLacks(
             f"render.engine eevee needs OpenGL 4.3 through EGL, which is not here ({reason})",
             "install libegl1 and libgl1-mesa-dri (or the GPU's driver), or set render.engine=cycles",
         )
 
 
-def missing() -> str | None:
+def why_not() -> str | None:
     """What is missing for the OpenGL context that Blender will request (with or without a display); None: nothing."""
     try:
         egl = ctypes.CDLL("libEGL.so.1")

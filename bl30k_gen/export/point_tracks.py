@@ -1,7 +1,7 @@
-"""Point tracks in the formats of TAP-Vid, CoTracker (and AllTracker, whose Kubric data have its layout) and PIPs++.
+"""Point tracks for trackers: TAP-Vid, CoTracker (and AllTracker, whose Kubric data lie the same), PIPs++.
 
-Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the seed of the video. Positions
-are in pixels; as in TAP-Vid, the centre of the top left pixel is (0.5, 0.5).
+Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the video's own seed. Places are
+in pixels from the top left corner, whose pixel has its centre at (0.5, 0.5), as TAP-Vid has them.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def tracks_of(video: SourceVideo, points: int) -> Tracks:
-    """Tracks of a video: of its annotations, or newly derived for another number of points."""
+    """A video's tracks: those that annotations have, or derived ones where another number of points is asked for."""
     if points == QUERIES:
         return video.derived.read_tracks(video.name)
     geometry = open_video(video.derived, video.name)
@@ -43,21 +43,21 @@ class TapVid(Format):
         for video in videos:
             found = tracks_of(video, self.points)
             arrays = encode.tapvid(found.places, found.visible, video.size)
-            target = folder / video.split
-            target.mkdir(exist_ok=True)
-            (target / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
+            place = folder / video.split
+            place.mkdir(exist_ok=True)
+            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
             if self.pickle:
                 images = np.stack([video.rgb(i) for i in range(len(video.frames))])
                 published = encode.pickled({video.name: {"video": images, **arrays}})
-                (target / f"{video.name}.pkl").write_bytes(published)
-            _place_frames(video, target / "frames" / video.name, self.frames)
+                (place / f"{video.name}.pkl").write_bytes(published)
+            _place_frames(video, place / "frames" / video.name, self.frames)
 
 
 @register("cotracker", "CoTracker's and AllTracker's Kubric layout (.npz), with --pickle as .npy, too")
 class CoTracker(Format):
     """``<split>/<video>/<video>.npz``: coords, visibility; frames in ``<split>/<video>/frames/``.
 
-    Points that are behind the camera on any frame are left out: the layout cannot express a missing position.
+    Points that are behind the camera on some frame are left out: the layout cannot tell that they have no place.
     """
 
     points: Count = 2048
@@ -67,18 +67,18 @@ class CoTracker(Format):
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
-            always = _in_front(found).all(1)
-            if left_out := int((~always).sum()):
+            kept = _placed(found).all(1)
+            if lost := int((~kept).sum()):
                 log.warning(
-                    "%s: %d of %d points come behind the camera; left out", video.name, left_out, len(found.places)
+                    "%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places)
                 )
-            arrays = encode.cotracker(found.places[always], found.visible[always])
-            target = folder / video.split / video.name
-            target.mkdir(parents=True)
-            (target / f"{video.name}.npz").write_bytes(encode.npz(arrays))
+            arrays = encode.cotracker(found.places[kept], found.visible[kept])
+            place = folder / video.split / video.name
+            place.mkdir(parents=True)
+            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays))
             if self.pickle:
-                (target / f"{video.name}.npy").write_bytes(encode.pickled_npy(arrays))
-            _place_frames(video, target / "frames", self.frames)
+                (place / f"{video.name}.npy").write_bytes(encode.pickled_npy(arrays))
+            _place_frames(video, place / "frames", self.frames)
 
 
 @register("pips", "PIPs++ point tracks (track.npz) and MP4", requires=("av",))
@@ -91,15 +91,14 @@ class Pips(Format):
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
-            target = folder / video.split / video.name
-            target.mkdir(parents=True)
-            arrays = encode.pips(found.places, found.visible, _in_front(found))
-            (target / "track.npz").write_bytes(encode.npz(arrays))
-            write_movie(video, target / "rgb.mp4", 24, "h264", self.crf)
+            place = folder / video.split / video.name
+            place.mkdir(parents=True)
+            (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, _placed(found))))
+            write_movie(video, place / "rgb.mp4", 24, "h264", self.crf)
 
 
-def _in_front(found: Tracks) -> npt.NDArray[np.bool_]:
-    """(N, F) bool: whether a point is in front of the camera."""
+def _placed(found: Tracks) -> npt.NDArray[np.bool_]:
+    """(N, F) whether a point is before the camera."""
     return np.isfinite(found.places[..., 0])
 
 

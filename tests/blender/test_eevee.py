@@ -14,7 +14,7 @@ SMALL = "video={frames: 1, width: 96, height: 64}"
 @pytest.fixture
 def opengl():
     """OpenGL is asked for in a process of its own: its libraries and torch's compiler do not bear each other."""
-    code = "from bl30k_gen.blender import opengl; print(opengl.missing() or '')"
+    code = "from bl30k_gen.blender import opengl; print(opengl.why_not() or '')"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     if said:
         pytest.skip(f"EEVEE needs libegl1 and libgl1-mesa-dri: {said}")
