@@ -11,11 +11,12 @@ once. What the tests of several files share and is slow to make, such as a rende
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support import commands
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -112,8 +113,7 @@ def generate() -> Callable[..., subprocess.CompletedProcess]:
     """Run ``python generate.py ...`` as a user would; fails the test unless it ends with ``code``."""
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / "generate.py"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+        done = commands.run("generate.py", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

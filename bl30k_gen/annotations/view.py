@@ -77,7 +77,8 @@ class Points:
     ids: npt.NDArray[np.uint8]  # (N,)
     faces: npt.NDArray[np.int32]  # (N,)
     barycentrics: Floats  # (N, 3)
-    _placed: Latest[int, Floats] = field(default_factory=partial(Latest, _CACHED_FRAMES), repr=False)
+    _in_world: Latest[int, Floats] = field(default_factory=partial(Latest, _CACHED_FRAMES), repr=False)
+    _in_camera: Latest[int, Floats] = field(default_factory=partial(Latest, _CACHED_FRAMES), repr=False)
 
     @classmethod
     def of(cls, geometry: Geometry, surface: Surface) -> "Points":
@@ -91,12 +92,18 @@ class Points:
 
     def in_world(self, frame: int) -> Floats:
         """(N, 3) metres in Blender's axes."""
-        return self._placed.get(frame, partial(self._gather, frame, placed=True))
+        return self._in_world.get(frame, partial(self._gather, frame, placed=True))
 
     def in_camera(self, frame: int) -> Floats:
         """(N, 3) metres in the axes of OpenCV's camera: x right, y down, z forward."""
+        return self._in_camera.get(frame, partial(self._to_camera, frame))
+
+    def _to_camera(self, frame: int) -> Floats:
         view = self.geometry.extrinsics[frame]
-        return self.in_world(frame) @ view[:3, :3].T + view[:3, 3]
+        # Not a matrix product, because NumPy's waits for threads of its own, which other work on the machine delays.
+        positions = np.einsum("ij,nj->ni", view[:3, :3], self.in_world(frame)) + view[:3, 3]
+        positions.flags.writeable = False  # the result is cached
+        return positions
 
     def _gather(self, frame: int | None, placed: bool) -> Floats:
         """(N, 3) read-only positions in the world (``placed``) or the body's coordinates; see ``own``."""
