@@ -233,7 +233,10 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     def make(out, **changes):
         return fusion_data.make_fusion_data(alignment, videos, tmp_path / out, names, **changes)
 
-    monkeypatch.setattr(fusion_data, "_make_video", lambda *a: shutil.copytree(folder / a[3], a[6] / a[3]))
+    def copy(writer, name):
+        shutil.copytree(folder / name, writer.out / name)
+
+    monkeypatch.setattr(fusion_data.VideoWriter, "write", copy)
     monkeypatch.setattr(fusion_data, "PER_SHARD", 1)
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted := Interrupted(fusion_data.shutil.rmtree))
     with pytest.raises(KeyboardInterrupt):
