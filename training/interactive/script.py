@@ -248,18 +248,16 @@ def interact(
         out: folder for the masks.
         truth: folder of the video's true masks, for the IoU in the log.
         log: file for timed events, see ``training.evaluation.session_log``.
-        meaning: what masks mean, those that the script names and the true ones; None: the files decide.
+        meaning: what masks mean, true ones and those that the script names; None: the files decide.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
         UserError: a file is missing or does not fit, or the script asks for what is impossible.
     """
-    plan = read_script(script)
-    frames = open_frames(video)
+    out, plan, frames = Path(out), read_script(script), open_frames(video)
     if plan.short_side:
         options.setdefault("short_side", plan.short_side)
     network = load_network(checkpoint, PropagationNetwork, device=device)
-    method = Path(checkpoint).stem
     try:
         session = InteractiveSession(
             network,
@@ -269,17 +267,17 @@ def interact(
             clicks=load_network(clicks, ClickNetwork, device=device) if clicks else None,
             fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
-            log=SessionLog(log, user, frames.path.name, method) if log else None,
+            log=SessionLog(log, user, frames.path.name, Path(checkpoint).stem) if log else None,
             truth=true_masks(Path(truth), frames, meaning) if truth else None,
             say=say,
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
-    refuse_input(Path(out), [Path(path) for path in (video, truth) if path])
+    refuse_input(out, [Path(path) for path in (video, truth) if path])
     run_script(session, plan, Path(script).parent, meaning)
-    claim(Path(out), "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
+    claim(out, "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
-        write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))
+        write_atomically(out / f"{name}.png", encode_mask(session.labels(number)))
     say(f"{out}: {len(frames)} masks after {session.state.rounds} rounds")
     return session
 
