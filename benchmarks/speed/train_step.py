@@ -118,7 +118,7 @@ class Variant:
 
 def random_network(stage: Stage) -> PropagationNetwork:
     """Residual blocks begin as identities: without ImageNet's weights they would overflow."""
-    network = build_network(stage, None)
+    network = build_network(stage.network, stage.model, objects=stage.objects, seed=stage.seed)
     assert isinstance(network, PropagationNetwork)
     for module in network.modules():
         if isinstance(module, Bottleneck | BasicBlock):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bl30k_gen.text import memory_size, plural
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import SampleOrder, open_mixture
 from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
@@ -35,8 +35,8 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         UserError: as the run itself would, for data, numbers and weights.
     """
     print(stage.to_yaml())
-    mixture = Mixture(stage)
-    order = SampleOrder(mixture, stage)
+    mixture = open_mixture(stage)
+    order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
     for name, source in mixture.describe().items():
         counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
         print(f"data {name}: {counts}, from {source['path']}")
@@ -89,7 +89,10 @@ def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path |
 
     On a CPU a sample's bytes are those that autograd keeps.
     """
-    step = build_step(build_network(stage, start), stage.loss, stage.runtime, device, stage.alignment)
+    network = build_network(
+        stage.network, stage.model, objects=stage.objects, imagenet=stage.imagenet, seed=stage.seed, start=start
+    )
+    step = build_step(network, stage.loss, stage.runtime, device, stage.alignment)
     return measure_step(step, samples, device, stage.runtime.precision)
 
 

@@ -68,6 +68,6 @@ def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.
         raise UserError(f"{folder.root} has no network yet", "train it to its first saved state")
     from training.tasks.network import build_network
 
-    network = build_network(stage.model_copy(update={"imagenet": "none"}), None)
+    network = build_network(stage.network, stage.model, objects=stage.objects)
     network.load_state_dict(state["network"])
     return network, f"iteration {state['iteration']} of {stage.iterations}"

@@ -18,7 +18,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_j
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, SampleOrder, loader
+from training.data.mixture import SampleOrder, loader, open_mixture
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
@@ -65,10 +65,17 @@ class Trainer:
     def __init__(self, stage: Stage, out: Path, processes: Processes, start: Path | None = None):
         self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
-        self.mixture = Mixture(stage)
+        self.mixture = open_mixture(stage)
         self.folder.require_same(stage.sources, stage.identity())
         state = self.folder.latest(stage.iterations)
-        self.network = build_network(stage, start if state is None else None)
+        self.network = build_network(
+            stage.network,
+            stage.model,
+            objects=stage.objects,
+            imagenet=stage.imagenet,
+            seed=stage.seed,
+            start=start if state is None else None,
+        )
         self.step: AnyStep | DistributedDataParallel
         step = build_step(self.network, stage.loss, stage.runtime, self.device, stage.alignment, processes.world)
         self.step = step
@@ -95,7 +102,16 @@ class Trainer:
     def _order(self) -> SampleOrder:
         """The order of the samples from here on. Raises UserError where S2M would see them one by one."""
         stage, processes = self.stage, self.processes
-        order = SampleOrder(self.mixture, stage, self.iteration, processes.rank, processes.world)
+        order = SampleOrder(
+            self.mixture,
+            stage.iterations,
+            stage.batch,
+            stage.runtime.batch_per_step,
+            stage.curriculum,
+            first=self.iteration,
+            rank=processes.rank,
+            world=processes.world,
+        )
         if stage.network == "s2m" and order.step * processes.world < 2:
             remedy = "choose a batch that runtime.batch_per_step divides"
             if stage.batch < 2 or stage.runtime.batch_per_step < 2:

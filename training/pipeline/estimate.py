@@ -10,7 +10,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from models.backbone import prepare_for_inference
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import SampleOrder, open_mixture
 from training.data.sample import FusionBatch
 from training.engine.dry_run import measure, measure_step
 from training.inference.propagate import propagate
@@ -53,14 +53,14 @@ class Pace:
         return self._frames[key]
 
     def _time_samples(self, stage: Stage) -> float:
-        mixture = Mixture(stage)
-        order = SampleOrder(mixture, stage)
+        mixture = open_mixture(stage)
+        order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
         samples = mixture.collate([mixture[order.draw(position)] for position in range(2)])
         return measure(_untrained(stage), samples, self.device, None).seconds
 
     def _time_fusion(self, stage: Stage) -> float:
         """Of random images: a set that is made on the way is not there yet."""
-        network = build_network(stage, None)
+        network = build_network(stage.network, stage.model, objects=stage.objects)
         assert isinstance(network, Fusion)
         aligning = Path(stage.alignment) if stage.alignment else None
         alignment = self._propagation(aligning) if aligning is not None and aligning in self.stages else None
@@ -70,7 +70,8 @@ class Pace:
         return measure_step(step, _random_samples(stage), self.device, stage.runtime.precision).seconds
 
     def _propagation(self, network: Path) -> PropagationNetwork:
-        built = build_network(_untrained(self.stages[network]), None)
+        stage = self.stages[network]
+        built = build_network(stage.network, stage.model, objects=stage.objects)
         assert isinstance(built, PropagationNetwork)
         return built.to(self.device)
 

@@ -11,7 +11,7 @@ from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.text import plural
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import open_mixture, samples_per_process
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
@@ -62,7 +62,8 @@ class PlannedTraining:
 
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
-            SampleOrder(Mixture(self.stage), self.stage, world=processes.world)
+            open_mixture(self.stage)
+            samples_per_process(self.stage.batch, processes.world)
 
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
