@@ -54,16 +54,16 @@ def evaluate(
     """Score a checkpoint on annotated videos, beside copying the first mask and the oracle."""
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
-    how = options.given()
+    given = options.given()
     with stoppable():
         if interactive:
             evaluate_interactive(
-                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
+                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **given
             )
         else:
             workers = usable()
             evaluate_semi_supervised(
-                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
+                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **given
             )
 
 
@@ -178,12 +178,12 @@ def gains(
         raise UserError(f"{out} is no folder", "name the --out of slurm/experiment.sbatch")
     costs, found = cost_table(out, gpus), scores(out)
     if as_json:
-        judged = [
+        anchors = [
             {"asked": anchor.words, "low": anchor.low, "high": anchor.high, "found": value, "reached": reached}
             for anchor, value, reached in verdicts(found)
         ]
         rows = [dict(zip(costs.header, row, strict=True)) for row in costs.rows]
-        print(json.dumps({"costs": rows, "scores": found, "anchors": judged}))
+        print(json.dumps({"costs": rows, "scores": found, "anchors": anchors}))
     else:
         print(f"{costs.text()}\n{verdict_table(found).text()}", end="")
     if any(reached is False for _, _, reached in verdicts(found)):

@@ -1,4 +1,4 @@
-"""Commands for runs that are there: compare, export."""
+"""Commands for existing runs: compare, export."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Commands that use networks on a video of one's own: segment, interact, annotate."""
+"""Commands that apply networks to the user's own videos: segment, interact, annotate."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -33,8 +33,8 @@ def segment(
     """Propagate the masks of some frames through a video of your own."""
     from training.inference.segment import Direction, segment
 
-    way = chosen("--direction", direction, get_args(Direction))
-    segment(checkpoint, video, masks, out, way, device, meaning=meaning, **options.given())
+    checked = chosen("--direction", direction, get_args(Direction))
+    segment(checkpoint, video, masks, out, checked, device, meaning=meaning, **options.given())
 
 
 @app.command(

@@ -164,7 +164,7 @@ def make_fusion_data(
 
 @contextlib.contextmanager
 def _training(device: str) -> Iterator["Processes"]:
-    """The processes that train; a signal ends the command with its own exit code."""
+    """Join the training processes; a signal ends the command with exit code ``STOPPED``."""
     from training.engine.distributed import processes
     from training.engine.trainer import Stopped
 

@@ -1,4 +1,4 @@
-"""What a run would do: its numbers, its data, an image of its samples, and what it costs here."""
+"""A preview of a run: its configuration, its data, an image of samples, and its cost on this machine."""
 
 import time
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from training.schema.stage import Stage
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step
 from training.tasks.speed import choose_precision
 
-SHOWN = 4
+SHOWN = 4  # samples in the image
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds and bytes of a forward and backward pass of one sample; and the bytes that do not grow with samples."""
+    """Cost of a forward and backward pass: seconds and bytes per sample, and bytes that do not depend on samples."""
 
     seconds: float
     sample: int
@@ -29,10 +29,10 @@ class Cost:
 
 
 def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
-    """Print all that, and write ``samples.png`` into the run's folder. Nothing is trained.
+    """Print the preview, and write ``samples.png`` into the run's folder. Nothing is trained.
 
     Raises:
-        UserError: as the run itself would, for data, numbers and weights.
+        UserError: as in the run itself, for data, settings and weights.
     """
     print(stage.to_yaml())
     mixture = open_mixture(stage)
@@ -67,9 +67,9 @@ def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, 
     """Lines on memory and time.
 
     Args:
-        samples: of the whole run, loaded by ``workers`` processes.
-        loading: seconds for a sample in one process.
-        step: samples taken at once.
+        samples: number of samples in the whole run, loaded by ``workers`` processes.
+        loading: seconds to load a sample in one process.
+        step: samples that are computed together.
     """
     needed = cost.fixed + step * cost.sample
     pace = max(cost.seconds, loading / workers)
@@ -85,9 +85,9 @@ def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, 
 
 
 def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None) -> Cost:
-    """The cost of a sample, by computing two, which S2M's batch norms need.
+    """The cost of a sample, measured with two: S2M's batch norms need two.
 
-    On a CPU a sample's bytes are those that autograd keeps.
+    On a CPU, the bytes of a sample are those of the tensors that autograd keeps.
     """
     network = build_network(
         stage.network, stage.model, objects=stage.objects, imagenet=stage.imagenet, seed=stage.seed, start=start
@@ -97,7 +97,7 @@ def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path |
 
 
 def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precision: str) -> Cost:
-    """As ``measure``, of a network with its losses that is on the device."""
+    """As ``measure``, for a network with its losses on the device."""
     autocast, _ = choose_precision(precision, device)
     two = samples.first(2).to(device)
     weights = sum(p.numel() * p.element_size() for p in step.parameters())
@@ -110,7 +110,7 @@ def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precisi
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    for _ in range(2):  # the first one also prepares kernels and memory
+    for _ in range(2):  # the first pass also prepares kernels and memory
         kept.clear()
         began = time.perf_counter()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

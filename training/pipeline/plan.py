@@ -1,11 +1,11 @@
-"""Runs a recipe: trains its stages one after the other, makes fusion data, evaluates the result.
+"""Plans and runs a recipe: trains its stages in order, makes fusion data, evaluates the result.
 
     out/0-stm-static/           a run's folder for each stage
     out/3-fusion-data-bl30k/    a fusion set
     out/7-evaluation/           masks, scores, the interactive benchmark
-    out/report.md               what came of each step: tables and images
+    out/report.md               the results of all steps: tables and images
 
-Each step looks at its own folder for what is done, so that the same command continues after an interruption.
+Each step finds in its own folder what is done, so the same command continues after an interruption.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -143,7 +143,7 @@ class _Planner:
 
 
 def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: Processes) -> None:
-    """Check all steps, say how much they are, do them, and write ``out/report.md``."""
+    """Check all steps, print how much work they are, run them, and write ``out/report.md``."""
     for step in work:
         step.check(processes)
     if processes.leads:
@@ -164,33 +164,35 @@ def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: 
 
 
 def _source(place: str) -> str | None:
+    """NAME of ``--data NAME=PATH``; None for a plain PATH."""
     name, equals, _ = place.partition("=")
     return name if equals and name.isidentifier() else None
 
 
 def _sources(recipe: Recipe) -> list[str]:
-    """What a recipe must be given; a fusion set that is made on the way is no part of it."""
+    """The sources for which a recipe needs data; a stage that uses a fusion set of an earlier step needs none."""
     needed: set[str] = set()
-    made = False
+    has_fusion_set = False
     for step in recipe.steps:
         if isinstance(step, FusionDataStep):
-            made = True
+            has_fusion_set = True
         elif isinstance(step, StageStep):
             stage = load_stage(step.stage)
-            fed = made and stage.network == "fusion"
-            needed |= set() if fed else stage.sources.keys()
-            made = made and not fed
+            if has_fusion_set and stage.network == "fusion":
+                has_fusion_set = False
+            else:
+                needed |= stage.sources.keys()
     return sorted(needed)
 
 
 def _is_for(override: str, sources: Collection[str]) -> bool:
-    """Whether an override is none of a source, or of one that a stage has."""
+    """Whether an override applies to a stage with these sources: it changes one of them, or none at all."""
     parts = override.partition("=")[0].split(".")
     return parts[0] != "data" or len(parts) < 2 or parts[1] in sources
 
 
 def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> VideoSource:
-    """The source of videos that a step names, or the only one where something stands in for it."""
+    """The source of videos that a step names, or the only source of a stage whose sources were replaced."""
     if name not in stages:
         raise UserError(f"a step takes the videos of {name}", f"stages before it are {', '.join(stages) or 'none'}")
     sources = stages[name].sources
@@ -204,7 +206,7 @@ def _videos_of(stages: dict[str, Stage], name: str, source: str | None) -> Video
 
 
 def _report_substitutes(name: str, wanted: Mapping[str, AnySource], given: Mapping[str, AnySource], say: Say) -> None:
-    """Say what stands in for a stage's sources."""
+    """Say which data replace a stage's sources."""
     lacking = [source for source in wanted if source not in given]
     if not lacking or len(wanted) == 1:
         return

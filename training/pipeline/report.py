@@ -1,4 +1,4 @@
-"""What came of a recipe: one Markdown file with tables and images, beside the folders of its steps."""
+"""The report of a recipe: one Markdown file with tables and images, beside the folders of its steps."""
 
 import os
 from pathlib import Path
@@ -28,8 +28,8 @@ def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) ->
     text = [stages.text()]
     for step in work:
         if isinstance(step, PlannedEvaluation):
-            parts, tables = _evaluated(step, out)
-            lines += parts
+            section, tables = _evaluation_section(step, out)
+            lines += section
             text += tables
     write_atomically(out / "report.md", "\n".join(lines))
     return "\n".join([*text, f"{out / 'report.md'} shows it with images"])
@@ -52,8 +52,8 @@ def stage_table(steps: list[PlannedTraining]) -> Table:
     return Table(header, rows, digits=3)
 
 
-def _evaluated(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
-    """Lines of the report, and the tables alone."""
+def _evaluation_section(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
+    """Lines of the report, and the tables alone as text."""
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()
     scores = (semi / "scores.txt").read_text(encoding="utf-8")

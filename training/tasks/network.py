@@ -1,4 +1,4 @@
-"""What a stage trains: its network with the weights that it begins with, and the losses around it."""
+"""The network of a stage with its initial weights, and the network with its loss."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,10 +84,10 @@ def build_step(
     """The network with its losses, on the device of one of ``world`` processes.
 
     Args:
-        alignment: for fusion, weights of the propagation network whose keys carry differences over.
+        alignment: for fusion, weights of the propagation network whose keys align differences.
 
     Raises:
-        UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
+        UserError: fusion's alignment network cannot be loaded, or S2M's batch norms cannot be shared.
     """
     network = network.to(device)
     if isinstance(network, S2M):
@@ -104,9 +104,9 @@ def build_step(
 
 
 def freeze_batchnorm(network: speed.Network) -> speed.Network:
-    """Train with the batch norms' stored means and variances; their weights and biases still learn.
+    """Set training mode, but let batch norms use their stored means and variances; their weights are trained.
 
-    The published networks keep everything in evaluation mode for this, because batches are small.
+    The published code keeps the whole network in evaluation mode for this, because batches are small.
     """
     for module in network.train().modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -115,7 +115,7 @@ def freeze_batchnorm(network: speed.Network) -> speed.Network:
 
 
 def learn_batchnorm(network: S2M, device: torch.device, world: int) -> S2M:
-    """Train with the means and variances of the samples of a batch, over all processes, and learn to store them.
+    """Set training mode with batch norms that use, and learn, the statistics of the batch over all processes.
 
     Raises:
         UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.
