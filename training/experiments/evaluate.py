@@ -1,4 +1,4 @@
-"""Evaluates checkpoints: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+"""Evaluates checkpoints on a dataset by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -123,7 +123,7 @@ def segment_dataset_video(
     say: Callable[[str], None],
     speed: Speed,
 ) -> None:
-    """Write the masks of one video, unless all of them are there."""
+    """Write the masks of one video, unless all of them exist."""
     names = store.frames(name)
     if all((out / f"{frame}.png").exists() for frame in names):
         return
@@ -229,7 +229,7 @@ def open_sessions(
     perfect: Callable[[str, tuple[int, ...]], System] | None,
     say: Callable[[str], None],
 ) -> Callable[[str, tuple[int, ...]], System]:
-    """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+    """``open_video`` for the benchmark. If ``s2m`` is None, the system of ``perfect`` replaces scribbles."""
     if options.flip or len(options.scales) > 1:
         raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
 
@@ -258,7 +258,7 @@ def _run_missing(
     path: Path,
     say: Callable[[str], None],
 ) -> InteractiveReport:
-    """Run the samples that the report at ``path`` lacks; it is written after each of them."""
+    """Run the samples that the report at ``path`` lacks, and write it after each of them."""
     report = InteractiveReport(benchmark.interactions, benchmark.seconds_per_object)
     if path.exists():
         report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
@@ -277,16 +277,17 @@ def _say_nothing(text: str) -> None:
 
 
 def as_system(session: InteractiveSession, perfect: System | None = None) -> System:
-    """A session as the benchmark drives it: scribbles to a mask, and propagation where the round says so.
+    """A session as a system of the benchmark: scribbles to a mask, and propagation if the round asks for it.
 
-    perfect: knows the truth, and then stands for the scribbles.
+    perfect: a system that knows the truth; its mask replaces the scribbles.
     """
 
     def answer(task: Round) -> np.ndarray:
         strokes = task.scribbles.frames[task.frame]
         if perfect:
-            told = perfect(task)
-            session.set_mask(task.frame, (told.masks if isinstance(told, Submission) else told)[task.frame])
+            submission = perfect(task)
+            masks = submission.masks if isinstance(submission, Submission) else submission
+            session.set_mask(task.frame, masks[task.frame])
         elif strokes:
             session.scribble(task.frame, strokes)
             session.keep()
@@ -305,7 +306,7 @@ def interactive_table(reports: dict[str, InteractiveReport]) -> Table:
 
 
 def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -> None:
-    """Raises UserError where no object of any video is in two masks: all are given, and nothing is left to score."""
+    """Raise UserError if no object of any video is in two masks: only given masks exist, and none can be scored."""
     for name in names:
         seen: set[int] = set()
         for number in store.mask_frames(name):
@@ -322,7 +323,7 @@ def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -
 def open_annotated(
     dataset: str | Path, split: str | None, masks: Meaning | None = None
 ) -> tuple[VideoStore, list[str], Path]:
-    """The dataset, the names of its videos that count, and its folder of annotations."""
+    """The dataset, the names of the videos to evaluate, and the folder of annotations."""
     store = open_dataset(dataset, masks_mean=masks)
     if not isinstance(store.tree, FolderTree):
         raise UserError(f"dataset {dataset} is packed", "unpack it; masks are scored in folders")
@@ -339,7 +340,7 @@ def open_annotated(
 def _say_what_is_evaluated(
     checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
 ) -> None:
-    """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
+    """Say which list of videos is used, and warn if the network's run was trained on some of them."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
     say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")

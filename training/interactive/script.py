@@ -1,4 +1,4 @@
-"""A session by script: what a user would do, as JSON.
+"""Runs a session from a script: the user's actions as JSON.
 
     {"objects": [1, 2],
      "actions": [
@@ -13,7 +13,7 @@
       {"do": "save", "file": "session.npz"}]}
 
 Paths of strokes are (x, y) from 0 to 1, boxes (top, left, bottom, right) in pixels, files relative to the script.
-The page in the browser does its work by the same actions, and writes them down as such a script.
+The page in the browser uses the same actions, and can export them as such a script.
 """
 
 from collections.abc import Callable
@@ -151,7 +151,7 @@ class RedoAction(Action):
 
 
 class ObjectAction(Action):
-    """Objects come, go, and are held as they are."""
+    """Adds, deletes, locks or unlocks an object."""
 
     do: Literal["add", "delete", "lock", "unlock"]
     object: int
@@ -184,12 +184,15 @@ PageAction = (
     | RedoAction
     | ObjectAction
 )
-"""What may come from outside: actions that name no file."""
+"""Actions that the page may send: those that name no file."""
 
 
 class Script(BaseModel):
-    """Objects are ids from 1 to 254, known from the start; actions may add others. short_side: at which the session
-    worked that the script is of, where no option says another one."""
+    """A script.
+
+    objects: ids from 1 to 254, known from the start; actions may add others. short_side: of the session that was
+    recorded; used unless an option sets another one.
+    """
 
     model_config = ConfigDict(extra="forbid")
     objects: list[int] = [1]
@@ -198,7 +201,7 @@ class Script(BaseModel):
 
 
 def read_script(path: str | Path) -> Script:
-    """Raises UserError naming the first thing that is wrong with the file."""
+    """Read a script. Raises UserError naming the first mistake in the file."""
     try:
         return Script.model_validate_json(read_bytes(path))
     except FileNotFoundError:
@@ -209,10 +212,10 @@ def read_script(path: str | Path) -> Script:
 
 
 def run_script(session: InteractiveSession, script: Script, folder: Path, meaning: Meaning | None = None) -> None:
-    """Do what the script says, files relative to ``folder``. Raises UserError naming an action that is impossible.
+    """Run a script's actions; its files are relative to ``folder``. Raises UserError naming an impossible action.
 
     Args:
-        meaning: what masks mean that the script names; None: each decides alone.
+        meaning: what the masks in the script mean; None: decided for each mask.
     """
     for number, action in enumerate(script.actions, 1):
         try:
@@ -283,7 +286,7 @@ def interact(
 
 
 def true_masks(folder: Path, frames: Frames, meaning: Meaning | None = None) -> np.ndarray:
-    """(T, H, W)"""
+    """(T, H, W) ids of the frames' true masks. Raises UserError if a mask is missing or has another size."""
     video = MaskVideo(folder, stated=meaning)
     if missing := set(frames.names) - set(video.names):
         raise UserError(f"{folder} has no mask for frame {min(missing)}", "the IoU is taken over all frames")

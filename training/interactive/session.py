@@ -5,7 +5,7 @@
     session.propagate()  # the whole video follows
     session.undo()
 
-Every change makes a new state and leaves the old one as it was, so undoing is going back to it.
+States are immutable: every change makes a new one, and undo returns to an old one.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,20 +50,19 @@ class InteractiveSession:
     """One video and its masks while a user or a robot corrects them.
 
     Args:
-        network: propagates; in evaluation mode, its device is used. None makes a session of the brush alone.
+        network: propagates; in evaluation mode, its device is used. None: a session without propagation.
         frames: (H, W, 3) uint8 each; read again whenever they are needed.
-        objects: ids from 1 to 254 that are known from the start: where a frame is corrected and one of them is not
-            drawn, it is absent. More may come, see ``add_object``.
+        objects: ids from 1 to 254 that are known from the start: in a corrected frame, those that are not drawn are
+            absent. ``add_object`` adds others.
         s2m, clicks: networks for ``scribble`` and ``click``, if these are used.
-        fusion: how an older result and a new propagation become one: a fusion network, "linear" (blending by
-            distance), or "none" (the new one counts).
-        options: how its paper evaluates the propagation network, if None. Flipping and several scales are not for
-            sessions.
-        cache: bytes of encoded frames to keep, those used last.
+        fusion: how an older result and a new propagation are merged: a fusion network, "linear" (blending by
+            distance), or "none" (the new result).
+        options: None: those of the network's paper. Flipping and several scales are not supported.
+        cache: bytes of encoded frames to keep.
         undo_budget: bytes of older states to keep.
-        log: is told about every event.
-        truth: (T, H, W) ids; if given, the log gets the mean J after every round.
-        say: is told when memory gets short.
+        log: gets all events.
+        truth: (T, H, W) ids; with it the log gets the mean J after every round.
+        say: called when the memory budget is reached.
     """
 
     def __init__(
@@ -117,17 +116,17 @@ class InteractiveSession:
 
     @property
     def cached_frames(self) -> int:
-        """How many encoded frames are kept."""
+        """Number of encoded frames in the cache."""
         return len(self._propagation.encoded) if self._propagation else 0
 
-    # What there is to see
+    # Results
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
         return self._labels.get(frame, self.shown(frame), self.objects)
 
     def labels_of(self, maps: Maps) -> np.ndarray:
-        """(H, W) uint8 ids that maps of this video show of the session's objects."""
+        """(H, W) uint8 ids of the session's objects in maps of this video."""
         return self._labels_of(maps, self.objects)
 
     def _labels_of(self, maps: Maps, objects: tuple[int, ...]) -> np.ndarray:
@@ -153,15 +152,18 @@ class InteractiveSession:
         return with_background(objects).cpu().numpy()
 
     def before_last_round(self, frame: int) -> np.ndarray | None:
-        """The frame's labels (H, W) as the last propagation met them; None if that is not remembered."""
+        """The frame's labels (H, W) before the last propagation; None if that state was dropped."""
         state = self.history.before_round(self.state.rounds)
         return self.labels_of(state.corrected.get(frame, state.probs[frame])) if state else None
 
     # Objects
 
     def add_object(self, label: int | None = None) -> int:
-        """One more object, the next id if None. Of frames corrected before it is drawn for the first time, nothing is
-        known about it; its propagation goes past them. Returns its id."""
+        """Add an object with this id, or with the next one if None. Returns its id.
+
+        In frames that were corrected before it is drawn for the first time it is unknown, and not absent: its
+        propagation continues past them.
+        """
         known = {*self.objects, *self.state.deleted}
         label = max(known, default=0) + 1 if label is None else int(label)
         _check_id(label)
@@ -183,7 +185,7 @@ class InteractiveSession:
         self._change(objects=objects, deleted=state.deleted | {label}, waiting=state.waiting - {label}, draft=None)
 
     def lock(self, label: int, locked: bool = True) -> None:
-        """Hold an object's pixels: neither interactions nor propagation change them. Undo has no part in it."""
+        """Protect an object's pixels from interactions and propagation. Locks are not undone by ``undo``."""
         if self._row(label) is None:
             raise ValueError("the background cannot be locked")
         self.locked = self.locked | {label} if locked else self.locked - {label}
@@ -248,7 +250,7 @@ class InteractiveSession:
             return self.labels(frame)
 
     def keep(self) -> None:
-        """Close the interaction that continues; its mask stays, and the next strokes start from it."""
+        """End the current interaction; its mask stays, and the next strokes start from it."""
         if self.state.draft:
             self._change(draft=None)
 
@@ -262,15 +264,15 @@ class InteractiveSession:
         first: int = 0,
         last: int | None = None,
     ) -> None:
-        """Carry a corrected frame to the others, up to the frames interacted with before.
+        """Propagate a corrected frame, up to frames that were corrected before.
 
-        An object that such a frame knows nothing about, because it was added later, continues past it.
+        An object that is unknown in such a frame, because it was added later, continues past it.
 
         Args:
-            frame: one that was corrected; the only one or the last one, if None.
-            progress: is told the number of every frame that is done, and its maps. What it raises ends the
-                propagation and leaves the session as it was.
-            direction, first, last: the way, and the range of frames to stay in.
+            frame: a corrected frame; None: the last one.
+            progress: called with the number of each finished frame and its maps. An exception ends the propagation
+                and leaves the session unchanged.
+            direction, first, last: the direction and the range of frames.
         """
         if self._propagation is None:
             raise ValueError("propagation needs a propagation network")
@@ -289,35 +291,35 @@ class InteractiveSession:
                 about["iou"] = self._mean_j(self.truth)
 
     def undo(self) -> bool:
-        """Take the last interaction or propagation back. False if there is none that is remembered."""
+        """Undo the last interaction or propagation. False if there is none."""
         state = self.history.undo(self.state)
         self.state = state or self.state
         return state is not None
 
     def redo(self) -> bool:
-        """Do again what was taken back last. False if there is nothing."""
+        """Redo what was undone last. False if there is nothing."""
         state = self.history.redo(self.state)
         self.state = state or self.state
         return state is not None
 
     def save(self, path: str | Path) -> None:
-        """Write the masks and what was interacted with to an ``.npz`` file; the way there (undo) is not kept."""
+        """Write the state to an ``.npz`` file, without the history of undo."""
         write_state(path, self.state, self.size)
 
     def load(self, path: str | Path) -> None:
-        """Go on from a saved session of this video, with its objects.
+        """Continue a saved session of this video, with its objects.
 
-        Raises UserError if it is another video's, or damaged.
+        Raises UserError if the file is of another video, or damaged.
         """
         self.state = read_state(path, self.size, self.state)
         self.history.clear()
 
     def search(self, frame: int) -> None:
-        """Tell the log that the user has been looking for this frame."""
+        """Log that the user has been searching for this frame."""
         if self.log:
             self.log.since_last("search", frame=self._number(frame))
 
-    # Inside
+    # Internal
 
     def _padded(self, frame: int) -> Tensor:
         """(1, 3, h, w), normalised and padded. Raises UserError if the frame's size is not that of the first."""
@@ -356,7 +358,7 @@ class InteractiveSession:
         return frame
 
     def _computing(self, frame: int, tool: str) -> AbstractContextManager:
-        """Log that the user has interacted and that we compute."""
+        """Log the user's interaction, and in the block the computation."""
         self._number(frame)
         if self.log:
             self.log.since_last("interact", frame=frame, tool=tool)
@@ -366,7 +368,7 @@ class InteractiveSession:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
     def _mean_j(self, truth: np.ndarray) -> float:
-        """Mean over frames and objects."""
+        """Mean J over frames and objects."""
         masks = self.masks()
         scores = [
             jaccard(true == label, mask == label)
