@@ -11,11 +11,12 @@ once. What the tests of several files share and is slow to make, such as a rende
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support import commands
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -29,23 +30,34 @@ TINY = [
 ]
 # What takes seconds and more, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
 SLOW = (
+    "annotations/",
     "blender/",
     "builtin/test_builtin.py",
     "cluster/test_simulate.py",
     "cluster/test_slurm.py",
     "cluster/test_status.py",
+    "dataset/test_pack.py",
+    "dataset/test_remote.py",
     "dataset/test_report.py",
+    "export/test_derived.py",
+    "export/test_run.py",
     "library/catalogue/test_credits.py",
     "library/checking/",
-    "models/test_policy.py",
-    "models/test_propagation.py",
+    "library/fetch/test_download.py",
+    "library/formats/test_peoples_models.py",
+    "models/",
     "render/",
+    "scene/test_extent.py",
+    "scene/test_raster.py",
     "test_cli.py",
     "test_conftest.py",
+    "test_installed.py",
+    "training/annotator/",
     "training/cli/",
     "training/data/test_data.py",
     "training/engine/",
     "training/evaluation/test_interactive.py",
+    "training/evaluation/test_robot.py",
     "training/experiments/",
     "training/inference/",
     "training/interactive/",
@@ -53,14 +65,26 @@ SLOW = (
     "training/runs/",
     "training/tasks/",
     "training/test_campaigns.py",
+    "training/test_gpu_benchmarks.py",
+    "training/test_strangers.py",
+    "training/test_transfer.py",
 )
 EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What ``-m "not slow"`` leaves out is not even imported."""
+    return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(SLOW):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(path: Path) -> bool:
+    return path.is_relative_to(HERE) and f"{path.relative_to(HERE).as_posix()}/".startswith(SLOW)
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +136,7 @@ def generate() -> Callable[..., subprocess.CompletedProcess]:
     """Run ``python generate.py ...`` as a user would; fails the test unless it ends with ``code``."""
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / "generate.py"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+        done = commands.run("generate.py", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -1,17 +1,14 @@
 """Files from outside: no pipe, device or endless file is waited for, no JSON is taken for what it is not."""
 
 import os
-import subprocess
-import sys
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json, parse_json_lines, read_bytes, read_text
+from tests.support import commands
 
-ROOT = Path(__file__).parents[1]
 ASSETS = "assets fetch --kind textures --provider urls --out OUT --urls PIPE"
 
 
@@ -108,6 +105,6 @@ def test_no_command_waits_for_a_pipe(tmp_path, command):
     (tmp_path / "base.yaml").write_text(f"extends: {tmp_path}/pipe\n")
     places = {"PIPE": "pipe", "OUT": "out", "SHARD": "pipe.tar", "BASE": "base.yaml"}
     words = [str(tmp_path / places[word]) if word in places else word for word in command]
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = commands.run(*words, timeout=60)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ") and not (tmp_path / "out").exists()

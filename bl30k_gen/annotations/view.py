@@ -78,6 +78,7 @@ class Points:
     faces: npt.NDArray[np.int32]  # (N,)
     barycentrics: Floats  # (N, 3)
     _placed: Latest[int, Floats] = field(default_factory=partial(Latest, _FRAMES), repr=False)
+    _seen: Latest[int, Floats] = field(default_factory=partial(Latest, _FRAMES), repr=False)
 
     @classmethod
     def of(cls, geometry: Geometry, surface: Surface) -> "Points":
@@ -95,8 +96,14 @@ class Points:
 
     def in_camera(self, frame: int) -> Floats:
         """(N, 3) metres in the axes of OpenCV's camera: x right, y down, z forward."""
+        return self._seen.get(frame, partial(self._in_camera, frame))
+
+    def _in_camera(self, frame: int) -> Floats:
         view = self.geometry.extrinsics[frame]
-        return self.in_world(frame) @ view[:3, :3].T + view[:3, 3]
+        # Not by a matrix product: that of NumPy waits for threads of its own, which other work on the machine delays.
+        found = np.einsum("ij,nj->ni", view[:3, :3], self.in_world(frame)) + view[:3, 3]
+        found.flags.writeable = False
+        return found
 
     def _gather(self, frame: int | None, placed: bool) -> Floats:
         """What is returned may be kept and is not to be changed."""

@@ -4,6 +4,7 @@
 is interpolated here: every triangle that covers a place is looked at.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -71,30 +72,34 @@ class _Places:
     """Places in an image, sorted by their pixel, so that those in a stretch of a row of pixels are a slice.
 
     Args:
-        points: (N, 2) x and y in pixels.
+        points: (N, 2) x and y in pixels; those beyond the image are left out.
         depth: (N,) metres, of points at the places; what is wholly behind them is of no interest.
-        numbers: which of them are meant; None: all.
     """
 
-    def __init__(self, geometry: Geometry, points: Floats, depth: Floats | None = None, numbers: Ints | None = None):
-        self._made_of = geometry, points, depth
+    def __init__(self, geometry: Geometry, points: Floats, depth: Floats | None = None):
         self.rows, self.columns = geometry.height, geometry.width
-        within = inside(geometry, points)
-        numbers = np.flatnonzero(within) if numbers is None else numbers[within[numbers]]
-        column, row = points[numbers].astype(np.int64).T
-        cell = row * self.columns + column
-        order = np.argsort(cell, kind="stable")
-        self.numbers = numbers[order]
-        self.points = points[self.numbers]
-        self.depth = None if depth is None else depth[self.numbers]
-        counts = np.bincount(cell, minlength=self.rows * self.columns)
+        within = np.flatnonzero(inside(geometry, points))
+        column, row = points[within].astype(np.int64).T
+        cells = row * self.columns + column
+        order = np.argsort(cells, kind="stable")
+        self._take(within[order], cells[order], points, depth)
+
+    def _take(self, numbers: Ints, cells: Ints, points: Floats, depth: Floats | None) -> None:
+        self._cells, self._all = cells, (points, depth)
+        self.numbers = numbers
+        self.points = points[numbers]
+        self.depth = None if depth is None else depth[numbers]
+        counts = np.bincount(cells, minlength=self.rows * self.columns)
         self.starts = np.concatenate([[0], np.cumsum(counts)])  # of every cell, and the end
         self._sums = np.zeros((self.rows + 1, self.columns + 1), np.int64)  # of all cells above and to the left
         self._sums[1:, 1:] = counts.reshape(self.rows, self.columns).cumsum(axis=0).cumsum(axis=1)
 
     def those(self, meant: Bools) -> "_Places":
         """Some of them only; (N,)."""
-        return _Places(*self._made_of, np.flatnonzero(meant))
+        chosen = meant[self.numbers]
+        part = copy.copy(self)
+        part._take(self.numbers[chosen], self._cells[chosen], *self._all)
+        return part
 
     def count(self, top: Ints, bottom: Ints, left: Ints, right: Ints) -> Ints:
         """How many places lie in the rows [top, bottom) and columns [left, right)."""
@@ -130,12 +135,13 @@ def _covering(places: _Places, points: Floats, faces: Ints) -> Iterator[_Hits]:
         of_stretch, place = expand(
             places.starts[begin + left[chosen][of_triangle]], places.starts[begin + right[chosen][of_triangle]]
         )
-        number = chosen[of_triangle[of_stretch]]
+        number = of_triangle[of_stretch]
         if places.depth is not None:
-            nearest = points[:, 2][faces[chosen]].max(axis=1)[of_triangle[of_stretch]]
-            before = nearest * places.depth[place] > 1 + NEARER
+            nearest = points[:, 2][faces[chosen]].max(axis=1)
+            before = nearest[number] * places.depth[place] > 1 + NEARER
             place, number = place[before], number[before]
-        yield _inside(places.points, points, faces, place, number)
+        hits = _inside(places.points, points[faces[chosen]], place, number)
+        yield hits._replace(triangles=chosen[hits.triangles])
 
 
 def _each(pick: np.ufunc, values: Ints, faces: Ints) -> tuple[Ints, Ints]:
@@ -144,14 +150,20 @@ def _each(pick: np.ufunc, values: Ints, faces: Ints) -> tuple[Ints, Ints]:
     return found[:, 0], found[:, 1]
 
 
-def _inside(places: Floats, points: Floats, faces: Ints, place: Ints, number: Ints) -> _Hits:
-    """Those pairs of a place and a triangle of which the place lies in the triangle."""
-    a, b, c = np.moveaxis(points[faces[number]], 1, 0)
-    ab, ac, way = b - a, c - a, places[place] - a[:, :2]
+def _inside(places: Floats, corners: Floats, place: Ints, number: Ints) -> _Hits:
+    """Those pairs of a place and one of (F, 3, 3) triangles of which the place lies in the triangle.
+
+    The weights of corners b and c are products of two vectors of a triangle with the way from its corner a to the
+    place. Most pairs fail on the first weight, so each step looks at those alone that have passed the one before.
+    """
+    a, ab, ac = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = 1 / (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
-        of_b = (way[:, 0] * ac[:, 1] - way[:, 1] * ac[:, 0]) * inverse
-        of_c = (ab[:, 0] * way[:, 1] - ab[:, 1] * way[:, 0]) * inverse
-        hit = (of_b >= -ON_EDGE) & (of_c >= -ON_EDGE) & (of_b + of_c <= 1 + ON_EDGE)
-    inverse_depth = a[:, 2] + of_b * ab[:, 2] + of_c * ac[:, 2]
-    return _Hits(place[hit], inverse_depth[hit], number[hit])
+        x, y = (places[place, axis] - a[number, axis] for axis in (0, 1))
+        of_b = x * (ac[:, 1] * inverse)[number] - y * (ac[:, 0] * inverse)[number]
+        kept = np.flatnonzero((of_b >= -ON_EDGE) & (of_b <= 1 + ON_EDGE))
+        place, number, x, y, of_b = place[kept], number[kept], x[kept], y[kept], of_b[kept]
+        of_c = y * (ab[:, 0] * inverse)[number] - x * (ab[:, 1] * inverse)[number]
+        kept = np.flatnonzero((of_c >= -ON_EDGE) & (of_b + of_c <= 1 + ON_EDGE))
+    place, number, of_b, of_c = place[kept], number[kept], of_b[kept], of_c[kept]
+    return _Hits(place, a[number, 2] + of_b * ab[number, 2] + of_c * ac[number, 2], number)

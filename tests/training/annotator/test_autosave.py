@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from bl30k_gen.errors import UserError
+from tests.support import commands
 from tests.support.annotator import moving_video
 from training.annotator import maps_file
 from training.annotator.autosave import Autosave, identify, recorded_short_side
@@ -321,8 +322,7 @@ def test_kill_9_and_reopen(frames, tmp_path):
 
 def test_mistakes_are_said_in_one_line(frames, tmp_path):
     def fails(*arguments):
-        command = [sys.executable, "train.py", "annotate", *map(str, arguments)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        done = commands.run("train.py", "annotate", *arguments)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         return done.stderr
 

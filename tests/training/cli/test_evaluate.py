@@ -2,9 +2,7 @@
 
 import json
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +11,15 @@ from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask
 from models import checkpoint
+from tests.support import commands
 from training import cli
 from training.experiments import evaluate
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
 
 
 def train(*arguments, code=0):
-    command = [sys.executable, str(ROOT / "train.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = commands.run("train.py", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

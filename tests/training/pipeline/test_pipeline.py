@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
+from tests.support import commands
 from training.cli import app
 from training.engine import dry_run
 from training.pipeline.plan import plan
@@ -177,7 +178,7 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     before = network.stat().st_mtime_ns
     assert not (out / "report.md").exists()
 
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = commands.run("train.py", *command[2:])
     assert done.returncode == 0, done.stderr
     assert "no real video is given (davis, youtube)" in done.stdout and "is finished" in done.stdout
     assert f"9 steps into {out}:\n" in done.stdout and "\n  1-stm-bl30k: finished\n" in done.stdout
