@@ -43,7 +43,7 @@ class Work:
         self._go.set()
 
     def begin(self, what: str, total: int) -> Callable[[int, int | None, News], None]:
-        """Begin a task. Returns a function to call after each step; it waits while paused, and raises ``Cancelled``."""
+        """Begin a task. Returns a function to call after each step; it waits while paused, raises ``Cancelled``."""
         self._cancel.clear()
         self._go.set()
         began = perf_counter()

@@ -321,13 +321,17 @@ class InteractiveSession:
 
     # Internal
 
-    def _padded(self, frame: int) -> Tensor:
-        """(1, 3, h, w), normalised and padded. Raises UserError if the frame's size is not that of the first."""
+    def image(self, frame: int) -> Tensor:
+        """(3, H, W), normalised. Raises UserError if the frame's size is not that of the first."""
         pixels = self.frames[frame]
         if pixels.shape[:2] != self.size:
             sizes = f"{describe_size(pixels.shape)}, the first one {describe_size(self.size)}"
             raise UserError(f"frame {frame} is {sizes}", "all frames of a video have one size")
-        return self.view.image(normalise(pixels, self.device))
+        return normalise(pixels, self.device)
+
+    def _padded(self, frame: int) -> Tensor:
+        """(1, 3, h, w), normalised, at the working size, padded."""
+        return self.view.image(self.image(frame))
 
     def _change(self, **changes) -> None:
         self._become(replace(self.state, **changes))
