@@ -101,26 +101,26 @@ def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precisi
     autocast, _ = choose_precision(precision, device)
     two = samples.first(2).to(device)
     weights = sum(p.numel() * p.element_size() for p in step.parameters())
-    seconds, kept = 0.0, {}
+    seconds, saved = 0.0, {}
     own = {p.untyped_storage().data_ptr() for p in step.parameters()}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     for _ in range(2):  # the first pass also prepares kernels and memory
-        kept.clear()
+        saved.clear()
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
                 total, _, _ = step(two, 1.0)
         total.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = (time.perf_counter() - began) / len(two)
-    sample = sum(kept.values()) // len(two)
+    sample = sum(saved.values()) // len(two)
     if device.type == "cuda":
         sample = max(sample, (torch.cuda.max_memory_allocated(device) - 2 * weights) // len(two))
     return Cost(seconds, sample, 4 * weights)

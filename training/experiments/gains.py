@@ -135,7 +135,7 @@ def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, boo
 
 
 def verdict_table(found: Mapping[str, float]) -> Table:
-    words = {True: "reached", False: "MISSED", None: "not judged yet"}
+    words = {True: "reached", False: "MISSED", None: "not evaluated yet"}
     rows = [
         [one.words, f"{one.low:g} to {one.high:g}", value, words[reached], one.source]
         for one, value, reached in verdicts(found)

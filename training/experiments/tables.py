@@ -97,10 +97,10 @@ def _identity(spec: TableSpec, row: TableRow | None, context: EvaluationContext)
     if row is None:
         return identity
     device = pick_device(context.device)
-    kept = row.model_dump(exclude={"name", "published"})
+    settings = row.model_dump(exclude={"name", "published"})
     return (
         identity
-        | kept
+        | settings
         | {
             "options": {**context.options, **row.options},
             "weights": {name: files.sha256(network_file(context.checkpoints[name])) for name in row.checkpoints()},

@@ -20,10 +20,10 @@ def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) ->
     stages = stage_table([step for step in work if isinstance(step, PlannedTraining)])
     write_atomically(out / "stages.csv", stages.csv())
     lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
-    lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
+    lines += ["The loss counts fewer and fewer pixels, the hardest ones, so it may grow although the IoU grows.", ""]
     for step in work:
         if isinstance(step, PlannedTraining) and RunFolder(step.folder).samples.exists():
-            lines += [f"{step.name}: the last samples, and what the network made of them", ""]
+            lines += [f"{step.name}: the last samples with the predictions of the network", ""]
             lines += [_image(RunFolder(step.folder).samples, out), ""]
     text = [stages.text()]
     for step in work:
@@ -57,8 +57,8 @@ def _evaluation_section(step: PlannedEvaluation, out: Path) -> tuple[list[str], 
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()
     scores = (semi / "scores.txt").read_text(encoding="utf-8")
-    lines = [f"## Judged on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
-    lines += ["Masks carried from the first frame's:", "", "```", scores.rstrip(), "```", ""]
+    lines = [f"## Evaluation on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
+    lines += ["Masks propagated from those of the first frames:", "", "```", scores.rstrip(), "```", ""]
     tables = [scores]
     store, names, truth = open_annotated(step.dataset, split)
     for name in names[:STRIPS]:
