@@ -27,11 +27,11 @@ MasksMean = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a stage or a recipe is trained."""
+    """Options of training a stage or a recipe."""
 
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="[NAME=]PATH", help="Where a source lies, or a folder with all; repeatable."),
+        typer.Option("--data", metavar="[NAME=]PATH", help="Path of a source, or a folder with all; repeatable."),
     ] = None
     start: Annotated[
         Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Weights, or a run's folder.")
@@ -55,7 +55,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PropagationOptions:
-    """How a propagation network is run: fields of ``training.inference.options.Options``, which checks them."""
+    """Options of propagation: fields of ``training.inference.options.Options``, which checks them."""
 
     memory: Annotated[str | None, typer.Option("--memory", help="growing, bounded, or a mode of RDE's.")] = None
     memory_every: Annotated[int | None, typer.Option("--memory-every", help="Frames between memory frames.")] = None

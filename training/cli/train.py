@@ -134,7 +134,7 @@ def make_fusion_data(
     split: Annotated[str | None, typer.Option("--split", help="A list in ImageSets; all videos by default.")] = None,
     separation: Annotated[int, typer.Option("--separation", min=1, help="Frames between references.")] = 20,
     reach: Annotated[
-        int | None, typer.Option("--range", min=1, help="Frames either way; else the whole video.")
+        int | None, typer.Option("--range", min=1, help="Frames in each direction; by default the whole video.")
     ] = None,
     memory_every: Annotated[int, typer.Option("--memory-every", min=1, help="Frames between memory frames.")] = 5,
     shard: Annotated[

@@ -8,7 +8,7 @@ checkpoints/        the newest training states; the run continues from the last 
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
-samples.png         the last samples and what the network made of them, at the end
+samples.png         the last samples with the predictions of the network, at the end
 .lock               locked while a process trains
 """
 
