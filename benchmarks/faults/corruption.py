@@ -333,7 +333,7 @@ def row(damage: Damage, store: str, found: Found) -> list[str]:
 
 
 def campaign(valid: dict[str, Path], folder: Path) -> tuple[list[list[str]], list[str]]:
-    """Run all cases; returns the rows of the table, and faults. ``valid``: undamaged datasets in folder, tar and hdf5."""
+    """Run all cases; returns the rows of the table, and faults. ``valid``: undamaged datasets by store."""
     rows, wrong = [], []
     for store, root in valid.items():
         for planted in IN_FOLDERS if store == "folder" else IN_SHARDS:
