@@ -149,7 +149,7 @@ class Campaign:
         self.result.videos += len(layout.published())
         records = filter(None, map(layout.shards.committed, layout.published()))
         self.result.shards += len({shard for _, shard in records})
-        if left := list_visible(layout.making) + list_visible(layout.shards.making):
+        if left := list_visible(layout.staging_root) + list_visible(layout.shards.staging_root):
             self.result.faults.append(f"{' '.join(left)} is still in the making")
 
     def _command(self, out: Path, lease_timeout: float) -> list[str]:

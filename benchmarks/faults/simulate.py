@@ -155,7 +155,7 @@ def _check_dataset(result: Result, root: Path, config: Config, names: list[str],
     store, whole = open_dataset(root), f"{virtual_task.FRAMES:03d}".encode()
     cut = [name for name in store.videos if store.tree.read(f"{MASK}/{name}/{frame_name(MASK, 0)}") != whole]
     result.faults += [f"{name} has not all its frames" for name in cut]
-    folders = (layout.making, layout.shards.making, layout.shards.interrupted)
+    folders = (layout.staging_root, layout.shards.staging_root, layout.shards.interrupted)
     result.faults += [f"{folder / name} is left over" for folder in folders for name in list_visible(folder)]
     result.shards = len({shard for _, shard in filter(None, map(layout.shards.committed, published))})
 

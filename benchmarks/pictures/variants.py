@@ -16,7 +16,7 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import MaskFrame, read_values
 from bl30k_gen.dataset.preview import overlay
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import write_scene
@@ -43,7 +43,7 @@ def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> 
     """Render a video; returns a row of its frames, and below it the same frames with their masks."""
     layout = Layout(folder)
     child.render_once(write_scene(layout, spec))
-    for problem in examine(spec, config, layout)[0]:
+    for problem in check_masks(spec, config, layout)[0]:
         print(f"{spec.name}: {problem}")
     image = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")
     for frame in range(spec.video.frames):

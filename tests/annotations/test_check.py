@@ -73,7 +73,7 @@ SIMPLE = [
     ("flow+1", "flow", lambda a: a[..., ::-1], "`flow` has x and y swapped"),
     ("flow+1", "flow", lambda a: a * [1, -1], "`flow` has the sign of y reversed"),
     ("flow-1", "flow", lambda a: -a, "`flow` has all signs reversed"),
-    ("flow+1", "flow", lambda a: a + 0.5, "`flow` leads half a pixel beside its goal"),
+    ("flow+1", "flow", lambda a: a + 0.5, "`flow` leads half a pixel beside its target"),
     ("normals", "normals", lambda a: a * [1, -1, 1], "`normals` has the sign of y reversed"),
     ("object_coordinates", "object_coordinates", lambda a: a[..., [1, 0, 2]], "has x and y swapped"),
     ("depth", "depth", lambda a: np.roll(a, 1, axis=0), "`depth` is that of frame"),
@@ -102,7 +102,7 @@ def test_samples_off_the_pixel_centres_are_named(rendered, spoiled, kind):
 
     def change(array):
         for frame in range(len(array) - wanted.offset):
-            view = faults.beside(video.view(frame), -faults.BESIDE)
+            view = faults.shifted(video.view(frame), -faults.HALF_PIXEL)
             array[frame] = by_field(wanted, of_view(view, wanted))[field]
         return array
 

@@ -48,12 +48,12 @@ def test_unpacking_an_invalid_name_changes_nothing(dataset, tmp_path, member, su
     shard = tmp_path / f"evil{suffix}"
     shard_with(shard, member, suffix[1:])
     before = sorted(p for p in dataset.root.rglob("*") if ".staging" not in p.parts)
-    (dataset.making / "a00009").mkdir(parents=True)
+    (dataset.staging_root / "a00009").mkdir(parents=True)
     for target in (dataset.root, tmp_path / "new"):
         with pytest.raises(UserError, match="is no name of a video"):
             pack.unpack(shard, target)
     assert sorted(p for p in dataset.root.rglob("*") if ".staging" not in p.parts) == before
-    assert (dataset.making / "a00009").is_dir() and not (tmp_path / "new").exists()
+    assert (dataset.staging_root / "a00009").is_dir() and not (tmp_path / "new").exists()
 
 
 def test_files_that_macos_adds_to_a_tar_are_no_videos(tmp_path):

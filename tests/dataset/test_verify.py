@@ -95,7 +95,7 @@ def test_report_for_people_and_machines(dataset):
     values = json.loads(json.dumps(report.to_json()))
     assert values["ok"] is False
     assert values["problems"] == [{"video": VIDEO, "kind": "missing", "detail": "JPEGImages/a00001/00007.jpg"}]
-    assert report.table(most=0).startswith("... and 1 more")
+    assert report.table(max_problems=0).startswith("... and 1 more")
 
 
 def test_datasets_without_metadata_cannot_be_checked(davis):

@@ -131,11 +131,12 @@ def test_pickled_layouts_load_in_their_readers(points):
     assert (read["coords"] == places).all() and (np.logical_not(read["visibility"]) == visible).all()
 
 
-def test_cotracker_has_no_unknown_places(points):
+@pytest.mark.parametrize("encode", [tracks.cotracker, tracks.alltracker])
+def test_layouts_without_validity_have_no_unknown_places(points, encode):
     places, visible = points
     places[0, 0] = np.nan
     with pytest.raises(ValueError, match="without a place"):
-        tracks.cotracker(places, visible)
+        encode(places, visible)
 
 
 def test_pips_has_frames_first(points):

@@ -13,7 +13,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import blender_version, dataset
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.dataset import open_for_writing, sampler
 from tests.conftest import ROOT
 
@@ -58,5 +58,5 @@ def test_a_video_without_any_visible_object_fails(tmp_path, config):
     layout = Layout(tmp_path)
     for frame in range(2):
         write_atomically(layout.staged_mask(spec.name, frame), encode_mask(np.zeros((48, 64), np.uint8)))
-    problems, areas = examine(spec, config, layout)
+    problems, areas = check_masks(spec, config, layout)
     assert "no object is seen in any frame" in problems and not areas.any()

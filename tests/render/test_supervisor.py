@@ -11,7 +11,7 @@ import pytest
 
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.lease import FREE
 from bl30k_gen.render.staging import write_scene
@@ -126,7 +126,7 @@ def staged(rendered, config, tmp_path):
 
 def test_a_clean_video_passes_the_check(staged, config):
     spec, layout, mask = staged
-    problems, areas = examine(spec, config, layout)
+    problems, areas = check_masks(spec, config, layout)
     assert problems == []
     assert areas[3].tolist() == [int((read_values(mask(3)) == thing.id).sum()) for thing in spec.objects]
 
@@ -136,7 +136,7 @@ def test_an_object_missing_for_one_frame_is_found(staged, config):
     ids = read_values(mask(3))
     largest = int(np.bincount(ids.ravel())[1:].argmax()) + 1
     mask(3).write_bytes(encode_mask(np.where(ids == largest, 0, ids).astype(np.uint8)))
-    problems, _ = examine(spec, config, layout)
+    problems, _ = check_masks(spec, config, layout)
     assert problems and all(p.startswith(f"frame 3: object {largest}:") for p in problems)
 
 
@@ -145,7 +145,7 @@ def test_exchanged_masks_are_found(staged, config):
     first, last = mask(0).read_bytes(), mask(5).read_bytes()
     mask(0).write_bytes(last)
     mask(5).write_bytes(first)
-    frames = {problem.split(":")[0] for problem in examine(spec, config, layout)[0]}
+    frames = {problem.split(":")[0] for problem in check_masks(spec, config, layout)[0]}
     assert frames == {"frame 0", "frame 5"}
 
 
@@ -154,4 +154,4 @@ def test_an_unknown_id_is_found(staged, config):
     ids = read_values(mask(1)).copy()
     ids[20:60, 20:60] = 77
     mask(1).write_bytes(encode_mask(ids))
-    assert "frame 1: id 77 belongs to no object" in examine(spec, config, layout)[0]
+    assert "frame 1: id 77 belongs to no object" in check_masks(spec, config, layout)[0]

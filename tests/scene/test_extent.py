@@ -124,4 +124,4 @@ def test_rectangles_unite_where_that_is_cheaper():
     chain = [Rectangle(i, i, i + 60, i + 60) for i in range(0, 500, 50)]
     assert merged(chain) == [Rectangle(0, 0, 510, 510)]
     for a, b in combinations(merged([one, touching, near, far]), 2):
-        assert not a.meets(b)
+        assert not a.overlaps(b)

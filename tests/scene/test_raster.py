@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.scene.raster import compare, every, predict, visibility
+from bl30k_gen.scene.raster import compare, predict, subsample, visibility
 from bl30k_gen.scene.trajectory import NEAR_CLIP, camera_poses, object_poses
 
 from .conftest import a_scene, as_model, configuration
@@ -118,7 +118,7 @@ def test_a_step_picks_pixels_of_the_full_size():
     spec, models = one_cube(1.0, (0.3, -1.0, 0.2), "video.width=321", "video.height=201")
     full = predict(spec, models, 0)
     for step in (2, 3, 4, 7, 8):
-        assert np.array_equal(predict(spec, models, 0, step=step), every(full, step))
+        assert np.array_equal(predict(spec, models, 0, step=step), subsample(full, step))
 
 
 @pytest.mark.parametrize("index", range(4))

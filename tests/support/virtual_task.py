@@ -273,7 +273,7 @@ def _replace_time(clock: Clock) -> None:
 def _replace_machine(task: Task, node: Node) -> None:
     os.environ |= {"SLURM_ARRAY_TASK_ID": str(task.number), "SLURM_ARRAY_TASK_COUNT": str(task.count)}
     socket.gethostname = lambda: node.name
-    vars(process).update(_place=lambda: node.name)
+    vars(process).update(_system=lambda: node.name)
     tqdm.tqdm.monitor_interval = 0
     tqdm.tqdm.set_lock(threading.RLock())  # its default is shared by processes, and a kill leaves it locked
     silent = open(os.devnull, "w")
@@ -306,7 +306,7 @@ def _replace_blender(clock: Clock, task: Task, node: Node, spec: SceneSpec, seco
     vars(worker).update(
         BlenderChild=lambda *_: VirtualBlender(clock, seconds, next_crash, node),
         discard_damaged=lambda *_: [],
-        examine=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
+        check_masks=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
     )
 
 

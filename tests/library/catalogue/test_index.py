@@ -194,7 +194,7 @@ def test_measurements_before_an_interruption_are_kept(chairs, monkeypatch):
 def test_several_processes_measure_the_same(chairs, monkeypatch):
     alone, _ = index.update(str(chairs), 1)
     (chairs / index.PLACE).unlink()
-    monkeypatch.setattr(index, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(index, "MIN_BYTES_PER_WORKER", 1)
     together, _ = index.update(str(chairs), 2)
     assert together == alone
 

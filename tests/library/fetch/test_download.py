@@ -68,7 +68,7 @@ def test_a_host_gets_at_most_two_requests_in_parallel(server, client):
 
 
 def test_a_published_rate_limit_is_observed(server, client, monkeypatch):
-    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+    monkeypatch.setitem(download.PUBLISHED_RATES, f"127.0.0.1:{server.port}", 10)
     server.routes["/a"] = b"fine"
     begin = time.monotonic()
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_a_published_rate_limit_is_observed(server, client, monkeypatch):
 
 
 def test_redirects_wait_their_turn(server, client, monkeypatch):
-    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+    monkeypatch.setitem(download.PUBLISHED_RATES, f"127.0.0.1:{server.port}", 10)
     for number in range(3):
         server.routes[f"/{number}"] = (302, {"Location": f"/{number + 1}"}, b"")
     server.routes["/3"] = b"fine"

@@ -124,7 +124,7 @@ def test_after_a_kill_at_any_step_no_video_is_lost_or_doubled(tmp_path, expected
                 assert {path.split("/")[1].removesuffix(".json") for path in seen} == set(Layout(root).published())
         make_sharded(root, config, NAMES)
         assert videos_of(root) == expected
-        assert not list_visible(Layout(root).making) and not list_visible(Layout(root).shards.making)
+        assert not list_visible(Layout(root).staging_root) and not list_visible(Layout(root).shards.staging_root)
         shutil.rmtree(root)
         step += {"tar": 3, "hdf5": 7}[kind]
 
@@ -261,7 +261,7 @@ def test_scratch_is_empty_at_the_end(tmp_path):
     with a_store(tmp_path / "d", scratch=tmp_path / "scratch") as store:
         assert store.frames.root.parent == tmp_path / "scratch"
         store.release(make_one(store, "a00000"))
-        assert not any(store.frames.making.glob("[!.]*"))
+        assert not any(store.frames.staging_root.glob("[!.]*"))
     assert not any((tmp_path / "scratch").iterdir())
 
 
