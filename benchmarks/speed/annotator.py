@@ -237,7 +237,7 @@ def main() -> None:
 
 {table(["what", "value"], rows)}
 
-A stroke is drawn by the page alone; its label comes from the session, through the websocket, after it is saved.
+The page draws a stroke immediately; its label comes from the session, through the websocket, after it is saved.
 
 {table(["frames", "MiB when open", "MiB after 30 frames"], rows_memory)}
 
