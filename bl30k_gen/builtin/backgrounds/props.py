@@ -1,4 +1,4 @@
-"""Props of sceneries: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the point of the ground."""
+"""Props of sceneries: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the point on the ground."""
 
 import numpy as np
 
