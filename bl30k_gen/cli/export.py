@@ -1,11 +1,11 @@
-"""The command `export`: a dataset in other people's formats."""
+"""The command `export`: convert a dataset to the formats of other projects."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Json, Source, answer
+from bl30k_gen.cli.options import Json, Source, print_result
 from bl30k_gen.command_line import examples
 
 app = typer.Typer()
@@ -50,9 +50,9 @@ def export(
     kind = format_of(to, [*(overrides or []), *(["pickle=true"] if pickle else [])])
     with tqdm(unit="unit", disable=as_json) as bar:
 
-        def show(done: int, of: int) -> None:
-            bar.total = of
+        def show(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         summary = export(open_dataset(dataset, annotations=annotations), kind, out, videos or None, workers, show)
-    answer(as_json, summary.to_json(), summary.text())
+    print_result(as_json, summary.to_json(), summary.text())

@@ -1,4 +1,4 @@
-"""Depth, flow and tracks of rendered videos: the files say what the annotations say."""
+"""Depth, flow and tracks of rendered videos: files equal the annotations."""
 
 import io
 import json
@@ -208,8 +208,8 @@ def test_bop_with_whole_silhouettes(written, real):
                 assert info["visib_fract"] == pytest.approx(order.visible_fraction[number], abs=0.05)
 
 
-def test_bop_models_cover_what_their_poses_say(written, real):
-    """Vertices of the exported models, by the exported rigid poses, reach as far as the objects' whole boxes do."""
+def test_bop_models_and_poses_cover_the_boxes(written, real):
+    """Vertices of the exported models under the exported rigid poses fill the objects' amodal boxes."""
     scene = written("bop", "models=true") / "000000"
     poses, cameras = (json.loads((scene / f"scene_{kind}.json").read_text()) for kind in ("gt", "camera"))
     models = scene.parents[1] / "models"
@@ -267,6 +267,6 @@ def test_stored_annotations_are_used(generate, rendered, real, tmp_path, monkeyp
     )
 
 
-def test_zero_is_no_other_frame(real, tmp_path):
+def test_zero_is_not_a_frame_offset(real, tmp_path):
     with pytest.raises(UserError, match="offset = 0"):
         run(real, "flow", tmp_path / "o", "offset=0")

@@ -68,7 +68,7 @@ def test_kitti_keeps_flow_to_half_a_step(motion):
     assert np.abs(values[valid] - moved[valid]).max() <= 1 / 128
 
 
-def test_kitti_says_what_moves_too_far(motion):
+def test_kitti_names_motion_beyond_its_range(motion):
     moved, valid = motion
     moved[3, 4], valid[3, 4] = (600, 0), True
     data, lost = flow.kitti(moved, valid)
@@ -123,7 +123,7 @@ def test_tapvid_points_come_back_at_any_resolution(points):
     assert (made["points"] * [96, 64])[known] == pytest.approx(places[known], abs=1e-4)
 
 
-def test_pickled_layouts_are_what_their_readers_load(points):
+def test_pickled_layouts_load_in_their_readers(points):
     places, visible = points
     data = tracks.pickled({"a": tracks.tapvid(places, visible, (64, 96))})
     assert (pickle.loads(data)["a"]["occluded"] == ~visible).all()
