@@ -1,11 +1,11 @@
-"""What all tests share: the shared data, what may be skipped, and what is made once.
+"""Fixtures and rules for all tests: shared data, allowed skips, and folders that are created once.
 
-A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
-``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.
-With ``CI=true`` in the environment any other skip fails.
+A test may be skipped for three reasons only, and its message must begin with the reason: ``shared data absent``,
+``GPU absent``, or ``published reader absent`` for a package that conflicts with the pinned versions. With ``CI=true``
+in the environment any other skip fails.
 
-``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
-once. What the tests of several files share and is slow to make, such as a rendered dataset, is made by ``once``.
+``pytest -n N --dist loadfile`` gives all tests of a file to one process, so that their shared fixtures are created
+once. Slow fixtures of several files, such as a rendered dataset, are created by ``once``.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ TINY = [
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3"),
     *("--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
 ]
-# What takes seconds and more, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
+# Files whose tests take seconds, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
 SLOW = (
     "annotations/",
     "blender/",
@@ -73,7 +73,7 @@ EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What ``-m "not slow"`` leaves out is not even imported."""
+    """Do not import the files that ``-m "not slow"`` leaves out."""
     return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
 
 
@@ -89,7 +89,7 @@ def _is_slow(path: Path) -> bool:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real videos, meshes, photos and golden numbers, which are no part of the repository."""
+    """The folder of real videos, meshes, photos and golden numbers, which are not part of the repository."""
     folder = Path(os.environ.get("BL30K_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"shared data absent: {folder} (the environment variable BL30K_SHARED names their folder)")
@@ -106,11 +106,11 @@ def davis(shared) -> Path:
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     """``once(name, make) -> Path``: a folder that ``make(folder)`` fills once for all test processes.
 
-    A process that comes while another is making it waits. Tests do not change what is in it.
+    Other processes wait while one fills it. Tests must not change its contents.
     """
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # what the processes of one run share
+        base = base.parent  # shared by the processes of one run
 
     def made(name: str, make: Callable[[Path], None]) -> Path:
         folder, unfinished = base / name, base / f"{name}.part"

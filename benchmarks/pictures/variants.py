@@ -1,8 +1,8 @@
-"""Contact sheets of the variants, for the documentation: a few frames along the full paths of a few videos.
+"""Contact sheets of the variants, for the documentation: some frames along the full paths of some videos.
 
     python -m benchmarks.pictures.variants --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
 
-Without names, of all of them. Each shows videos of other numbers, since those of one number have one background.
+Default: all variants. Each sheet shows videos of other numbers, since videos of one number share the background.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SHEET = 1000  # pixels, width
 
 
 def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
-    """The same paths, looked at less often and in small; the shutter is open for as long as it was."""
+    """The same paths with fewer and smaller frames; the exposure time stays the same."""
     video = spec.video.model_copy(update={"frames": frames, "width": WIDTH, "height": HEIGHT})
     render = spec.render
     if render.motion_blur is not None:
@@ -40,7 +40,7 @@ def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
 
 
 def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
-    """A row of frames, and below it the same ones with their masks."""
+    """Render a video; returns a row of its frames, and below it the same frames with their masks."""
     layout = Layout(folder)
     child.render_once(write_scene(layout, spec))
     for problem in check_masks(spec, config, layout)[0]:
@@ -60,7 +60,7 @@ def main() -> None:
     every = sorted(path.stem for path in VARIANTS.glob("*.yaml"))
     parser.add_argument("variants", nargs="*", default=every)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--videos", type=int, nargs="+", help="default: two that no other variant shows")
+    parser.add_argument("--videos", type=int, nargs="+", help="default: two that no other variant uses")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()

@@ -1,13 +1,13 @@
-"""Does the page answer at once? A stroke, scrubbing, labels, and the server's memory, in headless Chromium.
+"""Latency of the annotator's page (strokes, scrubbing, labels) and memory of its server, in headless Chromium.
 
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
-VIDEO is a folder of frames. Measured are, at the video's own size: the time from a pointer's move to the image that
-shows it; from the end of a brush stroke to the label that comes back, split into computing, saving and the rest, that
-is messages and waiting; how many frames a second the page shows while it scrubs. Then, for a server of its own with
-100, 1,000 and 10,000 frames (links to those of VIDEO): its resident memory when it is open, and after thirty frames
-were looked at. Last, without a browser: its memory while a small network that knows nothing carries a mask across
-10,000 frames of 64x48 pixels, and what the session takes on the disk and to open again.
+VIDEO is a folder of frames. Measured at the video's own size: the time from a pointer's move to the image that shows
+it; from the end of a brush stroke to its label, split into computing, saving and the rest (messages and waiting); the
+frames a second that the page shows while scrubbing. Then, for servers with 100, 1,000 and 10,000 frames (links to
+those of VIDEO): resident memory when the session is open, and after viewing thirty frames. Last, without a browser:
+memory while a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the session's size on
+disk, and the time to open it again.
 """
 
 import os
@@ -38,7 +38,7 @@ STROKES, SCRUBBED = 12, 60
 COUNTS = (100, 1000, 10_000)
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
 
-# Milliseconds from the event of a move to the frame of animation in which the canvas was drawn, without the first.
+# Milliseconds from each move event, except the first, to the animation frame in which the canvas was drawn.
 MOVES = """() => new Promise((done) => {
   const times = [];
   const view = document.getElementById('view');
@@ -58,7 +58,7 @@ MOVES = """() => new Promise((done) => {
 
 
 def start(folder: Path, out: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
-    """``train.py annotate`` and its address."""
+    """Start ``train.py annotate``; returns the process and its address."""
     log = out.with_suffix(".log")
     with open(log, "wb") as file:
         arguments = [sys.executable, "-u", "train.py", "annotate", str(folder), "--out", str(out), *flags]
@@ -76,7 +76,7 @@ def resident_mib(process: subprocess.Popen[bytes]) -> float:
 
 
 def scrub(hand: Hand, frames: list[int]) -> float:
-    """Frames a second that the page shows with their image, one after the other."""
+    """Show frames one after the other; returns frames a second, each counted when its image is drawn."""
     return hand.page.evaluate(
         """async (frames) => {
           const start = performance.now();
@@ -92,7 +92,7 @@ def scrub(hand: Hand, frames: list[int]) -> float:
 
 
 def speed(page: Page, url: str) -> list[list[str]]:
-    """Rows of what was measured, and its value."""
+    """Measure latency and scrubbing; returns rows of quantity and value."""
     hand = Hand(page, url)
     hand.key("b")
     moves = sorted(page.evaluate(MOVES))
@@ -132,7 +132,7 @@ def speed(page: Page, url: str) -> list[list[str]]:
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames, MiB once the session is open, MiB after some frames were looked at."""
+    """Rows of frames, MiB when the session is open, MiB after viewing some frames."""
     rows: list[list[str]] = []
     for count in COUNTS:
         clip = folder / f"frames_{count}"
@@ -154,7 +154,7 @@ def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
 
 
 class Rolling:
-    """Frames of noise that moves, made when they are asked for."""
+    """A video of moving noise; frames are computed on access."""
 
     path, rate = Path("rolling"), 0.0
     names = [f"{number:05d}" for number in range(COUNTS[-1])]
@@ -167,8 +167,8 @@ class Rolling:
         return np.roll(self.noise, index, 1)
 
 
-def across(out: Path) -> list[list[str]]:
-    """Rows of what a propagation across all frames was at, and its value."""
+def propagate_memory(out: Path) -> list[list[str]]:
+    """Propagate across all frames of a long video; returns rows of quantity and value."""
     torch.manual_seed(0)
     video, network = Rolling(), build("stcn", SMALL).eval()
     assert isinstance(network, PropagationNetwork)
@@ -186,12 +186,12 @@ def across(out: Path) -> list[list[str]]:
     workspace = opened()
     rows = [["MiB when open", mib()]]
 
-    def hear(news: News) -> None:
+    def record_memory(news: News) -> None:
         done = (news.get("progress") or {}).get("done", 0)
         if done and done % 2000 == 0 and "frames" in news:
             rows.append([f"MiB after {done} frames", mib()])
 
-    workspace.listeners.add(hear)
+    workspace.listeners.add(record_memory)
     workspace.act(BrushAction(do="brush", frame=0, object=1, path=[(0.3, 0.5), (0.6, 0.5)], radius=10)).result()
     began = time.perf_counter()
     workspace.act(PropagateAction(do="propagate")).result()
@@ -211,7 +211,7 @@ def across(out: Path) -> list[list[str]]:
 def main() -> None:
     parser = parser_of(__doc__ or "")
     parser.add_argument("video", type=Path)
-    parser.add_argument("--network", help="a propagation network, which makes the work's size 480")
+    parser.add_argument("--network", help="a propagation network; it works at a short side of 480")
     arguments = parser.parse_args()
     source = FrameFolder(arguments.video)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
@@ -226,7 +226,7 @@ def main() -> None:
             process.terminate()
             process.wait()
         rows_memory = memory(page, source, folder)
-        rows_across = across(folder / "across")
+        rows_propagated = propagate_memory(folder / "across")
         browser.close()
     height, width = source[0].shape[:2]
     text = f"""# The page in the browser: speed and memory
@@ -243,7 +243,7 @@ A stroke is drawn by the page alone; its label comes from the session, through t
 
 A propagation across {COUNTS[-1]} frames of 64x48, without a browser:
 
-{table(["what", "value"], rows_across)}
+{table(["what", "value"], rows_propagated)}
 """
     publish(text, arguments.results)
 

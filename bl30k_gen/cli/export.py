@@ -31,15 +31,15 @@ def export(
         typer.Option(help="Folder of `generate.py annotations`, for depth, flow, tracks. Default: derive them."),
     ] = None,
     pickle: Annotated[
-        bool, typer.Option("--pickle", help="Write the pickles, too, that tap-vid and cotracker are published as.")
+        bool, typer.Option("--pickle", help="Write the published pickles of tap-vid, cotracker and alltracker, too.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Convert a dataset to another format. The same command continues where it stopped.
 
-    Formats: bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video, webdataset,
-    youtube-vis. docs/export.md describes them and their options.
+    Formats: alltracker, bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video,
+    webdataset, youtube-vis. docs/export.md describes them and their options.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""A slice of the fault campaign (``benchmarks/faults/builds.py``); the whole of it is ``make campaign-faults``."""
+"""A short fault campaign (``benchmarks/faults/builds.py``); in full: ``make campaign-faults``."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""``train.py evaluate`` and ``score``, as a user meets them."""
+"""The commands ``train.py evaluate`` and ``score``."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def train(*arguments, code=0):
 
 
 def test_a_runs_folder_is_evaluated_and_its_masks_scored_again(rendered, tmp_path):
-    """The scores of ``evaluate`` are those that ``score`` gives the masks it wrote."""
+    """``score`` gives the masks that ``evaluate`` wrote the same scores."""
     torch.manual_seed(0)
     (tmp_path / "my-run").mkdir()
     checkpoint.save(checkpoint.build("stcn", SMALL), tmp_path / "my-run/network.pt")
@@ -48,7 +48,7 @@ def test_mistakes_are_one_line(rendered, tmp_path):
 
 
 def test_flags_become_options(monkeypatch, tmp_path):
-    """All commands that run a network know the same flags."""
+    """All commands that run a network have the same flags."""
     from typer.testing import CliRunner
 
     from training.experiments import tables
@@ -105,7 +105,7 @@ def folder_empty(data):
 
 def names_differ(data):
     for file in (data / "Annotations/v").iterdir():
-        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # no number that a frame has
+        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # not the number of any frame
 
 
 def wide_ids(data):
