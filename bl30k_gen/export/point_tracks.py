@@ -75,8 +75,8 @@ class CoTracker(Format):
 class AllTracker(Format):
     """``<split>/bl30k/videos/<video>/annot.npz``: point_xys, point_visibs, point_xys_valid; frames in ``frames/``.
 
-    AllTracker's Kubric loader searches two folders below its root, the loader of its other data three: this layout fits
-    both. Points that are behind the camera on any frame are left out, because only one of the loaders reads the
+    AllTracker's Kubric loader searches two folders below its root, the loader of its other data three: this layout
+    fits both. Points that are behind the camera on any frame are left out, because only one of the loaders reads the
     validity.
     """
 
