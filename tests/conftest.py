@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import commands
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
@@ -134,6 +132,8 @@ def tiny() -> list[str]:
 @pytest.fixture(scope="session")
 def generate() -> Callable[..., subprocess.CompletedProcess]:
     """Run ``python generate.py ...`` as a user would; fails the test unless it ends with ``code``."""
+
+    from tests.support import commands  # not at the head: a test copies this file alone
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
         done = commands.run("generate.py", *arguments)
