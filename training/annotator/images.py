@@ -13,6 +13,8 @@ from training.inference.video import FrameFolder, Frames, StoredFrames
 
 LONG_SIDE = 1920
 THUMBNAIL = 160
+LARGEST_MASK = 64 * 2**20
+"""Bytes of a mask that comes in."""
 Size = Literal["view", "full", "thumbnail"]
 
 

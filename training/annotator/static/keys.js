@@ -98,7 +98,7 @@ const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.flatMap(([keys, , act]) =
 
 window.addEventListener("keydown", (event) => {
   const target = event.target;
-  if (document.querySelector("dialog[open]")) return;
+  if (document.querySelector("dialog[open], .veil:not([hidden])")) return;
   if (target.matches("input:not([type=range]):not([type=checkbox]), select, textarea")) {
     if (event.key === "Escape" || event.key === "Enter") target.blur();
     return;

@@ -141,10 +141,10 @@ async function show(event) {
   document.getElementById("peek-text").textContent = [`${frame} (${nameOf(frame)})`, mine, ...why].filter(Boolean).join(" · ");
   if (hover === frame) return;
   hover = frame;
-  const blob = await thumbnail(frame).catch(() => null);
-  if (!blob || hover !== frame) return;
-  const bitmap = await createImageBitmap(blob);
+  const bitmap = await thumbnail(frame).then(createImageBitmap).catch(() => null);
+  if (hover !== frame) return;
   const picture = document.getElementById("peek-picture");
+  if (!bitmap) return picture.getContext("2d").clearRect(0, 0, picture.width, picture.height);
   picture.width = bitmap.width;
   picture.height = bitmap.height;
   picture.getContext("2d").drawImage(bitmap, 0, 0);

@@ -1,5 +1,5 @@
 // The canvas: a frame, its masks, and what is being drawn.
-import { maskBefore, maskOf, pictureOf } from "./frames.js";
+import { maskBefore, maskOf, pictureOf, sharpOf, whyMissing } from "./frames.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
 
 export const canvas = document.getElementById("view");
@@ -80,8 +80,9 @@ function draw() {
   const [rows, columns] = told.view;
   const picture = pictureOf(tab.frame);
   if (picture) lastPicture = tab.frame;
-  const shown = picture || (lastPicture !== null && pictureOf(lastPicture));
-  if (shown && shown.width) context.drawImage(shown, 0, 0, columns, rows);
+  const shown = picture || (lastPicture !== null && !whyMissing(tab.frame) && pictureOf(lastPicture));
+  const enlarged = ratio * place.scale > 1.2 && !tab.playing && picture && sharpOf(tab.frame);
+  if (shown && shown.width) context.drawImage(enlarged || shown, 0, 0, columns, rows);
   const mask = tab.before ? maskBefore(tab.frame) : maskOf(tab.frame);
   if (tab.mode !== "none" && (mask || tab.mode === "fade" || tab.mode === "light")) {
     paintOverlay(mask, rows, columns);
