@@ -160,7 +160,7 @@ function tellExport(text, bad = false) {
 }
 on("progress", () => {
   const running = told.progress;
-  if (running?.what === "export") tellExport(`Writing … ${running.done} of ${running.total} frames`);
+  if (running?.what === "export") tellExport(`Writing … ${running.done} of ${running.total} frames. You may close this; Cancel stands beside the frame.`);
 });
 function exportRow(name, text, place, kinds) {
   const row = document.createElement("li");
