@@ -1,28 +1,28 @@
 # make demo                 renders a small dataset of built-in assets and shows it
-# make annotate             opens a video of the demo dataset in the browser, with the small network that comes along
+# make annotate             opens a video of the demo dataset in the browser, with the small network of the project
 # make test                 checks the code and runs all tests
 # make check                checks format, lint and types, and runs the fast tests (under a minute)
-# make campaign-faults      hundreds of seeded faults over a small real dataset (an hour and more)
-# make campaign-calls       690 system calls that fail, one at a time, under builds of every kind (ten minutes)
-# make campaign-training-calls  the same while a network is trained (half an hour)
-# make campaign-strangers   600 strange files to every command that reads files of their kind (half an hour)
-# make campaign-simulate    30,000 videos on 200 nodes in virtual time: nothing lost, and what it costs
-# make campaign-corruption  damage of every kind, planted and found (a minute)
-# make campaign-verify      how fast a dataset is checked, beside the disk's own speed
-# make campaign-masks       fifty videos through the check of masks
-# make campaign-fuzz        thousands of damaged assets through the loader
-# make campaign-parallel    two workers against one, and what a warm worker loses between frames
-# make campaign-blender     the demo rendered by Blender 4.2 and by 4.5, compared (twenty minutes; downloads 4.5)
-# make campaign-estimate    an estimate against the build that it is about
-# make campaign-thousand    a thousand tiny videos through a real Slurm, with tasks killed (root, slurm-wlm, munge)
-# make campaign-long-video  ten thousand frames through STCN and RDE in constant memory (five minutes)
-# make campaign-annotator   the page in the browser: how fast it answers, and its memory. Needs DAVIS=folder (minutes)
-# make campaign-learning    a small network learns from renders (two hours and a half on one core)
-# make campaign-experiment  do renders help on real video? Needs DAVIS=folder (an hour and a half on one core)
-# make campaign-transfer    what of renders counts on real video? Needs DAVIS=folder (an hour on one core)
-# make campaign-tables      every table and figure of the papers, from tiny networks. Needs DAVIS=folder (an hour)
+# make campaign-faults      disturbs builds of a small dataset with hundreds of seeded faults (an hour or more)
+# make campaign-calls       690 failing system calls, one at a time, in builds of every store (ten minutes)
+# make campaign-training-calls  failing system calls during training (half an hour)
+# make campaign-strangers   gives 600 strange files to the commands that read them (half an hour)
+# make campaign-simulate    simulates 30,000 videos on 200 nodes in virtual time: losses and costs
+# make campaign-corruption  plants damage of every kind, and checks that it is found (a minute)
+# make campaign-verify      speed of verify, compared with that of the disk
+# make campaign-masks       false alarms of the mask check on fifty videos, and its cost
+# make campaign-fuzz        loads thousands of damaged assets
+# make campaign-parallel    two workers compared with one, and the overhead of a warm worker between frames
+# make campaign-blender     compares renders of the demo by Blender 4.2 and 4.5 (twenty minutes; downloads 4.5)
+# make campaign-estimate    compares an estimate with the build that it is about
+# make campaign-thousand    renders a thousand tiny videos by a real Slurm, killing tasks (root, slurm-wlm, munge)
+# make campaign-long-video  memory of STCN and RDE over ten thousand frames (five minutes)
+# make campaign-annotator   latency and memory of the annotator's page. Needs DAVIS=folder (minutes)
+# make campaign-learning    trains a small network on renders (two and a half hours on one core)
+# make campaign-experiment  effect of pretraining on renders. Needs DAVIS=folder (one and a half hours on one core)
+# make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder (an hour on one core)
+# make campaign-tables      all tables and figures of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
-# All make the environment in .venv/ first, where it is missing or older than what it is made from.
+# All targets create the environment in .venv/ first, or update it if pyproject.toml or constraints.txt is newer.
 
 PYTHON ?= python3.11
 DEMO_VIDEOS ?= 8
@@ -55,14 +55,14 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
 
-# One Python for everything here: Blender's wheel exists for 3.11 alone.
+# One Python for everything: Blender's wheel exists only for 3.11.
 $(VENV)/.created:
 	$(if $(shell $(PYTHON) -c $(IS_RIGHT) 2>/dev/null),,$(error $(NO_PYTHON)))
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/.render: $(VENV)/.created pyproject.toml constraints.txt
-	@echo "Installing Blender and what else rendering needs (about 1.5 GB) ..."
+	@echo "Installing Blender and the other packages for rendering (about 1.5 GB) ..."
 	$(INSTALL) --editable '.[render]'
 	@touch $@
 
@@ -78,8 +78,8 @@ demo: $(VENV)/.render
 	@echo "The dataset is in out/demo, its contact sheet out/demo.jpg. Larger, and moving:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
-# The page works with the small network that comes with the project. Others are given as NETWORK=..., S2M=...;
-# S2M=out/annotate_networks/s2m is trained on the demo dataset first, for scribbles.
+# The page uses the small network of the project by default; give others by NETWORK=..., S2M=... For scribbles,
+# S2M=out/annotate_networks/s2m is trained on the demo dataset first.
 VIDEO ?= out/demo/a00000
 NETWORK ?= small
 S2M ?=
@@ -104,7 +104,7 @@ check: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" -q --durations 0 \
 	 --durations-min 5
 
-# Campaigns: long runs that `make test` leaves out.
+# Campaigns: long runs that are not part of `make test`.
 campaign-faults: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.builds --events 210 --results docs/results/faults.md
 
@@ -138,7 +138,7 @@ campaign-parallel: $(VENV)/.render
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
-# The environment of the other Blender; BLENDER says which.
+# The environment with the other Blender, of version BLENDER.
 BLENDER ?= 4.5
 OTHER := out/blender_$(BLENDER)
 

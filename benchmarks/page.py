@@ -1,9 +1,10 @@
-"""What the campaigns share: their flags, how they were called and where, and the page of their results.
+"""What the benchmarks share: command line, description of the machine, scratch folders, and the page of results.
 
-They are run from the folder of the project as ``python -m benchmarks.FOLDER.NAME``.
+They run from the folder of the project as ``python -m benchmarks.FOLDER.NAME``.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import re
@@ -11,7 +12,8 @@ import resource
 import shlex
 import statistics
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,14 +24,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def parser_of(doc: str) -> argparse.ArgumentParser:
-    """A campaign's flags, beginning with ``--results``; its help is the module's docstring."""
+    """A parser with ``--results``; the help begins with the module's docstring."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, metavar="FILE", help="a Markdown file to write")
     return parser
 
 
 def command() -> str:
-    """How this campaign was called."""
+    """The command line of this process, as one types it."""
     module = Path(sys.argv[0]).resolve().relative_to(ROOT).with_suffix("")
     return shlex.join(["python", "-m", ".".join(module.parts), *sys.argv[1:]])
 
@@ -41,20 +43,20 @@ def machine(*packages: str) -> str:
 
 
 def _model() -> str:
-    """The processor's name, where the system tells."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
+    """The processor's name, or only its architecture outside Linux."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
 
 
 def load() -> float:
-    """How busy the machine has been in the last minute: processes a processor."""
+    """The load of the last minute: running processes per processor."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)
 
 
 def processor_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """Processor time of this process and of its ended children."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -64,11 +66,19 @@ def spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
+@contextlib.contextmanager
+def memory_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder in memory (/dev/shm), or on disk if that is not writable."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
+        yield Path(folder)
+
+
 table = markdown_table
 
 
 def publish_section(heading: str, text: str, path: Path | None) -> None:
-    """Print a section, and put it in the place of that of the same heading on a page that has others, too."""
+    """Print a section, and insert it in a page, where it replaces the section with the same heading."""
     print(text)
     if path is not None:
         before = path.read_text(encoding="utf-8") if path.exists() else "# Robustness\n"
@@ -80,7 +90,7 @@ def publish_section(heading: str, text: str, path: Path | None) -> None:
 
 
 def publish(text: str, path: Path | None) -> None:
-    """Print a page, and write it where it is wanted."""
+    """Print a page, and write it to ``path`` unless that is None."""
     print(text)
     if path is not None:
         write_atomically(path, text.rstrip() + "\n")

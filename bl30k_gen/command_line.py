@@ -1,9 +1,9 @@
-"""What both command lines share about their help texts."""
+"""Help texts of both command lines."""
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: complete command lines that can be copied.
+    """The end of a command's help text: complete command lines that can be copied.
 
-    Each is a paragraph of its own whose line is kept, which Click marks by a backspace and Rich does not print.
+    Each is a paragraph. The backspace tells Click not to wrap it, and is not printed.
     """
     return "\n\n".join(["Examples:", *(f"\b\n{line}" for line in lines)])

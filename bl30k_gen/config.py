@@ -1,9 +1,8 @@
 """Typed, validated render configuration: YAML in, one frozen ``Config`` out.
 
-Every number of a recipe stands in its YAML; the classes below hold no defaults, so that a recipe can be read
-in one place (filters of assets, and the extras that the published recipe lacks, may be absent). ``extends:`` names
-another YAML (relative to the one that says it) whose values are kept where the variant is silent. Units: metres,
-radians, watts; see each field.
+Every number of a recipe stands in its YAML. The classes below have no defaults, so that a recipe can be read in one
+place; only filters of assets, and features that the published recipe lacks, may be absent. ``extends:`` names another
+YAML (relative to its own) that gives the values of absent keys. Units: metres, radians, watts; see each field.
 """
 
 import hashlib
@@ -38,10 +37,10 @@ Store = Literal["folder", "tar", "hdf5"]
 
 
 class Section(settings.Section):
-    """A key that has a default is not stored while it has it, so that what does not use it stays as it was."""
+    """Optional keys are stored only where they differ from their default: a new one changes no existing dataset."""
 
     @model_serializer(mode="wrap")
-    def _without_silent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
         return {
             k: v for k, v in handler(self).items() if fields[k].is_required() or getattr(self, k) != fields[k].default
@@ -60,12 +59,12 @@ class Range(BaseModel):
     def _from_pair(cls, value: Any) -> Any:
         if isinstance(value, (Range, dict)):
             return value
-        low, high = settings.is_pair(value)
+        low, high = settings.require_pair(value)
         return {"low": low, "high": high}
 
     @model_validator(mode="after")
     def _in_order(self) -> "Range":
-        settings.ordered((self.low, self.high))
+        settings.require_ordered((self.low, self.high))
         return self
 
 
@@ -77,16 +76,16 @@ class Video(Section):
 
 class Motion(Section):
     degree: Annotated[int, Field(ge=1, le=8)]  # of the polynomials; they pass through degree + 1 control points
-    location_speed: NonNegative  # metres a frame: standard deviation of a step, before it limits the move
+    location_speed: NonNegative  # metres a frame: a move is at most abs(Normal(0, this x its frames)) long, per axis
     rotation_speed: NonNegative  # radians a frame, standard deviation, per axis
     scale_change: Range  # factor over the whole video; a step draws from its degree-th root
     static: Literal["drift", "hold"]  # what a curve does between equal control points
     static_enter: Share  # probability that a moving path turns static, at the start and after each move
-    static_stay: Share  # probability that a static path continues being so
+    static_stay: Share  # probability that a static path stays static
 
 
 class Frustum(Section):
-    """Where objects live: between two depths, as wide as seen from the apex."""
+    """The space of the objects: between two depths, with a width that grows linearly from the apex."""
 
     near: float  # depth y, metres
     far: float
@@ -101,12 +100,12 @@ class Frustum(Section):
 
 
 class Deformation(Section):
-    """Objects that change their shape; see ``scene/deformation.py``. Lengths are shares of a model's diagonal."""
+    """Objects that change their shape; see ``scene/deformation.py``. Lengths are fractions of a model's diagonal."""
 
-    chance: Share  # of an object
+    chance: Share  # probability that an object deforms
     kinds: list[Literal["lattice", "wave", "bend"]] = Field(min_length=1)  # equally likely
     cycles: Range  # oscillations over the whole video
-    displacement: Range  # lattice: of its control points, at most
+    displacement: Range  # lattice: maximum for its control points
     amplitude: Range  # wave
     wavelength: Range  # wave
     angle: Range  # bend: between the ends of the model, radians
@@ -119,7 +118,7 @@ class Deformation(Section):
 
 
 class Objects(Section):
-    count: CountInterval  # fewest and most a video
+    count: CountInterval  # minimum and maximum a video
     frustum: Frustum
     scale: Range  # at the start, per axis, of a model with a unit diagonal
     clearance: NonNegative  # metres between two paths below which the later one is redrawn
@@ -147,10 +146,10 @@ class Block(Section):
 
 
 class Shake(Section):
-    """Of a camera that is held by hand: smooth noise about where it looks."""
+    """Smooth noise of the viewing direction, as of a hand-held camera."""
 
-    angle: Range  # radians, root mean square over time, up and down and to the sides
-    roll: NonNegative  # the same about the line of sight, as a share of ``angle``
+    angle: Range  # radians, root mean square over time, of pitch and of yaw
+    roll: NonNegative  # root mean square about the line of sight, as a factor of ``angle``
     cycles: Range  # slowest and fastest oscillation, in oscillations over the whole video
     waves: Count  # sines that make up the noise
 
@@ -164,23 +163,23 @@ class Shake(Section):
 class Camera(Section):
     field_of_view: Range  # radians, horizontal
     location: Block
-    target: Block  # what the camera looks at
+    target: Block  # point that the camera looks at
     speed: NonNegative  # metres a frame, as ``motion.location_speed``
     shake: Shake | None = None
 
 
-def _few(count: tuple[int, int]) -> tuple[int, int]:
+def _limited(count: tuple[int, int]) -> tuple[int, int]:
     if count[1] > MAX_LIGHTS:
         raise ValueError(f"a scene has {MAX_LIGHTS} lights at most")
     return count
 
 
 class Lights(Section):
-    count: Annotated[CountInterval, AfterValidator(_few)]
+    count: Annotated[CountInterval, AfterValidator(_limited)]
     radius: Positive  # metres, of the sphere on which they sit
     size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
-    colour_floor: Share  # least value of a channel before the division by the largest
+    colour_floor: Share  # minimum of a channel before the colour is divided by its largest channel
     ambient: NonNegative  # grey light from everywhere
 
 
@@ -201,14 +200,14 @@ class Bounces(Section):
 
 
 class Bright(Section):
-    """From when on a scene is bright."""
+    """Light from which on a scene counts as bright."""
 
-    lamps: Positive  # power of all together, watts
-    backdrop: Positive  # strength
+    lamps: Positive  # power of all lamps together, watts
+    backdrop: Positive  # strength of the backdrop
 
 
 class Render(Section):
-    """How a frame is drawn. A part of what the video is, so it travels with every SceneSpec."""
+    """How a frame is rendered. A video depends on it, so every SceneSpec contains it."""
 
     engine: Literal["cycles", "eevee"]
     samples: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -218,13 +217,13 @@ class Render(Section):
     sampling_pattern: Literal["sobol", "blue_noise"]
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
-    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix heeds neither of the next two keys
+    denoiser: Literal["none", "openimagedenoise", "optix"]  # optix ignores the next two keys
     denoise_prefilter: Literal["none", "fast", "accurate"]
     denoise_quality: Literal["fast", "balanced", "high"]
     view_transform: Literal["Filmic", "AgX", "Standard"]
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of image and mask
-    motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # frames that the shutter is open, around each
-    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the rest, or drawn apart behind the objects
+    motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # shutter time in frames, centred on each frame
+    backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the objects, or drawn behind them later
 
     @field_validator("backdrop")
     @classmethod
@@ -242,20 +241,20 @@ class Image(Section):
 
 
 class Check(Section):
-    """What the predicted masks may differ by before a video is refused; see ``scene/raster.py``."""
+    """How far rendered masks may differ from the predicted ones; see ``scene/raster.py``."""
 
-    grid: Annotated[int, Field(ge=16)]  # cells along the width; one pixel of each is looked at
-    slack: NonNegative  # share of an object's predicted boundary cells that may be wrong
-    floor: Whole  # wrong cells that are always forgiven
+    grid: Annotated[int, Field(ge=16)]  # cells along the width; one pixel of each is compared
+    slack: NonNegative  # fraction of an object's predicted boundary cells that may be wrong
+    floor: Whole  # number of wrong cells that is always accepted
 
 
 class Dataset(Section):
-    val_share: Share  # of the videos; they draw from models and backgrounds of their own
+    val_share: Share  # fraction of the videos; they draw from models and backgrounds of their own
     videos_per_segment: Annotated[int, Field(ge=1, le=100_000)]  # a name is a segment's letter and five digits
 
 
 class Limits(Section):
-    """Beyond these an asset is refused (or an image scaled down)."""
+    """Limits beyond which an asset is refused, or an image scaled down."""
 
     max_faces: Count
     max_image_side: Annotated[int, Field(ge=16)]  # larger images are scaled down, pixels
@@ -263,12 +262,12 @@ class Limits(Section):
 
     @property
     def mesh_bytes(self) -> int:
-        """A mesh file with more is not read: 1 KiB a face, and room for textures inside a GLB."""
+        """Maximum size of a mesh file: 1 KiB a face, and room for textures inside a GLB."""
         return self.max_faces * 1024 + (64 << 20)
 
     @property
     def image_bytes(self) -> int:
-        """An image file with more is not read: no encoding needs more than this for the allowed pixels."""
+        """Maximum size of an image file: no encoding needs more for the allowed pixels."""
         return int(self.max_megapixels * 8e6) + (1 << 20)
 
 
@@ -284,13 +283,13 @@ class _Sources(Section):
 
 
 class Selection(_Sources):
-    """Which of the models there are a build draws from; a key that is absent asks for nothing."""
+    """Which models a build draws from; an absent key filters nothing."""
 
-    categories: list[str] | None = None  # these alone: folders' names, families, synsets or what those are called
-    hold_out: list[str] | None = None  # all but these
-    category_share: Range | None = None  # those whose place in 0..1 lies in it: [0, 0.8] and [0.8, 1] share none
-    include: list[str] | None = None  # these ids alone; * and ? as in file names
-    exclude: list[str] | None = None  # all but these
+    categories: list[str] | None = None  # only these: folder names, built-in families, synsets or their names
+    hold_out: list[str] | None = None  # all categories but these
+    category_share: Range | None = None  # categories whose fixed number in 0..1 lies in it; see assets.md
+    include: list[str] | None = None  # only these ids; * and ? as in file names
+    exclude: list[str] | None = None  # all ids but these
     max_faces: Count | None = None  # by the folder's index; a model without a count is an error
 
     @model_validator(mode="before")
@@ -303,25 +302,25 @@ class Selection(_Sources):
 
 
 class Assets(_Sources):
-    """Where things come from: ``builtin`` or folders, one or several."""
+    """Sources of assets: ``builtin`` or folders, one or several."""
 
     models: list[str] = Field(min_length=1)
     textures: list[str] = Field(min_length=1)
     backgrounds: list[str] = Field(min_length=1)
     limits: Limits
     select: Selection | None = None  # of the models
-    licences: list[str] | None = None  # of everything: these alone, such as cc0 or cc-by-4.0
+    licences: list[str] | None = None  # only assets under these licences, such as cc0 or cc-by-4.0
 
 
 class Runtime(Section):
-    """How the work is done; nothing here changes what a video is."""
+    """How the work is done; nothing here changes a video."""
 
     device: Device
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
-    child_memory_gb: Positive  # above which it is replaced after the current video
-    frame_timeout: Positive  # seconds without an event before it is killed
+    child_memory_gb: Positive  # above which the Blender process is replaced after the current video
+    frame_timeout: Positive  # seconds without an event before the Blender process is killed
     lease_timeout: Positive  # seconds without a heartbeat before another worker takes over its video
-    store: Store = "folder"  # what videos are stored in; a dataset stays with what it was begun with
+    store: Store = "folder"  # files in folders, or shards; fixed once a dataset is begun
 
 
 class Config(Section):
@@ -340,11 +339,11 @@ class Config(Section):
     runtime: Runtime
 
     def identity(self) -> dict[str, Any]:
-        """What a video depends on, as ``{dotted key: value}``: everything but ``runtime``."""
+        """Everything that videos depend on, as ``{dotted key: value}``: all but ``runtime``."""
         return {key: value for key, value in self.flat().items() if not key.startswith("runtime.")}
 
     def flat(self) -> dict[str, Any]:
-        """All of it, as ``{dotted key: value}``; a section in which nothing is set is as good as none."""
+        """All keys, as ``{dotted key: value}``; a section in which nothing is set counts as absent."""
         flat = settings.flatten(_ranges_to_pairs(self.model_dump(mode="json")))
         return {key: value for key, value in flat.items() if value != {}}
 
@@ -359,7 +358,7 @@ class Config(Section):
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """Read a render configuration, given by its path or its name; follow ``extends:``, apply overrides, validate.
+    """Read a render configuration by path or name; follow ``extends:``, apply overrides, validate.
 
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is out of
@@ -370,7 +369,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse_config(text: bytes, source: object, overrides: Sequence[str] = ()) -> Config:
-    """The resolved configuration that a dataset carries. Raises UserError naming ``source`` where it is not valid."""
+    """The resolved configuration that is stored in a dataset. Raises UserError naming ``source`` if it is invalid."""
     try:
         values = settings.parse_yaml(text.decode("utf-8-sig"), source)
         for override in overrides:
@@ -384,22 +383,22 @@ def parse_config(text: bytes, source: object, overrides: Sequence[str] = ()) -> 
 
 
 def draft_of(config: Config) -> Config:
-    """The same videos for a first look: few small frames along the same paths, with few samples."""
+    """The configuration of a draft: few small frames along the same paths, with few samples."""
     frames = min(config.video.frames, DRAFT_FRAMES)
     scale = min(1.0, DRAFT_WIDTH / config.video.width)
-    slower = config.video.frames / frames  # speeds are per frame, and there are fewer frames to get as far in
+    step = config.video.frames / frames  # frames of the video per frame of the draft; speeds are per frame
     motion, camera, render = config.motion, config.camera, config.render
     width, height = (round(side * scale) for side in (config.video.width, config.video.height))
     small = {"frames": frames, "width": width, "height": height}
-    speeds = {k: getattr(motion, k) * slower for k in ("location_speed", "rotation_speed")}
+    speeds = {k: getattr(motion, k) * step for k in ("location_speed", "rotation_speed")}
     rough = {"samples": min(render.samples, DRAFT_SAMPLES), "denoise_prefilter": "none", "backdrop_as_light": False}
     if render.motion_blur is not None:
-        rough["motion_blur"] = render.motion_blur / slower
+        rough["motion_blur"] = render.motion_blur / step
     return config.model_copy(
         update={
             "video": config.video.model_copy(update=small),
             "motion": motion.model_copy(update=speeds),
-            "camera": camera.model_copy(update={"speed": camera.speed * slower}),
+            "camera": camera.model_copy(update={"speed": camera.speed * step}),
             "render": render.model_copy(update=rough),
         }
     )

@@ -1,4 +1,4 @@
-"""What the user can fix, and what the two entry points (``generate.py``, ``train.py``) make of it."""
+"""Errors that the user can fix, and how the two entry points (``generate.py``, ``train.py``) report them."""
 
 import contextlib
 import difflib
@@ -13,10 +13,10 @@ from typing import Any, TextIO, TypeVar
 Choice = TypeVar("Choice", bound=str)
 
 MISTAKE, STOPPED = 2, 143
-"""Exit codes: the user can fix it; SIGTERM came, and the same command continues."""
+"""Exit codes: a mistake that the user can fix; stopped by SIGTERM, and the same command continues."""
 
 DEBUG = "--debug"
-LONGEST_LINE = 1000  # characters of what is said of a mistake
+MAX_LINE = 1000  # characters of an error message
 
 
 class UserError(Exception):
@@ -35,13 +35,13 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The remedy for a name that is unknown: the known one that is most like it, or ``otherwise``."""
+    """The remedy for an unknown name: the most similar known one, or ``otherwise``."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else otherwise
 
 
 def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
-    """The one of ``choices`` that a command's flag names. Raises UserError if it is none of them."""
+    """``given``, the value of a command's flag, as one of ``choices``. Raises UserError if it is none of them."""
     for choice in choices:
         if choice == given:
             return choice
@@ -50,7 +50,7 @@ def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
 
 
 class FatalError(UserError):
-    """Nothing else will work here either, so a loop over videos stops."""
+    """An error that every other video would meet, too: a loop over videos stops."""
 
 
 class DiskFull(FatalError):
@@ -62,22 +62,22 @@ class MachineLacks(FatalError):
 
 
 def printable(text: str) -> str:
-    """Text from outside, a file's name for example, on one line and without what a terminal would obey."""
+    """Text from outside (a file name, for example) on one line: control characters become question marks."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 class PrintableStream:
-    """A text stream that lets nothing through that a terminal would obey, wherever the text comes from.
+    """A text stream without control characters, so that no text from outside can control the terminal.
 
-    Line feeds and tabs pass, and on standard error carriage returns: a progress bar goes back by them.
+    ``allowed`` holds the exceptions: line feeds, tabs, and on standard error the carriage returns of progress bars.
     """
 
-    def __init__(self, stream: TextIO, passing: str):
-        self._stream, self._passing = stream, passing
+    def __init__(self, stream: TextIO, allowed: str):
+        self._stream, self._allowed = stream, allowed
 
     def write(self, text: str) -> int:
         if not text.isprintable():
-            text = "".join(c if c.isprintable() or c in self._passing else _escaped(c) for c in text)
+            text = "".join(c if c.isprintable() or c in self._allowed else _escaped(c) for c in text)
         return self._stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
@@ -85,20 +85,20 @@ class PrintableStream:
 
 
 def _escaped(character: str) -> str:
-    """Surrogates are bytes of a file's name and look like this elsewhere; anything else is not shown."""
+    r"""``\xNN`` for a surrogate, which stands for an undecodable byte of a file name; ``?`` for anything else."""
     return f"\\x{ord(character) - 0xDC00:02x}" if "\udc80" <= character <= "\udcff" else "?"
 
 
 def run_entry_point(commands: Callable[[], None]) -> None:
-    """Run a command line: what goes wrong outside the program is one line on standard error and exit code 2.
+    """Run a command line; report a user's mistake or a system error in one line on standard error, with exit code 2.
 
-    With ``--debug`` anywhere among the arguments it is a traceback and exit code 1 instead.
+    With ``--debug`` anywhere among the arguments, print a traceback instead and exit with code 1.
     """
     debug = DEBUG in sys.argv[1:]
     sys.argv[1:] = [argument for argument in sys.argv[1:] if argument != DEBUG]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # not every file has a name that can be written
+            stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that cannot be encoded
     out, err = PrintableStream(sys.stdout, "\n\t"), PrintableStream(sys.stderr, "\n\t\r")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
@@ -115,13 +115,13 @@ def run_entry_point(commands: Callable[[], None]) -> None:
 
 
 def _shortened(line: str) -> str:
-    """A line that a person can read, whatever a file has put into it: the remedy is at its end."""
-    half = LONGEST_LINE // 2
-    return line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}"
+    """``line``, without its middle if it is too long: the remedy is at its end."""
+    half = MAX_LINE // 2
+    return line if len(line) <= MAX_LINE else f"{line[:half]} ... {line[-half:]}"
 
 
 def _close_bars() -> None:
-    """A bar that an error has left open would be drawn once more when Python clears up, below the message."""
+    """Close progress bars that an error left open: Python would draw them again at exit, below the message."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
@@ -130,7 +130,7 @@ def _close_bars() -> None:
 
 
 def _is_loop(error: RuntimeError) -> bool:
-    """Whether it is what pathlib makes of a link that leads back to itself."""
+    """Whether pathlib raised ``error`` for a symbolic link that leads back to itself."""
     return str(error).startswith("Symlink loop from ")
 
 

@@ -1,6 +1,6 @@
-"""Files from outside: opened without waiting, read up to a limit, and the JSON in them.
+"""Reading files from outside: opened without blocking, read up to a size limit, parsed as JSON.
 
-A path that a user or another file names may be a pipe without a writer, a device without end, or a folder. Every such
+A path that a user or another file names may be a pipe without a writer, an endless device, or a folder. Every such
 file is opened here, and every JSON text is parsed here.
 """
 
@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError, printable
 from bl30k_gen.remote import Place, RemotePath
 
 LIMIT = 64 << 20
-"""Bytes of a configuration, list, index or journal: a hundred times what the largest of ours has."""
+"""Maximum bytes of a configuration, list, index or journal: a hundred times the largest that the project writes."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -25,12 +25,12 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-_LARGE = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{20}")  # only then each number is looked at, which is slow
-_LARGEST = 1 << 64
+_LARGE_NUMBER = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{20}")  # checking every number is slow: only where this matches
+_MAX_INTEGER = 1 << 64
 
 
 def open_regular(path: str | Place) -> BinaryIO:
-    """Open a regular file for reading, here or by its URL; never waits for a writer.
+    """Open a regular file, local or remote, for reading; never wait for a writer.
 
     Raises:
         OSError: it is missing or may not be read.
@@ -38,7 +38,7 @@ def open_regular(path: str | Place) -> BinaryIO:
     """
     if isinstance(path, RemotePath):
         return path.open()
-    _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device may do something
+    _require_regular(path, os.stat(path).st_mode)  # before it is opened: opening a device can have side effects
     descriptor = os.open(path, platforms.READING | getattr(os, "O_NONBLOCK", 0))
     try:
         _require_regular(path, os.fstat(descriptor).st_mode)
@@ -52,10 +52,10 @@ def read_bytes(path: str | Place, limit: int = LIMIT) -> bytes:
     """The contents of a regular file.
 
     Args:
-        limit: bytes that it may have.
+        limit: maximum size, bytes.
 
     Raises:
-        FileNotFoundError: there is no such file; the caller knows what to give instead.
+        FileNotFoundError: the caller knows the remedy.
         UserError: it is no regular file, larger than ``limit``, or cannot be read.
     """
     try:
@@ -73,7 +73,7 @@ def read_bytes(path: str | Place, limit: int = LIMIT) -> bytes:
 
 
 def read_text(path: str | Place, limit: int = LIMIT) -> str:
-    """As ``read_bytes``: UTF-8 text, without a byte order mark."""
+    """The text of a regular UTF-8 file, without its byte order mark. Raises as ``read_bytes``."""
     try:
         return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -81,7 +81,7 @@ def read_text(path: str | Place, limit: int = LIMIT) -> str:
 
 
 def holds(path: str | Path, text: str) -> bool:
-    """Whether a file is there and has just this text, as UTF-8. Raises UserError as ``read_bytes``."""
+    """Whether a file exists and its whole content is ``text`` in UTF-8. Raises UserError as ``read_bytes``."""
     try:
         return read_bytes(path) == text.encode()
     except FileNotFoundError:
@@ -92,22 +92,22 @@ def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict
     """The value in a JSON text.
 
     Args:
-        source: what is parsed, for the message.
-        kind: the type that the value must have.
-        nan: allow NaN and infinity, which a loss may be.
+        source: names what is parsed, for the message.
+        kind: required type of the value.
+        nan: allow NaN and infinity, which a logged loss may be.
 
     Raises:
         UserError: it is no JSON, has NaN, an infinite number or a key twice, is nested too deeply, or is no ``kind``.
     """
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        large = bool(_LARGE.search(text))
+        large = bool(_LARGE_NUMBER.search(text))
         value = json.loads(
             text,
             object_pairs_hook=_without_duplicates,
             parse_constant=None if nan else _refuse,
             parse_float=_finite if large else None,
-            parse_int=_moderate if large else None,
+            parse_int=_bounded if large else None,
         )
     except RecursionError:
         raise UserError(f"{source} is nested too deeply", remedy) from None
@@ -119,12 +119,12 @@ def parse_json(data: bytes | str, source: object, remedy: str, kind: type = dict
 
 
 def read_json(path: str | Place, remedy: str, kind: type = dict, limit: int = LIMIT) -> Any:
-    """As ``parse_json``, of a file. Raises FileNotFoundError as ``read_bytes``."""
+    """The value in a JSON file; see ``parse_json``. Raises FileNotFoundError as ``read_bytes``."""
     return parse_json(read_bytes(path, limit), path, remedy, kind)
 
 
 def parse_json_lines(data: bytes, source: object) -> tuple[list[dict[str, Any]], int]:
-    """The objects in a journal, one a line, and the number of lines that are none: a killed writer leaves such."""
+    """The objects in a journal, one a line, and the number of damaged lines, such as a killed writer leaves."""
     found, bad = [], 0
     for line in data.splitlines():
         if line.strip():
@@ -160,8 +160,8 @@ def _finite(text: str) -> float:
     return number
 
 
-def _moderate(text: str) -> int:
+def _bounded(text: str) -> int:
     number = int(text)
-    if abs(number) > _LARGEST:
+    if abs(number) > _MAX_INTEGER:
         raise ValueError(f"{text[:20]}... is too large")
     return number

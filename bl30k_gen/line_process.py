@@ -1,4 +1,4 @@
-"""A child process of this project that reads and writes lines: one request in, one answer or several out."""
+"""A child process that reads a request, one line, from standard input and answers with lines on standard output."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ TICK = 0.5  # seconds between two checks whether to continue waiting
 
 
 def python_module(name: str, *arguments: str) -> list[str]:
-    """The command that runs a module; -P keeps a ``numpy.py`` in the user's folder from being imported."""
+    """The command that runs a module; -P keeps a ``numpy.py`` in the working directory from being imported."""
     return [sys.executable, "-P", "-m", name, *arguments]
 
 
@@ -34,12 +34,12 @@ class Ended(Exception):
 
 
 class LineProcess:
-    """A running command that imports this project's own code, wherever it was started.
+    """A running command that can import this project from any working directory.
 
     Args:
         command: see ``python_module``.
-        environment: variables that it gets beside our own.
-        errors: where its standard error goes; None: nowhere.
+        environment: variables in addition to those of this process.
+        errors: file for its standard error; None discards it.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class LineProcess:
         except BrokenPipeError:
             raise Ended(self._process.wait()) from None
 
-    def receive(self, patient: Callable[[float], bool]) -> bytes:
+    def receive(self, keep_waiting: Callable[[float], bool]) -> bytes:
         """The next line, without its end.
 
         Args:
-            patient: called every ``TICK`` seconds with the seconds waited so far; False ends the wait.
+            keep_waiting: called every ``TICK`` seconds with the seconds waited so far; False ends the wait.
 
         Raises:
             Ended: the process closed its output.
-            TimeoutError: ``patient`` said so.
+            TimeoutError: ``keep_waiting`` returned False.
         """
         begin = time.monotonic()
         while b"\n" not in self._pending:
             if not select.select([self._output], [], [], TICK)[0]:
-                if not patient(time.monotonic() - begin):
+                if not keep_waiting(time.monotonic() - begin):
                     raise TimeoutError
                 continue
             data = os.read(self._output.fileno(), 1 << 16)
@@ -94,12 +94,12 @@ class LineProcess:
         return line
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(number)
 
     def close(self, timeout: float = 0.0) -> None:
-        """Close its input, let it end by itself for ``timeout`` seconds, then kill it."""
+        """Close its input, wait ``timeout`` seconds for its end, then kill it."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Which systems the project runs on, and what is known of it there."""
+"""Operating systems that the project runs on, and what is untested or missing on each."""
 
 import os
 import platform
@@ -7,13 +7,13 @@ import threading
 from bl30k_gen.errors import UserError
 
 READING = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""Flags of ``os.open`` for a file that is read: of these two flags each system has the one that matters there."""
+"""Flags of ``os.open`` for reading: each system defines that one of the last two which it needs."""
 
 _lock = threading.Lock()
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Bytes of an open file; threads and forked processes do not disturb each other."""
+    """Read bytes of an open file; safe for threads and forked processes that share the descriptor."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
     with _lock:  # on Windows, where processes are not forked

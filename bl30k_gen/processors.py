@@ -8,11 +8,11 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def usable(quota: Path = QUOTA) -> int:
-    """Its affinity, or less where its control group has a quota; never what the machine has beyond these."""
+    """The size of this process's CPU affinity mask, or its control group's CPU quota where that is smaller."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        most, period = quota.read_text().split()
-        limit = math.ceil(int(most) / int(period))
+        allowance, period = quota.read_text().split()  # microseconds of processor time in each period
+        limit = math.ceil(int(allowance) / int(period))
     except (OSError, ValueError):  # no such file, or "max"
         return allowed
     return max(1, min(allowed, limit))

@@ -1,7 +1,7 @@
 """Files on other machines, by URL: ``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``; through fsspec.
 
-``place`` is where a text becomes a local path or a remote one. Code that reads datasets asks either the same
-questions; what it opens, it opens by ``inputs.open_regular`` or, in ranges, by ``RemotePath.read``.
+``place`` turns a text into a local or a remote path. Both have the same methods for code that reads datasets. Files
+are opened by ``inputs.open_regular`` or, for ranges of bytes, by ``RemotePath.read``.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 EXTRA = "pip install 'bl30k[cloud]'"
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.:-]+://")  # a drive of Windows has one letter
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.:-]+://")  # two characters at least: a Windows drive has one letter
 _HTTP = ("http", "https")
-_WRITABLE = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # where an object appears when its upload is complete
-_TRIES = 3  # of a range
-_CONNECT, _SILENT = 15, 60  # seconds: to connect, and until the next bytes
-_BLOCK = 4 << 20  # bytes that a scan reads at once
+_WRITABLE = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # stores where an object appears when its upload is complete
+_TRIES = 3  # attempts to read a range
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 15, 60  # seconds: to connect, and until the next bytes
+_BLOCK = 4 << 20  # bytes of one request when a file is read sequentially
 _CREDENTIALS = {
     "s3": "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for a public bucket FSSPEC_S3_ANON=true",
     "gs": "run `gcloud auth application-default login`; for a public bucket set FSSPEC_GS_TOKEN=anon",
     "hf": "run `hf auth login`, or set HF_TOKEN",
 }
 _NO_NETWORK = "check the URL, the network and, where one is set, the endpoint; then run the same command again"
-_BROKEN = re.compile(r"credential|forbidden|access.?denied|unauthori[sz]ed|\b40[13]\b", re.IGNORECASE)
+_DENIED = re.compile(r"credential|forbidden|access.?denied|unauthori[sz]ed|\b40[13]\b", re.IGNORECASE)
 
 
 class Entry(NamedTuple):
-    """What a listing says of a file or folder."""
+    """A file or folder in a listing."""
 
     is_folder: bool
-    size: int | None  # bytes, where the server says
+    size: int | None  # bytes; None where the server does not say
 
 
 class Stat(NamedTuple):
@@ -48,7 +48,7 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True)
 class RemotePath:
-    """A URL that answers as a ``pathlib.Path`` does. Printed, it has no user, password or query.
+    """A URL with the methods of ``pathlib.Path``. Printed, it has no user, password or query.
 
     Methods raise UserError where the network, the server or the credentials fail, or a package is missing.
     """
@@ -67,7 +67,7 @@ class RemotePath:
 
     @property
     def _parts(self) -> tuple[str, str]:
-        """The URL up to its query, and the query (signatures and tokens stand there) with its question mark."""
+        """The URL up to its query, and the query (which may hold signatures and tokens) with its question mark."""
         base, mark, query = self.url.partition("?") if self.scheme in _HTTP else (self.url, "", "")
         return base, mark + query
 
@@ -139,14 +139,14 @@ class RemotePath:
         return Stat(int(size))
 
     def listing(self) -> dict[str, Entry]:
-        """What a folder holds, by name; nothing where it does not exist, or its server lists no files."""
+        """Entries of a folder by name; empty where it does not exist, or its server lists no files."""
         with _clear_errors(self), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             fs, path = self._opened()
             rows = fs.ls(path, detail=True)
             return {
                 name: Entry(row["type"] == "directory", row.get("size"))
                 for row in rows
-                if (name := _last(row["name"], self.scheme)) and row["name"].rstrip("/") != path.rstrip("/")
+                if (name := _base_name(row["name"], self.scheme)) and row["name"].rstrip("/") != path.rstrip("/")
             }
         return {}
 
@@ -154,7 +154,7 @@ class RemotePath:
         return (self / name for name in self.listing())
 
     def open(self) -> BinaryIO:
-        """For reading, with seeks; what is read next is fetched with it. Raises FileNotFoundError."""
+        """Open for reading, seekable, with read-ahead. Raises FileNotFoundError."""
         with _clear_errors(self):
             fs, path = self._opened()
             return _Guarded(fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"), self)  # type: ignore[return-value]
@@ -163,35 +163,35 @@ class RemotePath:
         """A range of bytes, fewer at the end of the file. Raises FileNotFoundError."""
         if size == 0:
             return b""
-        for again in range(_TRIES - 1, -1, -1):
+        for tries_left in range(_TRIES - 1, -1, -1):
             try:
                 with _clear_errors(self):
                     fs, path = self._opened()
                     data: bytes = fs.cat_file(path, start=offset, end=offset + size)
                 break
             except UserError:
-                if not again:
+                if not tries_left:
                     raise
         if len(data) > size:
             raise _no_ranges(self)
         return data
 
     def write_bytes(self, data: bytes) -> None:
-        """Write an object, which appears whole. Raises UserError where this kind of URL is only read."""
+        """Write an object, which appears whole. Raises UserError as ``require_writable``."""
         self.require_writable()
         with _clear_errors(self, "written"):
             fs, path = self._opened()
             fs.pipe_file(path, data)
 
     def upload(self, file: Path) -> None:
-        """As ``write_bytes``, of a local file."""
+        """Write the contents of a local file, as ``write_bytes``."""
         self.require_writable()
         with _clear_errors(self, "written"):
             fs, path = self._opened()
             fs.put_file(str(file), path)
 
     def require_writable(self) -> None:
-        """Raises UserError where URLs of this kind are only read, or would show half of what is being written."""
+        """Raises UserError where URLs of this kind are read-only, or would show a partly written object."""
         if self.scheme not in _WRITABLE:
             others = ", ".join(f"{scheme}://" for scheme in _WRITABLE)
             raise UserError(f"{self} cannot be written", f"give a folder, or one of {others}")
@@ -200,7 +200,7 @@ class RemotePath:
         """The file system, which fsspec keeps for this process, and the path there."""
         from fsspec.core import url_to_fs
 
-        if self.scheme in ("gs", "gcs"):  # it logs a traceback for each try; the last one's error is raised
+        if self.scheme in ("gs", "gcs"):  # gcsfs logs a traceback for each try; the error of the last is raised
             logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         fs, path = url_to_fs(self.url, **_options(self.scheme))
         return fs, path
@@ -214,7 +214,7 @@ def is_url(path: object) -> bool:
 
 
 def place(path: "str | Place") -> Place:
-    """What a user gives as a path or URL. Raises UserError for a chain of URLs."""
+    """The local or remote path that a user gives as text. Raises UserError for a chain of URLs."""
     if isinstance(path, (Path, RemotePath)):
         return path
     if path.lower().startswith("file://"):
@@ -223,7 +223,7 @@ def place(path: "str | Place") -> Place:
 
 
 def local(path: "str | Place", what: str) -> Path:
-    """Raises UserError where it is a URL: ``what`` needs files of this machine."""
+    """``path``, if it is on this machine. Raises UserError for a URL, which the command ``what`` cannot use."""
     found = place(path)
     if isinstance(found, RemotePath):
         raise UserError(f"{what} cannot use {found}", "give a folder on this machine: download the dataset first")
@@ -231,27 +231,27 @@ def local(path: "str | Place", what: str) -> Path:
 
 
 class RemoteRanges:
-    """Ranges of one remote file; of reads that follow each other the next ones are fetched at once.
+    """Reads ranges of one remote file, with read-ahead for sequential reads.
 
-    A sampler's reads jump, and fetch what they ask for. `verify` and `pack` go from file to file: there each request
-    asks for twice as much as the one before, up to ``LARGEST``.
+    A sampler's random reads fetch exactly what is asked for. `verify` and `pack` go from file to file: there each
+    request fetches twice as much as the one before, up to ``MAX_AHEAD``.
     """
 
-    FIRST, LARGEST = 256 << 10, 16 << 20  # bytes
-    NEAR = 8 << 10  # bytes between the contents of two members that lie one after the other
+    FIRST_AHEAD, MAX_AHEAD = 256 << 10, 16 << 20  # bytes of the first and of the largest sequential request
+    NEAR = 8 << 10  # maximum bytes between two reads that count as sequential: headers between members of a shard
 
     def __init__(self, path: RemotePath):
         self._path = path
-        self._begin, self._data = 0, b""  # fetched last
-        self._end = -1  # of what was asked for last
+        self._begin, self._data = 0, b""  # offset and bytes of the last request
+        self._end = -1  # end of the last range that was asked for
         self._ahead = 0
 
     def read(self, offset: int, size: int) -> bytes:
         follows = 0 <= offset - self._end <= self.NEAR
         self._end = offset + size
-        begin, data = self._begin, self._data  # at once: other threads may read, too
+        begin, data = self._begin, self._data  # local: another thread may replace both
         if not begin <= offset <= offset + size <= begin + len(data):
-            self._ahead = min(self.LARGEST, 2 * self._ahead or self.FIRST) if follows else 0
+            self._ahead = min(self.MAX_AHEAD, 2 * self._ahead or self.FIRST_AHEAD) if follows else 0
             begin, data = offset, self._path.read(offset, max(size, self._ahead))
             self._begin, self._data = begin, data
         return data[offset - begin : offset - begin + size]
@@ -261,7 +261,7 @@ class RemoteRanges:
 
 
 class _Guarded:
-    """An open remote file whose errors are one line."""
+    """An open remote file whose errors are UserErrors of one line."""
 
     def __init__(self, file: Any, path: RemotePath):
         self._file, self._path = file, path
@@ -293,62 +293,62 @@ class _Guarded:
         self.close()
 
 
-def _last(name: str, scheme: str) -> str:
-    """The last part of a listed name; of a web server's, which may carry a query and escapes, as it is asked for."""
+def _base_name(name: str, scheme: str) -> str:
+    """The last part of a listed name; a web server's loses its query and keeps its escapes, as requests need them."""
     bare = name.partition("?")[0] if scheme in _HTTP else name
     return bare.rstrip("/").rpartition("/")[2]
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    """Time limits, where the user's configuration of fsspec says nothing."""
+    """Options of a file system: our timeouts, where the user's configuration of fsspec sets none."""
     from fsspec.config import conf
 
     if scheme in ("s3", "s3a"):
-        limits = {"connect_timeout": _CONNECT, "read_timeout": _SILENT, "retries": {"max_attempts": 2}}
+        limits = {"connect_timeout": _CONNECT_TIMEOUT, "read_timeout": _READ_TIMEOUT, "retries": {"max_attempts": 2}}
         return {"config_kwargs": limits | conf.get(scheme, {}).get("config_kwargs", {})}
     if scheme in _HTTP and "client_kwargs" not in conf.get(scheme, {}):
         import aiohttp
 
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=_SILENT)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_READ_TIMEOUT)
         return {"client_kwargs": {"timeout": timeout}}
     return {}
 
 
 @contextlib.contextmanager
 def _clear_errors(path: RemotePath, what: str = "read") -> Iterator[None]:
-    """Turn whatever the packages behind fsspec raise into one line; FileNotFoundError and the like pass."""
+    """Turn the exceptions of fsspec's packages into a UserError; FileNotFoundError and NotADirectoryError pass."""
     try:
         yield
     except (NotADirectoryError, UserError):
         raise
     except FileNotFoundError as error:
-        cause = error.__cause__  # fsspec says so of a web server that does not answer, too
+        cause = error.__cause__  # fsspec also raises it for a web server that does not answer
         if path.scheme not in _HTTP or cause is None or getattr(cause, "status", 0) == 404:
             raise
         raise _failure(path, what, cause) from None
     except ImportError as error:
-        raise UserError(f"{path} needs a package that is not installed ({_said(error)})", EXTRA) from None
-    except Exception as error:  # of a dozen packages, which agree on no class
+        raise UserError(f"{path} needs a package that is not installed ({_message(error)})", EXTRA) from None
+    except Exception as error:  # a dozen packages raise it, without a common base class
         raise _failure(path, what, error) from None
 
 
 def _failure(path: RemotePath, what: str, error: BaseException) -> UserError:
-    said = _said(error)
-    if isinstance(error, ValueError) and "Protocol not known" in said:
+    message = _message(error)
+    if isinstance(error, ValueError) and "Protocol not known" in message:
         known = "known are s3://, gs://, hf://, https://, memory:// and fsspec's others"
         return UserError(f"{path} is of an unknown kind", known)
-    if isinstance(error, ValueError) and re.search("range requests|seek", said):
+    if isinstance(error, ValueError) and re.search("range requests|seek", message):
         return _no_ranges(path)
-    if isinstance(error, PermissionError) or _BROKEN.search(f"{type(error).__name__} {said}"):
+    if isinstance(error, PermissionError) or _DENIED.search(f"{type(error).__name__} {message}"):
         scheme = {"s3a": "s3", "gcs": "gs"}.get(path.scheme, path.scheme)
         remedy = _CREDENTIALS.get(scheme, "check the URL, and who may read it")
-        return UserError(f"{path} may not be {what} ({said})", remedy)
-    return UserError(f"{path} cannot be {what} ({said})", _NO_NETWORK)
+        return UserError(f"{path} may not be {what} ({message})", remedy)
+    return UserError(f"{path} cannot be {what} ({message})", _NO_NETWORK)
 
 
 def _no_ranges(path: RemotePath) -> UserError:
     return UserError(f"{path}: its server gives whole files, not ranges of them", "download it first")
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return printable(" ".join(str(error).split())[:300] or type(error).__name__)

@@ -1,6 +1,6 @@
 """Files that come with the project: render configurations, keyword lists, Slurm scripts.
 
-In a checkout they lie beside ``bl30k_gen/``, in an installed package inside it.
+They lie beside ``bl30k_gen/`` in a checkout, and inside of it in an installed package.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ CONFIGS = "render_configs"
 
 
 def folder(name: str) -> Path:
-    """``render_configs``, ``assets`` or ``slurm``."""
+    """The folder called ``render_configs``, ``assets`` or ``slurm``."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
@@ -24,10 +24,10 @@ def config_names() -> list[str]:
 
 
 def find_config(name: str | Path) -> Path:
-    """A render configuration by its path, its name (``demo``, ``variants/crowd``) or a variant's own (``crowd``).
+    """A render configuration by path, name (``demo``, ``variants/crowd``) or short name of a variant (``crowd``).
 
     Raises:
-        UserError: there is none, with the nearest name.
+        UserError: there is none; the remedy is the most similar name.
     """
     path = Path(name).expanduser()
     if path.suffix in (".yaml", ".yml") or path.exists():

@@ -1,7 +1,7 @@
-"""Settings in YAML, for render configurations and training stages alike.
+"""Typed settings in YAML, for render configurations and training stages alike.
 
-A file is read over the one that it ``extends``, ``key=value`` changes it, and a ``Section`` validates the outcome: a
-typed, frozen group of keys.
+The keys of a file override those of the file that it ``extends``, and ``key=value`` overrides both. A ``Section``, a
+typed and frozen group of keys, validates the result.
 """
 
 import os
@@ -20,16 +20,16 @@ from bl30k_gen.inputs import read_text
 Values = dict[str, Any]
 
 YAML_LIMIT = 4 << 20  # bytes of a file: a selection may list tens of thousands of models
-MAX_NODES = 500_000  # of a YAML, aliases written out
+MAX_NODES = 500_000  # of a YAML, aliases expanded
 MAX_DEPTH = 50  # nesting of a YAML
 MAX_NUMBER = 1 << 40  # larger numbers are mistakes
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, and ten times as fast
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's gives the same values ten times as fast
 _COMMENT = re.compile(r"""\s*[^\s\[{'"!&*|>].*\s#""")
 
 
-def moderate(number: int) -> int:
-    """``number``, if it counts something that there may be. Raises ValueError."""
+def require_plausible(number: int) -> int:
+    """``number``, if it is not too large for a count. Raises ValueError."""
     if number > MAX_NUMBER:
         raise ValueError(f"is more than {MAX_NUMBER:,}")
     return number
@@ -38,31 +38,32 @@ def moderate(number: int) -> int:
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1), AfterValidator(moderate)]
-Whole = Annotated[int, Field(ge=0), AfterValidator(moderate)]
+Count = Annotated[int, Field(ge=1), AfterValidator(require_plausible)]
+Whole = Annotated[int, Field(ge=0), AfterValidator(require_plausible)]
 
 
-def ordered(pair: tuple[float, float]) -> tuple[float, float]:
+def require_ordered(pair: tuple[float, float]) -> tuple[float, float]:
     """``pair``, if its smaller number is the first. Raises ValueError."""
     if pair[0] > pair[1]:
         raise ValueError("must be [smallest, largest]")
     return pair
 
 
-def is_pair(value: Any) -> Any:
-    """``value``, if it is written as two numbers. Raises ValueError."""
+def require_pair(value: Any) -> Any:
+    """``value``, if it is a list or tuple of two items. Raises ValueError."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise ValueError("give [smallest, largest]")
     return value
 
 
-Interval = Annotated[tuple[float, float], BeforeValidator(is_pair), AfterValidator(ordered)]
-WholeInterval = Annotated[tuple[Whole, Whole], BeforeValidator(is_pair), AfterValidator(ordered)]  # both ends count
-CountInterval = Annotated[tuple[Count, Count], BeforeValidator(is_pair), AfterValidator(ordered)]
+Interval = Annotated[tuple[float, float], BeforeValidator(require_pair), AfterValidator(require_ordered)]
+WholeInterval = Annotated[tuple[Whole, Whole], BeforeValidator(require_pair), AfterValidator(require_ordered)]
+CountInterval = Annotated[tuple[Count, Count], BeforeValidator(require_pair), AfterValidator(require_ordered)]
+"""Closed intervals: both ends belong to them."""
 
 
 class Section(BaseModel):
-    """A group of keys: unknown ones are refused, values cannot change after loading."""
+    """A group of keys: unknown keys are refused, and values cannot change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -71,7 +72,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 def read_yaml(path: Path, remedy: str) -> Values:
-    """The mapping that a YAML file holds; ``~/`` at the beginning of a text is the user's home.
+    """The mapping in a YAML file; ``~/`` at the beginning of a text becomes the user's home.
 
     Raises:
         UserError: the file is missing (``remedy`` says what to give instead), no YAML, or holds no keys.
@@ -89,8 +90,8 @@ def parse_yaml(text: str, source: object) -> Any:
     """The value in a YAML text; every YAML of the project is read here.
 
     Raises:
-        UserError: naming ``source``: it is no YAML, has a key twice, a value that cannot be, or is too long with its
-            aliases written out.
+        UserError: naming ``source``: it is no YAML, has a key twice or an invalid value, is nested too deeply, or is
+            too long with its aliases expanded.
     """
     try:
         _check_depth(text)
@@ -110,7 +111,7 @@ def parse_yaml(text: str, source: object) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Raises YAMLError for what is nested too deeply: composing it would overflow the stack."""
+    """Raises YAMLError for a text that is nested too deeply: composing it would overflow the stack."""
     depth = 0
     for event in yaml.parse(text, _Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -119,7 +120,7 @@ def _check_depth(text: str) -> None:
 
 
 def _check_node(node: yaml.Node, sizes: dict[int, int], open_nodes: set[int]) -> int:
-    """Nodes in it with all aliases written out. Raises YAMLError for too many, for a cycle, and for a key twice."""
+    """Number of nodes in ``node``, aliases expanded. Raises YAMLError for too many, a cycle, or a repeated key."""
     if id(node) in sizes:
         return sizes[id(node)]
     if id(node) in open_nodes:
@@ -154,10 +155,10 @@ def _with_home(value: Any) -> Any:
 def read_layers(
     path: Path, remedy: str, locate: Callable[[Path, str], Path] = Path.joinpath, seen: tuple[Path, ...] = ()
 ) -> Values:
-    """A YAML over the one that its key ``extends`` names, over the one that that extends, and so on.
+    """The values of a YAML, merged over those of the YAML that its key ``extends`` names, and so on.
 
     Args:
-        locate: (folder of a file, what it extends) -> path; by default relative to that folder.
+        locate: (folder of a file, value of its ``extends``) -> path; by default relative to that folder.
 
     Raises:
         UserError: as ``read_yaml``, or a file extends itself.
@@ -176,7 +177,7 @@ def read_layers(
 
 
 def merge(base: Values, changes: Values) -> Values:
-    """``changes`` over ``base``, section by section."""
+    """``base`` with the values of ``changes``, merged section by section."""
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -185,7 +186,7 @@ def merge(base: Values, changes: Values) -> Values:
 
 
 def set_key(values: Values, key: str, value: Any) -> None:
-    """Set a dotted key. Raises UserError where the way leads through a value."""
+    """Set a dotted key. Raises UserError where one of its sections is a value."""
     *sections, leaf = key.split(".")
     node = values
     for section in sections:
@@ -213,7 +214,7 @@ def apply_override(values: Values, override: str) -> None:
 
 
 def _number(text: str) -> float | str:
-    """YAML 1.1 reads ``1e-4`` as text; people mean a number."""
+    """``text`` as a number where it is one: YAML 1.1 reads ``1e-4`` as text."""
     try:
         return float(text)
     except ValueError:
@@ -236,7 +237,7 @@ def load_section(kind: type[AnySection], path: Path, overrides: Iterable[str], r
 
 
 def known_keys(kind: type[Section], prefix: str = "") -> list[str]:
-    """Every key that may be set in a section, and in the sections in it, with dots."""
+    """Dotted names of all keys of a section and of the sections in it."""
     keys: list[str] = []
     for name, field in kind.model_fields.items():
         keys.append(prefix + name)
@@ -254,12 +255,12 @@ def _sections_of(annotation: Any) -> list[type[Section]]:
 
 
 def explain(error: ValidationError, source: str, known: list[str], key: str | None = None) -> UserError:
-    """The first mistake in what was read, in one line.
+    """The first mistake in a configuration, as an error of one line.
 
     Args:
-        source: what was read.
-        known: the keys that there are.
-        key: the mistake's place, where pydantic's own has more in it than keys.
+        source: names the configuration.
+        known: all keys.
+        key: the mistake's key; None: pydantic's location, which may have more in it than keys.
     """
     first, (found, message) = error.errors(include_url=False)[0], first_mistake(error)
     key = found if key is None else key
@@ -273,7 +274,7 @@ def explain(error: ValidationError, source: str, known: list[str], key: str | No
 
 
 def first_mistake(error: ValidationError) -> tuple[str, str]:
-    """(its key with dots, what is wrong); the key is empty where it is the whole that does not fit."""
+    """(dotted key, what is wrong) of the first mistake; the key is empty where the whole does not fit."""
     first = error.errors(include_url=False)[0]
     return ".".join(str(part) for part in first["loc"]), first["msg"].removeprefix("Value error, ")
 

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 
 class Unit(NamedTuple):
-    """A unit, and how many of the base unit (seconds, bytes) it has."""
+    """A unit, and its size in the base unit (seconds, bytes)."""
 
     name: str
     factor: float
 
 
 _SECOND, _MINUTE, _HOUR, _DAY = Unit("s", 1.0), Unit("min", 60.0), Unit("h", 3600.0), Unit("days", 86400.0)
-_FROM = ((_DAY, 3), (_HOUR, 2), (_MINUTE, 2))
+_TIMES = ((_DAY, 3), (_HOUR, 2), (_MINUTE, 2))  # each unit, and the smallest value that is given in it
 _BYTES = Unit("bytes", 1.0)
 _DECIMAL = (Unit("TB", 1e12), Unit("GB", 1e9), Unit("MB", 1e6), Unit("kB", 1e3))
 _BINARY = (Unit("GiB", 2.0**30), Unit("MiB", 2.0**20), Unit("KiB", 2.0**10))
@@ -24,8 +24,8 @@ def plural(number: int, noun: str) -> str:
 
 
 def time_unit(seconds: float) -> Unit:
-    """The unit in which a time is two or more, days from three on; seconds for short ones."""
-    return next((unit for unit, least in _FROM if seconds >= least * unit.factor), _SECOND)
+    """The largest unit in which a time is at least 2 (at least 3 days); seconds for shorter times."""
+    return next((unit for unit, minimum in _TIMES if seconds >= minimum * unit.factor), _SECOND)
 
 
 def duration(seconds: float) -> str:
@@ -53,9 +53,9 @@ def memory_size(size: float) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = (), indent: str = "") -> list[str]:
-    """Lines of rows whose columns are aligned to the left, those numbered in ``right`` to the right.
+    """Lines of a table: columns aligned to the left, those numbered in ``right`` to the right.
 
-    A row may be shorter than others.
+    Rows may have different lengths.
     """
     count = max(map(len, rows), default=0)
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(count)]

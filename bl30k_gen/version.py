@@ -25,4 +25,4 @@ def version_option(
         False
     ),
 ) -> None:
-    """What both command lines share beside their commands."""
+    """The option ``--version`` of both command lines."""

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Step after step of the experiment, each over all GPUs of this machine: bash slurm/experiment.sh DATA OUT [OPTION...]
+# The steps of the experiment in order, each on all GPUs of this machine: bash slurm/experiment.sh DATA OUT [OPTION...]
 #
-# DATA holds the sources by their names (docs/data.md), DAVIS below DATA/davis. OPTIONS are of `train.py run`. What is
-# finished is passed by, so the same command continues. STEPS, if it is set, names the steps to take.
+# DATA holds the sources by their names (docs/data.md), DAVIS in DATA/davis. OPTIONS are those of `train.py run`.
+# Finished steps are skipped, so the same command continues. STEPS, if it is set, names the steps to run.
 
 set -e
 data=$1 out=$2
@@ -28,6 +28,6 @@ step() {                            # FOLDER STAGE START [OPTION...]
 step static           stcn/static ""           "$@"
 step static-bl30k     stcn/bl30k  static       "$@"
 step static-bl30k-vos stcn/vos    static-bl30k "$@"
-# As many iterations as renders and real videos have together.
+# As many iterations as the stages on renders and on real videos have together.
 step static-vos       stcn/vos    static       --set iterations=800000 --set "optimiser.decay_at=[750000]" "$@"
 "$PYTHON" train.py gains "$out" --gpus "${GPUS:-1}" || [ $? = 1 ]

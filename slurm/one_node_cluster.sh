@@ -1,5 +1,5 @@
 #!/bin/bash
-# A Slurm cluster of one node, for trying things out and for tests: slurm/one_node_cluster.sh up | down | status
+# A Slurm cluster of one node, for experiments and tests: slurm/one_node_cluster.sh up | down | status
 #
 # Needs root and Debian's packages:  apt-get install slurm-wlm munge
 # Its configuration and state lie in FOLDER (default /var/tmp/bl30k-one-node); /etc/slurm is left alone, so commands
@@ -13,7 +13,7 @@ export SLURM_CONF=$FOLDER/slurm.conf
 configure() {
     mkdir -p "$FOLDER/state" "$FOLDER/spool"
     local cpus memory host
-    cpus=$(getconf _NPROCESSORS_ONLN)   # nproc would heed OMP_NUM_THREADS
+    cpus=$(getconf _NPROCESSORS_ONLN)   # nproc would obey OMP_NUM_THREADS
     memory=$(awk '/^MemTotal/ { print int($2 / 1024 * 0.9) }' /proc/meminfo)
     host=$(hostname -s)
     cat > "$SLURM_CONF" <<CONF
@@ -87,7 +87,7 @@ down() {
             for _ in $(seq 60); do running $program || break; sleep 0.5; done
         fi
     done
-    rm -rf "$FOLDER"    # munged may serve others and is left running
+    rm -rf "$FOLDER"    # munged is left running: other programs may use it
 }
 
 case ${1:-} in

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Tries the steps of slurm/Dockerfile without Docker: in a bare Debian made by debootstrap, each line is carried out in a
-# chroot; then comes what a container is for: `doctor`, and a small `render`.
+# Tests the steps of slurm/Dockerfile without Docker: each line is executed in a chroot of a bare Debian made by
+# debootstrap; then the installed project is tested with `doctor` and a small `render`.
 #
 #   slurm/try_recipe.sh [FOLDER]      FOLDER: for the Debian, 3 GB; default: a new one. It is removed at the end, unless
-#                                     KEEP=yes (for a look at what went wrong: chroot FOLDER).
+#                                     KEEP=yes (to examine a failure: chroot FOLDER).
 #
-# Needs root, debootstrap, and the internet as apt and pip reach it here: pip's settings are lent to the Debian, too.
-# Folders of wheels that they name are lent with LEND, e.g.  LEND="/srv/wheels /srv/index" slurm/try_recipe.sh
+# Needs root, debootstrap, and apt and pip with access to the internet; the Debian uses the pip settings of this system.
+# LEND names folders of wheels that these settings need, e.g.  LEND="/srv/wheels /srv/index" slurm/try_recipe.sh
 set -euo pipefail
 
 project=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,8 +18,8 @@ if [ -z "${INSIDE:-}" ]; then
     else
         root=$(mktemp -d /var/tmp/bl30k-recipe.XXXXXX)
     fi
-    # All mounts are made in a namespace of their own and end with it. Out here, where the folder is removed, there never
-    # were any, so nothing that was lent can be hit.
+    # All mounts are made in a separate namespace and end with it. The folder is removed outside of that namespace, where
+    # nothing is mounted, so files of mounted folders cannot be removed.
     [ -n "${KEEP:-}" ] || trap 'rm -rf --one-file-system "$root"' EXIT
     INSIDE=$root unshare --mount --propagation private bash "$0"
     exit
@@ -47,7 +47,7 @@ make_debian() {
     cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 }
 
-# What makes pip reach its index here: settings, a certificate of this network, folders.
+# Copies or mounts what pip needs to reach its index: settings, a certificate of this network, folders.
 lend_pip() {
     mapfile -t lent < <(env | grep -E '^(PIP_|https?_proxy=|HTTPS?_PROXY=|no_proxy=|NO_PROXY=)' || true)
     for file in /etc/pip.conf "$HOME/.config/pip/pip.conf"; do
@@ -64,7 +64,7 @@ lend_pip() {
     done
 }
 
-# What is in git, as in a fresh clone.
+# Copies the files in git, as in a fresh clone.
 copy() {
     mkdir -p "$root$1"
     git -C "$project" ls-files -z | tar -C "$project" --null --files-from=- -cf - | tar -C "$root$1" -xf -

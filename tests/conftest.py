@@ -1,21 +1,22 @@
-"""What all tests share: the shared data, what may be skipped, and what is made once.
+"""Fixtures and rules for all tests: shared data, allowed skips, and folders that are created once.
 
-A test may be skipped for three reasons only, which its message begins with: ``shared data absent``, ``GPU absent`` or
-``published reader absent``, of a package of others that cannot be installed beside the versions that we pin.
-With ``CI=true`` in the environment any other skip fails.
+A test may be skipped for three reasons only, and its message must begin with the reason: ``shared data absent``,
+``GPU absent``, or ``published reader absent`` for a package that conflicts with the pinned versions. With ``CI=true``
+in the environment any other skip fails.
 
-``pytest -n N --dist loadfile`` gives the tests of a file to one process, so that what a file's tests share is made
-once. What the tests of several files share and is slow to make, such as a rendered dataset, is made by ``once``.
+``pytest -n N --dist loadfile`` gives all tests of a file to one process, so that their shared fixtures are created
+once. Slow fixtures of several files, such as a rendered dataset, are created by ``once``.
 """
 
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support import commands
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -27,25 +28,36 @@ TINY = [
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3"),
     *("--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
 ]
-# What takes seconds and more, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
+# Files whose tests take seconds, mostly for Blender, networks or processes: left out by `pytest -m "not slow"`.
 SLOW = (
+    "annotations/",
     "blender/",
     "builtin/test_builtin.py",
     "cluster/test_simulate.py",
     "cluster/test_slurm.py",
     "cluster/test_status.py",
+    "dataset/test_pack.py",
+    "dataset/test_remote.py",
     "dataset/test_report.py",
+    "export/test_derived.py",
+    "export/test_run.py",
     "library/catalogue/test_credits.py",
     "library/checking/",
-    "models/test_policy.py",
-    "models/test_propagation.py",
+    "library/fetch/test_download.py",
+    "library/formats/test_peoples_models.py",
+    "models/",
     "render/",
+    "scene/test_extent.py",
+    "scene/test_raster.py",
     "test_cli.py",
     "test_conftest.py",
+    "test_installed.py",
+    "training/annotator/",
     "training/cli/",
     "training/data/test_data.py",
     "training/engine/",
     "training/evaluation/test_interactive.py",
+    "training/evaluation/test_robot.py",
     "training/experiments/",
     "training/inference/",
     "training/interactive/",
@@ -53,19 +65,31 @@ SLOW = (
     "training/runs/",
     "training/tasks/",
     "training/test_campaigns.py",
+    "training/test_gpu_benchmarks.py",
+    "training/test_strangers.py",
+    "training/test_transfer.py",
 )
 EXCUSES = ("shared data absent", "GPU absent", "published reader absent")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import the files that ``-m "not slow"`` leaves out."""
+    return True if config.option.markexpr == "not slow" and _is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).as_posix().startswith(SLOW):
+        if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+def _is_slow(path: Path) -> bool:
+    return path.is_relative_to(HERE) and f"{path.relative_to(HERE).as_posix()}/".startswith(SLOW)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real videos, meshes, photos and golden numbers, which are no part of the repository."""
+    """The folder of real videos, meshes, photos and golden numbers, which are not part of the repository."""
     folder = Path(os.environ.get("BL30K_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"shared data absent: {folder} (the environment variable BL30K_SHARED names their folder)")
@@ -82,11 +106,11 @@ def davis(shared) -> Path:
 def once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
     """``once(name, make) -> Path``: a folder that ``make(folder)`` fills once for all test processes.
 
-    A process that comes while another is making it waits. Tests do not change what is in it.
+    Other processes wait while one fills it. Tests must not change its contents.
     """
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # what the processes of one run share
+        base = base.parent  # shared by the processes of one run
 
     def made(name: str, make: Callable[[Path], None]) -> Path:
         folder, unfinished = base / name, base / f"{name}.part"
@@ -112,8 +136,7 @@ def generate() -> Callable[..., subprocess.CompletedProcess]:
     """Run ``python generate.py ...`` as a user would; fails the test unless it ends with ``code``."""
 
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / "generate.py"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+        done = commands.run("generate.py", *arguments)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -1,4 +1,4 @@
-"""The dataset builder's journey on the command line, and the mistakes on its way."""
+"""Commands of generate.py from rendering to export, and their error messages."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_a_dataset_has_bl30ks_layout(rendered):
     assert not list(rendered.glob(".staging/*"))
 
 
-def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate, tmp_path):
+def test_a_larger_count_does_not_change_earlier_videos(dataset, generate, tmp_path):
     before = {path: path.read_bytes() for path in (dataset / "Metadata").iterdir()}
     sheet = tmp_path / "look/sheet.png"
     said = generate("render", "--out", dataset, "--count", 4, "--limit", 1, "--sheet", sheet)
@@ -46,7 +46,7 @@ def test_a_larger_count_leaves_earlier_videos_alone(dataset, generate, tmp_path)
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_finished_videos_are_left_alone(dataset, generate):
+def test_finished_videos_are_not_rendered_again(dataset, generate):
     answer = json.loads(generate("render", "--out", dataset, "--count", 3, "--json").stdout)
     assert answer["already"] == ["a00000", "a00001", "a00002"] and answer["frames"] == 0
 
@@ -96,8 +96,8 @@ def test_replay_renders_the_same_pixels(rendered, generate):
     assert "has no metadata of video nosuch" in generate("replay", rendered, "nosuch", code=2).stderr
 
 
-def test_a_published_scene_that_was_edited_is_not_drawn_for_another(dataset, generate):
-    """The old model was drawn for the new one."""
+def test_an_edited_published_scene_is_not_rendered_as_the_original(dataset, generate):
+    """A former version rendered the old model for the new one."""
     path = dataset / "Metadata/a00000.json"
     metadata = json.loads(path.read_text())
     one, *_ = metadata["scene"]["objects"]
@@ -114,7 +114,7 @@ def other_model(id: str) -> str:
 
 
 def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
-    """And replaces nothing in the slots of others."""
+    """The assets in other slots do not change."""
     models = tmp_path / "models"
     models.mkdir()
     square = "v 0 0 0\nv 1 0 0\nv 1 0.5 1\nv 0 1 0.2\nf 1 2 3 4\nf 1 2 4\nf 2 3 4\n"
@@ -138,7 +138,7 @@ def test_a_refused_asset_is_replaced_and_named(generate, tiny, tmp_path):
             assert sound.rgb_bytes(name, 0) == damaged.rgb_bytes(name, 0)
 
 
-def test_pictures_and_facts(rendered, generate, tmp_path):
+def test_the_report_has_images_and_numbers(rendered, generate, tmp_path):
     generate("preview", rendered, "--out", tmp_path)
     assert Image.open(tmp_path / "contact_sheet.jpg").width > 800
     assert Image.open(tmp_path / "animation.webp").n_frames == 6
@@ -183,7 +183,7 @@ def test_mistakes_are_one_line_and_exit_code_2(generate, tmp_path, arguments, sa
     assert not out.exists(), "nothing is left behind"
 
 
-def test_configurations_differ_where_they_should(generate):
+def test_variants_differ_in_the_intended_keys(generate):
     answer = json.loads(
         generate("config", "diff", "render_configs/bl30k.yaml", "render_configs/bl30k_fast.yaml", "--json").stdout
     )
@@ -191,7 +191,7 @@ def test_configurations_differ_where_they_should(generate):
 
 
 def test_the_demo_of_the_makefile_runs_and_runs_again(generate, tiny, tmp_path):
-    """Its commands as they stand there, on one tiny video."""
+    """The Makefile's commands, on one tiny video."""
     plan = subprocess.run(["make", "--dry-run", "demo", "DEMO_VIDEOS=1"], cwd=ROOT, capture_output=True, text=True)
     assert plan.returncode == 0, plan.stderr
     lines = plan.stdout.replace("\\\n", " ").splitlines()

@@ -17,7 +17,7 @@ APPS = {"generate.py": generate.app, "train.py": train.app}
 
 def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """All commands below, each with its path, such as ("generate.py", "assets", "add")."""
-    if not hasattr(command, "commands"):  # Typer brings a Click of its own, so no class of it is named here
+    if not hasattr(command, "commands"):  # Typer bundles its own Click, so none of its classes is named here
         yield path, command
         return
     for name, below in command.commands.items():
@@ -44,13 +44,13 @@ def test_help_ends_with_two_examples_that_parse(path):
     for line in lines:
         words = shlex.split(line)
         assert tuple(words[: len(path) + 1]) == ("python", *path)
-        COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])  # raises for what does not parse
+        COMMANDS[path].make_context(path[-1], words[len(path) + 1 :])  # raises if the line does not parse
         if "--config" in words:
             assert find_config(words[words.index("--config") + 1]).is_file()
 
 
 @pytest.mark.parametrize("path", [("generate.py", "submit"), ("train.py", "evaluate")], ids=" ".join)
-def test_help_prints_them(path):
+def test_examples_are_in_the_help(path):
     program, *command = path
     printed = " ".join(CliRunner().invoke(APPS[program], [*command, "--help"]).output.split())
     assert all(line in printed for line in ("Examples:", *examples_of(path)))

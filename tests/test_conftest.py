@@ -1,4 +1,4 @@
-"""The rules of tests/conftest.py: which tests may be skipped, and what is made once."""
+"""The rules of tests/conftest.py: allowed skips, and folders that are created once."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ import pytest
 
 def test_runs(): pass
 
-def test_wants_a_tool(): pytest.skip("no such tool")
+def test_a_missing_tool_is_a_reason_to_skip(): pytest.skip("no such tool")
 
-def test_wants_data(shared): pass
+def test_missing_data_are_a_reason_to_skip(shared): pass
 
-def test_wants_a_gpu(): pytest.skip("GPU absent: no CUDA device")
+def test_a_missing_gpu_is_a_reason_to_skip(): pytest.skip("GPU absent: no CUDA device")
 
 @pytest.mark.xfail
 def test_known_fault(): assert False
@@ -50,7 +50,7 @@ def test_in_ci_only_absent_data_and_gpus_are_excuses(project, spread):
     assert "which is a failure with CI=true: no such tool" in done.stdout
 
 
-def test_elsewhere_a_skip_is_a_skip(project):
+def test_outside_ci_a_skip_is_no_failure(project):
     done = run(project, ci="")
     assert done.returncode == 0
     assert "1 passed, 3 skipped, 1 xfailed" in done.stdout
@@ -63,7 +63,7 @@ def test_in_ci_a_whole_file_is_not_skipped(project):
     assert "no_such_package" in done.stdout
 
 
-def test_a_shared_folder_is_made_once_for_all_processes(project):
+def test_a_shared_folder_is_created_once_for_all_processes(project):
     body = """
         import os, time, pytest
         def make(folder):

@@ -1,4 +1,4 @@
-"""The documentation says what is there: links lead somewhere, generated pages are current, every result is listed."""
+"""The documentation is current: links have targets, generated pages are up to date, every result is listed."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_the_page_of_messages_is_current():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     links = (link for link in LINK.findall(page.read_text(encoding="utf-8")) if not re.match(r"[a-z]+:", link))
     assert [link for link in links if not (page.parent / link).exists()] == []
 
@@ -37,7 +37,7 @@ def test_every_result_is_in_the_index():
     assert listed == {page.name for page in results.glob("*.md")} - {"README.md"}
 
 
-def test_the_map_names_every_package():
+def test_the_architecture_page_names_every_package():
     page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     packages = {p.parent for top in ("bl30k_gen", "training") for p in (ROOT / top).rglob("*.py")}
     content = ("builtin/",)  # one package of content, with a folder a kind
@@ -46,7 +46,7 @@ def test_the_map_names_every_package():
 
 
 def test_the_session_script_is_valid_and_complete():
-    """The worked example is read as users' scripts are, and the tables name every action and key."""
+    """The example is valid as a script, and the tables name every action and key."""
     script = pytest.importorskip("training.interactive.script")  # where torch is missing, no session runs
     page = (ROOT / "docs/inference.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)

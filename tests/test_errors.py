@@ -34,20 +34,20 @@ def test_any_error_of_the_disk_is_one_line(capfd, monkeypatch, number):
     assert said == f"error: /data/x: {os.strerror(number)} ({errno.errorcode[number]})\n"
 
 
-def test_a_message_stands_below_the_bar_that_was_open(capfd, monkeypatch):
+def test_a_message_is_printed_below_an_open_progress_bar(capfd, monkeypatch):
     def command():
         bar = tqdm(total=3, unit="frame")
         bar.update()
         raise UserError("video a00000", "render it again")
 
     code, _, said = run(capfd, command, monkeypatch=monkeypatch)
-    gc.collect()  # where a bar that is open is drawn once more
+    gc.collect()  # which draws an open bar once more
     assert code == 2
     assert "frame" in said and said.endswith("\nerror: video a00000: render it again\n")
     assert capfd.readouterr().err == ""
 
 
-def test_what_a_file_puts_into_a_message_does_not_fill_the_terminal(capfd, monkeypatch):
+def test_long_values_in_messages_are_shortened(capfd, monkeypatch):
     def command():
         raise UserError(f"config x.yaml: video.frames = {'9' * 100_000}", "give a number")
 
@@ -67,7 +67,7 @@ def test_a_link_to_itself_is_one_line_and_other_errors_of_the_program_are_shown(
         run(capfd, broken, monkeypatch=monkeypatch)
 
 
-def test_two_paths_and_none(capfd, monkeypatch):
+def test_two_paths_without_files(capfd, monkeypatch):
     def rename():
         raise OSError(errno.EXDEV, "Invalid cross-device link", "/a", None, "/b")
 
@@ -95,7 +95,7 @@ def test_memory_that_runs_out_is_one_line(capfd, monkeypatch):
     assert code == 2 and said == "error: there is not enough memory: free some, or ask for less at once\n"
 
 
-def test_nothing_reaches_the_terminal_that_it_would_obey(capfd, monkeypatch):
+def test_no_control_sequence_reaches_the_terminal(capfd, monkeypatch):
     evil = "\x1b]0;title\x07\x1b[2Jname\u202e\x9b31m\r"
 
     def command():

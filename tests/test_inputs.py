@@ -1,21 +1,18 @@
-"""Files from outside: no pipe, device or endless file is waited for, no JSON is taken for what it is not."""
+"""Files from outside: pipes, devices and endless files are refused without waiting, and JSON is checked."""
 
 import os
-import subprocess
-import sys
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json, parse_json_lines, read_bytes, read_text
+from tests.support import commands
 
-ROOT = Path(__file__).parents[1]
 ASSETS = "assets fetch --kind textures --provider urls --out OUT --urls PIPE"
 
 
-def test_what_is_no_regular_file_is_named_at_once(tmp_path):
+def test_a_file_that_is_not_regular_is_named_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "a pipe"), ("/dev/zero", "a device"), (tmp_path, "a folder")):
         with pytest.raises(UserError, match=f"is {kind}: give a regular file"):
@@ -32,7 +29,7 @@ def test_a_file_has_a_limit(tmp_path):
         read_bytes(tmp_path / "sparse", 1000)
 
 
-def test_a_terabyte_of_nothing_is_not_read(tmp_path):
+def test_a_sparse_file_of_a_terabyte_is_not_read(tmp_path):
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(1 << 40)
     tracemalloc.start()
@@ -42,7 +39,7 @@ def test_a_terabyte_of_nothing_is_not_read(tmp_path):
     tracemalloc.stop()
 
 
-def test_missing_is_for_the_caller_and_the_rest_is_named(tmp_path):
+def test_a_missing_file_is_file_not_found_and_other_problems_are_user_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_bytes(tmp_path / "nosuch")
     with pytest.raises(UserError, match="cannot be read"):
@@ -72,7 +69,7 @@ def test_missing_is_for_the_caller_and_the_rest_is_named(tmp_path):
         (b"\0", "is not valid JSON"),
     ],
 )
-def test_what_is_no_json_object_is_one_line(text, said):
+def test_json_that_is_not_an_object_is_one_line(text, said):
     with pytest.raises(UserError, match=said) as error:
         parse_json(text, "x.json", "restore it")
     assert str(error.value).startswith("x.json") and "\n" not in str(error.value)
@@ -108,6 +105,6 @@ def test_no_command_waits_for_a_pipe(tmp_path, command):
     (tmp_path / "base.yaml").write_text(f"extends: {tmp_path}/pipe\n")
     places = {"PIPE": "pipe", "OUT": "out", "SHARD": "pipe.tar", "BASE": "base.yaml"}
     words = [str(tmp_path / places[word]) if word in places else word for word in command]
-    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = commands.run(*words, timeout=60)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ") and not (tmp_path / "out").exists()

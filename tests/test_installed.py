@@ -15,9 +15,9 @@ SMALL = ["--set", "video={frames: 4, width: 128, height: 80}", "--set", "render.
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Callable[..., str]:
-    """installed(command, *arguments, code=0) -> output of what the wheel installed, run beside a package `models`."""
+    """installed(command, *arguments, code=0) -> output of an installed command, run beside a package `models`."""
     root = tmp_path_factory.mktemp("installed")
-    # A copy of what git has, so that no build output comes into the checkout.
+    # A copy of the files in git, so that the checkout gets no build output.
     source = root / "source"
     source.mkdir()
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -34,8 +34,8 @@ def installed(tmp_path_factory) -> Callable[..., str]:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin/python"
     subprocess.run([*pip, "--python", python, "install", "--quiet", "--no-deps", wheel], check=True)
-    # The packages that it needs come from here; a line of a .pth runs none of the .pth files there, so that the
-    # checkout itself, which is installed as editable, stays unknown.
+    # Its dependencies come from this environment. A folder in a .pth file does not execute the .pth files in that
+    # folder, so the editable installation of the checkout stays invisible.
     (site,) = (environment / "lib").glob("python*/site-packages")
     (site / "needs.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     folder = root / "work"
@@ -52,7 +52,7 @@ def installed(tmp_path_factory) -> Callable[..., str]:
     return run
 
 
-def test_configurations_come_with_it_and_have_names(installed):
+def test_shipped_configurations_are_found_by_name(installed):
     assert installed("bl30k", "--version").startswith("bl30k ")
     assert "variants/crowd" in installed("bl30k", "config", "list")
     assert "count: [8, 12]" in installed("bl30k", "config", "show", "--config", "crowd")
@@ -60,7 +60,7 @@ def test_configurations_come_with_it_and_have_names(installed):
     assert "stcn/bl30k" in installed("bl30k-train", "list")
 
 
-def test_from_rendering_to_evaluation(installed):
+def test_a_rendered_dataset_is_trained_on_and_evaluated(installed):
     installed("bl30k", "render", "--config", "demo", "--count", "2", "--out", "out", *SMALL)
     installed("bl30k", "verify", "out", "--deep")
     few = [argument for change in ("iterations=2", "runtime.workers=0") for argument in ("--set", change)]

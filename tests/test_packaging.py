@@ -1,4 +1,4 @@
-"""What is installed and what imports what: the declared packages, their pins, and the rules between packages."""
+"""Packaging: declared dependencies, their pins, and the import order of packages."""
 
 import ast
 import functools
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"bl30k_gen", "models", "training"}
 
-# The import order: a package imports packages that stand below it here, never one above. The longest name counts.
+# The import order: a package imports only packages below it in this list. The longest matching name counts.
 IMPORT_ORDER = {
     "bl30k_gen": [
         "__main__",
@@ -80,7 +80,7 @@ TRAINING_MAY_USE = tuple(
         *("seeding", "settings", "text", "version"),
     )
 )
-# Films, and masks in other people's formats, have one writer each.
+# Films and masks in other formats have one writer each.
 WRITERS = {"training.inference.film": "bl30k_gen.export.encoders", "training.annotator.exports": "bl30k_gen.export"}
 MODELS_MAY_USE = {"models", "torch", "torchvision", "numpy"}
 
@@ -188,13 +188,13 @@ def test_every_module_has_its_place():
         ("training.engine.trainer", "from bl30k_gen.export.run import export"),
     ],
 )
-def test_the_search_finds_it(module, source):
+def test_offending_imports_are_found(module, source):
     assert offences(module, ast.parse(source))
 
 
-def test_what_is_imported_is_declared():
+def test_imported_packages_are_declared():
     """bl30k_gen runs on the base packages, its Blender child with [render], some export formats with [export], URLs
-    with [cloud], models and training with [train], the page in the browser with [annotate] beside it."""
+    with [cloud], models and training with [train], the browser page with [annotate] in addition."""
     distributions = {top: {canonical(n) for n in names} for top, names in packages_distributions().items()}
     undeclared = set()
     for module, tree in modules().items():
@@ -252,7 +252,7 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_reading_a_dataset_costs_little():
+def test_importing_the_reader_is_fast():
     """All of ``bl30k_gen.dataset`` in under 0.3 s (of processor time: others may be busy here, too)."""
     names = [name for name in modules() if within(name, "bl30k_gen.dataset")]
     code = (

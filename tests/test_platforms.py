@@ -1,4 +1,4 @@
-"""What the project says on systems that it is not tested on, and what works there all the same."""
+"""Messages on untested systems, and functions that work there."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def test_untested_systems_are_named_in_one_line(monkeypatch, name, machine, said
     assert line.startswith(said) and "\n" not in line and ("untested" in line) == ("untested" in said)
 
 
-def test_reading_at_a_place_leaves_no_trace(tmp_path, monkeypatch):
+def test_reading_at_an_offset_changes_no_file_position(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(bytes(range(100)))
     descriptor = os.open(tmp_path / "file", platforms.READING)
     expected = [platforms.read_at(descriptor, 7, offset) for offset in (50, 0, 97)]

@@ -1,4 +1,4 @@
-"""What a video is depends on its seed alone: no global random numbers, clocks or fresh names where it is decided."""
+"""A video depends on its seed alone: no global random numbers, clocks or unique names where it is decided."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOMS = [Path(__file__).parents[1] / "bl30k_gen" / room for room in ("scene", "library", "builtin")]
 MODULES = sorted(module for room in ROOMS for module in room.rglob("*.py"))
-# Waits between requests and measures how long they take; decides nothing about any video.
+# Waits between requests and measures their time; no video depends on it.
 NEEDS_THE_CLOCK = {"fetch/download.py": {"time"}}
 BANNED_IMPORTS = {"random", "time", "uuid", "secrets", "datetime", "bpy", "blenderproc", "torch", "pickle"}
 ALLOWED_OF_NUMPY_RANDOM = {"Generator"}  # as a type; streams come from bl30k_gen.seeding
@@ -46,7 +46,7 @@ def test_module_is_a_function_of_its_arguments(module):
     assert offences(module.read_text(encoding="utf-8"), allowed) == []
 
 
-def test_both_rooms_are_covered():
+def test_every_pure_package_is_scanned():
     assert {room.name for room in ROOMS} <= {module.relative_to(ROOMS[0].parent).parts[0] for module in MODULES}
 
 
@@ -64,5 +64,5 @@ def test_both_rooms_are_covered():
         "hash('name')",
     ],
 )
-def test_the_lint_finds_what_it_bans(line):
+def test_the_lint_finds_banned_calls(line):
     assert offences(line)

@@ -1,4 +1,4 @@
-"""Sections of settings: what is refused, and in which words."""
+"""Sections of settings: refusals and their messages."""
 
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def test_a_yaml_of_any_kind_is_read_or_refused_in_one_line(tmp_path, text, said)
     assert "\n" not in str(error.value) and len(str(error.value)) < 400
 
 
-def test_aliases_that_are_meant_are_read(tmp_path):
+def test_legitimate_aliases_are_read(tmp_path):
     (tmp_path / "x.yaml").write_text("a: &a {b: [1, 2]}\nc: *a\nd: {<<: *a, e: 1}\n")
     assert read_yaml(tmp_path / "x.yaml", "")["d"] == {"b": [1, 2], "e": 1}
 
@@ -138,13 +138,13 @@ def test_the_file_that_extends_is_named(tmp_path):
         ("a=#", None),
     ],
 )
-def test_a_value_is_what_was_written(override, value):
+def test_a_value_reads_back_as_written(override, value):
     values = {}
     apply_override(values, override)
     assert values == {"a": value}
 
 
-def test_the_home_is_meant_by_a_tilde(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     values = {}
     apply_override(values, "assets.models=[~/m]")

@@ -1,7 +1,8 @@
-"""Are annotations true, and what do they cost?
+"""The accuracy and the cost of annotations.
 
-Blender's own passes judge ids, depth, normals and flow; tracks are held against rays; pictures of a rendered dataset
-against flow; then every kind is timed and meshes are drawn by the hundred to see whether memory grows.
+Ids, depth, normals and flow are compared with Blender's own passes, tracks and flow with rays, flow with images of a
+rendered dataset. Then every kind of annotation is timed, and hundreds of meshes are drawn to see whether memory
+grows.
 
     python -m benchmarks.faults.annotations --out out/annotations --results docs/results/annotations.md
 """
@@ -35,7 +36,7 @@ from bl30k_gen.scene.assets import load_models
 from bl30k_gen.scene.rays import cast
 from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
-from tests.support.blender_passes import Judgement, judge, render_passes
+from tests.support.blender_passes import Differences, compare, render_passes
 
 DEFORM = (
     "objects.deformation={chance: 0.7, kinds: [lattice, wave, bend], cycles: [1, 4], displacement: [0.15, 0.3],"
@@ -53,6 +54,7 @@ RENDER_SECONDS = (8.0, 10.0)  # of processor time a frame of bl30k_fast, see ren
 
 
 def scenes(arguments: argparse.Namespace, variant: list[str], size: str) -> Iterator[SceneSpec]:
+    """Descriptions of the campaign's videos. variant, size: overrides of the configuration."""
     config = configuration(arguments, [*variant, size])
     describe = sampler(config, open_catalogue(config.assets))
     for index in range(arguments.videos):
@@ -67,7 +69,7 @@ def configuration(arguments: argparse.Namespace, overrides: list[str]) -> Config
 def blender_section(arguments: argparse.Namespace) -> str:
     rows = []
     for variant, overrides in VARIANTS.items():
-        found: list[Judgement] = []
+        found: list[Differences] = []
         motion: list[float] = []
         for spec in scenes(arguments, overrides, "video={frames: 160, width: 384, height: 256}"):
             frames = [0, 53, 107, 159]
@@ -76,12 +78,12 @@ def blender_section(arguments: argparse.Namespace) -> str:
                 scene.write_text(spec.dumps())
                 passes = render_passes(scene, Path(folder) / "passes", frames)
             video = VideoGeometry(spec, load_models(spec))
-            found += [judge(video, frame, passes[frame]) for frame in frames]
+            found += [compare(video, frame, passes[frame]) for frame in frames]
             motion += [float(np.abs(passes[frame]["vector"]).mean()) for frame in frames]
         depth, normals, flows = (np.concatenate(part) for part in list(zip(*found, strict=True))[1:])
         rows.append(
             [
-                *(variant, str(len(found)), f"{100 * np.mean([each.ids for each in found]):.4f} %"),
+                *(variant, str(len(found)), f"{100 * np.mean([differences.ids for differences in found]):.4f} %"),
                 *(f"{100 * (depth <= 1).mean():.4f} %", f"{np.percentile(depth, 99.9):.2f}"),
                 *(f"{100 * (normals <= 0.1).mean():.4f} %", f"{np.percentile(normals, 99.9):.3f}"),
                 *(f"{100 * (flows <= 0.01).mean():.4f} %", f"{np.percentile(flows, 99.9):.5f}"),
@@ -92,11 +94,11 @@ def blender_section(arguments: argparse.Namespace) -> str:
         *("videos", "frames", "ids equal", "depth within", "99.9 % below", "normals within 0.1°"),
         *("99.9 % below", "flow within 0.01 pixels", "99.9 % below", "mean motion, pixels"),
     ]
-    return f"""## Blender as judge
+    return f"""## Compared with Blender's passes
 
-Cycles' passes of geometry at one sample, 384x256, four frames of each video from the first to the last. Flow is that
-to the frame before and the one after. Depth is within tolerance where it differs by at most 1e-5 m + 1e-6 of itself;
-the column beside it is in units of that. Pixels on which both see the same object.
+Cycles' passes of geometry at one sample, 384x256, four frames of each video from the first to the last. Flow goes
+to the frame before and to the one after. Depth is within tolerance where it differs by at most 1e-5 m + 1e-6 of
+itself; the column beside it is in units of that. Only pixels count on which both see the same object.
 
 {table(columns, rows)}"""
 
@@ -133,15 +135,15 @@ def rays_section(arguments: argparse.Namespace) -> str:
         *("videos", "tracks", "furthest from the query", "changes of visibility a track"),
         *("there and back, 99 % below", "all below"),
     ]
-    return f"""## Rays as judge
+    return f"""## Compared with rays
 
-Tracks of 256 points a video over 160 frames; and flow from frame 80 to 81, followed back from where a ray through its
-goal meets a surface. Pixels.
+Tracks of 256 points a video over 160 frames. Flow from frame 80 to 81: a ray through its target pixel meets a
+surface, and that point is followed back to frame 80. Errors in pixels.
 
 {table(columns, rows)}"""
 
 
-def pictures_section(arguments: argparse.Namespace) -> str:
+def images_section(arguments: argparse.Namespace) -> str:
     rows, findings, frames = [], 0, 0
     for variant, overrides in VARIANTS.items():
         small = [
@@ -167,10 +169,10 @@ def pictures_section(arguments: argparse.Namespace) -> str:
             findings += len(check(store, name, every_frame=True))
             frames += len(store.frames(name))
     columns = ["videos", "pairs", "mean motion, pixels", "next frame", "one frame late", "next is better"]
-    return f"""## Pictures as judge
+    return f"""## Compared with images
 
-Rendered videos, three frames each. Mean difference of grey values, of 255, between a frame and where flow leads on
-the next one; and, as it should be larger, on the one after that.
+Rendered videos, three frames each. Mean difference of grey values, of 255, between a frame and the next one warped by
+flow; and the same with the frame after that, which should be larger.
 
 {table(columns, rows)}
 
@@ -184,15 +186,15 @@ def cost_section(arguments: argparse.Namespace) -> str:
     render(config, out / "full", [video_name(1, 5000)])
     store = open_dataset(out / "full")
     rows = []
-    for wanted in [*([each] for each in every_kind()), every_kind()]:
+    for kinds in [*([kind] for kind in every_kind()), every_kind()]:
         begin = time.process_time()
         with tempfile.TemporaryDirectory(dir=out) as folder:
-            storing.write_video(store, store.videos[0], wanted, Path(folder))
+            storing.write_video(store, store.videos[0], kinds, Path(folder))
             size = sum(path.stat().st_size for path in Path(folder).rglob("*.h5"))
         seconds = (time.process_time() - begin) / 16
-        name = str(wanted[0]) if len(wanted) == 1 else "all of them in one run"
-        share = " to ".join(f"{100 * seconds / whole:.1f}" for whole in reversed(RENDER_SECONDS))
-        rows.append([name, f"{seconds:.3f}", f"{size / 16 / 1e6:.2f}", f"{share} %"])
+        name = str(kinds[0]) if len(kinds) == 1 else "all of them in one run"
+        percent = " to ".join(f"{100 * seconds / whole:.1f}" for whole in reversed(RENDER_SECONDS))
+        rows.append([name, f"{seconds:.3f}", f"{size / 16 / 1e6:.2f}", f"{percent} %"])
     low, high = RENDER_SECONDS
     return f"""## Cost
 
@@ -203,7 +205,7 @@ One video of 768x512, processor seconds and stored megabytes a frame. The last c
 
 
 def memory_section(arguments: argparse.Namespace) -> str:
-    """Of many videos one after the other, each with a mesh of its own."""
+    """Peak memory over many videos, each with a different mesh."""
     meshes = arguments.meshes
     spec = next(scenes(arguments, [], "video={frames: 160, width: 384, height: 256}"))
     ball = trimesh.creation.icosphere(6)
@@ -223,7 +225,7 @@ def memory_section(arguments: argparse.Namespace) -> str:
 PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "blender": blender_section,
     "rays": rays_section,
-    "pictures": pictures_section,
+    "pictures": images_section,
     "cost": cost_section,
     "memory": memory_section,
 }
@@ -237,18 +239,18 @@ def main() -> None:
     parser.add_argument("--textures", default="builtin")
     parser.add_argument("--backgrounds", default="builtin")
     parser.add_argument("--out", type=Path, default=Path("out/annotations"))
-    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure; a part that is in --out is kept")
+    parser.add_argument("--parts", default=",".join(PARTS), help="to measure; those stored in --out are not repeated")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     sections = [
-        "# Are annotations true, and what do they cost?",
-        f"`{command()}` on {machine()}, {load():.1f} processes a processor when it began.",
+        "# The accuracy and the cost of annotations",
+        f"`{command()}` on {machine()}, {load():.1f} processes a processor at the start.",
     ]
     for part in arguments.parts.split(","):
-        kept = arguments.out / f"{part}.md"
-        if not kept.exists():
-            write_atomically(kept, PARTS[part](arguments))
-        sections.append(kept.read_text(encoding="utf-8"))
+        section = arguments.out / f"{part}.md"
+        if not section.exists():
+            write_atomically(section, PARTS[part](arguments))
+        sections.append(section.read_text(encoding="utf-8"))
     publish("\n\n".join(sections), arguments.results)
 
 

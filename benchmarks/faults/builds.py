@@ -1,14 +1,14 @@
-"""Fault campaign: disturb the build of a small real dataset at random, resume it, and compare it with a calm build.
+"""Fault campaign: disturb builds of a small real dataset at random, resume them, compare with an undisturbed build.
 
-Two supervisors work on one dataset while seeded random events hit them or their Blender children; one that ends is
-started again, as a cluster would do. When all videos are there the dataset must be byte-identical to one that was not
-disturbed, and a deep verification must find nothing. Then the next round begins, until there were enough events. All
-of it is done with videos as files, in tar shards and in HDF5 shards.
+Two supervisors work on one dataset while seeded random events hit them or their Blender children; a supervisor that
+ends is restarted, as a cluster would do. When all videos are published, the dataset must be byte-identical to an
+undisturbed one, and a deep verification must find nothing. Rounds repeat until the number of events is reached, for
+videos as files, in tar shards and in HDF5 shards.
 
     python -m benchmarks.faults.builds --events 210 --results docs/results/faults.md
 
-The seed draws the events and the waits between them; where exactly they strike depends on the machine.
-Disk-full events need root, for a small tmpfs; without it they are left out, and the table says so.
+The seed determines the events and the waits between them; the exact moments depend on the machine.
+Disk-full events need root, for a small tmpfs; otherwise they are left out, and the table says so.
 """
 
 import os
@@ -35,35 +35,35 @@ RECIPE = [
     *("--config", str(ROOT / "render_configs/demo.yaml"), "--set", "video={frames: 6, width: 128, height: 96}"),
     *("--set", "motion.location_speed=0.4", "--set", "motion.rotation_speed=0.3", "--set", "render.samples=16"),
 ]
-LEASE_TIMEOUT = 3.0  # seconds; short, so that frozen owners are overtaken while the campaign looks on
+LEASE_TIMEOUT = 3.0  # seconds; short, so that others take over from frozen owners within the campaign
 STORES = ("folder", "tar", "hdf5")
 KINDS = ("kill child", "crash child", "kill supervisor", "kill both", "terminate", "freeze", "disk full")
 DISK = "24m"
-PATIENCE = 900.0  # seconds in which a supervisor must end, or get on with its work
+MAX_WAIT = 900.0  # seconds for a supervisor to end, or to make progress
 EXPECTED_CODES = {0, 1, 2, 143, -signal.SIGKILL, -signal.SIGTERM}  # the last: in the first second, before any work
 
 
 @dataclass
 class Event:
     kind: str
-    done: str  # what had been reached when it struck
+    progress: str  # of the build at that moment
     outcome: str = ""
 
 
 @dataclass
 class Result:
-    """What happened; ``faults`` is empty if the project kept its promises."""
+    """Events and outcome of the campaign for one store; ``faults`` is empty if every build was correct."""
 
     store: str
     events: list[Event] = field(default_factory=list)
     rounds: int = 0
-    videos: int = 0  # that were built, in all rounds
+    videos: int = 0  # built in all rounds
     shards: int = 0
     faults: list[str] = field(default_factory=list)
 
 
 def events_table(results: list[Result]) -> str:
-    """Events by kind and store, and what came of the builds."""
+    """Table of the events by kind and store, and of the builds' outcomes."""
     counts = [Counter(event.kind for event in result.events) for result in results]
     rows = [[kind, *(str(count[kind]) for count in counts)] for kind in KINDS]
     rows.append(["**events**", *(str(len(result.events)) for result in results)])
@@ -75,7 +75,14 @@ def events_table(results: list[Result]) -> str:
 
 
 class Campaign:
-    """Args: events: how many. videos: of the dataset. recipe: flags of ``render``. folder: for everything."""
+    """The campaign for one store.
+
+    Args:
+        events: number of disturbances.
+        videos: of the dataset.
+        recipe: flags of ``render``.
+        folder: of the datasets, logs and scratch files.
+    """
 
     def __init__(self, events: int, seed: int, videos: int, recipe: list[str], folder: Path, store: str = "folder"):
         self.wanted, self.videos, self.recipe, self.folder, self.store = events, videos, recipe, folder, store
@@ -89,7 +96,7 @@ class Campaign:
 
     def run(self, say: Callable[[str], None] = lambda line: None) -> Result:
         calm = self.folder / "calm"
-        subprocess.run(self._command(calm, 1), check=True, capture_output=True, timeout=PATIENCE)
+        subprocess.run(self._command(calm, 1), check=True, capture_output=True, timeout=MAX_WAIT)
         expected = content(calm)
         self.frames = sum(path.startswith("Annotations/") for path in expected) // self.videos
         disk = self.folder / "disk"
@@ -112,29 +119,29 @@ class Campaign:
         return self.result
 
     def _round(self, out: Path, expected: dict[str, bytes], say: Callable[[str], None]) -> None:
-        """Build one dataset, disturbing it all the time."""
+        """Build one dataset under disturbances, and check it."""
         shutil.rmtree(out, ignore_errors=True)
         while len(Layout(out).published()) < self.videos:
             self._keep_two_running(out)
             if len(self.result.events) < self.wanted and self._wait_for_progress(out):
                 event = self._strike(out)
                 self.result.events.append(event)
-                say(f"{len(self.result.events):>4}  {event.kind:<16} {event.done:<28} {event.outcome}")
+                say(f"{len(self.result.events):>4}  {event.kind:<16} {event.progress:<28} {event.outcome}")
             else:
                 time.sleep(0.2)
         for supervisor in self.supervisors:
-            supervisor.wait(PATIENCE)
-        self._keep_two_running(out)  # the same command once more: it finds everything done, and completes the lists
+            supervisor.wait(MAX_WAIT)
+        self._keep_two_running(out)  # once more: the command finds all videos published, and completes the lists
         for supervisor in self.supervisors:
-            supervisor.wait(PATIENCE)
+            supervisor.wait(MAX_WAIT)
         self._check_codes(out)
-        self._examine(out, expected)
+        self._check_dataset(out, expected)
 
-    def _examine(self, out: Path, expected: dict[str, bytes]) -> None:
+    def _check_dataset(self, out: Path, expected: dict[str, bytes]) -> None:
         self.result.rounds += 1
         found = content(out)
         different = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
-        self.result.faults += [f"{path} is not as in the calm build" for path in different]
+        self.result.faults += [f"{path} differs from the undisturbed build" for path in different]
         self.result.faults += [f"{p.video} {p.kind}: {p.detail}" for p in verify(out, deep=True).problems]
         layout = Layout(out)
         published = Counter(entry["name"] for entry in run_entries(layout) if entry["event"] == "published")
@@ -142,7 +149,7 @@ class Campaign:
         self.result.videos += len(layout.published())
         records = filter(None, map(layout.shards.committed, layout.published()))
         self.result.shards += len({shard for _, shard in records})
-        if left := list_visible(layout.making) + list_visible(layout.shards.making):
+        if left := list_visible(layout.staging_root) + list_visible(layout.shards.staging_root):
             self.result.faults.append(f"{' '.join(left)} is still in the making")
 
     def _command(self, out: Path, lease_timeout: float) -> list[str]:
@@ -161,17 +168,17 @@ class Campaign:
             self.logs[self.supervisors[-1].pid] = self.folder / f"{self.starts}.log"
 
     def _check_codes(self, out: Path) -> None:
-        """Forget the supervisors that have ended; how they ended is judged."""
+        """Remove the supervisors that have ended; an unexpected code or output is a fault."""
         for supervisor in [s for s in self.supervisors if s.poll() is not None]:
             self.supervisors.remove(supervisor)
             said = self.logs.pop(supervisor.pid).read_text(errors="replace")
-            # The bar of progress may stand below the error. A Blender that is hit while it starts, twice, ends a run.
-            clear = supervisor.returncode != 2 or "no space left" in said or "Blender does not start" in said
-            if supervisor.returncode not in EXPECTED_CODES or "Traceback" in said or not clear:
+            # The progress bar may follow the error. A Blender that is killed twice while it starts ends the run.
+            is_explained = supervisor.returncode != 2 or "no space left" in said or "Blender does not start" in said
+            if supervisor.returncode not in EXPECTED_CODES or "Traceback" in said or not is_explained:
                 self.result.faults.append(f"a supervisor ended with code {supervisor.returncode}: {said[-1500:]}")
 
     def _wait_for_progress(self, out: Path) -> bool:
-        """Let some frames pass, or now and then some time; False if a supervisor ended meanwhile."""
+        """Wait for some frames, or at times for some seconds; False if a supervisor ended meanwhile."""
         target = self._frames_done(out) + int(self.random.integers(1, 6))
         deadline = time.monotonic() + (float(self.random.uniform(0.5, 5.0)) if self.random.random() < 0.3 else 60.0)
         while time.monotonic() < deadline and self._frames_done(out) < target:
@@ -182,12 +189,12 @@ class Campaign:
         return True
 
     def _frames_done(self, out: Path) -> int:
-        """Masks that are there, published or not."""
+        """The number of masks on disk, published or staged."""
         if self.store == "folder":
             patterns = ("Annotations/*/*.png", ".staging/*/*/Annotations/*.png")
             return sum(not path.name.startswith(".") for pattern in patterns for path in out.glob(pattern))
-        in_hand = self.scratch.glob("*/.staging/*/Annotations/[!.]*.png")
-        return len(Layout(out).published()) * self.frames + sum(1 for _ in in_hand)
+        staged = self.scratch.glob("*/.staging/*/Annotations/[!.]*.png")
+        return len(Layout(out).published()) * self.frames + sum(1 for _ in staged)
 
     def _strike(self, out: Path) -> Event:
         kind = self.kinds[self.random.integers(len(self.kinds))]
@@ -197,16 +204,16 @@ class Campaign:
             case "kill child" | "crash child":
                 number = signal.SIGKILL if kind == "kill child" else signal.SIGSEGV
                 hit = [send(pid, number) for pid in children_of(victim.pid)]
-                event.outcome = "the supervisor continues" if any(hit) else "there was no child just then"
+                event.outcome = "the supervisor continues" if any(hit) else "there was no child at that moment"
             case "kill supervisor":
                 victim.kill()
-                event.outcome = f"code {victim.wait(PATIENCE)}"
+                event.outcome = f"code {victim.wait(MAX_WAIT)}"
             case "kill both":
                 end_all(victim.pid)
-                event.outcome = f"code {victim.wait(PATIENCE)}"
+                event.outcome = f"code {victim.wait(MAX_WAIT)}"
             case "terminate":
                 victim.terminate()
-                event.outcome = f"code {victim.wait(PATIENCE)}"
+                event.outcome = f"code {victim.wait(MAX_WAIT)}"
             case "freeze":
                 seconds = float(self.random.uniform(0.5, 3 * LEASE_TIMEOUT))
                 send(victim.pid, signal.SIGSTOP)
@@ -218,7 +225,7 @@ class Campaign:
         return event
 
     def _fill_disk(self, out: Path) -> str:
-        """Until both supervisors have given up, for 20 seconds at most."""
+        """Fill the disk until both supervisors have ended, for at most 20 seconds."""
         filler = out.parent / "filler"
         try:
             with open(filler, "wb", buffering=0) as file:
@@ -234,7 +241,7 @@ class Campaign:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    """``{path: bytes}`` of all that a dataset is made of, however it is stored."""
+    """``{path: bytes}`` of all files of a dataset, in any store."""
     store = open_dataset(root)
     paths = [path for name in store.videos for path in store.members(name)] + store.image_set_paths()
     return {path: store.tree.read(path) for path in paths}
@@ -266,11 +273,11 @@ def end_all(supervisor: int) -> None:
 
 def main() -> int:
     parser = parser_of(__doc__)
-    parser.add_argument("--events", type=int, default=210, help="In all, shared by the stores.")
+    parser.add_argument("--events", type=int, default=210, help="Total, divided among the stores.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--videos", type=int, default=6)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=STORES)
-    parser.add_argument("--at-once", type=int, default=1, help="Stores that are tried side by side.")
+    parser.add_argument("--at-once", type=int, default=1, help="Number of stores that run in parallel.")
     arguments = parser.parse_args()
     begin, events = time.monotonic(), -(-arguments.events // len(arguments.stores))
 
@@ -283,9 +290,9 @@ def main() -> int:
         results = list(pool.map(run, arguments.stores))
     faults = [f"{result.store}: {fault}" for result in results for fault in result.faults]
     minutes = (time.monotonic() - begin) / 60
-    took = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
+    about = f"{arguments.videos} videos of 6 frames, seed {arguments.seed}, {minutes:.0f} minutes"
     load = " ".join(f"{load:.0f}" for load in os.getloadavg())
-    text = PAGE.format(command=command(), table=events_table(results), took=took, cores=os.cpu_count(), load=load)
+    text = PAGE.format(command=command(), table=events_table(results), took=about, cores=os.cpu_count(), load=load)
     publish("\n".join([text, *(f"FAULT: {fault}" for fault in faults)]), arguments.results)
     return 1 if faults else 0
 
@@ -294,9 +301,9 @@ PAGE = """# Fault campaign
 
 `{command}`
 
-Two supervisors build a small real dataset (128x96) while random events hit them or their Blender children; one
-that ends is started again. Each finished build is compared, byte by byte, with one that nobody disturbed, and
-`verify --deep` looks at it; nothing may be left in the making, no video may be published twice.
+Two supervisors build a small real dataset (128x96) while random events hit them or their Blender children; a
+supervisor that ends is restarted. Each finished build is compared, byte by byte, with an undisturbed one and checked
+by `verify --deep`; no staged file may be left, and no video may be published twice.
 
 {table}
 
@@ -304,7 +311,7 @@ that ends is started again. Each finished build is compared, byte by byte, with 
 
 *kill child*, *kill supervisor*, *kill both*: SIGKILL; *crash child*: SIGSEGV; *terminate*: SIGTERM, as on preemption;
 *freeze*: SIGSTOP for up to three times the lease's timeout, then SIGCONT; *disk full*: a tmpfs is filled up, for 20
-seconds or until both supervisors have given up.
+seconds or until both supervisors have ended.
 """
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Planted corruption: damage a small real dataset in every way we can think of, and see what `verify` says.
+"""Planted corruption: damage a small real dataset in many ways, and see what `verify` reports.
 
     python -m benchmarks.faults.corruption --results docs/results/corruption.md
 
-Each kind of damage is planted alone, in a dataset of three videos as files and as shards. Where it can be, it is
-planted a second time with sizes, checksums and the metadata's digest renewed, as if a faulty program had written it
-so: then only `--deep` can find it.
+Each kind of damage is planted alone, in a dataset of three videos as files and as shards. Where possible, it is
+planted a second time with renewed sizes, checksums and metadata digest, as if a faulty program had written the files:
+then only `--deep` can find it.
 """
 
 import json
@@ -29,18 +29,18 @@ RECIPE = [
     *("--config", str(ROOT / "render_configs/demo.yaml"), "--set", "video={frames: 6, width: 128, height: 96}"),
     *("--set", "motion.location_speed=0.4", "--set", "render.samples=4", "--set", "dataset.val_share=0.34"),
 ]
-VIDEO, OTHER = "a00001", "a00000"  # the one that is damaged, and one that is not
+VIDEO, OTHER = "a00001", "a00000"  # the damaged video, and an undamaged one
 FRAME = 3
-REPLACED = ("size", "checksum")  # which of them is chance
+REPLACED = ("size", "checksum")  # one of the two, depending on the size of the new file
 
 
 @dataclass(frozen=True)
 class Damage:
     """A kind of damage.
 
-    plain: what `verify` calls it: one of these.
-    deep: what `verify --deep` calls it where the checksums were renewed; None where there is no such case.
-    videos: those that are named; "" stands for the dataset itself.
+    plain: kinds of problem, one of which `verify` must report.
+    deep: the kind that `verify --deep` must report after the checksums were renewed; None if that is impossible.
+    videos: that must be named; "" stands for the dataset itself.
     """
 
     what: str
@@ -51,19 +51,19 @@ class Damage:
 
 
 IN_FOLDERS: list[Damage] = []
-IN_SHARDS: list[Damage] = []  # which hold all three videos
+IN_SHARDS: list[Damage] = []  # for datasets with all three videos in one shard
 
 
 def damage(what: str, *plain: str, deep: str | None = None, videos: tuple[str, ...] = (VIDEO,), of=IN_FOLDERS):
-    def add(plant: Callable[[Layout], None]) -> Callable[[Layout], None]:
+    def register(plant: Callable[[Layout], None]) -> Callable[[Layout], None]:
         of.append(Damage(what, plant, plain, deep, videos))
         return plant
 
-    return add
+    return register
 
 
 def flip_bit(path: Path, place: float = 0.5) -> None:
-    """At a share of the file's length."""
+    """Flip one bit at a fraction of the file's length."""
     data = bytearray(path.read_bytes())
     data[int(len(data) * place)] ^= 4
     path.write_bytes(data)
@@ -80,7 +80,7 @@ def edit_metadata(p: Layout, change: Callable[[dict], None]) -> None:
 
 
 def reseal(p: Layout) -> None:
-    """Make sizes, checksums and digest fit what is there."""
+    """Renew sizes, checksums and digest in the metadata to match the files."""
 
     def renew(values: dict) -> None:
         for path, entry in values["files"].items():
@@ -281,16 +281,20 @@ def lost_record(p: Layout) -> None:
 
 @dataclass(frozen=True)
 class Found:
-    """What the three looks at one damage said: sets of (video, kind)."""
+    """Problems that `verify` reported for one damage: sets of (video, kind).
+
+    plain, deep: by `verify` and `verify --deep`. resealed_plain, resealed: the same after the checksums were renewed;
+    None if that was not tried.
+    """
 
     plain: set[tuple[str, str]]
     deep: set[tuple[str, str]]
-    resealed: set[tuple[str, str]] | None  # deep, with the checksums renewed
+    resealed: set[tuple[str, str]] | None
     resealed_plain: set[tuple[str, str]] | None
 
 
-def look(damage: Damage, sound: Path, folder: Path) -> Found:
-    """Plant a damage in copies of a sound dataset, and look at them."""
+def verify_damaged(damage: Damage, sound: Path, folder: Path) -> Found:
+    """Plant a damage in a copy of a valid dataset, and verify it."""
     p = Layout(folder / "damaged")
 
     def found(deep: bool) -> set[tuple[str, str]]:
@@ -298,16 +302,16 @@ def look(damage: Damage, sound: Path, folder: Path) -> Found:
 
     shutil.copytree(sound, p.root, symlinks=True)
     damage.plant(p)
-    plain, deep, resealed, unnoticed = found(False), found(True), None, None
+    plain, deep, resealed, resealed_plain = found(False), found(True), None, None
     if damage.deep is not None:
         reseal(p)
-        unnoticed, resealed = found(False), found(True)
+        resealed_plain, resealed = found(False), found(True)
     shutil.rmtree(p.root)
-    return Found(plain, deep, resealed, unnoticed)
+    return Found(plain, deep, resealed, resealed_plain)
 
 
 def faults(damage: Damage, found: Found) -> list[str]:
-    """Where the looks were not as they should be."""
+    """Differences between what `verify` should report and what it did."""
     wrong = []
     for mode in (found.plain, found.deep):
         if not {kind for _, kind in mode} & set(damage.plain):
@@ -321,19 +325,19 @@ def faults(damage: Damage, found: Found) -> list[str]:
 
 
 def row(damage: Damage, store: str, found: Found) -> list[str]:
-    def kinds(of: set[tuple[str, str]] | None) -> str:
-        return ", ".join(sorted({kind for _, kind in of or ()})) or "-"
+    def kinds(problems: set[tuple[str, str]] | None) -> str:
+        return ", ".join(sorted({kind for _, kind in problems or ()})) or "-"
 
     named = sorted({video or "the dataset" for video, _ in found.plain})
     return [damage.what, store, kinds(found.plain), ", ".join(named), kinds(found.resealed)]
 
 
 def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[list[str]], list[str]]:
-    """Rows of the table, and faults. ``sound``: a dataset for each of folder, tar and hdf5."""
+    """Run all cases; returns the rows of the table, and faults. ``sound``: valid datasets in folder, tar and hdf5."""
     rows, wrong = [], []
     for store, root in sound.items():
         for planted in IN_FOLDERS if store == "folder" else IN_SHARDS:
-            found = look(planted, root, folder)
+            found = verify_damaged(planted, root, folder)
             rows.append(row(planted, store, found))
             wrong += faults(planted, found)
     return rows, wrong
@@ -359,12 +363,12 @@ PAGE = """# Planted corruption
 `{command}`
 
 Three videos of 6 frames of 128x96, rendered as files, into a tar shard and into an HDF5 shard; {count} plantings,
-each alone. `verify --deep` finds everything that `verify` finds. The last column is for damage that was there before
-the checksums were written, as by a faulty program: `verify` cannot see it, `verify --deep` can.
+each alone. `verify --deep` finds everything that `verify` finds. The last column is for damage from before the
+checksums were written, as by a faulty program: `verify` cannot find it, `verify --deep` can.
 
 {table}
 
-`python generate.py verify DATASET --repair` renders the videos that are named again.
+`python generate.py verify DATASET --repair` renders the named videos again.
 """
 
 if __name__ == "__main__":

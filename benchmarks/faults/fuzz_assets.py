@@ -1,10 +1,10 @@
-"""Damages models and pictures in thousands of ways and loads each: does anything crash, hang, or read elsewhere?
+"""Load thousands of randomly damaged models and images: none may crash, hang, or open files outside its folder.
 
     python -m benchmarks.faults.fuzz_assets --count 3000 --results docs/results/fuzz_assets.md
 
-Small sound files of every format are changed by seeded rules: bits, cuts, repeats, numbers, names of files. Each is
-measured as `assets index` does, in this process, and loaded as `assets check` does, in a child that notes every file
-that is opened outside the asset's folder.
+Small valid files of every format are changed at random, with a seed: bits flipped, parts removed or repeated, numbers
+and file names replaced. Each is measured as `assets index` does, in this process, and loaded as `assets check` does,
+in a child process that records every file it opens outside the asset's folder.
 """
 
 import os
@@ -28,8 +28,8 @@ from bl30k_gen.seeding import rng
 
 LIMITS = Limits(max_faces=100_000, max_image_side=512, max_megapixels=4)
 CHILD = (sys.executable, "-m", "benchmarks.faults.fuzz_assets", "--child")
-ELSEWHERE = "BL30K_FUZZ_ELSEWHERE"  # environment: the file in which the child notes what it opened elsewhere
-INSIDE = "BL30K_FUZZ_INSIDE"  # environment: the folder that it may read
+ELSEWHERE = "BL30K_FUZZ_ELSEWHERE"  # environment variable: the file in which the child records files opened outside
+INSIDE = "BL30K_FUZZ_INSIDE"  # environment variable: the folder that it may read
 NAMES = [
     b"../secret.png",
     b"/etc/passwd",
@@ -60,11 +60,11 @@ NUMBERS = [
 ]
 
 
-# --- Sound files --------------------------------------------------------------------------------------------------
+# --- Valid files --------------------------------------------------------------------------------------------------
 
 
 def write_seeds(folder: Path) -> dict[str, list[str]]:
-    """Sound assets: the main file of each -> all its files, the damaged ones among which are drawn by chance."""
+    """Write valid assets; the main file of each -> the files to damage, repeated by their weight in the draw."""
     import trimesh
     from PIL import Image
 
@@ -99,7 +99,7 @@ def write_seeds(folder: Path) -> dict[str, list[str]]:
 
 
 def write_traps(folder: Path) -> None:
-    """What lies outside the asset's folder, and the ways there."""
+    """Write a file outside the asset's folder, links to it, and a pipe."""
     (folder.parent / "secret.png").write_bytes((folder / "texture.png").read_bytes())
     os.symlink(folder.parent / "secret.png", folder / "link.png")
     os.symlink(folder.parent, folder / "linked")
@@ -110,7 +110,7 @@ def write_traps(folder: Path) -> None:
 
 
 def damage(data: bytes, generator: np.random.Generator) -> bytes:
-    """A changed copy: one to three changes, each of a kind drawn by chance."""
+    """A copy with one to three random changes."""
     for _ in range(int(generator.integers(1, 4))):
         data = CHANGES[int(generator.integers(len(CHANGES)))](data or b"\0", generator)
     return data
@@ -124,7 +124,7 @@ def _flip(data: bytes, generator: np.random.Generator) -> bytes:
 
 
 def _extreme(data: bytes, generator: np.random.Generator) -> bytes:
-    """Four bytes that mean a large, negative or odd number."""
+    """Replace four bytes by those of a large, negative or special number."""
     at = int(generator.integers(len(data)))
     word = (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\0\xc0\x7f", b"\0\0\0\x80")[
         generator.integers(5)
@@ -172,7 +172,7 @@ CHANGES = (_flip, _flip, _extreme, _extreme, _cut, _remove, _repeat, _number, _n
 class Result:
     counts: dict[str, Counter] = field(default_factory=dict)  # suffix -> loaded, refused, fatal
     fatal: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)  # files that were opened and should not have been
+    elsewhere: list[str] = field(default_factory=list)  # files opened outside the asset's folder
     children: int = 0
 
     @property
@@ -194,7 +194,7 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
     with Inspector(bounds, CHILD) as inspector:
         for main in seeds:
             if reason := inspector.examine(str(folder / main), _kind(main), LIMITS).refused:
-                raise AssertionError(f"nothing can be learnt from an unsound seed: {reason}")
+                raise AssertionError(f"an undamaged asset was refused: {reason}")
         for number in range(count):
             generator = rng(seed, "fuzz", number)
             main = list(seeds)[number % len(seeds)]
@@ -218,19 +218,19 @@ def _kind(name: str) -> AssetKind:
 
 
 def child() -> None:
-    """``assets check``'s process, with an eye on every file that it opens once it has read its first line."""
+    """The process of ``assets check``, with an audit hook that records every file opened outside the folder."""
     from bl30k_gen.library.checking import health
 
-    health.load_image(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # imports what is imported late
+    health.load_image(str(Path(os.environ[INSIDE], "a.png")), "texture", LIMITS)  # so that lazy imports are done
     inside = os.path.realpath(os.environ[INSIDE])
-    note = os.open(os.environ[ELSEWHERE], os.O_WRONLY | os.O_APPEND)
+    record = os.open(os.environ[ELSEWHERE], os.O_WRONLY | os.O_APPEND)
 
     def watch(event: str, arguments: tuple) -> None:
         if event == "open" and isinstance(arguments[0], (str, bytes)):
             path = os.fsdecode(arguments[0])
             code = path.endswith((".py", ".pyc", ".so")) or path.startswith("/proc/")
             if not code and not (os.path.realpath(path) + os.sep).startswith(inside + os.sep):
-                os.write(note, f"{path}\n".encode())
+                os.write(record, f"{path}\n".encode())
 
     sys.addaudithook(watch)
     sys.argv.remove("--child")

@@ -1,7 +1,7 @@
-"""Does the check of masks raise false alarms, and what does it cost?
+"""False alarms and cost of the mask check.
 
 Renders videos through the real pipeline (RGB with one sample, since only masks matter), counts the videos whose masks
-were refused, and times the check beside a frame of ``bl30k_turbo``:
+were refused, and compares the time of the check with that of a frame of ``bl30k_turbo``:
 
     python -m benchmarks.faults.mask_check --videos 50 --out out/mask_check --results docs/results/mask_check.md
 """
@@ -29,7 +29,7 @@ CHEAP = ["render.samples=1", "render.denoiser=none", "render.adaptive_threshold=
 
 
 def render(config: Config, out: Path, names: list[str]) -> list[dict]:
-    """Events of rendering these videos; those that are there already give none."""
+    """Render videos that are not published yet; returns the supervisor's events."""
     layout, catalogue, events = Layout(out), open_catalogue(config.assets), []
     dataset.open_for_writing(layout, config, catalogue)
     with tqdm(total=len(names), unit="video") as bar:
@@ -44,7 +44,7 @@ def render(config: Config, out: Path, names: list[str]) -> list[dict]:
 
 
 def check_again(config: Config, out: Path, names: list[str]) -> tuple[list[float], int]:
-    """Seconds of CPU of every comparison, and how many of them find something."""
+    """Compare all masks again; returns the CPU seconds of each comparison, and the number that raise an alarm."""
     layout, seconds, alarms = Layout(out), [], 0
     for name in names:
         spec = parse_spec(json.loads(layout.metadata(name).read_text())["scene"], name)
@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     assets = [f"assets.{kind}={getattr(arguments, kind)}" for kind in ("models", "textures", "backgrounds")]
     length = f"video.frames={arguments.frames}"
-    speed = 160 / arguments.frames  # the paths of full videos, seen at fewer frames
+    speed = 160 / arguments.frames  # so that the paths are those of full videos
     motion = [f"motion.location_speed={0.03 * speed}", f"motion.rotation_speed={0.02 * speed}"]
     turbo = load_config(ROOT / "render_configs/bl30k_turbo.yaml", [*assets, *motion, length])
     cheap = load_config(ROOT / "render_configs/bl30k_turbo.yaml", [*assets, *motion, *CHEAP, length])
@@ -88,10 +88,10 @@ def main() -> None:
         f"- seconds of CPU a comparison: median {statistics.median(seconds):.4f}, largest {max(seconds):.4f}",
     ]
     if frames:
-        share = statistics.median(seconds) / statistics.median(frames)
+        ratio = statistics.median(seconds) / statistics.median(frames)
         lines.append(
             f"- wall seconds of a `bl30k_turbo` frame (2 videos): median {statistics.median(frames):.2f}; "
-            f"the check is {100 * share:.1f} % of it"
+            f"the check is {100 * ratio:.1f} % of it"
         )
     publish("\n".join(lines), arguments.results)
 

@@ -1,11 +1,11 @@
-"""A build of 30,000 videos on 200 nodes, in virtual time: is every video there, and what did it cost?
+"""Simulate a build of 30,000 videos on 200 nodes in virtual time; check that no video is lost, and measure the cost.
 
     python -m benchmarks.faults.simulate --results docs/results/simulation.md
 
-The project's own commands divide, submit, render, watch and resubmit the work, on a real folder; what takes the place
-of Blender, time and Slurm is in ``tests/support/virtual_task.py`` and ``virtual_cluster.py`` there. Nodes die, hang
-and come back, tasks are preempted, killed and cut off by their time limit, Blender crashes. When Slurm's queue is
-empty, `resubmit` submits what is missing, until nothing is. The seed determines everything.
+The project's own commands divide, submit, render, watch and resubmit the work, on a real folder. Blender, time and
+Slurm are replaced by ``tests/support/virtual_task.py`` and ``virtual_cluster.py``. Nodes die, hang and come back,
+tasks are preempted, killed and stopped by their time limit, Blender crashes. When Slurm's queue is empty, `resubmit`
+submits the missing videos, until there are none. The seed determines everything.
 """
 
 import argparse
@@ -46,14 +46,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "render_configs/demo.yaml"
 SMALL = ["video={frames: 1, width: 32, height: 32}", "objects.count=[1, 1]"]
 STORES = ("folder", "tar")
-FRAME_SECONDS, SPREAD = 1.0, 0.3  # of a frame on a usual node: the median of the videos, and its spread (log-normal)
-PATIENCE = 20  # submissions of what is missing, before the simulation gives up
+FRAME_SECONDS, SPREAD = 1.0, 0.3  # of a frame on a normal node: median of the videos, and spread (log-normal)
+MAX_RESUBMISSIONS = 20
 EVENTS = ("preempted", "time limit", "node died", "node hung, and came back", "killed, not requeued")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is simulated."""
+    """The parameters of a simulation."""
 
     videos: int = 30_000
     nodes: int = 200
@@ -66,29 +66,29 @@ class Plan:
 
 @dataclass
 class Result:
-    """What came of it; ``faults`` is empty if the project kept its promises."""
+    """The outcome of a simulation; ``faults`` is empty if every video was built exactly once."""
 
     plan: Plan
     faults: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     failed: int = 0  # videos, at the end of the first submission
-    missing: int = 0  # then, all in all
+    missing: int = 0  # videos, failed or not, at the end of the first submission
     resubmissions: int = 0
     hours: float = 0.0
     first_hours: float = 0.0  # until the first submission has ended
     ideal_hours: float = 0.0
-    wasted: float = 0.0  # frames that were rendered in vain, as a share of those that are needed
-    operations: float = 0.0  # on the shared file system, a video
-    heartbeats: float = 0.0  # of them
+    wasted: float = 0.0  # frames rendered more than once, as a fraction of those needed
+    operations: float = 0.0  # on the shared file system, per video, without heartbeats
+    heartbeats: float = 0.0  # per video
     status_seconds: tuple[float, float] = (0.0, 0.0)  # in the middle, at the end
     shards: int = 0
     published: list[float] = field(default_factory=list)  # hours, sorted
-    took: float = 0.0
+    took: float = 0.0  # seconds of real time
 
 
 def simulate(plan: Plan, folder: Path) -> Result:
-    """Build the dataset in ``folder`` and look at it."""
+    """Build the dataset in ``folder`` and check it."""
     begin, root, result = time.monotonic(), folder / "dataset", Result(plan)
     config = load_config(CONFIG, [*SMALL, f"runtime.store={plan.store}"])
     names = [video_name(index, config.dataset.videos_per_segment) for index in range(plan.videos)]
@@ -107,26 +107,12 @@ def simulate(plan: Plan, folder: Path) -> Result:
     cluster.at(result.ideal_hours / 2 * 3600, lambda: middle.append(_timed_status(root)))
     asked, slurm._ask = slurm._ask, cluster.ask
     try:
-        _generate(
-            "submit",
-            "--config",
-            CONFIG,
-            *_sets(*SMALL),
-            "--count",
-            plan.videos,
-            "--out",
-            root,
-            "--store",
-            plan.store,
-            "--videos-per-task",
-            plan.videos_per_task,
-            *_sets(f"time={plan.time}", f"scratch={folder}/scratch", flag="--slurm-set"),
-        )
+        _submit(plan, root, folder / "scratch")
         cluster.run()
         result.first_hours = cluster.now / 3600
         found = status(root)
         result.failed, result.missing = len(found.failed), found.wanted - found.done
-        while found.done < found.wanted and result.resubmissions < PATIENCE:
+        while found.done < found.wanted and result.resubmissions < MAX_RESUBMISSIONS:
             result.resubmissions += 1
             _generate("resubmit", root)
             cluster.run()
@@ -142,13 +128,13 @@ def simulate(plan: Plan, folder: Path) -> Result:
     result.heartbeats = tally.operations.pop("heartbeat", 0) / plan.videos
     result.operations = tally.operations.total() / plan.videos
     result.faults += tally.faults
-    _examine(result, root, config, names, folder / "scratch")
+    _check_dataset(result, root, config, names, folder / "scratch")
     result.took = time.monotonic() - begin
     return result
 
 
-def _examine(result: Result, root: Path, config: Config, names: list[str], scratch: Path) -> None:
-    """After `prune`: every index exactly once, whole, and nothing beside."""
+def _check_dataset(result: Result, root: Path, config: Config, names: list[str], scratch: Path) -> None:
+    """Prune the dataset, then add faults unless it has every index exactly once, complete, and nothing else."""
     layout, skipped = Layout(root), [0.0]
     vars(prune)["Leases"] = lambda places, timeout: Leases(places, timeout, lambda: skipped[0])
     try:
@@ -169,13 +155,19 @@ def _examine(result: Result, root: Path, config: Config, names: list[str], scrat
     store, whole = open_dataset(root), f"{virtual_task.FRAMES:03d}".encode()
     cut = [name for name in store.videos if store.tree.read(f"{MASK}/{name}/{frame_name(MASK, 0)}") != whole]
     result.faults += [f"{name} has not all its frames" for name in cut]
-    folders = (layout.making, layout.shards.making, layout.shards.interrupted)
+    folders = (layout.staging_root, layout.shards.staging_root, layout.shards.interrupted)
     result.faults += [f"{folder / name} is left over" for folder in folders for name in list_visible(folder)]
     result.shards = len({shard for _, shard in filter(None, map(layout.shards.committed, published))})
 
 
+def _submit(plan: Plan, root: Path, scratch: Path) -> None:
+    flags = ["--count", plan.videos, "--out", root, "--store", plan.store, "--videos-per-task", plan.videos_per_task]
+    slurm_flags = _sets(f"time={plan.time}", f"scratch={scratch}", flag="--slurm-set")
+    _generate("submit", "--config", CONFIG, *_sets(*SMALL), *flags, *slurm_flags)
+
+
 def _generate(*words: object) -> None:
-    """A command of ``generate.py``, in this process, without its words."""
+    """Run a command of ``generate.py`` in this process, without its output."""
     with contextlib.redirect_stdout(io.StringIO()):
         virtual_task.COMMAND([str(word) for word in words], standalone_mode=False)
 
@@ -191,7 +183,7 @@ def _timed_status(root: Path) -> float:
 
 
 def frame_operations(folder: Path) -> float | None:
-    """What each further frame costs a real render into a folder; None where there is no strace."""
+    """File operations that each further frame costs a real render into a folder; None without strace."""
     counts = []
     for frames in (2, 8):
         root = folder / f"render{frames}"
@@ -223,7 +215,7 @@ def table(results: list[Result]) -> str:
         "wall time, h": [f"{r.hours:.1f}" for r in results],
         "- until the queue was empty first, h": [f"{r.first_hours:.1f}" for r in results],
         "- ideal, h": [f"{r.ideal_hours:.1f}" for r in results],
-        "- 99 % of the videos after, times ideal": [f"{_share(r, 0.99) / r.ideal_hours:.2f}" for r in results],
+        "- 99 % of the videos after, times ideal": [f"{_hours_until(r, 0.99) / r.ideal_hours:.2f}" for r in results],
         "frames rendered in vain": [f"{r.wasted:.2%}" for r in results],
         "shared-file-system operations a video": [f"{r.operations:.1f}" for r in results],
         "- heartbeats a video, beside them": [f"{r.heartbeats:.1f}" for r in results],
@@ -237,14 +229,14 @@ def table(results: list[Result]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _share(result: Result, share: float) -> float:
-    """Hours until that share of the videos was there."""
-    return float(np.quantile(result.published, share))
+def _hours_until(result: Result, fraction: float) -> float:
+    """Hours until that fraction of the videos was published."""
+    return float(np.quantile(result.published, fraction))
 
 
 def plot(results: list[Result], path: Path) -> None:
-    """Videos over time."""
-    from matplotlib.figure import Figure  # belongs to training: only this picture needs it
+    """Plot the number of published videos over time."""
+    from matplotlib.figure import Figure  # of the extra `train`: only this plot needs it
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="hours", ylabel="videos published")
@@ -266,8 +258,8 @@ def main() -> int:
     parser.add_argument("--videos-per-task", type=int, default=Plan.videos_per_task)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--stores", nargs="+", choices=("folder", "tar", "hdf5"), default=STORES)
-    parser.add_argument("--at-once", type=int, default=1, help="Simulations that run side by side.")
-    parser.add_argument("--folder", type=Path, default=None, help="Default: in memory, where possible.")
+    parser.add_argument("--at-once", type=int, default=1, help="Number of simulations that run in parallel.")
+    parser.add_argument("--folder", type=Path, default=None, help="Default: in memory (/dev/shm) if possible.")
     parser.add_argument("--results", type=Path, help="Markdown file to write, and a plot beside it.")
     arguments = parser.parse_args()
     plans = [
@@ -319,9 +311,9 @@ PAGE = """# A build of a whole dataset, simulated
 
 {plan.videos:,} videos of {frames} frames on {plan.nodes} nodes, {plan.videos_per_task} videos a task. The
 commands are the real ones, with their work lists, leases, shards, journals and lists, on a real folder: each task is
-a process that runs the command of the script that `submit` wrote, and is really killed. In place of Blender virtual
-time passes, and one small file stands for a video's frames; Slurm is a scheduler of virtual nodes. When its queue is
-empty, `resubmit` submits what is missing, until nothing is.
+a process that runs the command of the script that `submit` wrote, and is really killed. Virtual time passes
+instead of Blender's work, and one small file stands for a video's frames; Slurm is a scheduler of virtual nodes. When
+its queue is empty, `resubmit` submits the missing videos, until there are none.
 
 | what happens | how often |
 |---|---|
@@ -337,10 +329,10 @@ empty, `resubmit` submits what is missing, until nothing is.
 
 {table}
 
-The last check wants every index exactly once in the dataset, no video published twice according to the journals,
+The final check requires every index exactly once in the dataset, no video published twice according to the journals,
 `verify` without a finding, all {frames} frames in each video, and nothing left over after `prune`. *Ideal*: all nodes
-always work and nothing goes wrong; what is beyond it is mostly the end, when the last tasks are at work, above all on
-slow nodes, and all others have ended. Operations are calls that name a path of the dataset or have something on its
+always work and nothing goes wrong; the difference is mostly the end, when the last tasks run, above all on slow
+nodes, and all other nodes are idle. Operations are calls that name a path of the dataset or have something on its
 disk, with all retries, requeues and lists; listing many names counts once for each thousand. In a folder, each frame
 costs {each} operations more, {all} a video (strace, a real render of 2 and of 8 frames); in shards frames never touch
 the shared file system.

@@ -1,12 +1,12 @@
-"""System calls that fail: single faults, planted one by one into builds as files, tar and HDF5.
+"""System calls that fail: single faults, injected one by one into builds in folders, tar and HDF5 shards.
 
     python -m benchmarks.faults.system_calls --results docs/results/robustness.md
 
 A build publishes three synthetic videos through the same stores as rendering does, without Blender. In each trial one
-call on the dataset's folder fails, at a place drawn at random: by a wrapper of ``os`` and ``open`` (which also does
-what it reports as failed, as network file systems do), and by ``strace --inject`` in a process of its own, which
-reaches what C libraries call. After the fault: no video that was published is lost, the entry point has said one line
-and ended with exit code 2 (or nothing went wrong), and the same build given again ends with the same bytes.
+call on the dataset's folder, drawn at random, fails: by a wrapper of ``os`` and ``open`` (which at times performs the
+operation and then reports a failure, as network file systems do), or by ``strace --inject`` in a separate process,
+which reaches the calls of C libraries. After the fault no published video may be lost, the entry point must have
+printed one line and ended with exit code 2 (or no error happened), and repeating the build must give the same bytes.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.page import ROOT, command, parser_of, publish_section, table
+from benchmarks.page import ROOT, command, memory_folder, parser_of, publish_section, table
 from bl30k_gen.config import Config
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.layout import Layout, write_image_sets
@@ -40,7 +39,7 @@ from bl30k_gen.render import process
 from bl30k_gen.render.output.store import open_store
 from tests.support.synthetic import stage, synthetic_config
 
-Store = Literal["folder", "tar", "hdf5", "run"]  # the last is of `training_calls`
+Store = Literal["folder", "tar", "hdf5", "run"]  # "run": the run folder of `training_calls`
 Injector = Literal["wrapper", "strace"]
 
 STORES: tuple[Store, ...] = ("folder", "tar", "hdf5")
@@ -53,12 +52,12 @@ CHANGING = ("mkdir", "rename", "replace", "symlink", "unlink", "rmdir", "pwrite"
 SYSTEM_CALLS = ("mkdir", "rename", "symlink", "unlink", "rmdir", "write", "pwrite64", "fsync", "ftruncate")
 DONE = "EIO, but done"
 HEADING = "System calls that fail"
-LIMIT = 60.0  # seconds that a build in a process of its own may take
+MAX_SECONDS = 60.0  # of a build under strace
 
 
 @dataclass(frozen=True)
 class Fault:
-    """The ``number``-th of the calls ``call`` fails with ``error``; ``done``: after it was done all the same."""
+    """The ``number``-th call of ``call`` fails with ``error``; if ``done``, after the operation was performed."""
 
     injector: Injector
     store: Store
@@ -74,18 +73,24 @@ class Fault:
 
 @dataclass
 class Outcome:
+    """How the entry point ended under a fault, and the dataset after it.
+
+    code: the exit code. lost: published videos that cannot be read. same: whether the same build again, without a
+    fault, gives the expected bytes.
+    """
+
     fault: Fault
     code: int
-    said: str
-    lost: list[str]  # videos that were published and cannot be read
-    same: bool  # after the same build again, without a fault
+    output: str  # of standard error
+    lost: list[str]
+    same: bool
 
     @property
     def traceback(self) -> bool:
-        return self.code not in (0, 2) or self.said.count("\n") > 1
+        return self.code not in (0, 2) or self.output.count("\n") > 1
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         return self.same and not self.lost and not self.traceback
 
 
@@ -94,7 +99,7 @@ def config_of(store: Store) -> Config:
 
 
 def build(root: Path, config: Config) -> None:
-    """What a worker does, without Blender: take, stage, publish and release each video, and write the lists."""
+    """Do a worker's steps without Blender: acquire, stage, publish and release each video, and write the lists."""
     layout = Layout(root, process.new_name())
     if not layout.config.exists():
         write_atomically(layout.config, config.to_yaml())
@@ -112,7 +117,7 @@ def build(root: Path, config: Config) -> None:
 
 
 class Wrapper:
-    """Counts the calls of this thread on a folder, and makes one of them fail; a context manager."""
+    """A context manager that counts the calls of this thread on a folder, and makes one of them fail."""
 
     def __init__(self, root: Path, fault: Fault | None = None):
         self.root, self.fault = str(root), fault
@@ -152,27 +157,28 @@ class Wrapper:
 
 @functools.cache
 def expected(store: Store) -> dict[str, bytes]:
-    """What a build without a fault leaves: ``{path: bytes}`` of all videos."""
+    """``content`` after a build without a fault."""
     with scratch() as root:
         build(root, config_of(store))
         return content(root)
 
 
 def content(root: Path) -> dict[str, bytes]:
+    """``{path: bytes}`` of all videos."""
     store = open_dataset(root)
     return {path: store.tree.read(path) for name in store.videos for path in store.members(name)}
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="bl30k-calls-", dir=place) as folder:
-        (Path(folder) / "data").mkdir()
-        yield Path(folder) / "data"
+    """An empty folder, in a temporary one of its own."""
+    with memory_folder("bl30k-calls-") as folder:
+        (folder / "data").mkdir()
+        yield folder / "data"
 
 
 def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
-    """How often a build without a fault makes each call."""
+    """The number of calls of each kind in a build without a fault."""
     with scratch() as root:
         if injector == "wrapper":
             with Wrapper(root) as wrapper:
@@ -184,8 +190,8 @@ def calls_of(store: Store, injector: Injector = "wrapper") -> Counter[str]:
     return Counter(call for call in found if call in SYSTEM_CALLS)
 
 
-def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
-    """Seeded single faults: of every store and call alike."""
+def draw_faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]:
+    """Draw single faults, with equal probability for every store and call."""
     rng = random.Random(seed)
     calls = {store: calls_of(store, injector) for store in STORES}
     found = []
@@ -199,48 +205,48 @@ def faults(count: int, seed: int, injector: Injector = "wrapper") -> list[Fault]
 
 
 def run(fault: Fault) -> Outcome:
-    """One trial in a folder of its own."""
+    """Inject a fault into a build in a new folder, and repeat the build without it."""
     with scratch() as root:
         if fault.injector == "wrapper":
-            code, said = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
+            code, output = in_this_process(root, fault, lambda: build(root, config_of(fault.store)))
         else:
-            code, said = _under_strace(root, fault)
+            code, output = _under_strace(root, fault)
         lost = sorted(set(_published(root)) - set(_readable(root)))
         build(root, config_of(fault.store))
         same = content(root) == expected(fault.store) and verify(root).ok
-    return Outcome(fault, code, said, lost, same)
+    return Outcome(fault, code, output, lost, same)
 
 
 def in_this_process(root: Path, fault: Fault, work: Callable[[], None]) -> tuple[int, str]:
-    """Exit code and standard error of an entry point that does some work in a folder, with a fault."""
-    said, code = io.StringIO(), 0
+    """Run ``work`` as an entry point under a fault; returns its exit code and standard error."""
+    output, code = io.StringIO(), 0
     arguments, sys.argv[1:] = sys.argv[1:], []
     try:
-        with contextlib.redirect_stderr(said), Wrapper(root, fault):
+        with contextlib.redirect_stderr(output), Wrapper(root, fault):
             run_entry_point(work)
-    except SystemExit as ended:
-        code = int(ended.code or 0)
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
     except Exception as error:  # what a user would see as a traceback
         code = 1
-        said.write(f"{type(error).__name__}: {error}\n")
+        output.write(f"{type(error).__name__}: {error}\n")
     finally:
         sys.argv[1:] = arguments
-    return code, said.getvalue()
+    return code, output.getvalue()
 
 
 def _under_strace(root: Path, fault: Fault) -> tuple[int, str]:
     inject = f"inject={fault.call}:error={errno.errorcode[fault.error]}:when={fault.number}"
     try:
-        done = _strace(root, fault.store, ["-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"])
+        result = _strace(root, fault.store, ["-e", f"trace={fault.call}", "-e", inject, "-o", "/dev/null"])
     except subprocess.TimeoutExpired:
         return -1, "it did not end"
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
 def _strace(root: Path, store: Store, flags: list[str]) -> subprocess.CompletedProcess[str]:
     command = ["strace", "-f", "-q", *flags, sys.executable, "-B", "-m", "benchmarks.faults.system_calls"]
     command += ["--build", store, "--root", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=MAX_SECONDS, cwd=ROOT)
 
 
 def _published(root: Path) -> list[str]:
@@ -251,7 +257,7 @@ def _published(root: Path) -> list[str]:
 
 
 def _readable(root: Path) -> list[str]:
-    """Videos of which every file is there, as its metadata says."""
+    """Videos of which every file matches the metadata."""
     if not _published(root):
         return []
     store = open_dataset(root)
@@ -260,7 +266,7 @@ def _readable(root: Path) -> list[str]:
 
 
 def table_of(outcomes: list[Outcome]) -> str:
-    """Markdown: how many faults of each kind ended how."""
+    """Markdown table of the outcomes by kind of fault."""
     rows: list[list[str | int]] = []
     for injector in ("wrapper", "strace"):
         for kind in dict.fromkeys(sorted(o.fault.kind for o in outcomes if o.fault.injector == injector)):
@@ -282,8 +288,14 @@ def table_of(outcomes: list[Outcome]) -> str:
     return table(head, [[str(cell) for cell in row] for row in rows])
 
 
+def list_failures(outcomes: Sequence[Outcome]) -> list[str]:
+    """Markdown lines of the outcomes that did not pass; empty if all passed."""
+    failed = [o for o in outcomes if not o.passed]
+    lines = [f"- {o.fault}: exit {o.code}, {o.output.strip()[-200:]!r}, lost {o.lost}" for o in failed]
+    return ["", "What was not as it should be:", "", *lines] if lines else []
+
+
 def page(outcomes: list[Outcome], seed: int) -> str:
-    bad = [f"- {o.fault}: exit {o.code}, {o.said.strip()[-200:]!r}, lost {o.lost}" for o in outcomes if not o.good]
     return "\n".join(
         [
             f"`{command()}`",
@@ -292,27 +304,27 @@ def page(outcomes: list[Outcome], seed: int) -> str:
             f"{len({(o.fault.store, o.fault.call) for o in outcomes})} pairs of store and call.",
             "",
             table_of(outcomes),
-            *(["", "What was not as it should be:", "", *bad] if bad else []),
+            *list_failures(outcomes),
         ]
     )
 
 
 def run_all(planned: Sequence[Fault], run: Callable[[Fault], Outcome]) -> list[Outcome]:
-    """Inject each fault by ``run``; bad outcomes and the progress are printed."""
+    """Inject each fault by ``run``; prints bad outcomes and progress."""
     outcomes = []
     for number, fault in enumerate(planned, 1):
         outcomes.append(run(fault))
-        if not outcomes[-1].good:
+        if not outcomes[-1].passed:
             print(outcomes[-1], flush=True)
         if number % 20 == 0:
-            print(f"{number} of {len(planned)}, {sum(not o.good for o in outcomes)} bad", flush=True)
+            print(f"{number} of {len(planned)}, {sum(not o.passed for o in outcomes)} bad", flush=True)
     return outcomes
 
 
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--count", type=int, default=600, help="faults by the wrapper")
-    parser.add_argument("--strace", type=int, default=90, help="faults by strace, where it is installed")
+    parser.add_argument("--strace", type=int, default=90, help="faults by strace, if it is installed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--build", choices=STORES, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
@@ -321,9 +333,9 @@ def main() -> None:
         sys.argv[1:] = []
         run_entry_point(lambda: build(arguments.root, config_of(arguments.build)))
         return
-    planned = faults(arguments.count, arguments.seed)
+    planned = draw_faults(arguments.count, arguments.seed)
     if shutil.which("strace"):
-        planned += faults(arguments.strace, arguments.seed, "strace")
+        planned += draw_faults(arguments.strace, arguments.seed, "strace")
     outcomes = run_all(planned, run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 

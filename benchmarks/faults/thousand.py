@@ -1,10 +1,10 @@
-"""A thousand tiny videos through a real Slurm of one node, whose tasks are killed, requeued and preempted on the way.
+"""Render a thousand tiny videos through a real Slurm of one node, while tasks are killed, requeued and preempted.
 
     python -m benchmarks.faults.thousand --results docs/results/thousand.md
 
-Needs root, slurm-wlm and munge; brings up the cluster of slurm/one_node_cluster.sh, and takes it down again. Models
-and pictures are made small, so that Slurm and the files are what is tried, and not Cycles. When the queue is empty,
-`resubmit` submits what is missing, until nothing is; then every pixel is verified.
+Needs root, slurm-wlm and munge; starts the cluster of slurm/one_node_cluster.sh, and stops it at the end. Models and
+images are small, so that Slurm and the files are tested rather than Cycles. When the queue is empty, `resubmit`
+submits the missing videos, until there are none; then every pixel is verified.
 """
 
 import json
@@ -36,20 +36,20 @@ SMALL = (
 
 @dataclass
 class Build:
-    """What became of a build."""
+    """Measurements of a build."""
 
     videos: int
     tasks: int = 0
     seconds: float = 0.0
     disturbed: Counter = field(default_factory=Counter)
-    resubmitted: list[int] = field(default_factory=list)  # videos, at each time
+    resubmitted: list[int] = field(default_factory=list)  # videos, at each resubmission
     status: dict = field(default_factory=dict)
     status_seconds: float = 0.0
     verified: str = ""
 
 
 def make_assets(folder: Path, seed: int) -> list[str]:
-    """A few models and pictures of a few kilobytes each; the settings that use them."""
+    """Write a few models and images of a few kilobytes each; returns the settings that use them."""
     for name in ("models", "textures", "backgrounds"):
         (folder / name).mkdir(parents=True)
     meshes = [trimesh.creation.box(), trimesh.creation.icosphere(2), trimesh.creation.torus(1.0, 0.3, 24, 12)]
@@ -64,23 +64,23 @@ def make_assets(folder: Path, seed: int) -> list[str]:
 
 
 def ask(*words: str) -> str:
-    """What a command of Slurm prints."""
+    """The output of a command of Slurm."""
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def generate(*arguments: object) -> str:
-    """What ``generate.py`` prints. Raises CalledProcessError if it fails."""
+    """The output of ``generate.py``. Raises CalledProcessError if it fails."""
     call = [sys.executable, ROOT / "generate.py", *arguments]
     return subprocess.run(list(map(str, call)), check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def queue(*flags: str) -> list[str]:
-    """Tasks that Slurm has, each by itself."""
+    """The tasks in Slurm's queue, array tasks expanded."""
     return ask("squeue", "--noheader", "--array", "--format=%i", *flags).split()
 
 
 def disturb(kind: str, task: str) -> None:
-    """Do to a running task what nodes, people and schedulers do."""
+    """Kill, requeue or preempt a running task."""
     if kind == "kill":
         subprocess.run(["scancel", "--signal=KILL", "--full", task], check=False)  # it may have ended by itself
     elif kind == "requeue":
@@ -91,10 +91,10 @@ def disturb(kind: str, task: str) -> None:
 
 
 def build(out: Path, assets: list[str], videos: int, per_task: int, events: int, seed: int) -> Build:
-    """Submit, disturb, wait and resubmit until every video is there; then look at it with status and verify."""
+    """Submit, disturb, wait and resubmit until every video is published; then call status and verify."""
     settings = [word for change in (*SMALL, *assets) for word in ("--set", change)]
     slurm = ["--slurm-set", "cpus=1", "--slurm-set", "memory=2G", "--slurm-set", "stop_before=10"]
-    done, draw, begin = Build(videos), rng(seed, "disturb"), time.monotonic()
+    result, draw, begin = Build(videos), rng(seed, "disturb"), time.monotonic()
     generate(
         "submit",
         "--config",
@@ -110,43 +110,43 @@ def build(out: Path, assets: list[str], videos: int, per_task: int, events: int,
         "tar",
         *slurm,
     )
-    done.tasks = len(queue())
+    result.tasks = len(queue())
     while True:
         while queue():
             time.sleep(PAUSE)
             running = queue("--states=RUNNING")
-            if running and events > done.disturbed.total():
-                kind = KINDS[done.disturbed.total() % len(KINDS)]
+            if running and events > result.disturbed.total():
+                kind = KINDS[result.disturbed.total() % len(KINDS)]
                 disturb(kind, str(draw.choice(sorted(running))))
-                done.disturbed[kind] += 1
+                result.disturbed[kind] += 1
             counted = json.loads(generate("status", out, "--json"))
             print(
-                f"{time.monotonic() - begin:6.0f} s: {counted['done']} of {videos}, {dict(done.disturbed)}",
+                f"{time.monotonic() - begin:6.0f} s: {counted['done']} of {videos}, {dict(result.disturbed)}",
                 flush=True,
             )
-        said = generate("resubmit", out)
-        if said.startswith("nothing to submit"):
+        output = generate("resubmit", out)
+        if output.startswith("nothing to submit"):
             break
-        done.resubmitted.append(int(said.split()[0]))
-    done.seconds = time.monotonic() - begin
+        result.resubmitted.append(int(output.split()[0]))
+    result.seconds = time.monotonic() - begin
     began = time.monotonic()
-    done.status = json.loads(generate("status", out, "--json"))
-    done.status_seconds = time.monotonic() - began
-    done.verified = generate("verify", out, "--deep", "--workers", os.cpu_count() or 1).strip().splitlines()[-1]
-    return done
+    result.status = json.loads(generate("status", out, "--json"))
+    result.status_seconds = time.monotonic() - began
+    result.verified = generate("verify", out, "--deep", "--workers", os.cpu_count() or 1).strip().splitlines()[-1]
+    return result
 
 
-def page(done: Build, per_task: int, busy: float) -> str:
-    lost = done.videos - done.status["done"]
+def page(result: Build, per_task: int, busy: float) -> str:
+    lost = result.videos - result.status["done"]
     rows = [
-        ("videos", f"{done.videos}, 2 frames of 64x48, in tar shards"),
-        ("tasks at first", f"{done.tasks} of at most {per_task} videos"),
-        ("disturbances", ", ".join(f"{count} x {kind}" for kind, count in done.disturbed.items())),
-        ("videos submitted again, each time", ", ".join(map(str, done.resubmitted)) or "none"),
-        ("done, failed, lost", f"{done.status['done']}, {sum(done.status['failed'].values())}, {lost}"),
-        ("minutes from submission to the last video", f"{done.seconds / 60:.1f}"),
-        ("seconds of `status`", f"{done.status_seconds:.1f}"),
-        ("`verify --deep`", done.verified),
+        ("videos", f"{result.videos}, 2 frames of 64x48, in tar shards"),
+        ("tasks at first", f"{result.tasks} of at most {per_task} videos"),
+        ("disturbances", ", ".join(f"{count} x {kind}" for kind, count in result.disturbed.items())),
+        ("videos submitted again, each time", ", ".join(map(str, result.resubmitted)) or "none"),
+        ("done, failed, lost", f"{result.status['done']}, {sum(result.status['failed'].values())}, {lost}"),
+        ("minutes from submission to the last video", f"{result.seconds / 60:.1f}"),
+        ("seconds of `status`", f"{result.status_seconds:.1f}"),
+        ("`verify --deep`", result.verified),
     ]
     return f"""# A thousand videos through Slurm
 
@@ -158,8 +158,8 @@ def page(done: Build, per_task: int, busy: float) -> str:
 {table(("what", "how much"), rows)}
 
 `kill` ends all processes of a running task by SIGKILL, `requeue` is `scontrol requeue`, `preempt` an urgent job that
-wants the whole node. Killed tasks fail, so their videos wait for `generate.py resubmit`; the others come back by
-themselves.
+wants the whole node. Killed tasks fail, so their videos wait for `generate.py resubmit`; requeued and preempted
+tasks restart by themselves.
 """
 
 
@@ -177,7 +177,7 @@ def main() -> None:
         subprocess.run([ROOT / "slurm/one_node_cluster.sh", "up"], check=True)
         try:
             assets = make_assets(Path(folder, "assets"), arguments.seed)
-            done = build(
+            result = build(
                 Path(folder, "dataset"),
                 assets,
                 arguments.videos,
@@ -187,7 +187,7 @@ def main() -> None:
             )
         finally:
             subprocess.run([ROOT / "slurm/one_node_cluster.sh", "down"], check=True)
-    publish(page(done, arguments.videos_per_task, busy), arguments.results)
+    publish(page(result, arguments.videos_per_task, busy), arguments.results)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""System calls that fail while a network is trained: single faults, planted one by one.
+"""System calls that fail in training: single faults, injected one by one.
 
     python -m benchmarks.faults.training_calls --results docs/results/robustness.md
 
-A tiny network learns from four still images and saves its state twice. In each trial one call on the run's folder
-fails, as in ``system_calls``. After the fault: no state that was saved is lost but for those that newer ones have
-replaced, the entry point has said one line and ended with exit code 2 (or nothing went wrong), and the same run given
-again ends with the same weights and the same log.
+A tiny network is trained on four still images and saves its state twice. In each trial one call on the run's folder
+fails, as in ``system_calls``. After the fault no saved state may be lost except those that newer ones replaced, the
+entry point must have printed one line and ended with exit code 2 (or no error happened), and repeating the run must
+give the same weights and the same log.
 """
 
 import contextlib
@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.faults.sound_files import STAGE, write_stills
 from benchmarks.faults.system_calls import (
     CHANGING,
     ERRORS,
@@ -27,10 +26,12 @@ from benchmarks.faults.system_calls import (
     Outcome,
     Wrapper,
     in_this_process,
+    list_failures,
     run_all,
     scratch,
     table_of,
 )
+from benchmarks.faults.valid_files import STAGE, write_stills
 from benchmarks.page import command, parser_of, publish_section
 from bl30k_gen.errors import UserError
 from models import checkpoint
@@ -41,12 +42,12 @@ from training.runs.state import digest, read_state
 from training.schema.stage import load_stage
 
 HEADING = "System calls that fail in training"
-TIMES = ("seconds", "waiting")
+TIMES = ("seconds", "waiting")  # of log records; they differ between runs
 
 
 @contextlib.contextmanager
-def place() -> Iterator[tuple[Path, Callable[[], None]]]:
-    """A run's folder that does not exist yet, and what trains in it."""
+def new_run() -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The path of a new run's folder, and a function that trains in it."""
     with scratch() as root:
         stills = root.parent / "static"
         write_stills(stills)
@@ -61,7 +62,7 @@ def place() -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 def content(root: Path) -> dict[str, Any]:
-    """What a run without a fault leaves, but for the time that it took."""
+    """The weights, log records and card of a run, without times."""
     run = RunFolder(root)
     weights = digest(checkpoint.load(run.network).state_dict())
     records = [{key: value for key, value in record.items() if key not in TIMES} for record in run.records()]
@@ -70,21 +71,22 @@ def content(root: Path) -> dict[str, Any]:
 
 @functools.cache
 def expected() -> str:
-    with place() as (root, train):
+    """``content`` after a run without a fault."""
+    with new_run() as (root, train):
         train()
         return repr(content(root))
 
 
 @functools.cache
 def calls() -> Counter[str]:
-    """How often a run without a fault makes each call."""
-    with place() as (root, train):
+    """The number of calls of each kind in a run without a fault."""
+    with new_run() as (root, train):
         with Wrapper(root) as wrapper:
             train()
         return wrapper.counts
 
 
-def faults(count: int, seed: int) -> list[Fault]:
+def draw_faults(count: int, seed: int) -> list[Fault]:
     rng = random.Random(seed)
     found = []
     for _ in range(count):
@@ -96,13 +98,13 @@ def faults(count: int, seed: int) -> list[Fault]:
 
 
 def run(fault: Fault) -> Outcome:
-    """One trial in a folder of its own."""
-    with place() as (root, train):
-        code, said = in_this_process(root, fault, train)
+    """Inject a fault into a new run, and repeat the run without it."""
+    with new_run() as (root, train):
+        code, output = in_this_process(root, fault, train)
         lost = [path.name for path in RunFolder(root).states() if not _is_sound(path)]
         train()
         same = repr(content(root)) == expected()
-    return Outcome(fault, code, said, lost, same)
+    return Outcome(fault, code, output, lost, same)
 
 
 def _is_sound(path: Path) -> bool:
@@ -114,10 +116,9 @@ def _is_sound(path: Path) -> bool:
 
 
 def page(outcomes: list[Outcome], seed: int) -> str:
-    bad = [f"- {o.fault}: exit {o.code}, {o.said.strip()[-200:]!r}, lost {o.lost}" for o in outcomes if not o.good]
     head = f"Seed {seed}; a run of four iterations with states after the second and the fourth; {len(calls())} calls."
     parts = [f"`{command()}`", "", head, "", table_of(outcomes)]
-    return "\n".join([*parts, *(["", "What was not as it should be:", "", *bad] if bad else [])])
+    return "\n".join([*parts, *list_failures(outcomes)])
 
 
 def main() -> None:
@@ -125,9 +126,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=120, help="faults")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)  # what is said of the data is not the fault's line
-    torch.set_num_threads(1)  # more wait for each other where the machine is busy
-    outcomes = run_all(faults(arguments.count, arguments.seed), run)
+    logging.disable(logging.WARNING)  # so that only the fault's line is on standard error
+    torch.set_num_threads(1)  # more threads are slower on a busy machine
+    outcomes = run_all(draw_faults(arguments.count, arguments.seed), run)
     publish_section(HEADING, page(outcomes, arguments.seed), arguments.results)
 
 

@@ -1,4 +1,4 @@
-"""Videos of discs, drawn: for what must run without data."""
+"""Draw videos of discs, for benchmarks that need no data."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ FRAMES = 12
 
 
 def draw_dataset(root: Path, size: tuple[int, int], videos: int) -> None:
-    """Two discs that move over smooth noise, as JPEGs and masks in the layout of the datasets.
+    """Write videos of two discs that move over smooth noise, in the layout of the datasets.
 
     Args:
         size: (height, width).

@@ -1,380 +1,196 @@
-"""Four arms on one GPU in eight minutes: what are renders worth on real video? Goes on in a next run.
+"""Four arms on one GPU in eight minutes: what are renders worth on real video? A next run continues the work.
 
     python3 -m benchmarks.gpu.experiment DATA --out out/gpu/experiment        # DATA: made by benchmarks.gpu.pack
     python3 -m benchmarks.gpu.experiment --dry-run                            # every step once, on the processor
 
 From the folder of the project, without installation: PyTorch with torchvision, pydantic and pyyaml must be
-importable. STCN with ResNet-18, from nothing, in bf16: still images for 15 % of the time, then in turns and with the
-same number of iterations
+importable. STCN with ResNet-18 is trained in bf16 from random weights: on still images for 15 % of the time, then in
+arms that take turns, each with the same number of iterations:
 
     static > renders            on rendered videos
     static > real               on two thirds of the real videos
     static > renders > real     on rendered videos for the first half of the turns, then on the real ones
 
-The first and the last are one network until the second half. After every turn J&F are taken on the real videos that
-were held out. An arm whose gain is decided is stopped, and its time goes to the others: a gain of two points or more,
-whose bootstrap interval over the videos leaves out zero in two turns running.
+The first and the last are one network until the second half. After every turn J&F are measured on the held-out third
+of the real videos. The gain of one arm over another is decided if, in two consecutive turns, it is two points or more
+and its bootstrap interval over the videos excludes zero. Arms whose gains are all decided stop, and the others get
+their time.
 
 ``--out`` gets the state and the network after the still images, in half precision, in files of at most 15 MB and
-45 MB in all. A next run trains it longer, and repeats the arms from it with another third of the real videos held
-out; where ``--arms`` names the same folder again, the arms continue instead.
+45 MB in all. A next run trains that network longer, and repeats the arms from it with another third of the real
+videos held out; if ``--arms`` names the same folder again, the arms continue instead.
 """
 
-import copy
 import json
 import math
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.gpu.experiment_page import describe
+from benchmarks.gpu.experiment_scores import Scores, gain, score_copied_mask, score_network
+from benchmarks.gpu.experiment_training import DRY, Arm, Sizes, Trained, new_network, stages
 from benchmarks.gpu.half_weights import load_half, save_half
 from benchmarks.gpu.run import Row, Run, device_of, fail, hardware, parser_of, require
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from benchmarks.gpu.resident import Clip, Clips, Sampler
-    from models.propagation import PropagationNetwork
-    from training.schema.stage import Stage
+    from benchmarks.gpu.resident import Clips
 
 MINUTES = 8.0
-STATIC = 0.15
+STATIC_FRACTION = 0.15
 """Of the time, for still images."""
-TWO_OBJECTS = 0.6
-"""Rate of iterations with two objects of videos beside those of still images, until it is measured."""
+VIDEO_SPEED = 0.6
+"""Iterations on videos, which have two objects, in the time of one on still images; used until it is measured."""
 FOLDS = 3
-MODEL = {"backbone": "resnet18", "memory_backbone": "resnet18", "value_dim": 256}
-"""Published widths but for the values', which have 512 channels: the network would take 66 MB in half precision."""
 BASE = "static"
 RENDERS, REAL, BOTH = "static > renders", "static > real", "static > renders > real"
 PAIRS = ((RENDERS, BASE), (BOTH, REAL))
-"""Gains that are asked for: the first less the second."""
+"""The gains of interest: the first arm's score minus the second's."""
 COPIED = "first mask copied"
-DECIDED, ENOUGH = 2.0, 3
-"""Points of J&F that a gain has at least, and videos that it was found on, before it counts as decided."""
-KEPT = 0.6
-"""Of the pixels, the hardest, that the loss of videos counts, as in benchmarks/learning/small.yaml."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    crop: int = 224
-    batch: int = 16
-    turns: int = 4
-    rate: float = 2e-4
-    rise: int = 100  # iterations of linear growth of the rate
-    warm_up: int = 20  # iterations before the speed is measured, and those that it is measured on
-    most: int | None = None  # iterations of a turn
-    model: dict[str, Any] = field(default_factory=lambda: MODEL)
-    judged_frames: int | None = None  # of a video; all if None
-
-
-DRY = Sizes(
-    crop=64,
-    batch=2,
-    turns=2,
-    rise=1,
-    warm_up=1,
-    most=1,
-    model={"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 16, "decoder_dim": 16},
-    judged_frames=4,
-)
-
-
-# Training.
-
-
-class Arm:
-    """A network with its optimiser and the number of its iterations."""
-
-    def __init__(self, network: "PropagationNetwork", rate: float, rise: int):
-        import torch
-
-        self.network = network.train().to(memory_format=torch.channels_last)
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self.device = self.parameters[0].device
-        fused = True if self.device.type == "cuda" else None
-        self.optimiser = torch.optim.Adam(self.parameters, rate, weight_decay=1e-7, fused=fused)
-        self.rate, self.rise = rate, rise
-        self.steps = 0  # of this optimiser
-        self.iterations = 0  # of all turns
-        self.broken = False
-
-    def copy(self) -> "Arm":
-        """The same network and the same optimiser once more."""
-        other = Arm(copy.deepcopy(self.network), self.rate, self.rise)
-        other.optimiser.load_state_dict(copy.deepcopy(self.optimiser.state_dict()))
-        other.steps, other.iterations, other.broken = self.steps, self.iterations, self.broken
-        return other
-
-    def train(
-        self, sampler: "Sampler", stage: "Stage", iterations: int, progress: tuple[float, float], deadline: float
-    ) -> tuple[int, float, list[float]]:
-        """Iterations that were made, seconds, and the loss in ten parts.
-
-        Args:
-            progress: of the arm's training, 0 to 1, at the first and after the last iteration.
-            deadline: as ``time.time()`` tells; later iterations are left out.
-        """
-        import torch
-
-        from training.tasks.propagation import TrainingStep, run
-
-        step = TrainingStep(self.network, stage.loss)
-        share = KEPT if stage.objects > 1 else 1.0
-        began, losses, done = time.time(), [], 0
-        for number in range(iterations):
-            if time.time() > deadline:
-                break
-            at = progress[0] + (progress[1] - progress[0]) * number / iterations
-            self.steps += 1
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate * min(1.0, self.steps / self.rise) * (1.0 if at < 0.8 else 0.2)
-            batch = sampler.batch(at)
-            self.optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                total, _ = step.losses(run(self.network, batch), batch, share)
-            total.backward()
-            torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-            self.optimiser.step()
-            losses.append(total.detach())
-            done += 1
-        self.iterations += done
-        values = torch.stack(losses).float().cpu() if losses else torch.zeros(0)
-        parts = [part.mean().item() for part in values.chunk(10)] if len(values) else []
-        self.broken = self.broken or not all(math.isfinite(part) for part in parts)
-        return done, time.time() - began, parts
-
-
-def new_network(sizes: Sizes, seed: int, device: str) -> "PropagationNetwork":
-    """STCN whose batch norms learn their statistics: from nothing, with batches of 48 frames."""
-    import torch
-
-    from models import checkpoint
-    from models.backbone import widen_stem
-    from models.stcn import STCN
-
-    torch.manual_seed(seed)
-    network = checkpoint.build("stcn", {**sizes.model, "multi_object": True})
-    assert isinstance(network, STCN)
-    stem = network.value_encoder.resnet.conv1
-    with torch.no_grad():
-        stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
-    return network.to(device)
-
-
-def stages(sizes: Sizes, seed: int) -> dict[str, "Stage"]:
-    """What still images, renders and real videos are changed by: the published stages, at this size."""
-    from training.schema.stage import load_stage
-
-    common = [f"size={sizes.crop}", f"batch={sizes.batch}", f"seed={seed}", "imagenet=none"]
-    sources = {"static": ("static", "fss"), "renders": ("bl30k", "bl30k"), "real": ("vos", "davis")}
-    found = {}
-    for name, (stage, source) in sources.items():
-        whole = load_stage(f"stcn/{stage}", common)
-        only = {source: whole.data[source].model_copy(update={"path": "in memory"})}
-        if name != "static":
-            only[source] = only[source].model_copy(update={"crop_scale": (0.1, 0.7)})  # frames are small already
-        found[name] = whole.model_copy(update={"data": only})
-    return found
-
-
-# Judging.
-
-
-def judge(network: "PropagationNetwork", clips: "Clips", limit: int | None) -> dict[str, float]:
-    """J&F of each video, per cent: the first frame's mask is given, the last frame does not count."""
-    import torch
-
-    from training.inference.options import published_options
-    from training.inference.propagate import Propagator
-    from training.inference.tensors import label_map
-
-    network.eval()
-    precision = "bfloat16" if clips.frames.is_cuda else "float32"
-    scores = {}
-    for clip in clips.clips:
-        propagator = Propagator(network, published_options(network, precision=precision), say=lambda text: None)
-        first = clips.mask(clip, 0)
-        objects = [int(label) for label in torch.unique(first).tolist() if label]
-        given = {label: (first == label).float() for label in objects}
-        last = min(clip.count, limit or clip.count) - 1
-        predicted = []
-        for number in range(last):
-            prob = propagator.step(clips.image(clip, number), given if number == 0 else None)
-            if number:
-                predicted.append(label_map(prob, objects))
-        scores[clip.name] = _score(clips, clip, predicted, objects)
-    network.train()
-    return scores
-
-
-def copied(clips: "Clips", limit: int | None) -> dict[str, float]:
-    """J&F of the first mask in every frame."""
-    import numpy as np
-
-    scores = {}
-    for clip in clips.clips:
-        first = clips.mask(clip, 0).cpu().numpy()
-        count = min(clip.count, limit or clip.count) - 2
-        scores[clip.name] = _score(clips, clip, [first] * count, [int(label) for label in np.unique(first) if label])
-    return scores
-
-
-def _score(clips: "Clips", clip: "Clip", predicted: list["np.ndarray"], objects: list[int]) -> float:
-    """Of label maps of the second frame and those after it."""
-    import numpy as np
-
-    from training.evaluation.metrics import score_frame
-
-    frames = enumerate(predicted, 1)
-    return 100 * float(np.mean([score_frame(clips.mask(clip, n).cpu().numpy(), ids, objects) for n, ids in frames]))
-
-
-def gain(arm: dict[str, float], other: dict[str, float]) -> tuple[float, float, float]:
-    """Mean gain over the videos that both were judged on, and its 95 % bootstrap interval."""
-    import numpy as np
-
-    gains = np.array([arm[name] - other[name] for name in arm if name in other])
-    means = np.random.default_rng(0).choice(gains, (2000, len(gains))).mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(gains.mean()), float(low), float(high)
-
-
-# The run.
+MIN_GAIN, MIN_VIDEOS = 2.0, 3
+"""Points of J&F, and videos that it was measured on, of a gain that counts as decided."""
 
 
 class Experiment:
-    """One run: still images, then the arms in turns."""
+    """One run: training on still images, then the arms in turns.
+
+    Args:
+        data: clips of "renders" and "real".
+        state: of the runs before; updated by this one.
+        arms: folder of the arms' weights, read and written; None to keep none.
+    """
 
     def __init__(self, run: Run, sizes: Sizes, data: dict[str, "Clips"], state: Row, device: str, arms: Path | None):
         from bl30k_gen.seeding import rng
 
-        self.run, self.sizes, self.state, self.device, self.kept = run, sizes, state, device, arms
+        self.run, self.sizes, self.state, self.device, self.arms_folder = run, sizes, state, device, arms
         self.repetition = int(state["repetition"])
         names = [clip.name for clip in data["real"].clips]
         held_out = [name for i, name in enumerate(names) if i % FOLDS == self.repetition % FOLDS]
-        self.judged = data["real"].only(held_out)
-        self.others = data["real"].only([name for name in names if name not in held_out])
+        self.held_out = data["real"].only(held_out)
+        self.real = data["real"].only([name for name in names if name not in held_out])
         self.stages = stages(sizes, self.repetition)
-        sources = {"static": data["renders"], "renders": data["renders"], "real": self.others}
+        sources = {"static": data["renders"], "renders": data["renders"], "real": self.real}
         from benchmarks.gpu.resident import Sampler
 
         self.samplers = {
             name: Sampler(clips, self.stages[name], rng(self.repetition, "samples", name, state["runs"]))
             for name, clips in sources.items()
         }
-        self.judging = 0.0  # seconds of the last judging of one arm
+        self.scoring_seconds = 0.0  # of the last scoring of one arm
 
-    def work(self, out: Path, minutes: float) -> None:
-        sizes = self.sizes
-        base = Arm(new_network(sizes, 0, self.device), sizes.rate, sizes.rise)
-        went_on = load_half(base.network, out, "base")
-        self._record_scores(0, COPIED, copied(self.judged, sizes.judged_frames))
-        arms = self._kept_arms(base)
+    def train_and_score(self, out: Path, minutes: float) -> None:
+        """Do the whole run.
+
+        Args:
+            out: folder of the base's weights, read and written.
+            minutes: of the run.
+        """
+        base = Arm(new_network(self.sizes, 0, self.device), self.sizes.rate, self.sizes.rate_warm_up)
+        is_continued = load_half(base.network, out, "base")
+        self._record_scores(0, COPIED, score_copied_mask(self.held_out, self.sizes.scored_frames))
+        arms = self._load_arms(base)
         if arms:
             rate = float(self.state["rate"])
         else:
-            rate = self._still_images(base, out, STATIC * 60 * minutes, went_on)
+            rate = VIDEO_SPEED * self._train_base(base, out, STATIC_FRACTION * 60 * minutes, is_continued)
             arms = {RENDERS: base.copy(), REAL: base.copy()}
-        scores = {BASE: self._judge(0, BASE, base)}
-        self._turns(arms, scores, rate)
-        self._judge_all(scores, base, arms)
+        scores = {BASE: self._score(0, BASE, base)}
+        self._train_arms(arms, scores, rate)
+        self._score_all_real(scores, base, arms)
 
-    def _still_images(self, base: Arm, out: Path, seconds: float, went_on: bool) -> float:
-        """Iterations a second. The base's weights are saved."""
+    def _train_base(self, base: Arm, out: Path, seconds: float, is_continued: bool) -> float:
+        """Train on still images and save the weights; returns the iterations a second."""
         began, sampler, stage = time.time(), self.samplers["static"], self.stages["static"]
-        warm_up = self.sizes.warm_up
-        base.train(sampler, stage, warm_up, (0, 0), math.inf)  # kernels are loaded, memory is taken
-        done, took, _ = base.train(sampler, stage, warm_up, (0, 0), math.inf)
-        count = self._at_most(max(warm_up, int((began + seconds - time.time()) * done / took * 1.1)))
-        done, took, losses = base.train(sampler, stage, count, (0, 0.79), max(began + seconds, time.time() + 1))
-        if base.broken:
+        timed = self.sizes.timed
+        base.train(sampler, stage, timed, (0, 0), math.inf)  # loads kernels and allocates memory
+        speed = base.train(sampler, stage, timed, (0, 0), math.inf).rate
+        count = self._limited(max(timed, int((began + seconds - time.time()) * speed * 1.1)))
+        trained = base.train(sampler, stage, count, (0, 0.79), max(began + seconds, time.time() + 1))
+        if base.diverged:
             raise ArithmeticError("the loss on still images is not finite")
         base.iterations += int(self.state["static_iterations"])
-        rate = done / took
-        self.run.record(
-            "training",
-            repetition=self.repetition,
-            turn=0,
-            arm=BASE,
-            source="static",
-            iterations=base.iterations,
-            iterations_per_second=rate,
-            loss=losses,
-            went_on=went_on,
-        )
+        self._record_training(0, BASE, "static", base, trained, went_on=is_continued)
         save_half(base.network, out, "base")
-        self.state |= {"static_iterations": base.iterations, "rate": rate}
+        self.state |= {"static_iterations": base.iterations, "rate": trained.rate}
         base.iterations = 0
-        return rate * TWO_OBJECTS
+        return trained.rate
 
-    def _turns(self, arms: dict[str, Arm], scores: dict[str, dict[str, float]], rate: float) -> None:
+    def _train_arms(self, arms: dict[str, Arm], scores: dict[str, Scores], rate: float) -> None:
+        """Train and score the arms in turns, until the time is up or all gains are decided.
+
+        Args:
+            scores: on the held-out videos, by arm; updated after every turn.
+            rate: iterations a second to expect.
+        """
         turns, half = self.sizes.turns, self.sizes.turns // 2
         first = int(self.state["turn"]) + 1
         decided: dict[tuple[str, str], int] = {}
         for turn in range(first, first + turns):
-            second = turn > half
-            if second and BOTH not in arms:
-                arms[BOTH] = arms[RENDERS].copy()  # a broken arm stays one
-            working = {name: arm for name, arm in arms.items() if not arm.broken and not self._is_over(name, decided)}
-            if not working:
-                print("every gain is decided, or every arm is broken", flush=True)
+            second_half = turn > half
+            if second_half and BOTH not in arms:
+                arms[BOTH] = arms[RENDERS].copy()  # a diverged arm stays diverged
+            active = {n: arm for n, arm in arms.items() if not arm.diverged and not self._is_decided(n, decided)}
+            if not active:
+                print("every gain is decided, or every arm has diverged", flush=True)
                 return
-            to_come = sum(3 if t > half else 2 for t in range(turn, first + turns))
-            spare = self.run.left() - 10 - (to_come + 3) * self.judging
-            count = self._at_most(int(rate * spare / to_come * (3 if second else 2) / len(working)))
+            remaining = sum(3 if t > half else 2 for t in range(turn, first + turns))  # trainings of one arm each
+            spare = self.run.left() - 10 - (remaining + 3) * self.scoring_seconds
+            count = self._limited(int(rate * spare / remaining * (3 if second_half else 2) / len(active)))
             if count < 1:
                 print("the time is up for another turn", flush=True)
                 return
             progress = ((turn - first) / turns, (turn - first + 1) / turns)
             speeds = []
-            for name, arm in working.items():
-                source = self._source(name, second)
+            for name, arm in active.items():
+                source = self._source(name, second_half)
                 deadline = self.run.ends - 5
-                done, took, losses = arm.train(self.samplers[source], self.stages[source], count, progress, deadline)
-                speeds.append(done / took)
-                self.run.record(
-                    "training",
-                    repetition=self.repetition,
-                    turn=turn,
-                    arm=name,
-                    source=source,
-                    iterations=arm.iterations,
-                    iterations_per_second=done / took,
-                    loss=losses,
-                )
-                if done < count:
+                trained = arm.train(self.samplers[source], self.stages[source], count, progress, deadline)
+                speeds.append(trained.rate)
+                self._record_training(turn, name, source, arm, trained)
+                if trained.iterations < count:
                     print("the time was up within a turn, which does not count", flush=True)
                     return
             rate = min(speeds)
-            for name, arm in working.items():
-                scores[name] = self._judge(turn, name, arm)
+            for name, arm in active.items():
+                scores[name] = self._score(turn, name, arm)
             self._compare(turn, scores, decided)
             self.state |= {"turn": turn, "rate": rate}
-            self._keep_arms(arms)
+            self._save_arms(arms)
 
-    def _at_most(self, count: int) -> int:
-        return count if self.sizes.most is None else min(count, self.sizes.most)
+    def _record_training(self, turn: int, name: str, source: str, arm: Arm, trained: Trained, **more: bool) -> None:
+        self.run.record(
+            "training",
+            repetition=self.repetition,
+            turn=turn,
+            arm=name,
+            source=source,
+            iterations=arm.iterations,
+            iterations_per_second=trained.rate,
+            loss=trained.losses,
+            **more,
+        )
 
-    def _source(self, name: str, second: bool) -> str:
-        return "real" if name == REAL or (name == BOTH and second) else "renders"
+    def _limited(self, iterations: int) -> int:
+        return iterations if self.sizes.max_iterations is None else min(iterations, self.sizes.max_iterations)
 
-    def _is_over(self, name: str, decided: dict[tuple[str, str], int]) -> bool:
-        """An arm takes part in no gain that is open. Renders alone are needed until the arms part."""
+    def _source(self, name: str, second_half: bool) -> str:
+        return "real" if name == REAL or (name == BOTH and second_half) else "renders"
+
+    def _is_decided(self, name: str, decided: dict[tuple[str, str], int]) -> bool:
+        """Whether all gains of an arm are decided. RENDERS is needed in the first half: BOTH is copied from it."""
         open_pairs = [pair for pair in PAIRS if decided.get(pair, 0) < 2]
-        waits_for_both = name == RENDERS and int(self.state["turn"]) < self.sizes.turns // 2
-        return not waits_for_both and not any(name in pair for pair in open_pairs)
+        is_needed = name == RENDERS and int(self.state["turn"]) < self.sizes.turns // 2
+        return not is_needed and not any(name in pair for pair in open_pairs)
 
-    def _compare(self, turn: int, scores: dict[str, dict[str, float]], decided: dict[tuple[str, str], int]) -> None:
+    def _compare(self, turn: int, scores: dict[str, Scores], decided: dict[tuple[str, str], int]) -> None:
+        """Record the gains, and count the consecutive turns that each was clear in."""
         for pair in PAIRS:
             if not all(name in scores for name in pair) or decided.get(pair, 0) >= 2:
                 continue
             mean, low, high = gain(scores[pair[0]], scores[pair[1]])
-            clear = abs(mean) >= DECIDED and (low > 0 or high < 0) and len(self.judged.clips) >= ENOUGH
+            clear = abs(mean) >= MIN_GAIN and (low > 0 or high < 0) and len(self.held_out.clips) >= MIN_VIDEOS
             decided[pair] = decided.get(pair, 0) + 1 if clear else 0
             self.run.record(
                 "gain",
@@ -387,50 +203,50 @@ class Experiment:
                 decided=decided[pair] >= 2,
             )
 
-    def _judge(self, turn: int, name: str, arm: Arm) -> dict[str, float]:
+    def _score(self, turn: int, name: str, arm: Arm) -> Scores:
         began = time.time()
-        scores = judge(arm.network, self.judged, self.sizes.judged_frames)
-        self.judging = time.time() - began
+        scores = score_network(arm.network, self.held_out, self.sizes.scored_frames)
+        self.scoring_seconds = time.time() - began
         return self._record_scores(turn, name, scores)
 
-    def _judge_all(self, scores: dict[str, dict[str, float]], base: Arm, arms: dict[str, Arm]) -> None:
-        """Arms without real training on the other real videos, too."""
+    def _score_all_real(self, scores: dict[str, Scores], base: Arm, arms: dict[str, Arm]) -> None:
+        """Score the arms that were not trained on real videos on all of these."""
         for name, arm in ((BASE, base), (RENDERS, arms[RENDERS])):
-            if self.run.left() < 5 + self.judging * FOLDS or arm.broken:
+            if self.run.left() < 5 + self.scoring_seconds * FOLDS or arm.diverged:
                 return
-            more = judge(arm.network, self.others, self.sizes.judged_frames)
-            self._record_scores(int(self.state["turn"]), f"{name}, all videos", scores[name] | more)
+            others = score_network(arm.network, self.real, self.sizes.scored_frames)
+            self._record_scores(int(self.state["turn"]), f"{name}, all videos", scores[name] | others)
 
-    def _record_scores(self, turn: int, name: str, scores: dict[str, float]) -> dict[str, float]:
+    def _record_scores(self, turn: int, name: str, scores: Scores) -> Scores:
         mean = sum(scores.values()) / len(scores)
         self.run.record("score", repetition=self.repetition, turn=turn, arm=name, mean=mean, videos=scores)
         return scores
 
-    def _kept_arms(self, base: Arm) -> dict[str, Arm]:
-        """Arms of an earlier run, with what they have learned; empty where they are not all there."""
-        if self.kept is None or not self.state["turn"]:
+    def _load_arms(self, base: Arm) -> dict[str, Arm]:
+        """The arms of an earlier run; empty unless all three were saved."""
+        if self.arms_folder is None or not self.state["turn"]:
             return {}
         arms = {}
         for number, name in enumerate((RENDERS, REAL, BOTH)):
             arm = base.copy()
-            if load_half(arm.network, self.kept, f"arm{number}"):
+            if load_half(arm.network, self.arms_folder, f"arm{number}"):
                 arm.iterations = int(self.state["arms"][name])
                 arms[name] = arm
         return arms if len(arms) == 3 else {}
 
-    def _keep_arms(self, arms: dict[str, Arm]) -> None:
+    def _save_arms(self, arms: dict[str, Arm]) -> None:
         self.state["arms"] = {name: arm.iterations for name, arm in arms.items()}
-        if self.kept is not None:
+        if self.arms_folder is not None:
             for number, name in enumerate((RENDERS, REAL, BOTH)):
                 if name in arms:
-                    save_half(arms[name].network, self.kept, f"arm{number}")
+                    save_half(arms[name].network, self.arms_folder, f"arm{number}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, MINUTES)
     parser.add_argument("data", type=Path, nargs="?", help="folder with renders/ and real/")
     parser.add_argument("--out", type=Path, default=Path("out/gpu/experiment"), help="state and weights")
-    parser.add_argument("--arms", type=Path, help="keep the arms' weights here, and continue with them")
+    parser.add_argument("--arms", type=Path, help="folder to keep the arms' weights in, and to continue from")
     options = parser.parse_args(arguments)
     require("torch", "torchvision", "pydantic", "yaml")
     device, sizes = device_of(options.dry_run), DRY if options.dry_run else Sizes()
@@ -438,13 +254,13 @@ def main(arguments: list[str] | None = None) -> int:
         data = options.data
         if data is None and options.dry_run:
             data = Path(folder)
-            _draw(data)
+            _draw_data(data)
         if data is None or not all((data / kind).is_dir() for kind in ("renders", "real")):
             fail(f"{data or 'DATA'} has no folders renders and real", "make it: python -m benchmarks.gpu.pack")
         return _run(options.minutes, options.out, options.results, options.arms, data, device, sizes)
 
 
-def _draw(folder: Path) -> None:
+def _draw_data(folder: Path) -> None:
     from benchmarks.gpu.drawn import draw_dataset
 
     draw_dataset(folder / "renders", (80, 112), 2)
@@ -480,10 +296,10 @@ def _run(
     print(head["hardware"], flush=True)
     stores = {kind: open_dataset(data / kind) for kind in ("renders", "real")}
     clips = {kind: Clips.load(store, sorted(store.videos), device) for kind, store in stores.items()}
-    told = ", ".join(f"{kind} {len(c.clips)} videos of {len(c.frames)} frames" for kind, c in clips.items())
-    print(f"[{run.left():5.0f} s left] {told}", flush=True)
+    loaded = ", ".join(f"{kind} {len(c.clips)} videos of {len(c.frames)} frames" for kind, c in clips.items())
+    print(f"[{run.left():5.0f} s left] {loaded}", flush=True)
     with run.attempt("training", repetition=state["repetition"], turn=0, arm="all"):
-        Experiment(run, sizes, clips, state, device, arms).work(out, minutes)
+        Experiment(run, sizes, clips, state, device, arms).train_and_score(out, minutes)
     return run.close()
 
 

@@ -5,8 +5,8 @@ from benchmarks.gpu.run import Row
 LIMITS = (
     "One run of eight minutes can show whether the arms learn at all, how many iterations a second a GPU does, and "
     "differences of ten points and more. It cannot show gains of one or two points, as the published ones are: it "
-    "trains for about a hundredth of the published iterations, from nothing instead of ImageNet, and judges on a few "
-    "videos with one seed."
+    "trains for about a hundredth of the published iterations, from random weights instead of ImageNet, and scores a "
+    "few videos with one seed."
 )
 
 

@@ -1,4 +1,4 @@
-"""Weights in half precision, divided into files that are small enough to be sent."""
+"""Weights in half precision, split into files that are small enough to be sent."""
 
 import io
 from pathlib import Path
@@ -42,7 +42,7 @@ def save_half(network: "PropagationNetwork", folder: Path, stem: str) -> None:
 
 
 def load_half(network: "PropagationNetwork", folder: Path, stem: str) -> bool:
-    """Fill a network with what ``save_half`` wrote; False where it is not whole."""
+    """Load what ``save_half`` wrote into a network; False if files are missing."""
     import torch
 
     found: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""The page of ``benchmarks.gpu.networks``: a table for each kind of row, and whether the goals are met."""
+"""The page of ``benchmarks.gpu.networks``: a table for each kind of row, and which goals are met."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ GOALS = {1: 100.0, 3: 60.0}
 TRAINING_GOAL = 2.0
 """Times the plain float32 step."""
 CLOSE, ALIKE = 1e-3, 0.99
-"""Largest difference of probabilities in float32, and ratio of the labels that agree in bf16, beside the CPU's."""
+"""Limits beside the processor: largest difference of probabilities in float32, fraction of equal labels in bf16."""
 
 
 def describe(rows: list[Row], head: Row) -> str:
@@ -106,7 +106,7 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...], Callable[[Row], list[str]]]] = {
 
 
 def _goals(rows: list[Row]) -> list[list[str]]:
-    """What was asked for, what was found, and whether it is met."""
+    """Rows of the table of goals: the goal, the value found, met or missed."""
     found = []
     for objects, goal in GOALS.items():
         rates = [
@@ -136,9 +136,9 @@ def _goals(rows: list[Row]) -> list[list[str]]:
         name = f"STCN's training step in bf16: {TRAINING_GOAL:g} times the plain float32 step"
         found.append(_goal(name, f"{max(known):.2f}", max(known) >= TRAINING_GOAL))
     if equal := [r for r in rows if r["kind"] == "equality" and "error" not in r]:
-        worst, least = max(r["float32_difference"] for r in equal), min(r["bf16_labels_alike"] for r in equal)
+        worst, lowest = max(r["float32_difference"] for r in equal), min(r["bf16_labels_alike"] for r in equal)
         found.append(_goal(f"float32 within {CLOSE:g} of the processor", f"{worst:.1e}", worst <= CLOSE))
-        found.append(_goal(f"bf16 labels {ALIKE:.0%} those of the processor", f"{least:.2%}", least >= ALIKE))
+        found.append(_goal(f"bf16 labels {ALIKE:.0%} those of the processor", f"{lowest:.2%}", lowest >= ALIKE))
     return found
 
 

@@ -1,10 +1,10 @@
-"""The data of benchmarks/gpu/experiment.py in a folder that is small enough to be carried to a machine.
+"""Write the data of benchmarks/gpu/experiment.py to a folder that is small enough to upload to a machine.
 
     python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 100
     python -m benchmarks.gpu.pack out/renders DAVIS --out out/gpu_data [--limit 55] [--renders 80]
 
-Rendered videos are brought to a short side of 208 pixels and real ones to 240, where they are larger, and each go
-into a tar. ``--limit`` is in MB (10^6 bytes); a folder that is larger is an error.
+Larger videos are scaled down, rendered ones to a short side of 208 pixels and real ones to 240, and each set is
+packed into a tar. ``--limit`` is in MB (10^6 bytes); a folder that is larger is an error.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
 
 SHORT_SIDES = {"renders": 208, "real": 240}
-QUALITY, SUBSAMPLING = 80, "4:2:0"  # of what is made smaller: the twelve real videos take about 25 MB
+QUALITY, SUBSAMPLING = 80, "4:2:0"  # of scaled frames: the twelve real videos take about 25 MB
 
 
 def short_side(store: VideoStore) -> int:
@@ -27,7 +27,7 @@ def short_side(store: VideoStore) -> int:
 
 
 def build(sources: dict[str, Path], counts: dict[str, int | None], out: Path, limit: float) -> dict[str, float]:
-    """Write ``out/renders`` and ``out/real``, whole or not at all; returns their MB.
+    """Write ``out/renders`` and ``out/real`` at once, by rename; returns their MB.
 
     Raises:
         UserError: a source is missing or empty, ``out`` is there already, or the data are larger than the limit.
@@ -54,8 +54,8 @@ def build(sources: dict[str, Path], counts: dict[str, int | None], out: Path, li
             sizes[kind] = sum(file.stat().st_size for file in (staged / kind).iterdir()) / 1e6
             shutil.rmtree(Path(folder) / kind, ignore_errors=True)
         if sum(sizes.values()) > limit:
-            told = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
-            raise UserError(f"the data are larger than {limit:g} MB: {told}", "take fewer videos: --renders N")
+            found = ", ".join(f"{kind} {size:.1f} MB" for kind, size in sizes.items())
+            raise UserError(f"the data are larger than {limit:g} MB: {found}", "take fewer videos: --renders N")
         replace(staged, out)
     return sizes
 
@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("renders", type=Path, help="rendered videos")
     parser.add_argument("davis", type=Path, help="real videos with masks")
     parser.add_argument("--out", type=Path, default=Path("out/gpu_data"))
-    parser.add_argument("--limit", type=float, default=55.0, help="MB that all may take")
-    parser.add_argument("--renders", type=int, dest="count", help="rendered videos that are taken, the first ones")
+    parser.add_argument("--limit", type=float, default=55.0, help="maximum size in MB")
+    parser.add_argument("--renders", type=int, dest="count", help="number of rendered videos, the first ones")
     options = parser.parse_args(arguments)
     try:
         sizes = build(

@@ -1,9 +1,9 @@
-"""Videos that lie in the memory of the device, and training samples that are cut out of them there.
+"""Decoded videos in the memory of the device, and training samples cut out of them there.
 
-For data of hundreds of megabytes once decoded: no loader process, no decoder and no OpenCV between the samples. What
-is drawn for a sample is drawn by ``training.data``; it is applied to the pixels on the device. Unlike there, pixels
-are interpolated bilinearly, what lies beside a crop is shown where the crop is turned, the mean colour that contrast
-turns around is the video's, and hue is left alone.
+For data of hundreds of megabytes when decoded: training needs no loader process, no decoder and no OpenCV. The random
+parameters of a sample are drawn by ``training.data`` and applied to the pixels on the device. Differences to
+``training.data``: interpolation is bilinear, rotated crops show the pixels beside the crop, contrast scales around
+the mean colour of the video, and hue does not change.
 """
 
 import functools
@@ -28,7 +28,7 @@ from training.schema.stage import Stage
 
 @dataclass(frozen=True)
 class Clip:
-    """A video's frames: numbers ``start`` to ``start + count`` of all; ``size`` is (width, height), ``mean`` RGB."""
+    """A video: frames ``start`` to ``start + count`` of ``Clips``; ``size`` is (width, height), ``mean`` RGB."""
 
     name: str
     start: int
@@ -67,7 +67,7 @@ class Clips:
         return Clips(clips, frames.to(device), ids.to(device))
 
     def only(self, names: Sequence[str]) -> "Clips":
-        """Some of the videos; the pixels are shared."""
+        """The named videos, with the same tensors of pixels."""
         return Clips([clip for clip in self.clips if clip.name in names], self.frames, self.ids)
 
     def image(self, clip: Clip, number: int) -> Tensor:
@@ -92,10 +92,10 @@ def _decode(store: VideoStore, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Plan:
-    """What was drawn for a batch.
+    """The random parameters of a batch.
 
-    frames: (B, T) numbers. matrices (B, T, 2, 2) and shifts (B, T, 2) take a point of the crop to one of the frame.
-    colours: (B, T, 3, 4).
+    frames: (B, T) numbers. matrices (B, T, 2, 2) and shifts (B, T, 2) map a point of the crop to one of the frame.
+    colours: (B, T, 3, 4), an affine map of RGB.
     """
 
     frames: np.ndarray
@@ -115,10 +115,10 @@ class Plan:
 
 
 class Sampler:
-    """Endless batches of a stage from clips: of videos as ``training.data.videos``, or of their frames as stills.
+    """Endless batches of a stage from clips: like ``training.data.videos``, or of their frames as still images.
 
     Args:
-        stage: its batch, frames, size, objects, augmentation, and for videos the curriculum and the crops.
+        stage: gives batch, frames, size, objects, augmentation, and for videos the curriculum and the crops.
     """
 
     def __init__(self, clips: Clips, stage: Stage, random: np.random.Generator):
@@ -131,7 +131,7 @@ class Sampler:
         """A batch on the device.
 
         Args:
-            progress: of the training, 0 to 1: how far apart frames may lie.
+            progress: of the training, 0 to 1; the curriculum of frame distances depends on it.
         """
         plan = Plan.empty(self.stage.batch, self.stage.frames)
         for row in range(self.stage.batch):
@@ -158,7 +158,7 @@ class Sampler:
             plan.colours[row, t] = self._colours(clip, jitter, change.frame)
 
     def _plan_still(self, plan: Plan, row: int, clip: Clip) -> None:
-        """As ``training.data.images``: the short side is ``scale`` crops long, each crop lies anywhere."""
+        """Like ``training.data.images``: the short side is ``scale`` crops long, positions of crops are random."""
         change, size = self.stage.augmentation, self.stage.size
         assert change.frame is not None and change.sequence.scale is not None  # Stage sees to it
         number = clip.start + self.random.integers(clip.count)
@@ -175,7 +175,7 @@ class Sampler:
             plan.colours[row, t] = self._colours(clip, jitter, change.frame)
 
     def _mirror(self) -> np.ndarray:
-        """(2, 1): signs of the rows of a matrix, the first of which flips."""
+        """(2, 1): signs of the rows of a matrix; the first is negative for a horizontal flip."""
         return np.array([[-1.0 if self.random.random() < self.stage.augmentation.sequence.flip else 1.0], [1.0]])
 
     def _colours(self, clip: Clip, together: list[transforms.ColourStep], change: FrameChange) -> np.ndarray:
@@ -210,12 +210,12 @@ class Sampler:
     def _choose(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Masks (B, T, O, S, S) of random objects of the first frame, and which exist: (B, O) bool.
 
-        Of rendered objects only those count that are no smaller than BL30K's filter wants.
+        Rendered objects that are smaller than BL30K's filter allows are left out.
         """
         areas = F.one_hot(ids[:, 0].flatten(1).long(), self.labels).sum(1)
-        least = sampling.SMALL * (self.stage.size / 384) ** 2 if self._is_filtered() else 0
+        min_area = sampling.SMALL * (self.stage.size / 384) ** 2 if self._is_filtered() else 0
         ranks = torch.rand(areas.shape, device=ids.device, generator=self.generator)
-        ranks = ranks.masked_fill(areas <= least, -1.0)
+        ranks = ranks.masked_fill(areas <= min_area, -1.0)
         ranks[:, 0] = -1.0
         best, labels = F.pad(ranks, (0, self.stage.objects), value=-1.0).topk(self.stage.objects)
         found = best >= 0
@@ -233,6 +233,6 @@ def _without_hue(jitter: Jitter) -> Jitter:
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    """(..., 3, H, W) of 0 to 255."""
+    """Normalise (..., 3, H, W) of 0 to 255 with ImageNet's mean and deviation."""
     mean, std = (torch.tensor(x, device=pixels.device).view(3, 1, 1) for x in (MEAN, STD))
     return (pixels / 255 - mean) / std

@@ -1,7 +1,7 @@
-"""A timed run on a machine that may be lent for minutes: what it needs there, until when it works, what it has found.
+"""A benchmark run with a deadline: checks of the environment, the rows of results, and the page made of them.
 
-Results are written after every row, so that whatever ends the run leaves what was measured before. Nothing here
-needs more than PyTorch with torchvision.
+Results are written after every row, so that an aborted run leaves what was measured before. This module needs no
+packages but PyTorch with torchvision.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 
 Row = dict[str, Any]
 
-_STARTED = time.time()  # imports are part of a lent machine's time
+_STARTED = time.time()  # the deadline includes the imports
 
 GRACE = 20.0
-"""Seconds beyond its time after which a run is ended, wherever it is."""
+"""Seconds after the deadline at which the process is ended."""
 
 
 def fail(problem: str, remedy: str) -> NoReturn:
@@ -30,15 +30,15 @@ def fail(problem: str, remedy: str) -> NoReturn:
 
 
 def require(*modules: str) -> None:
-    """End with one line that names everything that lacks."""
-    lacking = []
+    """Import modules; exit with one line that names all that are missing."""
+    missing = []
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            lacking.append(f"{module} ({error})" if error.name not in (None, module) else module)
-    if lacking:
-        fail(f"this Python lacks {', '.join(lacking)}", "install them, or unpack their wheels on PYTHONPATH")
+            missing.append(f"{module} ({error})" if error.name not in (None, module) else module)
+    if missing:
+        fail(f"this Python lacks {', '.join(missing)}", "install them, or unpack their wheels on PYTHONPATH")
 
 
 def has(module: str) -> bool:
@@ -51,18 +51,18 @@ def has(module: str) -> bool:
 
 def parser_of(doc: str, minutes: float) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=minutes, help=f"until the run ends by itself ({minutes:g})")
+    parser.add_argument("--minutes", type=float, default=minutes, help=f"time of the run ({minutes:g})")
     parser.add_argument("--results", type=Path, metavar="FILE", help="the Markdown page; its rows lie beside it")
     parser.add_argument("--dry-run", action="store_true", help="every step once, small, on the processor")
     return parser
 
 
 def device_of(dry_run: bool) -> str:
-    """The GPU, or the processor of a dry run."""
+    """The name of the device: the GPU, or in a dry run the processor."""
     import torch
 
     if dry_run:
-        torch.set_num_threads(1)  # threads that wait for a busy processor would take longer
+        torch.set_num_threads(1)  # more threads are slower on a busy processor
         return "cpu"
     if not torch.cuda.is_available():
         fail(f"PyTorch {torch.__version__} finds no GPU", "--dry-run tries all steps on the processor")
@@ -70,7 +70,7 @@ def device_of(dry_run: bool) -> str:
 
 
 def hardware(device: str) -> str:
-    """The GPU with its memory, driver-side CUDA version and PyTorch; else the processors."""
+    """Describe the GPU with its memory, CUDA and PyTorch, or the processors."""
     import torch
 
     from benchmarks.page import machine
@@ -92,8 +92,8 @@ class Run:
         store: the JSON of ``head`` and all rows.
         minutes: the run's time from the start of the process. ``GRACE`` seconds later the process is ended.
         head: facts about the run that are stored with the rows.
-        describe: the page's text, of the rows so far.
-        earlier: rows of runs before this one.
+        describe: writes the page's text from the rows so far and ``head``.
+        earlier: rows of earlier runs.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Run:
         return self.ends - time.time()
 
     def record(self, kind: str, **row: Any) -> Row:
-        """Keep a row, print it, write everything."""
+        """Add a row, print it, and write all results."""
         row = {"kind": kind, **row}
         self.rows.append(row)
         shown = " ".join(f"{key} {_short(value)}" for key, value in row.items() if key != "kind")
@@ -134,18 +134,18 @@ class Run:
         write_atomically(self.page, self.describe(self.rows, self.head).rstrip() + "\n")
 
     @contextlib.contextmanager
-    def attempt(self, kind: str, **what: Any) -> Iterator[None]:
-        """A step whose failure is a row, and not the end of the run."""
+    def attempt(self, kind: str, **row: Any) -> Iterator[None]:
+        """Run a step; record an exception as a row with its error, and continue."""
         try:
             yield
-        except Exception as error:  # whatever a driver, a compiler or a lacking package raises
+        except Exception as error:  # of a driver, a compiler or a missing package
             traceback.print_exc()
             self.errors += 1
             first = next(iter(str(error).strip().splitlines()), "")
-            self.record(kind, **what, error=f"{type(error).__name__}: {first}")
+            self.record(kind, **row, error=f"{type(error).__name__}: {first}")
 
     def close(self) -> int:
-        """The exit status."""
+        """Write the results for the last time; returns the exit code."""
         self._watch.cancel()
         self.head["seconds"] = round(time.time() - _STARTED)
         self.write()

@@ -1,11 +1,11 @@
-"""Flat videos from renders: objects cut out of rendered frames fly before built-in pictures, at a tenth of the cost.
+"""Copy-paste videos from renders: objects cut out of rendered frames move before built-in images, cheaply.
 
     python -m benchmarks.learning.cutouts out/renders --out out/cutouts --count 1024
 
-What a rendered video teaches about shape and light is cheap to show again: its objects are cut out by their masks,
-filled with their own colours, with those of another texture under their own shading, or with a piece of any built-in
-picture, and moved, turned, stretched and bent before backdrops that move, too. Exposure, blur, noise and JPEG follow
-(copy-paste augmentation: Ghiasi et al., CVPR 2021). A video is a function of the renders, the seed and its number.
+Objects of rendered videos are cut out by their masks, and keep their colours, or get a texture under their own
+shading, or a piece of a built-in image. They are moved, rotated, stretched and bent before moving backdrops.
+Exposure, blur, noise and JPEG are simulated. The method is copy-paste augmentation (Ghiasi et al., CVPR 2021). A
+video is a function of the renders, the seed and its number.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from bl30k_gen.library.asset import ImageKind
 from bl30k_gen.seeding import rng
 
 WIDTH, HEIGHT, FRAMES = 256, 168, 8
-SMALLEST = 400
-"""Pixels of a render that an object needs to be cut out."""
+MIN_PIXELS = 400
+"""Area of an object in a render, below which it is not cut out."""
 
 Random = np.random.Generator
 
@@ -41,7 +41,7 @@ class Cutout:
     alpha: np.ndarray
 
 
-def cut_out(store: VideoStore, smallest: int = SMALLEST) -> list[Cutout]:
+def cut_out(store: VideoStore, min_pixels: int = MIN_PIXELS) -> list[Cutout]:
     """The objects of the first and the last frame of each video that do not touch the frame's border."""
     found = []
     for name in store.videos:
@@ -51,7 +51,7 @@ def cut_out(store: VideoStore, smallest: int = SMALLEST) -> list[Cutout]:
                 mask = (ids == label).astype(np.uint8)
                 x, y, w, h = cv2.boundingRect(mask)
                 inside = x > 0 and y > 0 and x + w < ids.shape[1] and y + h < ids.shape[0]
-                if mask.sum() >= smallest and inside:
+                if mask.sum() >= min_pixels and inside:
                     box = np.s_[y - 1 : y + h + 1, x - 1 : x + w + 1]
                     alpha = cv2.GaussianBlur(mask[box].astype(np.float32), (0, 0), 0.6)
                     found.append(Cutout(rgb[box].astype(np.float32), alpha))
@@ -67,13 +67,13 @@ def picture(kind: ImageKind, number: int) -> np.ndarray:
 
 
 def any_picture(random: Random, count: int) -> np.ndarray:
-    """One of the first ``count`` of a shuffled library, a background or a texture."""
+    """A random image (H, W, 3) uint8 of the first ``count`` backgrounds or textures of the shuffled library."""
     kind: ImageKind = "background" if random.random() < 0.5 else "texture"
     return picture(kind, int(rng(0, "shuffled", kind).permutation(len(builtin.names(kind)))[random.integers(count)]))
 
 
 def piece(random: Random, height: int, width: int, count: int) -> np.ndarray:
-    """A piece of any picture, (height, width, 3) float32."""
+    """A random square of a random image, resized to (height, width, 3) float32."""
     source = any_picture(random, count)
     side = random.uniform(0.15, 0.7) * min(source.shape[:2])
     top, left = (random.uniform(0, length - side) for length in source.shape[:2])
@@ -82,12 +82,12 @@ def piece(random: Random, height: int, width: int, count: int) -> np.ndarray:
 
 
 def painted(random: Random, cutout: Cutout, pictures: int) -> Cutout:
-    """The object with its own colours, with a texture under its own shading, or with a piece of a picture alone."""
-    pixels, way = cutout.pixels, random.random()
-    if way > 0.35:
+    """The object with its own colours, with an image under its own shading, or with an image alone."""
+    pixels, mode = cutout.pixels, random.random()
+    if mode > 0.35:
         height, width = pixels.shape[:2]
         paint = piece(random, height, width, pictures)
-        if way < 0.75:
+        if mode < 0.75:
             grey = pixels.mean(-1, keepdims=True)
             level = (grey * cutout.alpha[..., None]).sum() / cutout.alpha.sum()
             paint = paint * np.clip(grey / max(level, 1), 0.3, 2)
@@ -96,18 +96,18 @@ def painted(random: Random, cutout: Cutout, pictures: int) -> Cutout:
 
 
 class Path2D:
-    """How a flat thing moves: smooth in time, by a start, a velocity and a bend of each of its parameters."""
+    """A smooth motion: each parameter has a start, a velocity and an acceleration."""
 
     def __init__(self, random: Random, start: Sequence[float], speed: Sequence[float]):
         self.start, spread = np.array(start, float), np.array(speed, float)
-        self.speed, self.bend = random.normal(0, spread), random.normal(0, spread / 4)
+        self.speed, self.acceleration = random.normal(0, spread), random.normal(0, spread / 4)
 
     def at(self, t: int) -> np.ndarray:
-        return self.start + self.speed * t + self.bend * t * t / 2
+        return self.start + self.speed * t + self.acceleration * t * t / 2
 
 
 class Flyer:
-    """A cut-out on its way, by x, y, the logarithm of its size, angle, stretch and shear; and waves that bend it."""
+    """A moving cut-out: its path in x, y, log of the size, angle, stretch and shear; and waves that bend it."""
 
     def __init__(self, random: Random, cutout: Cutout):
         self.cutout = cutout
@@ -151,7 +151,7 @@ class Flyer:
 
 
 def backdrop(random: Random, pictures: int) -> list[np.ndarray]:
-    """A picture before which a camera moves, (HEIGHT, WIDTH, 3) float32 for each frame."""
+    """The frames of a camera that moves over an image, each (HEIGHT, WIDTH, 3) float32."""
     source = any_picture(random, pictures)
     zoom = random.uniform(0.9, 2.2) * max(WIDTH / source.shape[1], HEIGHT / source.shape[0])
     blur = random.choice([0, 0, 0.7, 1.5])
@@ -169,7 +169,7 @@ def backdrop(random: Random, pictures: int) -> list[np.ndarray]:
 
 
 def exposed(random: Random, frame: np.ndarray, blur: float, noise: float, gain: float) -> np.ndarray:
-    """What a camera makes of it: out of focus, exposed a little otherwise than the last frame, with noise."""
+    """The frame as taken by a camera: blurred, with a random change of exposure, and with noise."""
     if blur:
         frame = cv2.GaussianBlur(frame, (0, 0), blur)
     frame = frame * gain * np.exp(random.normal(0, 0.02))
@@ -179,13 +179,13 @@ def exposed(random: Random, frame: np.ndarray, blur: float, noise: float, gain: 
 
 
 def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int):
-    """(rgb, ids) of each frame, and the quality of its JPEG."""
+    """Yield RGB, ids and JPEG quality of each frame."""
     random = rng(seed, "cut-outs", number)
     frames = backdrop(random, pictures)
     flyers = []
     for _ in range(random.integers(2, 6)):
         flyers.append(Flyer(random, painted(random, cutouts[int(random.integers(len(cutouts)))], pictures)))
-    if random.random() < 0.4:  # one of the same kind: only its place tells it apart
+    if random.random() < 0.4:  # a second copy: it differs in its position alone
         flyers.append(Flyer(random, flyers[0].cutout))
     blur = random.choice([0, 0.5, 0.9])
     noise, gain, quality = random.choice([0, 2, 6]), random.uniform(0.6, 1.25), int(random.integers(55, 95))
@@ -197,10 +197,10 @@ def make_video(cutouts: Sequence[Cutout], seed: int, number: int, pictures: int)
 
 
 def make(renders: Path, out: Path, count: int, seed: int = 0, pictures: int = 40) -> Path:
-    """A dataset of ``count`` flat videos; complete or not there.
+    """Write a dataset of ``count`` videos, by rename; returns ``out``, which is kept if it exists.
 
     Args:
-        pictures: of each kind of the built-in library that are used; each takes up to a second to make.
+        pictures: number of built-in images of each kind that are used; each takes up to a second to make.
     """
     if out.exists():
         return out

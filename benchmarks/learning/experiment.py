@@ -1,9 +1,9 @@
-"""Does pretraining on our renders help on real video? Four arms at equal iterations, on the processor, resumable.
+"""The effect of pretraining on renders on real video: four arms at equal iterations, on the processor, resumable.
 
     python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
     python -m benchmarks.learning.experiment out/renders DAVIS --out out/experiment [--results docs/results]
 
-DAVIS is a dataset with the lists ``train`` and ``val``; it is brought to 240 pixels first. Every arm begins with the
+DAVIS is a dataset with the lists ``train`` and ``val``; it is scaled to 240 pixels first. Every arm begins with the
 same network, trained on still images for ``--static`` iterations, and continues for ``--iterations``:
 
     static                      on still images
@@ -11,8 +11,8 @@ same network, trained on still images for ``--static`` iterations, and continues
     static > real               on the training videos of DAVIS
     static > renders > real     half on rendered videos, then half on the training videos of DAVIS
 
-Still images are the frames of the rendered training videos, each by itself. All is repeated with other seeds: other
-first weights, other samples. Scores are J&F on the validation videos.
+The still images are single frames of the rendered training videos. The experiment is repeated with other seeds, which
+change the initial weights and the samples. Scores are J&F on the validation videos.
 """
 
 import argparse
@@ -32,12 +32,12 @@ COPIED = "first mask copied"
 
 
 def run_arms(renders: Path, real: Path, out: Path, static: int, iterations: int, seed: int) -> dict[str, Path]:
-    """The networks of all arms with one seed."""
+    """Train all arms with one seed; returns their networks by name."""
     images = {"fss": stills(renders, out.parent / "stills")}
     half = iterations // 2
 
     def stage(name: str, data: dict[str, Path], count: int, part: int):
-        return small_stage(name, data, count, 10 * seed + part)  # another part takes other samples
+        return small_stage(name, data, count, 10 * seed + part)  # each part has other samples
 
     first = stage("stcn/static", images, static, 0)
     base = train(first, out / "static", calibrated(first, out / "start.pt"))
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("renders", type=Path, help="rendered videos, with a list train")
     parser.add_argument("davis", type=Path, help="real videos, with lists train and val")
     parser.add_argument("--out", type=Path, default=Path("out/experiment"), help="for runs and scores")
-    parser.add_argument("--static", type=int, default=400, help="iterations on still images, before the arms part")
+    parser.add_argument("--static", type=int, default=400, help="iterations on still images, common to all arms")
     parser.add_argument("--iterations", type=int, default=800, help="of each arm after that")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--results", type=Path, default=Path("out/experiment/results"), help="folder of the page")

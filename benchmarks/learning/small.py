@@ -1,4 +1,4 @@
-"""What the campaigns with small networks share: their training, their scores, and their pages."""
+"""What the benchmarks with small networks share: stages, training, scaled datasets, plots and pages."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -31,10 +31,11 @@ PRESET = Path(__file__).with_name("small.yaml")
 def small_stage(
     name: str, data: Mapping[str, Path], iterations: int, seed: int, *overrides: str, preset: Path = PRESET
 ) -> Stage:
-    """A stage of a small propagation network. The rate falls to a tenth for the last quarter.
+    """A stage of a small propagation network.
 
-    Sources that are not in ``data`` are left out. From the middle of the run on only the hardest pixels count. Crops
-    of videos are about as large as what they are shown at, and not shrunk as whole frames would be.
+    The learning rate falls to a tenth for the last quarter. Sources that are not in ``data`` are left out. From the
+    middle of the run the loss counts only the hardest pixels. Crops of videos are taken at about the size of the
+    samples, so that they are not scaled down as whole frames would be.
     """
     sources = load_stage(name).data
     left_out = [f"data.{source}.weight=0" for source in sources if source not in data]
@@ -50,7 +51,7 @@ def small_stage(
 
 
 def train(stage: Stage, out: Path, start: Path | None = None) -> Path:
-    """Run a stage on the processor, or continue with it; ``out`` has its network then."""
+    """Run a stage on the processor, or resume it; returns ``out``, which then has its network."""
     print(f"--- {out}: {stage.network}, {stage.iterations} iterations of {stage.batch}", flush=True)
     with processes("cpu") as group:
         Trainer(stage, out, group, start).run()
@@ -59,11 +60,11 @@ def train(stage: Stage, out: Path, start: Path | None = None) -> Path:
 
 @torch.no_grad()
 def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
-    """A network of the stage from nothing, whose frozen batch norms know the statistics of some samples.
+    """Write a random network of the stage, whose batch norms have the statistics of some samples.
 
-    Training freezes the stored means and variances, which come from ImageNet as a rule. Without ImageNet they would
-    be zeros and ones, and activations would grow from block to block. The masks' channels are as strong beside those
-    of the image as in a stem that was widened from ImageNet's.
+    Training freezes the stored means and variances, which usually come from ImageNet. Without ImageNet they would be
+    zeros and ones, and activations would grow from block to block. The weights of the masks' channels have the same
+    scale relative to those of the image as in a stem that was widened from ImageNet's.
     """
     if out.exists():
         return out
@@ -119,7 +120,7 @@ def shrink(
 
 
 def write_page(out: Path, title: str, lines: Sequence[str], load_before: float) -> None:
-    """A page of ``docs/results``: what was run, where, and what came out."""
+    """Write a page of ``docs/results``: the command, the machine, and the results."""
     where = f"{machine('torch')}, one thread, load (processes a processor) {load_before:.1f} at the start"
     head = [f"# {title}", "", f"`{command()}` on {where} and {load():.1f} at the end.", ""]
     publish("\n".join([*head, *lines]), out)
@@ -139,7 +140,7 @@ def save(figure: Figure, out: Path) -> None:
 
 
 def stills(renders: Path, out: Path) -> Path:
-    """The frames of the training videos with their masks, as pairs of still images; complete or not there."""
+    """Write the frames of the training videos with their masks as still images, by rename; kept if ``out`` exists."""
     if out.exists():
         return out
     store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))

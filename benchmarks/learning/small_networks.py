@@ -1,11 +1,12 @@
-"""The small networks that come with the project, from built-in renders alone; resumable.
+"""Train the small networks that come with the project, from built-in renders alone; resumable.
 
     python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 68
     python -m benchmarks.learning.small_networks out/transfer/renders --out out/small
 
-Propagation learns with crops of 96 pixels first, then with crops of 128 that show more; S2M learns from the frames.
-Both see the renders and flat videos of objects that are cut out of them. No real picture and no downloaded weights
-play any part. ``train.py export --half`` makes of ``--out``'s runs what lies in training/weights.
+Propagation is trained with crops of 96 pixels first, then with crops of 128 that cover more of a frame; S2M is
+trained on the frames. Both use the renders and copy-paste videos of objects cut out of them (``cutouts``). No real
+image and no downloaded weights are used. ``train.py export --half`` writes the files of training/weights from the
+runs in ``--out``.
 """
 
 import argparse
@@ -20,13 +21,13 @@ from benchmarks.learning.transfer import COLOUR, PRESET
 from training.schema.stage import Stage, load_stage
 
 FLAT = 400
-"""Videos of cut-outs."""
+"""Number of copy-paste videos."""
 
 FRAME_COLOUR = "augmentation.frame.jitter={brightness: 0.05, contrast: 0.05, saturation: 0.05, hue: 0, grey: 0}"
 
 
 def propagation_stage(renders: Path, flat: Path, iterations: int, crop: str, *changes: str) -> Stage:
-    """Renders twice as often as flat videos; ``crop`` is the share of a frame that a crop shows."""
+    """A stage with renders twice as often as copy-paste videos. crop: range of the fraction of a frame in a crop."""
     source = "data.cutouts={kind: videos, weight: 1, split: null, names: null, share: 1, annotated_every: 1, "
     source += f"label_filter: small, crop_scale: {crop}, path: {flat}}}"
     rendered = ["data.bl30k.split=null", "data.bl30k.weight=2", f"data.bl30k.crop_scale={crop}"]
@@ -47,7 +48,7 @@ def train_propagation(renders: Path, flat: Path, out: Path) -> Path:
 
 
 def s2m_stage(renders: Path, flat: Path, iterations: int) -> Stage:
-    """The frames of both as still images, mostly from an empty mask."""
+    """A stage on the frames of both as still images, mostly from an empty mask."""
     left_out = [
         f"data.{name}.weight=0" for name in load_stage("s2m/static").sources if name not in ("fss", "duts_tr")
     ]
@@ -81,9 +82,9 @@ def s2m_stage(renders: Path, flat: Path, iterations: int) -> Stage:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("renders", type=Path, help="rendered videos, all of which are learned from")
+    parser.add_argument("renders", type=Path, help="rendered videos, all of them for training")
     parser.add_argument("--out", type=Path, default=Path("out/small"), help="for runs")
-    parser.add_argument("--part", choices=["propagation", "s2m"], help="one alone")
+    parser.add_argument("--part", choices=["propagation", "s2m"], help="train this one only")
     parser.add_argument("--s2m-iterations", type=int, default=2500)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

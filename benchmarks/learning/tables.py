@@ -1,13 +1,13 @@
-"""Every table and figure of the papers on real video, from networks small enough for one core; resumable.
+"""All tables and figures of the papers on real video, with networks small enough for one core; resumable.
 
     python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
     python -m benchmarks.learning.tables out/renders DAVIS --out out/tables [--results docs/results/tables.md]
 
 DAVIS is a dataset with the lists ``train`` and ``val``. Small networks are trained by the recipes that the tables
-name, with crops of 96 pixels and every stage shortened by one factor, on the rendered videos and on the training
-videos of DAVIS, whose frames also are the still images. S2M and fusion follow. Clicks have no stage: their network
-has random weights and is only timed. Then ``train.py ablate`` makes every table that it knows on the validation
-videos, seen at 112 pixels and scored at their own size.
+name, with crops of 96 pixels and every stage shortened by the same factor, on the rendered videos and on the training
+videos of DAVIS, whose frames also serve as still images; then S2M and fusion. The click network has no stage: it has
+random weights and is only timed. Then ``train.py ablate`` makes all its tables on the validation videos, segmented at
+112 pixels and scored at their own size.
 """
 
 from pathlib import Path
@@ -35,15 +35,15 @@ RECIPES = {
     "stcn": "stcn-static-bl30k-vos",
     "rde": "rde-static-bl30k-vos",
 }
-"""By what each checkpoint of the tables is trained."""
+"""The recipe of each checkpoint of the tables."""
 PUBLISHED = 300_000
-"""Iterations of STM on real video alone, which stand for ``--iterations``."""
-SEPARATION, REACH = 20, 20
-"""Of the fusion data: frames between references, and how far they are propagated."""
+"""Iterations of STM on real video alone; ``--iterations`` replaces them, and others in proportion."""
+SEPARATION, RANGE = 20, 20
+"""Of the fusion data: frames between references, and frames that they are propagated."""
 
 
 def part_stage(name: str, data: Path, iterations: int, *overrides: str) -> Stage:
-    """A stage of S2M or fusion with one source, which is the stage's first."""
+    """A stage of S2M or fusion with the first of its sources only."""
     first, *others = load_stage(name).sources
     schedule = [
         f"iterations={iterations}",
@@ -57,12 +57,12 @@ def part_stage(name: str, data: Path, iterations: int, *overrides: str) -> Stage
 
 
 def train_propagation(renders: Path, real: Path, out: Path, iterations: int) -> dict[str, Path]:
-    """The networks of ``RECIPES``; the first stage is shared where it is the same."""
+    """Train the networks of ``RECIPES``; recipes with the same first stage share it."""
     networks: dict[str, Path] = {}
     for name, recipe_name in RECIPES.items():
         recipe, network = load_recipe(recipe_name), None
         for step in recipe.steps:
-            assert isinstance(step, StageStep)  # of these recipes all are
+            assert isinstance(step, StageStep)  # in these recipes
             changes = changes_of(recipe, step, step.stage.partition("/")[0])
             published = load_stage(step.stage, changes=changes).iterations
             folder = out / (step.stage.replace("/", "-") if network is None else f"{name}-{Path(step.stage).name}")
@@ -75,16 +75,16 @@ def train_propagation(renders: Path, real: Path, out: Path, iterations: int) -> 
 
 
 def train_fusion(network: Path, real: Path, out: Path, iterations: int, difference_aware: bool = True) -> Path:
-    """Fusion of what a network propagates through the training videos."""
+    """Train fusion on propagations of a network through the training videos."""
     data, videos = out / f"fusion-data-{network.name}", open_dataset(real).image_set("2017/train")
-    make_fusion_data(network, real, data, videos, SEPARATION, REACH, device="cpu", say=lambda text: None)
-    how = f"alignment={network}" if difference_aware else "model.difference_aware=false"
-    stage = part_stage("fusion/davis", data, iterations, how, "model.dim=16", "optimiser.learning_rate=2e-3")
+    make_fusion_data(network, real, data, videos, SEPARATION, RANGE, device="cpu", say=lambda text: None)
+    input_ = f"alignment={network}" if difference_aware else "model.difference_aware=false"
+    stage = part_stage("fusion/davis", data, iterations, input_, "model.dim=16", "optimiser.learning_rate=2e-3")
     return train(stage, out / (f"fusion-{network.name}" + ("" if difference_aware else "-agnostic")))
 
 
 def train_all(renders: Path, real: Path, out: Path, iterations: int) -> dict[str, Path]:
-    """A checkpoint for each name in the tables."""
+    """Train a checkpoint for each name in the tables."""
     networks = train_propagation(renders, real, out, iterations)
     clicks = out / "clicks.pt"
     if not clicks.exists():
@@ -100,11 +100,11 @@ def train_all(renders: Path, real: Path, out: Path, iterations: int) -> dict[str
 
 
 def make_table(name: str, davis: Path, networks: dict[str, Path], out: Path, page: Path) -> list[str]:
-    """One table by ``ablate``, as a part of the page with its image beside the page."""
+    """Make one table by ``ablate``; returns its section of the page, and writes its image beside the page."""
     recipe = load_table(name)
     given = {need: networks[need] for need in recipe.checkpoints}
-    bench = EvaluationContext(davis, given, "2017/val", options={"short_side": SHORT_SIDE}, device="cpu")
-    table = ablate(name, bench, out)
+    context = EvaluationContext(davis, given, "2017/val", options={"short_side": SHORT_SIDE}, device="cpu")
+    table = ablate(name, context, out)
     image = page.with_suffix("") / f"{name}.png"
     write_atomically(image, (out / f"{name}.png").read_bytes())
     return [
@@ -134,16 +134,16 @@ def main() -> None:
     networks = train_all(arguments.renders, real, arguments.out / "runs", arguments.iterations)
     videos = ", ".join(open_dataset(arguments.davis).image_set("2017/val"))
     lines = [
-        "**The networks are tiny**: ResNet-18 with narrow keys, from nothing, crops of "
+        "**The networks are tiny**: ResNet-18 with narrow keys, from random weights, crops of "
         f"{CROP} pixels, 4 a batch, every stage of the published recipes cut to {arguments.iterations}/"
         f"{PUBLISHED:,} of its iterations; S2M and fusion have {arguments.iterations}. The tables show that the "
-        "commands do their work; of the methods they show next to nothing, and the published numbers that some "
+        "commands work; they say next to nothing about the methods, and the published numbers that some "
         "tables quote are no comparison. The click network has its published size and random weights, and is only "
         "timed.",
         "",
-        f"Judged on {videos}, which no network has seen, at {SHORT_SIDE} pixels, by `train.py ablate DAVIS --split "
-        f"2017/val --short-side {SHORT_SIDE} --recipe NAME`, whose tables and images these are. Times are those of "
-        "this machine and whatever else it did.",
+        f"Evaluated on {videos}, unseen by all networks, at {SHORT_SIDE} pixels, by `train.py ablate DAVIS --split "
+        f"2017/val --short-side {SHORT_SIDE} --recipe NAME`, whose tables and images these are. Times were measured "
+        "on this machine, which was busy with other work.",
         "",
     ]
     for name in TABLES.names():

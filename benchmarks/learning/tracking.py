@@ -1,15 +1,17 @@
-"""Does a small network learn from our renders? Two campaigns on the processor, resumable, with held-out videos.
+"""Training of a small network on renders: tracking and fusion, on the processor, resumable, with held-out videos.
 
     python generate.py render --config benchmarks/learning/renders.yaml --out out/renders --count 80
     python -m benchmarks.learning.tracking out/renders --out out/learning [--seeds 2] [--results docs/results]
 
 RENDERS is a dataset with the lists ``train`` and ``val``, whose videos share no model and no background.
 
-1. **Tracking.** A small STCN, from nothing, on the training videos; the same network with the same samples, but each
-   frame with the mask of another; and each object's first mask copied. All are scored by J against the distance to
-   the frame whose mask was given, on the held-out videos. All is repeated with other seeds.
-2. **Fusion.** Fusion data are made with the first seed's network; a fusion network is trained on those of the
-   training videos, and on held-out videos it is compared with linear blending, and given twice the same input.
+1. **Tracking.** Compared are a small STCN trained from random weights on the training videos; as a control, the same
+   network on the same samples with the masks of all frames shuffled; and each object's first mask copied. J is
+   measured on the held-out videos as a function of the distance to the frame whose mask was given. All is repeated
+   with other seeds.
+2. **Fusion.** Fusion data are made with the first seed's network. A fusion network is trained on those of the
+   training videos, and compared with linear blending on held-out videos. Its change of two identical inputs is
+   measured too.
 """
 
 import argparse
@@ -38,19 +40,19 @@ from training.tasks.fusion import FusionStep
 from training.tasks.losses import overlap
 
 FAR = 10
-"""Frames between the given mask and the scored one, from which on the margin is asked for."""
+"""Frames between the given mask and a scored one that counts as distant."""
 
 COPIED = "first mask copied"
 
 SEPARATION, RANGE = 9, 12
-"""Of the fusion data: frames between references, and how far they are propagated."""
+"""Of the fusion data: frames between references, and frames that they are propagated."""
 
 STILL = "augmentation.sequence={flip: 0, scale: null, crop_ratio: null, jitter: {brightness: 0, contrast: 0, "
 STILL += "saturation: 0, hue: 0, grey: 0}}"
 
 
 def shuffled(renders: Path, out: Path, seed: int) -> Path:
-    """The training videos, each frame with the mask of a random other frame of any of them."""
+    """Write the training videos with the masks of all their frames shuffled; kept if ``out`` exists."""
     if out.exists():
         return out
     store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))
@@ -66,7 +68,7 @@ def shuffled(renders: Path, out: Path, seed: int) -> Path:
 
 
 def by_distance(results: Results, store: VideoStore) -> dict[int, np.ndarray]:
-    """J of all objects at each distance from the frame in which the object was given, as fractions."""
+    """J of all objects, as fractions, by the distance from the frame in which the object was given."""
     found: dict[int, list[float]] = {}
     for score in results.objects:
         numbers = {frame: number for number, frame in enumerate(store.frames(score.video))}
@@ -77,7 +79,7 @@ def by_distance(results: Results, store: VideoStore) -> dict[int, np.ndarray]:
 
 
 def track(renders: Path, out: Path, iterations: int, seed: int) -> dict[str, dict[int, np.ndarray]]:
-    """Train the network and its control, and score them: J by distance of each."""
+    """Train and score the network and its control; returns J by distance of each."""
     stage = small_stage("stcn/bl30k", {"bl30k": renders}, iterations, seed)
     start = calibrated(stage, out / "start.pt")
     pairs = shuffled(renders, out / "shuffled", seed)
@@ -104,7 +106,7 @@ def far(curve: dict[int, np.ndarray]) -> float:
 
 
 def plot(runs: list[dict[str, dict[int, np.ndarray]]], out: Path) -> None:
-    """J against distance, the mean over seeds; bands from the smallest seed to the largest."""
+    """Plot J against distance: the mean over seeds, and bands from the smallest to the largest seed."""
     figure, axes = axes_of(6, 4, xlabel="frames since the given mask", ylabel="J, mean over objects", ylim=(0, 1))
     for label, curve in runs[0].items():
         distances = list(curve)
@@ -132,7 +134,7 @@ def fusion_stage(fusion_set: Path, alignment: Path, iterations: int, *overrides:
 
 
 def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int) -> dict[str, float]:
-    """Train a fusion network; on held-out videos: mean IoU of each way, and the change of identical inputs."""
+    """Train a fusion network; returns means of ``evaluate_fusion`` over samples of held-out videos."""
     for split, part in (("train", (0, 2)), ("val", (0, 1))):
         names = open_dataset(renders).image_set(split)
         make_fusion_data(network, renders, out / split, names, SEPARATION, RANGE, shard=part, device="cpu", say=print)
@@ -145,7 +147,7 @@ def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int)
     rows = []
     for number in range(samples):
         sample = mixture[Draw(0, number, 0, number % videos, 1)]
-        rows.append(judge(fusion, FusionBatch.collate([sample]).to(torch.device("cpu"))))
+        rows.append(evaluate_fusion(fusion, FusionBatch.collate([sample]).to(torch.device("cpu"))))
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]} | {
         "better than blending, share of samples": float(np.mean([r["fused"] > r["linear blending"] for r in rows])),
         "standard error of the gain": float(
@@ -155,8 +157,8 @@ def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int)
 
 
 @torch.no_grad()
-def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
-    """Mean IoU of the objects of one sample, each way; and the mean change of masks that are given twice."""
+def evaluate_fusion(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
+    """Mean IoU of one sample's objects by each method, and the mean change of a mask that both inputs are."""
     inside = batch.true > 0.5
     labels = torch.where(inside.any(1), inside.float().argmax(1) + 1, 0)
 
@@ -164,7 +166,7 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
         return overlap(masks[:, None], labels[:, None], batch.present).item()
 
     def softness(*masks: torch.Tensor) -> float:
-        """Mean distance from the nearer of 0 and 1: what would change if they were made sharp."""
+        """Mean distance of pixels from the nearer of 0 and 1."""
         return float(np.mean([torch.minimum(mask, 1 - mask)[batch.present].mean().item() for mask in masks]))
 
     def aggregated(masks: torch.Tensor) -> torch.Tensor:
@@ -177,7 +179,7 @@ def judge(fusion: FusionStep, batch: FusionBatch) -> dict[str, float]:
     difference = fusion.differences(batch)
 
     def change(mask: torch.Tensor) -> float:
-        """Of a mask that both inputs are, mean over pixels."""
+        """Mean change over the pixels of a mask that is given as both inputs."""
         return (fused(mask, mask, torch.zeros_like(difference)) - mask)[batch.present].abs().mean().item()
 
     return {
@@ -216,7 +218,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/learning"), help="for runs and scores")
     parser.add_argument("--iterations", type=int, default=3200, help="of the tracking networks")
     parser.add_argument("--fusion-iterations", type=int, default=1200)
-    parser.add_argument("--samples", type=int, default=200, help="on which fusion is judged")
+    parser.add_argument("--samples", type=int, default=200, help="samples that fusion is evaluated on")
     parser.add_argument("--seeds", type=int, default=2, help="of the tracking networks")
     parser.add_argument("--results", type=Path, default=Path("out/learning/results"), help="folder of the page")
     arguments = parser.parse_args()
@@ -235,9 +237,9 @@ def main() -> None:
         arguments.samples,
     )
     lines = [
-        f"{len(store.image_set('train'))} rendered videos to learn from, {len(store.image_set('val'))} held out with "
+        f"{len(store.image_set('train'))} rendered videos for training, {len(store.image_set('val'))} held out with "
         "models and backgrounds of their own. STCN of benchmarks/learning/small.yaml, "
-        f"{arguments.iterations} iterations from nothing; means over {arguments.seeds} seeds (the smallest to the "
+        f"{arguments.iterations} iterations from random weights; means over {arguments.seeds} seeds (smallest to "
         "largest).",
         "",
         "## Tracking",
@@ -246,7 +248,7 @@ def main() -> None:
         "",
         "## Fusion",
         "",
-        f"Trained {arguments.fusion_iterations} iterations on propagations by the network above; judged on "
+        f"Trained {arguments.fusion_iterations} iterations on propagations by the network above; evaluated on "
         f"{arguments.samples} samples of the held-out videos.",
         "",
         table(["", "value"], [[label, f"{value:.4f}"] for label, value in fused.items()]),

@@ -1,15 +1,16 @@
-"""What of renders, training and network counts on real video? One factor at a time, on one core; resumable.
+"""Effect of single factors of renders, training and network on real video, on one core; resumable.
 
     python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 64
     python -m benchmarks.learning.transfer out/transfer/renders DAVIS --out out/transfer [--results docs/results]
 
-Small STCNs of benchmarks/learning/transfer.yaml learn from nothing on rendered videos. They are judged on every video
-of DAVIS at 240 pixels, none of which plays any part in training: J&F, and J at some distances from the given mask,
-beside the first mask copied. Intervals come from bootstrapping videos and seeds. What the list ``val`` lacks are the
-videos to choose by; those of the list are shown apart.
+Small STCNs of benchmarks/learning/transfer.yaml are trained from random weights on rendered videos. They are
+evaluated on every video of DAVIS at 240 pixels, none of which is used in training: J&F, and J at some distances from
+the given mask, compared with the first mask copied. Intervals come from bootstrapping videos and seeds. Videos
+outside of the list ``val`` are for choosing factors; those of the list are held out, and their mean is shown
+separately.
 
-What is there already is not made again, so that more seeds or factors cost what is missing. ``--factor`` takes some
-alone, and the page has all that are there.
+Existing runs and scores are kept, so that more seeds or factors cost only what is missing. ``--factor`` limits the
+run to some factors; the page has all that exist.
 """
 
 import argparse
@@ -57,11 +58,11 @@ COLOUR = "augmentation.sequence.jitter={brightness: 0.3, contrast: 0.3, saturati
 
 @dataclass(frozen=True)
 class Factor:
-    """One change of the start.
+    """One factor: a change of another factor's training or inference.
 
-    start: the factor that it is compared with. changes: of the stage. learns: batch norms' statistics follow the
-    samples. camera: frames as a camera's. cutouts: flat videos are a source as well, as often as renders. amount: of
-    videos, all if None. options: of inference alone; the network is the start's.
+    start: the factor that it is compared with. changes: of the stage. learns: batch norms' statistics are trained.
+    camera: frames look like a camera's. cutouts: copy-paste videos are a second source, as often as renders. amount:
+    number of videos; all if None. options: of inference; then the network of ``start`` is used.
     """
 
     name: str
@@ -93,7 +94,7 @@ BY_NAME = {factor.name: factor for factor in FACTORS}
 
 @dataclass(frozen=True)
 class Study:
-    """Where the campaign's data and runs lie, and how long a run is."""
+    """The study's data, runs and scores. iterations: of a run. flat: number of copy-paste videos."""
 
     renders: Path
     real: Path
@@ -106,7 +107,7 @@ class Study:
         return self.out / "runs" / f"{trained.name.replace(' ', '-')}-{self.iterations}-{seed}"
 
     def train(self, factor: Factor, seed: int) -> Path:
-        """The finished run of a factor."""
+        """Train a factor unless its run exists; returns the run's folder."""
         out = self.folder(factor, seed)
         if (out / "network.pt").exists():
             return out
@@ -133,12 +134,12 @@ class Study:
         return out
 
     def score(self, factor: Factor | None, seed: int) -> Scores | None:
-        """Of a factor's network, or of the first mask copied; None where it has not been judged."""
+        """Stored scores of a factor's network, or of the first mask copied if it is None; None if there are none."""
         file = self._file(factor, seed)
         return json.loads(file.read_text()) if file.exists() else None
 
-    def judge(self, factor: Factor | None, seed: int) -> None:
-        """Train and score, as far as that is not there."""
+    def train_and_score(self, factor: Factor | None, seed: int) -> None:
+        """Train and score a factor, unless its scores exist."""
         file = self._file(factor, seed)
         if not file.exists():
             network = None if factor is None else self.train(factor, seed)
@@ -151,7 +152,7 @@ class Study:
 
 
 def scores(network: Path | None, real: Path, options: dict[str, Any]) -> Scores:
-    """A network's scores on every video; those of the first mask copied without one."""
+    """Scores on every video, of a network or (if None) of the first mask copied."""
     store = open_dataset(real)
     loaded = None if network is None else load_network(network, PropagationNetwork, device="cpu")
     found = {}
@@ -169,7 +170,7 @@ def scores(network: Path | None, real: Path, options: dict[str, Any]) -> Scores:
 
 
 def as_a_camera(renders: Path, out: Path) -> Path:
-    """Copies of the videos as a poor camera takes them: exposure drifts, blur, noise, JPEG; complete or not there."""
+    """Write copies of the videos as of a poor camera: exposure drift, blur, noise, JPEG; kept if ``out`` exists."""
     if out.exists():
         return out
     store, staged = open_dataset(renders), Layout(out.with_name(f".{out.name}.part"))
@@ -179,7 +180,7 @@ def as_a_camera(renders: Path, out: Path) -> Path:
         quality, gain = int(random.integers(30, 90)), random.uniform(0.6, 1.25)
         for number in store.mask_frames(name):
             frame = store.read_rgb(name, number).astype(np.float32)
-            if random.random() < 0.5:  # the camera or the thing moves while the shutter is open
+            if random.random() < 0.5:  # motion blur
                 length, angle = random.integers(2, 8), random.uniform(0, np.pi)
                 frame = cv2.filter2D(frame, -1, streak(int(length), angle))
             rgb = cutouts.exposed(random, frame, blur, noise, gain)
@@ -190,7 +191,7 @@ def as_a_camera(renders: Path, out: Path) -> Path:
 
 
 def streak(length: int, angle: float) -> np.ndarray:
-    """The kernel of motion by that many pixels."""
+    """The kernel of motion blur over ``length`` pixels."""
     kernel = np.zeros((2 * length + 1, 2 * length + 1), np.float32)
     reach = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     start, end = (tuple(np.round(length + sign * reach).astype(int).tolist()) for sign in (-1, 1))
@@ -199,17 +200,17 @@ def streak(length: int, angle: float) -> np.ndarray:
 
 
 def by_video(found: Scores) -> np.ndarray:
-    """J&F of each video, per cent; the last frame does not count, as DAVIS has it."""
+    """J&F of each video, per cent; as in DAVIS, the last frame does not count."""
     return np.array([100 * np.mean(frames[:-1]) for frames in found.values()])
 
 
 def at_distance(found: Scores, distance: int) -> float:
-    """J, per cent, mean over videos."""
+    """J in per cent at a distance from the given mask, mean over videos."""
     return float(100 * np.mean([frames[distance - 1][0] for frames in found.values()]))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """Where 95 % of the means lie when seeds and videos (seeds, videos) are drawn anew."""
+    """The 95 % bootstrap interval of the mean of values (seeds, videos) over both axes."""
     random, (seeds, videos) = rng(0, "bootstrap"), values.shape
     means = [
         values[random.integers(seeds, size=seeds)][:, random.integers(videos, size=videos)].mean()
@@ -225,9 +226,9 @@ def spread(values: np.ndarray, sign: str = "") -> str:
 
 
 def rows_of(study: Study, seeds: int) -> dict[str, list[Scores]]:
-    """The scores that are there, by factor, of the first seeds; the first mask copied comes first."""
+    """The existing scores of the first seeds, by factor; those of the first mask copied come first."""
     copied = study.score(None, 0)
-    assert copied is not None  # it is judged first
+    assert copied is not None  # main scores it first
     rows = {COPIED: [copied]}
     for factor in FACTORS:
         found = [study.score(factor, seed) for seed in range(seeds)]
@@ -243,10 +244,10 @@ def describe(rows: dict[str, list[Scores]], held: Sequence[str], picture: Path, 
     for name, found in rows.items():
         values = np.array([by_video(entry) for entry in found])
         start = BY_NAME[name].start if name != COPIED else None
-        less = ""
+        gain = ""
         if start in rows:
             pairs = min(len(found), len(rows[start]))
-            less = spread(values[:pairs] - [by_video(entry) for entry in rows[start][:pairs]], "+") + f" to {start}"
+            gain = spread(values[:pairs] - [by_video(entry) for entry in rows[start][:pairs]], "+") + f" to {start}"
         lines.append(
             [
                 name,
@@ -255,7 +256,7 @@ def describe(rows: dict[str, list[Scores]], held: Sequence[str], picture: Path, 
                 f"{values[:, ~is_held].mean():.1f}",
                 f"{values[:, is_held].mean():.1f}",
                 *(f"{np.mean([at_distance(entry, d) for entry in found]):.1f}" for d in DISTANCES),
-                less,
+                gain,
             ]
         )
     columns = ["", "seeds", "J&F (95 %)", f"of {(~is_held).sum()} to choose by", f"of {is_held.sum()} held out"]
@@ -264,7 +265,7 @@ def describe(rows: dict[str, list[Scores]], held: Sequence[str], picture: Path, 
 
 
 def plot(rows: dict[str, list[Scores]], out: Path) -> None:
-    """J&F of each factor with its interval, and a dot for each seed."""
+    """Plot J&F of each factor with its interval, and a dot for each seed."""
     figure, axes = axes_of(7, 0.5 + 0.35 * len(rows), xlabel="J&F (%), all videos", xlim=(0, 60))
     for place, found in enumerate(rows.values()):
         values = np.array([by_video(entry) for entry in found])
@@ -278,13 +279,13 @@ def plot(rows: dict[str, list[Scores]], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("renders", type=Path, help="rendered videos, all of which are learned from")
-    parser.add_argument("davis", type=Path, help="real videos, with a list val of those that are shown apart")
+    parser.add_argument("renders", type=Path, help="rendered videos, all of them for training")
+    parser.add_argument("davis", type=Path, help="real videos; those of its list val are held out")
     parser.add_argument("--out", type=Path, default=Path("out/transfer"), help="for runs and scores")
     parser.add_argument("--iterations", type=int, default=400)
-    parser.add_argument("--flat", type=int, default=400, help="videos of cut-outs")
+    parser.add_argument("--flat", type=int, default=400, help="number of copy-paste videos")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--factor", action="append", choices=list(BY_NAME), help="one alone; repeatable")
+    parser.add_argument("--factor", action="append", choices=list(BY_NAME), help="only this factor; repeatable")
     parser.add_argument("--results", type=Path, default=Path("out/transfer/results"), help="folder of the page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -293,16 +294,16 @@ def main() -> None:
     real = shrink(arguments.davis, arguments.out / "real", SHORT_SIDE)
     study = Study(arguments.renders, real, arguments.out, arguments.iterations, arguments.flat)
     wanted = [BY_NAME[name] for name in arguments.factor or BY_NAME]
-    study.judge(None, 0)
+    study.train_and_score(None, 0)
     for seed in range(arguments.seeds):  # all factors once, before any is repeated
         for factor in wanted:
-            study.judge(factor, seed)
+            study.train_and_score(factor, seed)
     rows, picture = rows_of(study, arguments.seeds), arguments.results / "transfer.png"
     plot(rows, picture)
     lines = [
-        f"STCN of benchmarks/learning/transfer.yaml, {study.iterations} iterations from nothing on "
-        f"{len(open_dataset(study.renders).videos)} rendered videos; judged on {len(open_dataset(real).videos)} real "
-        f"ones at {SHORT_SIDE} pixels.",
+        f"STCN of benchmarks/learning/transfer.yaml, {study.iterations} iterations from random weights on "
+        f"{len(open_dataset(study.renders).videos)} rendered videos; evaluated on "
+        f"{len(open_dataset(real).videos)} real ones at {SHORT_SIDE} pixels.",
         "",
         *describe(rows, open_dataset(real).image_set("val"), picture, page),
     ]

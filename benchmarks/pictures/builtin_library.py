@@ -1,14 +1,14 @@
-"""The built-in library: contact sheets, how unlike its shapes are, and the pins that notice every change.
+"""The built-in library: contact sheets, similarity of its shapes, and pins that detect every change.
 
     python -m benchmarks.pictures.builtin_library sheets --out docs/pictures
     python -m benchmarks.pictures.builtin_library measure --out docs/results/builtin_library.md
     python -m benchmarks.pictures.builtin_library pins
 
 ``sheets`` draws every family once, shapes through the project's own Blender child in front of its own backgrounds.
-``measure`` compares silhouettes: each shape is seen from six sides, and each view is centred and scaled until its
-longer side fills the frame. How alike two families are is the largest intersection over union of any view and any
-variants. ``pins`` writes tests/builtin/builtin_pins.json: numbers that describe every asset, which the tests compare
-with what is made. A changed asset needs a new ``VERSION`` of the library, on which all its digests depend.
+``measure`` compares silhouettes: six views of each shape are centred and scaled until the longer side fills the
+frame. The similarity of two families is the largest intersection over union over all views and pairs of variants.
+``pins`` writes tests/builtin/builtin_pins.json: numbers that describe every asset, which the tests compare with those
+of the generated assets. A changed asset needs a new ``VERSION`` of the library, on which all its digests depend.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PINS = ROOT / "tests/builtin/builtin_pins.json"
 LIMITS = Limits(max_faces=200_000, max_image_side=2048, max_megapixels=50)
 VIEWS = ((0.0, 0.0), (np.pi / 2, 0.0), (0.0, np.pi / 2), (0.6, 0.35), (-0.6, 0.35), (2.4, -0.35))  # turn, tilt
 GRID = 96  # pixels of a silhouette's side
-ALIKE, SHARE = 0.9, 0.95  # the share of pairs that must be less alike
+MAX_SIMILARITY, FRACTION = 0.9, 0.95  # the fraction of pairs that must be less similar than that
 TILES: dict[AssetKind, tuple[int, int, int]]  # width, height, columns
 TILES = {"model": (176, 132, 10), "texture": (160, 160, 8), "background": (256, 192, 6)}
 SHEETS: dict[AssetKind, str]
@@ -76,16 +76,16 @@ def silhouettes(model: Model) -> np.ndarray:
     return np.stack(seen)
 
 
-def likeness(one: np.ndarray, other: np.ndarray) -> float:
+def similarity(one: np.ndarray, other: np.ndarray) -> float:
     """The largest intersection over union of the same view of two shapes."""
     return float(((one & other).sum(axis=(1, 2)) / (one | other).sum(axis=(1, 2))).max())
 
 
-def likenesses(families: list[str], variants: int) -> dict[tuple[str, str], float]:
-    """Of every pair of families, over all pairs of their first variants."""
+def similarities(families: list[str], variants: int) -> dict[tuple[str, str], float]:
+    """The similarity of every pair of families, over all pairs of their first variants."""
     seen = {family: [silhouettes(load_shape(family, v)) for v in range(variants)] for family in families}
     return {
-        (a, b): max(likeness(one, other) for one in seen[a] for other in seen[b])
+        (a, b): max(similarity(one, other) for one in seen[a] for other in seen[b])
         for a, b in itertools.combinations(families, 2)
     }
 
@@ -94,7 +94,7 @@ def likenesses(families: list[str], variants: int) -> dict[tuple[str, str], floa
 
 
 def describe(asset: Model | ImageAsset) -> list[int]:
-    """What an asset is like, in numbers that barely depend on the last bits of the arithmetic.
+    """Describe an asset by numbers that barely depend on the last bits of the arithmetic.
 
     Of an image: mean colours of its quarters and mean steps down and across, in tenths of a level. Of a model:
     faces; spread along x, y and z and area, in ten-thousandths; mean colour of its materials, in tenths of a level.
@@ -118,13 +118,13 @@ def read_pins() -> dict[str, Any]:
     return json.loads(PINS.read_text(encoding="utf-8"))
 
 
-def is_as_pinned(asset: Model | ImageAsset, pinned: list[int]) -> bool:
+def matches_pin(asset: Model | ImageAsset, pinned: list[int]) -> bool:
     found = describe(asset)
     return len(found) == len(pinned) and bool(np.all(np.abs(np.subtract(found, pinned)) <= 2))
 
 
 def write_pins() -> None:
-    """Describe everything. Raises UserError if something changed and ``VERSION`` did not."""
+    """Write the pins of all assets. Raises UserError if an asset changed and ``VERSION`` did not."""
     old: dict[str, Any] = read_pins() if PINS.exists() else {"version": 0, "assets": {}}
     assets = {}
     for kind in builtin.FAMILIES:
@@ -133,7 +133,7 @@ def write_pins() -> None:
             number = int(variant)
             asset = load_shape(family, number) if kind == "model" else load_image_of(kind, family, number)
             assets[name] = describe(asset)
-            changed = name in old["assets"] and not is_as_pinned(asset, old["assets"][name])
+            changed = name in old["assets"] and not matches_pin(asset, old["assets"][name])
             if changed and old["version"] == builtin.VERSION:
                 raise UserError(f"{name} has changed", "raise VERSION in bl30k_gen/builtin/__init__.py")
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in assets.items())
@@ -144,7 +144,7 @@ def write_pins() -> None:
 
 
 def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray]:
-    """Each family's first variant, as Blender draws it in front of one of the built-in backgrounds."""
+    """Render each family's first variant in front of a built-in background."""
     video = f"video={{frames: 1, width: {size[0]}, height: {size[1]}}}"
     config = load_config(ROOT / "render_configs/demo.yaml", [video, "render.samples=48"])
     catalogue = open_catalogue(config.assets)
@@ -190,7 +190,7 @@ def render_shapes(families: list[str], size: tuple[int, int]) -> list[np.ndarray
 
 
 def sheet(kind: AssetKind) -> np.ndarray:
-    """(H, W, 3) one tile with its name for each family of a kind."""
+    """A sheet (H, W, 3) with one tile and name for each family of a kind."""
     width, height, columns = TILES[kind]
     families = sorted(builtin.FAMILIES[kind])
     if kind == "model":
@@ -212,9 +212,9 @@ def sheet(kind: AssetKind) -> np.ndarray:
 
 def report(variants: int) -> str:
     families = sorted(builtin.FAMILIES["model"])
-    pairs = likenesses(families, variants)
+    pairs = similarities(families, variants)
     values = np.array(list(pairs.values()))
-    below = (values < ALIKE).mean()
+    below = (values < MAX_SIMILARITY).mean()
     lines = [
         "# The built-in library, measured",
         "",
@@ -229,17 +229,18 @@ def report(variants: int) -> str:
         mean = np.mean(list(spent.values()))
         numbers = str(len(of_kind)), str(builtin.VARIANTS), f"{mean:.3f}", f"{slowest} {spent[slowest]:.2f}"
         kinds.append([kind, *numbers])
-    alike = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
+    most_similar = [(a, b, f"{pairs[a, b]:.3f}") for a, b in sorted(pairs, key=pairs.__getitem__)[:-11:-1]]
     lines += [
         table(("AssetKind", "Families", "Variants each", "Processor, s each", "slowest"), kinds),
         "",
         f"Pairs of shapes: {len(pairs)}. The silhouettes of {100 * below:.2f} % of them have an intersection over "
-        f"union below {ALIKE} in every view and for every pair of variants (wanted: {100 * SHARE:.0f} %). "
-        f"Median of the largest {np.median(values):.2f}, 95th percentile {np.quantile(values, 0.95):.2f}.",
+        f"union below {MAX_SIMILARITY} in every view and for every pair of variants (wanted: "
+        f"{100 * FRACTION:.0f} %). Median of the largest {np.median(values):.2f}, 95th "
+        f"percentile {np.quantile(values, 0.95):.2f}.",
         "",
-        "Round things are alike from above, and that one view decides for them here.",
+        "Round shapes are similar from above, and this one view determines their similarity here.",
         "",
-        table(("The most alike", "", "Largest intersection over union"), alike),
+        table(("The most alike", "", "Largest intersection over union"), most_similar),
     ]
     return "\n".join(lines)
 

@@ -1,9 +1,9 @@
-"""How much of the objects other objects hide, in the scenes of a configuration; nothing is rendered.
+"""Occlusion between objects in the scenes of a configuration; nothing is rendered.
 
     python -m benchmarks.pictures.occlusion --results docs/results/occlusion.md [CONFIG ...] [--set ...]
 
-The rasteriser compares what it sees of each object with what it would see of it alone, at one pixel of each of
-``--grid`` cells along the width. What lies outside the image does not count, and neither do objects that would
+The rasteriser compares the visible part of each object with the part that would be visible without the others, at one
+pixel of each of ``--grid`` cells along the width. Parts outside the image do not count, nor do objects that would
 cover less than 20 cells.
 """
 
@@ -20,21 +20,21 @@ from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.raster import visibility
 
 RECIPES = ROOT / "render_configs"
-LEAST = 20  # cells
+MIN_CELLS = 20
 
 
 def measure(config: Config, videos: int, frames: int, grid: int) -> tuple[np.ndarray, float]:
-    """The hidden share of each object on each frame that it is on; how many objects a frame has in view."""
+    """Hidden fraction of each object on each frame that it is in; and the mean number of objects in a frame."""
     describe = sampler(config, open_catalogue(config.assets))
-    hidden, looked_at = [], 0
+    hidden, frame_count = [], 0
     for index in tqdm(range(videos), unit=" videos", leave=False):
         spec = describe(f"a{index:05d}").spec
         models = {thing.model.id: cached_model(thing.model.path, spec.limits) for thing in spec.objects}
         for frame in np.linspace(0, spec.video.frames - 1, frames).astype(int).tolist():
             seen, alone = visibility(spec, models, frame, step=max(1, spec.video.width // grid))
-            hidden += (1 - seen / np.maximum(alone, 1))[alone >= LEAST].tolist()
-            looked_at += 1
-    return np.array(hidden), len(hidden) / looked_at
+            hidden += (1 - seen / np.maximum(alone, 1))[alone >= MIN_CELLS].tolist()
+            frame_count += 1
+    return np.array(hidden), len(hidden) / frame_count
 
 
 def main() -> None:
@@ -49,10 +49,10 @@ def main() -> None:
     rows = []
     for path in options.configs or [*sorted(RECIPES.glob("*.yaml")), *sorted(RECIPES.glob("variants/*.yaml"))]:
         hidden, objects = measure(load_config(path, assets), options.videos, options.frames, options.grid)
-        shares = [hidden.mean(), *((hidden > part).mean() for part in (0.25, 0.5)), (hidden == 1).mean()]
-        rows.append((path.stem, f"{objects:.1f}", *(f"{100 * share:.1f} %" for share in shares)))
+        fractions = [hidden.mean(), *((hidden > part).mean() for part in (0.25, 0.5)), (hidden == 1).mean()]
+        rows.append((path.stem, f"{objects:.1f}", *(f"{100 * fraction:.1f} %" for fraction in fractions)))
         print(*rows[-1], sep=" | ", flush=True)
-    text = PAGE.format(command=command(), machine=machine(), rows=table(HEAD, rows), **vars(options))
+    text = PAGE.format(command=command(), machine=machine(), rows=table(HEAD, rows), cells=MIN_CELLS, **vars(options))
     publish(text, options.results)
 
 
@@ -62,12 +62,12 @@ PAGE = """# How much objects hide each other
 `{command}` on {machine}
 
 The first {videos} videos with the built-in library, {frames} frames of each, one pixel of each of {grid} cells along
-the width. No image is rendered: the rasteriser compares what it sees of an object with what it would see of it
-alone.
+the width. No image is rendered: the rasteriser compares the visible part of an object with the part
+that would be visible without the others.
 
 {rows}
 
-Shares are of objects on frames that would show at least a little of them.
+Fractions are of objects on frames in which at least {cells} cells of them would be visible.
 """
 
 if __name__ == "__main__":

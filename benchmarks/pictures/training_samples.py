@@ -1,9 +1,9 @@
-"""Images for docs/training.md: what S2M learns from, and what hide-and-seek does to still images.
+"""Images for the documentation: samples of S2M, and still images with hide-and-seek.
 
     python generate.py render --config render_configs/demo.yaml --out out/stills --count 8 --set video.frames=4
     python -m benchmarks.pictures.training_samples --data out/stills --out docs/pictures
 
-Any folder of images with masks will do as data. The same data give the same images.
+DATA is any folder of images with masks. The same data give the same images.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def sheet(stage: Stage, count: int, columns: int) -> np.ndarray:
-    """(H, W, 3) uint8: samples of images spread over the data, ``columns`` beside each other."""
+    """Samples of images spread over the data, in rows of ``columns``: (H, W, 3) uint8."""
     mixture = Mixture(stage)
     items = np.linspace(0, len(mixture.sources[0]) - 1, count).round().astype(int).tolist()
     batch = mixture.collate([mixture[Draw(0, number, 0, item, 1)] for number, item in enumerate(items)])

@@ -1,8 +1,8 @@
-"""Contact sheets of the variants, for the documentation: a few frames along the full paths of a few videos.
+"""Contact sheets of the variants, for the documentation: some frames along the full paths of some videos.
 
     python -m benchmarks.pictures.variants --out out/variants [--set assets.models=DIR ...] [VARIANT ...]
 
-Without names, of all of them. Each shows videos of other numbers, since those of one number have one background.
+Default: all variants. Each sheet shows videos of other numbers, since videos of one number share the background.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import MaskFrame, read_values
 from bl30k_gen.dataset.preview import overlay
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.staging import write_scene
@@ -30,7 +30,7 @@ SHEET = 1000  # pixels, width
 
 
 def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
-    """The same paths, looked at less often and in small; the shutter is open for as long as it was."""
+    """The same paths with fewer and smaller frames; the exposure time stays the same."""
     video = spec.video.model_copy(update={"frames": frames, "width": WIDTH, "height": HEIGHT})
     render = spec.render
     if render.motion_blur is not None:
@@ -40,10 +40,10 @@ def fewer_frames(spec: SceneSpec, frames: int) -> SceneSpec:
 
 
 def rows(spec: SceneSpec, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
-    """A row of frames, and below it the same ones with their masks."""
+    """Render a video; returns a row of its frames, and below it the same frames with their masks."""
     layout = Layout(folder)
     child.render_once(write_scene(layout, spec))
-    for problem in examine(spec, config, layout)[0]:
+    for problem in check_masks(spec, config, layout)[0]:
         print(f"{spec.name}: {problem}")
     image = Image.new("RGB", (spec.video.frames * (WIDTH + GAP) - GAP, 2 * (HEIGHT + GAP)), "white")
     for frame in range(spec.video.frames):
@@ -60,7 +60,7 @@ def main() -> None:
     every = sorted(path.stem for path in VARIANTS.glob("*.yaml"))
     parser.add_argument("variants", nargs="*", default=every)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--videos", type=int, nargs="+", help="default: two that no other variant shows")
+    parser.add_argument("--videos", type=int, nargs="+", help="default: two that no other variant uses")
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()

@@ -1,16 +1,15 @@
-"""Does the page answer at once? A stroke, scrubbing, labels, and the server's memory, in headless Chromium.
+"""Latency of the annotator's page (strokes, scrubbing, labels) and memory of its server, in headless Chromium.
 
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
-VIDEO is a folder of frames. Measured are, at the video's own size, and enlarged to 3840x2160, there also with
-``--short-side 480``: the time from a pointer's move to the image that shows it; from the end of a brush stroke to
-the label that comes back, split into computing, saving and the rest, that is messages and waiting; how many frames
-a second the page shows while it scrubs; the server's memory. Then, for a server of its own with 100, 1,000 and
-10,000 frames (links to those of VIDEO): its resident memory when it is open, and after thirty frames were looked
-at; how long the page takes to show the last frame and to get the label of a stroke; and scrubbing from there with
-two objects in every frame of the timeline. Last, without a browser: its memory while a small network that knows
-nothing carries a mask across 10,000 frames of 64x48 pixels, and what the session takes on the disk and to open
-again.
+VIDEO is a folder of frames. Measured at the video's own size, and enlarged to 3840x2160, there also with
+``--short-side 480``: the time from a pointer's move to the image that shows it; from the end of a brush stroke to its
+label, split into computing, saving and the rest (messages and waiting); the frames a second that the page shows while
+scrubbing; the server's memory. Then, for servers with 100, 1,000 and 10,000 frames (links to those of VIDEO): resident
+memory when the session is open, and after viewing thirty frames; the time to show the last frame, and to get the label
+of a stroke; scrubbing from there with two objects in every frame of the timeline. Last, without a browser: memory while
+a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the session's size on disk, and the
+time to open it again.
 """
 
 import os
@@ -47,7 +46,7 @@ LONG = [
 ]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
 
-# Milliseconds from the event of a move to the frame of animation in which the canvas was drawn, without the first.
+# Milliseconds from each move event, except the first, to the animation frame in which the canvas was drawn.
 MOVES = """() => new Promise((done) => {
   const times = [];
   const view = document.getElementById('view');
@@ -77,7 +76,7 @@ FULL_LANES = """() => {
 
 
 def start(folder: Path, out: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
-    """``train.py annotate`` and its address."""
+    """Start ``train.py annotate``; returns the process and its address."""
     log = out.with_suffix(".log")
     with open(log, "wb") as file:
         arguments = [sys.executable, "-u", "train.py", "annotate", str(folder), "--out", str(out), *flags]
@@ -95,7 +94,7 @@ def resident_mib(process: subprocess.Popen[bytes]) -> float:
 
 
 def scrub(hand: Hand, frames: list[int]) -> float:
-    """Frames a second that the page shows with their image, one after the other."""
+    """Show frames one after the other; returns frames a second, each counted when its image is drawn."""
     return hand.page.evaluate(
         """async (frames) => {
           const start = performance.now();
@@ -124,7 +123,7 @@ def stroke(page: Page, frame: int, shift: float = 0) -> float:
 
 
 def speed(page: Page, video: Path, out: Path, *flags: str) -> dict[str, str]:
-    """What was measured, and its value."""
+    """Measure latency, scrubbing and memory; returns quantity -> value."""
     process, url = start(video, out, *flags)
     try:
         return _speed(Hand(page, url)) | {"the server's memory after all this (MiB)": f"{resident_mib(process):.0f}"}
@@ -169,7 +168,7 @@ def enlarged(source: FrameFolder, folder: Path) -> Path:
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames, MiB once the session is open and after some frames were looked at, milliseconds of the page."""
+    """Rows of frames, MiB when the session is open and after viewing some frames, milliseconds and rates of the page."""
     rows: list[list[str]] = []
     for count in COUNTS:
         clip = folder / f"frames_{count}"
@@ -196,7 +195,7 @@ def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
 
 
 class Rolling:
-    """Frames of noise that moves, made when they are asked for."""
+    """A video of moving noise; frames are computed on access."""
 
     path, rate = Path("rolling"), 0.0
     names = [f"{number:05d}" for number in range(COUNTS[-1])]
@@ -209,8 +208,8 @@ class Rolling:
         return np.roll(self.noise, index, 1)
 
 
-def across(out: Path) -> list[list[str]]:
-    """Rows of what a propagation across all frames was at, and its value."""
+def propagate_memory(out: Path) -> list[list[str]]:
+    """Propagate across all frames of a long video; returns rows of quantity and value."""
     torch.manual_seed(0)
     video, network = Rolling(), build("stcn", SMALL).eval()
     assert isinstance(network, PropagationNetwork)
@@ -228,12 +227,12 @@ def across(out: Path) -> list[list[str]]:
     workspace = opened()
     rows = [["MiB when open", mib()]]
 
-    def hear(news: News) -> None:
+    def record_memory(news: News) -> None:
         done = (news.get("progress") or {}).get("done", 0)
         if done and done % 2000 == 0 and "frames" in news:
             rows.append([f"MiB after {done} frames", mib()])
 
-    workspace.listeners.add(hear)
+    workspace.listeners.add(record_memory)
     workspace.act(BrushAction(do="brush", frame=0, object=1, path=[(0.3, 0.5), (0.6, 0.5)], radius=10)).result()
     began = time.perf_counter()
     workspace.act(PropagateAction(do="propagate")).result()
@@ -253,7 +252,7 @@ def across(out: Path) -> list[list[str]]:
 def main() -> None:
     parser = parser_of(__doc__ or "")
     parser.add_argument("video", type=Path)
-    parser.add_argument("--network", help="a propagation network, which makes the work's size 480")
+    parser.add_argument("--network", help="a propagation network; it works at a short side of 480")
     arguments = parser.parse_args()
     source = FrameFolder(arguments.video)
     height, width = source[0].shape[:2]
@@ -270,7 +269,7 @@ def main() -> None:
         }
         rows = [[what, *(values[what] for values in found.values())] for what in next(iter(found.values()))]
         rows_memory = memory(page, source, folder)
-        rows_across = across(folder / "across")
+        rows_propagated = propagate_memory(folder / "across")
         browser.close()
     text = f"""# The page in the browser: speed and memory
 
@@ -286,7 +285,7 @@ A stroke is drawn by the page alone; its label comes from the session, through t
 
 A propagation across {COUNTS[-1]} frames of 64x48, without a browser:
 
-{table(["what", "value"], rows_across)}
+{table(["what", "value"], rows_propagated)}
 """
     publish(text, arguments.results)
 

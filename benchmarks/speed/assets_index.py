@@ -1,12 +1,11 @@
-"""What does an index of assets cost to make, to check again, and to start from?
+"""The cost of an index of assets: to build it, to update it, and to open a catalogue from it.
 
 Copies real models into a ShapeNetCore.v2 tree, indexes 1,000, 2,000 and 5,000 of them; then makes a tree of 51,300
 tiny models, indexes it twice, and opens a catalogue from it:
 
     python -m benchmarks.speed.assets_index --models SHAPENET --scratch SCRATCH --results docs/results/assets_index.md
 
-Times are given as processor time of all processes and as time on the wall; the former hardly depends on what else
-the machine does.
+Times are processor time of all processes, and wall time. Processor time hardly depends on the load of the machine.
 """
 
 import shlex
@@ -32,15 +31,14 @@ TINY = "v 0 0 0\nv 1 0 0\nv 0 1 {}\nf 1 2 3\n"
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
-    """(processor seconds with those of child processes, seconds on the wall, result)."""
-
+    """Call ``work``; returns processor seconds (with child processes), wall seconds, and the result."""
     begin, processor = time.perf_counter(), processor_seconds()
     result = work()
     return processor_seconds() - processor, time.perf_counter() - begin, result
 
 
 def copies(models: list[Path], count: int, root: Path) -> int:
-    """Copy models, over and over, until there are ``count``; returns their bytes."""
+    """Copy models into a tree, each repeatedly, until there are ``count``; returns their size in bytes."""
     total = 0
     for number in range(count):
         source = models[number % len(models)]
@@ -50,7 +48,8 @@ def copies(models: list[Path], count: int, root: Path) -> int:
     return total
 
 
-def tiny(root: Path) -> None:
+def write_tiny_models(root: Path) -> None:
+    """Write ``WHOLE`` models of one triangle each."""
     for number in range(WHOLE):
         mesh = root / f"{10000000 + number % 55:08d}/{number:06d}" / MESH
         mesh.parent.mkdir(parents=True)
@@ -58,7 +57,7 @@ def tiny(root: Path) -> None:
 
 
 def start(root: Path) -> int:
-    """What a build does before its first video: the catalogue, its digest, the split of the models."""
+    """Do what a build does before its first video: open the catalogue, compute its digest, split the models."""
     config = load_config(ROOT / "render_configs/bl30k.yaml", [f"assets.models={root}"])
     catalogue = open_catalogue(config.assets)
     catalogue.digest()
@@ -66,7 +65,7 @@ def start(root: Path) -> int:
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--start"]:  # in a process of its own, as a build is
+    if sys.argv[1:2] == ["--start"]:  # in a separate process, as for a build
         processor, wall, _ = timed(lambda: start(Path(sys.argv[2])))
         print(processor, wall)
         return
@@ -89,15 +88,15 @@ def main() -> None:
             rows.append((what, processor, wall, note))
             shutil.rmtree(root)
         root = arguments.scratch / "whole"
-        tiny(root)
+        write_tiny_models(root)
         processor, wall, _ = timed(lambda: index.update(str(root), arguments.workers))
         rows.append((f"index {WHOLE:,} tiny models", processor, wall, ""))
         processor, wall, (_, changes) = timed(lambda: index.update(str(root), arguments.workers))
         rows.append((f"index them again, {changes.unchanged:,} unchanged", processor, wall, ""))
         bytes_of_index = (root / index.PLACE).stat().st_size
         command = [sys.executable, "-m", "benchmarks.speed.assets_index", "--start", str(root)]
-        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        processor, wall = map(float, told.split())
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        processor, wall = map(float, output.split())
         rows.append((f"start of a sampler from the index of {bytes_of_index / 1e6:.1f} MB", processor, wall, ""))
     finally:
         shutil.rmtree(arguments.scratch, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Does an estimate hold? Makes one, renders the very build that it is about, and sets them side by side.
+"""Compare an estimate with the build that it is about.
 
     python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
-The page says how far apart they are.
+The page has the ratio of both for time and for bytes.
 """
 
 import json
@@ -29,7 +29,7 @@ def generate(*arguments: str) -> dict[str, Any]:
 
 
 def sizes(root: Path, folder: Path) -> dict[str, int]:
-    """Bytes that a dataset takes in each store."""
+    """Size of a dataset in each store, in bytes."""
     frames = [path for kind in (RGB, MASK, METADATA) for path in (root / kind).rglob("*.*")]
     logs = list((root / "Logs").glob("*.jsonl"))
     found = {"folder": sum(-(-path.stat().st_size // BLOCK) * BLOCK for path in [*frames, *logs])}
@@ -39,14 +39,14 @@ def sizes(root: Path, folder: Path) -> dict[str, int]:
     return found
 
 
-def row(name: str, said: dict[str, float], real: float, form: str) -> list[str]:
-    inside = "yes" if said["low"] <= real <= said["high"] else "no"
-    value, low, high = (format(said[key], form) for key in ("value", "low", "high"))
-    return [name, f"{value} ({low} to {high})", f"{real:{form}}", f"{real / said['value']:.2f}", inside]
+def row(name: str, estimate: dict[str, float], real: float, form: str) -> list[str]:
+    inside = "yes" if estimate["low"] <= real <= estimate["high"] else "no"
+    value, low, high = (format(estimate[key], form) for key in ("value", "low", "high"))
+    return [name, f"{value} ({low} to {high})", f"{real:{form}}", f"{real / estimate['value']:.2f}", inside]
 
 
-def scaled(said: dict[str, float], factor: float) -> dict[str, float]:
-    return {key: value * factor for key, value in said.items()}
+def scaled(estimate: dict[str, float], factor: float) -> dict[str, float]:
+    return {key: value * factor for key, value in estimate.items()}
 
 
 def main() -> None:
@@ -60,26 +60,29 @@ def main() -> None:
     flags = ["--config", options.config, "--count", str(options.count), "--threads-per-worker", str(options.threads)]
     flags += ["--device", "cpu", *(word for change in options.set or [SMALL] for word in ("--set", change))]
     loads = [load()]
-    said = generate("estimate", *flags, "--seconds", str(options.seconds))
+    estimate = generate("estimate", *flags, "--seconds", str(options.seconds))
     loads.append(load())
     with tempfile.TemporaryDirectory(prefix="bl30k-estimate-") as folder:
         begin, before = time.monotonic(), processor_seconds()
-        done = generate("render", *flags, "--out", f"{folder}/build")
+        build = generate("render", *flags, "--out", f"{folder}/build")
         wall, cpu = time.monotonic() - begin, processor_seconds() - before
         loads.append(load())
-        took = sizes(Path(folder, "build"), Path(folder))
+        stored = sizes(Path(folder, "build"), Path(folder))
     rows = [
-        row("processor seconds", scaled(said["cpu_hours"], 3600), cpu, ".0f"),
-        row("wall seconds", scaled(said["wall_hours"], 3600), wall, ".0f"),
-        *(row(f"{store}, MB", scaled(said["bytes"][store], 1e-6), size / 1e6, ".2f") for store, size in took.items()),
+        row("processor seconds", scaled(estimate["cpu_hours"], 3600), cpu, ".0f"),
+        row("wall seconds", scaled(estimate["wall_hours"], 3600), wall, ".0f"),
+        *(
+            row(f"{store}, MB", scaled(estimate["bytes"][store], 1e-6), size / 1e6, ".2f")
+            for store, size in stored.items()
+        ),
     ]
     busy = ", ".join(f"{value:.1f}" for value in loads)
     text = f"""# An estimate and its build
 
-`{command()}`: {len(done["rendered"])} videos of
-{said["frames"]} frames, {said["size"][0]}x{said["size"][1]}, one worker of {said["threads"]} thread(s) on
-{machine()}. The estimate comes from {said["scenes"]} scenes, timed in {said["seconds_spent"]:.0f} s. Load (processes
-a processor) before it, before the build, and after that: {busy}.
+`{command()}`: {len(build["rendered"])} videos of {estimate["frames"]} frames,
+{estimate["size"][0]}x{estimate["size"][1]}, one worker of {estimate["threads"]} thread(s) on {machine()}. The
+estimate comes from {estimate["scenes"]} scenes, timed in {estimate["seconds_spent"]:.0f} s. Load (processes a
+processor) before it, before the build, and after that: {busy}.
 
 {table(("", "estimate (95 %)", "build", "build / estimate", "inside"), rows)}
 

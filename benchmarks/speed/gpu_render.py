@@ -1,13 +1,14 @@
-"""How fast a GPU draws frames: by recipe, number of workers that share it, and where denoising runs.
+"""Speed of rendering on a GPU: by recipe, number of workers that share it, and device of the denoiser.
 
     python -m benchmarks.speed.gpu_render --results docs/results/gpu_render.md
 
-Needs no installation, no internet and no data: from a folder with this repository, any Python 3.11 that finds bpy,
-BlenderProc and the packages that both need (`pip install --target FOLDER`, then `PYTHONPATH=FOLDER`) will do. Stays
-under six minutes: what there was no time for is named. All workers draw the same video of built-in assets, each a few
-frames in a row, side by side; a frame is the RGB still alone. Processors are shared evenly among the workers.
+Needs no installation, no internet and no data: it runs from a folder with this repository, in any Python 3.11 that
+can import bpy, BlenderProc and their dependencies (`pip install --target FOLDER`, then `PYTHONPATH=FOLDER`). It takes
+less than six minutes; rows that there was no time for are named. All workers render the same video of built-in assets
+in parallel, each a few consecutive frames; a frame is the RGB image alone. Processors are divided evenly among the
+workers.
 
-`--dry-run` goes through all of it on processors with tiny images, to try the benchmark itself.
+`--dry-run` runs all steps on processors with tiny images, to test the benchmark itself.
 """
 
 import argparse
@@ -37,15 +38,15 @@ from bl30k_gen.scene.spec import SceneSpec
 
 RECIPES = ("bl30k", "bl30k_fast", "bl30k_turbo")
 WORKERS = (1, 2, 4, 8)
-FRAMES = 3  # that each worker draws for one row of the table, after one that is not timed
-LIMIT = 330.0  # seconds after which no row is begun
+FRAMES = 3  # rendered by each worker for one row of the table, after one that is not timed
+MAX_SECONDS = 330.0  # after which no row is begun
 TINY = ("video.width=96", "video.height=64", "video.frames=8", "render.samples=4")
 HEAD = ("workers", "recipe", "denoising on", "s a frame", "frames/s", "x", "GPU memory, GiB", "PSNR to CPU, dB")
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker is to draw."""
+class Job:
+    """Frames for a worker to render."""
 
     spec: SceneSpec
     frames: tuple[int, ...]
@@ -53,8 +54,8 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What came of it."""
+class Rendered:
+    """The result of a ``Job``."""
 
     seconds: list[float]  # of each frame
     last: np.ndarray  # the last frame, (H, W, 3) uint8
@@ -62,7 +63,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Ready:
-    """What a worker found; ``fault`` says why it cannot work."""
+    """The devices that a worker found; ``fault`` says why it cannot work."""
 
     device: str = ""
     device_name: str = ""
@@ -79,15 +80,15 @@ class Row:
     denoising: str
     seconds: float  # median of all frames of all workers
     rate: float  # frames/s of all workers together
-    memory: float | None  # GiB that all of them take on the GPU
-    psnr: float  # of one frame, to what the processor draws
+    memory: float | None  # GiB of all of them on the GPU
+    psnr: float  # of one frame, compared with the processor's
 
 
 class Worker:
-    """A process of its own with a scene in Blender.
+    """A child process with a scene in Blender.
 
     Raises:
-        UserError: it cannot start, or died.
+        UserError: the process cannot start, or died.
     """
 
     def __init__(self, device: str, threads: int, spec: SceneSpec, folder: Path):
@@ -106,12 +107,12 @@ class Worker:
             raise UserError("a worker cannot start", found.fault)
         return found
 
-    def begin(self, order: Order) -> None:
-        self.pipe.send(order)
+    def begin(self, job: Job) -> None:
+        self.pipe.send(job)
 
-    def drawn(self) -> Drawn:
+    def rendered(self) -> Rendered:
         answer = self._answer()
-        assert isinstance(answer, Drawn)
+        assert isinstance(answer, Rendered)
         return answer
 
     def close(self) -> None:
@@ -128,7 +129,7 @@ class Worker:
 
 
 def _work(pipe: Connection, device: str, threads: int, described: str, folder: Path) -> None:
-    """The worker's side, the only one that knows Blender."""
+    """The main function of the child process, which alone imports Blender."""
     log = os.open(folder / "blender.log", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -147,16 +148,16 @@ def _work(pipe: Connection, device: str, threads: int, described: str, folder: P
     built = build.build(parse_spec(json.loads(described), "of the benchmark"))
     pipe.send(Ready(started.device, started.device_name, started.denoising))
     while True:
-        order: Order = pipe.recv()
-        draw = passes.set_up(order.spec, built, threads)
-        if not order.denoise_on_gpu:
+        job: Job = pipe.recv()
+        draw = passes.set_up(job.spec, built, threads)
+        if not job.denoise_on_gpu:
             bpy.context.scene.cycles.denoising_use_gpu = False
         seconds = []
-        for frame in order.frames:
+        for frame in job.frames:
             begin = time.perf_counter()
             pixels = draw(frame, folder)
             seconds.append(time.perf_counter() - begin)
-        pipe.send(Drawn(seconds, pixels))
+        pipe.send(Rendered(seconds, pixels))
 
 
 def main() -> int:
@@ -205,28 +206,28 @@ def _measure(options: argparse.Namespace, folder: Path) -> str:
         ready = workers[0].ready()
         if ready.device == "cpu" and not options.dry_run:
             raise UserError("Cycles finds no GPU here", "run this where there is one, or try --dry-run")
-        places = [True, False] if ready.denoising != "cpu" else [False]
-        cold = _draw(workers, Order(specs[options.recipes[0]], warm * 2, places[0]))[0].seconds
-        truths = _on_processor(specs, frames[-1:], cores, folder)
+        denoisers = [True, False] if ready.denoising != "cpu" else [False]
+        cold = _render(workers, Job(specs[options.recipes[0]], warm * 2, denoisers[0]))[0].seconds
+        references = _on_processor(specs, frames[-1:], cores, folder)
         for count in counts:
             fresh = [Worker(device, threads, described, folder) for _ in range(count - len(workers))]
             workers += fresh
             for worker in fresh:
                 worker.ready()
             for recipe, spec in specs.items():
-                for on_gpu in places:
+                for on_gpu in denoisers:
                     place = "GPU" if on_gpu else "processor"
-                    if time.monotonic() - begin > LIMIT:
+                    if time.monotonic() - begin > MAX_SECONDS:
                         left_out.append(f"{recipe}, {count} workers, denoising on the {place}")
                         continue
-                    _draw(workers, Order(spec, warm, on_gpu))
+                    _render(workers, Job(spec, warm, on_gpu))
                     since = time.perf_counter()
-                    drawn = _draw(workers, Order(spec, frames, on_gpu))
+                    rendered = _render(workers, Job(spec, frames, on_gpu))
                     rate = count * len(frames) / (time.perf_counter() - since)
-                    seconds = statistics.median(s for one in drawn for s in one.seconds)
+                    seconds = statistics.median(s for worker in rendered for s in worker.seconds)
                     memory = None if memory_before is None else (_gpu_memory() or 0.0) - memory_before
                     rows.append(
-                        Row(count, recipe, place, seconds, rate, memory, _psnr(truths[recipe], drawn[0].last))
+                        Row(count, recipe, place, seconds, rate, memory, _psnr(references[recipe], rendered[0].last))
                     )
     finally:
         for worker in workers:
@@ -234,37 +235,37 @@ def _measure(options: argparse.Namespace, folder: Path) -> str:
     return _page(options, ready, described, rows, left_out, cold, time.monotonic() - begin)
 
 
-def _draw(workers: Sequence[Worker], order: Order) -> list[Drawn]:
-    """The same by all workers, side by side."""
+def _render(workers: Sequence[Worker], job: Job) -> list[Rendered]:
+    """Let all workers do the same job in parallel."""
     for worker in workers:
-        worker.begin(order)
-    return [worker.drawn() for worker in workers]
+        worker.begin(job)
+    return [worker.rendered() for worker in workers]
 
 
 def _on_processor(
     specs: dict[str, SceneSpec], frames: tuple[int, ...], threads: int, folder: Path
 ) -> dict[str, np.ndarray]:
-    """The last of ``frames`` by each recipe, as the processor draws it."""
+    """The last of ``frames`` by each recipe, rendered on the processor."""
     worker = Worker("cpu", threads, next(iter(specs.values())), folder)
     try:
         worker.ready()
-        return {recipe: _draw([worker], Order(spec, frames, False))[0].last for recipe, spec in specs.items()}
+        return {recipe: _render([worker], Job(spec, frames, False))[0].last for recipe, spec in specs.items()}
     finally:
         worker.close()
 
 
 def _gpu_memory() -> float | None:
-    """GiB taken on all GPUs that this process may use; None where no nvidia-smi tells."""
+    """GiB in use on all visible GPUs; None without nvidia-smi."""
     call = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(call, capture_output=True, text=True, check=True, timeout=30).stdout
-        return sum(float(line) for line in told.split()) / 1024
+        output = subprocess.run(call, capture_output=True, text=True, check=True, timeout=30).stdout
+        return sum(float(line) for line in output.split()) / 1024
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
 
 
-def _psnr(truth: np.ndarray, image: np.ndarray) -> float:
-    error = float(np.mean((truth.astype(np.float64) - image) ** 2))
+def _psnr(reference: np.ndarray, image: np.ndarray) -> float:
+    error = float(np.mean((reference.astype(np.float64) - image) ** 2))
     return float("inf") if error == 0 else 10 * float(np.log10(255**2 / error))
 
 

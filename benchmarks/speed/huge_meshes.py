@@ -1,9 +1,9 @@
-"""What models of millions of faces cost: processor time, time on the wall and memory of each command.
+"""The cost of models of millions of faces: processor time, wall time and memory of each command.
 
     python -m benchmarks.speed.huge_meshes --scratch SCRATCH --results docs/results/huge_meshes.md
 
-A rough ball is written as OBJ, PLY and GLB; each goes through ``assets index``, ``assets check`` with the limits of
-the recipe and with higher ones, ``assets add --max-faces``, and a render of three frames that shows it.
+A rough ball is written as OBJ, PLY and GLB. For each file these commands run: ``assets index``, ``assets check`` with
+the limits of the recipe and with higher ones, ``assets add --max-faces``, and a render of three frames.
 """
 
 import os
@@ -21,9 +21,9 @@ from benchmarks.page import ROOT, command, load, machine, parser_of, publish, ta
 from bl30k_gen.seeding import rng
 
 FORMATS = ("obj", "ply", "glb")
-KEPT = 100_000  # faces after reducing
-ALLOWED = 6_000_000  # faces, as the higher limit
-PATIENCE = 1200  # seconds, after which a command counts as hanging
+REDUCED = 100_000  # faces after reducing
+MAX_FACES = 6_000_000  # the higher limit
+MAX_SECONDS = 1200  # after which a command counts as hanging
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Cost:
     processor: float  # seconds, of the command and its children
     wall: float  # seconds
     peak: float  # GiB, of the largest process
-    said: str  # the last line
+    message: str  # the line of its output that names faces or an error, else the last
 
 
 def ball(faces: int) -> trimesh.Trimesh:
-    """A sphere with bumps, of about so many faces and half as many vertices."""
+    """A sphere with bumps, with about ``faces`` faces and half as many vertices."""
     side = round((faces / 2) ** 0.5)
     down, around = np.mgrid[: side + 1, :side]
     theta, phi = np.pi * down / side, 2 * np.pi * around / side
@@ -61,34 +61,37 @@ def write(mesh: trimesh.Trimesh, path: Path) -> None:
 
 
 def run(scratch: Path, *words: object) -> Cost:
-    """One command of ``generate.py``, measured."""
+    """Run a command of ``generate.py``, and measure it."""
     log = scratch / "log.txt"
     begin = time.monotonic()
     with log.open("w") as output:
-        call = ["timeout", PATIENCE, sys.executable, ROOT / "generate.py", *words]
+        call = ["timeout", MAX_SECONDS, sys.executable, ROOT / "generate.py", *words]
         process = subprocess.Popen([str(word) for word in call], stdout=output, stderr=output, cwd=scratch)
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     lines = [
         line.strip() for line in log.read_text(errors="replace").replace("\r", "\n").splitlines() if line.strip()
     ]
-    said = next((line for line in lines if "faces" in line or "error" in line), lines[-1] if lines else "")
-    said = said.replace(str(scratch) + "/", "").replace("|", "/")
+    message = next((line for line in lines if "faces" in line or "error" in line), lines[-1] if lines else "")
+    message = message.replace(str(scratch) + "/", "").replace("|", "/")
     processor = used.ru_utime + used.ru_stime
-    return Cost(process.returncode, processor, time.monotonic() - begin, used.ru_maxrss / 2**20, said)
+    return Cost(process.returncode, processor, time.monotonic() - begin, used.ru_maxrss / 2**20, message)
 
 
-def works(folder: Path, file: Path, scratch: Path) -> list[tuple[str, tuple]]:
-    """(name, words of the command line) of what is tried with a file that is alone in its folder."""
-    more = ("--set", f"assets.limits.max_faces={ALLOWED}")
+def commands_for(folder: Path, file: Path, scratch: Path) -> list[tuple[str, tuple]]:
+    """Name and words of each command line for a file, the only one in its folder."""
+    more = ("--set", f"assets.limits.max_faces={MAX_FACES}")
     small = ("--set", "video={frames: 3, width: 384, height: 256}", "--set", "objects.count=[1, 1]")
-    kept = scratch / "kept" / folder.name
+    new = ("--to", scratch / "kept" / folder.name, "--out", scratch / "kept" / folder.name)
     render = ("render", "--config", ROOT / "render_configs/demo.yaml", "--count", 1, "--device", "cpu", *small)
     return [
         ("index", ("assets", "index", folder)),
         ("check", ("assets", "check", folder)),
         ("check, limit raised", ("assets", "check", folder, *more)),
-        (f"add --max-faces {KEPT}", ("assets", "add", file, "--max-faces", KEPT, "--to", kept, "--out", kept)),
+        (
+            f"add --max-faces {REDUCED}",
+            ("assets", "add", file, "--max-faces", REDUCED, *new),
+        ),
         ("render, limit raised", (*render, *more, "--set", f"assets.models={folder}", "--out", scratch / "video")),
     ]
 
@@ -107,11 +110,11 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             file = folder / f"ball.{suffix}"
             write(mesh, file)
-            for name, words in works(folder, file, scratch):
+            for name, words in commands_for(folder, file, scratch):
                 cost = run(scratch, *words)
                 model = (f"{suffix.upper()}, {len(mesh.faces):,} faces", f"{file.stat().st_size / 1e6:.0f}")
                 costs = (f"{cost.processor:.1f}", f"{cost.wall:.1f}", f"{cost.peak:.1f}")
-                rows.append((*model, name, str(cost.code), *costs, cost.said))
+                rows.append((*model, name, str(cost.code), *costs, cost.message))
                 print(*rows[-1], sep=" | ", flush=True)
             shutil.rmtree(scratch / "video", ignore_errors=True)
             shutil.rmtree(folder)
@@ -124,7 +127,7 @@ PAGE = """# Models of millions of faces
 
 `{command}` on {machine}, busy with {before:.1f} processes a processor before and {after:.1f} after.
 
-A rough ball without texture coordinates. Processor time is that of a command with its children, memory that of its
+A rough ball without texture coordinates. Processor time includes the command's children; memory is that of its
 largest process.
 
 {rows}

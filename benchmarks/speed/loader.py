@@ -1,19 +1,18 @@
-"""How many training samples a second come out of a folder, tar and HDF5 shards, against the usual folder loader.
+"""Training samples a second from a folder, tar and HDF5 shards, compared with the usual folder loader.
 
     python -m benchmarks.speed.loader DATASET [--workers 2] [--size 384] [--results docs/results/loader.md]
 
-DATASET is a folder of rendered videos; its shards are made in a temporary folder. The usual loader is
-written below as the field writes it: each frame's JPEG and PNG are decoded whole, cropped and resized, turned and
-recoloured one step after the other, and made a normalised float tensor in the worker. All ways draw three frames and
-two objects a sample with the augmentation of the stage stcn/bl30k. They take turns in one run, so that all meet the
-machine equally busy; processor time is that of all processes of a turn.
+DATASET is a folder of rendered videos; its shards are made in a temporary folder. The usual loader below follows
+published code: each frame's JPEG and PNG are decoded at full size, then cropped and resized, rotated and recoloured
+in separate steps, and converted to a normalised float tensor in the worker. All methods draw three frames and two
+objects a sample with the augmentation of the stage stcn/bl30k. They alternate in one run, so that the load of the
+machine is the same for all; processor time is that of all processes of a turn.
 """
 
 import argparse
 import os
 import platform
 import random
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from benchmarks.page import command, spread, table
+from benchmarks.page import command, processor_seconds, spread, table
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
@@ -94,7 +93,7 @@ class UsualVideos(Dataset):
 
 
 def _seeded(seed: int, change, image: Image.Image) -> Image.Image:
-    torch.default_generator.manual_seed(seed)  # all that torchvision draws from
+    torch.default_generator.manual_seed(seed)  # the only generator of torchvision
     return change(image)
 
 
@@ -109,51 +108,45 @@ def our_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
     stage = stage.model_copy(update={"data": {"bl30k": source}, "batch": BATCH, "iterations": count // BATCH})
     mixture = Mixture(stage)
     for batch in loader(mixture, SampleOrder(mixture, stage), stage.runtime.workers):
-        yield batch.to(torch.device("cpu"))  # the usual loader's batches are normalised floats, too
+        yield batch.to(torch.device("cpu"))  # normalised floats, like those of the usual loader
 
 
 class Turn(NamedTuple):
-    rate: float  # samples a second, once the workers have started
-    processor: float  # milliseconds of a sample, in all processes
+    rate: float  # samples a second, after the workers have started
+    processor: float  # milliseconds a sample, of all processes
 
 
 def take_turn(batches: Iterator[object], workers: int, count: int) -> Turn:
     """Load ``count`` samples. The first batch of each worker is not timed: it waits for the worker to start."""
     for _ in range(max(1, workers)):
         next(batches)
-    began, before, taken = time.perf_counter(), _processor(), 0
+    began, before, taken = time.perf_counter(), processor_seconds(), 0
     for _ in batches:
         taken += BATCH
-    return Turn(taken / (time.perf_counter() - began), 1000 * (_processor() - before) / count)
-
-
-def _processor() -> float:
-    """Of this process and of workers that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    return Turn(taken / (time.perf_counter() - began), 1000 * (processor_seconds() - before) / count)
 
 
 def measure(places: dict[str, Path], stage: Stage, samples: int, rounds: int) -> dict[str, list[Turn]]:
-    """The turns of each way; ``places`` has the dataset that each way reads. Rounds begin with another way each."""
-    turns: dict[str, list[Turn]] = {way: [] for way in places}
+    """Run all methods in rounds, each beginning with another method. ``places``: the dataset of each method."""
+    turns: dict[str, list[Turn]] = {method: [] for method in places}
     for number in range(rounds):
-        ways = list(places)
-        for way in ways[number % len(ways) :] + ways[: number % len(ways)]:
-            batches = (usual_batches if way == USUAL else our_batches)(places[way], stage, samples)
-            turns[way].append(take_turn(batches, stage.runtime.workers, samples))
-            print(f"{stage.size} {way}: {turns[way][-1].rate:.1f} samples/s", flush=True)
+        methods = list(places)
+        for method in methods[number % len(methods) :] + methods[: number % len(methods)]:
+            batches = (usual_batches if method == USUAL else our_batches)(places[method], stage, samples)
+            turns[method].append(take_turn(batches, stage.runtime.workers, samples))
+            print(f"{stage.size} {method}: {turns[method][-1].rate:.1f} samples/s", flush=True)
     return turns
 
 
 def results_table(turns: dict[str, list[Turn]]) -> str:
-    """Markdown; median (smallest to largest)."""
+    """Markdown table of medians (smallest to largest)."""
     rows = []
-    for way, own in turns.items():
+    for method, own in turns.items():
         rates = [turn.rate for turn in own]
         processor = [turn.processor for turn in own]
         faster = [turn.rate / usual.rate for turn, usual in zip(own, turns[USUAL], strict=True)]
         less = [usual.processor / turn.processor for turn, usual in zip(own, turns[USUAL], strict=True)]
-        rows.append([way, spread(rates, ".1f"), spread(faster), spread(processor, ".0f"), spread(less)])
+        rows.append([method, spread(rates, ".1f"), spread(faster), spread(processor, ".0f"), spread(less)])
     columns = ["method", "samples/s", "times the usual one", "processor, ms a sample", "times less"]
     return table(columns, rows)
 
@@ -188,7 +181,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help="folder of rendered videos")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--size", type=int, nargs="+", default=[384, 192], help="sides of the crop")
-    parser.add_argument("--samples", type=int, default=240, help="of each way in a round")
+    parser.add_argument("--samples", type=int, default=240, help="of each method in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Does a long video stream in constant memory? An endless drift of noise goes through the engine, frame after frame.
+"""Memory of propagation over a long video: frames of moving noise are streamed through the networks.
 
     python -m benchmarks.speed.long_video [--frames 10000] [--networks stcn,rde] [--budget-mib 4] [--results FILE]
 
-Networks are small and untrained: what they remember is as large as that of trained ones of their shape. Printed are
-the process's resident memory, its memory frames' distance and the speed, at ten places of the video.
+The networks are small and untrained: their memory is as large as that of trained networks of the same shape. Printed
+at ten frames of the video: the process's resident memory, the distance of memory frames, and the speed.
 """
 
 import sys
@@ -35,7 +35,7 @@ def drift(count: int) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def resident_mib() -> float:
-    """Of this process, on Linux."""
+    """Resident memory of this process, on Linux."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
 
@@ -49,8 +49,8 @@ def stream(name: str, count: int, budget: int) -> list[list]:
     mask = np.zeros(SIZE, np.uint8)
     mask[8:30, 8:30], mask[20:40, 36:60] = 1, 2
     every, rows, began = [options.memory_every], [], time.perf_counter()
-    said = lambda line: every.append(int(line.split("memory_every is ")[1].split()[0]))  # noqa: E731
-    for result in propagate(network, drift(count), {0: mask}, options, said):
+    say = lambda line: every.append(int(line.split("memory_every is ")[1].split()[0]))  # noqa: E731
+    for result in propagate(network, drift(count), {0: mask}, options, say):
         done = result.number + 1
         if done % max(1, count // 10) == 0:
             rows.append([name, done, resident_mib(), every[-1], done / (time.perf_counter() - began)])

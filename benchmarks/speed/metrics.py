@@ -1,11 +1,11 @@
-"""How much faster J and F are than a straightforward implementation, on real masks.
+"""Speed of J and F compared with a straightforward implementation, on real masks.
 
     python -m benchmarks.speed.metrics Annotations/480p [--videos 4] [--frames 12]
 
-Both read the same PNGs. The straightforward one works frame by frame on whole images, as the formulas are written:
-boundary maps by comparing shifted copies, dilation by a disk with SciPy, scikit-image and, where it is installed,
-OpenCV, precision and recall by counting. They take turns, frame by frame, in one run, so that all meet the machine
-equally busy. Their scores must agree to the last bit.
+All read the same PNGs. The straightforward implementation follows the formulas on whole images, frame by frame:
+boundary maps by comparing shifted copies, dilation by a disk with SciPy, scikit-image and, if installed, OpenCV,
+precision and recall by counting. The implementations alternate frame by frame in one run, so that the load of the
+machine is the same for all. Their scores must agree to the last bit.
 """
 
 import argparse
@@ -59,39 +59,39 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=4)
     parser.add_argument("--frames", type=int, default=12, help="of each video")
     options = parser.parse_args()
-    ways = {
+    implementations = {
         "ours": lambda truth, prediction: tuple(score_frame(truth.view(np.uint8), prediction.view(np.uint8), [1])[0]),
         "scipy": lambda truth, prediction: straightforward(truth, prediction, binary_dilation),
         "skimage": lambda truth, prediction: straightforward(truth, prediction, dilation),
     }
     if cv2:
         cv2.setNumThreads(1)
-        ways["opencv"] = lambda truth, prediction: straightforward(truth, prediction, opencv_dilation)
-    seconds = dict.fromkeys([*ways, "reading"], 0.0)
+        implementations["opencv"] = lambda truth, prediction: straightforward(truth, prediction, opencv_dilation)
+    seconds = dict.fromkeys([*implementations, "reading"], 0.0)
     pairs = masks_read = 0
     for name in find_videos(options.annotations)[: options.videos]:
         video = MaskVideo(options.annotations / name, merged=True)
         shown = video.names[: options.frames + 3]
-        video.read(shown[0])  # decides what white means, once a video
+        video.read(shown[0])  # decides once per video what white means
         start = time.perf_counter()
         masks = [video.read(frame).ids.astype(bool) for frame in shown]
         seconds["reading"] += time.perf_counter() - start
         masks_read += len(masks)
         for truth, prediction in zip(masks, masks[3:], strict=False):  # the mask three frames later is the prediction
             scores = {}
-            for label, way in ways.items():
+            for label, score in implementations.items():
                 start = time.perf_counter()
-                scores[label] = way(truth, prediction)
+                scores[label] = score(truth, prediction)
                 seconds[label] += time.perf_counter() - start
             if len(set(scores.values())) != 1:
                 raise SystemExit(f"{name}: the scores differ: {scores}")
             pairs += 1
     print(f"{pairs} pairs of masks of {masks[0].shape[1]}x{masks[0].shape[0]}, equal scores")
-    for label in ways:
-        each = 1000 * seconds[label] / pairs
-        print(f"{label:8s} {each:8.2f} ms a pair  {seconds[label] / seconds['ours']:6.1f}x the time of ours")
-    each = 1000 * seconds["reading"] / masks_read
-    print(f"reading  {each:8.2f} ms a mask, not counted above")
+    for label in implementations:
+        milliseconds = 1000 * seconds[label] / pairs
+        print(f"{label:8s} {milliseconds:8.2f} ms a pair  {seconds[label] / seconds['ours']:6.1f}x the time of ours")
+    milliseconds = 1000 * seconds["reading"] / masks_read
+    print(f"reading  {milliseconds:8.2f} ms a mask, not counted above")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Do two workers do twice the work of one? And does a warm worker lose time between its frames?
+"""Speed-up by a second worker or thread, and the overhead of a warm worker between its frames.
 
-Renders the same few videos with 1 worker of 1 thread, 1 of 2, and 2 of 1, round by round, each into a fresh folder:
+Renders the same few videos with 1 worker of 1 thread, 1 of 2, and 2 of 1, round by round, each into a new folder:
 
     python -m benchmarks.speed.parallel --videos 8 --rounds 2 --results docs/results/parallel.md
 
-Frames/s are those of the whole command and, because Blender's start is paid once a run, those after each worker's
-first video. A warm video goes from being taken to being published: sampling, building, frames, check, checksums.
+Frames/s are measured over the whole command, and again without each worker's first video, which includes Blender's
+start. The time of a warm video is from acquiring to publishing it: sampling, building, frames, check, checksums.
 """
 
 import json
@@ -26,20 +26,20 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.render.output.journal import run_entries
 
 HEAD = ("workers x threads", "wall, s", "frames/s", "x", "frames/s, warm", "x", "warm video / its frames")
-WAYS = ((1, 1), (1, 2), (2, 1))  # workers, threads of each
+MODES = ((1, 1), (1, 2), (2, 1))  # workers, threads of each
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one command did."""
+    """Measurements of one command."""
 
     workers: int
     threads: int
     seconds: float  # of the whole command
     frames: int
     warm_rate: float  # frames/s of all workers together, each without its first video
-    overhead: list[float]  # of each warm video: its seconds as a multiple of the sum of its frames
-    load: float  # processes a processor, just before
+    overhead: list[float]  # of each warm video: ratio of its seconds to the sum of its frames'
+    load: float  # of the machine before: processes a processor
 
 
 def render(config: Path, overrides: Sequence[str], videos: int, workers: int, threads: int, folder: Path) -> Run:
@@ -55,7 +55,7 @@ def render(config: Path, overrides: Sequence[str], videos: int, workers: int, th
     cold = {entry["name"] for entry in published if _began_first(layout, entry["name"])}
     warm = [entry for entry in published if entry["name"] not in cold]
     ratios = [entry["seconds"] / _frame_seconds(layout, entry["name"]) for entry in warm]
-    # Workers run side by side: the frames of each by the time that it spent on them, added up.
+    # The sum of the workers' rates, since they run in parallel.
     rate = workers * sum(entry["frames"] for entry in warm) / sum(entry["seconds"] for entry in warm)
     shutil.rmtree(out)
     return Run(workers, threads, summary["seconds"], summary["frames"], rate, ratios, busy)
@@ -63,10 +63,10 @@ def render(config: Path, overrides: Sequence[str], videos: int, workers: int, th
 
 def speeds(runs: Sequence[Run]) -> str:
     rows = []
-    base = [run for run in runs if (run.workers, run.threads) == WAYS[0]]
-    for way in WAYS:
-        mine = [run for run in runs if (run.workers, run.threads) == way]
-        cells = [f"{way[0]} x {way[1]}", spread([run.seconds for run in mine], ".1f")]
+    base = [run for run in runs if (run.workers, run.threads) == MODES[0]]
+    for mode in MODES:
+        mine = [run for run in runs if (run.workers, run.threads) == mode]
+        cells = [f"{mode[0]} x {mode[1]}", spread([run.seconds for run in mine], ".1f")]
         for speed in (_whole_rate, _warm_rate):
             factor = statistics.median(map(speed, mine)) / statistics.median(map(speed, base))
             cells += [spread([speed(run) for run in mine]), f"{factor:.2f}"]
@@ -80,12 +80,12 @@ def page(runs: Sequence[Run], videos: int, frames: int, size: str) -> str:
 
 `{command()}`: {videos} videos of {frames} frames, {size}, on {machine()}.
 Load before each run: {min(loads):.1f} to {max(loads):.1f} processes a processor.
-Medians of {len(runs) // len(WAYS)} rounds, smallest and largest in brackets; x: as a multiple of 1 x 1.
+Medians of {len(runs) // len(MODES)} rounds, smallest and largest in brackets; x: as a multiple of 1 x 1.
 
 {speeds(runs)}
 
-"Warm" leaves out each worker's first video, with which it starts Blender. The last column is the time from taking a
-warm video to its being published, as a multiple of the sum of its frames' times; the rest is sampling, building the
+"Warm" leaves out each worker's first video, with which it starts Blender. The last column is the time from acquiring
+a warm video to publishing it, as a multiple of the sum of its frames' times; the rest is sampling, building the
 scene, the check of the masks, and checksums."""
 
 
@@ -98,7 +98,7 @@ def _warm_rate(run: Run) -> float:
 
 
 def _began_first(layout: Layout, name: str) -> bool:
-    """Whether Blender was started for this video: its log has the line with which the process says it is ready."""
+    """Whether Blender was started for this video: its log then has the event "ready"."""
     return any(event["event"] == "ready" for event in _events(layout, name))
 
 
@@ -114,7 +114,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--config", type=Path, default=ROOT / "render_configs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--videos", type=int, default=8, help="4 or more: each worker needs a warm one")
+    parser.add_argument("--videos", type=int, default=8, help="4 or more: each worker needs a warm video")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     if options.videos < 4:
@@ -123,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bl30k-parallel-") as folder:
         runs = [
             render(options.config, options.set, options.videos, workers, threads, Path(folder))
-            for workers, threads in tqdm(WAYS * options.rounds, unit="run")
+            for workers, threads in tqdm(MODES * options.rounds, unit="run")
         ]
     publish(page(runs, options.videos, video.frames, f"{video.width}x{video.height}"), options.results)
 

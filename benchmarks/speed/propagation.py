@@ -6,9 +6,9 @@
 
 A frame is: encode the query, read the memory, decode, aggregate, and a fifth of a memory encoding (every fifth frame
 enters memory). The plain formulation loops over the objects, forms the whole THW x HW affinity of each, takes the
-softmax or scatters the top k into zeros, multiplies densely, and shares nothing. Both are timed in turns in one run,
-their difference and the medians are printed. RDE's memory is constant (four frames), whatever ``--frames`` says.
-Weights are random: they change no time.
+softmax or scatters the top k into zeros, multiplies densely, and shares nothing. Both are timed alternately in one
+run; their difference and the medians are printed. RDE's memory is constant (four frames), whatever ``--frames`` says.
+Weights are random: they do not influence the time.
 """
 
 import argparse
@@ -128,7 +128,7 @@ class Case:
     dtype: torch.dtype | None
 
     def run_plain(self, lap: Callable[[str], None] = lambda stage: None, remember: bool = True) -> Tensor:
-        """Probabilities (1, O + 1, H, W) of one frame that also enters memory, where it is to be remembered."""
+        """Probabilities (1, O + 1, H, W) of one frame; it also enters memory if ``remember``."""
         query = self.plain.encode_query(self.image)
         lap("query")
         readout = plain_read(self.plain, self.memory, query, self.reading)
@@ -143,7 +143,7 @@ class Case:
         return prob
 
     def run_fast(self, lap: Callable[[str], None] = lambda stage: None, remember: bool = True) -> Tensor:
-        """The same."""
+        """The same by the fast formulation."""
         image = self.fast_image
         with torch.autocast(image.device.type, self.dtype, enabled=self.dtype is not None):
             query = self.fast.encode_query(image)
@@ -166,7 +166,7 @@ class Case:
 
     @functools.cached_property
     def fast_memory(self) -> Entry:
-        """As ``Entry.cat`` lays it, values in the type that the network writes."""
+        """In the memory layout of ``Entry.cat``, with values in the type that the network writes."""
         memory = Entry.cat([self.memory])
         return memory if self.dtype is None else memory._replace(value=memory.value.to(self.dtype))
 
@@ -190,7 +190,7 @@ def make_case(
     size: tuple[int, int],
     dtype: torch.dtype | None,
 ) -> Case:
-    """Random frames of a size (height, width) and random memory; RDE's has four frames."""
+    """A case with a random image of a size (height, width) and random memory; RDE's memory has four frames."""
     plain, fast = pair
     device = next(plain.parameters()).device
     name, (height, width) = checkpoint.name_of(plain), size
@@ -204,14 +204,14 @@ def make_case(
 
 
 def peak_bytes(call: Callable[[], object], device: torch.device) -> int | None:
-    """Memory that a call takes at most, beyond what was held before it. None where the system does not tell."""
+    """Peak memory of a call beyond what was allocated before it. None where the system does not report it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew (Linux)
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak (Linux)
         before = _status_bytes("VmRSS")
         call()
         return _status_bytes("VmHWM") - before
@@ -224,14 +224,14 @@ def _status_bytes(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
-def convolution_share(call: Callable[[], object], device: torch.device) -> float | None:
-    """Part of the operators' own time that convolutions take. None where the device cannot be profiled."""
+def convolution_fraction(call: Callable[[], object], device: torch.device) -> float | None:
+    """Fraction of convolutions in the operators' own time. None where the device cannot be profiled."""
     cuda = device.type == "cuda"
     try:
         with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as profiler:
             call()
         times = {e.key: e.self_device_time_total if cuda else e.self_cpu_time_total for e in profiler.key_averages()}
-    except RuntimeError:  # a GPU whose counters are closed to this user
+    except RuntimeError:  # the user may not read the GPU's counters
         return None
     if not sum(times.values()):
         return None
@@ -240,7 +240,7 @@ def convolution_share(call: Callable[[], object], device: torch.device) -> float
 
 
 def compare(case: Case, repeats: int) -> dict[str, Any]:
-    """Medians of both formulations in turns, their difference, and what they need."""
+    """Run both formulations alternately; returns medians, their difference, and their peak memory."""
     device = case.image.device
     with torch.inference_mode():
         difference = (case.run_plain() - case.run_fast()).abs().max().item()
@@ -257,7 +257,7 @@ def compare(case: Case, repeats: int) -> dict[str, Any]:
             row[kind]["frame"] = statistics.median(frames)
         row["plain"]["bytes"] = peak_bytes(case.run_plain, device)
         row["fast"]["bytes"] = peak_bytes(case.run_fast, device)
-        row["convolutions"] = convolution_share(case.run_fast, device)
+        row["convolutions"] = convolution_fraction(case.run_fast, device)
     return row | {"difference": difference}
 
 

@@ -1,16 +1,16 @@
-"""Time and image quality of renderer settings, beside those of the published recipe.
+"""Time and image quality of renderer settings, compared with those of the published recipe.
 
     python -m benchmarks.speed.render_quality --out docs/results/render_quality.md
     python -m benchmarks.speed.render_quality --quick --out quick.md
     python -m benchmarks.speed.render_quality --try "bl30k_fast render.samples=32" --out trial.md
 
 Renders a few frames of a few videos with every setting, through the project's own scene building and passes, in one
-Blender process of its own. The settings take turns in a shuffled order, and two stills in a row never show the
-same frame, so each pays for the update of the scene as a frame of a video does. Quality is measured against many
-samples without denoising; these references are kept in a folder, so that a second run is quick.
+Blender child process. The settings alternate in a shuffled order, and consecutive stills never show the same frame,
+so that every still includes the update of the scene, like a frame of a video. The reference for quality is an image
+of many samples without denoising; references are kept in a folder, so that a second run is fast.
 
 Times are processor seconds (user and system, of the Blender process, over one RGB still) unless called wall: they
-stay what they are when the machine does other work, too.
+hardly depend on the load of the machine.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from bl30k_gen.scene.spec import SceneSpec
 RECIPES = ROOT / "render_configs"
 BASELINE, SHIPPED = "bl30k", ("bl30k_fast", "bl30k_turbo")
 SAME_VIDEOS = ("video", "motion", "objects", "camera", "lights", "backdrop", "assets")  # sections of a Config
-# Of a reference. The threshold is an eighth of a step of 8 bits: it ends the bare backdrop early and nothing else.
+# Settings of a reference. The threshold is an eighth of an 8-bit step: it only ends the bare backdrop early.
 UNBIASED = {"adaptive_threshold": 0.0005, "adaptive_minimum": 128, "denoiser": "none", "backdrop_as_light": False}
 BAND = 3  # pixels on either side of a silhouette
 QUICK = {"size": (192, 128), "reference": 64, "rounds": 1}
@@ -50,7 +50,7 @@ QUICK = {"size": (192, 128), "reference": 64, "rounds": 1}
 
 @dataclass(frozen=True)
 class Setting:
-    """A recipe, of which the sections ``render`` and ``image`` are compared."""
+    """A configuration whose sections ``render`` and ``image`` are compared."""
 
     name: str
     config: Config
@@ -58,7 +58,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Still:
-    """What one setting made of one frame, beside the reference. PSNR in dB; seconds are processor time."""
+    """Time and quality of one frame by one setting. PSNR and SSIM to the reference, PSNR in dB; processor seconds."""
 
     seconds: float
     wall: float
@@ -67,13 +67,13 @@ class Still:
     objects: float  # PSNR of the pixels of objects
     band: float  # PSNR of the pixels at most BAND away from a silhouette
     ssim: float
-    jpeg: float  # PSNR of the whole frame as it is stored
+    jpeg: float  # PSNR of the whole frame after encoding
     jpeg_objects: float
     jpeg_band: float
     jpeg_ssim: float
 
 
-# --- The supervising side ---------------------------------------------------------------------------------------
+# --- The parent process -----------------------------------------------------------------------------------------
 
 
 def main() -> int:
@@ -101,17 +101,17 @@ def _options() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="'RECIPE KEY=VALUE ...'",
-        help="one more setting: a shipped recipe or a YAML, with changes; repeatable",
+        help="an additional setting: a shipped recipe or a YAML, with changes; repeatable",
     )
     parser.add_argument("--only-trials", action="store_true", help="leave out bl30k_fast and bl30k_turbo")
-    parser.add_argument("--models", help="folder of models (default: shared data if there is some, else builtin)")
+    parser.add_argument("--models", help="folder of models (default: shared data if they exist, else builtin)")
     parser.add_argument("--textures", help="folder of textures")
     parser.add_argument("--backgrounds", help="folder of backgrounds")
     parser.add_argument("--videos", type=int, nargs="+", default=[0, 1, 2], metavar="INDEX")
     parser.add_argument("--frames", type=int, nargs="+", metavar="FRAME", help="default: first, middle and last")
     parser.add_argument("--size", type=int, nargs=2, default=[768, 512], metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--reference", type=int, default=1024, metavar="SAMPLES")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each still is rendered")
+    parser.add_argument("--rounds", type=int, default=2, help="number of times each still is rendered")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="small images, a rough reference, one round")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -137,17 +137,17 @@ def _compare(options: argparse.Namespace) -> str:
     measured: dict[str, dict[tuple[str, int], Still]] = {}
     for setting in settings:
         measured[setting.name] = {
-            (spec.name, frame): _judge(setting, spec, frame, times, references, work)
+            (spec.name, frame): _score(setting, spec, frame, times, references, work)
             for spec in specs
             for frame in frames
         }
     problems = [p for spec in specs for frame in frames for p in _mask_problems(spec, frame, baseline, work)]
-    built = [t["wall"] for t in times if t["kind"] == "build"]
-    return _report(measured, options, frames, specs, load, built, problems)
+    build_seconds = [t["wall"] for t in times if t["kind"] == "build"]
+    return _report(measured, options, frames, specs, load, build_seconds, problems)
 
 
 def _settings(options: argparse.Namespace) -> list[Setting]:
-    """The baseline first. All of them render the same videos: the baseline's."""
+    """The settings to compare, the baseline first; all render the baseline's videos."""
     shared = Path(os.environ.get("BL30K_SHARED", ROOT.parent / "shared")) / "data"
     known = {"models": shared / "shapenet_layout", "textures": shared / "photos", "backgrounds": shared / "photos"}
     common = [f"video.width={options.size[0]}", f"video.height={options.size[1]}"]
@@ -170,13 +170,13 @@ def _settings(options: argparse.Namespace) -> list[Setting]:
 def _plan(
     settings: list[Setting], specs: list[SceneSpec], frames: list[int], options: argparse.Namespace, work: Path
 ) -> tuple[list[dict[str, Any]], dict[tuple[str, int], Path]]:
-    """The stills in the order in which they are rendered, and where the references are."""
+    """The stills in the order of rendering, and the paths of the references."""
     order = random.Random(0)
     steps, references = [], {}
     for spec in specs:
         exact = spec.model_copy(
             update={
-                "seed": spec.seed + 1,  # the noise of the others must not be part of it
+                "seed": spec.seed + 1,  # so that its noise is independent of the others'
                 "render": spec.render.model_copy(update={**UNBIASED, "samples": options.reference}),
             }
         )
@@ -192,11 +192,11 @@ def _plan(
                 steps.append(step(exact, frame, image=str(path)))
         one = {"samples": 1, "denoiser": "none"}
         warm = spec.model_copy(update={"render": spec.render.model_copy(update=one)})
-        steps.append(step(warm, frames[-1]))  # loads what the first still after building would have to load
+        steps.append(step(warm, frames[-1]))  # so that loading does not count for the first still
         for _ in range(options.rounds):
-            turns = order.sample(settings, len(settings))
+            shuffled = order.sample(settings, len(settings))
             for shift in range(len(frames)):
-                for place, setting in enumerate(turns):
+                for place, setting in enumerate(shuffled):
                     frame = frames[(place + shift) % len(frames)]
                     steps.append(
                         step(
@@ -225,13 +225,13 @@ def _run_child(steps: list[dict[str, Any]], threads: int, work: Path) -> list[di
     write_atomically(job, json.dumps({"threads": threads, "steps": steps, "answer": str(answer)}))
     call = [sys.executable, "-m", "benchmarks.speed.render_quality", "--child", str(job)]
     with open(log, "wb") as output:
-        ended = subprocess.run(call, stdout=output, stderr=output)
+        result = subprocess.run(call, stdout=output, stderr=output)
     if not answer.exists():
-        raise UserError(f"Blender ended early (exit code {ended.returncode})", f"see {log}")
+        raise UserError(f"Blender ended early (exit code {result.returncode})", f"see {log}")
     return json.loads(answer.read_text())
 
 
-def _judge(
+def _score(
     setting: Setting,
     spec: SceneSpec,
     frame: int,
@@ -239,37 +239,38 @@ def _judge(
     references: dict[tuple[str, int], Path],
     work: Path,
 ) -> Still:
+    """Compare one frame by a setting with its reference."""
     from skimage.metrics import structural_similarity
 
     mine = [t for t in times if (t.get("setting"), t["name"], t["frame"]) == (setting.name, spec.name, frame)]
-    truth = _read(references[spec.name, frame])
-    drawn = _read(_image(work, setting.name, spec, frame))
+    reference = _read(references[spec.name, frame])
+    rendered = _read(_image(work, setting.name, spec, frame))
     mask = _read(_mask(work, spec, frame))
     on_object, near_edge = mask > 0, _band(mask)
     image = setting.config.image
-    stored = decode_rgb(encode_jpeg(drawn, image.quality, image.subsampling), "the JPEG in memory")
+    stored = decode_rgb(encode_jpeg(rendered, image.quality, image.subsampling), "the JPEG in memory")
 
     def ssim(image: np.ndarray) -> float:
-        return float(structural_similarity(truth, image, channel_axis=2))
+        return float(structural_similarity(reference, image, channel_axis=2))
 
     everywhere = np.ones_like(on_object)
     return Still(
         seconds=float(np.median([t["cpu"] for t in mine])),
         wall=float(np.median([t["wall"] for t in mine])),
         mask_seconds=float(np.median([t["mask_cpu"] for t in mine])),
-        whole=_psnr(truth, drawn, everywhere),
-        objects=_psnr(truth, drawn, on_object),
-        band=_psnr(truth, drawn, near_edge),
-        ssim=ssim(drawn),
-        jpeg=_psnr(truth, stored, everywhere),
-        jpeg_objects=_psnr(truth, stored, on_object),
-        jpeg_band=_psnr(truth, stored, near_edge),
+        whole=_psnr(reference, rendered, everywhere),
+        objects=_psnr(reference, rendered, on_object),
+        band=_psnr(reference, rendered, near_edge),
+        ssim=ssim(rendered),
+        jpeg=_psnr(reference, stored, everywhere),
+        jpeg_objects=_psnr(reference, stored, on_object),
+        jpeg_band=_psnr(reference, stored, near_edge),
         jpeg_ssim=ssim(stored),
     )
 
 
-def _psnr(truth: np.ndarray, image: np.ndarray, where: np.ndarray) -> float:
-    error = truth[where].astype(np.float64) - image[where]
+def _psnr(reference: np.ndarray, image: np.ndarray, where: np.ndarray) -> float:
+    error = reference[where].astype(np.float64) - image[where]
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
@@ -277,7 +278,7 @@ def _band(mask: np.ndarray) -> np.ndarray:
     """Pixels at most ``BAND`` away from where the ids of a mask change."""
     from scipy.ndimage import binary_dilation, maximum_filter, minimum_filter
 
-    edge = maximum_filter(mask, 2) != minimum_filter(mask, 2)  # of each pixel and those left of it and above
+    edge = maximum_filter(mask, 2) != minimum_filter(mask, 2)  # of a pixel and its left and upper neighbours
     return binary_dilation(edge, np.ones((2 * BAND + 1, 2 * BAND + 1), dtype=bool))
 
 
@@ -295,52 +296,60 @@ def _mask_problems(spec: SceneSpec, frame: int, config: Config, work: Path) -> l
 # --- The report -------------------------------------------------------------------------------------------------
 
 
-def _report(
-    measured: dict[str, dict[tuple[str, int], Still]],
-    options: argparse.Namespace,
-    frames: list[int],
-    specs: list[SceneSpec],
-    load: list[tuple[float, float, float]],
-    built: list[float],
-    problems: list[str],
-) -> str:
+_QUALITIES = ("whole", "objects", "band", "ssim", "jpeg", "jpeg_objects", "jpeg_band", "jpeg_ssim")
+"""Fields of ``Still``."""
+_Stills = dict[tuple[str, int], Still]
+"""By video and frame."""
+
+
+def _compared(measured: dict[str, _Stills]) -> str:
+    """Table of each setting's time and quality compared with the baseline's."""
     base = measured[BASELINE]
-    qualities = [before + label for before in ("", "stored: ") for label in ("whole", "objects", "band", "SSIM")]
     rows = []
     for name, stills in measured.items():
         if name == BASELINE:
             continue
-
-        def against(field: str, stills: dict[tuple[str, int], Still] = stills) -> list[float]:
-            return [getattr(still, field) - getattr(base[key], field) for key, still in stills.items()]
-
-        def share(field: str, stills: dict[tuple[str, int], Still] = stills) -> list[float]:
-            return [getattr(still, field) / getattr(base[key], field) for key, still in stills.items()]
-
-        cells = [_spread(share("seconds"), ".2f"), _spread(share("wall"), ".2f")]
-        cells += [
-            _spread(against(f), "+.4f" if "ssim" in f else "+.2f")
-            for f in ("whole", "objects", "band", "ssim", "jpeg", "jpeg_objects", "jpeg_band", "jpeg_ssim")
+        cells = [
+            _spread([getattr(still, field) / getattr(base[key], field) for key, still in stills.items()])
+            for field in ("seconds", "wall")
         ]
+        for field in _QUALITIES:
+            differences = [getattr(still, field) - getattr(base[key], field) for key, still in stills.items()]
+            cells.append(_spread(differences, "+.4f" if "ssim" in field else "+.2f"))
         rows.append([name, *cells])
-    seconds = []
+    columns = [before + label for before in ("", "stored: ") for label in ("whole", "objects", "band", "SSIM")]
+    return table(("setting", "time", "wall time", *columns), rows)
+
+
+def _seconds(measured: dict[str, _Stills]) -> str:
+    """Table of the seconds of each setting."""
+    rows = []
     for name, stills in measured.items():
         values = stills.values()
-        cells = [_spread([getattr(s, f) for s in values], ".2f") for f in ("seconds", "wall", "mask_seconds")]
-        seconds.append([name, *cells, _spread([s.mask_seconds / s.seconds for s in values])])
-    absolute = [
-        f"{label} {_spread([getattr(s, f) for s in base.values()], form)}"
-        for label, f, form in (
-            ("PSNR of the whole frame", "whole", ".1f"),
-            ("of object pixels", "objects", ".1f"),
-            ("of the band", "band", ".1f"),
-            ("SSIM", "ssim", ".4f"),
-            ("stored as JPEG, PSNR", "jpeg", ".1f"),
-            ("of object pixels", "jpeg_objects", ".1f"),
-            ("of the band", "jpeg_band", ".1f"),
-            ("SSIM", "jpeg_ssim", ".4f"),
-        )
-    ]
+        cells = [_spread([getattr(s, field) for s in values]) for field in ("seconds", "wall", "mask_seconds")]
+        rows.append([name, *cells, _spread([s.mask_seconds / s.seconds for s in values])])
+    return table(("setting", "RGB still, s", "wall, s", "mask still, s", "mask : RGB"), rows)
+
+
+def _absolute(stills: _Stills) -> str:
+    """The baseline's own quality, in words."""
+    labels = ["PSNR of the whole frame", "of object pixels", "of the band", "SSIM"]
+    labels += ["stored as JPEG, PSNR", *labels[1:]]
+    return "; ".join(
+        f"{label} {_spread([getattr(s, field) for s in stills.values()], '.4f' if 'ssim' in field else '.1f')}"
+        for label, field in zip(labels, _QUALITIES, strict=True)
+    )
+
+
+def _report(
+    measured: dict[str, _Stills],
+    options: argparse.Namespace,
+    frames: list[int],
+    specs: list[SceneSpec],
+    load: list[tuple[float, float, float]],
+    build_seconds: list[float],
+    problems: list[str],
+) -> str:
     loads = " to ".join(f"{one:.1f}" for one, *_ in load)
     lines = [
         "# Time and quality of the renderer's settings",
@@ -353,18 +362,18 @@ def _report(
         "samples without denoising. Smallest / median / largest over the frames. "
         f"Band: the pixels at most {BAND} away from a silhouette.",
         "",
-        f"`{BASELINE}` itself: {'; '.join(absolute)}.",
+        f"`{BASELINE}` itself: {_absolute(measured[BASELINE])}.",
         "",
-        f"Share of `{BASELINE}`'s time for an RGB still, and difference from its quality (dB, SSIM):",
+        f"Ratio to `{BASELINE}`'s time for an RGB still, and difference from its quality (dB, SSIM):",
         "",
-        table(("setting", "time", "wall time", *qualities), rows),
+        _compared(measured),
         "",
         "Seconds a still (processor time, all threads together, unless called wall):",
         "",
-        table(("setting", "RGB still, s", "wall, s", "mask still, s", "mask : RGB"), seconds),
+        _seconds(measured),
         "",
-        f"Building a scene of {specs[0].video.frames} frames: {_spread(built, '.1f')} s (wall). "
-        f"Masks beside the rasteriser: {'; '.join(problems) or 'no problem found'}.",
+        f"Building a scene of {specs[0].video.frames} frames: {_spread(build_seconds, '.1f')} s (wall). "
+        f"Masks compared with the rasteriser: {'; '.join(problems) or 'no problem found'}.",
         "",
     ]
     return "\n".join(lines)
@@ -374,7 +383,7 @@ def _spread(values: list[float], form: str = ".2f") -> str:
     return " / ".join(format(f(values), form) for f in (np.min, np.median, np.max))
 
 
-# --- The rendering side: the only part that knows Blender -------------------------------------------------------
+# --- The child process: the only part that imports Blender ------------------------------------------------------
 
 
 def _render(job_file: Path) -> None:
@@ -398,14 +407,14 @@ def _render(job_file: Path) -> None:
         result = action(*arguments)
         return result, *map(float, now() - begin)
 
-    times, standing = [], None
+    times, built_name = [], None
     with tempfile.TemporaryDirectory() as scratch:
         for step in job["steps"]:
             spec, frame = parse_spec(json.loads(step["scene"]), "of the benchmark"), step["frame"]
-            if spec.name != standing:
+            if spec.name != built_name:
                 built, wall, cpu = measured(build.build, spec)
                 times.append({"kind": "build", "name": spec.name, "frame": None, "wall": wall, "cpu": cpu})
-                standing = spec.name
+                built_name = spec.name
             draw = passes.set_up(spec, built, job["threads"])
             mask, _, mask_cpu = measured(passes.render_mask, frame, Path(scratch))
             rgb, wall, cpu = measured(draw, frame, Path(scratch))
@@ -417,7 +426,7 @@ def _render(job_file: Path) -> None:
             print(json.dumps(times[-1]), flush=True)
     write_atomically(Path(job["answer"]), json.dumps(times))
     sys.stdout.flush()
-    os._exit(0)  # the wheel's own shutdown can crash after all work is done
+    os._exit(0)  # the wheel's shutdown can crash after all work is done
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:

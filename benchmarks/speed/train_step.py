@@ -1,12 +1,12 @@
-"""How many training steps a second, against a plain float32 step; and whether both give the same losses.
+"""Training steps a second compared with a plain float32 step; both must give the same losses.
 
     python -m benchmarks.speed.train_step --size 192 --batch 2 [--results docs/results/train_step.md]
     python -m benchmarks.speed.train_step --device cuda --dtype bfloat16 --set runtime.compile=true
 
-The plain step is STCN's as the field writes it: frame by frame and object by object, in float32. Ours is what
-``train.py run stcn/bl30k`` does: all frames encoded as one batch, objects batched, what depends on the image alone
-computed once, and whatever ``--set runtime...`` asks for. Both are whole iterations with backward pass and Adam, on
-drawn discs. They begin with the same weights, see the same batches, and take turns.
+The plain step is STCN's as published code has it: frame by frame and object by object, in float32. Ours is that of
+``train.py run stcn/bl30k``: all frames encoded as one batch, objects batched, features of the image computed once,
+and the options of ``--set runtime...``. Both are whole iterations with backward pass and Adam, on drawn discs. They
+begin with the same weights, get the same batches, and alternate.
 """
 
 import copy
@@ -29,12 +29,12 @@ from training.tasks.propagation import decode, masks_of
 from training.tasks.speed import choose_precision
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-SHARE = 0.5
-"""Of the pixels that count: in the middle of the warm-up."""
+FRACTION = 0.5
+"""Of the pixels that the loss counts: as in the middle of the warm-up."""
 
 
 def discs(stage: Stage, seed: int, device: torch.device) -> Batch:
-    """Samples of two discs that move over noise."""
+    """A batch of samples of two discs that move over noise."""
     generator = torch.Generator().manual_seed(seed)
     shape, size = (stage.batch, stage.frames, stage.objects), stage.size
     place = torch.arange(size).float()
@@ -57,7 +57,7 @@ def discs(stage: Stage, seed: int, device: torch.device) -> Batch:
 
 
 def plain_loss(network: STCN, batch: Batch) -> Tensor:
-    """The stage's loss, frame by frame and object by object."""
+    """The stage's loss, computed frame by frame and object by object."""
     labels, total = batch.labels, batch.images.new_zeros(())
     memory: list[list[Entry]] = []
     masks, last = batch.given, batch.images.shape[1] - 1
@@ -66,7 +66,7 @@ def plain_loss(network: STCN, batch: Batch) -> Tensor:
         query = network.encode_query(image)
         if t:
             logits = decode(network, _read(network, memory, query), query, batch.present)
-            total = total + bootstrapped_cross_entropy(logits, labels[:, t], batch.present, SHARE).mean()
+            total = total + bootstrapped_cross_entropy(logits, labels[:, t], batch.present, FRACTION).mean()
             masks = masks_of(logits)
         if t < last:
             memory.append(_remember(network, image, query, masks))
@@ -74,7 +74,7 @@ def plain_loss(network: STCN, batch: Batch) -> Tensor:
 
 
 def _remember(network: STCN, image: Tensor, query: Query, masks: Tensor) -> list[Entry]:
-    """One entry for each object."""
+    """The memory entries of a frame, one for each object."""
     entries = []
     for number in range(masks.shape[1]):
         own = masks[:, number : number + 1]
@@ -89,7 +89,7 @@ def _read(network: STCN, memory: list[list[Entry]], query: Query) -> Tensor:
 
 
 class Variant:
-    """A network with its optimiser, and the loss that it is trained with."""
+    """A network with its optimiser and its loss, and the seconds and losses of its iterations."""
 
     def __init__(self, network: PropagationNetwork, loss: Callable[[Batch], Tensor], stage: Stage):
         self.network, self.loss = network, loss
@@ -109,7 +109,7 @@ class Variant:
         self.losses.append(loss.item())
 
     def _now(self) -> float:
-        """Seconds of a GPU by the clock; of a shared processor by the time that this process has had of it."""
+        """Seconds: wall time on a GPU, processor time of this process on a shared processor."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             return time.perf_counter()
@@ -117,7 +117,7 @@ class Variant:
 
 
 def random_network(stage: Stage) -> PropagationNetwork:
-    """Residual blocks begin as identities: without ImageNet's weights they would overflow."""
+    """A network whose residual blocks begin as identities: with other random weights activations overflow."""
     network = build_network(stage, None)
     assert isinstance(network, PropagationNetwork)
     for module in network.modules():
@@ -127,7 +127,7 @@ def random_network(stage: Stage) -> PropagationNetwork:
 
 
 def plain_variant(stage: Stage, network: PropagationNetwork, device: torch.device) -> Variant:
-    """The plain step, whatever the stage's ``runtime`` says; of STCN or RDE."""
+    """The plain step of STCN or RDE; the stage's options of ``runtime`` are not used."""
     runtime = stage.runtime.model_copy(update={"channels_last": False, "compile": False, "checkpointing": False})
     plain = build_step(network, stage.loss, runtime, device).network
     assert isinstance(plain, STCN)
@@ -140,7 +140,7 @@ def own_variant(stage: Stage, network: PropagationNetwork, device: torch.device,
 
     def loss(batch: Batch) -> Tensor:
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            return step(batch, SHARE)[0]
+            return step(batch, FRACTION)[0]
 
     return Variant(network, loss, stage)
 
@@ -151,8 +151,8 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32", choices=[*PRECISIONS], help="of our step's autocast")
     parser.add_argument("--size", type=int, default=384, help="side of the crop")
     parser.add_argument("--batch", type=int, default=8, help="samples a step")
-    parser.add_argument("--steps", type=int, default=20, help="of each way, timed")
-    parser.add_argument("--warm-up", type=int, default=3, help="steps before these")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps of each variant")
+    parser.add_argument("--warm-up", type=int, default=3, help="steps before the timed ones")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -162,17 +162,17 @@ def main() -> None:
     settings = [f"size={arguments.size}", f"batch={arguments.batch}", "imagenet=none", "optimiser.learning_rate=1e-4"]
     stage = load_stage("stcn/bl30k", [*settings, *arguments.overrides])
     network = random_network(stage)
-    ways = {
+    variants = {
         "plain": plain_variant(stage, copy.deepcopy(network), device),
         "ours": own_variant(stage, network, device, arguments.dtype),
     }
     for number in range(arguments.warm_up + arguments.steps):
         batch = discs(stage, number, device)
-        for way in ways.values():
-            way.iterate(batch)
-    timed = {label: way.seconds[arguments.warm_up :] for label, way in ways.items()}
+        for variant in variants.values():
+            variant.iterate(batch)
+    timed = {label: variant.seconds[arguments.warm_up :] for label, variant in variants.items()}
     ratios = [plain / ours for plain, ours in zip(timed["plain"], timed["ours"], strict=True)]
-    apart = max(abs(a - b) / a for a, b in zip(ways["plain"].losses, ways["ours"].losses, strict=True))
+    apart = max(abs(a - b) / a for a, b in zip(variants["plain"].losses, variants["ours"].losses, strict=True))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "one thread"
     clock = "wall clock" if device.type == "cuda" else "processor time"
     lines = [
@@ -188,11 +188,11 @@ def main() -> None:
     for label, seconds in timed.items():
         gain = ratios if label == "ours" else [1.0]
         rows.append([label, spread([1 / s for s in seconds], ".3f"), spread(gain)])
-    first, last = ways["plain"].losses[0], ways["plain"].losses[-1]
+    first, last = variants["plain"].losses[0], variants["plain"].losses[-1]
     lines += [
         table(("way", "steps a second", "times the plain one"), rows),
         "",
-        f"The losses differ by at most {apart:.1e} of their value over {len(way.losses)} steps, which bring them "
+        f"The losses differ by at most {apart:.1e} of their value over {len(variant.losses)} steps, which bring them "
         f"from {first:.3f} to {last:.3f}.",
     ]
     publish("\n".join(lines), arguments.results)

@@ -1,10 +1,10 @@
-"""How fast `verify` is, beside the disk's own speed: GB a minute, plain and deep, with two workers.
+"""Speed of `verify` compared with reading the disk: GB a minute, plain and deep, with two workers.
 
     python -m benchmarks.speed.verify --gb 2 --results docs/results/verify.md
 
-Makes a dataset of full-size videos (768x512, 160 frames; images and masks of about the bytes that rendered ones
-have), as files and packed as tar and HDF5, and checks each of them cold, with its pages dropped from the system's
-memory before, and warm, just after. The disk's own speed is that of reading the same bytes and doing nothing.
+Writes a dataset of full-size videos (768x512, 160 frames; images and masks of about the size of rendered ones), as
+files and packed as tar and HDF5, and verifies each of them cold (with its pages dropped from the page cache before)
+and warm (directly after). The disk's speed is measured by reading the same files without doing anything.
 """
 
 import math
@@ -37,13 +37,13 @@ from bl30k_gen.seeding import rng
 SHARDS: tuple[ShardFormat, ...] = ("tar", "hdf5")
 STORES = ("folder", *SHARDS)
 WORKERS = 2
-DIFFERENT = 20  # frames that are drawn; a video shows them again and again
+DISTINCT = 20  # frames that are drawn; a video repeats them
 NOISE = 0.4  # standard deviation; it sets the size of a JPEG
 GOALS = {False: 5.0, True: 1.5}  # GB a minute, plain and deep
 
 
 def draw(frame: int, ids: list[int], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """An RGB image and its mask: smooth shading, a little noise, an ellipse for each object."""
+    """Draw an RGB image and its mask: smooth shading, a little noise, an ellipse for each object."""
     y, x = np.mgrid[:height, :width]
     shade = np.stack([np.sin(x / 90 + frame / 9), np.cos(y / 70), np.sin((x + y) / 110)], -1) * 60 + 120
     mask = np.zeros((height, width), np.uint8)
@@ -58,17 +58,17 @@ def draw(frame: int, ids: list[int], width: int, height: int) -> tuple[np.ndarra
 
 
 class Frame(NamedTuple):
-    """Of all videos: what is stored, what the metadata says of it, and how many pixels have each value."""
+    """A frame of all videos: files and their metadata entries by folder, and the pixels of each mask value."""
 
-    data: dict[str, bytes]  # by folder
+    data: dict[str, bytes]
     described: dict[str, dict[str, object]]
     counts: np.ndarray
 
 
 def draw_frames(spec: SceneSpec) -> list[Frame]:
-    """The frames that every video shows again and again: drawing them anew for each would take most of the time."""
+    """The frames that every video repeats: drawing all frames would take most of the time."""
     found = []
-    for number in range(DIFFERENT):
+    for number in range(DISTINCT):
         rgb, mask = draw(number, [thing.id for thing in spec.objects], spec.video.width, spec.video.height)
         jpeg = files.encode_jpeg(rgb, spec.image.quality, spec.image.subsampling)
         data = {RGB: jpeg, MASK: masks.encode_mask(mask)}
@@ -78,13 +78,13 @@ def draw_frames(spec: SceneSpec) -> list[Frame]:
 
 
 def make(root: Path, bytes_wanted: float) -> int:
-    """Publish videos until there are so many bytes; return how many there are."""
+    """Publish videos of at least ``bytes_wanted`` in total; returns their number."""
     config = load_config(ROOT / "render_configs/demo.yaml", ["video={frames: 160, width: 768, height: 512}"])
     layout = Layout(root)
     files.write_atomically(layout.config, config.to_yaml())
     scene = sampler(config, open_catalogue(config.assets))("a00000").spec
     drawn, ids = draw_frames(scene), [thing.id for thing in scene.objects]
-    shown = [drawn[frame % DIFFERENT] for frame in range(scene.video.frames)]
+    shown = [drawn[frame % DISTINCT] for frame in range(scene.video.frames)]
     areas = np.array([frame.counts[ids] for frame in shown])
     each = sum(len(data) for frame in shown for data in frame.data.values())
     count = math.ceil(bytes_wanted / each)
@@ -117,8 +117,8 @@ def files_of(root: Path) -> list[Path]:
     return [path for path in sorted(root.rglob("*")) if path.is_file()]
 
 
-def forget(root: Path) -> None:
-    """Drop the pages of all files from the system's memory."""
+def drop_page_cache(root: Path) -> None:
+    """Drop the pages of all files from the page cache."""
     os.sync()
     for path in files_of(root):
         descriptor = os.open(path, os.O_RDONLY)
@@ -147,7 +147,7 @@ def check(root: Path, deep: bool) -> None:
 
 
 def measure(root: Path, gigabytes: float, repeats: int) -> list[list[str]]:
-    """A row for each of: the disk, plain, deep."""
+    """Rows for reading alone, `verify` and `verify --deep`."""
     works = {
         "reading alone, one process": lambda: read_all(root),
         f"`verify --workers {WORKERS}`": lambda: check(root, False),
@@ -155,12 +155,12 @@ def measure(root: Path, gigabytes: float, repeats: int) -> list[list[str]]:
     }
     rows = []
     for name, work in works.items():
-        cold = [speed(work, gigabytes, lambda: forget(root)) for _ in range(repeats)]
+        cold = [speed(work, gigabytes, lambda: drop_page_cache(root)) for _ in range(repeats)]
         warm = [speed(work, gigabytes, lambda: None) for _ in range(repeats)]
         used = processor_seconds()
         work()
         used = processor_seconds() - used
-        rows.append([name, *(spread(of, ".1f") for of in (cold, warm)), f"{used / gigabytes:.1f}"])
+        rows.append([name, *(spread(rates, ".1f") for rates in (cold, warm)), f"{used / gigabytes:.1f}"])
     return rows
 
 
@@ -168,7 +168,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--gb", type=float, default=2.0)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
+    parser.add_argument("--folder", type=Path, help="a folder on the disk to measure")
     arguments = parser.parse_args()
     rows, before = [], load()
     with tempfile.TemporaryDirectory(prefix="bl30k-verify-", dir=arguments.folder) as folder:
@@ -204,11 +204,11 @@ PAGE = """# How fast a dataset is checked
 
 {videos} videos of 160 frames of 768x512, {gigabytes:.2f} GB in all ({kilobytes:.0f} kB a frame with its mask and
 metadata; the rendered video of [full_video.md](full_video.md) has 108). GB a minute: the median of {repeats}, and the
-least and most. Cold: the files' pages were dropped from the system's memory before. Warm: the same again at once.
+smallest and largest. Cold: the files' pages were dropped from the page cache before. Warm: repeated directly after.
 
 {rows}
 
-Goals: {plain} plain (or what the disk gives) and {deep} deep, with two workers on two processors.
+Goals: {plain} plain (or the disk's speed) and {deep} deep, with two workers on two processors.
 
 {machine}, busy with {before:.1f} processes a processor before and {after:.1f} after. Processor seconds hardly depend
 on that: two idle processors check 120 GB a minute divided by them.

@@ -1,4 +1,4 @@
-"""What each pixel shows: depth, normals, coordinates on the object. Shapes (H, W, ...), NaN where no surface is.
+"""Depth, normals and object coordinates of each pixel. Shapes (H, W, ...), NaN where no surface is.
 
 All values are those at the pixel's centre.
 """
@@ -22,9 +22,9 @@ def distance(view: View) -> Array:
 
 
 def normals(view: View, axes: Axes = "camera") -> Array:
-    """(H, W, 3) unit vectors perpendicular to the triangle that is seen, on the side from which it is seen.
+    """(H, W, 3) unit normals of the visible triangles, on the side that faces the camera.
 
-    They fit the depth; no smooth shading goes into them.
+    They are geometric normals, consistent with the depth, without smooth shading.
     """
     geometry, surface = view.geometry, view.surface
     found = np.full((*view.shape, 3), np.nan, np.float32)
@@ -37,10 +37,10 @@ def normals(view: View, axes: Axes = "camera") -> Array:
 
 
 def object_coordinates(view: View) -> Array:
-    """(H, W, 3) where on its object a pixel is, before the object changes its shape, turns, moves or grows.
+    """(H, W, 3) positions in the model's own coordinates, before deformation, scale, rotation and translation.
 
-    These are the model's own coordinates: centred on its bounding box, whose diagonal is 1; z up, front towards -y.
-    The backdrop is the square of side 1 in the plane y = 0.
+    These are centred on the model's bounding box, whose diagonal is 1; z up, front towards -y. The backdrop is the
+    square of side 1 in the plane y = 0.
     """
     points = view.points.own(None)
     return spread(points.astype(np.float32), view.surface.seen, np.nan)
@@ -52,7 +52,7 @@ def _rays(view: View) -> Floats:
 
 
 def _facing(view: View, body: Body) -> Floats:
-    """(F, 3) unit normals of a body's faces in the camera, turned towards it; NaN for a face without area."""
+    """(F, 3) unit normals of a body's faces in the camera's axes, facing the camera; NaN for a face without area."""
     to_camera = view.geometry.to_camera(body, view.frame)
     vertices = view.geometry.vertices(body, view.frame) @ to_camera[:3, :3].T + to_camera[:3, 3]
     a, b, c = np.moveaxis(vertices[body.faces], 1, 0)

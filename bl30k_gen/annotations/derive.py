@@ -1,4 +1,4 @@
-"""Every kind of annotation by its name, from a video of a dataset to arrays."""
+"""Derive annotations by name: a table of all kinds, and a video of a dataset as geometry."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -36,10 +36,10 @@ OF_VIDEO: dict[str, Callable[[VideoGeometry], Any]] = {
 
 
 def open_video(store: Annotated, name: str) -> VideoGeometry:
-    """A published video.
+    """Load the geometry of a published video from its metadata and models.
 
     Raises:
-        UserError: it has no metadata, or one of its models is missing, has changed or has holes.
+        UserError: it has no metadata, or one of its models is missing, has changed, or has holes at unknown places.
     """
     metadata = store.metadata(name)
     if metadata is None:
@@ -49,12 +49,16 @@ def open_video(store: Annotated, name: str) -> VideoGeometry:
 
 
 def derive(store: Annotated, wanted: Wanted, name: str, i: int | None) -> Any:
-    """What ``Annotated.annotation`` returns."""
-    return annotation(_opened(store, name), wanted, i)
+    """Derive one annotation of video ``name``, for ``Annotated.annotation``; see ``annotation``."""
+    return annotation(_cached_video(store, name), wanted, i)
 
 
 def annotation(video: VideoGeometry, wanted: Wanted, i: int | None) -> Any:
-    """One kind, of a frame where it is of frames: an array, or a named tuple of several."""
+    """Derive one kind: an array, or a named tuple of arrays.
+
+    Args:
+        i: the frame; None for kinds that describe the whole video.
+    """
     if wanted.name in OF_VIDEO:
         return OF_VIDEO[wanted.name](video)
     if i is None:
@@ -63,17 +67,17 @@ def annotation(video: VideoGeometry, wanted: Wanted, i: int | None) -> Any:
 
 
 def of_view(view: View, wanted: Wanted) -> Any:
-    """One kind that is of frames."""
+    """Derive one kind of a frame."""
     if wanted.name in BETWEEN_FRAMES:
         return BETWEEN_FRAMES[wanted.name](view, wanted.offset)
     return OF_FRAME[wanted.name](view)
 
 
-def by_field(wanted: Wanted, found: Any) -> dict[str, np.ndarray]:
-    """What ``annotation`` returns, as arrays by the names in ``KINDS``."""
-    return {wanted.name: found} if KINDS[wanted.name].result is None else found._asdict()
+def by_field(wanted: Wanted, result: Any) -> dict[str, np.ndarray]:
+    """The arrays of a result of ``annotation``, by their names in ``KINDS``."""
+    return {wanted.name: result} if KINDS[wanted.name].result is None else result._asdict()
 
 
 @lru_cache(maxsize=1)  # videos are mostly read one after the other
-def _opened(store: Annotated, name: str) -> VideoGeometry:
+def _cached_video(store: Annotated, name: str) -> VideoGeometry:
     return open_video(store, name)

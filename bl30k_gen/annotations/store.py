@@ -1,6 +1,6 @@
 """Annotations on disk: one HDF5 file for each kind and video, ``<kind>/<video>.h5``, with a card that explains them.
 
-A file appears complete or not at all, and is made again when the video is not the one any more that it was made of.
+A file appears complete or not at all, and is replaced when its video has changed since.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from bl30k_gen.errors import FatalError, UserError
 
 CARD = "ANNOTATIONS.md"
 POLL = 0.3  # seconds between two checks of the workers' progress
-COMPRESSION = 1  # of gzip; more takes longer and saves little
+GZIP_LEVEL = 1  # higher levels take longer and save little
 
 
 def write(
@@ -45,7 +45,7 @@ def write(
     workers: int = 1,
     progress: Callable[[int], object] = lambda frames: None,
 ) -> dict[str, str]:
-    """Store annotations of videos; what is there already is kept.
+    """Store annotations of videos, except those that are stored already.
 
     Args:
         names: the videos; None: all.
@@ -53,7 +53,7 @@ def write(
         progress: called with the number of frames that were finished since the last call.
 
     Returns:
-        Why a video has no annotations, ``{name: reason}``; the others are complete.
+        ``{name: reason}`` of the videos that could not be annotated; the others are complete.
 
     Raises:
         UserError: a video does not exist, ``out`` is in use for something else, or the disk is full.
@@ -74,7 +74,7 @@ def write(
 def write_video(
     store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, progress: Callable[[], object] = lambda: None
 ) -> None:
-    """Store what is not there yet of one video, frame by frame.
+    """Store the missing annotations of one video, frame by frame.
 
     Args:
         progress: called for each frame.
@@ -84,7 +84,7 @@ def write_video(
     """
     metadata = store.metadata(name)
     digest = "" if metadata is None else str(metadata["digest"])
-    missing = [each for each in wanted if not is_stored(stored_path(out, each, name), digest)]
+    missing = [item for item in wanted if not is_stored(stored_path(out, item, name), digest)]
     frames = len(store.frames(name))
     if not missing:
         for _ in range(frames):
@@ -92,22 +92,22 @@ def write_video(
         return
     video = open_video(store, name)
     with contextlib.ExitStack() as stack:
-        opened = [(each, stack.enter_context(_file(out, each, video, digest))) for each in missing]
-        for each, file in opened:
-            if not each.kind.of_frames:
-                for field, array in by_field(each, annotation(video, each, None)).items():
+        opened = [(item, stack.enter_context(_file(out, item, video, digest))) for item in missing]
+        for item, file in opened:
+            if not item.kind.of_frames:
+                for field, array in by_field(item, annotation(video, item, None)).items():
                     file.create_dataset(field, data=array)
         for frame in range(frames):
-            for each, file in opened:
-                if each.kind.of_frames and 0 <= frame + each.offset < frames:
-                    for field, array in by_field(each, annotation(video, each, frame)).items():
+            for item, file in opened:
+                if item.kind.of_frames and 0 <= frame + item.offset < frames:
+                    for field, array in by_field(item, annotation(video, item, frame)).items():
                         file[field][frame] = array
             progress()
 
 
 @contextlib.contextmanager
 def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Iterator[h5py.File]:
-    """A file with its arrays, still empty, that appears when all went well."""
+    """Open a new file with its arrays, still empty; it is published by rename if no exception is raised."""
     path = stored_path(out, wanted, video.spec.name)
     with files.clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,17 +132,17 @@ def _file(out: Path, wanted: Wanted, video: VideoGeometry, digest: str) -> Itera
 
 
 def _remove_leftovers(path: Path) -> None:
-    """What killed writers of a file have left; the HDF5 library locks what is being written, which stays."""
+    """Remove temporary files of killed writers. Those of running writers are locked by the HDF5 library, and stay."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with contextlib.suppress(OSError, ImportError), open(leftover, "rb") as file:
-            import fcntl  # not everywhere; there they stay
+            import fcntl  # missing on some systems, where leftovers stay
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink()
 
 
 def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> None:
-    """An array of a value for each frame, in which what is never written is invalid."""
+    """Create an array with a value for each frame; frames that are never written read as invalid."""
     sizes = {
         "F": video.geometry.frames,
         "O": len(video.spec.objects),
@@ -157,7 +157,7 @@ def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> N
         chunks=(1, *shape[1:]),
         fillvalue=np.nan if field.dtype.startswith("float") else 0,
         compression="gzip",
-        compression_opts=COMPRESSION,
+        compression_opts=GZIP_LEVEL,
         shuffle=True,
     )
 
@@ -167,7 +167,7 @@ def _describe(array: h5py.Dataset, field: Field) -> None:
 
 
 def _claim(store: VideoStore, out: Path) -> None:
-    """Make a folder one of annotations. Raises UserError where it is one of something else."""
+    """Mark a folder as one of annotations. Raises UserError if it holds something else."""
     refuse_input(out, [store.path])
     marker = out / MARKER
     if marker.exists():
@@ -211,24 +211,24 @@ Without this package: `h5py.File("depth/a00000.h5")["depth"][0]`.
 def card(wanted: Sequence[Wanted]) -> str:
     """Markdown that states every array's type, unit, axes and invalid values."""
     rows = [
-        f"| `{each}/<video>.h5` | `{name}` | {f.dtype} | {f.shape} | {f.unit} | {f.meaning} | {f.invalid} |"
-        for each in wanted
-        for name, f in each.kind.fields.items()
+        f"| `{item}/<video>.h5` | `{name}` | {f.dtype} | {f.shape} | {f.unit} | {f.meaning} | {f.invalid} |"
+        for item in wanted
+        for name, f in item.kind.fields.items()
     ]
     return _CARD.format(rows="\n".join(rows))
 
 
 def _write_card(out: Path, wanted: Sequence[Wanted]) -> None:
-    there = {parse_wanted(folder.name) for folder in out.iterdir() if folder.is_dir()}
+    stored = {parse_wanted(folder.name) for folder in out.iterdir() if folder.is_dir()}
     order = list(KINDS)
-    kinds = sorted(there | set(wanted), key=lambda each: (order.index(each.name), each.offset))
+    kinds = sorted(stored | set(wanted), key=lambda item: (order.index(item.name), item.offset))
     files.write_atomically(out / CARD, card(kinds))
 
 
 def _attempt(
     store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path, step: Callable[[], object]
 ) -> str | None:
-    """Why a video has no annotations; None: it has."""
+    """Store annotations of one video; return the reason if that is impossible, else None."""
     try:
         write_video(store, name, wanted, out, step)
     except FatalError:
@@ -242,17 +242,17 @@ def _refusals(outcomes: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     return {name: reason for name, reason in outcomes if reason is not None}
 
 
-_done: "Synchronized[int]"  # of a worker process: frames that all of them have finished
+_finished_frames: "Synchronized[int]"  # in a worker process: shared by all workers
 
 
 def _set_counter(counter: "Synchronized[int]") -> None:
-    global _done
-    _done = counter
+    global _finished_frames
+    _finished_frames = counter
 
 
 def _count() -> None:
-    with _done.get_lock():
-        _done.value += 1
+    with _finished_frames.get_lock():
+        _finished_frames.value += 1
 
 
 def _in_worker(store: VideoStore, name: str, wanted: Sequence[Wanted], out: Path) -> tuple[str, str | None]:
@@ -268,7 +268,7 @@ def _in_parallel(
     progress: Callable[[int], object],
 ) -> dict[str, str]:
     context = multiprocessing.get_context("spawn")
-    counter, told = context.Value("q", 0), 0
+    counter, reported = context.Value("q", 0), 0
     with ProcessPoolExecutor(workers, context, _set_counter, (counter,)) as pool:
         pending = {pool.submit(_in_worker, store, name, wanted, out) for name in names}
         results = []
@@ -277,8 +277,8 @@ def _in_parallel(
                 done, pending = wait(pending, POLL, FIRST_EXCEPTION)
                 results += [future.result() for future in done]
                 now = counter.value
-                progress(now - told)
-                told = now
+                progress(now - reported)
+                reported = now
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

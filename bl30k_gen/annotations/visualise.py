@@ -1,4 +1,4 @@
-"""Annotations to look at: depth, normals, coordinates, flow, amodal outlines and tracks of evenly spaced frames."""
+"""Images of annotations: depth, normals, coordinates, flow, amodal outlines and tracks of evenly spaced frames."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -16,24 +16,24 @@ from bl30k_gen.dataset.reader import VideoStore
 
 Rgb = npt.NDArray[np.uint8]  # (H, W, 3)
 
-GAP, CAPTION = 4, 96  # pixels between tiles, and of the column that says what a row shows
-PAPER, INK, NOTHING = (255, 255, 255), (40, 40, 40), (128, 128, 128)
-TRAIL = 8  # frames of a track that are drawn
-SHOWN = 80  # tracks; more hide each other
+GAP, CAPTION = 4, 96  # pixels: between tiles, and width of the column of captions
+PAPER, INK, INVALID = (255, 255, 255), (40, 40, 40), (128, 128, 128)
+TRAIL = 8  # earlier frames over which a track is drawn
+SHOWN_TRACKS = 80  # more would hide each other
 RAMP = np.array([[255, 244, 176], [250, 157, 88], [196, 62, 98], [92, 26, 110], [18, 8, 48]])  # near to far
-UPWARDS = np.array([1, -1, -1], np.float32)  # turns y up and z towards the camera, as images of normals have it
-DIM = 0.45  # of an image below lines
+UPWARDS = np.array([1, -1, -1], np.float32)  # turns y up and z towards the camera, as is usual for normal maps
+DIM = 0.45  # brightness of an image below lines
 
 
 def depth_image(depth: Array) -> Rgb:
-    """Near is light, far is dark, in even steps of 1 / depth; grey where no surface is."""
+    """Depth as colour, from light (near) to dark (far), linear in 1 / depth; grey where no surface is."""
     seen = np.isfinite(depth)
     if not seen.any():
-        return np.full((*depth.shape, 3), NOTHING, np.uint8)
+        return np.full((*depth.shape, 3), INVALID, np.uint8)
     inverse = 1 / np.where(seen, depth, np.nanmax(depth))
     low, high = inverse[seen].min(), inverse[seen].max()
-    place = (high - inverse) / max(high - low, 1e-9) * (len(RAMP) - 1)
-    colours = [np.interp(place, np.arange(len(RAMP)), channel) for channel in RAMP.T]
+    position = (high - inverse) / max(high - low, 1e-9) * (len(RAMP) - 1)
+    colours = [np.interp(position, np.arange(len(RAMP)), channel) for channel in RAMP.T]
     return _paint(np.stack(colours, axis=-1), seen)
 
 
@@ -43,17 +43,17 @@ def vector_image(vectors: Array) -> Rgb:
 
 
 def flow_image(flow: Flow, longest: float | None = None) -> Rgb:
-    """The direction is the hue (right is red), the length the saturation; what gets hidden is darker.
+    """Flow as colour: the hue is the direction (right is red), the saturation the length; occluded pixels are darker.
 
     Args:
-        longest: pixels of full saturation; None: the longest of this image.
+        longest: length in pixels with full saturation; None: the longest of this image.
     """
     x, y = np.moveaxis(np.nan_to_num(flow.flow), -1, 0)
     length = np.hypot(x, y)
     hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
-    strength = np.clip(length / max(longest or float(length.max()), 1e-9), 0, 1)
+    saturation = np.clip(length / max(longest or float(length.max()), 1e-9), 0, 1)
     value = np.where(flow.occluded, 0.55, 1.0)
-    hsv = np.stack([hue, strength, value], axis=-1)
+    hsv = np.stack([hue, saturation, value], axis=-1)
     return _paint(np.asarray(Image.fromarray((hsv * 255).astype(np.uint8), "HSV").convert("RGB")), flow.valid)
 
 
@@ -67,15 +67,15 @@ def amodal_image(rgb: Rgb, masks: npt.NDArray[np.bool_], ids: Sequence[int]) -> 
 
 
 def tracks_image(rgb: Rgb, tracks: Tracks, frame: int) -> Rgb:
-    """Where points are and were; a ring where one is hidden. The colour tells where it was chosen.
+    """Points with their trails, as rings where they are occluded; the colour encodes where a point was chosen.
 
-    Of many tracks about ``SHOWN`` are drawn.
+    About ``SHOWN_TRACKS`` of the tracks are drawn.
     """
     image = Image.fromarray((rgb * DIM).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     size = np.array(rgb.shape[1::-1])
     radius = max(1.0, rgb.shape[0] / 160)
-    some = slice(None, None, -(-len(tracks.queries) // SHOWN))
+    some = slice(None, None, -(-len(tracks.queries) // SHOWN_TRACKS))
     for query, places, visible in zip(tracks.queries[some], tracks.places[some], tracks.visible[some], strict=True):
         across, down = np.clip(query[1:] / size, 0, 1)
         colour = (int(255 * across), int(255 * (1 - across) * 0.7 + 70), int(255 * down))
@@ -139,4 +139,4 @@ def write(store: VideoStore, name: str, folder: Path, columns: int) -> Path:
 
 
 def _paint(colours: npt.NDArray[np.number], seen: npt.NDArray[np.bool_]) -> Rgb:
-    return np.where(seen[..., None], np.clip(np.nan_to_num(colours), 0, 255), NOTHING).astype(np.uint8)
+    return np.where(seen[..., None], np.clip(np.nan_to_num(colours), 0, 255), INVALID).astype(np.uint8)

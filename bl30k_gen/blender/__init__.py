@@ -1,1 +1,1 @@
-"""How a video is drawn: the only package that imports bpy and blenderproc. Runs in a child process alone."""
+"""Rendering with Blender: the only package that imports bpy and blenderproc. Runs only in a child process."""

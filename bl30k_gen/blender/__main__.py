@@ -1,8 +1,8 @@
 """The child process: ``python -m bl30k_gen.blender``.
 
-Reads the path of one SceneSpec file a line on standard input and renders that video's frames beside the file, as
-``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; frames that are there already are left alone. Answers with
-one JSON object a line on standard output (everything else that Blender prints goes to standard error):
+Reads paths of SceneSpec files from standard input, one a line, and renders the frames of each beside its file, as
+``JPEGImages/00000.jpg`` and ``Annotations/00000.png``; existing frames are skipped. Answers with one JSON object a
+line on standard output (everything else that Blender prints goes to standard error):
 
     {"event": "ready", "device": ..., "device_name": ..., "denoising": ..., "threads": ..., "bpy": ..., ...}
     {"event": "built", "name": ..., "seconds": ...}
@@ -11,10 +11,10 @@ one JSON object a line on standard output (everything else that Blender prints g
     {"event": "failed", "name": ..., "what": ..., "remedy": ..., "fatal": false}
     {"event": "stopped", "name": ...}    SIGTERM came: the current frame was finished and kept
 
-A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has keys ``model`` (a path),
-``limits``, ``faces`` and ``out``, where a GLB is written. The answer is ``done`` or ``failed``.
+A path that ends in ``.reduce.json`` asks for a model with fewer faces instead: the file has the keys ``model`` (a
+path), ``limits``, ``faces`` and ``out`` (path of the GLB to write). The answer is ``done`` or ``failed``.
 
-It ends at the end of its input, after SIGTERM, and when its parent dies.
+The process exits at the end of its input, after SIGTERM, and when its parent dies.
 """
 
 import argparse
@@ -41,7 +41,7 @@ REDUCE = ".reduce.json"
 
 
 class Child:
-    """Renders the scenes it is given, until it is told to stop."""
+    """Renders scenes one after the other, until ``stop`` is called."""
 
     def __init__(self, events: TextIO, threads: int, scratch: Path):
         self.events = events
@@ -52,7 +52,7 @@ class Child:
     def stop(self, *_: object) -> None:
         self.stopping = True
 
-    def say(self, event: str, **values: object) -> None:
+    def send(self, event: str, **values: object) -> None:
         self.events.write(json.dumps({"event": event, **values}) + "\n")
         self.events.flush()
 
@@ -64,27 +64,27 @@ class Child:
             self._render_frames(spec, path.parent)
         except UserError as error:
             self.fail(name, error)
-        except Exception as error:  # the next scene may well be fine
+        except Exception as error:  # of this scene: the next one may be rendered
             traceback.print_exc()
             self.fail(name, UserError(f"{type(error).__name__}: {error}", "see the video's log"))
 
     def reduce(self, path: Path) -> None:
-        asked = json.loads(path.read_text(encoding="utf-8"))
+        request = json.loads(path.read_text(encoding="utf-8"))
         try:
             from bl30k_gen.blender.reduce import reduce
             from bl30k_gen.library.formats.glb import as_glb
 
-            model = load_model(asked["model"], Limits.model_validate(asked["limits"]))
-            write_atomically(asked["out"], as_glb(reduce(model, asked["faces"])))
-            self.say("done", name=path.stem)
+            model = load_model(request["model"], Limits.model_validate(request["limits"]))
+            write_atomically(request["out"], as_glb(reduce(model, request["faces"])))
+            self.send("done", name=path.stem)
         except AssetRefused as refused:
-            self.fail(path.stem, UserError(asked["model"], refused.reason))
+            self.fail(path.stem, UserError(request["model"], refused.reason))
         except UserError as error:
             self.fail(path.stem, error)
 
     def fail(self, name: str | None, error: UserError) -> None:
         fatal = isinstance(error, FatalError)
-        self.say("failed", name=name, what=error.what, remedy=error.remedy, fatal=fatal)
+        self.send("failed", name=name, what=error.what, remedy=error.remedy, fatal=fatal)
 
     def _render_frames(self, spec: SceneSpec, folder: Path) -> None:
         for modality in MODALITIES:
@@ -96,10 +96,10 @@ class Child:
             begin = time.perf_counter()
             built = build.build(spec)
             draw = passes.set_up(spec, built, self.threads)
-            self.say("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
+            self.send("built", name=spec.name, seconds=round(time.perf_counter() - begin, 3))
         for frame in missing:
             if self.stopping:
-                self.say("stopped", name=spec.name)
+                self.send("stopped", name=spec.name)
                 return
             begin = time.perf_counter()
             for mesh in built.deforming:
@@ -108,11 +108,11 @@ class Child:
             masked = time.perf_counter()
             rgb = draw(frame, self.scratch)
             drawn = time.perf_counter()
-            # Folders are not created again: they are gone when another worker has taken over the video.
+            # Missing folders are not created: another worker has taken over the video if they are gone.
             for modality, pixels in ((MASK, mask), (RGB, rgb)):
                 data = MODALITIES[modality].encode(pixels, spec.image)
                 write_atomically(folder / modality / frame_name(modality, frame), data, parents=False)
-            self.say(
+            self.send(
                 "frame",
                 name=spec.name,
                 frame=frame,
@@ -120,7 +120,7 @@ class Child:
                 rgb_seconds=round(drawn - masked, 4),
                 total_seconds=round(time.perf_counter() - begin, 4),
             )
-        self.say("done", name=spec.name)
+        self.send("done", name=spec.name)
 
 
 def _complete(folder: Path, frame: int) -> bool:
@@ -128,7 +128,7 @@ def _complete(folder: Path, frame: int) -> bool:
 
 
 def _claim_stdout() -> TextIO:
-    """Keep standard output for events; whatever Blender prints goes to standard error."""
+    """Reserve standard output for events; everything that Blender prints goes to standard error."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return events
@@ -152,7 +152,7 @@ def main() -> int:
     try:
         from bl30k_gen.blender import runtime
 
-        child.say("ready", **runtime.start(arguments.device, arguments.threads).to_json())
+        child.send("ready", **runtime.start(arguments.device, arguments.threads).to_json())
         for line in sys.stdin:
             if child.stopping:
                 break
@@ -175,4 +175,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    os._exit(code)  # the wheel's own shutdown can crash after all work is done
+    os._exit(code)  # bpy's own shutdown can crash after all work is done

@@ -1,7 +1,7 @@
-"""SceneSpec -> animated Blender scenes: one for RGB, one for the masks.
+"""Builds animated Blender scenes from a SceneSpec: one for RGB, one for the masks.
 
-Both scenes hold the same meshes and the same animation; they differ in materials, lights and renderer settings,
-so that switching between the passes changes nothing in either.
+Both scenes share meshes and animation, but have materials, lights and renderer settings of their own: rendering one
+changes nothing in the other.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from bl30k_gen.scene.trajectory import camera_poses, curve
 
 bproc = runtime.load_blenderproc()
 
-SMART_PROJECTION_BELOW = 1000  # faces; above, Blender's smart projection takes seconds
-SHARP_EDGE = np.radians(30)  # faces that meet at a larger angle do not share a smooth normal
+SMART_PROJECTION_BELOW = 1000  # faces; with more, Blender's smart projection takes seconds
+SHARP_EDGE = np.radians(30)  # the normal is not smoothed across edges with a larger angle
 MASK_SCENE = "masks"
 BACKDROP = "backdrop"  # name of the object and of its material
 REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
@@ -30,15 +30,15 @@ REPEATED: tuple[Wrap, Wrap] = ("repeat", "repeat")
 
 @dataclass(frozen=True)
 class Built:
-    """What a scene was built from, as far as drawing its frames needs it."""
+    """The parts of a built scene that rendering its frames needs."""
 
-    deforming: list[DeformingMesh]  # meshes that must be posed before a frame is drawn; everything else is animated
+    deforming: list[DeformingMesh]  # meshes to pose before a frame is rendered; everything else is animated
     vertices: dict[int, np.ndarray]  # (V, 3) of each object's mesh at rest, by the object's id
     backdrop: np.ndarray  # (H, W, 3) uint8 sRGB
 
 
 def build(spec: SceneSpec) -> Built:
-    """Replace whatever Blender holds by the scenes of ``spec``.
+    """Replace everything in Blender by the scenes of ``spec``.
 
     Raises:
         UserError: an asset is missing, has changed since the scene was planned, or is refused.
@@ -118,7 +118,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
         image, cut_out = shared, None
         if image is None and part.texture is not None:
             holes = clip and part.has_holes
-            # Cycles multiplies colours by an alpha that it is given and that nothing reads: see-through turns black.
+            # Without "clip" alpha is dropped: Cycles multiplies colours by it, so transparent texels would be black.
             image = _image(f"object {described.id} part {number}", part.texture[..., : 4 if holes else 3])
             cut_out = image if holes else None
         entity.blender_obj.data.materials.append(_surface(part, image, shared is not None, cut_out is not None))
@@ -141,7 +141,7 @@ def _add_object(described: ObjectSpec, spec: SceneSpec, masks: bpy.types.Scene, 
 
 
 def _move_straight_between_frames() -> None:
-    """Also before the first and after the last one, so that every frame is the middle of its motion blur."""
+    """Interpolate linearly, also beyond the first and last frame: each frame is the middle of its motion blur."""
     for action in bpy.data.actions:
         for curve_ in action.fcurves:
             curve_.extrapolation = "LINEAR"
@@ -150,7 +150,7 @@ def _move_straight_between_frames() -> None:
 
 
 def make_mesh(name: str, model: Model) -> Any:
-    """One Blender object (BlenderProc's MeshObject) for all parts of a model, a material slot for each."""
+    """One Blender object (BlenderProc's MeshObject) for all parts of a model; each part gets a material slot."""
     entity = bproc.object.create_with_empty_mesh(name)
     mesh = entity.get_mesh()
     faces = np.concatenate([part.faces for part in model.parts])
@@ -200,7 +200,7 @@ def _surface(part: Part, image: bpy.types.Image | None, retextured: bool, clip: 
 def _mask_material(
     object_id: int, cut_out: bpy.types.Image | None, wrap: tuple[Wrap, Wrap] = REPEATED
 ) -> bpy.types.Material:
-    """Emits the object's id in 255ths; with ``cut_out``, invisible where that image is transparent."""
+    """A material that emits id / 255; with ``cut_out``, invisible where that image is transparent."""
     material, tree, output = _bare_material(f"mask {object_id}")
     emission = tree.nodes.new("ShaderNodeEmission")
     emission.inputs["Color"].default_value = (*[object_id / 255] * 3, 1)
@@ -218,7 +218,7 @@ def _mask_material(
 
 
 def _add_to_masks(entity: bpy.types.Object, masks: bpy.types.Scene, materials: list[bpy.types.Material]) -> None:
-    """Show ``entity`` in the mask scene, too: same mesh, same animation, materials of its own."""
+    """Add ``entity`` to the mask scene, too: same mesh, same animation, but ``materials``."""
     twin = entity.copy()
     masks.collection.objects.link(twin)
     for slot, material in zip(twin.material_slots, materials, strict=True):
@@ -252,7 +252,7 @@ def _texture_node(
 def _wrapped(
     tree: bpy.types.NodeTree, coordinate: bpy.types.NodeSocket, kind: Wrap, side: int
 ) -> bpy.types.NodeSocket:
-    """A texture coordinate brought into 0..1, no nearer to its ends than the middle of the last pixel of ``side``."""
+    """A texture coordinate wrapped into 0..1, clamped to the centres of the outer texels of ``side`` texels."""
     if kind == "repeat":
         return coordinate
     half = 0.5 / side
@@ -267,7 +267,7 @@ def _wrapped(
 
 
 def _opaque_where(tree: bpy.types.NodeTree, texture: bpy.types.Node) -> bpy.types.NodeSocket:
-    """1 where the texture's alpha is above one half, else 0, so that image and mask have the same edge."""
+    """1 where the alpha of the texture is above one half, else 0: image and mask have the same edge."""
     threshold = tree.nodes.new("ShaderNodeMath")
     threshold.operation = "GREATER_THAN"
     threshold.inputs[1].default_value = 0.5
@@ -276,7 +276,7 @@ def _opaque_where(tree: bpy.types.NodeTree, texture: bpy.types.Node) -> bpy.type
 
 
 def _image(name: str, pixels: np.ndarray) -> bpy.types.Image:
-    """(H, W, 3 or 4) uint8 sRGB, top row first -> a Blender image that lives in memory."""
+    """A Blender image in memory from (H, W, 3 or 4) uint8 sRGB, top row first."""
     height, width, channels = pixels.shape
     image = bpy.data.images.new(name, width, height, alpha=channels == 4)
     values = np.ones((height, width, 4), dtype=np.float32)

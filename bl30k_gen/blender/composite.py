@@ -1,4 +1,4 @@
-"""RGB frames of which Cycles draws the objects alone, over a backdrop that is drawn apart."""
+"""RGB frames in which Cycles renders only the objects, composited over a separately drawn backdrop."""
 
 from pathlib import Path
 
@@ -7,18 +7,18 @@ import numpy as np
 
 from bl30k_gen.blender.backdrop import Backdrop
 from bl30k_gen.blender.build import BACKDROP, Built
-from bl30k_gen.blender.stills import developed, light, still
+from bl30k_gen.blender.stills import apply_view_transform, render_linear, render_srgb
 from bl30k_gen.scene.extent import Rectangle, rectangles
 from bl30k_gen.scene.spec import SceneSpec
 
-STILL = 2.0  # pixels that the backdrop may move during an exposure
+MAX_MOTION = 2.0  # pixels that the backdrop of a composited frame may move during an exposure
 
 
 class Composite:
-    """Draws a video's frames: by Cycles only the rectangles in which objects are, without backdrop.
+    """Renders the frames of a video: by Cycles only the rectangles that contain objects, without the backdrop.
 
-    They are laid over the backdrop in scene-linear light, and both go through the view transform together. The
-    backdrop is out of the camera's sight alone: it lights the objects as ever.
+    They are composited over the backdrop in scene-linear light, before the view transform. The backdrop is hidden
+    from the camera only: it still lights the objects.
     """
 
     def __init__(self, spec: SceneSpec, built: Built, threads: int):
@@ -29,27 +29,27 @@ class Composite:
     def render(self, frame: int, scratch: Path) -> np.ndarray:
         """(H, W, 3) uint8 sRGB of one frame.
 
-        Traced as a whole where an object reaches behind the backdrop, or where the backdrop moves much during the
-        exposure: the mean of objects over a backdrop is that of objects over the mean of the backdrop only while
-        the backdrop is about the same.
+        Cycles renders the whole image where an object reaches behind the backdrop, or where the backdrop moves far
+        during the exposure. Compositing objects over the mean of the backdrop is right only if the backdrop hardly
+        changes during the exposure.
         """
         scene = bpy.context.scene
         found = rectangles(self.spec, self.vertices, frame)
-        if found is None or self.backdrop.moved(frame) > STILL:
+        if found is None or self.backdrop.motion(frame) > MAX_MOTION:
             show(scene, None)
-            return still(scene, frame, scratch)
+            return render_srgb(scene, frame, scratch)
         image = self.backdrop.draw(frame)
         for rectangle in found:
             show(scene, rectangle)
-            objects = light(scene, frame, scratch)
+            objects = render_linear(scene, frame, scratch)
             alpha = objects[..., 3:]
-            objects[alpha[..., 0] == 0] = 0  # the denoiser's smear would end at the rectangle
+            objects[alpha[..., 0] == 0] = 0  # what the denoiser spreads there would end at the rectangle's edge
             image[rectangle.pixels] = objects[..., :3] + (1 - alpha) * image[rectangle.pixels]
-        return developed(image, scene, scratch)
+        return apply_view_transform(image, scene, scratch)
 
 
 def show(scene: bpy.types.Scene, rectangle: Rectangle | None) -> None:
-    """Let the camera see objects alone in a rectangle of the image; None: everything, in all of it."""
+    """Render only objects in a rectangle of the image; None: everything in the whole image."""
     bpy.data.objects[BACKDROP].visible_camera = rectangle is None
     render = scene.render
     render.film_transparent = render.use_border = render.use_crop_to_border = rectangle is not None

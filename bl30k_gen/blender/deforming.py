@@ -8,12 +8,13 @@ from bl30k_gen.scene.spec import Deformation
 
 
 class DeformingMesh:
-    """A mesh that is given its vertices anew on every frame, so that memory does not grow with their number.
+    """A mesh whose vertices are set before each frame, so that memory does not grow with the number of frames.
 
     Args:
-        entity: has the mesh, whose vertices are ``rest``, (V, 3), in this order.
-        shutter: frames that the shutter is open, or None without motion blur. With it two more shape keys lead from
-            where the vertices are when it opens, and to where they are when it closes.
+        entity: object with the mesh.
+        rest: (V, 3) its vertices at rest, in the order of the mesh.
+        shutter: shutter time in frames; None: no motion blur. With motion blur two more shape keys hold the vertices
+            when the shutter opens and when it closes.
     """
 
     def __init__(
@@ -29,15 +30,15 @@ class DeformingMesh:
         self.keys = [(entity.shape_key_add(name=f"frame {shift:+}"), shift) for shift in shifts]
 
     def pose(self, frame: int) -> None:
-        """Take the shape of a frame; between frames, move as the shape does."""
-        everything = self.keys[0][0].id_data
-        if everything.animation_data is not None:
-            bpy.data.actions.remove(everything.animation_data.action)
+        """Set the shape of a frame, and with motion blur its change while the shutter is open."""
+        shape_keys = self.keys[0][0].id_data
+        if shape_keys.animation_data is not None:
+            bpy.data.actions.remove(shape_keys.animation_data.action)
         for key, shift in self.keys:
             vertices = deform(self.rest, self.deformation, time_of(frame + shift, self.frames))
             key.data.foreach_set("co", vertices.ravel())
             if shift:
-                for value, when in ((0.0, frame), (1.0, frame + shift)):
+                for value, time in ((0.0, frame), (1.0, frame + shift)):
                     key.value = value
-                    key.keyframe_insert("value", frame=when)
-        everything.update_tag()
+                    key.keyframe_insert("value", frame=time)
+        shape_keys.update_tag()

@@ -1,6 +1,6 @@
-"""Whether EEVEE can draw here. It needs OpenGL 4.3 through EGL, and without it ends the whole process.
+"""Checks whether EEVEE can render here. It needs OpenGL 4.3 through EGL; without it Blender ends the whole process.
 
-For the child process alone: a software driver brings LLVM, after which torch's compiler cannot be imported any more.
+Only for the child process: a software driver loads LLVM, after which torch's compiler cannot be imported.
 """
 
 import ctypes
@@ -8,7 +8,7 @@ import functools
 
 from bl30k_gen.errors import MachineLacks
 
-# As EGL's headers number them.
+# Constants of EGL's headers.
 _OPENGL_API, _SURFACELESS = 0x30A2, 0x31DD
 _RENDERABLE_TYPE, _OPENGL_BIT, _SURFACE_TYPE, _OFF_SCREEN = 0x3040, 0x0008, 0x3033, 0x0001
 _MAJOR, _MINOR, _PROFILE, _CORE, _NONE = 0x3098, 0x30FB, 0x30FD, 0x0001, 0x3038
@@ -16,7 +16,7 @@ _MAJOR, _MINOR, _PROFILE, _CORE, _NONE = 0x3098, 0x30FB, 0x30FD, 0x0001, 0x3038
 
 @functools.cache
 def require() -> None:
-    """Raises MachineLacks where Blender will find no OpenGL."""
+    """Raises MachineLacks where Blender would find no OpenGL."""
     if reason := why_not():
         raise MachineLacks(
             f"render.engine eevee needs OpenGL 4.3 through EGL, which is not here ({reason})",
@@ -25,7 +25,7 @@ def require() -> None:
 
 
 def why_not() -> str | None:
-    """Ask for the context that Blender will ask for: on the screen where there is one, or else without."""
+    """What is missing for the OpenGL context that Blender will request (with or without a display); None: nothing."""
     try:
         egl = ctypes.CDLL("libEGL.so.1")
     except OSError as error:
@@ -43,8 +43,8 @@ def why_not() -> str | None:
     egl.eglChooseConfig(display, wanted, ctypes.byref(config), 1, ctypes.byref(found))
     if not found.value:
         return "its driver knows no OpenGL"
-    asked = (ctypes.c_int * 7)(_MAJOR, 4, _MINOR, 3, _PROFILE, _CORE, _NONE)
-    context = ctypes.c_void_p(egl.eglCreateContext(display, config, None, asked))
+    version = (ctypes.c_int * 7)(_MAJOR, 4, _MINOR, 3, _PROFILE, _CORE, _NONE)
+    context = ctypes.c_void_p(egl.eglCreateContext(display, config, None, version))
     if not context:
         return "its driver knows an older OpenGL"
     egl.eglDestroyContext(display, context)

@@ -1,7 +1,7 @@
-"""The RGB pass and the segmentation pass: one still each, per frame.
+"""The RGB pass and the segmentation pass, each rendered once per frame.
 
-A pixel of a mask is the id of the one surface that the ray through the pixel's centre meets first. There is one
-sample, a filter of no width, no denoising and no colour management, so no value between two ids can appear.
+A pixel of a mask is the id of the first surface on the ray through the centre of the pixel. There is one sample, a
+filter of almost no width, no denoising and no colour management, so no value between two ids can appear.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 from bl30k_gen.blender import opengl, runtime
 from bl30k_gen.blender.build import BACKDROP, MASK_SCENE, Built
 from bl30k_gen.blender.composite import Composite, show
-from bl30k_gen.blender.stills import still, write_png
+from bl30k_gen.blender.stills import render_srgb, set_png_output
 from bl30k_gen.scene.spec import SceneSpec
 
 bproc = runtime.load_blenderproc()
@@ -23,7 +23,7 @@ DENOISERS = {"openimagedenoise": "OPENIMAGEDENOISE", "optix": "OPTIX"}
 PREFILTERS = {"none": "NONE", "fast": "FAST", "accurate": "ACCURATE"}
 QUALITIES = {"fast": "FAST", "balanced": "BALANCED", "high": "HIGH"}
 PATTERNS = {"sobol": "TABULATED_SOBOL", "blue_noise": "BLUE_NOISE"}
-PIXEL_CENTRE = 0.01  # filter width in pixels; Cycles takes no smaller one
+PIXEL_CENTRE = 0.01  # filter width in pixels; the minimum of Cycles
 
 
 Draw = Callable[[int, Path], np.ndarray]  # frame, folder for temporary files -> pixels
@@ -33,7 +33,7 @@ def set_up(spec: SceneSpec, built: Built, threads: int) -> Draw:
     """Configure the renderer of both scenes that ``build`` made.
 
     Returns:
-        What draws the RGB of a frame, (H, W, 3) uint8 sRGB.
+        A function that renders the RGB of a frame, (H, W, 3) uint8 sRGB.
     """
     rgb, masks = bpy.context.scene, bpy.data.scenes[MASK_SCENE]
     _set_up_rgb(spec, rgb, threads)
@@ -41,7 +41,7 @@ def set_up(spec: SceneSpec, built: Built, threads: int) -> Draw:
     for scene in (rgb, masks):
         scene.render.threads_mode = "FIXED" if threads else "AUTO"
         scene.render.threads = threads or 1
-        write_png(scene)
+        set_png_output(scene)
         scene.render.use_file_extension = False
         scene.render.use_persistent_data = True
         scene.render.dither_intensity = 0.0
@@ -60,7 +60,7 @@ def _set_up_rgb(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
         scene.render.motion_blur_shutter = settings.motion_blur
     if settings.engine == "eevee":
         if threads:
-            os.environ.setdefault("LP_NUM_THREADS", str(threads))  # of Mesa, where it draws on processors
+            os.environ.setdefault("LP_NUM_THREADS", str(threads))  # threads of Mesa's software renderer
         opengl.require()
         scene.render.engine = "BLENDER_EEVEE_NEXT"
         scene.eevee.taa_render_samples = settings.samples
@@ -85,7 +85,12 @@ def _set_up_rgb(spec: SceneSpec, scene: bpy.types.Scene, threads: int) -> None:
     cycles.adaptive_min_samples = settings.adaptive_minimum
     cycles.sampling_pattern = PATTERNS[settings.sampling_pattern]
     cycles.seed = spec.seed & 0x7FFFFFFF
-    cycles.use_animated_seed = True  # noise that stands still would be learned as texture
+    cycles.use_animated_seed = True  # networks would learn noise that is the same in all frames as texture
+    _set_up_denoising(spec, scene)
+
+
+def _set_up_denoising(spec: SceneSpec, scene: bpy.types.Scene) -> None:
+    settings, cycles = spec.render, scene.cycles
     denoise = settings.denoiser != "none"
     cycles.use_denoising = scene.view_layers[0].cycles.use_denoising = denoise  # BlenderProc turns both off
     if denoise:
@@ -114,9 +119,9 @@ def _set_up_masks(scene: bpy.types.Scene) -> None:
 
 def render_rgb(frame: int, scratch: Path) -> np.ndarray:
     """(H, W, 3) uint8 sRGB of one frame."""
-    return still(bpy.context.scene, frame, scratch)
+    return render_srgb(bpy.context.scene, frame, scratch)
 
 
 def render_mask(frame: int, scratch: Path) -> np.ndarray:
     """(H, W) uint8 object ids of one frame."""
-    return still(bpy.data.scenes[MASK_SCENE], frame, scratch)[..., 0]
+    return render_srgb(bpy.data.scenes[MASK_SCENE], frame, scratch)[..., 0]  # "Raw" view transform: ids unchanged

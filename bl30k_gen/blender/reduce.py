@@ -1,4 +1,4 @@
-"""Models with fewer faces, by Blender's quadric edge collapse, which keeps materials and texture coordinates."""
+"""Mesh simplification by Blender's quadric edge collapse, which keeps materials and texture coordinates."""
 
 from dataclasses import replace
 
@@ -12,9 +12,9 @@ TRIES = 20
 
 
 def reduce(model: Model, faces: int) -> Model:
-    """The model with ``faces`` faces at most; one that has no more already is returned as it is.
+    """The model with at most ``faces`` faces, unchanged if it has no more than these.
 
-    Parts of which nothing is left are dropped. ``sha256`` stays that of the whole model.
+    Parts without a face left are dropped. ``sha256`` stays that of the original model.
     """
     count = sum(len(part.faces) for part in model.parts)
     if count <= faces:
@@ -44,11 +44,11 @@ def _read(mesh: bpy.types.Mesh, model: Model) -> Model:
     part_of = _values(mesh.loop_triangles, "material_index", np.int32, (triangles,))
     uv = _values(mesh.uv_layers[0].uv, "vector", np.float32, (corners, 2))
 
-    def remains(number: int, part: Part) -> Part:
+    def reduced(number: int, part: Part) -> Part:
         chosen = loops[part_of == number]
         return replace(part, faces=vertex_of[chosen], uv=None if part.uv is None else uv[chosen])
 
-    parts = (remains(number, part) for number, part in enumerate(model.parts))
+    parts = (reduced(number, part) for number, part in enumerate(model.parts))
     return Model(vertices, tuple(part for part in parts if len(part.faces)), model.sha256)
 
 

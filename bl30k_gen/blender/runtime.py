@@ -1,9 +1,12 @@
 """BlenderProc 2.8.0 on the bpy wheel, and the choice of the device.
 
-As released, BlenderProc wants to be started by ``blenderproc run``: outside it refuses to be imported, inside it
-installs packages into Blender's Python with pip, takes site-packages off ``sys.path``, and ``init()`` sets a user
-interface language that the wheel was built without. It also imports GitPython, which wants a ``git`` to be there.
-``load_blenderproc`` gets around exactly these five.
+BlenderProc as released has five obstacles, which ``load_blenderproc`` works around:
+
+1. It refuses to be imported unless it was started by ``blenderproc run``.
+2. Started so, it installs packages into Blender's Python with pip.
+3. It removes site-packages from ``sys.path``.
+4. ``init()`` sets a language of the user interface that the wheel was built without.
+5. It imports GitPython, which needs an installed ``git``.
 """
 
 import os
@@ -23,11 +26,11 @@ GPU_KINDS = ("OPTIX", "CUDA", "HIP", "ONEAPI", "METAL")
 
 @dataclass(frozen=True)
 class Started:
-    """What a child says of itself when it is ready."""
+    """The devices and versions of a child, in its event ``ready``."""
 
     device: str  # cpu, cuda, optix, hip, oneapi, metal
     device_name: str
-    denoising: str  # where OpenImageDenoise runs: cpu, or the device
+    denoising: str  # device of OpenImageDenoise: cpu, or as ``device``
     threads: int
     bpy: str
     blenderproc: str
@@ -40,7 +43,7 @@ def load_blenderproc() -> types.ModuleType:
     """Import BlenderProc into a plain Python with the bpy wheel; idempotent.
 
     Raises:
-        UserError: bpy or BlenderProc is not installed, or something that one of them needs is missing.
+        UserError: bpy, BlenderProc or a dependency of them is not installed.
     """
     if "blenderproc" in sys.modules:
         return sys.modules["blenderproc"]
@@ -55,7 +58,7 @@ def load_blenderproc() -> types.ModuleType:
     if found is None:
         raise UserError("blenderproc is not installed", _how_to_install())
 
-    # SetupUtility is imported through a bare package first, because the real one calls setup() on import.
+    # SetupUtility is first imported through an empty package, because the real one calls setup() on import.
     bare = types.ModuleType("blenderproc")
     bare.__path__ = list(found.submodule_search_locations or [])
     sys.modules["blenderproc"] = bare
@@ -64,14 +67,14 @@ def load_blenderproc() -> types.ModuleType:
     python_path = list(sys.path)
 
     def setup(*_: object, **__: object) -> list[str]:
-        sys.path[:] = python_path  # the package has just taken site-packages off it
+        sys.path[:] = python_path  # the package has just removed site-packages from it
         SetupUtility.setup_utility_paths(tempfile.gettempdir())
         return sys.argv
 
     SetupUtility.setup = staticmethod(setup)
     del sys.modules["blenderproc"]
     os.environ["INSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT"] = "1"
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # git serves one external tool, which is not used here
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # only a tool that is not used here needs git
     try:
         import blenderproc
     except ImportError as error:
@@ -87,7 +90,7 @@ def _how_to_install() -> str:
 
 
 def _initialise() -> None:
-    """What ``blenderproc.init()`` does, without the line about the language."""
+    """Do the work of ``blenderproc.init()``, except for setting the language."""
     import bpy
     from blenderproc.python.renderer import RendererUtility
     from blenderproc.python.utility.GlobalStorage import GlobalStorage
@@ -103,10 +106,10 @@ def _initialise() -> None:
 
 
 def start(device: str, threads: int) -> Started:
-    """Load everything and choose the device: ``auto`` or one of ``Device``; ``threads`` 0 means all.
+    """Load Blender and choose the device: ``auto`` or one of ``Device``; ``threads`` 0 means all.
 
     Raises:
-        UserError: the device that was asked for is not there. There is no silent fall-back.
+        UserError: the device is not available. Only ``auto`` falls back to the CPU.
     """
     load_blenderproc()
     import blenderproc
@@ -122,13 +125,13 @@ def start(device: str, threads: int) -> Started:
         name = "CPU"
     elif device.upper() in present:
         RendererUtility.set_render_devices(desired_gpu_device_type=device.upper())
-        # Cycles lists the processor under every kind; rendering on both makes results depend on the load.
+        # Cycles lists the CPU under every kind; rendering on both would make results depend on the load.
         for entry in preferences.devices:
             entry.use = entry.type == device.upper()
         name = ", ".join(present[device.upper()])
     else:
-        there = ", ".join(["cpu", *(kind.lower() for kind in present)])
-        raise UserError(f"device {device} is not available here (found: {there})", "set runtime.device=auto or cpu")
+        found = ", ".join(["cpu", *(kind.lower() for kind in present)])
+        raise UserError(f"device {device} is not available here (found: {found})", "set runtime.device=auto or cpu")
     RendererUtility.set_cpu_threads(threads)
     return Started(
         device=device,
@@ -141,19 +144,19 @@ def start(device: str, threads: int) -> Started:
 
 
 def cycles_preferences() -> Any:
-    """What Cycles knows of the devices and which of them it was told to use."""
+    """The preferences of Cycles: its devices, and which of them it uses."""
     import bpy
 
     return bpy.context.preferences.addons["cycles"].preferences
 
 
 def denoises_on_gpu(preferences: Any) -> bool:
-    """Whether OpenImageDenoise can run on a device that renders. Cycles leaves it on the processor unless told."""
+    """Whether OpenImageDenoise can run on a rendering device. Cycles runs it on the CPU by default."""
     return bool(preferences.has_oidn_gpu_devices())
 
 
 def require_optix_denoiser(preferences: Any) -> None:
-    """Raises MachineLacks where no device that renders has the denoiser of OptiX."""
+    """Raises MachineLacks where no rendering device has the denoiser of OptiX."""
     if not preferences.has_optixdenoiser_gpu_devices():
         raise MachineLacks(
             "render.denoiser optix needs an NVIDIA GPU that renders with OptiX, which is not here",
@@ -162,12 +165,12 @@ def require_optix_denoiser(preferences: Any) -> None:
 
 
 def _gpus(preferences: Any) -> dict[str, list[str]]:
-    """``{kind: names}`` of the accelerators Cycles can use, best kind first."""
+    """``{kind: names}`` of the GPUs that Cycles can use, best kind first."""
     present: dict[str, list[str]] = {}
     for kind in GPU_KINDS:
         try:
             names = [d.name for d in preferences.get_devices_for_type(kind) if d.type == kind]
-        except (TypeError, ValueError):  # this build of Blender does not know the kind
+        except (TypeError, ValueError):  # this build of Blender lacks the kind
             continue
         if names:
             present[kind] = names

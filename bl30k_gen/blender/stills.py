@@ -1,4 +1,4 @@
-"""Stills out of Blender, as arrays. Blender gives its pixels to files alone, in a folder for temporary files."""
+"""Rendered images as arrays. Blender writes its pixels only to files; these go to a temporary folder."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ import numpy as np
 from PIL import Image as PillowImage
 
 
-def still(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
-    """Pixels of ``scene`` at ``frame``, as the view transform makes them: (H, W, 3) uint8."""
+def render_srgb(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
+    """Render ``scene`` at ``frame``: (H, W, 3) uint8, after its view transform."""
     path = scratch / "still.png"
     _render_to(path, scene, frame)
     return _read_png(path)
 
 
-def light(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
-    """Scene-linear light of ``scene`` at ``frame``: (H, W, 4) float32, with alpha, which is multiplied in."""
+def render_linear(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
+    """Render ``scene`` at ``frame``: (H, W, 4) float32, scene-linear light with premultiplied alpha."""
     path = scratch / "light.exr"
     settings = scene.render.image_settings
     settings.file_format, settings.color_mode, settings.color_depth = "OPEN_EXR", "RGBA", "32"
@@ -27,13 +27,13 @@ def light(scene: bpy.types.Scene, frame: int, scratch: Path) -> np.ndarray:
     image.pixels.foreach_get(pixels.ravel())
     bpy.data.images.remove(image)
     path.unlink()
-    write_png(scene)
+    set_png_output(scene)
     return pixels[::-1]
 
 
-def developed(linear: np.ndarray, scene: bpy.types.Scene, scratch: Path) -> np.ndarray:
-    """Scene-linear (H, W, 3) through the view transform of ``scene``: (H, W, 3) uint8."""
-    path = scratch / "developed.png"
+def apply_view_transform(linear: np.ndarray, scene: bpy.types.Scene, scratch: Path) -> np.ndarray:
+    """Scene-linear light (H, W, 3) through the view transform of ``scene``: (H, W, 3) uint8."""
+    path = scratch / "transformed.png"
     height, width = linear.shape[:2]
     image = bpy.data.images.new("light", width, height, float_buffer=True)
     values = np.ones((height, width, 4), dtype=np.float32)
@@ -45,14 +45,14 @@ def developed(linear: np.ndarray, scene: bpy.types.Scene, scratch: Path) -> np.n
 
 
 def _render_to(path: Path, scene: bpy.types.Scene, frame: int) -> None:
-    for each in bpy.data.scenes:  # Blender animates what it renders by the frame of the first scene
-        each.frame_set(frame)
+    for any_scene in bpy.data.scenes:  # Blender animates by the frame of the first scene, whichever it renders
+        any_scene.frame_set(frame)
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True, scene=scene.name)
 
 
-def write_png(scene: bpy.types.Scene) -> None:
-    """What is rendered goes to PNG files, 8 bits a channel."""
+def set_png_output(scene: bpy.types.Scene) -> None:
+    """Render to PNG files with 8 bits a channel."""
     settings = scene.render.image_settings
     settings.file_format, settings.color_mode, settings.color_depth = "PNG", "RGB", "8"
     settings.compression = 0

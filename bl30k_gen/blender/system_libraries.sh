@@ -1,6 +1,6 @@
 #!/bin/sh
-# Finds the shared libraries that Blender's wheel needs and this system lacks. With apt-get at hand it installs them
-# when run as root, and otherwise prints the one line that does.
+# Finds the shared libraries that Blender's wheel needs and this system lacks. Where there is apt-get, it installs
+# them as root, and prints the command that does for other users.
 #
 #   sh system_libraries.sh [PYTHON]      PYTHON: the one that bpy is installed in; default: python3
 set -eu

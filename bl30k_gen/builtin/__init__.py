@@ -1,6 +1,6 @@
-"""The built-in library: shapes, textures and backgrounds made by rules, without any download.
+"""The built-in library: procedural shapes, textures and backgrounds, without any download.
 
-A family is a function of a random stream; its variants differ by the stream's name alone.
+A family is a function of a random stream; its variants differ only in the stream's name.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from bl30k_gen.builtin.textures import TEXTURES
 from bl30k_gen.library.asset import AssetKind, ImageKind
 from bl30k_gen.seeding import rng
 
-# Raise it with every change of what an existing family makes: tests/builtin/test_builtin.py notices one.
+# Raise it with every change of the output of an existing family; tests/builtin/test_builtin.py detects one.
 VERSION = 3
 LICENCE = "CC0-1.0"
 FAMILIES: dict[AssetKind, dict[str, Any]] = {"model": SHAPES, "texture": TEXTURES, "background": BACKGROUNDS}
@@ -23,20 +23,21 @@ VARIANTS = 8  # of each family
 
 
 def names(kind: AssetKind) -> list[tuple[str, str]]:
-    """(family, variant) of everything of a kind: ``("vase", "03")``."""
+    """(family, variant) of all assets of a kind, such as ``("vase", "03")``."""
     return [(family, f"{variant:02d}") for family in sorted(FAMILIES[kind]) for variant in range(VARIANTS)]
 
 
 def find(path: str, kind: AssetKind) -> tuple[Callable[[], Any], str]:
-    """How to make what ``builtin:<kind>/<family>/<variant>`` names, a RawMesh or (H, W, 3) uint8 pixels; its digest.
+    """Look up ``builtin:<kind>/<family>/<variant>``: a function that makes the asset, and its digest.
 
-    The digest is that of the name and of ``VERSION``: it is known before anything is made, and the same on every
-    processor, which the last bits of arrays are not.
+    The function returns a RawMesh or (H, W, 3) uint8 pixels. The digest is that of the name and ``VERSION``: it is
+    known before the asset is made, and equal on all processors, while the last bits of arrays may differ.
 
-    Raises KeyError if there is nothing of this kind by that name.
+    Raises:
+        KeyError: there is no asset of this kind and name.
     """
-    asked, *name = path.removeprefix("builtin:").split("/")
-    if asked != kind or tuple(name) not in names(kind):
+    path_kind, *name = path.removeprefix("builtin:").split("/")
+    if path_kind != kind or tuple(name) not in names(kind):
         raise KeyError(path)
     family, variant = name
     digest = hashlib.sha256(f"{path} {VERSION}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The registries of the built-in families: a decorator adds a function to those of its kind, under its own name."""
+"""The registries of the built-in families, and the decorators that add a function under its own name."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -10,7 +10,7 @@ from bl30k_gen.library.formats.mesh import RawMesh
 
 
 class Texture(Protocol):
-    """Paints a (size, size, 3) uint8 image that tiles."""
+    """Paints a tileable (size, size, 3) uint8 image."""
 
     def __call__(self, random: Random, size: int = SIZE) -> np.ndarray: ...
 
@@ -37,7 +37,7 @@ def background(make: Background) -> Background:
 
 
 def _add(families: dict[str, Family], make: Family) -> Family:
-    """Raises ValueError if two families of a kind have one name, by which users and datasets know them."""
+    """Register a family. Raises ValueError if its name, which datasets record, is taken."""
     name: str = getattr(make, "__name__")  # noqa: B009 - a protocol of callables promises no name
     if name in families:
         raise ValueError(f"two families are called {name}")

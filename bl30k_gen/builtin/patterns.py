@@ -1,4 +1,4 @@
-"""What textures and backgrounds are painted with: noise, cells, relief, colour. All noise tiles.
+"""Building blocks of textures and backgrounds: noise, cells, relief, colour. All noise is tileable.
 
 Images are (H, W, 3) float sRGB in 0..1 and masks (H, W) in 0..1, until ``to_pixels``.
 """
@@ -23,7 +23,7 @@ def axes(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pick(random: Random, *choices: str) -> np.ndarray:
-    """One of several colours written as six hexadecimal digits, sRGB."""
+    """Draw one of several sRGB colours, given as six hexadecimal digits."""
     text = choices[random.integers(len(choices))]
     return np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)]) / 255
 
@@ -31,9 +31,10 @@ def pick(random: Random, *choices: str) -> np.ndarray:
 def fractal(
     random: Random, shape: tuple[int, int], slope: float = 1.6, stretch: tuple[float, float] = (1, 1)
 ) -> np.ndarray:
-    """Smooth random hills, mean 0 and standard deviation 1, whose amplitude falls as frequency ** -slope.
+    """Fractal noise, float32, mean 0, standard deviation 1; its amplitude falls as frequency ** -slope.
 
-    They are float32. ``stretch`` draws them out along (y, x).
+    Args:
+        stretch: factors along (y, x).
     """
     spectrum = fft.rfft2(random.standard_normal(shape, dtype=np.float32))
     fy = fft.fftfreq(shape[0], 1 / (shape[0] * stretch[0]))[:, None].astype(np.float32)
@@ -45,7 +46,7 @@ def fractal(
 
 
 def cells(random: Random, size: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Voronoi cells of a square that tiles: (cell number, distance to its seed and to the border in pixels)."""
+    """Tileable Voronoi cells: (cell number, distance to its seed, distance to the border), in pixels."""
     side = int(np.ceil(np.sqrt(count)))
     grid = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)
     seeds = (grid + random.uniform(0.05, 0.95, grid.shape)) * (size / side) % size
@@ -57,30 +58,30 @@ def cells(random: Random, size: int, count: int) -> tuple[np.ndarray, np.ndarray
 
 
 def smoothstep(low: float | np.ndarray, high: float | np.ndarray, value: np.ndarray | np.floating) -> np.ndarray:
-    """0 below ``low``, 1 above ``high``, smooth between; falling if ``high < low``."""
+    """0 below ``low``, 1 above ``high``, smooth between them; decreasing if ``high < low``."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def unit(hills: np.ndarray) -> np.ndarray:
-    """Values with mean 0 and standard deviation 1 as 0..1."""
+    """Map values with mean 0 and standard deviation 1 to 0..1."""
     return np.clip(0.5 + 0.2 * hills, 0, 1)
 
 
 def relief(height: np.ndarray, strength: float) -> np.ndarray:
-    """(H, W, 1) factor about 1: how light from the upper left falls on a height field given in pixels."""
+    """(H, W, 1) shading factor around 1 of a height field in pixels, lit from the upper left."""
     slope = (np.roll(height, 1, 0) - np.roll(height, -1, 0)) + (np.roll(height, 1, 1) - np.roll(height, -1, 1))
     return np.clip(1 - strength * slope, 0.35, 1.7)[..., None]
 
 
 def mix(one: Colour, other: Colour, share: np.ndarray) -> np.ndarray:
-    """From ``one`` (share 0) to ``other`` (share 1); colours or images, with a mask (H, W)."""
+    """Blend ``one`` (share 0) with ``other`` (share 1), colours or images, by a mask (H, W)."""
     share = np.asarray(share)[..., None]
     return np.asarray(one) * (1 - share) + np.asarray(other) * share
 
 
 def ramp(value: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
-    """Colours in equal steps over the values 0..1, (H, W) -> (H, W, 3)."""
+    """Map values 0..1 to a gradient of evenly spaced colours, (H, W) -> (H, W, 3)."""
     stops = np.linspace(0, 1, len(colours))
     table = np.asarray(colours, dtype=np.float64)
     return np.stack([np.interp(value, stops, table[:, channel]) for channel in range(3)], axis=-1)
@@ -91,7 +92,7 @@ def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def jitter(random: Random, colour: Colour, amount: float) -> np.ndarray:
-    """A colour near another: its brightness, and a little of its hue."""
+    """Vary a colour's brightness, and slightly its hue."""
     return np.clip(np.asarray(colour) * (1 + random.normal(0, amount)) + random.normal(0, amount / 10, 3), 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The commands of ``generate.py``. Each does its work in another module; here are options and exit codes."""
+"""The commands of ``generate.py``: options, output and exit codes; the work is done in other packages."""
 
 import typer
 
@@ -16,7 +16,7 @@ SIGTERM (the same command continues). --debug shows where in the program a mista
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # no escape sequences: what is printed passes errors.PrintableStream
+    rich_markup_mode=None,  # no escape sequences: errors.PrintableStream would replace them
     help=HELP,
     callback=version_option,
 )

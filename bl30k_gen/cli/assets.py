@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from bl30k_gen import resources
-from bl30k_gen.cli.options import Device, Json, Overrides, answer
+from bl30k_gen.cli.options import Device, Json, Overrides, print_result
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError, chosen, printable
 from bl30k_gen.processors import usable
@@ -40,8 +40,8 @@ def fetch_command(
     provider_name: Annotated[
         str, typer.Option("--provider", help="openverse, commons, polyhaven, ambientcg or urls.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to fill; a folder a keyword.")],
-    keywords: Annotated[Path | None, typer.Option(help="One a line; the project has its own.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the images, with a subfolder for each keyword.")],
+    keywords: Annotated[Path | None, typer.Option(help="File, one keyword a line. Default: the project's.")] = None,
     urls: Annotated[Path | None, typer.Option(help="For --provider urls: one address a line.")] = None,
     per_keyword: Annotated[int, typer.Option(min=1, help="Images for each keyword.")] = 300,
     side: Annotated[int, typer.Option(min=16, help="Pixels of the square images.")] = 512,
@@ -78,16 +78,16 @@ def fetch_command(
             bar.set_description(keyword or None, refresh=False)
             bar.update()
 
-        done = gather(service, client, request, out, workers, show)
+        gathered = gather(service, client, request, out, workers, show)
     if as_json:
-        print(json.dumps(vars(done), indent=1))
+        print(json.dumps(vars(gathered), indent=1))
     else:
-        for reason, count in done.refused.most_common():
+        for reason, count in gathered.refused.most_common():
             print(f"refused {count}: {reason}")
-        for reason in done.failed:
+        for reason in gathered.failed:
             print(f"failed: {reason}", file=sys.stderr)
-        print(f"{out}: {done.new} new images, {sum(done.kept.values())} in all")
-    raise typer.Exit(1 if done.failed else 0)
+        print(f"{out}: {gathered.new} new images, {sum(gathered.kept.values())} in all")
+    raise typer.Exit(1 if gathered.failed else 0)
 
 
 @app.command(
@@ -131,15 +131,16 @@ def add_command(
         for file in bar:
             bar.set_description(printable(file.name))
             try:
-                added.append(add(file, settings, options, inspector, studio))
+                asset = add(file, settings, options, inspector, studio)
             except AssetRefused as refusal:
                 bar.write(f"error: {refusal.reason}", file=sys.stderr)
                 refused += 1
                 continue
+            added.append(asset)
             if not as_json:
-                bar.write(f"{file}: {added[-1].facts}\n  {added[-1].kept or 'not kept'}, shown in {added[-1].strip}")
+                bar.write(f"{file}: {asset.facts}\n  {asset.kept or 'not kept'}, shown in {asset.strip}")
     if as_json:
-        print(json.dumps([vars(one) for one in added], indent=1))
+        print(json.dumps([vars(asset) for asset in added], indent=1))
     raise typer.Exit(2 if refused else 0)
 
 
@@ -158,18 +159,18 @@ def index_command(
     """Measure the files of folders once, for filters and credits. Repeated, it reads only changed files."""
     from bl30k_gen.library.catalogue import index
 
-    answer = {}
+    facts = {}
     for folder in folders:
         found, changes = index.update(str(folder), workers, _bar("files", as_json))
         unreadable = [row.file for row in found.rows.values() if row.size is None]
         counts = {"files": len(found.rows), "added": len(changes.added), "changed": len(changes.changed)}
         counts |= {"removed": len(changes.removed), "unreadable": len(unreadable)}
-        answer[str(folder)] = {"layout": found.layout, **counts}
+        facts[str(folder)] = {"layout": found.layout, **counts}
         if not as_json:
-            said = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "files")
-            print(f"{folder}: {said} (`assets check {folder}` says why)" if unreadable else f"{folder}: {said}")
+            text = ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "files")
+            print(f"{folder}: {text} (`assets check {folder}` says why)" if unreadable else f"{folder}: {text}")
     if as_json:
-        print(json.dumps(answer, indent=1))
+        print(json.dumps(facts, indent=1))
 
 
 @app.command(
@@ -185,8 +186,8 @@ def check_command(
     overrides: Overrides = None,
     workers: Workers = CORES,
     seconds: Annotated[float, typer.Option(min=0.1, help="Processor time that an asset may take.")] = 60.0,
-    memory_gb: Annotated[float, typer.Option(min=0.5, help="Nor may it need more than so many GiB.")] = 6.0,
-    again: Annotated[bool, typer.Option("--again", help="Also what was checked before.")] = False,
+    memory_gb: Annotated[float, typer.Option(min=0.5, help="Memory that an asset may take, GiB.")] = 6.0,
+    again: Annotated[bool, typer.Option("--again", help="Also check assets that were checked before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Load every asset in a child process and record in the folder's index what is wrong with it."""
@@ -195,11 +196,11 @@ def check_command(
 
     assets = load_config(config, overrides or []).assets
     named = [str(folder) for folder in folders or []] or [*assets.models, *assets.textures, *assets.backgrounds]
-    answer = {}
+    facts = {}
     for folder in dict.fromkeys(name for name in named if name != "builtin"):
         bounds = Bounds(seconds, memory_gb)
         findings = check(folder, assets.limits, bounds, workers, again, _bar("assets", as_json))
-        answer[folder] = vars(findings)
+        facts[folder] = vars(findings)
         if not as_json:
             for reason in findings.refused.values():
                 print(f"refused: {reason}")
@@ -207,10 +208,10 @@ def check_command(
                 print(f"odd: {folder}/{printable(file)}: {'; '.join(remarks)}")
             print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
     if as_json:
-        print(json.dumps(answer, indent=1))
-    elif not answer:
+        print(json.dumps(facts, indent=1))
+    elif not facts:
         print("only built-in assets: there is nothing to check")
-    raise typer.Exit(1 if any(findings["refused"] for findings in answer.values()) else 0)
+    raise typer.Exit(1 if any(findings["refused"] for findings in facts.values()) else 0)
 
 
 @app.command(
@@ -224,7 +225,9 @@ def list_command(
     folders: Folders = None,
     config: Recipe = RECIPE,
     overrides: Overrides = None,
-    category: Annotated[list[str] | None, typer.Option(help="Its assets, one by one; repeatable.")] = None,
+    category: Annotated[
+        list[str] | None, typer.Option(help="List the assets of this category, one by one; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the assets of a build by category, or one by one with --category."""
@@ -241,7 +244,7 @@ def list_command(
     else:
         found, columns = report.by_category(assets, names), ["kind", "category", "name", "assets", "faces_median"]
         columns += ["faces_most", "textured", "checked", "refused", "licences"]
-    answer(as_json, found, report.table(found, columns))
+    print_result(as_json, found, report.table(found, columns))
 
 
 @app.command(
@@ -293,7 +296,7 @@ def credits_command(
 
 
 def _assets(config: "Config", folders: list[Path]) -> list[Any]:
-    """What some folders hold, or everything that a configuration draws from."""
+    """The assets in ``folders``, or all that a configuration draws from."""
     from bl30k_gen.library.catalogue.catalogue import folder_assets, open_catalogue
 
     if not folders:
@@ -301,15 +304,15 @@ def _assets(config: "Config", folders: list[Path]) -> list[Any]:
         return [*catalogue.models, *catalogue.textures, *catalogue.backgrounds]
     found = []
     for folder in folders:
-        held = list(folder_assets("model", str(folder))) or list(folder_assets("texture", str(folder)))
-        if not held:
+        assets = list(folder_assets("model", str(folder))) or list(folder_assets("texture", str(folder)))
+        if not assets:
             raise UserError(f"{folder} holds no assets", "give a folder of models or images")
-        found += held
+        found += assets
     return found
 
 
 def _bar(unit: str, silent: bool) -> Any:
-    """Shows how far one is in an iterable of known length."""
+    """A function that wraps an iterable of known length in a progress bar."""
     from tqdm import tqdm
 
     def show(items: Iterable[Any], total: int) -> Iterable[Any]:

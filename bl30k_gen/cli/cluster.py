@@ -19,8 +19,8 @@ from bl30k_gen.cli.options import (
     Scratch,
     Store,
     Threads,
-    answer,
-    resolved,
+    print_result,
+    resolve_config,
 )
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
@@ -28,7 +28,7 @@ from bl30k_gen.text import plural
 
 app = typer.Typer()
 
-SlurmFile = Annotated[Path | None, typer.Option("--slurm", help="Settings; default: slurm/cpu.yaml.")]
+SlurmFile = Annotated[Path | None, typer.Option("--slurm", help="Slurm settings; default: slurm/cpu.yaml.")]
 SlurmOverrides = Annotated[
     list[str] | None, typer.Option("--slurm-set", metavar="KEY=VALUE", help="Change a setting; repeatable.")
 ]
@@ -64,7 +64,7 @@ def submit(
 
     wanted = worklist.indices_from(count, None, indices)
     settings = load_settings(slurm, _changes(slurm_overrides, videos_per_task))
-    recipe = resolved(config, out, overrides, draft, store)
+    recipe = resolve_config(config, out, overrides, draft, store)
     submissions = Submissions(out)
     if dry_run:
         print("\n".join(submissions.preview(settings, wanted, recipe.runtime.device)))
@@ -111,8 +111,8 @@ def estimate(
             bar.set_description(f"{scenes} scenes timed", refresh=False)
             bar.update(min(spent, seconds) - bar.n)
 
-        said = estimate(settings, count, nodes, execution, seconds, progress)
-    answer(as_json, said.to_json(), "\n".join(said.lines()))
+        result = estimate(settings, count, nodes, execution, seconds, progress)
+    print_result(as_json, result.to_json(), "\n".join(result.lines()))
 
 
 @app.command(
@@ -136,8 +136,8 @@ def status(
     number = None if count is None else checked_number("--count", count)
     for found in watch(dataset, number) if watching else [status(dataset, number)]:
         if watching and sys.stdout.isatty():
-            print("\033[H\033[J", end="")  # the terminal is emptied
-        answer(as_json, found.to_json(), "\n".join(found.lines()))
+            print("\033[H\033[J", end="")  # clear the terminal
+        print_result(as_json, found.to_json(), "\n".join(found.lines()))
         sys.stdout.flush()
 
 
@@ -197,7 +197,7 @@ def prune(dataset: Dataset, scratch: Scratch = None, as_json: Json = False) -> N
     pruned = prune(*open_existing(dataset), scratch)
     leases = f"{len(pruned.leases)} stale leases freed {' '.join(pruned.leases)}".rstrip()
     rest = f"{pruned.logs} logs, {pruned.leftovers} leftovers, {pruned.scratch} scratch folders removed"
-    answer(as_json, vars(pruned), f"{leases}\n{rest}")
+    print_result(as_json, vars(pruned), f"{leases}\n{rest}")
 
 
 def _changes(overrides: list[str] | None, videos_per_task: int | None) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Json, Overrides, answer
+from bl30k_gen.cli.options import Json, Overrides, print_result
 from bl30k_gen.command_line import examples
 from bl30k_gen.text import aligned
 
@@ -24,8 +24,8 @@ def list_configs(as_json: Json = False) -> None:
     from bl30k_gen.resources import config_names, find_config
 
     texts = {name: find_config(name).read_text(encoding="utf-8") for name in config_names()}
-    about = {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
-    answer(as_json, about, "\n".join(aligned(list(about.items()))))
+    first_lines = {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
+    print_result(as_json, first_lines, "\n".join(aligned(list(first_lines.items()))))
 
 
 @app.command(
@@ -40,11 +40,11 @@ def show(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Print a configuration in full, with all that it extends and all overrides applied."""
+    """Print a configuration in full, with everything that it extends and with all overrides."""
     from bl30k_gen.config import load_config
 
     settings = load_config(config, overrides or [])
-    answer(as_json, settings.model_dump(mode="json"), settings.to_yaml().rstrip())
+    print_result(as_json, settings.model_dump(mode="json"), settings.to_yaml().rstrip())
 
 
 @app.command(
@@ -66,4 +66,4 @@ def diff(
     left, right = (load_config(path) for path in (one, other))
     changes = difference(left.flat(), right.flat())
     lines = [f"{key}: {old} -> {new}" for key, (old, new) in changes.items()]
-    answer(as_json, changes, "\n".join(lines) or "no difference")
+    print_result(as_json, changes, "\n".join(lines) or "no difference")

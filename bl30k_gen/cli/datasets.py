@@ -1,17 +1,20 @@
-"""Commands for a dataset that is there: preview, info, verify, pack, unpack, annotations, report."""
+"""Commands for an existing dataset: preview, info, verify, pack, unpack, annotations, report."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Json, Out, Source, answer
+from bl30k_gen.cli.options import Json, Out, Source, print_result
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import UserError
 from bl30k_gen.remote import is_url, local, place
 from bl30k_gen.text import plural
+
+if TYPE_CHECKING:
+    from bl30k_gen.annotations.check import Finding
 
 app = typer.Typer()
 
@@ -38,8 +41,8 @@ def preview(
     from bl30k_gen.dataset.reader import open_dataset
 
     store = open_dataset(dataset)
-    sheet, moving = preview.write(store, videos or None, out, columns)
-    print(sheet, moving, sep="\n")
+    sheet, animation = preview.write(store, videos or None, out, columns)
+    print(sheet, animation, sep="\n")
     if annotated:
         from bl30k_gen.annotations import visualise
 
@@ -54,11 +57,11 @@ def preview(
 )
 def info(dataset: Source, as_json: Json = False) -> None:
     """Print the numbers of a dataset: videos, frames, size, splits, bytes."""
-    from bl30k_gen.dataset import info as facts_of
+    from bl30k_gen.dataset.info import lines, summarise
     from bl30k_gen.dataset.reader import open_dataset
 
-    facts = facts_of.summarise(open_dataset(dataset))
-    answer(as_json, facts, "\n".join(facts_of.lines(facts)))
+    facts = summarise(open_dataset(dataset))
+    print_result(as_json, facts, "\n".join(lines(facts)))
 
 
 @app.command(
@@ -71,7 +74,7 @@ def verify(
     dataset: Source,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, too.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and look again.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Render the bad videos again, and verify again.")] = False,
     annotated: Annotated[
         bool,
         typer.Option("--annotations", help="Check depth, flow and others by masks, images and each other."),
@@ -83,7 +86,7 @@ def verify(
 ) -> None:
     """Check a dataset against its metadata: files, checksums, and with --deep every pixel.
 
-    Of annotations a few frames of each video are checked, with --deep all.
+    Annotations are checked in a few frames of each video, with --deep in all.
 
     Exit code 1 where something is wrong; with --repair, where it still is.
     """
@@ -93,33 +96,38 @@ def verify(
 
     with tqdm(unit="video", disable=as_json) as bar:
         report = verify(dataset, deep, workers=workers, progress=lambda _: bar.update())
-    answer, ok = report.to_json(), report.ok
+    facts, ok = report.to_json(), report.ok
     if not as_json:
         print(report.table(), flush=True)
     if repair and not ok:
-        from bl30k_gen.render.tools import repair as repairing
+        from bl30k_gen.render.tools.repair import repair as repair_dataset
 
-        done = repairing.repair(local(dataset, "--repair"), report)
-        answer, ok = answer | {"repair": done.to_json()}, done.ok
+        repaired = repair_dataset(local(dataset, "--repair"), report)
+        facts, ok = facts | {"repair": repaired.to_json()}, repaired.ok
         if not as_json:
-            print(done.table())
+            print(repaired.table())
     if annotated or stored is not None:
-        from bl30k_gen.annotations.check import check_all
-        from bl30k_gen.dataset.reader import open_dataset
-
-        store = open_dataset(dataset, annotations=stored)
-        with tqdm(total=len(store.videos), unit="video", desc="annotations", disable=as_json) as bar:
-            findings = check_all(store, deep, workers, bar.update)
-        answer, ok = answer | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
-        if not as_json:
-            print(
-                *findings,
-                f"annotations of {plural(len(store.videos), 'video')}: {plural(len(findings), 'finding')}",
-                sep="\n",
-            )
+        findings = _check_annotations(dataset, stored, deep, workers, as_json)
+        facts, ok = facts | {"annotations": [finding._asdict() for finding in findings]}, ok and not findings
     if as_json:
-        print(json.dumps(answer, indent=1))
+        print(json.dumps(facts, indent=1))
     raise typer.Exit(0 if ok else 1)
+
+
+def _check_annotations(dataset: str, stored: Path | None, deep: bool, workers: int, silent: bool) -> list["Finding"]:
+    """Check derived (or ``stored``) annotations; print the findings unless ``silent``."""
+    from tqdm import tqdm
+
+    from bl30k_gen.annotations.check import check_all
+    from bl30k_gen.dataset.reader import open_dataset
+
+    store = open_dataset(dataset, annotations=stored)
+    with tqdm(total=len(store.videos), unit="video", desc="annotations", disable=silent) as bar:
+        findings = check_all(store, deep, workers, bar.update)
+    if not silent:
+        videos = plural(len(store.videos), "video")
+        print(*findings, f"annotations of {videos}: {plural(len(findings), 'finding')}", sep="\n")
+    return findings
 
 
 @app.command(
@@ -186,7 +194,7 @@ def annotations(
     """
     from tqdm import tqdm
 
-    from bl30k_gen.annotations import store as annotating
+    from bl30k_gen.annotations.store import write
     from bl30k_gen.dataset.derived import every_kind, parse_wanted
     from bl30k_gen.dataset.reader import open_dataset
 
@@ -196,11 +204,11 @@ def annotations(
     chosen = store.videos if names is None else names
     frames = sum(len(store.frames(name)) for name in chosen if name in store.videos)
     with tqdm(total=frames, unit="frame", disable=as_json) as bar:
-        refused = annotating.write(store, wanted, out, names, workers, bar.update)
-    made, kinds = len(chosen) - len(refused), [str(each) for each in wanted]
-    facts = {"videos": made, "kinds": kinds, "refused": refused}
-    lines = [*refused.values(), f"{made} of {plural(len(chosen), 'video')}: {', '.join(kinds)} in {out}"]
-    answer(as_json, facts, "\n".join(lines))
+        refused = write(store, wanted, out, names, workers, bar.update)
+    written, kind_names = len(chosen) - len(refused), [str(kind) for kind in wanted]
+    facts = {"videos": written, "kinds": kind_names, "refused": refused}
+    lines = [*refused.values(), f"{written} of {plural(len(chosen), 'video')}: {', '.join(kind_names)} in {out}"]
+    print_result(as_json, facts, "\n".join(lines))
     raise typer.Exit(1 if refused else 0)
 
 
@@ -251,4 +259,4 @@ def report(
     write_atomically(folder / report.PAGE, report.page(numbers, report.samples(store, numbers["samples"]), sheet))
     if used:
         credits.write(used, numbers["name"], folder)
-    answer(as_json, numbers, str(folder / report.PAGE))
+    print_result(as_json, numbers, str(folder / report.PAGE))

@@ -1,11 +1,11 @@
-"""The command `export`: a dataset in other people's formats."""
+"""The command `export`: convert a dataset to the formats of other projects."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bl30k_gen.cli.options import Json, Source, answer
+from bl30k_gen.cli.options import Json, Source, print_result
 from bl30k_gen.command_line import examples
 
 app = typer.Typer()
@@ -31,15 +31,15 @@ def export(
         typer.Option(help="Folder of `generate.py annotations`, for depth, flow, tracks. Default: derive them."),
     ] = None,
     pickle: Annotated[
-        bool, typer.Option("--pickle", help="Write the pickles, too, that tap-vid and cotracker are published as.")
+        bool, typer.Option("--pickle", help="Write the published pickles of tap-vid, cotracker and alltracker, too.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Convert a dataset to another format. The same command continues where it stopped.
 
-    Formats: bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video, webdataset,
-    youtube-vis. docs/export.md describes them and their options.
+    Formats: alltracker, bop, burst, coco, colmap, cotracker, depth, flow, hf, mds, pips, sav, tao, tap-vid, video,
+    webdataset, youtube-vis. docs/export.md describes them and their options.
     """
     from tqdm import tqdm
 
@@ -50,9 +50,9 @@ def export(
     kind = format_of(to, [*(overrides or []), *(["pickle=true"] if pickle else [])])
     with tqdm(unit="unit", disable=as_json) as bar:
 
-        def show(done: int, of: int) -> None:
-            bar.total = of
+        def show(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         summary = export(open_dataset(dataset, annotations=annotations), kind, out, videos or None, workers, show)
-    answer(as_json, summary.to_json(), summary.text())
+    print_result(as_json, summary.to_json(), summary.text())

@@ -1,4 +1,4 @@
-"""Options that several commands of ``generate.py`` share, and how they print results."""
+"""Options and output that several commands of ``generate.py`` share."""
 
 import json
 from pathlib import Path
@@ -17,13 +17,13 @@ Source = Annotated[
     str,
     typer.Argument(metavar="DATASET", help="A dataset's folder or shard, or its URL: s3://, gs://, hf://, https://."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Count = Annotated[int | None, typer.Option("--count", help="The first N videos.")]
 Index = Annotated[int | None, typer.Option("--index", help="One video.")]
 Indices = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
 Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
 Threads = Annotated[
-    int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: its part of those usable.")
+    int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: divide the usable ones.")
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="For temporary files; default: memory.")]
@@ -32,18 +32,18 @@ Store = Annotated[
 ]
 
 
-def resolved(
+def resolve_config(
     config: Path | None, folder: Path, overrides: list[str] | None, draft: bool = False, store: str | None = None
 ) -> "Config":
-    """The configuration that a command is to use: its ``--config``, or the one that lies in ``folder``."""
+    """The configuration of a command: its ``--config`` or the one in ``folder``, with the other options applied."""
     from bl30k_gen.config import draft_of
     from bl30k_gen.render.dataset import config_of
 
-    stored = [] if store is None else [f"runtime.store={store}"]
-    settings = config_of(config, folder, [*(overrides or []), *stored])
+    store_override = [] if store is None else [f"runtime.store={store}"]
+    settings = config_of(config, folder, [*(overrides or []), *store_override])
     return draft_of(settings) if draft else settings
 
 
-def answer(as_json: bool, facts: Any, text: str) -> None:
-    """Print ``facts`` for machines, or ``text`` for people."""
+def print_result(as_json: bool, facts: Any, text: str) -> None:
+    """Print ``facts`` as JSON, or ``text``."""
     print(json.dumps(facts, indent=1) if as_json else text)

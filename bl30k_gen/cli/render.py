@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,8 +20,8 @@ from bl30k_gen.cli.options import (
     Scratch,
     Store,
     Threads,
-    answer,
-    resolved,
+    print_result,
+    resolve_config,
 )
 from bl30k_gen.command_line import examples
 from bl30k_gen.errors import STOPPED, UserError
@@ -29,6 +29,9 @@ from bl30k_gen.text import plural
 
 if TYPE_CHECKING:
     from bl30k_gen.config import Config
+    from bl30k_gen.library.catalogue.catalogue import Catalogue
+    from bl30k_gen.render.progress import ProgressBar
+    from bl30k_gen.render.supervisor import RenderSummary, Supervisor
 
 app = typer.Typer()
 
@@ -49,7 +52,7 @@ def doctor(
     from bl30k_gen.render.tools import doctor
 
     checks = doctor.examine(device or "auto", threads, out)
-    answer(as_json, [vars(c) for c in checks], doctor.table(checks))
+    print_result(as_json, [vars(check) for check in checks], doctor.table(checks))
     raise typer.Exit(0 if all(c.ok for c in checks) else 1)
 
 
@@ -72,7 +75,7 @@ def plan(
     from bl30k_gen.cluster import worklist
     from bl30k_gen.render import dataset
 
-    settings = resolved(config, out, overrides, draft)
+    settings = resolve_config(config, out, overrides, draft)
     wanted = worklist.indices_from(count, index, indices)
     describe = dataset.sampler(settings, _catalogue(settings))
     count = dataset.write_plan(out, settings, (describe(name).spec for name in _names(settings, wanted)))
@@ -95,7 +98,7 @@ def render(
     indices: Indices = None,
     plan: Annotated[Path | None, typer.Option("--plan", help="A folder that `plan` wrote.")] = None,
     shard: Annotated[str | None, typer.Option("--shard", help="I/N: the I-th of N slices; or slurm.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many unfinished videos.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Render N unfinished videos at most.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side.")] = 1,
     threads: Threads = 0,
     device: Device = None,
@@ -109,52 +112,74 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Render videos into a dataset. The same command continues where it stopped; finished videos are kept."""
-    from bl30k_gen.cluster import worklist
-    from bl30k_gen.dataset.layout import Layout, write_image_sets
+    from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.dataset.preview import GrowingSheet
     from bl30k_gen.render import dataset, progress
     from bl30k_gen.render.child import allotted_threads
-    from bl30k_gen.render.output.journal import ASKED
     from bl30k_gen.render.supervisor import Execution, Supervisor
 
     layout = Layout(out)
-    growing = None if sheet is None else GrowingSheet(out, sheet)
-    settings = resolved(config, plan or out, overrides, draft, store)
+    growing_sheet = None if sheet is None else GrowingSheet(out, sheet)
+    settings = resolve_config(config, plan or out, overrides, draft, store)
     catalogue = _catalogue(settings)
     if plan is not None:
         names, describe = dataset.planned(plan, catalogue)
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
     else:
-        wanted = worklist.indices_from(count, index, indices)
-        if shard is not None:
-            wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
-        names, describe = _names(settings, wanted), dataset.sampler(settings, catalogue)
+        names, describe = _wanted_names(settings, count, index, indices, shard), dataset.sampler(settings, catalogue)
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
     threads = threads or allotted_threads(workers)
     execution = Execution(device or settings.runtime.device, threads, workers, scratch)
     supervisor = Supervisor(settings, layout, describe, execution, lambda event: bar(event))
-    try:
-        dataset.open_for_writing(layout, settings, catalogue, supervisor.prepare)
-        if count is not None:
-            supervisor.journal.write({"event": ASKED, "count": count})  # `status` says what is left of it
-    except BaseException:
-        supervisor.close()
-        raise
-    bar = progress.ProgressBar(len(names), settings.video.frames, growing)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stop())
-    try:
-        summary = supervisor.run(names)
-    finally:
-        bar.close()
-        if out.exists():
-            write_image_sets(layout)
-    answer(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
+    _open_dataset(supervisor, catalogue, count)
+    bar = progress.ProgressBar(len(names), settings.video.frames, growing_sheet)
+    summary = _run(supervisor, names, bar)
+    print_result(as_json, vars(summary), "\n".join(progress.summary_lines(summary, str(out))))
     if summary.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(1 if summary.failed else 0)
+
+
+def _wanted_names(
+    settings: "Config", count: int | None, index: int | None, indices: Path | None, shard: str | None
+) -> list[str]:
+    """Names of the videos that ``--count``, ``--index`` or ``--indices`` select, or of this shard of them."""
+    from bl30k_gen.cluster import worklist
+
+    wanted = worklist.indices_from(count, index, indices)
+    if shard is not None:
+        wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
+    return _names(settings, wanted)
+
+
+def _open_dataset(supervisor: "Supervisor", catalogue: "Catalogue", count: int | None) -> None:
+    """Begin the dataset or continue it, and record how many videos were asked for, for `status`."""
+    from bl30k_gen.render.dataset import open_for_writing
+    from bl30k_gen.render.output.journal import ASKED
+
+    try:
+        open_for_writing(supervisor.layout, supervisor.config, catalogue, supervisor.prepare)
+        if count is not None:
+            supervisor.journal.write({"event": ASKED, "count": count})
+    except BaseException:
+        supervisor.close()
+        raise
+
+
+def _run(supervisor: "Supervisor", names: list[str], bar: "ProgressBar") -> "RenderSummary":
+    """Render videos until all are done or a signal comes, then write the lists of published videos."""
+    from bl30k_gen.dataset.layout import write_image_sets
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    try:
+        return supervisor.run(names)
+    finally:
+        bar.close()
+        if supervisor.layout.root.exists():
+            write_image_sets(supervisor.layout)
 
 
 @app.command(
@@ -165,7 +190,7 @@ def render(
 )
 def replay(
     dataset: Dataset,
-    video: Annotated[str, typer.Argument(help="Its name.")],
+    video: Annotated[str, typer.Argument(help="Name of the video.")],
     device: Device = None,
     threads: Threads = 0,
     as_json: Json = False,
@@ -175,11 +200,11 @@ def replay(
     from bl30k_gen.render.tools.replay import replay
 
     result = replay(dataset, video, device, threads or allotted_threads(1))
-    answer(as_json, vars(result), result.sentence())
+    print_result(as_json, vars(result), result.sentence())
     raise typer.Exit(0 if result.same else 1)
 
 
-def _catalogue(settings: "Config") -> Any:
+def _catalogue(settings: "Config") -> "Catalogue":
     from bl30k_gen.library.catalogue.catalogue import open_catalogue
 
     return open_catalogue(settings.assets)

@@ -1,1 +1,1 @@
-"""Who renders what, on which machine."""
+"""Building a dataset on many machines: Slurm jobs, lists of videos, status, history, clean-up."""

@@ -1,4 +1,4 @@
-"""What a build took and what went wrong, from its logs: for a report, after the work."""
+"""Time and failures of a build, from its logs, for the report on a dataset."""
 
 import statistics
 from collections import Counter
@@ -12,18 +12,18 @@ from bl30k_gen.render.output.journal import run_entries
 
 
 def render_time(root: Path) -> dict[str, Any] | None:
-    """What the journals of all runs say; None where there are none.
+    """Work and time of all runs, from their journals; None without a rendered frame.
 
     Returns:
-        videos, frames: that were finished in these runs; frames of videos that failed count, too.
-        worker_hours: of all workers together, start of Blender left out.
-        nodes: ``{node: {"frames", "frame_seconds", "devices"}}``, seconds as the median of its videos.
+        videos, frames: numbers of finished ones; frames of failed videos count, too.
+        worker_hours: of all workers together, without the start of Blender.
+        nodes: ``{node: {"frames", "frame_seconds", "devices"}}``; seconds are the median over its videos.
     """
     layout = Layout(root)
     videos = frames = 0
     seconds = 0.0
-    of_node: dict[str, list[float]] = {}
-    frames_of: Counter[str] = Counter()
+    frame_seconds: dict[str, list[float]] = {}  # node: the median of each of its videos
+    node_frames: Counter[str] = Counter()
     devices: dict[str, set[str]] = {}
     for entry in run_entries(layout):
         if entry.get("event") == "ready":
@@ -33,23 +33,23 @@ def render_time(root: Path) -> dict[str, Any] | None:
             videos += entry["event"] == "published"
             frames += entry["frames"]
             seconds += entry["seconds"]
-            frames_of[entry["host"]] += entry["frames"]
-            of_node.setdefault(entry["host"], []).append(entry["frame_seconds"])
+            node_frames[entry["host"]] += entry["frames"]
+            frame_seconds.setdefault(entry["host"], []).append(entry["frame_seconds"])
     if not frames:
         return None
     nodes = {
         node: {
-            "frames": frames_of[node],
+            "frames": node_frames[node],
             "frame_seconds": round(statistics.median(medians), 3),
             "devices": sorted(devices.get(node, ())),
         }
-        for node, medians in sorted(of_node.items())
+        for node, medians in sorted(frame_seconds.items())
     }
     return {"videos": videos, "frames": frames, "worker_hours": round(seconds / 3600, 4), "nodes": nodes}
 
 
 def failures(root: Path, published: Collection[str]) -> dict[str, list[str]]:
-    """``{reason: [videos]}`` of the videos that failed and are not there."""
+    """``{reason: [videos]}`` of the videos that failed and are not in ``published``."""
     found: dict[str, list[str]] = {}
     for name, reason in failed_videos(Layout(root)).items():
         if name not in published:

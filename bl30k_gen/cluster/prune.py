@@ -1,4 +1,4 @@
-"""Clear up after workers that are gone: their leases, logs of published videos, and scratch."""
+"""Removes what dead workers left: leases, logs of published videos, temporary files, scratch folders."""
 
 import contextlib
 import shutil
@@ -14,24 +14,24 @@ from bl30k_gen.render.child import remove_dead_scratch, scratch_root
 from bl30k_gen.render.output.lease import FREE, Leases, holders
 from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_void
 
-UNFINISHED = (".new", ".discarded")  # hidden folders in .staging that a killed worker may leave
-WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # whose files have a hidden name at first
-OLD = 3600.0  # seconds; nothing takes so long to be written
+UNFINISHED = (".new", ".discarded")  # suffixes of hidden folders in .staging that a killed worker may leave
+WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # folders whose files are hidden while written
+OLD = 3600.0  # seconds, longer than any write takes
 
 
 @dataclass(frozen=True)
 class Pruned:
     leases: list[str]  # videos that are free again, with the frames so far
-    logs: int  # of videos that are published
+    logs: int  # of published videos
     leftovers: int  # temporary files and folders of killed workers
     scratch: int  # folders on this machine
 
 
 def prune(layout: Layout, config: Config, scratch: Path | None, wait: Callable[[float], None] = time.sleep) -> Pruned:
-    """Clear up; live workers are left alone, so leases of other machines are watched for ``lease_timeout`` seconds.
+    """Remove what dead workers left. Leases of other machines are first watched for ``lease_timeout`` seconds.
 
     Args:
-        scratch: the folder that tasks were told to use, on this machine; None: the usual one.
+        scratch: the scratch folder of the tasks, on this machine; None: as ``child.scratch_root``.
 
     Raises:
         UserError: something may not be written.
@@ -46,7 +46,7 @@ def prune(layout: Layout, config: Config, scratch: Path | None, wait: Callable[[
 
 
 def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
-    """Acquire what is stale, and release it; returns the videos of which that was done."""
+    """Acquire and release stale leases; return their videos."""
     mine = Layout(layout.root, process.new_name())
     observer = Leases(mine, config.runtime.lease_timeout)
 
@@ -59,26 +59,26 @@ def _free_leases(layout: Layout, config: Config, wait: Callable[[float], None]) 
         return True
 
     held = [name for name, lease in holders(layout).items() if lease.name != FREE]
-    return _all_that_can_be_had(free, held, observer.timeout, wait)
+    return _free_all(free, held, observer.timeout, wait)
 
 
 def _free_shards(layout: Layout, config: Config, wait: Callable[[float], None]) -> list[str]:
-    """Finish the shards of dead workers, and remove their claims; the videos that were claimed."""
+    """Finish the shards of dead workers and remove their claims; return the videos that were claimed."""
     kind = config.runtime.store
     assert kind != "folder"
     observer = Leases(ShardLayout(layout.shards.root, process.new_name()), config.runtime.lease_timeout)
-    with observer:  # copying a shard takes longer than others would wait
+    with observer:  # sends heartbeats: copying a shard may take longer than the timeout
         shards = list(holders(layout.shards))
-        _all_that_can_be_had(
+        _free_all(
             lambda shard: finish_dead_shard(layout.shards, kind, observer, shard), shards, observer.timeout, wait
         )
     return [name for name, claim in holders(layout).items() if remove_if_void(claim)]
 
 
-def _all_that_can_be_had(
+def _free_all(
     free: Callable[[str], bool], names: list[str], timeout: float, wait: Callable[[float], None]
 ) -> list[str]:
-    """Those of the names that could be freed, at once or after watching their owners' heartbeats."""
+    """Free what can be freed, now or after watching heartbeats for ``timeout`` seconds; return its names."""
     freed = [name for name in names if free(name)]
     if len(freed) < len(names):
         wait(timeout)
@@ -87,7 +87,7 @@ def _all_that_can_be_had(
 
 
 def _remove_logs(layout: Layout) -> int:
-    """Logs of published videos, and what tasks printed before the latest submission."""
+    """Remove logs of published videos, and the output of tasks before the latest submission."""
     removed = 0
     for name in layout.published():
         if layout.log(name).exists():
@@ -101,9 +101,9 @@ def _remove_logs(layout: Layout) -> int:
 
 
 def _remove_leftovers(layout: Layout) -> int:
-    """Hidden files and folders that were being written when their writer was killed."""
-    making = (layout.making, layout.shards.making)
-    found = [path for folder in making for suffix in UNFINISHED for path in folder.glob(f".*{suffix}")]
+    """Remove hidden files and folders whose writer was killed."""
+    staging = (layout.staging_root, layout.shards.staging_root)
+    found = [path for folder in staging for suffix in UNFINISHED for path in folder.glob(f".*{suffix}")]
     found += [path for folder in WRITTEN for path in (layout.root / folder).glob(".*.part")]
     removed = 0
     for path in found:

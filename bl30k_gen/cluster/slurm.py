@@ -1,7 +1,7 @@
 """Slurm: job arrays whose tasks render slices of a list of videos.
 
-Everything about a submission lies in ``<dataset>/Slurm/<number>/``: the settings, for each array a script, the list
-of its videos and the job id, and the tasks' output. Nothing is asked of Slurm that these files can tell.
+Everything about a submission lies in ``<dataset>/Slurm/<number>/``: the settings; for each array a script, the list
+of its videos and the job id; and the output of the tasks. Slurm is asked only for what is not in these files.
 """
 
 import math
@@ -27,10 +27,10 @@ from bl30k_gen.settings import Count, Section, Whole, load_section
 
 SETTINGS = resources.folder("slurm")
 JOB_NAME = "bl30k"
-USUAL_ARRAY = 1001  # Slurm's own MaxArraySize, for scripts that are written where there is no Slurm
+DEFAULT_ARRAY_SIZE = 1001  # Slurm's default of MaxArraySize, for scripts that are shown where there is no Slurm
 
 Word = Annotated[str, Field(pattern=r"^[\w.,:@%/+=-]+$")]
-NodePath = Annotated[str, Field(pattern=r"^[\w./${}-]+$")]  # may name variables of the node, such as $TMPDIR
+NodePath = Annotated[str, Field(pattern=r"^[\w./${}-]+$")]  # may contain variables of the node, such as $TMPDIR
 Directive = Annotated[str, Field(pattern=r"^--[a-z][^\n\r]*$")]
 
 
@@ -55,16 +55,16 @@ class SlurmSettings(Section):
 
 @dataclass(frozen=True)
 class Array:
-    """A job array: its videos, and into how many tasks they are divided."""
+    """A job array: its videos, and the number of tasks that they are divided into."""
 
     indices: list[int]
     tasks: int
 
 
-def divide(indices: list[int], videos_per_task: int, largest: int) -> list[Array]:
-    """Cut a list of videos into arrays of at most ``largest`` tasks, as even as can be."""
+def divide(indices: list[int], videos_per_task: int, max_tasks: int) -> list[Array]:
+    """Divide a list of videos evenly into arrays of at most ``max_tasks`` tasks."""
     tasks = math.ceil(len(indices) / videos_per_task)
-    arrays = math.ceil(tasks / largest)
+    arrays = math.ceil(tasks / max_tasks)
     slices = (take_shard(indices, part, arrays) for part in range(arrays))
     return [Array(part, math.ceil(len(part) / videos_per_task)) for part in slices]
 
@@ -73,9 +73,9 @@ def script(settings: SlurmSettings, array: Array, out: Path, folder: Path, numbe
     """The sbatch script of an array.
 
     Args:
-        out: the dataset.
-        folder: of the submission.
-        number: the array's, in the submission.
+        out: folder of the dataset.
+        folder: folder of the submission.
+        number: number of the array in the submission.
     """
     limit = f"%{settings.at_once}" if settings.at_once else ""
     directives = {
@@ -107,18 +107,18 @@ def script(settings: SlurmSettings, array: Array, out: Path, folder: Path, numbe
 
 
 def _own_command() -> list[str]:
-    """This project's command line on a node: the checkout's, which needs no installation, or the installed one."""
+    """The command line of this project on a node: the checkout, which needs no installation, or the installed one."""
     checkout = SETTINGS.parent / "generate.py"
     return [sys.executable, str(checkout)] if checkout.exists() else [sys.executable, "-m", "bl30k_gen"]
 
 
 def _task_device(settings: SlurmSettings, device: Device) -> Device:
-    """Without a GPU of its own a task leaves the node's GPUs to others."""
+    """The device of a task: without a GPU of its own, a task does not use those of the node."""
     return "cpu" if device == "auto" and settings.gres is None else device
 
 
 class Submissions:
-    """What was submitted for the dataset in ``out``."""
+    """The submissions for the dataset in ``out``."""
 
     def __init__(self, out: Path):
         if not str(out.absolute()).isprintable():
@@ -131,12 +131,12 @@ class Submissions:
         return sorted(name for name in names if name.isdecimal())
 
     def wanted(self) -> list[int]:
-        """Indices of all videos that were ever asked for."""
-        asked: set[int] = set()
+        """Indices of the videos of all submissions."""
+        indices: set[int] = set()
         for number in self.numbers():
             for path in (self.folder / number).glob("array-*.indices"):
-                asked.update(read_indices(path))
-        return sorted(asked)
+                indices.update(read_indices(path))
+        return sorted(indices)
 
     def settings_file(self) -> Path | None:
         """The settings of the latest submission."""
@@ -144,16 +144,16 @@ class Submissions:
         return self.folder / numbers[-1] / "settings.yaml" if numbers else None
 
     def tasks(self) -> dict[str, int]:
-        """``{state: tasks}`` of those that Slurm still has, e.g. RUNNING or PENDING."""
-        ours = {job for _, _, job in self._jobs()}
+        """``{state: number of tasks}`` in Slurm's queue, with states such as RUNNING or PENDING."""
+        own_jobs = {job for _, _, job in self._jobs()}
         states: dict[str, int] = {}
         for job, _, state in _queue():
-            if job in ours:
+            if job in own_jobs:
                 states[state] = states.get(state, 0) + 1
         return states
 
     def under_way(self) -> set[int]:
-        """Indices of the videos of all tasks that Slurm still has."""
+        """Indices of the videos of all tasks in Slurm's queue."""
         arrays = {job: (folder, number) for folder, number, job in self._jobs()}
         indices: set[int] = set()
         for job, task, _ in _queue():
@@ -164,10 +164,10 @@ class Submissions:
         return indices
 
     def submit(self, settings: SlurmSettings, indices: list[int], device: Device) -> list[str]:
-        """Write the scripts and hand them to Slurm; return the job ids.
+        """Write the scripts and submit them to Slurm; return the job ids.
 
         Raises:
-            UserError: Slurm is not here, or refuses; what it has taken before is recorded and runs.
+            UserError: Slurm is not installed, or refuses an array; the arrays before it are recorded and run.
         """
         arrays = divide(indices, settings.videos_per_task, max_array_size())
         folder = self._new_folder()
@@ -184,13 +184,13 @@ class Submissions:
         return jobs
 
     def preview(self, settings: SlurmSettings, indices: list[int], device: Device) -> list[str]:
-        """The scripts that ``submit`` would hand over; nothing is written."""
+        """The scripts that ``submit`` would write and submit."""
         try:
-            largest = max_array_size()
+            max_tasks = max_array_size()
         except UserError:
-            largest = USUAL_ARRAY
+            max_tasks = DEFAULT_ARRAY_SIZE
         folder = self.folder / self._next_number()
-        arrays = divide(indices, settings.videos_per_task, largest)
+        arrays = divide(indices, settings.videos_per_task, max_tasks)
         return [script(settings, array, self.out, folder, n, device) for n, array in enumerate(arrays)]
 
     def _next_number(self) -> str:
@@ -204,11 +204,11 @@ class Submissions:
                 try:
                     folder.mkdir()
                     return folder
-                except FileExistsError:  # another command submits, too
+                except FileExistsError:  # another command is submitting, too
                     continue
 
     def _jobs(self) -> list[tuple[Path, int, str]]:
-        """(folder, array's number, job id) of everything that was handed to Slurm."""
+        """(folder, number of the array, job id) of every submitted array."""
         found = []
         for number in self.numbers():
             for path in sorted((self.folder / number).glob("array-*.job")):
@@ -217,9 +217,9 @@ class Submissions:
 
 
 def max_array_size() -> int:
-    """How many tasks an array may have on this cluster. Raises UserError where there is no Slurm."""
+    """Maximum number of tasks in an array on this cluster. Raises UserError where there is no Slurm."""
     found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _ask("scontrol", "show", "config", timeout=20.0), re.MULTILINE)
-    return int(found[1]) if found else USUAL_ARRAY
+    return int(found[1]) if found else DEFAULT_ARRAY_SIZE
 
 
 def _array_tasks(path: Path) -> int:
@@ -228,13 +228,14 @@ def _array_tasks(path: Path) -> int:
 
 
 def _queue() -> list[tuple[str, str, str]]:
-    """(array's job id, task, state) of every task of this project that Slurm still has."""
+    """(job id of the array, task, state) of every task of this project in Slurm's queue."""
     lines = _ask("squeue", "--noheader", "--array", f"--name={JOB_NAME}", "--format=%F %K %T").splitlines()
     words = (line.split() for line in lines)
     return [(job, task, state) for job, task, state in (line for line in words if len(line) == 3)]
 
 
 def _ask(*command: str, timeout: float = 300.0) -> str:
+    """The output of one of Slurm's commands. Raises UserError."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except FileNotFoundError:
@@ -249,5 +250,5 @@ def _ask(*command: str, timeout: float = 300.0) -> str:
 
 
 def load_settings(path: Path | None, overrides: list[str]) -> SlurmSettings:
-    """Read settings; ``None`` names ``slurm/cpu.yaml``. Raises UserError."""
+    """Read Slurm settings from ``path``; None: from ``slurm/cpu.yaml``. Raises UserError."""
     return load_section(SlurmSettings, path or SETTINGS / "cpu.yaml", overrides, "give --slurm one of slurm/*.yaml")

@@ -1,6 +1,6 @@
-"""How far a dataset is: from a few listings and the journals of the runs, never from its frames.
+"""Progress of a build, from a few listings and the journals of the runs; frames are not read.
 
-The cost is O(videos) lines to read and O(videos that are being made) files to look at.
+The cost is O(videos) lines to read and O(videos in staging) files to look at.
 """
 
 import os
@@ -26,8 +26,8 @@ from bl30k_gen.text import duration, plural
 
 Entry = dict[str, Any]  # a line of a journal
 
-RECENT = 3600.0  # seconds over which the speed is taken
-SLOW = 2.0  # times the median of the nodes
+RECENT = 3600.0  # seconds at the end of the work over which the speed is measured
+SLOW = 2.0  # a node is slow above this multiple of the median over all nodes
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,25 @@ class Status:
     wanted: int
     done: int
     running: list[str]
-    interrupted: list[str]  # begun by a worker without a heartbeat
-    failed: dict[str, str]  # failed: {video: reason}
-    pending: int  # no worker has them, frames of some may be there already
+    interrupted: list[str]  # begun by a worker that sends no heartbeat
+    failed: dict[str, str]  # {video: reason}
+    pending: int  # without a worker; frames of some may exist
     frames_per_second: float  # of all nodes together, in the last hour of work
     seconds_left: float | None  # at this speed; None: unknown
     slow_nodes: dict[str, float]  # {node: its seconds a frame, as a multiple of the nodes' median}
 
     @property
     def ended(self) -> bool:
-        """Whether every video is done or failed; not where none is known yet."""
+        """Whether every video is done or failed; False where none is known yet."""
         return 0 < self.wanted == self.done + len(self.failed)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        share = self.done / self.wanted if self.wanted else 0.0
+        fraction = self.done / self.wanted if self.wanted else 0.0
         lines = [
-            f"{self.done} of {plural(self.wanted, 'video')} done ({share:.1%}), {len(self.running)} running, "
+            f"{self.done} of {plural(self.wanted, 'video')} done ({fraction:.1%}), {len(self.running)} running, "
             f"{len(self.failed)} failed, {len(self.interrupted)} interrupted, {self.pending} pending"
         ]
         if self.frames_per_second:
@@ -68,10 +68,10 @@ class Status:
 
 
 def wanted_names(layout: Layout, config: Config, count: int | None, entries: Iterable[Entry]) -> list[str]:
-    """All videos that the dataset shall have: the first ``count``, or those that were asked for, or those begun.
+    """All videos that the dataset will have: the first ``count``; None: those asked for, or else those begun.
 
     Args:
-        entries: of the journals of all runs.
+        entries: events in the journals of all runs.
     """
     if count is None:
         asked = max((entry["count"] for entry in entries if entry["event"] == ASKED), default=0)
@@ -84,7 +84,7 @@ def wanted_names(layout: Layout, config: Config, count: int | None, entries: Ite
 
 
 def status(root: Path, count: int | None = None) -> Status:
-    """Raises UserError where there is no dataset."""
+    """The status of a dataset now. Raises UserError where there is none."""
     layout, config = open_existing(root)
     entries = sorted(run_entries(layout), key=lambda entry: entry["time"])
     wanted = wanted_names(layout, config, count, entries)
@@ -110,7 +110,7 @@ def status(root: Path, count: int | None = None) -> Status:
 
 
 def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[Status]:
-    """The status now and whenever it is another, looked at every ``pause`` seconds; ends with the last video.
+    """The status now and after every change, checked every ``pause`` seconds; ends with the last video.
 
     Raises UserError as ``status``.
     """
@@ -126,7 +126,7 @@ def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[
 
 
 def _is_alive(lease: Path, timeout: float) -> bool:
-    """An estimate that trusts the clocks of other machines; workers use their own clock alone."""
+    """Whether a worker has sent a heartbeat lately, by the clocks of both machines (workers never compare clocks)."""
     if process.surely_dead(lease.name):
         return False
     try:
@@ -136,17 +136,17 @@ def _is_alive(lease: Path, timeout: float) -> bool:
 
 
 def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
-    """Frames/s in the last hour of work, and the slow nodes; of the journals' entries in the order of time."""
+    """Frames/s in the last hour of work, and the slow nodes; from journal entries sorted by time."""
     if not entries:
         return 0.0, {}
     end = entries[-1]["time"]
     begin = max(entries[0]["time"], end - RECENT)
     videos = [entry for entry in entries if entry.get("frames")]
     frames = sum(entry["frames"] for entry in videos if entry["time"] >= begin)
-    of_node: dict[str, list[float]] = {}
+    frame_seconds: dict[str, list[float]] = {}  # node: the median of each of its videos
     for entry in videos:
-        of_node.setdefault(entry["host"], []).append(entry["frame_seconds"])
-    medians = {node: statistics.median(seconds) for node, seconds in sorted(of_node.items())}
+        frame_seconds.setdefault(entry["host"], []).append(entry["frame_seconds"])
+    medians = {node: statistics.median(seconds) for node, seconds in sorted(frame_seconds.items())}
     typical = statistics.median(medians.values()) if medians else 0.0
     slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
     return (frames / (end - begin) if end > begin else 0.0), slow

@@ -1,6 +1,6 @@
-"""The one way of dividing work: a list of video indices, and slices of it.
+"""Division of work: a list of video indices, and slices of it.
 
-Slices are even, disjoint and complete, and what is rendered never depends on how many there are.
+Slices are even, disjoint and complete; no video depends on their number.
 """
 
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_text
 
-MAX_VIDEOS = 26 * 100_000  # a name is a segment's letter and five digits
+MAX_VIDEOS = 26 * 100_000  # a name is the letter of a segment and five digits
 
 
 def indices_from(count: int | None, index: int | None, file: Path | None) -> list[int]:
-    """The videos a command asks for: ``--count N`` (the first N), ``--index I``, or ``--indices FILE``.
+    """Indices of the videos of a command: ``--count N`` (the first N), ``--index I``, or ``--indices FILE``.
 
     Raises:
         UserError: none or several are given, or the file does not hold one index a line.
@@ -25,8 +25,8 @@ def indices_from(count: int | None, index: int | None, file: Path | None) -> lis
             return [checked_number("--index", index)]
         case None, None, Path():
             return read_indices(file)
-    asked = {"--count": count, "--index": index, "--indices": file}
-    given = [flag for flag, value in asked.items() if value is not None]
+    flags = {"--count": count, "--index": index, "--indices": file}
+    given = [flag for flag, value in flags.items() if value is not None]
     raise UserError(
         "which videos? " + (f"{' and '.join(given)} exclude each other" if given else "nothing is asked for"),
         "give one of --count N, --index I, --indices FILE",
@@ -34,7 +34,7 @@ def indices_from(count: int | None, index: int | None, file: Path | None) -> lis
 
 
 def read_indices(file: Path) -> list[int]:
-    """Indices in a text file, one a line; empty lines do not count, repeated ones count once."""
+    """Sorted indices in a text file, one a line; empty lines and repetitions are ignored."""
     try:
         lines = read_text(file).splitlines()
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def read_indices(file: Path) -> list[int]:
 
 
 def parse_shard(shard: str) -> tuple[int, int]:
-    """``I/N`` with 0 <= I < N, or ``slurm`` for the place of this task in its job array, as (I, N).
+    """(I, N) from ``I/N`` with 0 <= I < N, or from ``slurm``: task I of the N tasks of this job array.
 
     Raises:
         UserError
@@ -73,7 +73,7 @@ def parse_shard(shard: str) -> tuple[int, int]:
 
 
 def take_shard(indices: list[int], part: int, parts: int) -> list[int]:
-    """Every ``parts``-th index from the ``part``-th on: slices differ in length by one at most."""
+    """Every ``parts``-th index from the ``part``-th on; the lengths of all slices differ by one at most."""
     return indices[part::parts]
 
 

@@ -1,1 +1,1 @@
-"""Where videos go: the files of a dataset on disk, written whole and read back anywhere."""
+"""The files of a dataset: written atomically, and read from folders, shards and URLs."""

@@ -1,4 +1,4 @@
-"""What a dataset says of itself to people who have only files: ``DATASET.md`` and ``CITATION.cff``.
+"""The description that a dataset carries in its files: ``DATASET.md`` and ``CITATION.cff``.
 
 ``DATASET.md`` has the type, shape and unit of every field.
 """
@@ -6,8 +6,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Every field of Metadata/<video>.json: path, type and shape, unit, meaning. F frames, O objects, C control points,
-# L lights. `[]` steps into the elements of a list.
+# Every field of Metadata/<video>.json: path, type and shape, unit, meaning. F frames, C control points. `[]` stands
+# for each element of a list.
 FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("schema_version", "int", "", "version of this table, 1"),
     ("name", "str", "", "the video's name"),
@@ -129,7 +129,7 @@ def dataset_card(config: Mapping[str, Any], licences: Sequence[tuple[str, str]] 
 
     Args:
         config: the resolved configuration, as nested mappings.
-        licences: (source, licence) of what the videos are made of, in the order to be shown.
+        licences: (source, licence) of the assets, in the order of the table.
     """
     rows = [f"| `{path}` | {kind} | {unit} | {meaning} |" for path, kind, unit, meaning in FIELDS]
     fewest, most = config["objects"]["count"]

@@ -1,8 +1,7 @@
-"""Who made an output folder, and from what: one claim for every command that fills a folder.
+"""Claims of output folders: a small JSON file records which command filled a folder, and from which inputs.
 
-A folder that holds anything belongs to the command that filled it. The same command on the same things continues in
-it; any other is refused, before it has written anything. The record of the claim is a small JSON file in the folder,
-hidden unless it tells people something, too.
+The same command with the same inputs continues in its folder; any other command is refused before it writes anything.
+The record is a hidden file unless it is useful to users, too.
 """
 
 import os
@@ -23,41 +22,43 @@ _REMEDY = "choose another --out, or empty it"
 def claim(
     folder: Place, made_by: str, facts: Mapping[str, Any], inputs: Iterable[Place] = (), record: str = RECORD
 ) -> None:
-    """Take an output folder, or continue in it.
+    """Claim an output folder, or continue in it.
 
     Args:
         made_by: the command, e.g. ``segment``.
-        facts: what has to be the same where the command continues, as JSON values.
+        facts: JSON values that must be the same for the command to continue.
         inputs: files and folders that the command reads.
-        record: name of the file that keeps the claim.
+        record: name of the file with the claim.
 
     Raises:
-        UserError: the folder is another command's, was made of other things, or is read from; nothing changes.
+        UserError: the folder belongs to another command, was made with other facts, or contains an input. Nothing is
+            written.
     """
     refuse_input(folder, inputs)
-    _filled(folder, ())
+    _visible(folder, ())
     wanted = {MADE_BY: made_by, **facts}
     before = read_claim(folder, record)
-    if before is None or not _filled(folder, [record]):  # a claim alone is what a mistake has left
+    if before is None or not _visible(folder, [record]):  # a folder with nothing but a claim may be claimed anew
         require_free(folder, [record])
         write_json(folder / record, wanted)
         return
     for key, value in wanted.items():
         if before.get(key) != value:
-            said = f"was made with {key} = {before.get(key)}, not {value}"
+            what = f"was made with {key} = {before.get(key)}, not {value}"
             if key == MADE_BY:
-                said = f"was made by `{before.get(key)}`, not `{value}`"
-            raise UserError(f"{folder} {said}", _REMEDY)
+                what = f"was made by `{before.get(key)}`, not `{value}`"
+            raise UserError(f"{folder} {what}", _REMEDY)
 
 
 def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
-    """The folder for what describes a dataset: the dataset's own, which needs no claim, or a claimed one.
+    """The folder for files that describe a dataset: the dataset's own, which needs no claim, or a claimed one.
 
     Args:
-        folder: as asked for; None: the dataset's own.
-        read: the dataset, or one of its shards; nothing is written beside a URL.
+        folder: the user's choice; None: the dataset's own.
+        read: the dataset, or one of its shards.
 
-    Raises UserError as ``claim``, and where the dataset is read by its URL and there is no folder.
+    Raises:
+        UserError: as ``claim``, or the dataset is a URL, beside which nothing is written, and ``folder`` is None.
     """
     if isinstance(read, Path):
         own = read if read.is_dir() else read.parent
@@ -70,7 +71,7 @@ def claim_beside(folder: Path | None, made_by: str, read: Place) -> Path:
 
 
 def read_claim(folder: Place, record: str = RECORD) -> dict[str, Any] | None:
-    """What a folder's claim says; None where there is none. Raises UserError where it is damaged."""
+    """The claim of a folder; None without one. Raises UserError where it is damaged."""
     try:
         return read_json(folder / record, f"it says what {folder} is; {_REMEDY}")
     except (FileNotFoundError, NotADirectoryError):
@@ -78,13 +79,13 @@ def read_claim(folder: Place, record: str = RECORD) -> dict[str, Any] | None:
 
 
 def require_free(folder: Place, own: Iterable[str] = ()) -> None:
-    """Raises UserError where a folder holds anything but hidden files and those named ``own``, or is none."""
-    if names := _filled(folder, own):
+    """Raises UserError where a folder holds anything but hidden files and ``own``, or is no folder."""
+    if names := _visible(folder, own):
         raise UserError(f"{folder} holds {printable(names[0])}, which this command did not make", _REMEDY)
 
 
-def _filled(folder: Place, own: Iterable[str]) -> list[str]:
-    """What a folder holds beside hidden files and those named ``own``."""
+def _visible(folder: Place, own: Iterable[str]) -> list[str]:
+    """Sorted names in a folder without hidden files and ``own``; empty where it does not exist."""
     try:
         names = list(folder.listing()) if isinstance(folder, RemotePath) else os.listdir(folder)
         return sorted(name for name in names if not name.startswith(".") and name not in own)
@@ -95,7 +96,7 @@ def _filled(folder: Place, own: Iterable[str]) -> list[str]:
 
 
 def refuse_input(folder: Place, inputs: Iterable[Place]) -> None:
-    """Raises UserError where an output folder is one that is read from, or lies in one."""
+    """Raises UserError where an output folder is an input folder, lies in one, or contains an input file."""
     out = folder.resolve()
     for given in inputs:
         read = given.resolve()

@@ -1,7 +1,7 @@
-"""Annotations as data: what kinds there are, what each holds, and the reading of stored ones.
+"""Annotations as data: their kinds, the arrays of each kind, and the reader of stored ones.
 
-How they follow from a scene is written in ``bl30k_gen.annotations``, which is imported when one is asked for that is
-not stored. Stored ones lie in a folder of their own as ``<kind>/<video>.h5``, see docs/annotations.md.
+``bl30k_gen.annotations`` derives them from a scene; it is imported only to read an annotation that is not stored.
+Stored ones lie in a folder of their own as ``<kind>/<video>.h5``, see docs/annotations.md.
 """
 
 import abc
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.inputs import read_json
 
-VERSION = 1  # of the files, and of the rules by which annotations follow from a scene
+VERSION = 1  # of the files, and of the rules by which annotations are derived from a scene
 MARKER = "annotations.json"  # in the root of a folder of annotations
 
 Array = npt.NDArray[np.float32]
@@ -31,7 +31,7 @@ Axes = Literal["camera", "world"]
 """``camera``: OpenCV's (x right, y down, z forward). ``world``: Blender's (x right, y into the image, z up)."""
 
 
-# What the arrays mean is said once, in ``KINDS``; shapes here are those of one frame where a kind is of frames.
+# ``KINDS`` defines the meaning of the arrays. Shapes here are those of one frame for kinds with ``of_frames``.
 
 
 class Flow(NamedTuple):
@@ -61,7 +61,7 @@ class Tracks(NamedTuple):
 
 
 class OcclusionOrder(NamedTuple):
-    """Which of O objects hides which. Pixels are counted in the image; the backdrop hides what is behind it."""
+    """Occlusion between O objects, in pixels of the image; the backdrop hides objects behind it."""
 
     in_front: Counts  # (O, O)
     visible: Counts  # (O,)
@@ -70,7 +70,7 @@ class OcclusionOrder(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """Where O objects are."""
+    """Bounding boxes of O objects."""
 
     visible: Array  # (O, 4)
     amodal: Array  # (O, 4)
@@ -86,7 +86,7 @@ class Cameras(NamedTuple):
 
 
 class Poses(NamedTuple):
-    """Where O objects are on F frames, and how they are turned."""
+    """Positions and orientations of O objects on F frames."""
 
     ids: Ids  # (O,)
     to_world: Floats  # (F, O, 4, 4)
@@ -108,12 +108,12 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """What is annotated; its arrays by their names. ``result`` holds them; None where there is one array alone."""
+    """A kind of annotation."""
 
-    fields: Mapping[str, Field]
-    result: Callable[..., Any] | None = None
-    of_frames: bool = True  # arrays begin with F, and are read frame by frame
-    between: bool = False  # of one frame and another, so many frames later
+    fields: Mapping[str, Field]  # its arrays by name
+    result: Callable[..., Any] | None = None  # the named tuple of its arrays; None: one array alone
+    of_frames: bool = True  # the first axis of each array is F; read frame by frame
+    between: bool = False  # relates a frame to another one, ``Wanted.offset`` frames later
 
 
 _NOWHERE = "NaN where no surface is"
@@ -238,10 +238,10 @@ KINDS: dict[str, Kind] = {
 
 
 class Wanted(NamedTuple):
-    """A kind, and for those between two frames how many frames later the other one is."""
+    """A requested kind of annotation."""
 
     name: str
-    offset: int = 0
+    offset: int = 0  # frames to the other frame, for kinds that are ``between`` two frames
 
     @property
     def kind(self) -> Kind:
@@ -252,16 +252,16 @@ class Wanted(NamedTuple):
 
 
 def every_kind() -> list[Wanted]:
-    """All kinds, those between two frames to the next and to the last one."""
+    """All kinds; those between two frames for the next and for the previous frame."""
     offsets = {True: (1, -1), False: (0,)}
     return [Wanted(name, offset) for name, kind in KINDS.items() for offset in offsets[kind.between]]
 
 
 def parse_wanted(text: str) -> Wanted:
-    """``depth``, or ``flow-1`` for flow to the frame before; ``flow`` is ``flow+1``.
+    """Parse a name such as ``depth``, or ``flow-1`` for flow to the previous frame; ``flow`` means ``flow+1``.
 
     Raises:
-        UserError: there is no such kind, or it takes no number of frames.
+        UserError: there is no such kind, or it takes no offset.
     """
     match = re.fullmatch(r"([a-z_]+)([+-]\d+)?", text.strip())
     name, offset = (match[1], match[2]) if match else (text, None)
@@ -277,7 +277,7 @@ def parse_wanted(text: str) -> Wanted:
 
 
 def other_frame(video: str, frames: int, frame: int, offset: int) -> int:
-    """The frame ``offset`` frames later. Raises UserError where the video has no such frame, or not this one."""
+    """The frame ``offset`` frames after ``frame``. Raises UserError where the video lacks one of the two."""
     if not 0 <= frame < frames:
         raise UserError(f"video {video} has no frame {frame}", f"ask for one of 0 to {frames - 1}")
     if not 0 <= frame + offset < frames:
@@ -290,24 +290,24 @@ def stored_path(folder: Path, wanted: Wanted, video: str) -> Path:
 
 
 def is_stored(path: Path, digest: str) -> bool:
-    """Whether a file is there, made by these rules of the video whose metadata have this digest."""
+    """Whether a file exists that was made with this ``VERSION`` from metadata with this digest."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             return file.attrs.get("version") == VERSION and file.attrs.get("digest") == digest
-    except OSError:  # none, or damaged
+    except OSError:  # missing or damaged
         return False
 
 
 class Annotated(abc.ABC):
-    """The part of a ``VideoStore`` that reads annotations: stored ones, or derived when they are asked for.
+    """The part of a ``VideoStore`` that reads annotations, stored or derived on demand.
 
     All readers raise UserError: the video or frame does not exist, has no metadata, or one of its models is missing
-    or has changed; with ``annotations``, what is asked for is not stored there, or of another video.
+    or has changed; with ``annotations``, the annotation is not stored there, or belongs to another rendering.
     """
 
-    annotations: Path | None = None
+    annotations: Path | None = None  # folder of stored annotations; None: derive them
 
     @abc.abstractmethod
     def frames(self, name: str) -> list[str]:
@@ -346,7 +346,7 @@ class Annotated(abc.ABC):
         return self.annotation("amodal", name, i)
 
     def read_order(self, name: str, i: int) -> OcclusionOrder:
-        """Who hides whom."""
+        """Occlusion order of the objects."""
         return self.annotation("order", name, i)
 
     def read_boxes(self, name: str, i: int) -> Boxes:
@@ -354,7 +354,7 @@ class Annotated(abc.ABC):
         return self.annotation("boxes", name, i)
 
     def read_tracks(self, name: str) -> Tracks:
-        """Points followed through the video; ``annotations.tracks.tracks`` takes points of your own."""
+        """Points tracked through the video; ``annotations.tracks.tracks`` takes query points of your own."""
         return self.annotation("tracks", name)
 
     def read_cameras(self, name: str) -> Cameras:
@@ -366,10 +366,10 @@ class Annotated(abc.ABC):
         return self.annotation("poses", name)
 
     def annotation(self, kind: str, name: str, i: int | None = None) -> Any:
-        """Any kind by its name, such as ``depth`` or ``flow-1``: an array, or a named tuple of several.
+        """The annotation of a kind such as ``depth`` or ``flow-1``: an array, or a named tuple of several.
 
         Args:
-            i: the frame's number, for kinds that are of frames.
+            i: number of the frame, for kinds with ``of_frames``.
         """
         wanted = parse_wanted(kind)
         if wanted.kind.of_frames:
@@ -378,7 +378,7 @@ class Annotated(abc.ABC):
             other_frame(name, len(self.frames(name)), i, wanted.offset)
         if self.annotations is not None:
             return self._stored(self.annotations, wanted, name, i)
-        # By its name: datasets are read without scenes and assets, unless what needs them is asked for.
+        # Imported on demand: reading a dataset needs no scenes and assets unless annotations are derived.
         derive = importlib.import_module("bl30k_gen.annotations.derive")
         return derive.derive(self, wanted, name, i)
 
@@ -406,7 +406,7 @@ class Annotated(abc.ABC):
         return _digest_of(self, name)
 
 
-@lru_cache(maxsize=64)  # a video is read frame by frame
+@lru_cache(maxsize=64)  # of videos, which are read frame by frame
 def _digest_of(store: Annotated, name: str) -> str:
     metadata = store.metadata(name)
     if metadata is None:
@@ -415,7 +415,7 @@ def _digest_of(store: Annotated, name: str) -> str:
 
 
 def open_annotations(folder: str | Path) -> Path:
-    """Raises UserError if no annotations are stored in a folder."""
+    """The folder, if annotations of this version are stored in it. Raises UserError."""
     folder = Path(folder)
     try:
         version = read_json(folder / MARKER, "")["version"]

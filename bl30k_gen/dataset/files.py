@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, their digests, and the encoding of RGB frames."""
+"""Atomic writing of files, their digests, and the encoding of RGB frames."""
 
 import contextlib
 import errno
@@ -24,14 +24,14 @@ _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 
 
 def write_atomically(path: str | Place, data: bytes | str, parents: bool = True) -> None:
-    """Write a file so that it is seen complete or not at all, also after a crash; text is stored as UTF-8.
+    """Write a file that appears complete or not at all, also after a crash; text is stored as UTF-8.
 
     Args:
         parents: create missing folders.
 
     Raises:
-        FileNotFoundError: there is no such folder, and ``parents`` is False.
-        DiskFull: the disk (or quota) is full. Nothing is left behind.
+        FileNotFoundError: the folder is missing, and ``parents`` is False.
+        DiskFull: the disk (or quota) is full; no temporary file is left.
         UserError: the folder may not be written.
     """
     if isinstance(data, str):
@@ -56,20 +56,20 @@ def write_atomically(path: str | Place, data: bytes | str, parents: bool = True)
 
 
 def write_json(path: str | Place, value: Any) -> None:
-    """As ``write_atomically``: ``value`` as JSON that people can read, too."""
+    """Write ``value`` as indented JSON; see ``write_atomically``."""
     write_atomically(path, json.dumps(value, indent=1) + "\n")
 
 
 def user_cache() -> Path:
-    """Folder for what is quicker to keep than to find out again, and cannot lie beside what it is about."""
+    """Folder for cached data that cannot lie beside the files that it describes."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bl30k"
 
 
 def make_folder(folder: Path, root: Path) -> None:
-    """Create a folder and those above it, below ``root``, which must be there.
+    """Create a folder and its parents below ``root``, which must exist.
 
     Raises:
-        FatalError: ``root`` is not there (any more): it is not made anew at its old place.
+        FatalError: ``root`` does not exist (any more). It is not created: it may have been moved.
     """
     missing = [folder] if folder != root else []
     while missing and missing[-1].parent != root:
@@ -82,23 +82,24 @@ def make_folder(folder: Path, root: Path) -> None:
 
 
 def gone(root: Path) -> FatalError:
+    """The error for a dataset whose folder has disappeared."""
     return FatalError(f"{root} is not there any more", "if it was moved, give its new place to continue")
 
 
 def temporary_name(path: Path) -> Path:
-    """A hidden name beside ``path`` that no other writer uses; readers skip it."""
+    """A hidden path beside ``path`` that no other writer uses; readers skip hidden files."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def replace(source: Path, target: Path) -> None:
-    """Rename a file or folder on one file system, and make the new name survive a power cut."""
+    """Rename a file or folder within a file system, durably: the new name survives a power cut."""
     rename(source, target)
     for folder in {target.parent, source.parent}:
         sync(folder)
 
 
 def rename(source: Path, target: Path) -> None:
-    """``os.replace``, but for a rename that was done and yet reported as failed, as network file systems do.
+    """Rename as ``os.replace``; accept a rename that a network file system did but reported as failed.
 
     Raises:
         OSError: it was not done.
@@ -111,7 +112,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a file, folder or link exists. Raises OSError where the disk does not tell: that is no "no"."""
+    """Whether a file, folder or link exists. Raises OSError where the file system cannot tell."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -120,7 +121,7 @@ def is_there(path: Path) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Have a file's contents, or a folder's names, written to the disk."""
+    """Write the contents of a file, or the names in a folder, to the disk (``fsync``)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         sync_descriptor(descriptor)
@@ -133,13 +134,13 @@ def sync_descriptor(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported by some network file systems
             raise
 
 
 @contextlib.contextmanager
 def clear_disk_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the user can fix and is met while writing ``path`` into a UserError that names it or its folder."""
+    """Turn errors of writing ``path`` that the user can fix into a UserError that names it or its folder."""
     try:
         yield
     except OSError as error:
@@ -155,7 +156,7 @@ def clear_disk_errors(path: str | Path) -> Iterator[None]:
             raise UserError(f"{folder} cannot be a folder", "a file is in its way; choose another name") from error
         if error.errno == errno.EISDIR:
             raise UserError(f"{path} is a folder", "give a file's name") from error
-        if error.filename is None:  # of a file that is open
+        if error.filename is None:  # the error of an open file names none
             error.filename = str(path)
         raise
 
@@ -189,10 +190,10 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
 
 
 def decode_rgb(data: bytes, source: str | Place) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as they lie in the file.
+    """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as stored.
 
     Raises:
-        UserError: naming ``source`` where the bytes are damaged, or are to be turned before they are shown.
+        UserError: naming ``source``: the bytes are damaged, or an EXIF tag says that the image has to be turned.
     """
     try:
         with open_frame(data) as image:

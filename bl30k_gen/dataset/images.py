@@ -1,11 +1,11 @@
-"""The one decoder of images from outside: what orientation, depth, alpha and colour profile mean, for each use.
+"""The only decoder of images from outside. It defines the meaning of orientation, depth, alpha and profile by use.
 
-- 16 bits a channel become 8, the lower bits cut off.
-- A colour profile is applied, so that all pixels are sRGB; one that cannot be read, or says sRGB, changes nothing.
-- An alpha channel that is the same everywhere, opaque or zero, is none.
-- EXIF's orientation turns photographs. A model's textures show their stored pixels, which texture coordinates were
-  made for. Frames must have none: no file says whether their masks were made for the stored or the turned image.
-- Text inside an image concerns no pixel and is not read, however long.
+- 16 bits a channel become 8; the lower bits are dropped.
+- A colour profile is applied, so that all pixels are sRGB. A profile that cannot be read, or is sRGB, is ignored.
+- An alpha channel that is opaque everywhere, or zero everywhere, is ignored.
+- EXIF orientation turns photographs. Textures of models keep their stored pixels, to which texture coordinates refer.
+  Frames with an orientation are refused: their masks may fit the stored or the turned image.
+- Text inside an image is not read.
 """
 
 import io
@@ -22,14 +22,14 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")  # of frames
 
 MAX_SCANNED = 10**9
-"""Pixels that the scans of a progressive JPEG may touch: 80 megapixels in the usual ten or twelve scans."""
+"""Pixels times scans of a progressive JPEG: 80 megapixels in the usual ten or twelve scans."""
 
 MAX_PIXELS = 8192 * 8192  # of a frame or a mask
 MAX_PROFILE = 4 << 20  # bytes
 IMAGE_LIMIT = 256 << 20  # bytes of a file
-ORIENTATION = 0x0112  # of EXIF; 1 is upright
+ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 
-# What decoding a damaged image may raise.
+# Exceptions that decoding a damaged image may raise.
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -39,9 +39,9 @@ _16_BIT = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 @dataclass(frozen=True)
 class Use:
-    """What an image is for, and so which of its properties count.
+    """Which properties of an image are applied for a use.
 
-    upright: turned as EXIF says. profile: its colour profile is applied. alpha: kept, where there is one.
+    upright: its EXIF orientation. profile: its colour profile. alpha: its alpha channel is kept.
     """
 
     upright: bool = False
@@ -49,18 +49,18 @@ class Use:
     alpha: bool = False
 
 
-PHOTO = Use(upright=True)  # a background, or a texture that covers an object
-FRAME = Use()  # of a video, or a still image with a mask: see ``open_frame``
-TEXTURE = Use(alpha=True)  # a model's own
-GLTF_TEXTURE = Use(profile=False, alpha=True)  # by its specification
+PHOTO = Use(upright=True)  # a background, or a new texture for an object
+FRAME = Use()  # a frame of a video, or a still image with a mask: see ``open_frame``
+TEXTURE = Use(alpha=True)  # a texture of a model
+GLTF_TEXTURE = Use(profile=False, alpha=True)  # a texture of a glTF model; its specification ignores profiles
 
 
 def open_image(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    """An image whose header is read and whose pixels are not. Raises one of ``IMAGE_ERRORS``."""
+    """Open an image; reads the header, but not the pixels. Raises one of ``IMAGE_ERRORS``."""
     if data.startswith(_SIGNATURE):
         data = _without_text(data)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of Pillow's own, fixed, pixel limit
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # callers have limits of their own
         image = Image.open(io.BytesIO(data), formats=formats)
     if data.startswith(b"\xff\xd8"):
         scans = data.count(b"\xff\xda")
@@ -70,19 +70,19 @@ def open_image(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
 
 
 def require_pixels(image: Image.Image) -> None:
-    """Raises ValueError for an image that is larger than any frame, before its pixels are decoded."""
+    """Raises ValueError for an image with more than ``MAX_PIXELS`` pixels, before they are decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels are more than a frame has")
 
 
 class TurnedFrame(ValueError):
-    """A frame that is to be turned before it is shown."""
+    """A frame with an EXIF orientation, so that its mask may fit the stored or the turned pixels."""
 
     remedy = "turn its pixels and remove the tag (mogrify -auto-orient), so that frame and mask lie alike"
 
 
 def open_frame(data: bytes) -> Image.Image:
-    """As ``open_image``, for what has masks. Raises TurnedFrame as well."""
+    """Open an image that has a mask, as ``open_image``. Raises TurnedFrame, and ValueError if it is too large."""
     image = open_image(data)
     require_pixels(image)
     if (turned := orientation(image)) != 1:
@@ -91,9 +91,10 @@ def open_frame(data: bytes) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda text: None) -> Image.Image:
-    """An opened image as 8-bit sRGB for a use: mode RGB, or RGBA. Raises one of ``IMAGE_ERRORS``.
+    """An opened image as 8-bit sRGB, mode RGB or RGBA. Raises one of ``IMAGE_ERRORS``.
 
-    remark: is told what the image holds and this use leaves out.
+    Args:
+        remark: called with a sentence about each property of the image that this use ignores.
     """
     image.load()
     profile = image.info.get("icc_profile")
@@ -118,8 +119,8 @@ def to_srgb(image: Image.Image, use: Use, remark: Callable[[str], None] = lambda
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF's, from 1 (upright) to 8."""
-    if "exif" not in image.info:  # to look further would decode a PNG
+    """The EXIF orientation of an image, from 1 (upright) to 8."""
+    if "exif" not in image.info:  # a PNG may have it behind its pixels, but finding it would decode them
         return 1
     try:
         value = image.getexif().get(ORIENTATION, 1)
@@ -129,7 +130,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def _without_text(data: bytes) -> bytes:
-    """A PNG without the text in it, which Pillow would unpack, and refuse where it is long."""
+    """A PNG without its text chunks: Pillow would decompress them, and refuse the image if they are long."""
     kept, position, start = [], len(_SIGNATURE), 0
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -144,7 +145,7 @@ def _without_text(data: bytes) -> bytes:
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """The image in sRGB; unchanged where the profile is of no use for it."""
+    """The image in sRGB; unchanged where the profile is sRGB, damaged or does not fit the image."""
     if len(profile) > MAX_PROFILE or image.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
         return image
     try:

@@ -1,4 +1,4 @@
-"""A dataset in a few numbers."""
+"""Key figures of a dataset."""
 
 import logging
 from pathlib import PurePosixPath
@@ -10,7 +10,7 @@ from bl30k_gen.errors import UserError
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 100  # videos whose size is looked at
+SAMPLED_VIDEOS = 100  # videos whose first frame is read for its size
 
 
 def summarise(store: VideoStore) -> dict[str, Any]:
@@ -18,12 +18,12 @@ def summarise(store: VideoStore) -> dict[str, Any]:
 
     Returns:
         videos: number of finished videos.
-        frames: of all videos together.
-        frames_per_video: [fewest, most].
-        size: [width, height] of frames, pixels; None without videos, and where they differ.
-        sizes: all that ``LOOKED_AT`` videos, spread evenly, have.
-        splits: videos in each list that there is.
-        bytes: of all frames, masks and metadata.
+        frames: number of frames in all videos together.
+        frames_per_video: [minimum, maximum].
+        size: [width, height] of frames, pixels; None without videos, and where sizes differ.
+        sizes: all sizes found in about ``SAMPLED_VIDEOS`` videos, evenly spaced.
+        splits: number of videos in each existing list.
+        bytes: size of all frames, masks and metadata.
     """
     lengths = [len(store.frames(name)) for name in store.videos]
     splits = {}
@@ -33,7 +33,7 @@ def summarise(store: VideoStore) -> dict[str, Any]:
         except UserError as error:
             if any(PurePosixPath(path).stem == split for path in store.image_set_paths()):
                 log.warning("%s", error)
-    chosen = store.videos[:: max(1, len(store.videos) // LOOKED_AT)]
+    chosen = store.videos[:: max(1, len(store.videos) // SAMPLED_VIDEOS)]
     shapes = (store.read_rgb(name, 0).shape for name in chosen)
     sizes = sorted({(width, height) for height, width, _ in shapes})
     return {
@@ -48,7 +48,7 @@ def summarise(store: VideoStore) -> dict[str, Any]:
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
-    """The same for people."""
+    """The result of ``summarise`` as lines of text."""
     fewest, most = facts["frames_per_video"]
     sizes = ", ".join(f"{width}x{height}" for width, height in facts["sizes"])
     return [

@@ -1,16 +1,16 @@
-"""Names and places of a dataset, in BL30K's layout (as DAVIS and YouTube-VOS have it).
+"""File names of a dataset in the layout of BL30K, which is that of DAVIS and YouTube-VOS; publishing of videos.
 
     JPEGImages/<video>/00000.jpg    Annotations/<video>/00000.png    Metadata/<video>.json
     ImageSets/{train,val}.txt       Logs/<video>.jsonl               config.yaml   DATASET.md
-    .staging/<video>/<owner>/       a video that is being made; it has one owner, see render/output/lease.py
+    .staging/<video>/<owner>/       a video that is being rendered; it has one owner, see render/output/lease.py
 
-A video is published when ``Metadata/<video>.json`` exists: it comes last, by rename. Whatever has no metadata is
-not part of the dataset.
+A video is published when ``Metadata/<video>.json`` exists: it is the last file, and appears by rename. A video
+without metadata is not part of the dataset.
 
 A dataset may be rendered into shards instead (``runtime.store``), which hold the first three folders:
 
     Shards/<shard>.tar (or .h5)               a finished shard, its index beside it
-    Shards/.published/<video>                 a link whose text is <split>/<shard>; it comes last, by rename
+    Shards/.published/<video>                 a link whose text is <split>/<shard>; the last step, by rename
     Shards/.staging/<shard>/<owner>/          a partial shard, see dataset/partial_shard.py
     Shards/.unfinished/<video>.tar            the frames so far of a video whose rendering was stopped
 """
@@ -45,34 +45,31 @@ def frame_name(folder: str, frame: int) -> str:
 
 @dataclass(frozen=True)
 class StagingArea:
-    """Where workers make what lies in ``root``: ``.staging/<name>/<owner>/`` for a video or shard called ``name``.
-
-    ``owner`` is whose staging folders these are: of several workers each has a name of its own.
-    """
+    """The staging folders of unfinished videos or shards: ``.staging/<name>/<owner>/`` for one called ``name``."""
 
     root: Path
-    owner: str = ""
+    owner: str = ""  # unique name of the worker to which these staging folders belong
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
 
     @property
-    def making(self) -> Path:
-        """Where everything lies that is being made."""
+    def staging_root(self) -> Path:
+        """The folder of all staging folders."""
         return self.root / ".staging"
 
     def home(self, name: str) -> Path:
-        """The folder that holds the owner's. Raises UserError for what is no name: the folder may be removed."""
-        return self.making / checked_name(name, self.root)
+        """The parent of the owner's staging folder, which may be removed. Raises UserError for an invalid name."""
+        return self.staging_root / checked_name(name, self.root)
 
     def staging(self, name: str) -> Path:
-        """The owner's folder of what is being made. Raises UserError as ``home``."""
+        """The owner's staging folder of a video or shard. Raises UserError as ``home``."""
         return self.home(name) / self.owner
 
 
 @dataclass(frozen=True)
 class Layout(StagingArea):
-    """The places of a dataset that lies in the folder ``root``."""
+    """Paths in a dataset whose folder is ``root``."""
 
     def rgb(self, name: str, frame: int) -> Path:
         return self.root / RGB / name / frame_name(RGB, frame)
@@ -105,7 +102,7 @@ class Layout(StagingArea):
         return self.staging(name) / "scene.json"
 
     def staged_frame(self, folder: str, name: str, frame: int) -> Path:
-        """Of the modality that lies in ``folder``."""
+        """A staged frame of the modality ``folder``."""
         return self.staging(name) / folder / frame_name(folder, frame)
 
     def staged_rgb(self, name: str, frame: int) -> Path:
@@ -119,7 +116,7 @@ class Layout(StagingArea):
 
     @property
     def shards(self) -> "ShardLayout":
-        """Places of the shards that videos are rendered into, with the same owner."""
+        """Layout of the shards that videos are rendered into, with the same owner."""
         return ShardLayout(self.root / SHARDS, self.owner)
 
     def is_published(self, name: str) -> bool:
@@ -127,22 +124,22 @@ class Layout(StagingArea):
         return self.metadata(name).exists() or os.path.lexists(self.shards.marker(name))
 
     def published(self) -> list[str]:
-        """Names of the published videos, sorted, from listings alone."""
+        """Sorted names of the published videos, from two listings."""
         names = [n.removesuffix(".json") for n in list_visible(self.root / METADATA) if n.endswith(".json")]
         return sorted(names + list_visible(self.shards.markers))
 
 
 @dataclass(frozen=True)
 class ShardLayout(StagingArea):
-    """The places of a dataset's shards: ``root`` is its folder ``Shards``. A shard is staged as a video is."""
+    """Paths of the shards of a dataset; ``root`` is its folder ``Shards``. Shards are staged as videos are."""
 
     @classmethod
     def of_partial(cls, path: Path) -> tuple["ShardLayout", str]:
-        """The shards among which the partial shard ``path`` is made, and its name; ``owner`` is whose it is."""
+        """The layout, with the owner, of the partial shard ``path``, and the name of the shard."""
         owned = path.parent
         home = owned.parent
-        making = home.parent
-        return cls(making.parent, owned.name), home.name
+        staging_root = home.parent
+        return cls(staging_root.parent, owned.name), home.name
 
     @property
     def dataset(self) -> Path:
@@ -157,20 +154,20 @@ class ShardLayout(StagingArea):
 
     def partials(self) -> list[Path]:
         """All partial shards, of all owners."""
-        return sorted(self.making.glob(f"*/*/{PARTIAL}"))
+        return sorted(self.staging_root.glob(f"*/*/{PARTIAL}"))
 
     @property
     def markers(self) -> Path:
-        """Folder of the commit markers: links that say in which shard each video was published."""
+        """Folder of the commit markers: links whose text names the shard in which a video was published."""
         return self.root / ".published"
 
     def marker(self, video: str) -> Path:
         return self.markers / video
 
     def committed(self, video: str) -> tuple[str, str] | None:
-        """(split, shard) of a video that was published in a shard; None without a commit marker that says both.
+        """(split, shard) of a video that was published in a shard; None without a valid commit marker.
 
-        Raises OSError where the disk does not tell: a video whose marker cannot be read is not lost yet.
+        Raises OSError where the file system cannot tell: an unreadable marker does not mean that it is missing.
         """
         try:
             split, _, shard = os.readlink(self.marker(video)).partition("/")
@@ -194,18 +191,18 @@ class ShardLayout(StagingArea):
         return self.interrupted / f"{checked_name(video, self.dataset)}.tar"
 
     def claim_text(self, shard: str) -> Path:
-        """What the link in ``.staging/<video>/`` says that claims a video for the owner of a shard."""
+        """Text of the link in ``.staging/<video>/`` that claims a video for the owner of a shard."""
         return Path("../..") / self.staging(shard).relative_to(self.dataset)
 
     @staticmethod
     def claiming_shard(claim: Path) -> str:
-        """The shard for whose owner a link claims a video. Raises OSError where it is no link."""
+        """The shard named by a link that claims a video. Raises OSError where it is no link."""
         owned = Path(os.readlink(claim))
         return owned.parent.name
 
 
 def list_visible(folder: Path) -> list[str]:
-    """Names in a folder, without hidden ones; none where it does not exist."""
+    """Names in a folder without hidden ones; empty where it does not exist."""
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except FileNotFoundError:
@@ -215,7 +212,7 @@ def list_visible(folder: Path) -> list[str]:
 
 
 def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of each staged frame, by the path that it will have in the dataset.
+    """Size and SHA-256 of each staged frame, by its future path in the dataset.
 
     Raises:
         UserError: a frame is missing.
@@ -233,18 +230,18 @@ def describe_staged(layout: Layout, name: str, frames: int) -> dict[str, dict[st
 
 
 def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
-    """Make a staged video part of the dataset.
+    """Make a staged video part of the dataset, in place of a published video of the same name.
 
-    Killed at any point, it is finished by calling it again, or by ``finish_publishing``, which needs no metadata;
-    until then no reader sees any of it. A published video of the same name is replaced.
+    If this is killed, calling it again completes it, or ``finish_publishing``, which needs no metadata. Until then no
+    reader sees the video.
 
     Raises:
         UserError: a frame that ``metadata["files"]`` lists is not staged, or the disk is full.
     """
     text = dumps(metadata)
     begun = holds(layout.staged_metadata(name), text)
-    done = holds(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
-    if not begun and not done:
+    published = holds(layout.metadata(name), text) and not (layout.staging(name) / RGB).exists()
+    if not begun and not published:
         for folder in MODALITIES:
             _keep_only(layout.staging(name) / folder, _frames_listed(metadata, folder, name))
         files.write_atomically(layout.staged_metadata(name), text, parents=False)
@@ -252,13 +249,12 @@ def publish(layout: Layout, name: str, metadata: Mapping[str, Any]) -> None:
 
 
 def finish_publishing(layout: Layout, name: str) -> bool:
-    """Go on where ``publish`` was interrupted; to be called before a video is rendered.
+    """Complete an interrupted ``publish``; to be called before a video is rendered.
 
-    Every step is a rename out of or into the staging folder, so none succeeds for an owner who has lost it; it ends
-    with FileNotFoundError then.
+    Every step is a rename out of or into the staging folder. FileNotFoundError tells an owner that has lost it.
 
     Returns:
-        Whether the video is published now. If not, it has yet to be rendered (some of its frames may be staged).
+        Whether the video is published now. If not, it has to be rendered (some of its frames may be staged).
     """
     staged = layout.staged_metadata(name)
     if staged.exists():
@@ -268,7 +264,7 @@ def finish_publishing(layout: Layout, name: str) -> bool:
             _remove_earlier(layout.metadata(name), replaced)
             for folder in MODALITIES:
                 source, target = layout.staging(name) / folder, layout.root / folder / name
-                if source.exists():  # or else it was moved already
+                if source.exists():  # else it was moved before the interruption
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _remove_earlier(target, replaced)
                     files.replace(source, target)
@@ -280,26 +276,26 @@ def finish_publishing(layout: Layout, name: str) -> bool:
 
 
 def discard_staging(area: StagingArea, name: str) -> None:
-    """Remove what the owner has staged of a video, or of a shard, in one rename."""
-    discarded = area.making / f".{name}.{area.owner}.discarded"
+    """Remove the owner's staging folder of a video or shard; one rename makes it disappear whole."""
+    discarded = area.staging_root / f".{name}.{area.owner}.discarded"
     with contextlib.suppress(FileNotFoundError):
         os.rename(area.staging(name), discarded)
     shutil.rmtree(discarded, ignore_errors=True)
 
 
 def unpublish(layout: Layout, name: str) -> None:
-    """Take a video out of the dataset, so that it is rendered again."""
+    """Remove a video from the dataset, so that it is rendered again."""
     layout.metadata(name).unlink(missing_ok=True)
     for folder in MODALITIES:
         shutil.rmtree(layout.root / folder / name, ignore_errors=True)
 
 
 def write_image_sets(layout: Layout) -> dict[str, list[str]]:
-    """Bring ``ImageSets/train.txt`` and ``val.txt`` up to date with what is published.
+    """Update ``ImageSets/train.txt`` and ``val.txt`` to the published videos.
 
-    A video's split stands in its metadata and never changes, so a name that is already listed is not looked up
-    again: a call costs two listings and one JSON for each new video. Call it once at the end of a run. Several
-    runs may end at once: each writer looks again after writing, so the last writer misses nothing.
+    The split of a video is recorded in its metadata and never changes, so only new names are looked up: a call costs
+    two listings and one JSON for each new video. Call it once at the end of a run. Several runs may end at the same
+    time: each checks again after writing, so the last one misses no video.
 
     Returns:
         The sorted names of each split.
@@ -324,7 +320,7 @@ def write_image_sets(layout: Layout) -> dict[str, list[str]]:
 
 
 def move_folder(source: Path, target: Path) -> None:
-    """Move a folder that may have been moved already, over what an unpublished video may have left there."""
+    """Move a folder, unless it was moved before; replaces the remains of an unpublished video at ``target``."""
     if not source.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -334,7 +330,7 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def read_image_set(path: Path) -> list[str]:
-    """Names in a list, one a line; a list that does not exist is empty. Raises UserError where it is no text."""
+    """Names in a list, one a line; empty where it does not exist. Raises UserError where it is no text."""
     try:
         return video_names(read_bytes(path), path)
     except FileNotFoundError:
@@ -347,7 +343,7 @@ def _split(layout: Layout, name: str) -> str:
         return committed[0]
     try:
         split = read_json(path, remedy).get("split")
-    except FileNotFoundError:  # a commit marker that says nothing
+    except FileNotFoundError:  # the video has an invalid commit marker
         path, split = layout.shards.marker(name), None
     if split not in SPLITS:
         raise UserError(f"{path} names no split", remedy)
@@ -360,7 +356,7 @@ def _frames_listed(metadata: Mapping[str, Any], folder: str, name: str) -> set[s
 
 
 def _remove_earlier(path: Path, replaced: Path) -> None:
-    """Take an earlier version out of the dataset, by a rename into our staging folder."""
+    """Move an earlier version out of the dataset, by a rename into the staging folder."""
     if replaced.is_dir():
         shutil.rmtree(replaced)
     replaced.unlink(missing_ok=True)
@@ -369,7 +365,7 @@ def _remove_earlier(path: Path, replaced: Path) -> None:
 
 
 def _keep_only(folder: Path, wanted: set[str]) -> None:
-    """Remove what an interrupted writer left; raise if a wanted file is not there."""
+    """Remove files that an interrupted writer left. Raises UserError if a wanted file is missing."""
     present = set(os.listdir(folder)) if folder.exists() else set()
     if missing := sorted(wanted - present):
         raise UserError(f"{folder / missing[0]} is missing", "render the video again")

@@ -1,4 +1,4 @@
-"""Names of files and videos as people have them: the one order of frames, and the one reader of lists."""
+"""Names of files and videos in datasets of any origin: the order of frames, and the reader of lists."""
 
 import re
 from collections.abc import Iterable
@@ -10,20 +10,20 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts 0, 1, 2, 10 and f1, f2, f10: numbers inside names count as numbers."""
+    """Sort key for natural order (0, 1, 2, 10; f1, f2, f10): digits inside names count as numbers."""
     return [int(part) if part.isdecimal() else part for part in _DIGITS.split(name)], name
 
 
 def frame_number(stem: str) -> int | None:
-    """The last number in a frame's name: 5 for ``00005`` and ``frame_00005_mask``; None where there is none."""
+    """The last number in the name of a frame: 5 for ``00005`` and ``frame_00005_mask``; None without a number."""
     digits = _DIGITS.findall(stem)
     return int(digits[-1]) if digits else None
 
 
 def by_frame(names: Iterable[str], suffixes: tuple[str, ...], folder: str | Path) -> dict[str, str]:
-    """File names by their stem, in natural order; hidden files and other suffixes (in any case) are left out.
+    """``{stem: file name}`` in natural order, without hidden files and other suffixes (upper or lower case).
 
-    Raises UserError where a frame exists twice.
+    Raises UserError where two files are of the same frame.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -37,9 +37,9 @@ def by_frame(names: Iterable[str], suffixes: tuple[str, ...], folder: str | Path
 
 
 def video_names(data: bytes, path: object) -> list[str]:
-    """Names in a list, one a line, each once: white space inside names stays, around them it goes.
+    """Names in a list, one a line, without repetitions and surrounding white space; they may contain spaces.
 
-    Lines may be paths of frames, as DAVIS-2016 has them, and of their masks behind a space.
+    A line may also be the path of a frame and, behind a space, that of its mask, as in DAVIS-2016: its video counts.
     Raises UserError naming ``path`` where it is no text.
     """
     try:

@@ -1,18 +1,18 @@
-"""Palette masks: the one reader and the one writer, for rendering, training and evaluation.
+"""The reader and writer of palette masks, for rendering, training and evaluation.
 
 The mask rule:
 
 - Pixels of a palette (``P``) or greyscale (``L``) PNG are object ids, 0 is background. Ids need not be contiguous.
-- 255 ("white") beside other ids is void: left out of losses and scores.
-- Masks that hold 0 and 255 alone show one object, which gets id 1 (DAVIS-2016 is so).
-- Grey masks whose edges are soft, values between 0 and 255 along them, show one object: they are refused, or cut at
-  one half where the user says so.
+- 255 ("white") beside other ids is void: ignored by losses and scores.
+- Masks with only 0 and 255 show one object, which gets id 1 (as in DAVIS-2016).
+- Grey masks with soft edges, that is with values between 0 and 255 along them, show one object. They are refused, or
+  thresholded at one half where the user asks for it.
 - In RGB PNGs the colours of the DAVIS palette are mapped back to ids; pure white is 255.
-- In 16-bit PNGs, pixels are ids, 255 and 65535 are white.
+- In 16-bit PNGs, pixels are ids; 255 and 65535 are white.
 - Transparent pixels are background.
 
-Which of these it is shows in no single frame (one may have nothing but void left): all masks of a dataset decide,
-or the user (``--masks``): see ``decide``.
+A single frame does not tell which of these applies (it may show void alone). So all masks of a dataset decide, or the
+user (``--masks``): see ``decide``.
 """
 
 import contextlib
@@ -38,11 +38,11 @@ T = TypeVar("T")
 
 WHITE = 255
 Meaning = Literal["ids", "binary", "soft"]
-"""ids: of objects, 255 is void. binary: 0 and one object. soft: one object, by shades."""
+"""ids: of objects, 255 is void. binary: 0 and one object. soft: one object with soft edges, in shades of grey."""
 
 MEANINGS: tuple[Meaning, ...] = ("ids", "binary", "soft")
-SAMPLE = 64  # masks of a dataset that are looked at to decide
-HALF = 128  # from here on a soft mask shows its object
+SAMPLE = 64  # masks of a dataset that are read to decide
+HALF = 128  # threshold of soft masks: the object has this value or more
 
 _SOFT = (
     "harden them, or say --masks soft (in training: data.NAME.masks=soft) to cut them at one half; "
@@ -53,7 +53,7 @@ _REMEDY = "masks are PNGs whose pixels are object ids (mode P or L), or colours 
 
 @dataclass(frozen=True)
 class MaskFrame:
-    """A mask after the mask rule.
+    """A mask interpreted by the mask rule.
 
     ids: (H, W) uint8 (uint16 where a 16-bit file holds ids above 255); 0 is background and void.
     void: (H, W) bool, or None where the frame has none.
@@ -96,15 +96,15 @@ def encode_mask(ids: np.ndarray) -> bytes:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the masks of a dataset mean: decided over them, or ``stated`` by the user."""
+    """The meaning of the masks of a dataset: decided from them, or ``stated`` by the user."""
 
     meaning: Meaning = "ids"
     stated: bool = False
 
     def apply(self, values: np.ndarray, name: object = "a mask") -> MaskFrame:
-        """A mask of pixel values that ``read_values`` has returned.
+        """Interpret pixel values as ``read_values`` returns them.
 
-        Raises UserError naming it where it is soft and the user has not said so, or contradicts what was decided.
+        Raises UserError naming it where the mask is soft and the user has not stated it, or contradicts the rule.
         """
         if self.meaning == "soft":
             if not self.stated:
@@ -123,12 +123,12 @@ class Rule:
 
 
 def decide(sources: Iterable[str | Path | bytes], stated: Meaning | None = None) -> Rule:
-    """What masks mean: look at (a sample of) all masks of a dataset, see ``spread``.
+    """Decide the meaning of the masks of a dataset from (a sample of) them, see ``spread``.
 
     Args:
-        stated: what the user says. "soft" leaves masks alone that hold ids.
+        stated: the meaning that the user gives. "soft" has no effect on masks that hold ids.
 
-    A mask that cannot be read decides nothing: it is named when it is asked for.
+    A mask that cannot be read is ignored here; reading it later raises the error.
     """
     if stated in ("ids", "binary"):
         return Rule(stated, stated=True)
@@ -144,13 +144,13 @@ def decide(sources: Iterable[str | Path | bytes], stated: Meaning | None = None)
 
 
 class _Seen:
-    """Counts over masks. ``shades`` are values of grey pixels from 1 to 254; "inside" are those amid their like."""
+    """Counts over masks. ``shades``: grey pixels from 1 to 254. ``*_inside``: those with four equal neighbours."""
 
     def __init__(self) -> None:
         self.white = self.white_inside = self.shades = self.shades_inside = 0
         self.values: set[int] = set()
-        self.alone = 0  # masks of 0 and 255 and nothing else
-        self.exact = False  # a mask has ids whatever they look like: a palette, colours, 16 bits
+        self.alone = 0  # number of masks with only 0 and 255
+        self.exact = False  # whether a mask certainly holds ids: by its palette, colours or 16 bits
 
     def add(self, values: np.ndarray, is_grey: bool) -> None:
         different = np.unique(values)
@@ -162,17 +162,17 @@ class _Seen:
             return
         self.values |= set(different[between].tolist())
         core = values[1:-1, 1:-1]
-        amid = (core == values[:-2, 1:-1]) & (core == values[2:, 1:-1])
-        amid &= (core == values[1:-1, :-2]) & (core == values[1:-1, 2:])
+        inside = (core == values[:-2, 1:-1]) & (core == values[2:, 1:-1])
+        inside &= (core == values[1:-1, :-2]) & (core == values[1:-1, 2:])
         white, shade = values == WHITE, (values > 0) & (values != WHITE)
         self.white += int(np.count_nonzero(white))
-        self.white_inside += int(np.count_nonzero(amid & white[1:-1, 1:-1]))
+        self.white_inside += int(np.count_nonzero(inside & white[1:-1, 1:-1]))
         self.shades += int(np.count_nonzero(shade))
-        self.shades_inside += int(np.count_nonzero(amid & shade[1:-1, 1:-1]))
+        self.shades_inside += int(np.count_nonzero(inside & shade[1:-1, 1:-1]))
 
     @property
     def meaning(self) -> Meaning:
-        """Ids have an inside. Shades lie along edges, where each pixel differs from the next."""
+        """Areas with ids have inside pixels; shades of soft edges have few, as each differs from its neighbours."""
         if self.exact:
             return "ids"
         if not self.values:
@@ -182,13 +182,13 @@ class _Seen:
         few = self.white_inside and self.shades_inside < 0.02 * self.shades
         if (many or few) and self.shades >= 0.25 * rim:
             return "soft"
-        return "binary" if few and self.shades < self.white else "ids"  # a few stray pixels, which are named
+        return "binary" if few and self.shades < self.white else "ids"  # binary, with stray pixels: ``apply`` refuses
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
-    """At most ``count`` of the items, evenly spaced, the first and the last among them."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
-    return [items[place] for place in places]
+    """At most ``count`` of the items, evenly spaced, including the first and the last."""
+    indices = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[index] for index in indices]
 
 
 def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: object = "") -> MaskFrame:
@@ -196,9 +196,8 @@ def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: object
 
     Args:
         source: a PNG's path or its bytes.
-        rule: what was decided over the whole dataset. None: this mask alone decides, which is right for one that is
-            given alone.
-        name: names bytes in error messages.
+        rule: the rule of the whole dataset. None: this mask alone decides; only for a mask without a dataset.
+        name: name of the mask in error messages, where ``source`` is bytes.
 
     Raises:
         UserError: the file is missing, damaged, no PNG, in colours that are not of the palette, or soft.
@@ -208,12 +207,12 @@ def read_mask(source: str | Path | bytes, rule: Rule | None = None, name: object
 
 
 def is_black_and_white(values: np.ndarray) -> bool:
-    """Whether a frame's pixel values are 0 and 255 alone."""
+    """Whether all values are 0 or 255."""
     return bool(((values == 0) | (values == WHITE)).all())
 
 
 def read_values(source: str | Path | bytes, name: object = "") -> np.ndarray:
-    """(H, W) numbers that a mask stores, with every kind of white as 255, before the mask rule.
+    """(H, W) numbers stored in a mask, before the mask rule; every kind of white is 255.
 
     uint8, or uint16 where a 16-bit file holds ids above 255. Raises UserError like ``read_mask``.
     """
@@ -221,7 +220,7 @@ def read_values(source: str | Path | bytes, name: object = "") -> np.ndarray:
 
 
 def _decoded(source: str | Path | bytes, name: object) -> tuple[np.ndarray, bool]:
-    """``read_values``, and whether they are shades of grey, which may be soft."""
+    """The values of ``read_values``, and whether the mask is a greyscale image, which may have soft edges."""
     if isinstance(source, bytes):
         data, name = source, name or "a mask"
     else:
@@ -258,7 +257,7 @@ def _numbers_of(pixels: np.ndarray, mode: str, data: bytes) -> np.ndarray:
         return _fold_16_bit(pixels)
     depth, colour_type = data[24], data[25]  # of the IHDR chunk
     if colour_type == 0 and depth in (2, 4):
-        return pixels // (255 // (2**depth - 1))  # the decoder stretches shallow greys to 0..255
+        return pixels // (255 // (2**depth - 1))  # undo the decoder's scaling of 2 and 4 bits to 0..255
     return pixels
 
 
@@ -286,7 +285,7 @@ def _codes(colours: np.ndarray) -> np.ndarray:
 
 
 def _ids_of_colours(pixels: np.ndarray, name: object) -> tuple[np.ndarray, bool]:
-    """Ids; or where the image is grey and its shades are no colours of the palette, these, and True."""
+    """Ids of palette colours, and False; for a grey image with shades outside the palette, the shades, and True."""
     table, ids = _colour_table()
     codes = _codes(pixels)
     position = np.minimum(np.searchsorted(table, codes), len(table) - 1)

@@ -1,6 +1,6 @@
-"""``Metadata/<video>.json``: what the scene description and the pixels of a video determine, and nothing else.
+"""``Metadata/<video>.json``: only facts that the scene description and the pixels of a video determine.
 
-Time, host, device and attempts belong to ``Logs/``. Equal videos give equal bytes.
+Equal videos give equal bytes. Time, host, device and attempts are recorded in ``Logs/``.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from bl30k_gen.dataset.files import sha256_bytes
 
 SCHEMA_VERSION = 1
-DECIMALS = 7  # of matrices: a tenth of a micrometre, and equal on machines whose last bits differ
+DECIMALS = 7  # of matrices: a tenth of a micrometre; rounds away differences between machines in the last bits
 
 
 def build_metadata(
@@ -30,8 +30,8 @@ def build_metadata(
 
     Args:
         spec: the SceneSpec as JSON.
-        config_digest: of the configuration that the dataset was made with.
-        versions: of the programs that shape the pixels, e.g. ``{"bpy": "4.2.23"}``.
+        config_digest: digest of the dataset's configuration.
+        versions: versions of the programs that affect the pixels, e.g. ``{"bpy": "4.2.23"}``.
         visible_area: (F, O) pixels of each object, objects in the order of ``spec["objects"]``.
         intrinsics: (3, 3) camera matrix in pixels.
         extrinsics: (F, 4, 4) world to camera.
@@ -42,17 +42,10 @@ def build_metadata(
         ValueError: shapes that do not fit the scene.
     """
     frames, objects = spec["video"]["frames"], spec["objects"]
-    shapes = {
-        "visible_area": (np.asarray(visible_area), (frames, len(objects))),
-        "intrinsics": (np.asarray(intrinsics), (3, 3)),
-        "extrinsics": (np.asarray(extrinsics), (frames, 4, 4)),
-        "poses": (np.asarray(poses), (len(objects), frames, 4, 4)),
-    }
-    for name, (array, shape) in shapes.items():
-        if array.size == 0 and 0 in shape:
-            continue
-        if array.shape != shape:
-            raise ValueError(f"{spec['name']}: {name} has shape {array.shape}, not {shape}")
+    _require_shape(spec["name"], "visible_area", visible_area, (frames, len(objects)))
+    _require_shape(spec["name"], "intrinsics", intrinsics, (3, 3))
+    _require_shape(spec["name"], "extrinsics", extrinsics, (frames, 4, 4))
+    _require_shape(spec["name"], "poses", poses, (len(objects), frames, 4, 4))
     metadata = {
         "schema_version": SCHEMA_VERSION,
         "name": spec["name"],
@@ -74,13 +67,19 @@ def build_metadata(
     return metadata | {"digest": digest(metadata)}
 
 
+def _require_shape(video: str, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    array = np.asarray(array)
+    if array.shape != shape and not (array.size == 0 and 0 in shape):  # without objects, [] fits every shape
+        raise ValueError(f"{video}: {name} has shape {array.shape}, not {shape}")
+
+
 def digest(metadata: Mapping[str, Any]) -> str:
-    """SHA-256 of everything in the metadata but the key ``digest`` itself."""
+    """SHA-256 of the metadata without the key ``digest`` itself."""
     return sha256_bytes(_canonical({k: v for k, v in metadata.items() if k != "digest"}).encode())
 
 
 def dumps(metadata: Mapping[str, Any]) -> str:
-    """JSON text, one top-level key a line; equal metadata give equal text."""
+    """JSON text with one top-level key a line; equal metadata give equal text."""
     lines = (f"{json.dumps(key)}: {_canonical(metadata[key])}" for key in sorted(metadata))
     return "{\n" + ",\n".join(lines) + "\n}\n"
 

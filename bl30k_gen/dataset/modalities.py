@@ -1,6 +1,6 @@
-"""What is rendered and stored of every frame: one table, from which all that handles frames takes what it needs.
+"""The modalities that are rendered and stored for every frame, in one table.
 
-A new modality is an entry here, its pass in ``blender/passes.py``, and its faults in ``dataset/verify.py``.
+A new modality needs an entry here, a pass in ``blender/passes.py``, and checks in ``dataset/verify.py``.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ class Modality:
     """How the frames of one modality are stored."""
 
     suffix: str  # of the files
-    encoding: str  # of the files, as Pillow calls it
+    encoding: str  # of the files, in Pillow's terms
     encode: Callable[[np.ndarray, ImageOptions], bytes]
-    """Pixels (H, W, ...) uint8 as a file's bytes; raises ValueError for another shape or type."""
+    """(H, W, ...) uint8 pixels -> bytes of a file; raises ValueError for another shape or type."""
     decode: Callable[[bytes, Path], np.ndarray]
-    """The opposite; raises UserError naming the path where the bytes are damaged."""
+    """Bytes of a file -> pixels; raises UserError naming the path where the bytes are damaged."""
 
     def file_name(self, frame: int) -> str:
         """``00000.jpg`` for frame 0."""
@@ -45,4 +45,4 @@ MODALITIES = {
     RGB: Modality(".jpg", "JPEG", lambda rgb, image: encode_jpeg(rgb, image.quality, image.subsampling), decode_rgb),
     MASK: Modality(".png", "PNG", lambda ids, image: encode_mask(ids), read_values),
 }
-"""By the folder that holds their frames, in a dataset as in a staging folder."""
+"""Keys are the folders of their frames, in a dataset as in a staging folder."""

@@ -1,7 +1,7 @@
-"""What a video, or a shard, may be called: one rule, wherever names enter.
+"""The rule for names of videos and shards, checked wherever names enter.
 
 Names become files and folders (``Metadata/<name>.json``, ``.staging/<name>/``), which are replaced and removed. So a
-name is one visible component of a path and nothing else: no separator, no leading dot, no control character.
+name must be one visible component of a path: without separators, leading dot or control characters.
 """
 
 import unicodedata
@@ -13,7 +13,7 @@ _RULE = "a name is that of one visible folder, without separators or control cha
 
 
 def is_name(text: str) -> bool:
-    """Whether a video or a shard may be called so."""
+    """Whether ``text`` is a valid name of a video or shard."""
     return (
         0 < len(text.encode(errors="surrogateescape")) <= MAX_BYTES
         and not text.startswith(".")
@@ -22,7 +22,7 @@ def is_name(text: str) -> bool:
 
 
 def checked_name(text: str, source: object) -> str:
-    """``text``, if it is a name. Raises UserError naming where it came from."""
+    """``text``, if it is a valid name. Raises UserError naming ``source``, where it came from."""
     if not is_name(text):
         shown = printable(text if len(text) <= MAX_BYTES else f"{text[:40]}...")
         raise UserError(f"{source}: '{shown}' is no name of a video", _RULE)

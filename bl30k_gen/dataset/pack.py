@@ -1,8 +1,8 @@
-"""Pack a dataset into a few large shards, tar or HDF5, and unpack them again; byte for byte the same files.
+"""Packs a dataset into a few large shards, tar or HDF5, and unpacks them again into byte-identical files.
 
-A shard holds the videos of one segment (names that share their letters) under the paths that they have in the
-folder, and a copy of the dataset's small files (lists, card, configuration), so that it is of use alone. In HDF5
-each file is a one-dimensional uint8 array at that path. Packing the same files again gives the same bytes.
+A shard holds the videos of one segment (names with the same letters) under their paths in the dataset, and a copy of
+the dataset's small files (lists, card, configuration), so that it can be used without the others. In HDF5 each file
+is a one-dimensional uint8 array at its path. Packing the same files again gives the same bytes.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from bl30k_gen.inputs import read_text
 from bl30k_gen.remote import Place, RemotePath, place
 
 _ANOTHER = "choose another --out"
-UNPACKER = "unpack"  # owner of the staging folders of what is being unpacked
+UNPACKER = "unpack"  # owner of the staging folders of videos that are being unpacked
 _SEGMENT = re.compile(r"([A-Za-z]+)\d+")
 
 
@@ -49,12 +49,11 @@ def pack(
     """Write ``<prefix>_<segment>`` shards with their MD5 and SHA-256 lists; finished shards are kept.
 
     Args:
-        out: a folder. Where a URL names it, each shard is made in the folder for temporary files and uploaded.
-        progress: called with each shard's name when it is finished.
+        out: a folder or its URL. For a URL each shard is written to a temporary folder and then uploaded.
+        progress: called with the name of each finished shard.
 
     Raises:
-        UserError: the disk is full, a file cannot be read, or ``out`` holds something else than shards of this
-            dataset.
+        UserError: the disk is full, a file cannot be read, or ``out`` holds anything but shards of this dataset.
     """
     claim(out, "pack", {"dataset": _identity(store), "kind": kind, "prefix": prefix}, [store.path])
     shards: list[Place] = []
@@ -77,25 +76,26 @@ def pack(
 
 
 def _upload(members: Iterator[tuple[str, bytes]], kind: ShardFormat, target: RemotePath) -> dict[str, str]:
-    """Make a shard, put it and its index to their place, and return its digests."""
+    """Write a shard to a temporary folder, upload it with its index, and return its digests."""
     target.require_writable()
     with tempfile.TemporaryDirectory(prefix="bl30k-pack-") as folder:
-        made = Path(folder) / target.name
-        write_shard(made, kind, members)
-        index_shard(made)
-        index_path(target).write_bytes((made.parent / index_path(target).name).read_bytes())
-        target.upload(made)
-        return _digests(made)
+        shard = Path(folder) / target.name
+        write_shard(shard, kind, members)
+        index_shard(shard)
+        index_path(target).write_bytes((shard.parent / index_path(target).name).read_bytes())
+        target.upload(shard)
+        return _digests(shard)
 
 
 def _record(out: Place, digests: dict[str, dict[str, str]]) -> None:
+    """Write the lists of checksums: ``digests`` are ``{shard: {algorithm: digest}}``."""
     for algorithm, name in CHECKSUMS.items():
         lines = (f"{found[algorithm]}  {shard}\n" for shard, found in digests.items())
         files.write_atomically(out / name, "".join(lines))
 
 
 def _recorded(out: RemotePath) -> dict[str, dict[str, str]]:
-    """The digests of the shards that are finished: to compute them again is to download the shards."""
+    """Recorded digests of the finished remote shards: computing them again would download the shards."""
     found: dict[str, dict[str, str]] = {}
     for algorithm, name in CHECKSUMS.items():
         with contextlib.suppress(FileNotFoundError):
@@ -106,26 +106,25 @@ def _recorded(out: RemotePath) -> dict[str, dict[str, str]]:
 
 
 def unpack(source: str | Place, root: Path, progress: Callable[[str], object] = lambda name: None) -> int:
-    """Unpack a shard, or a folder of them, into a dataset folder; videos that are there already are skipped.
+    """Unpack a shard, or a folder of them, into a dataset folder; existing videos are skipped.
 
-    A video appears whole; after a power cut, `verify` tells what the disk has not kept. Members with absolute paths
-    or ``..`` and links are refused before anything is written. A folder that holds another dataset, or anything else,
-    is left as it is.
+    Videos appear whole; after a power cut `verify` finds those that were not written to the disk. Links, and members
+    with absolute paths or ``..``, are refused before anything is written.
 
     Args:
-        progress: called with each video's name when it is there.
+        progress: called with the name of each video when it is unpacked or skipped.
 
     Returns:
         The number of videos unpacked.
 
     Raises:
-        UserError: a shard is damaged or unsafe, the folder holds something else, a worker has one of the videos, or
-            the disk is full.
+        UserError: a shard is damaged or unsafe, the folder holds something else (nothing is changed then), a worker
+            has one of the videos, or the disk is full.
     """
     store, layout, unpacked = open_dataset(source), Layout(root, UNPACKER), 0
     refuse_input(root, [place(source)])
     missing = _missing_files(store, layout)
-    for path, data in missing.items():  # first: they tell a second start that this dataset was begun
+    for path, data in missing.items():  # first: by these files a repeated call recognises the dataset
         files.write_atomically(layout.root / path, data)
     for name in store.videos:
         members = store.members(name)
@@ -137,14 +136,14 @@ def unpack(source: str | Place, root: Path, progress: Callable[[str], object] = 
                 layout.staging(name).parent.rmdir()
         progress(name)
     with contextlib.suppress(OSError):
-        layout.making.rmdir()
+        layout.staging_root.rmdir()
     return unpacked
 
 
 def _missing_files(store: VideoStore, layout: Layout) -> dict[str, bytes]:
     """The dataset's small files that its folder lacks, and its lists with the names that they lack.
 
-    Raises UserError where the folder is not this dataset's, or workers have videos of it.
+    Raises UserError where the folder holds something else, or a dataset that is rendered into shards.
     """
     root, wanted = layout.root, {path: store.tree.read(path) for path in _root_files(store)}
     if (root / SHARDS).exists():
@@ -157,17 +156,17 @@ def _missing_files(store: VideoStore, layout: Layout) -> dict[str, bytes]:
             raise UserError(f"{root} holds another dataset", _ANOTHER)
     missing = {}
     for path, data in wanted.items():
-        there = (root / path).read_bytes() if (root / path).exists() else None
-        if path.startswith(f"{IMAGE_SETS}/") and there not in (None, data):
-            names = video_names(there, root / path)
+        present = (root / path).read_bytes() if (root / path).exists() else None
+        if path.startswith(f"{IMAGE_SETS}/") and present not in (None, data):
+            names = video_names(present, root / path)
             added = [line for line in video_names(data, Path(path)) if line not in set(names)]
             if CONFIG not in wanted and added:
                 raise UserError(f"{root / path} lists other videos than that of {store.path}", _ANOTHER)
             if added:
                 missing[path] = "".join(f"{name}\n" for name in sorted([*names, *added])).encode()
-        elif there is None:
+        elif present is None:
             missing[path] = data
-        elif there != data:
+        elif present != data:
             raise UserError(f"{root} holds another dataset: its {path} is not that of {store.path}", _ANOTHER)
     return missing
 
@@ -190,22 +189,22 @@ def _unpack_video(store: VideoStore, layout: Layout, name: str, members: dict[st
 
 
 def _is_unpacked(layout: Layout, name: str, members: dict[str, int]) -> bool:
-    """Whether a video is there. Raises UserError where a worker has it, or another video has its name."""
+    """Whether a video exists. Raises UserError where a worker has it, or another video has its name."""
     others = [owner for owner in list_visible(layout.staging(name).parent) if owner != UNPACKER]
     if others:
         raise UserError(f"a worker has {name} of {layout.root} ", f"let it finish, or {_ANOTHER}")
     if f"{METADATA}/{name}.json" in members:
         return finish_publishing(layout, name)
-    there = [(layout.root / folder).exists() for folder in _frame_folders(members)]
-    if all(there):
+    exist = all((layout.root / folder).exists() for folder in _frame_folders(members))
+    if exist:
         for path, size in members.items():
             if not (layout.root / path).exists() or (layout.root / path).stat().st_size != size:
                 raise UserError(f"{layout.root / path} is not that of the shard", _ANOTHER)
-    return all(there)
+    return exist
 
 
 def _identity(store: VideoStore) -> str:
-    """What tells one dataset from another: its configuration, or without one the place where it lies."""
+    """Identifies a dataset: the SHA-256 of its configuration, or without one its path."""
     if store.tree.exists(CONFIG):
         return files.sha256_bytes(store.tree.read(CONFIG))
     return str(store.path.resolve())
@@ -216,7 +215,7 @@ def _frame_folders(members: dict[str, int]) -> list[str]:
 
 
 def _segments(names: list[str]) -> dict[str, list[str]]:
-    """Names by the letters that they begin with; all in one segment if a name is not letters and digits."""
+    """Names by their letters; one segment "" if a name is not letters followed by digits."""
     segments: dict[str, list[str]] = {}
     for name in names:
         match = _SEGMENT.fullmatch(name)
@@ -227,25 +226,25 @@ def _segments(names: list[str]) -> dict[str, list[str]]:
 
 
 def _members(store: VideoStore, names: list[str]) -> Iterator[tuple[str, int]]:
-    """Paths and sizes of what goes into a shard, in their order there."""
+    """Paths and sizes of the members of a shard, in their order."""
     yield from _root_files(store).items()
     for name in names:
         yield from store.members(name).items()
 
 
 def _root_files(store: VideoStore) -> dict[str, int]:
-    """The dataset's small files: what lies in its root, and its lists."""
+    """Paths and sizes of the dataset's small files: those in its root, and its lists."""
     names = [n for n in store.tree.files("") if not n.endswith(SUFFIXES) and not n.startswith(".")]
     return {name: store.tree.size(name) for name in names + store.image_set_paths()}
 
 
 def _is_packed(store: VideoStore, names: list[str], path: Place) -> bool:
-    """Whether a shard holds just these videos: the same paths, sizes, small files, and metadata with its digests."""
+    """Whether a shard holds exactly these videos: paths, sizes, small files and metadata (with digests) are equal."""
     if not path.exists():
         return False
     try:
         tree = ShardTree([path])
-    except UserError:  # cut off or damaged
+    except UserError:  # truncated or damaged
         return False
     wanted = dict(_members(store, names))
     present = {
@@ -253,12 +252,12 @@ def _is_packed(store: VideoStore, names: list[str], path: Place) -> bool:
         for folder, found in index_shard(path).items()
         for file, size in zip(found.names, found.sizes.tolist(), strict=True)
     }
-    telling = (member for member in wanted if member.split("/")[0] not in MODALITIES)
-    return present == wanted and all(tree.read(member) == store.tree.read(member) for member in telling)
+    no_frames = (member for member in wanted if member.split("/")[0] not in MODALITIES)
+    return present == wanted and all(tree.read(member) == store.tree.read(member) for member in no_frames)
 
 
 def _digests(path: Path) -> dict[str, str]:
-    """Hexadecimal digest by algorithm, from one pass over the file."""
+    """``{algorithm: hexadecimal digest}`` of a file, read once."""
     hashes = {algorithm: hashlib.new(algorithm) for algorithm in CHECKSUMS}
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

@@ -1,12 +1,12 @@
 """A partial shard: a tar to which a task appends one finished video after another.
 
-It lies in ``Shards/.staging/<shard>/<owner>/part.tar``; that folder is a lease (``render/output/lease.py``) as the
-staging folder of a video is. A video counts when its commit marker (``ShardLayout.marker``) names this shard: the
-marker is made in that folder and renamed out of it, so that only the shard's owner can make a video count, and the
-bytes are on the disk by then. What follows the last video that counts was being written when its writer was killed.
+It lies in ``Shards/.staging/<shard>/<owner>/part.tar``; that folder is a lease (``render/output/lease.py``), as the
+staging folder of a video is. A video is committed when its commit marker (``ShardLayout.marker``) names this shard.
+The marker is made in that folder and renamed out of it, after the bytes of the video are on the disk. So only the
+shard's owner can commit a video. Bytes behind the last committed video were being written when the writer was killed.
 
-Each video begins with its metadata, which lists its files: one read tells where all of them are and where the next
-video begins. Appending to an HDF5 file may damage it, so HDF5 shards, too, begin as such a tar.
+Each video begins with its metadata, which lists its files: one read finds all of them and the start of the next
+video. Appending to an HDF5 file may damage it, so HDF5 shards also begin as such a tar.
 """
 
 import contextlib
@@ -38,22 +38,22 @@ class PartialShard:
         self.videos: set[str] = set()
         self._heading = heading
         self._ranges: list[ByteRange] = []
-        self._end = 0
+        self._end = 0  # size of the committed part, bytes
         self._lock = threading.RLock()
-        self._uncertain = False  # whether its last video counts
-        self._descriptor: int | None = None  # there is no file before the first video
+        self._uncertain = False  # whether it is unknown if the last video is committed
+        self._descriptor: int | None = None  # None before the first video: there is no file
 
     def append(
-        self, name: str, members: Mapping[str, bytes], publish: Callable[[], None], counts: Callable[[], bool]
+        self, name: str, members: Mapping[str, bytes], commit: Callable[[], None], is_committed: Callable[[], bool]
     ) -> None:
-        """Append a video and make it count.
+        """Append a video and commit it.
 
         Args:
             members: its metadata first, then the files in the order in which the metadata lists them.
-            publish: called when the bytes are on the disk.
-            counts: asked after an error of ``publish``, which may have been done all the same: whether the video
-                counts. If it does not, it is taken out again; if that cannot be told (OSError), it stays, and this
-                partial shard is left to recovery.
+            commit: commits the video; called when its bytes are on the disk.
+            is_committed: called after an error of ``commit``, which may have taken effect all the same. If it returns
+                False, the video is removed again. If it raises OSError, the video stays, and this partial shard is
+                left to recovery.
 
         Raises:
             FileNotFoundError: the folder has another owner now.
@@ -68,9 +68,9 @@ class PartialShard:
                 _write(self._descriptor, block, self._end)
                 self._uncertain = True
                 try:
-                    publish()
+                    commit()
                 except (OSError, UserError) as error:
-                    if isinstance(error, FileNotFoundError) or not counts():
+                    if isinstance(error, FileNotFoundError) or not is_committed():
                         self._uncertain = False
                         raise
                 self._uncertain = False
@@ -84,7 +84,7 @@ class PartialShard:
             self.videos.add(name)
 
     def finish(self, target: Path, kind: ShardFormat) -> None:
-        """Turn what there is into the shard ``target``, with its index beside it; without a video, into nothing.
+        """Turn the committed videos into the shard ``target``, with its index; without a video write nothing.
 
         Raises:
             FileNotFoundError: the folder has another owner now.
@@ -112,13 +112,13 @@ class PartialShard:
                 self._descriptor = None
 
 
-def finish_abandoned(folder: Path, target: Path, kind: ShardFormat, counts: Callable[[str], bool]) -> None:
-    """Turn what a killed writer left in ``folder`` into the shard ``target``; killed itself, it may be called again.
+def finish_abandoned(folder: Path, target: Path, kind: ShardFormat, is_committed: Callable[[str], bool]) -> None:
+    """Turn the partial shard of a killed writer in ``folder`` into the shard ``target``; may be called repeatedly.
 
-    The videos are copied: the writer may only have been stopped, and could continue to write into its own file.
+    The videos are copied: the writer may only have been suspended, and could continue writing to its own file.
 
     Args:
-        counts: whether a video counts.
+        is_committed: whether the video of this name is committed.
 
     Raises:
         FileNotFoundError: the folder has another owner now.
@@ -127,7 +127,7 @@ def finish_abandoned(folder: Path, target: Path, kind: ShardFormat, counts: Call
     partial = folder / PARTIAL
     if not partial.exists() or target.exists():
         return
-    videos = list(_videos(partial, counts))
+    videos = list(_videos(partial, is_committed))
     if any(name for name, _ in videos):
         built = folder / f"finished{SUFFIX[kind]}"
         ranges = write_shard(built, kind, _contents(partial, videos), parents=False)
@@ -138,19 +138,19 @@ def finish_abandoned(folder: Path, target: Path, kind: ShardFormat, counts: Call
 
 def find_shards(shards: ShardLayout) -> list[Path]:
     """The finished shards of a dataset, and its partial ones."""
-    partial = shards.partials()  # first: one may be finished meanwhile
+    partial = shards.partials()  # listed first: one may be finished between the two listings
     finished = sorted(path for path in shards.root.iterdir() if path.suffix in SUFFIXES)
     names = {path.stem for path in finished}
     return finished + [path for path in partial if shard_name(path) not in names]
 
 
 def shard_name(path: Path) -> str:
-    """Name of a finished shard, or of the one that a partial shard will be."""
+    """Name of a finished or partial shard."""
     return ShardLayout.of_partial(path)[1] if path.name == PARTIAL else path.stem
 
 
 def index_partial(path: Path) -> dict[str, FolderIndex]:
-    """As ``shards.index_shard``, of a partial shard: what counts in it. Raises UserError where it cannot be read."""
+    """The index of the committed videos in a partial shard, as ``shards.index_shard``. Raises UserError."""
     shards, shard = ShardLayout.of_partial(path)
     videos = _videos(path, lambda name: shards.holds(name, shard))
     with files.clear_disk_errors(path):
@@ -158,7 +158,7 @@ def index_partial(path: Path) -> dict[str, FolderIndex]:
 
 
 def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[ByteRange]]:
-    """A run of tar members, and where their contents will lie when it is written at ``begin``."""
+    """Consecutive tar members as bytes, and the ranges of their contents when they are written at ``begin``."""
     block, ranges = io.BytesIO(), []
     for path, data in members.items():
         block.write(tar_header(path, len(data)))
@@ -169,7 +169,7 @@ def _tar_of(members: Mapping[str, bytes], begin: int) -> tuple[bytes, list[ByteR
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:
-    """Write and have it on the disk."""
+    """Write data and sync it to the disk."""
     view = memoryview(data)
     while view:
         written = os.pwrite(descriptor, view, offset)
@@ -177,15 +177,15 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
     files.sync_descriptor(descriptor)
 
 
-def _videos(partial: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str, list[ByteRange]]]:
-    """(name, its files) of each video that counts, in their order; what comes before them has the name ""."""
+def _videos(partial: Path, is_committed: Callable[[str], bool]) -> Iterator[tuple[str, list[ByteRange]]]:
+    """(name, its files) of each committed video in order; files before the first video have the name ""."""
     with open(partial, "rb") as file:
         end = os.fstat(file.fileno()).st_size
         while (first := _next_member(file)) is not None:
             name, ranges = "", [first]
             if first.path.startswith(f"{METADATA}/"):
                 name = first.path.removeprefix(f"{METADATA}/").removesuffix(".json")
-                if not (is_name(name) and counts(name)):
+                if not (is_name(name) and is_committed(name)):
                     return
                 ranges += _listed_members(first, file.read(first.size))
             last = ranges[-1]
@@ -196,7 +196,7 @@ def _videos(partial: Path, counts: Callable[[str], bool]) -> Iterator[tuple[str,
 
 
 def _listed_members(metadata: ByteRange, content: bytes) -> Iterator[ByteRange]:
-    """Where the files lie that a video's metadata lists; nothing where it is damaged; `verify` misses them."""
+    """Ranges of the files that a video's metadata lists; none if it is damaged: `verify` reports them missing."""
     _, offset, size = metadata
     with contextlib.suppress(UserError, ValueError, KeyError, TypeError, AttributeError):
         for path, entry in parse_json(content, "metadata", "")["files"].items():
@@ -206,7 +206,7 @@ def _listed_members(metadata: ByteRange, content: bytes) -> Iterator[ByteRange]:
 
 
 def _next_member(file: io.BufferedReader) -> ByteRange | None:
-    """The member whose header comes next; None where there is none."""
+    """The contents of the member whose header comes next; None without a valid header."""
     header = file.read(tarfile.BLOCKSIZE)
     try:
         entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
@@ -216,7 +216,7 @@ def _next_member(file: io.BufferedReader) -> ByteRange | None:
 
 
 def _contents(partial: Path, videos: list[tuple[str, list[ByteRange]]]) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of every file; each video is one read."""
+    """(path, bytes) of every file; each video is read at once."""
     with open(partial, "rb") as file:
         for _, ranges in videos:
             begin = ranges[0].offset

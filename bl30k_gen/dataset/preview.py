@@ -1,4 +1,4 @@
-"""Images to look at: contact sheets, and animations with the masks laid over the frames."""
+"""Previews of videos: contact sheets, and animations with the masks overlaid."""
 
 import io
 import itertools
@@ -16,22 +16,22 @@ from bl30k_gen.dataset.masks import MaskFrame, palette
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.errors import UserError
 
-COLUMNS, TILE_WIDTH = 6, 240  # frames of each video on a sheet, and pixels of each
+COLUMNS, TILE_WIDTH = 6, 240  # frames of each video on a sheet, and their width in pixels
 
 _TINT = 0.35  # opacity of an object's colour
-_VIDEOS = 12  # of a sheet, unless they are named
+_VIDEOS = 12  # on a sheet, unless they are named
 _GAP = 4  # pixels between tiles
 _CAPTION = 16  # pixels
-MAX_ASPECT = 16  # height by width of a frame: memory grows with it
+MAX_ASPECT = 16  # height divided by width of a frame: memory grows with it
 _QUALITIES = (90, 80, 70, 60, 50, 40)
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}
 SHEET_BYTES = 1_000_000
-"""What a contact sheet may have, unless it is a PNG or the lowest quality does not do."""
+"""Maximum size of a contact sheet, unless it is a PNG or exceeds it at the lowest quality."""
 _PAPER, _INK, _VOID = (255, 255, 255), (40, 40, 40), (255, 255, 255)
 
 
 def overlay(rgb: np.ndarray, mask: MaskFrame) -> np.ndarray:
-    """(H, W, 3) uint8: objects tinted and outlined in their palette colours at full brightness, void in white."""
+    """The frame, (H, W, 3) uint8, with objects tinted and outlined in brightened palette colours, void in white."""
     colours = palette()[mask.ids.astype(np.uint8)].astype(np.float32)
     colours *= 255 / np.maximum(colours.max(-1, keepdims=True), 1)
     marked = mask.ids > 0
@@ -50,9 +50,9 @@ def contact_sheet(
     """A row of evenly spaced frames for each video, and below it the same frames with their masks.
 
     Args:
-        names: the videos; if None, up to 12 that are evenly spaced.
-        columns: frames of each video.
-        tile_width: pixels; the height follows from the video.
+        names: the videos; None: up to 12, evenly spaced.
+        columns: number of frames of each video.
+        tile_width: width of a frame, pixels; its aspect ratio is kept.
 
     Raises:
         UserError: there is no video, or a file is missing or damaged.
@@ -68,14 +68,14 @@ def contact_sheet(
 
 
 class GrowingSheet:
-    """A contact sheet of the first videos that a build finishes, written anew with each of them.
+    """A contact sheet of the first videos that a build finishes, updated with each of them.
 
     Args:
-        root: the dataset.
-        path: the sheet; its suffix says the format.
+        root: folder of the dataset.
+        path: file of the sheet; its suffix selects the format.
 
     Raises:
-        UserError: the suffix is of another format.
+        UserError: the suffix is of no format of sheets.
     """
 
     def __init__(self, root: Path, path: Path):
@@ -84,7 +84,7 @@ class GrowingSheet:
         self._rows: dict[str, Image.Image] = {}
 
     def add(self, name: str) -> bool:
-        """Draw a finished video, too, unless the sheet is full. Returns whether the sheet was written.
+        """Add a finished video, unless the sheet is full. Return whether the sheet was written.
 
         Raises:
             UserError: a file is missing or damaged, or the disk is full.
@@ -100,7 +100,7 @@ class GrowingSheet:
 def strip(
     store: VideoStore, name: str, columns: int, tile_width: int
 ) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
-    """Evenly spaced frames of a video: (number, frame, the same with its mask or None), (H, W, 3) uint8.
+    """Evenly spaced frames of a video: (number, frame, frame with its mask or None); images (H, W, 3) uint8.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -119,7 +119,7 @@ def animation(
     width: int = 480,
     frames_per_second: float = 16,
 ) -> None:
-    """Write a video as an endless animated WebP, with its masks laid over it or without.
+    """Write a video as an endlessly repeated animated WebP, with or without its masks overlaid.
 
     Raises:
         UserError: ``path`` does not end in .webp, a file is missing or damaged, or the disk is full.
@@ -146,27 +146,27 @@ def write(store: VideoStore, names: Sequence[str] | None, out: Path, columns: in
     """Write a contact sheet and an animation of its first video.
 
     Args:
-        names: the videos of the sheet; if None, up to 12 that are evenly spaced.
-        out: a folder, which gets ``contact_sheet.jpg``; or the sheet's file, whose suffix says the format. The
+        names: the videos of the sheet; None: up to 12, evenly spaced.
+        out: a folder for ``contact_sheet.jpg``, or the file of the sheet, whose suffix selects the format. The
             animation lies beside the sheet.
 
     Returns:
-        The files.
+        Paths of the sheet and the animation.
 
     Raises:
-        UserError: as ``contact_sheet`` and ``encode_sheet``; or ``out`` lies in the dataset, or another command
-            filled it.
+        UserError: as ``contact_sheet`` and ``encode_sheet``; or ``out`` lies in the dataset, or belongs to another
+            command.
     """
     sheet = out if out.suffix.lower() in _FORMATS else out / "contact_sheet.jpg"
-    moving = sheet.with_name("animation.webp")
+    animated = sheet.with_name("animation.webp")
     refuse_input(sheet.parent, [store.path])
     if sheet != out:
         claim(out, "preview", {})
-    if sheet == moving:
+    if sheet == animated:
         raise UserError(f"{sheet} is the name of the animation", "give the contact sheet another one")
     write_atomically(sheet, encode_sheet(contact_sheet(store, names, columns), sheet))
-    animation(store, names[0] if names else store.videos[0], moving)
-    return [sheet, moving]
+    animation(store, names[0] if names else store.videos[0], animated)
+    return [sheet, animated]
 
 
 def _frames(store: VideoStore, name: str, masks: bool, width: int) -> Iterator[np.ndarray]:
@@ -185,15 +185,15 @@ def _video_rows(store: VideoStore, name: str, columns: int, tile_width: int) -> 
 
 @dataclass(frozen=True)
 class Tile:
-    """A frame of a contact sheet. rgb: (H, W, 3) uint8. marked: the same with its mask, None where there is none."""
+    """A frame of a contact sheet."""
 
     name: str
-    rgb: np.ndarray
-    marked: np.ndarray | None
+    rgb: np.ndarray  # (H, W, 3) uint8
+    marked: np.ndarray | None  # the same with its mask overlaid; None without a mask
 
 
 def tiled(title: str, tiles: Sequence[Tile], columns: int, tile_width: int) -> Image.Image:
-    """Rows of ``columns`` frames, each with its name above and the same with its mask below."""
+    """Rows of ``columns`` frames, each below its name and above the frame with its mask."""
     height = max(tile.rgb.shape[0] for tile in tiles)
     row = _CAPTION + 2 * (height + _GAP) + _GAP
     rows = -(-len(tiles) // columns)
@@ -218,7 +218,7 @@ def _stacked(rows: Sequence[Image.Image]) -> Image.Image:
 
 
 def _format_of(path: Path) -> str:
-    """Raises UserError if the suffix is of no format of contact sheets."""
+    """Pillow's name of a sheet's format, by its suffix. Raises UserError for another suffix."""
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise UserError(f"{path} is no contact sheet", f"end its name in {', '.join(_FORMATS)}")
@@ -226,9 +226,9 @@ def _format_of(path: Path) -> str:
 
 
 def encode_sheet(sheet: Image.Image, path: Path) -> bytes:
-    """The sheet in the format of the path's suffix; JPEG and WebP in the best quality below ``SHEET_BYTES``.
+    """The sheet in the format of the path's suffix; JPEG and WebP at the best quality below ``SHEET_BYTES``.
 
-    Raises UserError if the suffix is of another format, or the sheet too large for it.
+    Raises UserError if the suffix is of no format of sheets, or the sheet is too large for it.
     """
     kind, data = _format_of(path), b""
     for quality in _QUALITIES:
@@ -245,15 +245,16 @@ def encode_sheet(sheet: Image.Image, path: Path) -> bytes:
 
 
 def _scaled(store: VideoStore, name: str, i: int, width: int, masked: bool) -> tuple[np.ndarray, MaskFrame | None]:
-    """A frame and its mask at ``width``. Raises UserError where their sizes differ, or the frame is a mere stripe."""
+    """A frame and its mask scaled to ``width``. Raises UserError if their sizes differ, or the frame is too tall."""
     rgb, mask = store.read_rgb(name, i), store.read_mask(name, i) if masked else None
-    height, wide = rgb.shape[:2]
-    if mask is not None and mask.ids.shape != (height, wide):
-        said = f"is {wide}x{height} pixels, its mask {mask.ids.shape[1]}x{mask.ids.shape[0]}"
-        raise UserError(f"{store.path / store.rgb_path(name, i)} {said}", "restore it; `verify` lists all such")
-    if height > MAX_ASPECT * wide:
-        said = f"is {wide}x{height} pixels, too tall for a contact sheet"
-        raise UserError(f"{store.path / store.rgb_path(name, i)} {said}", "leave the video out")
+    rows, columns = rgb.shape[:2]
+    path = store.path / store.rgb_path(name, i)
+    if mask is not None and mask.ids.shape != (rows, columns):
+        what = f"is {columns}x{rows} pixels, its mask {mask.ids.shape[1]}x{mask.ids.shape[0]}"
+        raise UserError(f"{path} {what}", "restore it; `verify` lists all such")
+    if rows > MAX_ASPECT * columns:
+        what = f"is {columns}x{rows} pixels, too tall for a contact sheet"
+        raise UserError(f"{path} {what}", "leave the video out")
     return shrink(rgb, mask, width)
 
 
@@ -266,7 +267,7 @@ def shrink(frame: np.ndarray, mask: MaskFrame | None, width: int) -> tuple[np.nd
 
 
 def shrink(frame: np.ndarray, mask: MaskFrame | None, width: int) -> tuple[np.ndarray, MaskFrame | None]:
-    """(H, W, 3) uint8 and its mask at ``width``: the frame filtered, the mask by its nearest pixels."""
+    """Scale a frame, (H, W, 3) uint8, and its mask to ``width``: by Lanczos, and by nearest neighbour."""
     rgb = Image.fromarray(frame)
     size = (width, max(1, round(rgb.height * width / rgb.width)))
     pixels = np.asarray(rgb.resize(size, Image.Resampling.LANCZOS))
@@ -279,7 +280,7 @@ def shrink(frame: np.ndarray, mask: MaskFrame | None, width: int) -> tuple[np.nd
 
 
 def outline(ids: np.ndarray) -> np.ndarray:
-    """(H, W) bool: pixels of objects beside a pixel of something else."""
+    """(H, W) bool: pixels of objects that have a neighbour with another id."""
     padded = np.pad(ids, 1, mode="edge")
     beside = itertools.product((0, 1, 2), (0, 1, 2))
     differs = [padded[y : y + ids.shape[0], x : x + ids.shape[1]] != ids for y, x in beside]

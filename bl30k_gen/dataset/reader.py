@@ -1,7 +1,7 @@
-"""Videos with masks, read alike from a folder, tar shards or HDF5 shards, here or by their URL.
+"""The reader of videos with masks, from a folder, tar shards or HDF5 shards, by path or URL.
 
-Reads what this project writes, the published BL30K tars, DAVIS and YouTube-VOS: anything with ``JPEGImages`` and
-``Annotations``, directly or one level down (``JPEGImages/480p``).
+It reads the datasets of this project, the published BL30K tars, DAVIS and YouTube-VOS: anything with ``JPEGImages``
+and ``Annotations``, whose videos lie directly in these or one level down (``JPEGImages/480p``).
 """
 
 import contextlib
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.yaml"
 _MASK_SUFFIXES = (".png",)
-_RESOLUTION = "480p"  # the one that is taken of several
+_RESOLUTION = "480p"  # selected where there are several
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +43,19 @@ def open_dataset(
     annotations: str | Path | None = None,
     masks_mean: masks.Meaning | None = None,
 ) -> "VideoStore":
-    """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that was rendered into shards.
+    """Open a dataset: a folder, one tar or HDF5 shard, a folder of shards, or a folder that is rendered into shards.
 
-    Of the last, also partial shards are read, as far as they go.
+    In the last case the committed videos of partial shards are read, too.
 
     Args:
-        path: on this machine, or a URL (``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``). Of a shard on
-            another machine ranges are read.
-        damaged: see ``trees.ShardTree``; without it a damaged shard is an error.
-        masks_mean: what masks mean; None: that is decided over the dataset, see ``masks.decide``.
-        annotations: the folder that annotations were stored in; without it they are derived as they are asked for.
+        path: on this machine, or a URL (``s3://``, ``gs://``, ``hf://``, ``https://``, ``memory://``). Only ranges of
+            a remote shard are fetched.
+        damaged: see ``trees.ShardTree``; None: a damaged shard is an error.
+        annotations: the folder of stored annotations; None: they are derived on demand.
+        masks_mean: the meaning of the masks; None: it is decided over the dataset, see ``masks.decide``.
 
     Raises:
-        UserError: nothing of the kind is there, or it cannot be reached.
+        UserError: there is no dataset, or it cannot be reached.
     """
     found = place(path)
     store = _open_url(found, damaged) if isinstance(found, RemotePath) else _open(found, damaged)
@@ -107,12 +107,12 @@ def _missing(url: RemotePath) -> str:
     if url.scheme in ("http", "https"):
         return f"give a shard, or a folder of shards with the {shards.CHECKSUMS['sha256']} that `pack` writes"
     bucket = (url.parents or [url])[-1]
-    there = url.scheme == "memory" or bucket.exists()
-    return "check the path" if there else f"there is no {bucket}, or it is not yours"
+    exists = url.scheme == "memory" or bucket.exists()
+    return "check the path" if exists else f"there is no {bucket}, or it is not yours"
 
 
 def _listed_shards(url: RemotePath) -> list[RemotePath]:
-    """The shards that the checksums name beside them: web servers need list no files."""
+    """The shards that the list of checksums in their folder names: web servers need not list files."""
     try:
         lines = read_text(url / shards.CHECKSUMS["sha256"]).splitlines()
     except FileNotFoundError:
@@ -127,9 +127,9 @@ def _shards_of(tree: RemoteTree, folder: str) -> list[RemotePath]:
 
 
 class VideoStore(Annotated):
-    """The videos of a dataset. Copies itself into forked and spawned processes.
+    """The videos of a dataset; usable in forked and spawned processes.
 
-    Where the dataset has ``Metadata/``, only videos with metadata are in ``videos``: others are unfinished.
+    Where the dataset has ``Metadata/``, ``videos`` are those with metadata: the others are unfinished.
     """
 
     def __init__(self, path: Place, tree: Tree):
@@ -137,19 +137,20 @@ class VideoStore(Annotated):
         self.tree = tree
         self._rgb = _with_resolution(tree, RGB)
         self._mask = _with_resolution(tree, MASK)
-        self.masks: masks.Meaning | None = None  # what the user says that they mean
+        self.masks: masks.Meaning | None = None  # as stated by the user
         self._rule: masks.Rule | None = None
         if METADATA in tree.folders(""):
             names = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
             names = tree.folders(self._rgb)
-        self.videos = [checked_name(name, path) for name in names if not name.startswith("._")]  # macOS's, in tars
+        # macOS adds files that begin with "._" to tars.
+        self.videos = [checked_name(name, path) for name in names if not name.startswith("._")]
 
     @property
     def root(self) -> Path:
-        """The folder that the dataset, or its one shard, lies in; what is written about it goes there.
+        """The folder of the dataset, or of its single shard, for files that describe it.
 
-        Raises UserError where it is read by its URL.
+        Raises UserError where the dataset is a URL.
         """
         if isinstance(self.path, RemotePath):
             raise UserError(f"nothing is written beside {self.path}", "say with --out where to")
@@ -158,8 +159,8 @@ class VideoStore(Annotated):
     def require(self, name: str) -> None:
         """Raises UserError where the dataset has no such video."""
         if name not in self.videos:
-            few = f"it has {len(self.videos)} videos" + (f", {self.videos[0]} the first" if self.videos else "")
-            raise UserError(f"{self.path} has no video {printable(name)}", nearest(name, self.videos, few))
+            known = f"it has {len(self.videos)} videos" + (f", {self.videos[0]} the first" if self.videos else "")
+            raise UserError(f"{self.path} has no video {printable(name)}", nearest(name, self.videos, known))
 
     def frames(self, name: str) -> list[str]:
         """Names of a video's frames, without suffix, in order."""
@@ -179,11 +180,11 @@ class VideoStore(Annotated):
         return self.tree.read(self.mask_path(name, i))
 
     def read_rgb(self, name: str, i: int) -> np.ndarray:
-        """(H, W, 3) uint8 sRGB. Raises UserError naming a file that is missing or damaged."""
+        """(H, W, 3) uint8 sRGB of frame number ``i``. Raises UserError naming a file that is missing or damaged."""
         return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i))
 
     def read_mask(self, name: str, i: int) -> masks.MaskFrame:
-        """The mask of frame number ``i`` by the mask rule, as the whole dataset means it.
+        """The mask of frame number ``i``, by the mask rule of the whole dataset.
 
         Raises UserError naming a file that is missing or damaged.
         """
@@ -192,17 +193,14 @@ class VideoStore(Annotated):
 
     @property
     def rule(self) -> masks.Rule:
-        """What the masks mean: stated, or decided over the dataset, which is said once if it is not the usual.
-
-        Raises UserError where they are soft and the user has not said so.
-        """
+        """The meaning of the masks: stated, or decided over the dataset, with a warning if they are binary."""
         if self._rule is None:
             if self.masks is None and METADATA in self.tree.folders(""):
                 self._rule = masks.Rule()  # rendered by this project
                 return self._rule
             videos = masks.spread(self.videos, masks.SAMPLE)
-            each = max(2, masks.SAMPLE // max(1, len(videos)))
-            chosen = [(name, i) for name in videos for i in masks.spread(self.mask_frames(name), each)]
+            count = max(2, masks.SAMPLE // max(1, len(videos)))
+            chosen = [(name, i) for name in videos for i in masks.spread(self.mask_frames(name), count)]
             rule = masks.decide(self._readable_masks(chosen), self.masks)
             if rule.meaning == "binary" and not rule.stated:
                 log.warning("%s: its masks hold 0 and 255 alone; read as one object with id 1", self.path)
@@ -210,7 +208,7 @@ class VideoStore(Annotated):
         return self._rule
 
     def _readable_masks(self, chosen: list[tuple[str, int]]) -> Iterator[bytes]:
-        """Those that cannot be read are named when they are asked for."""
+        """The encoded masks that can be read; reading one of the others later raises the error."""
         for name, i in chosen:
             with contextlib.suppress(UserError):
                 yield self.mask_bytes(name, i)
@@ -223,7 +221,7 @@ class VideoStore(Annotated):
         return parse_json(self.tree.read(path), self.path / path, "restore or render it again")
 
     def required_metadata(self, name: str) -> dict[str, Any]:
-        """The video's metadata. Raises UserError where the dataset has none of it, or it is damaged."""
+        """The video's metadata. Raises UserError where it is missing or damaged."""
         found = self.metadata(name)
         if found is None:
             remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
@@ -231,9 +229,9 @@ class VideoStore(Annotated):
         return found
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
-        """What the dataset was made with, changed by ``key=value``; None where it does not say.
+        """The configuration of the dataset, changed by ``key=value``; None where it has no ``config.yaml``.
 
-        Raises UserError where its ``config.yaml`` is not valid.
+        Raises UserError where that file is not valid.
         """
         if not self.tree.exists(CONFIG):
             return None
@@ -242,13 +240,17 @@ class VideoStore(Annotated):
         return parse_config(self.tree.read(CONFIG), self.path / CONFIG, overrides)
 
     def image_set(self, split: str) -> list[str]:
-        """Names of the videos in ``ImageSets/<split>.txt``; ``2017/train`` names one list among several.
+        """Names of the videos in ``ImageSets/<split>.txt``.
 
-        In a dataset whose lists lie in no folders of years, ``2017/train`` is ``train``.
+        Args:
+            split: such as ``train``, or ``2017/train`` to select one of several lists. In a dataset without folders
+                of years, ``2017/train`` means ``train``.
 
-        Lines may be video names, or paths of frames as DAVIS-2016 has them. Shards may be a part of the dataset, so
-        that names which are not there are left out, saying so. Raises UserError if there is no such list, or a
-        folder lacks a video that it names.
+        Lines may be names of videos, or paths of frames as in DAVIS-2016. Shards may be a part of the dataset: their
+        missing videos are left out, with a warning.
+
+        Raises:
+            UserError: there is no such list, or it names a video that a folder lacks.
         """
         path = self._image_set_path(split)
         names = video_names(self.tree.read(path), self.path / path)
@@ -270,7 +272,7 @@ class VideoStore(Annotated):
         return f"{self._mask}/{name}/{mask[frame]}"
 
     def members(self, name: str) -> dict[str, int]:
-        """Every file that belongs to a video, with its bytes: ``{path in the dataset: size}``."""
+        """``{path in the dataset: bytes}`` of all files of a video."""
         folders = [f"{self._rgb}/{name}", f"{self._mask}/{name}"]
         paths = [f"{folder}/{file}" for folder in folders for file in self.tree.files(folder)]
         if self.tree.exists(f"{METADATA}/{name}.json"):
@@ -289,14 +291,14 @@ class VideoStore(Annotated):
         found = self.image_set_paths()
         if f"{IMAGE_SETS}/{split}.txt" in found:
             return f"{IMAGE_SETS}/{split}.txt"
-        alone = f"{IMAGE_SETS}/{PurePosixPath(split).name}.txt"
-        if alone in found:
-            return alone
-        fitting = [path for path in found if path.endswith(f"/{split}.txt")]
-        known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in fitting or found)
-        if len(fitting) == 1:
-            return fitting[0]
-        problem = "several lists" if fitting else "no list"
+        without_year = f"{IMAGE_SETS}/{PurePosixPath(split).name}.txt"
+        if without_year in found:
+            return without_year
+        matching = [path for path in found if path.endswith(f"/{split}.txt")]
+        known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in matching or found)
+        if len(matching) == 1:
+            return matching[0]
+        problem = "several lists" if matching else "no list"
         raise UserError(f"{self.path / IMAGE_SETS} has {problem} {split}", f"there are: {known or 'none'}")
 
     def _files(self, name: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -308,7 +310,7 @@ class VideoStore(Annotated):
 
 @functools.lru_cache(maxsize=64)  # a sampler reads several frames of a video in a row
 def _listing(tree: Tree, rgb: str, mask: str) -> tuple[dict[str, str], dict[str, str]]:
-    """File names of the frames and of the masks in two folders, by their stem."""
+    """``{stem: file name}`` of the frames in one folder and of the masks in another."""
     return by_frame(tree.files(rgb), SUFFIXES, rgb), by_frame(tree.files(mask), _MASK_SUFFIXES, mask)
 
 

@@ -1,7 +1,7 @@
-"""A dataset on one page: samples, histograms, assets, costs and failures, as HTML that needs nothing else.
+"""The report on a dataset: samples, histograms, assets, costs and failures in one self-contained HTML page.
 
-The page has no scripts and forbids itself every address but its own; names of assets and whatever else comes from
-outside are escaped by the template. Equal datasets give equal bytes.
+The page has no scripts, and its content security policy forbids to load anything. The template escapes names of
+assets and all other text from outside. Equal datasets give equal bytes.
 """
 
 import base64
@@ -25,9 +25,9 @@ PAGE = "report.html"
 _TEMPLATE = "report_page.html"
 _COLUMNS, _TILE = 6, 240  # frames of a sample, their width in pixels
 _QUALITY = 82
-_EXAMPLES = 5  # names of videos beside what happened to them
-_MOST_USED = 10  # assets of each kind, and reasons of failures
-_WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 360, 165, 12, 14, 30  # of a histogram, and its margins, in its own units
+_EXAMPLES = 5  # names of videos beside a problem or reason
+_MAX_ROWS = 10  # assets of each kind, and reasons of failures
+_WIDTH, _HEIGHT, _LEFT, _TOP, _FOOT = 360, 165, 12, 14, 30  # of a histogram, and its margins, SVG units
 
 
 def collect(
@@ -38,8 +38,8 @@ def collect(
     """Count a dataset, reading each video's metadata once.
 
     Args:
-        add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is none.
-        progress: goes through the names of the videos and shows how far it is.
+        add_scene: called with each scene as JSON; raises KeyError, TypeError or AttributeError if it is damaged.
+        progress: wraps the names of the videos in a progress bar.
 
     Returns:
         ``Statistics.to_json``, ``name``, ``videos_there``, and ``damaged``: videos whose metadata cannot be counted.
@@ -52,12 +52,12 @@ def collect(
             add_scene(metadata["scene"])
         except (UserError, AttributeError, IndexError, KeyError, TypeError, ValueError):
             damaged.append(name)
-    there = {"name": store.path.resolve().name, "videos_there": len(store.videos), "damaged": _examples(damaged)}
-    return there | counted.to_json()
+    facts = {"name": store.path.resolve().name, "videos_there": len(store.videos), "damaged": _examples(damaged)}
+    return facts | counted.to_json()
 
 
 def choose(store: VideoStore, number: int) -> list[str]:
-    """Some videos, drawn at random and the same ones every time, in their order."""
+    """``number`` videos drawn at random with a fixed seed, in the order of the dataset."""
     drawn = rng(0, "report").permutation(len(store.videos))[:number]
     return [store.videos[i] for i in sorted(drawn.tolist())]
 
@@ -80,13 +80,13 @@ def samples(store: VideoStore, names: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def failure_list(reasons: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """``[{"reason", "videos", "examples"}]``, the commonest first."""
+    """``[{"reason", "videos", "examples"}]``, the most frequent first."""
     ordered = sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0]))
     return [{"reason": reason, **_examples(sorted(names))} for reason, names in ordered]
 
 
 def sheet(name: str, draw: Callable[[], np.ndarray]) -> dict[str, Any]:
-    """``{"video": name, "sheet"}``, an image as data URI; ``problem`` in its place where it cannot be drawn."""
+    """``{"video": name, "sheet"}``, an image as data URI; ``problem`` instead of it where it cannot be drawn."""
     try:
         return {"video": name, "sheet": _uri(draw())}
     except UserError as error:
@@ -99,8 +99,8 @@ def page(
     """The page as HTML.
 
     Args:
-        numbers: as ``collect`` gives them, with ``assets`` (see
-            ``library.catalogue.credits``), ``failures`` (``failure_list``) and ``render`` (``cluster/history.py``).
+        numbers: the result of ``collect``, with ``assets`` (see ``library.catalogue.credits``), ``failures``
+            (``failure_list``) and ``render`` (``cluster/history.py``).
         images: see ``samples``.
         annotated: ``sheet`` of the annotations of a video.
     """
@@ -111,8 +111,8 @@ def page(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"chart": _chart, "short": _short, "size": byte_size}
-    shown = {"samples": images, "annotated": annotated, "most": _MOST_USED}
-    return environment.get_template(_TEMPLATE).render(numbers=numbers, **shown)
+    variables = {"samples": images, "annotated": annotated, "max_rows": _MAX_ROWS}
+    return environment.get_template(_TEMPLATE).render(numbers=numbers, **variables)
 
 
 def _examples(names: Sequence[str]) -> dict[str, Any]:
@@ -129,16 +129,16 @@ def _uri(rgb: np.ndarray) -> str:
 
 
 def _chart(histogram: Mapping[str, Any]) -> dict[str, Any]:
-    """A histogram as places in an SVG: bars of equal width, whatever their edges, with labels below."""
+    """A histogram as coordinates of an SVG: bars of equal width, whatever their edges, with labels below."""
     counts, edges = histogram["counts"], histogram["edges"]
     step = (_WIDTH - 2 * _LEFT) / max(len(counts), 1)
     room = _HEIGHT - _TOP - _FOOT
-    whole = edges == list(range(len(edges)))  # counts of things: a label belongs to its bar, not to its edge
-    most, total = max(counts, default=0), sum(counts)
+    integers = edges == list(range(len(edges)))  # of counted things: a label belongs to its bar, not to its edge
+    largest, total = max(counts, default=0), sum(counts)
     bars = []
     for i, count in enumerate(counts):
-        height = round(room * count / most, 2) if most else 0.0
-        span = _short(edges[i]) if whole else f"{_short(edges[i])} to {_short(edges[i + 1])}"
+        height = round(room * count / largest, 2) if largest else 0.0
+        span = _short(edges[i]) if integers else f"{_short(edges[i])} to {_short(edges[i + 1])}"
         bars.append(
             {
                 "x": round(_LEFT + i * step + 0.5, 2),
@@ -152,8 +152,8 @@ def _chart(histogram: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     every = 1 if len(edges) <= 16 else -(-len(edges) // 12)
-    places = [(i + 0.5 * whole, edge) for i, edge in enumerate(edges[: len(counts)] if whole else edges)]
-    labels = [{"x": round(_LEFT + at * step, 2), "text": _short(edge)} for at, edge in places[::every]]
+    positions = [(i + 0.5 * integers, edge) for i, edge in enumerate(edges[: len(counts)] if integers else edges)]
+    labels = [{"x": round(_LEFT + bar * step, 2), "text": _short(edge)} for bar, edge in positions[::every]]
     return {
         "width": _WIDTH,
         "height": _HEIGHT,
@@ -166,7 +166,7 @@ def _chart(histogram: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: float | int | None) -> str:
-    """A number for people."""
+    """A number with three digits or thousands separators; a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, float) and not value.is_integer():

@@ -1,9 +1,8 @@
-"""Where each file lies inside a tar or HDF5 shard: an index of byte ranges.
+"""The index of a tar or HDF5 shard: the byte range of each file in it.
 
-Both kinds store every JPEG and PNG as one uninterrupted run of bytes, so that once the index is known a frame is
-one positioned read of the shard itself: no tar or HDF5 library is involved any more, and processes may share it.
-The index is kept beside the shard (``<shard>.index.json``) where that folder can be written; that of a shard on
-another machine, in the user's cache.
+Both kinds store every JPEG and PNG as contiguous bytes. With the index, a frame is one positioned read of the shard,
+without a tar or HDF5 library, and processes may share the open shard. The index is saved beside the shard
+(``<shard>.index.json``) if that folder can be written; the index of a remote shard, in the user's cache.
 """
 
 import contextlib
@@ -25,18 +24,18 @@ from bl30k_gen.remote import Place, RemotePath
 
 SUFFIXES = (".tar", ".h5", ".hdf5")
 CHECKSUMS = {"md5": "MD5SUMS", "sha256": "SHA256SUMS"}  # lists of shards, by `pack`
-_END = 1 << 16  # bytes at either end of a shard by which its index knows it
+_END = 1 << 16  # bytes at either end of a shard that identify it in its index
 _COPY_AGAIN = "copy or download it again"
 _NO_INDEX = (OSError, ValueError, KeyError, TypeError, AttributeError, UserError)  # of a missing or damaged index
 _INDEX_LIMIT = 1 << 30  # bytes
-MAX_DEPTH = 10  # groups in groups of an HDF5 shard
-HEADER = tarfile.BLOCKSIZE  # bytes before a member's contents
+MAX_DEPTH = 10  # nested groups of an HDF5 shard
+HEADER = tarfile.BLOCKSIZE  # bytes of a tar header, directly before the contents of its member
 
 log = logging.getLogger(__name__)
 
 
 class ByteRange(NamedTuple):
-    """Where the contents of a file lie in a shard."""
+    """The byte range of the contents of a file in a shard."""
 
     path: str  # in the shard
     offset: int
@@ -57,10 +56,13 @@ class FolderIndex:
 
 
 def index_shard(shard: Place, trust_saved: bool = True) -> dict[str, FolderIndex]:
-    """Folders of a shard by their path there ("" is its root), from its saved index or by scanning it.
+    """Folders of a shard by their path in it ("" is its root), from its saved index or by scanning it.
+
+    Args:
+        trust_saved: use a saved index; False: always scan.
 
     Raises:
-        UserError: the shard is missing, compressed, cut off or damaged.
+        UserError: the shard is missing, compressed, truncated or damaged.
     """
     try:
         identity = _identity(shard)
@@ -81,12 +83,12 @@ def index_shard(shard: Place, trust_saved: bool = True) -> dict[str, FolderIndex
 
 
 def index_ranges(ranges: Iterable[ByteRange], shard: Place) -> dict[str, FolderIndex]:
-    """As ``index_shard``, of a file whose contents are known. Raises UserError where it is cut off."""
+    """The index of a shard with known byte ranges, as ``index_shard``. Raises UserError where it is truncated."""
     return _folders(_columns(ranges, shard), shard, shard.stat().st_size)
 
 
 def index_damaged(shard: Place) -> dict[str, FolderIndex]:
-    """What can be had of a shard that ``index_shard`` refuses: what its index lists, or what precedes the damage."""
+    """The readable files of a shard that ``index_shard`` refuses: by its saved index, or those before the damage."""
     ranges: list[ByteRange] = []
     end = shard.stat().st_size if shard.exists() else 0
     try:
@@ -100,9 +102,9 @@ def index_damaged(shard: Place) -> dict[str, FolderIndex]:
     return _folders(_columns((found for found in ranges if found.end <= end), shard), shard, end)
 
 
-def save_index(shard: Place, ranges: Iterable[ByteRange], place: Path) -> None:
-    """Save the index of a shard that lies in ``shard`` now and will lie in ``place``."""
-    _save(index_path(place), _identity(shard), _columns(ranges, shard))
+def save_index(shard: Place, ranges: Iterable[ByteRange], target: Path) -> None:
+    """Save the index of ``shard`` beside ``target``, the path to which it will be renamed."""
+    _save(index_path(target), _identity(shard), _columns(ranges, shard))
 
 
 def index_path(shard: Place) -> Place:
@@ -110,12 +112,12 @@ def index_path(shard: Place) -> Place:
 
 
 def _cached(shard: RemotePath) -> Path:
-    """Where the index of a shard is kept that has none beside it and lies where we do not write."""
+    """Path in the user's cache for the index of a remote shard that has none beside it."""
     return user_cache() / "shards" / f"{hashlib.sha256(shard.url.encode()).hexdigest()[:32]}.json"
 
 
 def _saved_columns(shard: Place, identity: dict[str, int | str]) -> dict[str, list[list]] | None:
-    """What the saved index lists, if it is that of this very shard."""
+    """The folders in the saved index, if it is the index of this shard."""
     for path in [index_path(shard), *([_cached(shard)] if isinstance(shard, RemotePath) else [])]:
         with contextlib.suppress(*_NO_INDEX):
             saved = _read_saved(path)
@@ -129,19 +131,19 @@ def _read_saved(path: Place) -> dict[str, Any]:
 
 
 def require_header(header: bytes, path: str, size: int, shard: Place) -> None:
-    """Raises UserError where the ``HEADER`` bytes before a tar member's contents are not those of this member."""
+    """Raises UserError where ``header``, the bytes before the contents of a tar member, is not that member's."""
     try:
         entry = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         raise _wrong_index(shard, path) from None
     name = entry.name.removeprefix("./")
-    short = path.isascii() and len(path) < tarfile.LENGTH_NAME  # longer ones stand in a header before this one
+    short = path.isascii() and len(path) < tarfile.LENGTH_NAME  # longer names are in another header before this one
     if entry.size != size or (short and name != path):
         raise _wrong_index(shard, path)
 
 
 def require_datasets(shard: Place, path: str, folder: FolderIndex) -> None:
-    """Raises UserError where a folder's files do not lie in an HDF5 shard where the index says."""
+    """Raises UserError where the files of a folder have other byte ranges in an HDF5 shard than in the index."""
     import h5py
 
     try:
@@ -164,17 +166,17 @@ def _save(path: Place, identity: dict[str, int | str], columns: dict[str, list[l
 
 
 def _columns(ranges: Iterable[ByteRange], shard: Place) -> dict[str, list[list]]:
-    """``{folder: [names, offsets, sizes]}``, sorted."""
+    """``{folder: [names, offsets, sizes]}``, folders and names sorted."""
     found: dict[str, dict[str, tuple[str, int, int]]] = {}
     for path, offset, size in ranges:
         folder, slash, name = path.rpartition("/")
         if slash and not folder:
             raise UserError(f"shard {shard}: {path} is an absolute path", "do not trust it")
-        # A tar may hold a path twice; the later one counts, as it does when unpacking.
+        # A tar may hold a path twice; the later one is valid, as in unpacking.
         found.setdefault(folder, {})[name] = (name, offset, size)
     return {
-        folder: [list(column) for column in zip(*sorted(of_name.values()), strict=True)]
-        for folder, of_name in sorted(found.items())
+        folder: [list(column) for column in zip(*sorted(rows.values()), strict=True)]
+        for folder, rows in sorted(found.items())
     }
 
 
@@ -200,7 +202,7 @@ def _is_plain(part: str) -> bool:
 
 
 def _identity(shard: Place) -> dict[str, int | str]:
-    """Changes when a shard is replaced, cut off or grown; survives copying."""
+    """Size and digest of both ends of a shard: changed by replacing or resizing it, not by copying it."""
     size = shard.stat().st_size
     with open_regular(shard) as file:
         ends = file.read(_END)
@@ -220,7 +222,7 @@ def _scan_tar(shard: Place) -> Iterator[ByteRange]:
             while (entry := archive.next()) is not None:
                 if entry.offset_data + entry.size > end_of_file:
                     raise tarfile.ReadError(f"{entry.name} has {entry.size} bytes")
-                archive.members = []  # type: ignore[attr-defined]  # the archive would remember every header
+                archive.members = []  # type: ignore[attr-defined]  # the archive would keep every header in memory
                 if entry.isreg() and not entry.issparse():
                     yield ByteRange(entry.name.removeprefix("./"), entry.offset_data, entry.size)
                 elif not entry.isdir():
@@ -230,13 +232,13 @@ def _scan_tar(shard: Place) -> Iterator[ByteRange]:
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         remedy = f"decompress it if it is compressed, else {_COPY_AGAIN}"
         raise UserError(f"shard {shard} is cut off or no tar ({error})", remedy) from None
-    # tarfile takes a damaged or missing header for the end; the true end is marked by zeros.
+    # tarfile takes a damaged or missing header for the end; the real end is marked by zeros.
     if after != bytes(tarfile.BLOCKSIZE):
         raise UserError(f"shard {shard} is cut off or damaged at byte {end}", _COPY_AGAIN)
 
 
 def _source(shard: Place) -> contextlib.AbstractContextManager[Any]:
-    """What the HDF5 library opens: a path, which it reads fastest, or an open file."""
+    """The argument for the HDF5 library: a path, which it reads fastest, or an open remote file."""
     return open_regular(shard) if isinstance(shard, RemotePath) else contextlib.nullcontext(shard)
 
 
@@ -246,7 +248,9 @@ def _scan_hdf5(shard: Place) -> list[ByteRange]:
     ranges: list[ByteRange] = []
     try:
         with _source(shard) as source, h5py.File(source, "r") as file:
-            groups: list[tuple[str, h5py.Group]] = [("", file)]  # the library's own walk overflows the stack
+            groups: list[tuple[str, h5py.Group]] = [
+                ("", file)
+            ]  # a loop: the library's visitor may overflow the stack
             for prefix, group in groups:
                 for name in group:
                     path = f"{prefix}{name}"
@@ -254,18 +258,18 @@ def _scan_hdf5(shard: Place) -> list[ByteRange]:
                         raise UserError(f"shard {shard}: {path} is a link", "do not trust it")
                     node = group[name]
                     if isinstance(node, h5py.Dataset):
-                        ranges.append(ByteRange(path, *_place_of(node, path, shard)))
+                        ranges.append(ByteRange(path, *_offset_and_size(node, path, shard)))
                     elif path.count("/") >= MAX_DEPTH:
                         raise UserError(f"shard {shard} is nested too deeply", "do not trust it")
                     else:
                         groups.append((f"{path}/", node))
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # for damage in different places
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # depending on what is damaged
         raise UserError(f"shard {shard} is cut off, damaged or no HDF5 file ({error})", _COPY_AGAIN) from None
     return ranges
 
 
-def _place_of(node: Any, path: str, shard: Place) -> tuple[int, int]:
-    """Offset and bytes of an HDF5 dataset, which holds a file's bytes."""
+def _offset_and_size(node: Any, path: str, shard: Place) -> tuple[int, int]:
+    """Offset and size in bytes of an HDF5 dataset that holds the bytes of a file. Raises UserError for others."""
     if node.ndim > 1 or (node.dtype.kind in "biufc" and node.dtype.itemsize > 1):
         raise UserError(f"shard {shard}: {path} holds numbers, not a file's bytes", "leave it out")
     offset, size = node.id.get_offset(), (node.size or 0) * node.dtype.itemsize

@@ -1,4 +1,4 @@
-"""What the videos of a dataset are like: counts and histograms, from their metadata alone, in bounded memory."""
+"""Statistics of a dataset: counts and histograms, from the metadata of its videos, in bounded memory."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-_SERIES = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # per cent; equal steps to the eye
-_TENTHS = tuple(range(0, 101, 10))
-_NEAR = 1e-6  # metres in front of the camera before which nothing can be projected
+_SERIES = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)  # per cent; a 1-2-5 series
+_TENTHS = tuple(range(0, 101, 10))  # per cent
+_NEAR = 1e-6  # metres in front of the camera; nearer points are not projected
 
 
 class Histogram:
-    """Counts of values between fixed edges; what lies outside is counted in the bin at that end.
+    """Counts of values between fixed edges; values outside are counted in the first or last bin.
 
     Args:
         edges: (N + 1,) ascending; bin i holds edges[i] <= value < edges[i + 1].
-        about: what one value is, for people.
+        about: a sentence that explains what a value is.
     """
 
     def __init__(self, title: str, unit: str, about: str, edges: Sequence[float]):
@@ -44,19 +44,19 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ObjectTracks:
-    """What a video's metadata says of its O objects on its F frames."""
+    """The O objects of a video on its F frames, from its metadata."""
 
     area: np.ndarray  # (O, F) visible pixels
     depth: np.ndarray  # (O, F) metres in front of the camera
     centre: np.ndarray  # (O, F, 2) pixels, of the object's centre; only where ``depth`` is above 0
     scale: np.ndarray  # (O, F) geometric mean of the object's scales; its model has a unit diagonal
-    reach: np.ndarray  # (O, F) pixels within which all of it lies around its centre
+    reach: np.ndarray  # (O, F) pixels: radius around the centre that contains the whole object
     width: int
     height: int
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "ObjectTracks":
-        """Raises KeyError, TypeError or ValueError where the metadata is not as the dataset's card says."""
+        """Read the metadata of a video. Raises KeyError, TypeError or ValueError where it is damaged."""
         video, camera, objects = metadata["scene"]["video"], metadata["camera"], metadata["objects"]
         frames = int(video["frames"])
         poses = np.array([o["poses"] for o in objects], np.float64).reshape(len(objects), frames, 4, 4)
@@ -65,10 +65,10 @@ class ObjectTracks:
         extrinsics = np.array(camera["extrinsics"], np.float64).reshape(frames, 4, 4)
         if not all(np.isfinite(matrices).all() for matrices in (poses, intrinsics, extrinsics)):
             raise ValueError("a matrix is not finite")
-        seen = (extrinsics @ poses[..., 3:])[..., 0]  # (O, F, 4): centres as the camera sees them
-        depth = seen[..., 2]
+        centres = (extrinsics @ poses[..., 3:])[..., 0]  # (O, F, 4): in the coordinates of the camera
+        depth = centres[..., 2]
         distance = np.maximum(depth, _NEAR)
-        centre = (seen[..., :3] @ intrinsics.T)[..., :2] / distance[..., None]
+        centre = (centres[..., :3] @ intrinsics.T)[..., :2] / distance[..., None]
         axes = np.linalg.norm(poses[..., :3, :3], axis=-2)  # (O, F, 3): scale along each axis of the model
         return cls(
             area=area,
@@ -87,15 +87,15 @@ class ObjectTracks:
         return within & (self.depth > _NEAR)
 
     def motion(self) -> np.ndarray:
-        """Steps of centres between two frames that both show the object, in per cent of the image's width."""
+        """(N,) steps of centres between two frames that both show the object, per cent of the image's width."""
         steps = np.linalg.norm(np.diff(self.centre, axis=1), axis=-1) * 100 / self.width
         shown = (self.area > 0) & (self.depth > _NEAR)
         return steps[shown[:, 1:] & shown[:, :-1]]
 
     def hidden(self) -> np.ndarray:
-        """Per cent of an object's largest apparent size that is missing, on frames where it lies wholly inside.
+        """(N,) per cent that is missing of the largest normalised area of an object, on frames that contain it whole.
 
-        The apparent size is its visible area with its distance and scale taken out.
+        The normalised area is the visible area times (depth / scale) squared.
         """
         size = self.area * (self.depth / np.maximum(self.scale, _NEAR)) ** 2
         whole = self.inside(self.reach)
@@ -104,7 +104,7 @@ class ObjectTracks:
 
 
 class Statistics:
-    """Adds up videos one at a time."""
+    """Counts over videos, which are added one at a time."""
 
     def __init__(self) -> None:
         self.videos = self.frames = self.bytes = self.objects = 0
@@ -130,10 +130,10 @@ class Statistics:
         self.lifetime = Histogram("Lifetime", "% of the frames", about, _TENTHS)
 
     def add(self, metadata: Mapping[str, Any]) -> None:
-        """Count a video, or nothing of it.
+        """Count a video.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: the metadata is not as the dataset's card says.
+            KeyError, TypeError, ValueError, AttributeError: the metadata is damaged; nothing is counted then.
         """
         tracks = ObjectTracks.of(metadata)
         scene, (objects, frames) = metadata["scene"], tracks.area.shape
@@ -145,19 +145,19 @@ class Statistics:
             (self.lifetime, shown.mean(axis=1) * 100 if frames else np.zeros(objects)),
         ]
         size = sum(int(entry["bytes"]) for entry in metadata["files"].values())
-        words = [str(metadata["split"]), str(metadata["config_digest"])]
+        split, config_digest = str(metadata["split"]), str(metadata["config_digest"])
         versions = ", ".join(f"{program} {number}" for program, number in sorted(metadata["versions"].items()))
         failed = sum(bool(described["clearance_failed"]) for described in scene["objects"])
-        for histogram, found in values:
-            histogram.add(found)
+        for histogram, samples in values:
+            histogram.add(samples)
         begins = (shown & ~np.pad(shown, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)  # appearances of each object
         ends = (~shown & np.pad(shown, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)
         self.videos += 1
         self.frames += frames
         self.bytes += size
         self.objects += objects
-        self.splits[words[0]] += 1
-        self.configs[words[1]] += 1
+        self.splits[split] += 1
+        self.configs[config_digest] += 1
         self.sizes[f"{tracks.width}x{tracks.height}"] += 1
         self.lengths[frames] += 1
         self.versions[versions] += 1
@@ -169,9 +169,9 @@ class Statistics:
         self.clearance_failed += failed
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers; equal datasets give equal ones."""
-        most = max(self.objects_a_video, default=0)
-        per_video = Histogram("Objects a video", "objects", "Counts videos.", range(most + 2))
+        """All counts; equal datasets give equal JSON."""
+        largest = max(self.objects_a_video, default=0)
+        per_video = Histogram("Objects a video", "objects", "Counts videos.", range(largest + 2))
         for objects, videos in self.objects_a_video.items():
             per_video.add(np.full(videos, objects))
         return {

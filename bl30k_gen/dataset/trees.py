@@ -1,6 +1,6 @@
-"""Read-only trees of files, paths relative to a dataset's root: a folder, or shards seen as one folder.
+"""Read-only trees of files: a folder, or shards that are presented as one folder; local or remote.
 
-Either may lie on this machine or be named by a URL.
+Paths are relative to the root of the dataset.
 """
 
 import os
@@ -36,25 +36,25 @@ _OF_VIDEOS = (RGB, MASK, METADATA)
 class FolderTree:
     """A folder on disk. Hidden files are left out: they are still being written.
 
-    What is neither file nor folder, a link that leads nowhere for example, is listed as a file, and named when it is
-    read: without it, a video would be a frame shorter.
+    An entry that is neither file nor folder, such as a dangling link, is listed as a file, and reading it raises an
+    error: if it were left out, a video would be one frame shorter.
     """
 
-    complete = True  # what lists name is there
+    complete = True  # all videos of the dataset's lists should exist
 
     def __init__(self, root: Path):
         self.root = root
 
     def folders(self, path: str) -> list[str]:
-        """Sorted names of the folders in a folder; none where it does not exist."""
+        """Sorted names of the folders in a folder; empty where it does not exist."""
         return sorted(entry.name for entry in self._scan(path) if _is_folder(entry))
 
     def files(self, path: str) -> list[str]:
-        """Sorted names of the files in a folder; none where it does not exist."""
+        """Sorted names of the files in a folder; empty where it does not exist."""
         return sorted(entry.name for entry in self._scan(path) if not _is_folder(entry))
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file, readable or not."""
+        """Whether a file exists, readable or not."""
         return is_there(self.root / path)
 
     def size(self, path: str) -> int:
@@ -84,7 +84,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 class RemoteTree:
-    """A folder that a URL names. Each folder in it is listed once: what is read is taken to stay as it is."""
+    """A remote folder. Each folder in it is listed only once: the dataset is assumed not to change."""
 
     complete = True
 
@@ -108,7 +108,7 @@ class RemoteTree:
         return entry.size if entry is not None and entry.size is not None else (self.root / path).stat().st_size
 
     def read(self, path: str) -> bytes:
-        """Contents of a file. Raises UserError naming one that cannot be read, or is larger than any of a dataset."""
+        """Contents of a file. Raises UserError naming a file that cannot be read or is larger than ``LIMIT``."""
         place = self.root / path
         try:
             size = self.size(path)
@@ -129,7 +129,7 @@ class RemoteTree:
 
 
 class LocalRanges:
-    """Ranges of a file on this machine; processes and threads may share it."""
+    """Reads ranges of a local file; processes and threads may share it."""
 
     def __init__(self, path: Path):
         self._descriptor = os.open(path, platforms.READING)
@@ -142,16 +142,16 @@ class LocalRanges:
 
 
 class ShardTree:
-    """Tar or HDF5 shards seen as one folder.
+    """Tar or HDF5 shards, presented as one folder.
 
-    What comes before ``JPEGImages`` in the paths of a shard is left out. Safe in
-    forked processes (reads are positioned) and in spawned ones (a copy opens the shards again).
+    Path components before ``JPEGImages`` in a shard are removed. Safe in forked processes (reads are positioned) and
+    in spawned ones (a copy opens the shards again).
 
     Args:
-        shards: finished and partial ones.
-        beside: the folder of a dataset that was rendered into shards: what is no video is read from there.
-        damaged: called with each shard that cannot be read, which then counts as far as it can. Shards are scanned
-            for this, whatever their saved indexes say.
+        shards: finished and partial shards.
+        beside: the folder of a dataset that is rendered into shards: files that belong to no video are read from it.
+        damaged: called with each damaged shard; its readable files are used. To find damage, local shards are scanned
+            even if they have a saved index. None: a damaged shard is an error.
     """
 
     def __init__(
@@ -161,10 +161,10 @@ class ShardTree:
         self.beside = beside
         self.complete = beside is not None
         self._opened: dict[int, LocalRanges | RemoteRanges] = {}
-        self._prefixes: list[str] = []  # of each shard
-        # What is read is compared with the index; where damage is looked for, as much is to be had as there is.
+        self._prefixes: list[str] = []  # of each shard: the path before ``JPEGImages``
+        # Whether to compare what is read with the index; not for scanned shards, whose index is fresh.
         self._compares = [damaged is None or isinstance(shard, RemotePath) for shard in self.shards]
-        self._checked: set[tuple[int, str]] = set()  # shards and folders in them
+        self._checked: set[tuple[int, str]] = set()  # (shard, folder) that were compared with the index
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
             index = _index(shard, damaged)
@@ -198,7 +198,7 @@ class ShardTree:
         return beside.size(path) if beside else self._row(path)[2]
 
     def read(self, path: str) -> bytes:
-        """Contents of a file. Raises UserError naming a file that is not there or is cut off."""
+        """Contents of a file. Raises UserError naming a file that is missing or truncated."""
         if beside := self._beside(path):
             return beside.read(path)
         shard, offset, size = self._row(path)
@@ -219,7 +219,7 @@ class ShardTree:
         return data[header:]
 
     def _require_datasets(self, shard: int, folder: str) -> None:
-        """Compare a folder of an HDF5 shard with the index, once."""
+        """Compare a folder of an HDF5 shard with the index, the first time that it is read."""
         if (shard, folder) in self._checked:
             return
         names, shards, offsets, sizes = self._index[folder]
@@ -240,7 +240,7 @@ class ShardTree:
             opened.close()
 
     def _beside(self, path: str) -> FolderTree | RemoteTree | None:
-        """The tree that a path is read from where that is not a shard."""
+        """The tree beside the shards from which a path is read; None for files of videos."""
         return None if path.split("/")[0] in _OF_VIDEOS else self.beside
 
     def _position(self, path: str) -> int | None:
@@ -258,7 +258,7 @@ class ShardTree:
         return int(shards[position]), int(offsets[position]), int(sizes[position])
 
     def _merged(self, path: str, parts: list) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
-        """Names, shard numbers, offsets and sizes of a folder that several shards may share."""
+        """Names, shard numbers, offsets and sizes of the files of a folder, which may lie in several shards."""
         if len(parts) == 1:
             shard, names, offsets, sizes = parts[0]
             return names, np.full(len(names), shard, np.int32), offsets, sizes
@@ -280,7 +280,7 @@ Tree = FolderTree | RemoteTree | ShardTree
 def _index(shard: Place, damaged: Damaged | None) -> dict[str, FolderIndex]:
     if isinstance(shard, Path) and shard.name == PARTIAL:
         return index_partial(shard)
-    try:  # to scan a remote shard is to download it; its index is compared with what is read
+    try:  # a remote shard is not scanned, which would download it: its index is compared with what is read
         return index_shard(shard, trust_saved=damaged is None or isinstance(shard, RemotePath))
     except UserError as error:
         if damaged is None:

@@ -1,8 +1,8 @@
-"""Check a dataset, as a folder or as shards, against what its metadata records.
+"""Checks a dataset, in a folder or in shards, against its metadata.
 
-Plain: every file is there with its recorded size and SHA-256, nothing is there beside them, and the metadata is
-whole and of this dataset's configuration. Deep: every image is decoded, too; size, palette, object ids and
-areas must be what the metadata says, whatever the checksums say.
+Plain: every file has its recorded size and SHA-256, there are no other files, and the metadata is undamaged and of
+this dataset's configuration. Deep: every image is also decoded; size, palette, object ids and areas must agree with
+the metadata, whatever the checksums are.
 """
 
 import io
@@ -31,31 +31,31 @@ from bl30k_gen.text import aligned, byte_size, plural
 Kind = Literal[
     "metadata",  # unreadable, changed, or not of this video
     "config",  # made with another configuration than the dataset's
-    "missing",  # a frame, or a whole video, that should be there
-    "extra",  # a file that should not be there
-    "size",  # other bytes than recorded: truncated or replaced
-    "checksum",  # as many bytes as recorded, but others
+    "missing",  # a recorded frame, or a whole video, does not exist
+    "extra",  # a file that is not recorded
+    "size",  # another number of bytes than recorded: truncated or replaced
+    "checksum",  # the recorded number of bytes, but other contents
     "unpublished",  # frames without metadata, or a video in a shard without its commit marker
-    "marker",  # a commit marker that says nothing, or names a shard that is not there or lacks the video
-    "image set",  # ImageSets/ does not list what is there
-    "shard",  # cut off, or damaged between its videos
+    "marker",  # a commit marker is invalid, or names a shard that does not exist or lacks the video
+    "image set",  # ImageSets/ does not list the existing videos
+    "shard",  # truncated, or damaged between its videos
     "picture",  # cannot be decoded (deep)
-    "resolution",  # width or height are not the video's (deep)
+    "resolution",  # width or height differ from the video's (deep)
     "palette",  # no 8-bit palette PNG with the DAVIS palette (deep)
-    "ids",  # pixels that are no object of the scene (deep)
+    "ids",  # pixels with the id of no object of the scene (deep)
     "area",  # an object covers another number of pixels than recorded (deep)
 ]
 
 
 class Problem(NamedTuple):
-    video: str  # "" where it is the dataset's
+    video: str  # "" for a problem of the dataset
     kind: Kind
     detail: str
 
 
 @dataclass
 class VerifyReport:
-    """What was checked and what is wrong with it."""
+    """The numbers of checked files and the problems found."""
 
     deep: bool
     videos: int = 0
@@ -74,11 +74,11 @@ class VerifyReport:
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"ok": self.ok, "problems": [problem._asdict() for problem in self.problems]}
 
-    def table(self, most: int = 50) -> str:
-        """A line for each problem (the first ``most``) and a summary."""
-        rows = aligned([[p.video or "(dataset)", p.kind, p.detail] for p in self.problems[:most]])
-        if len(self.problems) > most:
-            rows.append(f"... and {len(self.problems) - most} more")
+    def table(self, max_problems: int = 50) -> str:
+        """A line for each problem (the first ``max_problems``) and a summary."""
+        rows = aligned([[p.video or "(dataset)", p.kind, p.detail] for p in self.problems[:max_problems]])
+        if len(self.problems) > max_problems:
+            rows.append(f"... and {len(self.problems) - max_problems} more")
         how = "deep" if self.deep else "plain"
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(p.kind for p in self.problems).most_common())
         verdict = f"{plural(len(self.bad_videos()), 'bad video')}: {counts}" if self.problems else "all is well"
@@ -96,13 +96,13 @@ def verify(
 ) -> VerifyReport:
     """Check a dataset.
 
-    One that a URL names has no commit markers to be compared with, and its shards are not scanned where they have an
-    index: what is read is compared with it.
+    The commit markers of a remote dataset are not checked, and its shards are not scanned if they have an index: what
+    is read is compared with the index.
 
     Args:
-        names: only these videos, and not the dataset's own files.
-        workers: processes.
-        progress: called with each video's name when it has been checked.
+        names: only these videos, without the dataset's own files; None: everything.
+        workers: number of processes.
+        progress: called with the name of each checked video.
 
     Raises:
         UserError: there is no dataset, it has no metadata to check against, or its configuration cannot be read.
@@ -147,7 +147,7 @@ def _run(
         yield from zip(videos, pool.map(_check_in_worker, videos, *rest, chunksize=4), strict=True)
 
 
-_store: VideoStore  # of a worker process
+_store: VideoStore  # the dataset, in a worker process
 
 
 def _set_store(store: VideoStore) -> None:
@@ -243,7 +243,7 @@ def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) 
         yield "palette", f"has mode {image.mode} and not the DAVIS palette"
         if image.mode not in ("P", "L"):
             return
-    areas = image.histogram()  # of the 256 values, much faster than NumPy's
+    areas = image.histogram()  # pixels of each of the 256 values; much faster than NumPy
     known = {0} | {described["id"] for described in objects}
     if unknown := [value for value, area in enumerate(areas) if area and value not in known]:
         yield "ids", f"has ids {unknown}, which the scene has not"
@@ -254,7 +254,7 @@ def _mask_faults(image: Image.Image, frame: int, objects: list[dict[str, Any]]) 
 
 
 def dataset_problems(store: VideoStore) -> Iterator[Problem]:
-    """What is wrong beside the videos: what is missing, what should not be there, and the lists."""
+    """Problems outside of published videos: missing and unpublished videos, extra files, lists, commit markers."""
     present = set(store.videos)
     for folder in MODALITIES:
         for name in store.tree.folders(folder):
@@ -290,16 +290,16 @@ def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
         return
     shards = Layout(store.path).shards
     for name in sorted(list_visible(shards.markers)):
-        committed, place = shards.committed(name), f"{SHARDS}/.published/{name}"
+        committed, path = shards.committed(name), f"{SHARDS}/.published/{name}"
         if committed is None:
-            yield Problem("", "marker", f"{place} is no commit marker")
+            yield Problem("", "marker", f"{path} is no commit marker")
         elif name in present:
             holding = shard_name(Path(str(tree.shard_of(f"{METADATA}/{name}.json"))))
             if holding != committed[1]:
-                yield Problem("", "marker", f"{place} names shard {committed[1]}, but the video lies in {holding}")
+                yield Problem("", "marker", f"{path} names shard {committed[1]}, but the video lies in {holding}")
 
 
 def listed(store: VideoStore) -> dict[str, list[str]]:
-    """The names in each of the dataset's lists, by the list's path; lists that are missing are left out."""
+    """``{path of a list: names in it}`` of the dataset's existing lists."""
     paths = [f"{IMAGE_SETS}/{split}.txt" for split in SPLITS]
     return {path: store.tree.read(path).decode(errors="replace").split() for path in paths if store.tree.exists(path)}

@@ -1,4 +1,4 @@
-"""Writing tar and HDF5 shards, whose bytes depend on nothing but the files in them and their order."""
+"""Writers of tar and HDF5 shards, whose bytes depend only on the files in them and their order."""
 
 import io
 import tarfile
@@ -16,19 +16,19 @@ SUFFIX: dict[ShardFormat, str] = {"tar": ".tar", "hdf5": ".h5"}
 
 
 def tar_header(path: str, size: int) -> bytes:
-    """What stands before a file's contents in a tar; owner, group and time are 0."""
+    """The header of a file in a tar; owner, group and time are 0."""
     entry = tarfile.TarInfo(path)
     entry.size = size
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def tar_padding(size: int) -> bytes:
-    """What follows a file's contents in a tar."""
+    """The padding after the contents of a file in a tar."""
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
 def tar_end(size: int) -> bytes:
-    """What ends a tar that has ``size`` bytes so far."""
+    """The end of a tar that has ``size`` bytes so far."""
     zeros = 2 * tarfile.BLOCKSIZE
     return bytes(zeros + -(size + zeros) % tarfile.RECORDSIZE)
 
@@ -38,7 +38,7 @@ class TarWriter:
         self._file = open(path, "wb")
 
     def add(self, path: str, data: bytes) -> int:
-        """Returns the offset of the contents."""
+        """Append a file; return the offset of its contents."""
         self._file.write(tar_header(path, len(data)))
         offset = self._file.tell()
         self._file.write(data)
@@ -60,7 +60,7 @@ class Hdf5Writer:
         self._file = h5py.File(self._disk, "w", libver="latest")
 
     def add(self, path: str, data: bytes) -> int:
-        """Returns the offset of the contents."""
+        """Append a file; return the offset of its contents."""
         array = self._file.create_dataset(path, data=np.frombuffer(data, np.uint8))
         self._disk.raise_failure()
         return array.id.get_offset() or 0
@@ -72,13 +72,13 @@ class Hdf5Writer:
 
 
 class _Disk(io.FileIO):
-    """A file that keeps a failure to itself until it is asked: the HDF5 library crashes on a full disk."""
+    """A file that raises no error while it is written, as the HDF5 library crashes on one: see ``raise_failure``."""
 
     def __init__(self, path: Path):
         super().__init__(path, "w+")
         self._failure: OSError | None = None
 
-    def write(self, data: Any, /) -> int:  # whatever has a buffer
+    def write(self, data: Any, /) -> int:  # any object with a buffer
         view = memoryview(data).cast("B")
         written = 0
         try:
@@ -112,7 +112,7 @@ def write_shard(
         parents: create missing folders.
 
     Returns:
-        Where each file lies in it.
+        The byte range of each file in it.
 
     Raises:
         UserError: the disk is full, or the folder may not be written.

@@ -1,4 +1,4 @@
-"""What a format is, and which there are."""
+"""The base class and the registry of export formats."""
 
 import importlib
 import pkgutil
@@ -20,40 +20,40 @@ from bl30k_gen.settings import Section, Values, apply_override, explain, known_k
 
 @dataclass(frozen=True)
 class Unit:
-    """Videos whose files are written together and appear together."""
+    """Videos whose files are written and published together."""
 
     name: str
     videos: tuple[VideoEntry, ...]
 
 
 class Format(Section, ABC):
-    """A format, and as its fields the options that it has.
+    """An export format; its fields are its options.
 
-    ``write`` gets one unit after the other, in any order and in several processes; ``finish`` sees all of them.
+    ``write`` is called for each unit, in any order and in several processes; then ``finish``, for all of them.
     """
 
     name: ClassVar[str]
-    summary: ClassVar[str]  # what it writes, in one line
-    requires: ClassVar[tuple[str, ...]] = ()  # modules of the extra `export`
-    version: ClassVar[int] = 1  # raised with every change of what is written for the same videos
+    summary: ClassVar[str]  # one line about what it writes
+    requires: ClassVar[tuple[str, ...]] = ()  # modules that it needs, of the extra `export`
+    version: ClassVar[int] = 1  # increased when the files for the same videos change
 
     def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
-        """How the videos are divided; by default each is a unit of its own."""
+        """The videos divided into units; by default one unit for each video."""
         return [Unit(video.name, (video,)) for video in videos]
 
     @abstractmethod
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
-        """Write a unit's files into an empty folder, under the paths that they get in the output.
+        """Write the files of a unit into an empty folder, under their future paths in the output.
 
         Args:
-            unit: its name.
+            unit: name of the unit.
 
         Raises:
             UserError: a file of the dataset is missing or damaged, or lacks what the format needs.
         """
 
     def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:  # noqa: B027
-        """Write what speaks of all videos into an empty folder; what the units wrote is in ``out``."""
+        """Write the files that describe all videos into an empty folder; the files of the units are in ``out``."""
 
 
 _FORMATS: dict[str, type[Format]] = {}
@@ -62,7 +62,7 @@ AnyFormat = TypeVar("AnyFormat", bound=type[Format])
 
 
 def register(name: str, summary: str, requires: tuple[str, ...] = ()) -> Callable[[AnyFormat], AnyFormat]:
-    """Decorator: make a Format known by ``name``."""
+    """Decorator that registers a Format by ``name``."""
 
     def add(kind: AnyFormat) -> AnyFormat:
         kind.name, kind.summary, kind.requires = name, summary, requires
@@ -73,7 +73,7 @@ def register(name: str, summary: str, requires: tuple[str, ...] = ()) -> Callabl
 
 
 def formats() -> dict[str, type[Format]]:
-    """All formats by name: every module of this package is looked at once."""
+    """All formats by name; imports every module of this package to register them."""
     for module in pkgutil.iter_modules(export.__path__, f"{export.__name__}."):
         importlib.import_module(module.name)
     return dict(sorted(_FORMATS.items()))

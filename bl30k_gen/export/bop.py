@@ -1,11 +1,12 @@
 """BOP: ``<split>/<scene>/`` with ``scene_camera.json``, ``scene_gt.json``, ``scene_gt_info.json``, rgb, mask_visib.
 
-A scene is a video; ``scenes.json`` names it. Lengths are millimetres, axes of a camera are x right, y down, z
-forwards, and the centre of the top left pixel is (0, 0), so that the principal point lies half a pixel before ours.
-Our models have a scale, which may change over time and differ along their axes: a pose's rotation and translation
-are rigid, and the scale stands beside as ``scale``. With ``models`` each object of each video is a model of its own,
-``models/obj_<id>.ply`` with ``models_info.json``, as large as on the video's first frame, and ``scale`` is what
-remains: 1 where it does not change. ``objects.json`` of a scene says which model it is.
+A scene is a video; ``scenes.json`` has its name. Lengths are millimetres, axes of a camera are x right, y down, z
+forwards. The centre of the top left pixel is (0, 0), so the principal point differs from ours by half a pixel.
+
+Our models have a scale, which may change over time and differ between axes. Rotation and translation of a pose are
+rigid, and the scale is an additional key ``scale``. With ``models`` each object of each video is a model of its own,
+``models/obj_<id>.ply`` with ``models_info.json``, in its size on the first frame of the video; ``scale`` is then
+relative to this size: 1 where it does not change. ``objects.json`` of a scene names the original models.
 Definition: docs/bop_datasets_format.md of thodan/bop_toolkit.
 """
 
@@ -30,46 +31,46 @@ from bl30k_gen.inputs import read_json
 
 log = logging.getLogger(__name__)
 
-_MM = 1000.0  # of a metre
-_IDS = 1 << 8  # object ids of a video: its number * 256 + the id in the masks, which is at most 254
-_DIRECTIONS = 512  # along which a model's diameter is looked for
-_UNSEEN = [-1, -1, -1, -1]  # the box of what is not seen, as the toolkit has it
+_MM = 1000.0  # millimetres in a metre
+_IDS = 1 << 8  # an object's id is the number of its video * 256 + its id in the masks, which is at most 254
+_DIRECTIONS = 512  # in which extreme vertices are searched for the diameter of a model
+_UNSEEN = [-1, -1, -1, -1]  # the toolkit's box of an invisible object
 
 
 @register("bop", "BOP scenes: cameras, poses, visible masks")
 class Bop(Format):
     frames: bool = True
-    amodal: bool = False  # with the whole silhouettes, which follow from the models
-    models: bool = False  # with the models themselves
+    amodal: bool = False  # also write amodal masks, which are derived from the models
+    models: bool = False  # also write the models
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            place = folder / video.split / f"{video.number:06d}"
-            place.mkdir(parents=True)
-            _write(place / "scene_camera.json", _cameras(video))
-            _write(place / "scene_gt.json", _poses(video, self.models))
+            scene = folder / video.split / f"{video.number:06d}"
+            scene.mkdir(parents=True)
+            _write(scene / "scene_camera.json", _cameras(video))
+            _write(scene / "scene_gt.json", _poses(video, self.models))
             if self.models:
-                _write(place / "models_info.json", _write_models(video, folder / "models"))
-            _write(place / "objects.json", _objects(video))
-            info = {str(i): self._write_masks(video, i, place) for i in video.annotated}
-            _write(place / "scene_gt_info.json", info)
+                _write(scene / "models_info.json", _write_models(video, folder / "models"))
+            _write(scene / "objects.json", _objects(video))
+            info = {str(i): self._write_masks(video, i, scene) for i in video.annotated}
+            _write(scene / "scene_gt_info.json", info)
             for i in range(len(video.frames)) if self.frames else ():
                 suffix = PurePosixPath(video.file_name(i)).suffix
-                video.place_frame(i, place / "rgb" / f"{i:06d}{suffix}")
+                video.place_frame(i, scene / "rgb" / f"{i:06d}{suffix}")
 
-    def _write_masks(self, video: SourceVideo, i: int, place: Path) -> list[dict[str, Any]]:
-        """Write the masks of a frame; returns what ``scene_gt_info.json`` says of it."""
+    def _write_masks(self, video: SourceVideo, i: int, scene: Path) -> list[dict[str, Any]]:
+        """Write the masks of a frame; return its entries of ``scene_gt_info.json``."""
         ids = video.ids(i)
         visible = np.stack([ids == described["id"] for described in video.metadata["objects"]])
         info: list[dict[str, Any]] = [
             {"bbox_visib": _box(seen), "px_count_visib": int(seen.sum())} for seen in visible
         ]
-        _write_silhouettes(place / "mask_visib", i, visible)
+        _write_silhouettes(scene / "mask_visib", i, visible)
         if self.amodal:
-            # What is seen counts as whole, should a pixel on an edge differ between the render and the geometry.
-            whole = video.derived.read_amodal(video.name, i) | visible
-            _write_silhouettes(place / "mask", i, whole)
-            for entry, silhouette in zip(info, whole, strict=True):
+            # The union with the rendered mask: pixels on edges may differ between rendering and geometry.
+            amodal = video.derived.read_amodal(video.name, i) | visible
+            _write_silhouettes(scene / "mask", i, amodal)
+            for entry, silhouette in zip(info, amodal, strict=True):
                 count = int(silhouette.sum())
                 entry |= {
                     "bbox_obj": _box(silhouette),
@@ -83,8 +84,10 @@ class Bop(Format):
         write_json(folder / "scenes.json", {f"{video.number:06d}": video.name for video in videos})
         if self.models:
             scenes = [out / video.split / f"{video.number:06d}" for video in videos]
-            known = [read_json(scene / "models_info.json", "export it again") for scene in scenes]
-            write_json(folder / "models/models_info.json", {id: said for each in known for id, said in each.items()})
+            infos = [read_json(scene / "models_info.json", "export it again") for scene in scenes]
+            write_json(
+                folder / "models/models_info.json", {id: model for info in infos for id, model in info.items()}
+            )
 
 
 def _write_silhouettes(folder: Path, i: int, silhouettes: npt.NDArray[np.bool_]) -> None:
@@ -109,7 +112,7 @@ def _cameras(video: SourceVideo) -> dict[str, dict[str, Any]]:
 
 
 def _write_models(video: SourceVideo, folder: Path) -> dict[str, dict[str, float]]:
-    """Write the models of a video's objects in millimetres, undeformed; returns what ``models_info.json`` says."""
+    """Write the undeformed models of a video in millimetres; return the entries of ``models_info.json``."""
     folder.mkdir(exist_ok=True)
     info = {}
     geometry = open_video(video.derived, video.name).geometry
@@ -128,9 +131,9 @@ def _write_models(video: SourceVideo, folder: Path) -> dict[str, dict[str, float
 
 
 def _diameter(vertices: npt.NDArray[np.float64]) -> float:
-    """The largest distance between vertices that lie outermost in one of many directions, evenly spread."""
+    """Approximate diameter: the largest distance between vertices that are extreme in evenly spread directions."""
     steps = np.arange(_DIRECTIONS) + 0.5
-    height, turn = 1 - 2 * steps / _DIRECTIONS, np.pi * (1 + 5**0.5) * steps  # a spiral on the sphere
+    height, turn = 1 - 2 * steps / _DIRECTIONS, np.pi * (1 + 5**0.5) * steps  # a Fibonacci spiral on the sphere
     ring = np.sqrt(1 - height**2)
     along = vertices @ np.stack([ring * np.cos(turn), ring * np.sin(turn), height])
     outer = vertices[np.unique(np.concatenate([along.argmax(axis=0), along.argmin(axis=0)]))]
@@ -138,7 +141,7 @@ def _diameter(vertices: npt.NDArray[np.float64]) -> float:
 
 
 def _scales(poses: Any) -> npt.NDArray[np.float64]:
-    """(F, 3) along the model's axes."""
+    """(F, 3) scales along the axes of the model."""
     return np.linalg.norm(np.array(poses, np.float64)[:, :3, :3], axis=1)
 
 
@@ -146,7 +149,7 @@ def _poses(video: SourceVideo, scaled: bool) -> dict[str, list[dict[str, Any]]]:
     world_to_camera = np.array(video.metadata["camera"]["extrinsics"], np.float64)
     found: dict[str, list[dict[str, Any]]] = {str(i): [] for i in range(len(video.frames))}
     for described in video.metadata["objects"]:
-        own = _scales(described["poses"])[0] if scaled else np.ones(3)  # that the model has already
+        model_scale = _scales(described["poses"])[0] if scaled else np.ones(3)  # contained in the written model
         for i, pose in enumerate(world_to_camera @ np.array(described["poses"], np.float64)):
             scale = np.linalg.norm(pose[:3, :3], axis=0)
             found[str(i)].append(
@@ -154,7 +157,7 @@ def _poses(video: SourceVideo, scaled: bool) -> dict[str, list[dict[str, Any]]]:
                     "obj_id": _object_id(video, described["id"]),
                     "cam_R_m2c": (pose[:3, :3] / scale).ravel().tolist(),
                     "cam_t_m2c": (pose[:3, 3] * _MM).tolist(),
-                    "scale": (scale / own).tolist(),
+                    "scale": (scale / model_scale).tolist(),
                 }
             )
     return found
@@ -175,11 +178,11 @@ def _object_id(video: SourceVideo, number: int) -> int:
     return video.number * _IDS + number
 
 
-def _box(seen: npt.NDArray[np.bool_]) -> list[int]:
-    """x, y, width, height as the toolkit counts them: the last pixel less the first."""
-    if not seen.any():
+def _box(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """x, y, width, height as in the toolkit, where a size is the last pixel minus the first."""
+    if not mask.any():
         return _UNSEEN
-    y, x = np.nonzero(seen)
+    y, x = np.nonzero(mask)
     return [int(v) for v in (x.min(), y.min(), x.max() - x.min(), y.max() - y.min())]
 
 

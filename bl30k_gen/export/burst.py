@@ -1,7 +1,7 @@
 """BURST: ``annotations/<split>/all_classes.json`` and ``first_frame_annotations.json``, frames in ``frames/``.
 
-Masks are the bare ``counts`` of an RLE; every mask is ground truth. The second file has each object in the frame in
-which it is first seen, with its box and one point on it. Definition: ANNOTATION_FORMAT.md of Ali2500/BURST-benchmark.
+Masks are the ``counts`` of an RLE; every mask is ground truth. The second file has each object in the first frame
+that shows it, with its box and one point on it. Definition: ANNOTATION_FORMAT.md of Ali2500/BURST-benchmark.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from bl30k_gen.export.listing import CATEGORY, Items, Listing
 from bl30k_gen.export.source import SourceVideo
 
 DATASET = "BL30K"  # BURST collects videos of several datasets
-FPS = 24  # our videos have no rate of their own
+FPS = 24  # our videos have no frame rate
 _FIRST = "first/sequences"
 
 
 @register("burst", "BURST JSON with RLE masks, and its first-frame annotations", requires=("pycocotools",))
 class Burst(Listing):
     def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
-        once = {"split": split, "categories": [CATEGORY]}
+        header = {"split": split, "categories": [CATEGORY]}
         return {
-            f"annotations/{split}/all_classes.json": (once, ("sequences",)),
-            f"annotations/{split}/first_frame_annotations.json": (once, (_FIRST,)),
+            f"annotations/{split}/all_classes.json": (header, ("sequences",)),
+            f"annotations/{split}/first_frame_annotations.json": (header, (_FIRST,)),
         }
 
     def frame_path(self, video: SourceVideo, i: int) -> str:
@@ -68,5 +68,5 @@ def _mask(seen: Encoded) -> dict[str, Any]:
 
 def _first(seen: Encoded) -> dict[str, Any]:
     y, x = np.nonzero(decode(seen))
-    middle = int(np.argmin((y - y.mean()) ** 2 + (x - x.mean()) ** 2))  # the object's pixel nearest to its centroid
-    return _mask(seen) | {"bbox": seen.box, "point": [int(x[middle]), int(y[middle])]}
+    central = int(np.argmin((y - y.mean()) ** 2 + (x - x.mean()) ** 2))  # the object's pixel nearest to its centroid
+    return _mask(seen) | {"bbox": seen.box, "point": [int(x[central]), int(y[central])]}

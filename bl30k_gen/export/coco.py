@@ -1,7 +1,7 @@
 """COCO: ``annotations/instances_<split>.json`` with RLE masks, frames in ``<split>/``.
 
-Each frame is an image of its own; ``video_id``, ``frame_id`` and ``track_id`` (the object's id in the masks) say
-what belongs together, by the names that COCO-VID has. Definition: https://cocodataset.org/#format-data.
+Each frame is an image. ``video_id``, ``frame_id`` and ``track_id`` (the object's id in the masks) relate the images
+and annotations of a video, as in COCO-VID. Definition: https://cocodataset.org/#format-data.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from bl30k_gen.export.source import SourceVideo
 @register("coco", "COCO instance JSON with RLE masks, one image a frame", requires=("pycocotools",))
 class Coco(Listing):
     def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
-        once = {**INFO, "categories": [CATEGORY]}
-        return {f"annotations/instances_{split}.json": (once, ("videos", "images", "annotations"))}
+        header = {**INFO, "categories": [CATEGORY]}
+        return {f"annotations/instances_{split}.json": (header, ("videos", "images", "annotations"))}
 
     def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"{video.split}/{video.name}/{video.file_name(i)}"

@@ -1,9 +1,10 @@
 """COLMAP: ``<split>/<video>/sparse/0/*.txt``, ``images/`` and ``masks/`` of each video.
 
-One PINHOLE camera, and the pose of each frame. Axes of a camera are x right, y down, z forwards, those of the world
-x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. Points are those
-of the backdrop, which stands still, with the frames that see them; without ``points`` there are none. A mask is black
-where an object moves, so that only what stands still is matched. Definition: https://colmap.github.io/format.html.
+A video has one PINHOLE camera, and a pose for each frame. Axes of a camera are x right, y down, z forwards, those of
+the world x right, y into the image, z up, in metres; the centre of the top left pixel is (0.5, 0.5), as here. Points
+lie on the backdrop, which is static, and list the frames that see them; without ``points`` there are none. A mask is
+black on the moving objects, so that features are matched only on the static backdrop.
+Definition: https://colmap.github.io/format.html.
 """
 
 from collections.abc import Sequence
@@ -35,32 +36,32 @@ _POINTS = (
 @register("colmap", "COLMAP text model of each video's cameras, with images and masks")
 class Colmap(Format):
     frames: bool = True
-    points: Annotated[int, Field(ge=0)] = 0  # of the backdrop, at most; they follow from the models
+    points: Annotated[int, Field(ge=0)] = 0  # maximum number of points on the backdrop; derived from the models
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            place = folder / video.split / video.name
-            sparse = place / "sparse/0"
+            target = folder / video.split / video.name
+            sparse = target / "sparse/0"
             sparse.mkdir(parents=True)
             (sparse / "cameras.txt").write_text(_CAMERAS + _camera(video))
             found = _static_points(video, self.points) if self.points else _Points([""] * len(video.frames), "")
             (sparse / "images.txt").write_text(_IMAGES + "".join(map(_image, *_poses(video), found.of_images)))
             (sparse / "points3D.txt").write_text(_POINTS + found.lines)
             for i in range(len(video.frames)) if self.frames else ():
-                video.place_frame(i, place / "images" / video.file_name(i))
-            (place / "masks").mkdir()
+                video.place_frame(i, target / "images" / video.file_name(i))
+            (target / "masks").mkdir()
             for i in video.annotated:
-                still = np.where(video.ids(i) == 0, 255, 0).astype(np.uint8)
-                (place / "masks" / f"{video.file_name(i)}.png").write_bytes(png(still))
+                static = np.where(video.ids(i) == 0, 255, 0).astype(np.uint8)
+                (target / "masks" / f"{video.file_name(i)}.png").write_bytes(png(static))
 
 
 class _Points(NamedTuple):
-    of_images: list[str]  # the second line of each image
-    lines: str  # of points3D.txt
+    of_images: list[str]  # POINTS2D line of each image, for images.txt
+    lines: str  # contents of points3D.txt
 
 
 def _static_points(video: SourceVideo, count: int) -> _Points:
-    """Points of the backdrop, spread over the first, the middle and the last frame, and the frames that see them."""
+    """Points of the backdrop, sampled on the first, the middle and the last frame, with the frames that see them."""
     geometry, queries = open_video(video.derived, video.name), []
     last = len(video.frames) - 1
     for frame in sorted({0, last // 2, last}):
@@ -72,14 +73,14 @@ def _static_points(video: SourceVideo, count: int) -> _Points:
     of_images: list[list[str]] = [[] for _ in video.frames]
     lines = []
     for number, (query, shown) in enumerate(zip(queries, found.visible, strict=True), start=1):
-        seen = []
+        track = []
         for frame in np.flatnonzero(shown).tolist():
-            seen += [frame + 1, len(of_images[frame])]
+            track += [frame + 1, len(of_images[frame])]
             of_images[frame].append(_line(*map(float, found.places[number - 1, frame]), number).strip())
-        place = found.points[number - 1, query[0]].tolist()
+        point = found.points[number - 1, query[0]].tolist()
         colour = video.rgb(query[0])[int(query[2]), int(query[1])].tolist()
-        lines.append(_line(number, *place, *colour, 0.0, *seen))
-    return _Points([" ".join(each) for each in of_images], "".join(lines))
+        lines.append(_line(number, *point, *colour, 0.0, *track))
+    return _Points([" ".join(points) for points in of_images], "".join(lines))
 
 
 def _camera(video: SourceVideo) -> str:

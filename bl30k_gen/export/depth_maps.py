@@ -16,10 +16,10 @@ from bl30k_gen.settings import Positive
 
 @register("depth", "planar depth as 16-bit PNG with a scale, or EXR", requires=("OpenEXR",))
 class Depth(Format):
-    """``<split>/depth/<video>/<frame>.png`` (value / scale is metres, 0 is none) or ``.exr`` (metres, channel Z).
+    """``<split>/depth/<video>/<frame>.png`` (value / scale in metres, 0: no surface) or ``.exr`` (metres, channel Z).
 
-    K and poses of the cameras are in ``<split>/cameras/<video>.txt``: a line a frame of fx, fy, cx, cy and the twelve
-    numbers of the upper rows of world to camera.
+    Cameras are in ``<split>/cameras/<video>.txt``, one line a frame: fx, fy, cx, cy and the twelve numbers of the
+    upper three rows of the matrix world to camera.
     """
 
     encoding: Literal["png", "exr"] = "png"
@@ -28,14 +28,14 @@ class Depth(Format):
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            place = folder / video.split / "depth" / video.name
-            place.mkdir(parents=True)
+            target = folder / video.split / "depth" / video.name
+            target.mkdir(parents=True)
             for i, name in enumerate(video.frames):
                 metres = video.derived.read_depth(video.name, i)
                 if self.encoding == "exr":
-                    depth.exr(place / f"{name}.exr", metres)
+                    depth.exr(target / f"{name}.exr", metres)
                 else:
-                    (place / f"{name}.png").write_bytes(self._png(video, name, metres))
+                    (target / f"{name}.png").write_bytes(self._png(video, name, metres))
                 if self.frames:
                     video.place_frame(i, folder / video.split / "frames" / video.name / video.file_name(i))
             put(folder / video.split / "cameras" / f"{video.name}.txt", _cameras(video).encode())

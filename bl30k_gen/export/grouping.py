@@ -1,4 +1,4 @@
-"""Dividing videos into shards of about the same size."""
+"""Division of videos into shards of about equal size."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from bl30k_gen.export.source import VideoEntry, by_split
 
 
 def by_size(store: VideoStore, videos: Sequence[VideoEntry], limit: int) -> list[Unit]:
-    """Units ``<split>-000000``, each of videos of one split in their order.
+    """Units ``<split>-000000`` of consecutive videos of one split.
 
-    A unit is full with the video whose files bring it to ``limit`` bytes, so that adding videos to the end of a
-    dataset changes the last unit alone.
+    The video that brings a unit to ``limit`` bytes is its last. So appending videos to a dataset changes only the
+    last unit.
     """
     units = []
     for split, entries in by_split(videos):

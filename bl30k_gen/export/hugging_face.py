@@ -1,7 +1,7 @@
 """A Hugging Face dataset: Parquet shards ``data/<split>-000000.parquet`` in which a row is a frame.
 
-Beside them a dataset card (``README.md``), a Croissant description (``croissant.json``), each video's metadata as it
-was, and the files that say whose assets the videos show. Images and masks are the bytes of the dataset.
+Beside them lie a dataset card (``README.md``), a Croissant description (``croissant.json``), the unchanged metadata
+of each video, and the credits of the assets. Images and masks are the unchanged bytes of the dataset.
 """
 
 import json
@@ -23,10 +23,10 @@ from bl30k_gen.settings import Count
 
 log = logging.getLogger(__name__)
 
-_ROWS = 64  # of a row group: a reader decodes as many at once
+_ROWS = 64  # of a row group, which a reader decodes at once
 _NAME = "BL30K-style synthetic videos"
 _DESCRIPTION = "Rendered videos of moving objects with exact masks, for video object segmentation."
-# name: (type of Hugging Face, type of Croissant, meaning)
+# {name: (type in Hugging Face, type in Croissant, meaning)}
 _COLUMNS: dict[str, tuple[dict[str, str], str, str]] = {
     "video": ({"dtype": "string", "_type": "Value"}, "sc:Text", "the video's name"),
     "frame": ({"dtype": "int32", "_type": "Value"}, "sc:Integer", "number of the frame in its video, from 0"),
@@ -42,7 +42,7 @@ _KEPT = ("DATASET.md", "CITATION.cff", "config.yaml", credits.MARKDOWN, credits.
 
 @register("hf", "Hugging Face dataset: Parquet shards, dataset card, Croissant", requires=("pyarrow",))
 class HuggingFace(Format):
-    shard_bytes: Count = 500_000_000  # a shard is full when it holds as many
+    shard_bytes: Count = 500_000_000  # a shard is full when it reaches this size
 
     def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)
@@ -54,7 +54,7 @@ class HuggingFace(Format):
         schema = _schema()
         path = folder / f"data/{unit}.parquet"
         path.parent.mkdir()
-        # Images are compressed already.
+        # Without compression: images are compressed already.
         with pq.ParquetWriter(path, schema, compression="none", use_dictionary=["video"]) as writer:
             rows = (row for video in videos for row in _rows(video))
             while group := list(islice(rows, _ROWS)):
@@ -90,41 +90,18 @@ class HuggingFace(Format):
 
 
 def card(sizes: dict[str, tuple[int, int]], videos: int, licences: Sequence[str], kept: Sequence[str]) -> str:
-    """The dataset card: YAML that Hugging Face reads, and text for people.
+    """The dataset card: a YAML header that Hugging Face reads, and Markdown.
 
     Args:
         sizes: (frames, bytes) by split.
-        licences: addresses of the licences of what the videos show.
-        kept: names of files from the dataset that lie beside the card.
+        licences: addresses of the licences of the assets.
+        kept: names of files of the dataset that are copied beside the card.
     """
     frames = sum(count for count, _ in sizes.values())
-    licence: dict[str, str] = {"license": "unknown"}
-    if credits.MARKDOWN in kept:
-        licence = {"license": "other", "license_name": "see-credits", "license_link": credits.MARKDOWN}
-    header = {
-        "pretty_name": _NAME,
-        **licence,
-        "task_categories": ["image-segmentation"],
-        "tags": ["video-object-segmentation", "synthetic", "video"],
-        "size_categories": [_size_category(frames)],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in sizes],
-            }
-        ],
-        "dataset_info": {
-            "features": [{"name": name, "dtype": _dtype(kind)} for name, (kind, _, _) in _COLUMNS.items()],
-            "splits": [
-                {"name": split, "num_bytes": size, "num_examples": count} for split, (count, size) in sizes.items()
-            ],
-            "dataset_size": sum(size for _, size in sizes.values()),
-        },
-    }
     columns = "\n".join(f"| `{name}` | {meaning} |" for name, (_, _, meaning) in _COLUMNS.items())
-    beside = "".join(f"- [{name}]({name})\n" for name in kept)
+    links = "".join(f"- [{name}]({name})\n" for name in kept)
     return f"""---
-{yaml.safe_dump(header, sort_keys=False)}---
+{yaml.safe_dump(_card_header(sizes, frames, kept), sort_keys=False)}---
 
 # {_NAME}
 
@@ -147,16 +124,42 @@ ids = np.asarray(row["mask"])   # a palette image: do not convert it to RGB
 
 {"Licences of what the videos show: " + ", ".join(licences) if licences else "No licences were recorded."}
 
-{beside}"""
+{links}"""
+
+
+def _card_header(sizes: dict[str, tuple[int, int]], frames: int, kept: Sequence[str]) -> dict[str, Any]:
+    licence: dict[str, str] = {"license": "unknown"}
+    if credits.MARKDOWN in kept:
+        licence = {"license": "other", "license_name": "see-credits", "license_link": credits.MARKDOWN}
+    return {
+        "pretty_name": _NAME,
+        **licence,
+        "task_categories": ["image-segmentation"],
+        "tags": ["video-object-segmentation", "synthetic", "video"],
+        "size_categories": [_size_category(frames)],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in sizes],
+            }
+        ],
+        "dataset_info": {
+            "features": [{"name": name, "dtype": _dtype(kind)} for name, (kind, _, _) in _COLUMNS.items()],
+            "splits": [
+                {"name": split, "num_bytes": size, "num_examples": count} for split, (count, size) in sizes.items()
+            ],
+            "dataset_size": sum(size for _, size in sizes.values()),
+        },
+    }
 
 
 def croissant(shards: dict[str, list[str]], digests: dict[str, str], licences: Sequence[str]) -> dict[str, Any]:
-    """The dataset in Croissant 1.0, JSON-LD for machines. Definition: docs.mlcommons.org/croissant.
+    """The description of the dataset in Croissant 1.0 (JSON-LD). Definition: docs.mlcommons.org/croissant.
 
     Args:
         shards: paths of the Parquet files by split.
-        digests: their SHA-256.
-        licences: addresses of the licences of what the videos show.
+        digests: their SHA-256 by path.
+        licences: addresses of the licences of the assets.
     """
     objects = [
         {
@@ -169,31 +172,7 @@ def croissant(shards: dict[str, list[str]], digests: dict[str, str], licences: S
         }
         for path, digest in digests.items()
     ]
-    records = [
-        {
-            "@type": "cr:RecordSet",
-            "@id": Path(path).stem,
-            "name": Path(path).stem,
-            "description": f"frames of split {split}",
-            "field": [
-                {
-                    "@type": "cr:Field",
-                    "@id": f"{Path(path).stem}/{name}",
-                    "name": f"{Path(path).stem}/{name}",
-                    "description": meaning,
-                    "dataType": kind,
-                    "source": {
-                        "fileObject": {"@id": path},
-                        "extract": {"column": name},
-                        **({"transform": {"jsonPath": "bytes"}} if kind == "sc:ImageObject" else {}),
-                    },
-                }
-                for name, (_, kind, meaning) in _COLUMNS.items()
-            ],
-        }
-        for split, paths in shards.items()
-        for path in paths
-    ]
+    records = [_record_set(split, path) for split, paths in shards.items() for path in paths]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -207,11 +186,37 @@ def croissant(shards: dict[str, list[str]], digests: dict[str, str], licences: S
     }
 
 
+def _record_set(split: str, path: str) -> dict[str, Any]:
+    """The Croissant description of the rows of one Parquet file."""
+    shard = Path(path).stem
+    fields = [
+        {
+            "@type": "cr:Field",
+            "@id": f"{shard}/{name}",
+            "name": f"{shard}/{name}",
+            "description": meaning,
+            "dataType": kind,
+            "source": {
+                "fileObject": {"@id": path},
+                "extract": {"column": name},
+                **({"transform": {"jsonPath": "bytes"}} if kind == "sc:ImageObject" else {}),
+            },
+        }
+        for name, (_, kind, meaning) in _COLUMNS.items()
+    ]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": shard,
+        "name": shard,
+        "description": f"frames of split {split}",
+        "field": fields,
+    }
+
+
 def _rows(video: SourceVideo) -> Iterator[dict[str, Any]]:
     annotated = set(video.annotated)
     for i, frame in enumerate(video.frames):
-        place = f"{video.name}/{frame}"
-        mask = {"bytes": video.mask_bytes(i), "path": f"{place}.png"} if i in annotated else None
+        mask = {"bytes": video.mask_bytes(i), "path": f"{video.name}/{frame}.png"} if i in annotated else None
         image = {"bytes": video.rgb_bytes(i), "path": f"{video.name}/{video.file_name(i)}"}
         yield {"video": video.name, "frame": i, "image": image, "mask": mask}
 
@@ -231,11 +236,11 @@ def _dtype(kind: dict[str, str]) -> str:
 
 def _size_category(frames: int) -> str:
     limits = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-    return next((name for most, name in limits if frames < most), "10M<n<100M")
+    return next((name for limit, name in limits if frames < limit), "10M<n<100M")
 
 
 def _licences(store: VideoStore) -> list[str]:
-    """Addresses (or, where there is none, names) of the licences in the dataset's credits, in alphabetical order."""
+    """Sorted addresses, or else names, of the licences in the dataset's credits."""
     if not store.tree.exists(credits.CSV):
         return []
     rows = credits.recorded(store)

@@ -1,7 +1,7 @@
-"""Formats that describe all videos of a split in one JSON file, however many videos there are.
+"""Formats with one JSON file for all videos of a split, of any number.
 
-The text of each video is kept in ``.export/parts/``, so that a stopped export continues; the file is joined from
-these at the end, and never in memory as a whole.
+The text of each video is kept in ``.export/parts/``, so that a stopped export continues. At the end these parts are
+joined, without holding the whole JSON in memory.
 """
 
 import json
@@ -25,51 +25,48 @@ CATEGORY = {
     "def": "a model of any kind",
     "synonyms": ["object"],
 }
-"""The one category: our videos show models of any kind, and what kind is not recorded."""
+"""The only category: the kind of a model is not recorded."""
 INFO = {"info": {"description": "BL30K-style synthetic videos with exact masks", "version": "1"}, "licenses": []}
-_FRAMES = 100_000
-_IDS = 1 << 16
+_FRAMES = 100_000  # maximum of a video, for unique ids
+_IDS = 1 << 16  # maximum of a mask, for unique ids
 
 
 def video_id(video: SourceVideo) -> int:
-    """Counts from 1: some readers take an id of 0 for none."""
+    """The id of a video, from 1: some readers take 0 for none."""
     return video.number + 1
 
 
 def image_id(video: SourceVideo, i: int) -> int:
-    """Of frame number ``i``: the video's number * 100,000 + i + 1."""
+    """The id of frame number ``i``: the number of the video * 100,000 + i + 1."""
     return video.number * _FRAMES + i + 1
 
 
 def track_id(video: SourceVideo, number: int) -> int:
-    """Of the object with id ``number`` in the masks: the video's number * 65,536 + that id."""
+    """The id of the object with id ``number`` in the masks: the number of the video * 65,536 + ``number``."""
     return video.number * _IDS + number
 
 
 def annotation_id(video: SourceVideo, i: int, number: int) -> int:
-    """Of an object in a frame: the image's id * 65,536 + the object's id in the masks."""
+    """The id of an object in a frame: the id of the image * 65,536 + ``number``, its id in the masks."""
     return image_id(video, i) * _IDS + number
 
 
 class Listing(Format):
-    """A Format of one or several JSON files a split, each of lists that hold items of every video.
+    """A Format with one or several JSON files a split, each with lists that hold items of every video."""
 
-    ``frames`` says whether the frames are put beside the JSON, by hard links where possible.
-    """
-
-    frames: bool = True
+    frames: bool = True  # also put the frames into the output, by hard links where possible
 
     @abstractmethod
     def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
-        """``{path of a JSON: (what stands in it once, names of its lists)}``; names of lists differ between files."""
+        """``{path of a JSON: (keys before its lists, names of its lists)}``; each list has another name."""
 
     @abstractmethod
     def items(self, video: SourceVideo) -> Mapping[str, Items]:
-        """What a video adds to each list."""
+        """``{name of a list: items of the video}``."""
 
     @abstractmethod
     def frame_path(self, video: SourceVideo, i: int) -> str:
-        """Where frame number ``i`` lies in the output."""
+        """Path of frame number ``i`` in the output."""
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
@@ -84,10 +81,10 @@ class Listing(Format):
 
     def finish(self, store: VideoStore, videos: Sequence[VideoEntry], out: Path, folder: Path) -> None:
         for split, entries in by_split(videos):
-            for path, (once, lists) in self.listings(split).items():
+            for path, (header, lists) in self.listings(split).items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 with open(folder / path, "w", encoding="utf-8") as file:
-                    file.write("{\n" + "".join(f"{json.dumps(k)}: {json.dumps(v)},\n" for k, v in once.items()))
+                    file.write("{\n" + "".join(f"{json.dumps(k)}: {json.dumps(v)},\n" for k, v in header.items()))
                     for number, name in enumerate(lists):
                         file.write(f"{',' if number else ''}{json.dumps(name.rpartition('/')[2])}: [")
                         empty = True

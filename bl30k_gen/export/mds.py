@@ -1,7 +1,7 @@
 """MDS shards for `mosaicml-streaming`: ``<split>/shard.00000.mds`` and ``<split>/index.json``; a sample is a frame.
 
 ``StreamingDataset(local=..., split="train")`` gives ``video``, ``frame``, and ``image`` and ``mask`` as PIL images,
-from the bytes of the dataset. Frames without a mask are left out.
+decoded from the unchanged bytes of the dataset. Frames without a mask are left out.
 """
 
 import logging
@@ -19,7 +19,7 @@ from bl30k_gen.export.grouping import by_size
 from bl30k_gen.export.source import SourceVideo, VideoEntry, by_split
 from bl30k_gen.settings import Count
 
-# Each is decoded by its content: what matters is that the reader takes it for an image.
+# The reader decodes images by their content: "jpeg" or "png" only tells it that a column holds images.
 _COLUMNS = {"video": "str", "frame": "int", "image": "jpeg", "mask": "png"}
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @register("mds", "MDS shards for mosaicml-streaming, a frame a sample")
 class Mds(Format):
-    shard_bytes: Count = 1 << 26  # a shard is full when it holds as many
+    shard_bytes: Count = 1 << 26  # a shard is full when it reaches this size
 
     def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)

@@ -1,6 +1,6 @@
-"""Videos as files: ``<split>/<video>.mp4``, and the masks without loss in ``<split>/<video>_masks.mkv``.
+"""Video files: ``<split>/<video>.mp4``, and lossless masks in ``<split>/<video>_masks.mkv``.
 
-Frame i of either file is frame i of the video. A grey value of the mask video is the object's id.
+Frame i of either file is frame i of the video. Grey values of the mask video are object ids.
 """
 
 from collections.abc import Iterator, Sequence

@@ -27,14 +27,14 @@ def _not_zero(offset: int) -> int:
 
 @register("flow", "optical flow as .flo, KITTI's PNG or .flo5", requires=("cv2",))
 class OpticalFlow(Format):
-    """Flow to the next frame in the layout of MPI Sintel or KITTI, or to any other frame in Spring's files.
+    """Flow to the next frame in the layout of MPI Sintel or KITTI, or to any other frame in Spring's file format.
 
-    Sintel and KITTI have frames as PNG, by the names that their loaders look for. Spring's loaders take flow for
-    twice as large as the frames, which ours is not: its files lie in folders of our own.
+    For Sintel and KITTI frames are PNGs with the names that their loaders expect. Spring's loaders expect flow at
+    twice the resolution of the frames, which ours does not have, so ``.flo5`` files lie in a layout of our own.
     """
 
     encoding: Literal["flo", "kitti", "flo5"] = "flo"
-    offset: Annotated[int, AfterValidator(_not_zero)] = 1  # how many frames later the other one is
+    offset: Annotated[int, AfterValidator(_not_zero)] = 1  # frames from a frame to the other one
     frames: bool = True
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
@@ -51,25 +51,25 @@ class OpticalFlow(Format):
 
 
 class _Layout(ABC):
-    """Where the files of a video go."""
+    """Writes the files of a video to their paths in a layout."""
 
     def __init__(self, video: SourceVideo, folder: Path):
         self.video, self.folder = video, folder
 
     @abstractmethod
     def frame(self, i: int) -> None:
-        """Put frame number ``i``."""
+        """Write frame number ``i``."""
 
     @abstractmethod
     def flow(self, i: int, found: Flow) -> None:
         """Write the flow of frame number ``i``."""
 
     def finish(self) -> None:  # noqa: B027
-        """All frames are written."""
+        """Called after the last frame."""
 
 
 class _Spring(_Layout):
-    """``flow/<video>/<frame>.flo5``, and white where it is so in ``occlusions/`` and ``invalid/``; ``frames/``."""
+    """``flow/<video>/<frame>.flo5``, images in ``occlusions/`` and ``invalid/`` (white where true), ``frames/``."""
 
     def frame(self, i: int) -> None:
         self.video.place_frame(i, self.folder / "frames" / self.video.name / self.video.file_name(i))
@@ -98,14 +98,14 @@ class _Sintel(_Layout):
 
 
 class _Kitti(_Layout):
-    """``KittiFlow/training/``: ``image_2/<video>_<frame>_10.png`` and ``_11.png``, the frame and the next.
+    """``KittiFlow/training/``: ``image_2/<video>_<frame>_10.png`` and ``_11.png`` are the frame and the next one.
 
-    Flow is in ``flow_occ/``, and without what is hidden in ``flow_noc/``.
+    Flow is in ``flow_occ/``, and without occluded pixels in ``flow_noc/``.
     """
 
     def __init__(self, video: SourceVideo, folder: Path):
         super().__init__(video, folder / "KittiFlow/training")
-        self.lost = 0
+        self.too_far = 0  # pixels whose flow exceeds the range of the format
 
     def frame(self, i: int) -> None:
         data = png(self.video.rgb(i))
@@ -114,15 +114,15 @@ class _Kitti(_Layout):
                 put(self.folder / "image_2" / self._name(pair, which), data)
 
     def flow(self, i: int, found: Flow) -> None:
-        data, lost = flow.kitti(found.flow, found.valid)
+        data, too_far = flow.kitti(found.flow, found.valid)
         put(self.folder / "flow_occ" / self._name(i, 10), data)
         put(self.folder / "flow_noc" / self._name(i, 10), flow.kitti(found.flow, found.valid & ~found.occluded)[0])
-        self.lost += lost
+        self.too_far += too_far
 
     def finish(self) -> None:
-        if self.lost:
+        if self.too_far:
             log.warning(
-                "%s: %d pixels move further than KITTI's PNG can tell; not valid there", self.video.name, self.lost
+                "%s: %d pixels move further than KITTI's PNG can tell; not valid there", self.video.name, self.too_far
             )
 
     def _name(self, i: int, which: int) -> str:
@@ -133,6 +133,6 @@ _LAYOUTS: dict[str, type[_Layout]] = {"flo": _Sintel, "kitti": _Kitti, "flo5": _
 
 
 def _put_reasons(folder: Path, name: str, found: Flow) -> None:
-    """White where a point is hidden on the other frame, and where there is no flow."""
+    """Write images that are white where a point is occluded on the other frame, and where flow is not valid."""
     for kind, where in (("occlusions", found.occluded), ("invalid", ~found.valid)):
         put(folder / kind / name, png(np.where(where, 255, 0).astype(np.uint8)))

@@ -1,12 +1,14 @@
-"""Point tracks for trackers: TAP-Vid, CoTracker (and AllTracker, whose Kubric data lie the same), PIPs++.
+"""Point tracks for trackers: TAP-Vid, CoTracker, AllTracker, PIPs++.
 
 Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the video's own seed. Places are
-in pixels from the top left corner, whose pixel has its centre at (0.5, 0.5), as TAP-Vid has them.
+in pixels from the top left corner, whose pixel has its centre at (0.5, 0.5), as TAP-Vid has them; AllTracker's are
+relative to that pixel's centre.
 """
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +55,7 @@ class TapVid(Format):
             _place_frames(video, place / "frames" / video.name, self.frames)
 
 
-@register("cotracker", "CoTracker's and AllTracker's Kubric layout (.npz), with --pickle as .npy, too")
+@register("cotracker", "CoTracker's Kubric layout (.npz), with --pickle as .npy, too")
 class CoTracker(Format):
     """``<split>/<video>/<video>.npz``: coords, visibility; frames in ``<split>/<video>/frames/``.
 
@@ -66,19 +68,27 @@ class CoTracker(Format):
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            found = tracks_of(video, self.points)
-            kept = _placed(found).all(1)
-            if lost := int((~kept).sum()):
-                log.warning(
-                    "%s: %d of %d points come behind the camera; left out", video.name, lost, len(found.places)
-                )
-            arrays = encode.cotracker(found.places[kept], found.visible[kept])
-            place = folder / video.split / video.name
-            place.mkdir(parents=True)
-            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays))
-            if self.pickle:
-                (place / f"{video.name}.npy").write_bytes(encode.pickled_npy(arrays))
-            _place_frames(video, place / "frames", self.frames)
+            arrays = encode.cotracker(*_always_placed(video, self.points))
+            _write_kubric(video, folder / video.split / video.name, video.name, arrays, self.pickle, self.frames)
+
+
+@register("alltracker", "AllTracker's training layout (annot.npz), with --pickle as .npy, too")
+class AllTracker(Format):
+    """``<split>/bl30k/videos/<video>/annot.npz``: point_xys, point_visibs, point_xys_valid; frames in ``frames/``.
+
+    Its Kubric loader looks two folders below its root, the loader of its other data three: this layout has both.
+    Points that are behind the camera on some frame are left out, because only one of the loaders reads the validity.
+    """
+
+    points: Count = 2048
+    pickle: bool = False
+    frames: bool = True
+
+    def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
+        for video in videos:
+            arrays = encode.alltracker(*_always_placed(video, self.points))
+            place = folder / video.split / "bl30k" / "videos" / video.name
+            _write_kubric(video, place, "annot", arrays, self.pickle, self.frames)
 
 
 @register("pips", "PIPs++ point tracks (track.npz) and MP4", requires=("av",))
@@ -95,6 +105,26 @@ class Pips(Format):
             place.mkdir(parents=True)
             (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, _placed(found))))
             write_movie(video, place / "rgb.mp4", 24, "h264", self.crf)
+
+
+def _always_placed(video: SourceVideo, points: int) -> tuple[encode.Array, encode.Bools]:
+    """Places (N, F, 2) and visibility (N, F) of the points that are before the camera on all frames."""
+    found = tracks_of(video, points)
+    kept = _placed(found).all(1)
+    if lost := int((~kept).sum()):
+        log.warning("%s: %d of %d points come behind the camera; left out", video.name, lost, len(kept))
+    return found.places[kept], found.visible[kept]
+
+
+def _write_kubric(
+    video: SourceVideo, folder: Path, name: str, arrays: dict[str, npt.NDArray[Any]], pickle: bool, frames: bool
+) -> None:
+    """Write arrays as ``<name>.npz``, with ``pickle`` as ``<name>.npy``, too; and the frames into ``frames/``."""
+    folder.mkdir(parents=True)
+    (folder / f"{name}.npz").write_bytes(encode.npz(arrays))
+    if pickle:
+        (folder / f"{name}.npy").write_bytes(encode.pickled_npy(arrays))
+    _place_frames(video, folder / "frames", frames)
 
 
 def _placed(found: Tracks) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Exporting a dataset: which units there are, which are missing, and writing those in one or several processes."""
+"""Runs an export: finds the units that are not finished, and writes them in one or several processes."""
 
 import json
 import multiprocessing
@@ -16,21 +16,21 @@ from bl30k_gen.export.source import SourceVideo, VideoEntry, entries, fingerprin
 from bl30k_gen.export.target import Target
 from bl30k_gen.text import plural
 
-_WHOLE = "dataset"  # the unit that `Format.finish` writes
-_UNIT = "unit-"  # keeps the names of the others apart from it
+_WHOLE = "dataset"  # name of the unit that `Format.finish` writes
+_UNIT = "unit-"  # prefix of the other units' names
 
 
 @dataclass
 class ExportSummary:
-    """What an export did. ``written`` and ``kept`` count units; ``files`` and ``bytes`` what was written now."""
+    """The result of an export."""
 
     format: str
     out: str
     videos: int
-    written: int = 0
-    kept: int = 0
-    files: int = 0
-    bytes: int = 0
+    written: int = 0  # units
+    kept: int = 0  # units that were finished before
+    files: int = 0  # written by this call
+    bytes: int = 0  # written by this call
 
     def to_json(self) -> dict[str, str | int]:
         return asdict(self)
@@ -47,14 +47,14 @@ def export(
     out: Path,
     names: Sequence[str] | None = None,
     workers: int = 1,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportSummary:
-    """Write a dataset in another format; an export that was stopped continues, and what has changed is written again.
+    """Write a dataset in another format. A stopped export continues; units with changed videos are written again.
 
     Args:
-        names: only these videos.
-        workers: processes.
-        progress: called with the number of finished units and of all.
+        names: only these videos; None: all.
+        workers: number of processes.
+        progress: called with the number of finished units and of all units.
 
     Raises:
         UserError: the folder holds something else, the dataset lacks what the format needs, or the disk is full.
@@ -66,8 +66,8 @@ def export(
             _Job(unit.name, unit.videos, _digest([fingerprint(store, video) for video in unit.videos]))
             for unit in kind.units(store, videos)
         ]
-        if strange := sorted(set(target.finished()) - {job.key for job in jobs} - {_WHOLE}):
-            name = strange[0].removeprefix(_UNIT)
+        if unknown := sorted(set(target.finished()) - {job.key for job in jobs} - {_WHOLE}):
+            name = unknown[0].removeprefix(_UNIT)
             raise UserError(f"{out} holds {name}, which is not exported now", "choose another --out")
         missing = [job for job in jobs if not target.is_done(job.key, job.fingerprint)]
         summary = ExportSummary(kind.name, str(out), len(videos), len(missing), len(jobs) - len(missing))
@@ -85,7 +85,7 @@ def export(
 
 @dataclass(frozen=True)
 class _Job:
-    """A unit to be written."""
+    """A unit, and the fingerprint of its videos."""
 
     unit: str
     videos: tuple[VideoEntry, ...]
@@ -93,7 +93,7 @@ class _Job:
 
     @property
     def key(self) -> str:
-        """Its name in the target."""
+        """Name of the unit in the target."""
         return f"{_UNIT}{self.unit}"
 
 
@@ -109,7 +109,7 @@ def _write(
         yield from pool.map(_write_in_worker, jobs)
 
 
-_context: tuple[VideoStore, Format, Target]  # of a worker process
+_context: tuple[VideoStore, Format, Target]  # set in each worker process
 
 
 def _set_context(store: VideoStore, kind: Format, target: Target) -> None:

@@ -1,8 +1,8 @@
-"""SA-V: ``sav_<split>/<video>.mp4`` and ``<video>_manual.json``, as the training set of SA-V.
+"""SA-V: ``sav_<split>/<video>.mp4`` and ``<video>_manual.json``, as in the training set of SA-V.
 
-The frames lie beside in ``JPEGImages_24fps/<video>/``, from which SAM 2's training reads. An object is a masklet,
-in the order of the ids in the masks; where it is not seen, its mask is empty. Definition: ``sav_dataset/README.md``
-of facebookresearch/sam2.
+The frames lie beside these in ``JPEGImages_24fps/<video>/``, where the training of SAM 2 expects them. An object is a
+masklet, in the order of the ids in the masks; where it is not visible, its mask is empty. Definition:
+``sav_dataset/README.md`` of facebookresearch/sam2.
 """
 
 import json
@@ -20,26 +20,26 @@ from bl30k_gen.export.source import SourceVideo
 from bl30k_gen.settings import Count
 
 FPS = 24
-_BUCKETS = ((32**2, "small"), (96**2, "medium"))  # below so many pixels; else large
+_BUCKETS = ((32**2, "small"), (96**2, "medium"))  # names of sizes below these numbers of pixels; else large
 
 
 @register("sav", "SA-V: MP4 (H.264) and masklet JSON with RLE masks", requires=("av", "pycocotools"))
 class Sav(Format):
-    every: Count = 1  # masks of every how manyth frame; SA-V itself has every fourth
+    every: Count = 1  # step between frames with masks; 4 in SA-V itself
     crf: Quality = 18
     frames: bool = True
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            place = folder / f"sav_{video.split}"
-            write_movie(video, place / f"{video.name}.mp4", FPS, "h264", self.crf)
-            (place / f"{video.name}_manual.json").write_text(json.dumps(masklets(video, self.every)))
+            target = folder / f"sav_{video.split}"
+            write_movie(video, target / f"{video.name}.mp4", FPS, "h264", self.crf)
+            (target / f"{video.name}_manual.json").write_text(json.dumps(masklets(video, self.every)))
             for i in range(len(video.frames)) if self.frames else ():
-                video.place_frame(i, place / "JPEGImages_24fps" / video.name / video.file_name(i))
+                video.place_frame(i, target / "JPEGImages_24fps" / video.name / video.file_name(i))
 
 
 def masklets(video: SourceVideo, every: int) -> dict[str, Any]:
-    """A video's JSON with the masks of every ``every``-th frame. Raises UserError where one of these has no mask."""
+    """The JSON of a video, with the masks of every ``every``-th frame. Raises UserError if one of them is missing."""
     chosen = range(0, len(video.frames), every)
     if missing := sorted(set(chosen) - set(video.annotated)):
         raise UserError(
@@ -65,7 +65,7 @@ def masklets(video: SourceVideo, every: int) -> dict[str, Any]:
         "masklet_id": objects,
         "masklet_size_rel": [area / (height * width) for area in areas],
         "masklet_size_abs": areas,
-        "masklet_size_bucket": [next((name for most, name in _BUCKETS if area < most), "large") for area in areas],
+        "masklet_size_bucket": [next((name for limit, name in _BUCKETS if area < limit), "large") for area in areas],
         "masklet_visibility_changes": [_changes(shown[:, k]) for k in range(len(objects))],
         "masklet_first_appeared_frame": [int(shown[:, k].argmax()) * every for k in range(len(objects))],
         "masklet_frame_count": [len(seen)] * len(objects),
@@ -77,7 +77,7 @@ def masklets(video: SourceVideo, every: int) -> dict[str, Any]:
 
 
 def _changes(shown: np.ndarray) -> int:
-    """How often an object comes or goes after it was first seen."""
+    """Number of times that an object disappears or reappears after it was first visible."""
     since = shown[shown.argmax() :]
     return int((since[1:] != since[:-1]).sum())
 

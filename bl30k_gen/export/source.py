@@ -1,4 +1,4 @@
-"""What is exported: the videos of a dataset, each with its split and its number."""
+"""The source of an export: the videos of a dataset, each with its split and its number."""
 
 import functools
 import json
@@ -29,15 +29,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class VideoEntry:
-    """One video of an export. ``number`` counts from 0 within the export; ids in files follow from it."""
+    """One video of an export."""
 
     name: str
     split: str
-    number: int
+    number: int  # from 0 within the export; ids in the written files are derived from it
 
 
 class SourceVideo:
-    """A video as a format sees it: frames, masks and metadata, read when they are asked for."""
+    """The frames, masks and metadata of a video, read on demand."""
 
     def __init__(self, store: VideoStore, entry: VideoEntry):
         self._store = store
@@ -68,21 +68,21 @@ class SourceVideo:
         return height, width
 
     def file_name(self, i: int) -> str:
-        """The name of frame number ``i`` as it is stored, e.g. ``00000.jpg``."""
+        """The stored file name of frame number ``i``, e.g. ``00000.jpg``."""
         return PurePosixPath(self._store.rgb_path(self.name, i)).name
 
     def rgb(self, i: int) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) uint8 sRGB."""
+        """(H, W, 3) uint8 sRGB of frame number ``i``."""
         return self._store.read_rgb(self.name, i)
 
     def rgb_bytes(self, i: int) -> bytes:
-        """Frame number ``i`` as stored."""
+        """The encoded frame number ``i``, as stored."""
         return self._store.rgb_bytes(self.name, i)
 
     def ids(self, i: int) -> Ids:
-        """(H, W) object ids of frame number ``i``; void is background.
+        """(H, W) object ids of frame number ``i``; void becomes background.
 
-        Raises UserError where the mask is not as large as the video.
+        Raises UserError where the mask has another size than the video.
         """
         mask = self._store.read_mask(self.name, i)
         if mask.ids.shape != self.size:
@@ -92,11 +92,11 @@ class SourceVideo:
                 "scale one of them",
             )
         if mask.void is not None:
-            _say_void(self.source)
+            _warn_of_void(self.source)
         return mask.ids
 
     def mask_bytes(self, i: int) -> bytes:
-        """The mask of frame number ``i`` as stored. Raises UserError where it has none."""
+        """The encoded mask of frame number ``i``, as stored. Raises UserError where it has none."""
         return self._store.mask_bytes(self.name, i)
 
     @functools.cached_property
@@ -116,13 +116,13 @@ class SourceVideo:
 
     @property
     def derived(self) -> Annotated:
-        """The readers of annotations, which take the video's name: ``video.derived.read_depth(video.name, 0)``."""
+        """The reader of annotations, used as ``video.derived.read_depth(video.name, 0)``."""
         return self._store
 
     def place_frame(self, i: int, path: Path) -> None:
-        """Put frame number ``i`` at ``path``: a hard link to the dataset's own file if possible, else a copy.
+        """Put frame number ``i`` at ``path``: a hard link to the file in the dataset if possible, else a copy.
 
-        A published frame never changes, so that a link is safe; it takes no space.
+        A link takes no space, and is safe because published frames never change.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         tree = self._store.tree
@@ -135,7 +135,7 @@ class SourceVideo:
         path.write_bytes(self.rgb_bytes(i))
 
     def place_metadata(self, folder: Path) -> None:
-        """Put the video's metadata into ``folder`` as they are, where the dataset has any."""
+        """Copy the video's metadata to ``folder``, if the dataset has any."""
         path = f"{METADATA}/{self.name}.json"
         if self._store.tree.exists(path):
             folder.mkdir(exist_ok=True)
@@ -143,13 +143,13 @@ class SourceVideo:
 
 
 def entries(store: VideoStore, names: Sequence[str] | None) -> list[VideoEntry]:
-    """The videos to export, numbered in the dataset's order.
+    """The videos to export, numbered in the order of the dataset.
 
     Args:
-        names: only these; None: all.
+        names: only these videos; None: all.
 
     Raises:
-        UserError: a name is unknown or there is no video.
+        UserError: a name is unknown, or there is no video.
     """
     wanted = set(store.videos if names is None else names)
     if unknown := sorted(wanted - set(store.videos)):
@@ -170,7 +170,7 @@ def entries(store: VideoStore, names: Sequence[str] | None) -> list[VideoEntry]:
 
 
 def fingerprint(store: VideoStore, entry: VideoEntry) -> list[str | int]:
-    """What an export of a video depends on: its place in it, and its files by size and, where recorded, digest."""
+    """Name, split and number of a video, and the digest of its metadata or sizes: all that its export depends on."""
     members = store.members(entry.name)
     metadata = f"{METADATA}/{entry.name}.json"
     content = store.tree.read(metadata) if metadata in members else json.dumps(members).encode()
@@ -178,7 +178,7 @@ def fingerprint(store: VideoStore, entry: VideoEntry) -> list[str | int]:
 
 
 def by_split(videos: Sequence[VideoEntry]) -> Iterator[tuple[str, list[VideoEntry]]]:
-    """(split, its videos), splits in their usual order."""
+    """(split, its videos); train and val first, other splits in alphabetical order."""
     found = {video.split for video in videos}
     for split in sorted(found, key=lambda s: (s not in SPLITS, SPLITS.index(s) if s in SPLITS else 0, s)):
         yield split, [video for video in videos if video.split == split]
@@ -198,7 +198,7 @@ def _splits(store: VideoStore) -> dict[str, str]:
 
 
 @functools.cache
-def _say_void(source: Path) -> None:
+def _warn_of_void(source: Path) -> None:  # cached: once for each dataset
     log.warning("%s: void pixels of its masks are exported as background", source)
 
 

@@ -1,6 +1,7 @@
 """TAO: ``annotations/<split>.json`` of videos, images, tracks and annotations, frames in ``frames/``.
 
-Boxes as TAO has them, and the masks beside as RLE. Definition: ``tao/toolkit/tao/tao.py`` of TAO-Dataset/tao.
+Annotations have the boxes of TAO, and in addition masks as RLE. Definition: ``tao/toolkit/tao/tao.py`` of
+TAO-Dataset/tao.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,8 @@ from bl30k_gen.export.source import SourceVideo
 @register("tao", "TAO JSON of boxes and tracks, with RLE masks beside", requires=("pycocotools",))
 class Tao(Listing):
     def listings(self, split: str) -> Mapping[str, tuple[dict[str, Any], Sequence[str]]]:
-        once = {**INFO, "categories": [CATEGORY]}
-        return {f"annotations/{split}.json": (once, ("videos", "images", "tracks", "annotations"))}
+        header = {**INFO, "categories": [CATEGORY]}
+        return {f"annotations/{split}.json": (header, ("videos", "images", "tracks", "annotations"))}
 
     def frame_path(self, video: SourceVideo, i: int) -> str:
         return f"frames/{_folder(video)}/{video.file_name(i)}"

@@ -1,8 +1,8 @@
-"""The output folder of an export: who began it, what is finished in it, and how files get into it.
+"""The output folder of an export: its claim, its finished units, and publishing of units.
 
-.export/claim.json         the format and its options; a folder that is not empty and has none is refused
-.export/done/<unit>.json   a finished unit: what it was made from, and its files with their sizes; written last
-.export/staging/<unit>/    a unit in the making, its files under the paths that they get in the output
+.export/claim.json         the format and its options; a folder with other files and without this one is refused
+.export/done/<unit>.json   a finished unit: fingerprint of its input, and its files with their sizes; written last
+.export/staging/<unit>/    an unfinished unit, its files under their future paths in the output
 """
 
 import contextlib
@@ -22,17 +22,19 @@ PRIVATE = ".export"
 
 
 class Target:
+    """The output folder ``out`` of an export."""
+
     def __init__(self, out: Path):
         self.out = out
         self._private = out / PRIVATE
 
     @contextlib.contextmanager
     def claimed(self, source: Place, claim: Mapping[str, Any]) -> Iterator[None]:
-        """Take the folder for one export; an export with the same ``claim`` continues where it stopped.
+        """Claim the folder for one export; an export with the same ``claim`` continues where it stopped.
 
         Raises:
-            UserError: it holds something else, was begun otherwise, lies inside of ``source``, or another process
-                exports into it now.
+            UserError: the folder holds something else, was begun with another claim, lies inside of ``source``, or is
+                in use by another process.
         """
         out, inside = self.out.resolve(), source.resolve()
         if isinstance(inside, Path) and inside.is_dir() and (out == inside or inside in out.parents):
@@ -61,7 +63,7 @@ class Target:
         return sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
 
     def is_done(self, unit: str, fingerprint: str) -> bool:
-        """Whether a unit is finished, was made from the same input, and its files are there."""
+        """Whether a unit is finished with the same input, and all its files exist with their sizes."""
         done = self._marker(unit)
         return (
             done is not None
@@ -70,14 +72,14 @@ class Target:
         )
 
     def staging(self, unit: str) -> Path:
-        """An empty folder to write a unit into."""
+        """Make an empty folder for the files of a unit."""
         folder = self._private / "staging" / unit
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
     def publish(self, unit: str, fingerprint: str) -> dict[str, int]:
-        """Put a unit's staged files into the output, in place of those of an earlier version of it.
+        """Move the staged files of a unit into the output; they replace those of an earlier version.
 
         Returns:
             ``{path in the output: bytes}``
@@ -85,7 +87,7 @@ class Target:
         staged, marker = self._private / "staging" / unit, self._private / "done" / f"{unit}.json"
         written = {str(path.relative_to(staged)): path.stat().st_size for path in _files_in(staged)}
         for path in written:
-            if (staged / path).stat().st_nlink == 1:  # what is linked is on the disk already
+            if (staged / path).stat().st_nlink == 1:  # hard links to the dataset are on the disk already
                 files.sync(staged / path)
         before = self._marker(unit)
         marker.unlink(missing_ok=True)
@@ -128,11 +130,11 @@ def _size(path: Path) -> int | None:
 
 
 def _move_into(source: Path, target: Path) -> None:
-    """Rename what is in ``source`` into ``target``: whole folders where there is none of the name yet, else files."""
+    """Rename the contents of ``source`` into ``target``: whole folders where ``target`` lacks them, else files."""
     for entry in sorted(source.iterdir()):
-        place = target / entry.name
-        if entry.is_dir() and place.is_dir():
-            _move_into(entry, place)
+        destination = target / entry.name
+        if entry.is_dir() and destination.is_dir():
+            _move_into(entry, destination)
         else:
-            os.replace(entry, place)
+            os.replace(entry, destination)
     files.sync(target)

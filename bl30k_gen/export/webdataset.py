@@ -1,7 +1,8 @@
 """WebDataset: tar shards ``<split>-000000.tar`` in which a sample is a video.
 
-The members ``<video>.<frame>.jpg``, ``<video>.<frame>.png`` and ``<video>.json`` of a video follow each other: its
-name is the sample's key, ``00000.jpg`` a field. No member needs pickle. Bytes are those of the dataset.
+The members ``<video>.<frame>.jpg``, ``<video>.<frame>.png`` and ``<video>.json`` of a video are consecutive: its name
+is the key of the sample, ``00000.jpg`` a field. No member needs pickle. Images and masks are the unchanged bytes of
+the dataset.
 """
 
 import json
@@ -19,7 +20,7 @@ from bl30k_gen.settings import Count
 
 @register("webdataset", "WebDataset tar shards, a video a sample, no pickles")
 class WebDataset(Format):
-    shard_bytes: Count = 1_000_000_000  # a shard is full when it holds as many
+    shard_bytes: Count = 1_000_000_000  # a shard is full when it reaches this size
 
     def units(self, store: VideoStore, videos: Sequence[VideoEntry]) -> list[Unit]:
         return by_size(store, videos, self.shard_bytes)

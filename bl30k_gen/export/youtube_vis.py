@@ -1,7 +1,7 @@
-"""YouTube-VIS: ``<split>/instances.json`` and ``<split>/JPEGImages/<video>/``, as the version of 2021 lies on disk.
+"""YouTube-VIS: ``<split>/instances.json`` and ``<split>/JPEGImages/<video>/``, the layout of the version of 2021.
 
-An annotation is one object in all annotated frames of a video; where it is not seen, its segmentation, box and area
-are null. RLEs are not compressed, as in the published files: not every reader takes others. Definition:
+An annotation is one object in all annotated frames of a video; where it is not visible, its segmentation, box and
+area are null. RLEs are uncompressed, as in the published files: some readers accept no others. Definition:
 https://youtube-vos.org/dataset/vis/, reader: ``ytvos.py`` of youtubevos/cocoapi.
 """
 

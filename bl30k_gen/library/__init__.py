@@ -1,1 +1,1 @@
-"""What videos are made of: models, textures and backgrounds, each with its licence."""
+"""The assets of videos: models, textures and backgrounds, each with its licence."""

@@ -1,4 +1,4 @@
-"""What the loader returns, and what it may refuse: plain types without behaviour."""
+"""The types that the loader returns, and the exception with which it refuses an asset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 AssetKind = Literal["model", "texture", "background"]
 ImageKind = Literal["texture", "background"]
 Wrap = Literal["repeat", "clamp", "mirror"]
-"""What a texture shows outside of 0..1."""
+"""How a texture continues outside of 0..1."""
 
 
 class AssetRefused(Exception):
@@ -23,12 +23,12 @@ class AssetRefused(Exception):
 
 @dataclass(frozen=True, eq=False)
 class ImageAsset:
-    """An image, whose pixels are made when they are asked for: planning a video needs its digest and size alone."""
+    """An image. Its pixels are computed on first use, because planning a video needs only its digest and size."""
 
     size: tuple[int, int]  # width, height
     sha256: str
     make: Callable[[], np.ndarray]
-    remarks: tuple[str, ...] = ()  # as a ``Model`` has them
+    remarks: tuple[str, ...] = ()  # see ``Model.remarks``
 
     @cached_property
     def pixels(self) -> np.ndarray:
@@ -41,7 +41,7 @@ class Part:
     """Faces of a model that share one material."""
 
     faces: np.ndarray  # (F, 3) int32, indices into the model's vertices
-    uv: np.ndarray | None  # (F, 3, 2) float32 per corner, v upwards; None where the file has none that is usable
+    uv: np.ndarray | None  # (F, 3, 2) float32 per corner, v upwards; None if the file has no usable ones
     colour: tuple[float, float, float]  # linear RGB base colour; multiplies ``texture``
     texture: np.ndarray | None  # (H, W, 3) or (H, W, 4) uint8 sRGB
     roughness: float
@@ -50,18 +50,18 @@ class Part:
 
     @property
     def has_holes(self) -> bool:
-        """Whether texels are transparent; they are holes with ``render.alpha: clip`` alone."""
+        """Whether some texels are transparent; they become holes only with ``render.alpha: clip``."""
         return self.texture is not None and self.texture.shape[2] == 4 and bool((self.texture[..., 3] < 128).any())
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no equality; a model is itself
+@dataclass(frozen=True, eq=False)  # compared by identity, as arrays have no single truth value
 class Model:
     """A mesh, centred on its bounding box, with a unit diagonal, z up and its front towards -y."""
 
     vertices: np.ndarray  # (V, 3) float32, equal positions merged
     parts: tuple[Part, ...]
     sha256: str
-    remarks: tuple[str, ...] = ()  # lines on what its file holds that is not drawn, or is drawn otherwise
+    remarks: tuple[str, ...] = ()  # lines about content of the file that is not rendered, or rendered differently
 
     @property
     def has_texture(self) -> bool:

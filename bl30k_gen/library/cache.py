@@ -1,4 +1,4 @@
-"""The latest assets, kept in memory: the sampler, the check and neighbouring videos ask for the same."""
+"""A cache of the latest assets in memory: the sampler, the mask check and neighbouring videos load the same ones."""
 
 from functools import lru_cache
 

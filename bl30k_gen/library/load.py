@@ -1,7 +1,7 @@
-"""The one loader of assets, and the one list of reasons for refusing them.
+"""The loader of all assets.
 
-Whether an asset is refused depends on its bytes (and the limits in the configuration) alone, so every process
-that loads it comes to the same answer. Blender never opens a file from outside: it is given these arrays.
+Whether an asset is refused depends only on its bytes and the limits in the configuration, so every process decides
+alike. Blender never opens asset files; it receives the arrays that are loaded here.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from bl30k_gen.library.formats.stl import read_stl
 __all__ = ["AssetRefused", "ImageAsset", "Limits", "Model", "Part", "load_model", "load_image"]
 
 LOADER_VERSION = 2
-"""Raise it when what a file gives changes: a dataset is not continued with another version than it was begun with."""
+"""Raise it when files are loaded differently than before: a dataset keeps the version it began with."""
 
 READERS = {
     ".obj": read_obj,
@@ -37,12 +37,13 @@ READERS = {
 
 
 def load_model(path: str, limits: Limits) -> Model:
-    """Load a model completely, with its textures, which keep their alpha.
+    """Load a model completely, with its textures and their alpha.
 
-    ``path`` is a file's or ``builtin:model/<family>/<variant>``.
+    Args:
+        path: of a file, or ``builtin:model/<family>/<variant>``.
 
     Raises:
-        AssetRefused: it cannot be used; see docs/assets.md for the reasons.
+        AssetRefused: it cannot be used; docs/assets.md lists the reasons.
     """
     if path.startswith("builtin:"):
         make, sha256 = _builtin(path, "model")
@@ -57,9 +58,10 @@ def load_model(path: str, limits: Limits) -> Model:
 
 
 def load_image(path: str, kind: ImageKind, limits: Limits) -> ImageAsset:
-    """Load the RGB image of a texture or background; a file is decoded at once, a built-in one when it is needed.
+    """Load the RGB image of a texture or background. Files are decoded here, built-in images on first use.
 
-    ``path`` is a file's or ``builtin:<kind>/<family>/<variant>``.
+    Args:
+        path: of a file, or ``builtin:<kind>/<family>/<variant>``.
 
     Raises:
         AssetRefused: as ``load_model``.
@@ -73,7 +75,7 @@ def load_image(path: str, kind: ImageKind, limits: Limits) -> ImageAsset:
 
 
 def _builtin(path: str, kind: AssetKind) -> tuple[Callable[[], Any], str]:
-    """How to make a built-in asset; its digest."""
+    """The function that makes a built-in asset, and the asset's digest."""
     try:
         return builtin.find(path, kind)
     except KeyError:

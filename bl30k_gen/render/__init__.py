@@ -1,1 +1,1 @@
-"""One machine renders: supervisor, Blender child process, staging, mask check, failures, progress."""
+"""Rendering on one machine: supervisor, Blender child process, staging, mask check, failures, progress."""

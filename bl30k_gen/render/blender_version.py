@@ -1,12 +1,12 @@
-"""Which Blender renders here: known without starting it, recorded, and the same for a whole dataset.
+"""The installed version of Blender, found without starting it. A dataset records its series and keeps to it.
 
-Masks of Blender 4.2 and 4.5 are equal and their RGB is nearly so (docs/results/blender.md), which is not equal.
+Blender 4.2 and 4.5 render equal masks, but slightly different RGB (docs/results/blender.md).
 """
 
 from importlib.metadata import PackageNotFoundError, version
 
-FIRST = "4.2"
-"""What datasets were rendered with that do not say."""
+UNRECORDED = "4.2"
+"""The series of datasets that record none."""
 
 
 def series() -> str | None:

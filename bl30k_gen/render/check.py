@@ -1,4 +1,4 @@
-"""The mask check: what Blender drew against what the scene description predicts."""
+"""The mask check: compares rendered masks with those that the scene description predicts."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from bl30k_gen.scene import raster
 from bl30k_gen.scene.spec import SceneSpec
 
 
-def examine(spec: SceneSpec, config: Config, layout: Layout) -> tuple[list[str], np.ndarray]:
-    """Compare every staged mask with what the scene predicts.
+def check_masks(spec: SceneSpec, config: Config, layout: Layout) -> tuple[list[str], np.ndarray]:
+    """Compare every staged mask with the predicted one.
 
     Returns:
-        Problems, empty for a sound video; and the visible area of each object, (frames, objects) pixels.
+        Problems, empty if the masks agree; and the visible area of each object, (frames, objects) pixels.
     """
     models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
     ids = [described.id for described in spec.objects]

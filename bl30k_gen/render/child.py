@@ -1,6 +1,6 @@
-"""One Blender child process, as its supervisor sees it.
+"""The supervisor's side of a Blender child process.
 
-The only place that starts one. A child may crash, hang or be killed at any time; here that becomes ``ChildDied``.
+Every child is started here. It may crash, hang or be killed at any time; each of these raises ``ChildDied``.
 """
 
 import json
@@ -20,14 +20,14 @@ from bl30k_gen.render import process
 
 Event = dict[str, Any]
 
-LOG_LINES = 40  # of Blender's own output that are kept of a child that died
-START_TIMEOUT = 300.0  # seconds; a cold network file system can take minutes to give out 900 MB of Blender
-EXIT_TIMEOUT = 10.0
-SCRATCH = "bl30k-scratch-"  # how names of scratch folders begin
+LOG_LINES = 40  # of Blender's own output, kept for the report of a child that died
+START_TIMEOUT = 300.0  # seconds; a network file system can take minutes to deliver the 900 MB of Blender
+EXIT_TIMEOUT = 10.0  # seconds
+SCRATCH = "bl30k-scratch-"  # prefix of the names of scratch folders
 
 
 class ChildDied(Exception):
-    """The child is gone: crashed, killed, or killed by us because it sent no event."""
+    """The child crashed, was killed from outside, or was killed here because it sent no event."""
 
     def __init__(self, reason: str, log: list[str]):
         super().__init__(reason)
@@ -42,13 +42,13 @@ def allotted_threads(workers: int) -> int:
 
 
 def scratch_root(scratch: Path | None) -> Path:
-    """Where temporary folders of children lie."""
+    """The folder for temporary folders of children; None: in memory where possible."""
     memory = Path("/dev/shm")
     return scratch or (memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir()))
 
 
 def new_scratch(scratch: Path | None) -> Path:
-    """A temporary folder, named after this process; those of dead processes are removed."""
+    """Make a temporary folder, named after this process; remove those of dead processes."""
     root = scratch_root(scratch)
     remove_dead_scratch(root)
     folder = root / f"{SCRATCH}{process.new_name()}"
@@ -58,7 +58,7 @@ def new_scratch(scratch: Path | None) -> Path:
 
 
 def remove_dead_scratch(root: Path) -> list[Path]:
-    """Remove what children left whose supervisor was killed, here on this machine; return what was removed."""
+    """Remove the scratch folders of killed supervisors on this machine; return the removed folders."""
     dead = [path for path in root.glob(f"{SCRATCH}*") if process.surely_dead(path.name.removeprefix(SCRATCH))]
     for path in dead:
         shutil.rmtree(path, ignore_errors=True)
@@ -71,10 +71,10 @@ class BlenderChild:
     Args:
         device, threads: as in ``blender.runtime.start``.
         timeout: seconds without an event after which the child counts as hung.
-        scratch: where its temporary folder shall be; None: in memory where possible.
+        scratch: parent of its temporary folder; None: in memory where possible.
 
     Raises:
-        UserError: Blender cannot start here, or the device is not there.
+        UserError: Blender cannot start here, or the device is not available.
         ChildDied: it crashed while starting.
     """
 
@@ -84,7 +84,7 @@ class BlenderChild:
         self.scratch = new_scratch(scratch)
         self._log = self.scratch / "blender.log"
         flags = ("--device", device, "--threads", str(threads), "--scratch", str(self.scratch))
-        # Blender makes folders in TMPDIR, and leaves them when it is killed.
+        # Blender makes folders in TMPDIR and leaves them behind when it is killed.
         environment = {"TMPDIR": str(self.scratch)}
         with open(self._log, "ab") as log:
             self._process = LineProcess(python_module("bl30k_gen.blender", *flags), environment, log)
@@ -103,7 +103,7 @@ class BlenderChild:
         return self._process.pid
 
     def render(self, scene: Path) -> Iterator[Event]:
-        """Hand over a scene file; yield events up to and with ``done``, ``failed`` or ``stopped``.
+        """Send a scene file to the child; yield its events, the last of which is ``done``, ``failed`` or ``stopped``.
 
         Raises:
             ChildDied
@@ -122,11 +122,11 @@ class BlenderChild:
                 return
 
     def render_once(self, scene: Path) -> list[Event]:
-        """Render one scene whole and return its events.
+        """Render all frames of a scene and return the events.
 
         Raises:
             ChildDied
-            UserError: it cannot be rendered.
+            UserError: the scene cannot be rendered.
         """
         events = list(self.render(scene))
         if events[-1]["event"] != "done":
@@ -134,11 +134,11 @@ class BlenderChild:
         return events
 
     def stop(self) -> None:
-        """Ask it to finish the current frame and to end."""
+        """Ask the child to finish the current frame and to exit."""
         self._process.signal(signal.SIGTERM)
 
     def close(self) -> None:
-        """Let it end by itself, for a while."""
+        """Wait ``EXIT_TIMEOUT`` for the child to exit, then kill it; remove its scratch folder."""
         self._process.close(EXIT_TIMEOUT)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -147,7 +147,7 @@ class BlenderChild:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def memory_gb(self) -> float:
-        """Resident memory; 0 where the system does not tell."""
+        """Resident memory, GiB; 0 where the system has no /proc."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         except (OSError, IndexError):
@@ -155,7 +155,7 @@ class BlenderChild:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
     def processor_seconds(self) -> float:
-        """Processor time that it has used so far; 0 where the system does not tell."""
+        """Processor time that it has used so far; 0 where the system has no /proc."""
         return self._process.processor_seconds()
 
     def _next_event(self, timeout: float) -> Event:

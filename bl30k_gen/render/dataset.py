@@ -1,4 +1,4 @@
-"""Opening a dataset for rendering: the same configuration and the same assets as before, or none of it."""
+"""Opens a dataset for rendering; refuses to continue it with another configuration or with other assets."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -49,48 +49,21 @@ def open_existing(root: Path) -> tuple[Layout, Config]:
 def open_for_writing(
     layout: Layout, config: Config, catalogue: Catalogue, ready: Callable[[], object] = lambda: None
 ) -> None:
-    """Begin a dataset, or make sure that an existing one is being continued.
+    """Begin a dataset, or check that an existing one can be continued.
 
     Args:
-        ready: called before a dataset is begun, to raise what would make the start fail.
+        ready: called before the first file is written; raises what prevents rendering.
 
     Raises:
-        UserError: a key of the configuration, or the set of assets, is not what the dataset was begun with.
+        UserError: the dataset was begun with another configuration, other assets, or another version of a tool.
     """
     record = layout.root / "catalogue.json"
     assets = _identity(catalogue)
     refuse_input(layout.root, _asset_folders(config))
     begun = require_same(layout, config)
-    if begun is not None:
-        if config.runtime.store != begun.runtime.store:
-            raise UserError(
-                f"{layout.root} was begun with --store {begun.runtime.store}, not {config.runtime.store}",
-                f"give --store {begun.runtime.store}, or another --out",
-            )
-    if config.runtime.store != "folder" and (layout.root / METADATA).is_dir():
-        raise UserError(
-            f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {config.runtime.store}",
-            "they were unpacked: set runtime.store: folder there to continue with folders",
-        )
+    _require_same_store(layout, config, begun)
     if record.exists():
-        before = read_json(record, "restore it: it says which assets the dataset was begun with")
-        if before.get("digest") != assets["digest"]:
-            raise UserError(
-                f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
-                "restore the asset folders, or give another --out",
-            )
-        # The built-in assets are made, not read, and have a version of their own in the catalogue's digest.
-        if _asset_folders(config) and (loader := before.get("loader", 1)) != LOADER_VERSION:
-            raise UserError(
-                f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
-                "the same files give other images now: use the release that began it, or another --out",
-            )
-        then, now = before.get("blender", blender_version.FIRST), blender_version.series()
-        if None not in (then, now) and then != now:
-            raise UserError(
-                f"{layout.root} was begun with Blender {then}, and this is {now}",
-                f"install the same (pip install 'bpy=={then}.*'), or give another --out",
-            )
+        _require_same_assets(layout, config, record, assets)
     if begun is None:
         ready()
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
@@ -99,14 +72,50 @@ def open_for_writing(
         write_atomically(layout.config, config.to_yaml())
 
 
+def _require_same_store(layout: Layout, config: Config, begun: Config | None) -> None:
+    store = config.runtime.store
+    if begun is not None and store != begun.runtime.store:
+        raise UserError(
+            f"{layout.root} was begun with --store {begun.runtime.store}, not {store}",
+            f"give --store {begun.runtime.store}, or another --out",
+        )
+    if store != "folder" and (layout.root / METADATA).is_dir():
+        raise UserError(
+            f"{layout.root} holds videos as folders, and its config.yaml says runtime.store: {store}",
+            "they were unpacked: set runtime.store: folder there to continue with folders",
+        )
+
+
+def _require_same_assets(layout: Layout, config: Config, record: Path, assets: dict[str, object]) -> None:
+    """Raises UserError if the assets, their loader or Blender differ from those recorded in ``record``."""
+    before = read_json(record, "restore it: it says which assets the dataset was begun with")
+    if before.get("digest") != assets["digest"]:
+        raise UserError(
+            f"{layout.root} was begun with other assets ({_counts(before)}, now {_counts(assets)})",
+            "restore the asset folders, or give another --out",
+        )
+    # Built-in assets are not loaded from files; the digest of the catalogue contains their own version.
+    if _asset_folders(config) and (loader := before.get("loader", 1)) != LOADER_VERSION:
+        raise UserError(
+            f"{layout.root} was begun with version {loader} of the asset loader, and this is {LOADER_VERSION}",
+            "the same files give other images now: use the release that began it, or another --out",
+        )
+    then, now = before.get("blender", blender_version.UNRECORDED), blender_version.series()
+    if None not in (then, now) and then != now:
+        raise UserError(
+            f"{layout.root} was begun with Blender {then}, and this is {now}",
+            f"install the same (pip install 'bpy=={then}.*'), or give another --out",
+        )
+
+
 def require_same(layout: Layout, config: Config, own: Iterable[str] = ()) -> Config | None:
-    """The configuration that the folder was begun with; None if nothing was.
+    """The configuration that the dataset was begun with; None for a new one.
 
     Args:
-        own: what may lie in a folder that nothing was begun in.
+        own: names of files that may lie in the folder of a new dataset.
 
     Raises:
-        UserError: it was begun with another configuration, or holds something else.
+        UserError: the folder holds a dataset with another configuration, or something else.
     """
     if not layout.config.exists():
         require_free(layout.root, own)
@@ -127,7 +136,7 @@ def _asset_folders(config: Config) -> list[Path]:
 
 
 def write_plan(out: Path, config: Config, specs: Iterable[SceneSpec]) -> int:
-    """Write scenes for ``render --plan``; return how many.
+    """Write scenes for ``render --plan``; return their number.
 
     Raises:
         UserError: the folder holds something else, or one of the scenes with changes.
@@ -151,14 +160,14 @@ def _counts(assets: dict[str, object]) -> str:
 
 
 def _identity(catalogue: Catalogue) -> dict[str, object]:
-    """What a dataset records of its assets, so that it is never continued with others."""
+    """The record of a dataset's assets by which a change of them is noticed."""
     counts = {f"{kind}s": len(catalogue.of(kind)) for kind in KINDS}
     versions = {"loader": LOADER_VERSION, "blender": blender_version.series()}
     return {"digest": catalogue.digest(), **versions, **counts}
 
 
 def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
-    """(source, licences) of every folder that assets come from, for the dataset's card."""
+    """(source, licences) of each source of assets, for the dataset card."""
     assets = config.assets
     found = {}
     for root in dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds]):
@@ -168,7 +177,7 @@ def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
 
 
 def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:
-    """A video's name -> its scene, sampled."""
+    """A function that samples the scene of a video, given its name."""
     limits = config.assets.limits
 
     def describe(name: str) -> SampledScene:
@@ -194,9 +203,9 @@ def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[st
     """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
 
     Raises:
-        UserError: there are none, or (by the function) an asset is not that of the catalogue, see ``Agreement``.
+        UserError: there are none; the function raises it as ``AssetResolver.resolve``.
     """
-    agreement = Agreement(catalogue)
+    resolver = AssetResolver(catalogue)
     names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
     if not names:
         raise UserError(f"{folder / SCENES} holds no scenes", "write some with `generate.py plan`")
@@ -206,19 +215,26 @@ def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[st
         spec = read_spec(path)
         if spec.name != name:
             raise UserError(f"{path} is of video {spec.name}", "name the file as the video")
-        return SampledScene(agreement.of(spec, str(path)), ())
+        return SampledScene(resolver.resolve(spec, str(path)), ())
 
     return names, describe
 
 
-class Agreement:
-    """Scenes may have been edited: what is drawn by its path is credited by its id, so that the two have to agree."""
+class AssetResolver:
+    """Looks up the assets of a scene in the catalogue.
+
+    Scenes may have been edited. An asset is rendered by its path and credited by its id, so both have to agree.
+    """
 
     def __init__(self, catalogue: Catalogue):
         self.known = {(kind, asset.id): asset for kind in KINDS for asset in catalogue.of(kind)}
 
-    def of(self, spec: SceneSpec, source: str) -> SceneSpec:
-        """The scene, with digests where it had none. Raises UserError naming ``source`` and the asset."""
+    def resolve(self, spec: SceneSpec, source: str) -> SceneSpec:
+        """The scene, with missing digests filled in.
+
+        Raises:
+            UserError: naming ``source`` and an asset that is unknown, lies elsewhere or cannot be loaded.
+        """
 
         def resolved(kind: AssetKind, ref: AssetRef) -> AssetRef:
             return self._resolved(kind, ref, spec, f"scene {source}: {kind} {ref.id}")
@@ -238,15 +254,15 @@ class Agreement:
     def _resolved(self, kind: AssetKind, ref: AssetRef, spec: SceneSpec, where: str) -> AssetRef:
         asset = self.known.get((kind, ref.id))
         if asset is None:
-            known = (id for of, id in self.known if of == kind)
-            raise UserError(f"{where} is unknown", nearest(ref.id, known, f"assets.{kind}s holds no such asset"))
+            ids = (asset_id for known_kind, asset_id in self.known if known_kind == kind)
+            raise UserError(f"{where} is unknown", nearest(ref.id, ids, f"assets.{kind}s holds no such asset"))
         if str(asset.path) != ref.path:
             raise UserError(f"{where} lies in {asset.path}, not in {ref.path}", "change both id and path")
         if ref.sha256:
             return ref
         log.warning("%s has no sha256: the file's is taken", where)
         try:
-            read = cached_model if kind == "model" else cached_image
-            return ref.model_copy(update={"sha256": read(ref.path, spec.limits).sha256})
+            load = cached_model if kind == "model" else cached_image
+            return ref.model_copy(update={"sha256": load(ref.path, spec.limits).sha256})
         except AssetRefused as refusal:
             raise UserError(where, refusal.reason) from None

@@ -1,4 +1,4 @@
-"""Videos that failed: a note in ``Logs/`` of each, with the reason."""
+"""Videos that failed: for each a file in ``Logs/`` with the reason."""
 
 import json
 from pathlib import Path
@@ -12,24 +12,24 @@ _SUFFIX = ".failed.json"
 
 
 def record_failure(layout: Layout, name: str, reason: str) -> None:
-    """Note that a video was given up, and why."""
+    """Record that a video failed, and why."""
     files.write_atomically(_note(layout, name), json.dumps({"reason": reason}) + "\n")
 
 
 def forget_failure(layout: Layout, name: str) -> None:
-    """Remove the note, for a video that was rendered after all."""
+    """Remove the record of a video that was rendered after all."""
     _note(layout, name).unlink(missing_ok=True)
 
 
 def failed_videos(layout: Layout) -> dict[str, str]:
-    """``{name: reason}`` of the videos that were given up."""
+    """``{name: reason}`` of the videos that failed."""
     return {name: _reason(_note(layout, name)) for name in failed_names(layout)}
 
 
 def _reason(note: Path) -> str:
     try:
         return str(read_json(note, "").get("reason", "not noted"))
-    except (UserError, FileNotFoundError):  # forgotten meanwhile, or damaged: it failed all the same
+    except (UserError, FileNotFoundError):  # removed meanwhile, or damaged: the video failed all the same
         return "its note cannot be read"
 
 

@@ -1,4 +1,4 @@
-"""What is printed while videos are rendered, and at the end."""
+"""The output of rendering: a progress bar, and a summary at the end."""
 
 import statistics
 import sys
@@ -10,28 +10,28 @@ from bl30k_gen.render.child import Event
 from bl30k_gen.render.supervisor import RenderSummary
 from bl30k_gen.text import plural
 
-LOG_SECONDS = 60.0  # between two bars without a terminal, as in a job's log
+LOG_SECONDS = 60.0  # between two updates where the output is no terminal, as in the log of a job
 
 
 def update_seconds() -> float:
-    """Between two updates of a bar."""
+    """Seconds between two updates of a progress bar."""
     return 0.1 if sys.stderr.isatty() else LOG_SECONDS
 
 
 class ProgressBar:
-    """A bar of frames with frames/s and the time left; to be given to a Supervisor as ``on_event``.
+    """A bar of frames with frames/s and the time left; a Supervisor's ``on_event``.
 
     Args:
-        videos, frames: how many videos there are to do, and frames a video.
-        sheet: gets every finished video.
+        videos, frames: number of videos to render, and of frames in each.
+        sheet: contact sheet to which every finished video is added.
     """
 
     def __init__(self, videos: int, frames: int, sheet: GrowingSheet | None = None):
         self.frames, self.sheet = frames, sheet
-        often = update_seconds()
-        self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=often)
+        pause = update_seconds()
+        self.bar = tqdm(total=videos * frames, unit="frame", smoothing=0.05, dynamic_ncols=True, mininterval=pause)
         self.timed = self.shown = False
-        self.in_hand: dict[str, int] = {}
+        self.counted: dict[str, int] = {}  # unfinished video: its frames that the bar has counted
 
     def __call__(self, event: Event) -> None:
         name = str(event.get("name"))
@@ -41,17 +41,17 @@ class ProgressBar:
             case "built":
                 self.bar.set_description(name)
             case "frame":
-                self.in_hand[name] = self.in_hand.get(name, 0) + 1
+                self.counted[name] = self.counted.get(name, 0) + 1
                 self.bar.update()
                 if not self.timed:
                     self.timed = True
                     self._say(f"first frame: {event['total_seconds']:.2f} s")
             case "published":
-                self.bar.update(self.frames - self.in_hand.pop(name, 0))
+                self.bar.update(self.frames - self.counted.pop(name, 0))
             case "already":
                 self.bar.update(self.frames)
             case "quarantined":
-                self.bar.update(self.frames - self.in_hand.pop(name, 0))
+                self.bar.update(self.frames - self.counted.pop(name, 0))
                 self._say(f"{name} failed: {event['reason']}")
         if self.sheet is not None and event["event"] in ("published", "already") and self.sheet.add(name):
             if not self.shown:
@@ -66,7 +66,7 @@ class ProgressBar:
 
 
 def summary_lines(summary: RenderSummary, out: str) -> list[str]:
-    """The lines that end a run."""
+    """The lines that are printed at the end of a run."""
     lines = [f"{plural(len(summary.rendered), 'video')} rendered, {len(summary.already)} there already, in {out}"]
     if summary.frames:
         rate = summary.frames / summary.seconds
@@ -85,5 +85,5 @@ def summary_lines(summary: RenderSummary, out: str) -> list[str]:
 
 
 def median_frame_seconds(events: list[Event]) -> float:
-    """Of a list of child events. Raises ValueError if there is no frame among them."""
+    """Median time of the frames in a list of child events. Raises ValueError without a frame."""
     return statistics.median(event["total_seconds"] for event in events if event["event"] == "frame")

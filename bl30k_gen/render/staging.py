@@ -1,4 +1,4 @@
-"""The staging folder of a video: its scene, and those of its frames that are finished."""
+"""The staging folder of a video: its scene and its finished frames."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +12,18 @@ from bl30k_gen.scene.spec import SceneSpec
 
 
 def write_scene(layout: Layout, spec: SceneSpec) -> Path:
-    """Put the scene where the child reads it; frames of another scene of this name are discarded."""
+    """Write the file that the child reads; discard the frames of another scene of this name."""
     path = layout.staged_scene(spec.name)
     text = spec.dumps()
     if not holds(path, text):
         discard_frames(layout, spec.name)
-        # A folder with an owner is a lease: it was there, and if it is not any more it must not come back.
+        # A folder with an owner is a lease: once it is gone, it must not be created again.
         files.write_atomically(path, text, parents=not layout.owner)
     return path
 
 
 def discard_damaged(layout: Layout, spec: SceneSpec) -> list[str]:
-    """Remove staged frames that cannot be decoded or have another size; return what was wrong with them."""
+    """Remove staged frames that cannot be decoded or have another size; return a line for each."""
     faults = list(_damaged(layout, spec))
     for path, _ in faults:
         path.unlink(missing_ok=True)

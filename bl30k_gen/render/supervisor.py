@@ -1,9 +1,9 @@
 """The supervisor: renders a list of videos with one or several Blender children.
 
 A child that crashes or hangs loses the current frame and nothing else: a fresh one continues at the first missing
-frame. A video that fails twice without getting further is recorded as failed, with its reason; the others continue.
+frame. A video that fails twice without a new frame is recorded as failed, with its reason; the others continue.
 
-Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``cluster/lease.py``).
+Several supervisors, on one machine or many, may work on one dataset: each video has one lease (``output/lease.py``).
 """
 
 import statistics
@@ -23,7 +23,7 @@ from bl30k_gen.dataset.metadata import build_metadata
 from bl30k_gen.errors import FatalError, UserError
 from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import process
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.child import BlenderChild, ChildDied, Event
 from bl30k_gen.render.failures import failed_names, forget_failure, record_failure
 from bl30k_gen.render.output.journal import EventLog, run_log
@@ -37,13 +37,14 @@ from bl30k_gen.version import project_version
 
 ATTEMPTS = 2  # failures in a row without a new frame before a video counts as failed
 POLL = 0.5  # seconds between two checks of a video that another worker has
+MAX_DETAILS = 20  # lines in the log of a video about its bad frames
 
 Describe = Callable[[str], SampledScene]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How to render; nothing here changes a pixel."""
+    """The resources for rendering; they change no pixel."""
 
     device: str
     threads: int  # a worker; 0: all
@@ -53,11 +54,11 @@ class Execution:
 
 @dataclass
 class RenderSummary:
-    """What became of the videos of one run."""
+    """The outcome of the videos of one run."""
 
     rendered: list[str] = field(default_factory=list)
-    already: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)  # other workers are at it
+    already: list[str] = field(default_factory=list)  # published before
+    elsewhere: list[str] = field(default_factory=list)  # being rendered by other workers
     failed: dict[str, str] = field(default_factory=dict)  # name: reason
     refusals: dict[str, str] = field(default_factory=dict)  # asset id: reason
     frames: int = 0
@@ -66,7 +67,15 @@ class RenderSummary:
 
 
 class Failed(Exception):
-    """This video cannot be rendered, now or by trying again."""
+    """A video cannot be rendered, and trying again will not help."""
+
+
+class BadFrames(Exception):
+    """Rendered frames are damaged, or their masks are not the predicted ones; they were discarded."""
+
+    def __init__(self, reason: str, details: list[str]):
+        super().__init__(reason)
+        self.reason, self.details = reason, details[:MAX_DETAILS]
 
 
 class Supervisor:
@@ -102,7 +111,7 @@ class Supervisor:
         self._spare: BlenderChild | None = None
 
     def prepare(self) -> None:
-        """Start the first child now. Raises UserError where it cannot; nothing is written."""
+        """Start the first child now, before anything is written. Raises UserError if Blender does not start."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._spare = self._new_child()
@@ -118,10 +127,10 @@ class Supervisor:
             self._spare = None
 
     def run(self, names: list[str]) -> RenderSummary:
-        """Render all; returns when they are done, failed, made by another worker, or ``stop`` was called.
+        """Render all; return when they are done, failed, made by another worker, or ``stop`` was called.
 
         Raises:
-            UserError: something that concerns every video, such as a full disk. What is finished is kept.
+            UserError: an error that concerns every video, such as a full disk. Finished frames and videos are kept.
         """
         begin = time.monotonic()
         self.store = open_store(self.config, self.layout, self.execution.scratch, names)
@@ -153,7 +162,7 @@ class Supervisor:
         for child in list(self.children):
             child.stop()
 
-    def say(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         with self._lock:
             self._on_event(event)
 
@@ -175,11 +184,11 @@ class Supervisor:
             worker.close()
 
     def _try_again(self, worker: "_Worker") -> bool:
-        """Check a video that another worker had: wait for its end or a heartbeat. False if none is left."""
+        """Check a video that another worker had, waiting for its end or a heartbeat. False if none is left."""
         self.stopping.wait(POLL)
         try:
             name = self._postponed.popleft()
-        except IndexError:  # another thread has it
+        except IndexError:  # another thread has taken it
             return False
         if not worker.video(name):
             alive = self.store.seen_alive(name)
@@ -191,7 +200,7 @@ class Supervisor:
             child, self._spare = self._spare, None
         child = child or self._new_child()
         self.journal.write(child.ready)
-        self.say(child.ready)
+        self.report(child.ready)
         return child
 
     def _new_child(self) -> BlenderChild:
@@ -210,7 +219,7 @@ class Supervisor:
 
 
 class _Worker:
-    """One thread's part of the work: its child, and the current video."""
+    """A thread that renders videos one after the other with a child of its own."""
 
     def __init__(self, supervisor: Supervisor):
         self.supervisor = supervisor
@@ -225,7 +234,7 @@ class _Worker:
             self.child = None
 
     def video(self, name: str) -> bool:
-        """Bring one video to its end, whatever that is. False if another worker has it."""
+        """Render one video, or record its failure. False if another worker has it."""
         if self.store.has(name):
             self._already(name)
             return True
@@ -250,7 +259,7 @@ class _Worker:
 
     def _already(self, name: str) -> None:
         self.supervisor.summary.already.append(name)
-        self.supervisor.say({"event": "already", "name": name})
+        self.supervisor.report({"event": "already", "name": name})
 
     def _make(self, name: str, claim: Claim) -> None:
         summary = self.supervisor.summary
@@ -275,46 +284,25 @@ class _Worker:
         median = round(statistics.median(self.frame_seconds), 4) if self.frame_seconds else None
         spent = {"seconds": round(time.monotonic() - begin, 3), "frames": len(self.frame_seconds)}
         self.supervisor.journal.write({**end, **spent, "frame_seconds": median})
-        self.supervisor.say(end)
+        self.supervisor.report(end)
 
     def _render(self, spec: SceneSpec, log: EventLog, claim: Claim) -> bool:
-        """Whether the video is published now; False if the run was stopped before."""
-        frames = self.store.frames
-        scene_file = write_scene(frames, spec)
+        """Render and publish a video, trying again after a failure. False if the run was stopped before."""
+        scene_file = write_scene(self.store.frames, spec)
         crashes = mismatches = 0
         while True:
+            frames_before = len(self.frame_seconds)
             try:
-                finished, progress = False, False
-                for event in self._events(scene_file, log):
-                    if claim.lost:
-                        raise LeaseLost
-                    if event["event"] == "frame":
-                        progress = True
-                        self.supervisor.summary.frames += 1
-                        self.frame_seconds.append(event["total_seconds"])
-                    elif event["event"] == "failed":
-                        raise (
-                            FatalError(event["what"], event["remedy"])
-                            if event["fatal"]
-                            else Failed(f"{event['what']}: {event['remedy']}")
-                        )
-                    finished = event["event"] == "done"
-                if not finished:
-                    if self.supervisor.stopping.is_set():
-                        return False
-                    raise ChildDied("Blender alone was told to stop", [])
-                reason, details = "staged frames are damaged", discard_damaged(frames, spec)[:20]
-                if not details:
-                    problems, areas = examine(spec, self.supervisor.config, frames)
-                    if not problems:
-                        self.store.publish(claim, self._metadata(spec, areas))
-                        return True
-                    discard_frames(frames, spec.name)
-                    reason, details = "the masks do not show what the scene says", problems[:20]
+                if not self._render_frames(scene_file, log, claim):
+                    return False
+                self.store.publish(claim, self._metadata(spec, self._checked_areas(spec)))
+                return True
+            except BadFrames as bad:
                 mismatches += 1
+                reason, details = bad.reason, bad.details
             except ChildDied as death:
                 self.close()
-                crashes = 1 if progress else crashes + 1
+                crashes = 1 if len(self.frame_seconds) > frames_before else crashes + 1
                 reason, details = death.reason, death.log
             claim.require()
             log.write({"event": "failure", "reason": reason, "details": details})
@@ -323,7 +311,41 @@ class _Worker:
             if ATTEMPTS in (crashes, mismatches):
                 raise Failed(f"{reason} ({details[-1].strip()})" if details else reason)
 
+    def _render_frames(self, scene_file: Path, log: EventLog, claim: Claim) -> bool:
+        """Render the missing frames of a scene; False if the run was stopped before the last.
+
+        Raises:
+            ChildDied, Failed, FatalError, LeaseLost
+        """
+        finished = False
+        for event in self._events(scene_file, log):
+            if claim.lost:
+                raise LeaseLost
+            if event["event"] == "frame":
+                self.supervisor.summary.frames += 1
+                self.frame_seconds.append(event["total_seconds"])
+            elif event["event"] == "failed":
+                if event["fatal"]:
+                    raise FatalError(event["what"], event["remedy"])
+                raise Failed(f"{event['what']}: {event['remedy']}")
+            finished = event["event"] == "done"
+        if not finished and not self.supervisor.stopping.is_set():
+            raise ChildDied("Blender alone was told to stop", [])
+        return finished
+
+    def _checked_areas(self, spec: SceneSpec) -> np.ndarray:
+        """Check all frames; return the visible area of each object, (frames, objects) pixels. Raises BadFrames."""
+        frames = self.store.frames
+        if faults := discard_damaged(frames, spec):
+            raise BadFrames("staged frames are damaged", faults)
+        problems, areas = check_masks(spec, self.supervisor.config, frames)
+        if problems:
+            discard_frames(frames, spec.name)
+            raise BadFrames("the masks do not show what the scene says", problems)
+        return areas
+
     def _events(self, scene_file: Path, log: EventLog) -> Iterator[Event]:
+        """The events of rendering a scene, by a fresh child where there is none or the old one is due."""
         runtime = self.supervisor.config.runtime
         if self.child is not None and (
             self.child.videos >= runtime.videos_per_child or self.child.memory_gb() > runtime.child_memory_gb
@@ -334,11 +356,11 @@ class _Worker:
             log.write(self.child.ready)
         for event in self.child.render(scene_file):
             log.write(event)
-            self.supervisor.say(event)
+            self.supervisor.report(event)
             yield event
 
     def _metadata(self, spec: SceneSpec, areas: np.ndarray) -> dict[str, Any]:
-        assert self.child is not None  # it has just drawn the video
+        assert self.child is not None  # it has just rendered the video
         described = describe_staged(self.store.frames, spec.name, spec.video.frames)
         return video_metadata(spec, areas, described, self.supervisor.config_digest, self.child.ready)
 
@@ -346,7 +368,7 @@ class _Worker:
 def video_metadata(
     spec: SceneSpec, areas: np.ndarray, described: Mapping[str, Any], config_digest: str, ready: Event
 ) -> dict[str, Any]:
-    """The metadata of a video: ``areas`` as ``examine`` counts them, files as ``describe_staged`` describes them."""
+    """The metadata of a video: ``areas`` are those of ``check_masks``, ``described`` those of ``describe_staged``."""
     frames = spec.video.frames
     versions = {"bl30k": project_version(), "loader": str(LOADER_VERSION)}
     return build_metadata(

@@ -1,4 +1,4 @@
-"""The assets that a scene was planned with, or an error."""
+"""Load the assets of a SceneSpec, and refuse those that have changed since it was planned."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,23 +12,23 @@ Loaded = TypeVar("Loaded", Model, ImageAsset)
 
 
 def load_model(reference: AssetRef, spec: SceneSpec) -> Model:
-    """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
+    """Load a model. Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
     return _planned(reference, "model", spec, lambda: load.load_model(reference.path, spec.limits))
 
 
 def load_image(reference: AssetRef, kind: ImageKind, spec: SceneSpec) -> ImageAsset:
-    """Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
+    """Load an image. Raises UserError: it is missing, has changed since the scene was planned, or is refused."""
     return _planned(reference, kind, spec, lambda: load.load_image(reference.path, kind, spec.limits))
 
 
 def load_models(spec: SceneSpec) -> dict[str, Model]:
-    """Every model of a scene by the id of its asset. Raises UserError as ``load_model``."""
+    """Load every model of a scene, by the id of its asset. Raises UserError as ``load_model``."""
     references = {thing.model.id: thing.model for thing in spec.objects}
     return {id: load_model(reference, spec) for id, reference in references.items()}
 
 
 def _planned(reference: AssetRef, kind: AssetKind, spec: SceneSpec, load: Callable[[], Loaded]) -> Loaded:
-    """The asset, if it is still the one that the scene was planned with."""
+    """Load an asset and compare its digest with that in the scene. Raises UserError if it differs or is refused."""
     try:
         asset = load()
     except AssetRefused as refusal:

@@ -1,7 +1,7 @@
-"""Objects that change their shape: a model's vertices as a function of time.
+"""Deforming objects: a model's vertices as a function of time.
 
 Both the renderer and the rasteriser take vertices from here. Coordinates are the model's own: centred, with a unit
-diagonal. Time runs from 0 to 1 over the video, and any time may be asked for, also between frames and beyond them.
+diagonal. Time runs from 0 to 1 over the video; times between frames and beyond the ends are valid, too.
 """
 
 from dataclasses import replace
@@ -12,12 +12,12 @@ import numpy as np
 from bl30k_gen.library.asset import Model
 from bl30k_gen.scene.spec import Bend, Deformation, Lattice, Wave
 
-MAX_EDGE = 0.06  # of a model that deforms: a flat sheet of two triangles could not bend
-MAX_FACES = 400_000  # beyond which longer edges stay
+MAX_EDGE = 0.06  # length of edges of a deforming model: a flat sheet of two triangles could not bend
+MAX_FACES = 400_000  # models that have reached this number are not refined further
 AXES = "xyz"
 
-# Triangles of a face whose first 0, 1, 2 or 3 edges are halved. Points: three corners, then the middles of the edges
-# from the first to the second, the second to the third, and the third to the first.
+# Triangles that replace a face whose first 0, 1, 2 or 3 edges are halved. Points 0 to 2 are its corners; 3 to 5 are
+# the midpoints of the edges 0-1, 1-2 and 2-0.
 TEMPLATES = (
     np.array([[0, 1, 2]]),
     np.array([[0, 3, 2], [3, 1, 2]]),
@@ -32,7 +32,7 @@ def time_of(frame: float, frames: int) -> float:
 
 
 def deform(vertices: np.ndarray, deformation: Deformation, time: float) -> np.ndarray:
-    """The (V, 3) vertices of a model at rest as they are at a time, (V, 3) float32."""
+    """Deform (V, 3) vertices of a model at rest; returns (V, 3) float32 at ``time``."""
     rest = vertices.astype(np.float64)
     if isinstance(deformation, Wave):
         moved = _wave(rest, deformation, time)
@@ -53,13 +53,14 @@ def _wave(rest: np.ndarray, wave: Wave, time: float) -> np.ndarray:
 
 
 def _bend(rest: np.ndarray, bend: Bend, time: float) -> np.ndarray:
-    """The model's axis becomes an arc of its own length; what is perpendicular to it stays so (Barr 1984)."""
+    """Bend the model's axis into an arc of the same length; cross sections stay perpendicular to it (Barr 1984)."""
     along, toward = AXES.index(bend.along), AXES.index(bend.toward)
-    place, height = rest[:, along], rest[:, toward]
-    angle = bend.angle * np.sin(2 * np.pi * (bend.cycles * time + bend.phase)) * place / max(np.ptp(place), 1e-6)
+    position, height = rest[:, along], rest[:, toward]
+    total = bend.angle * np.sin(2 * np.pi * (bend.cycles * time + bend.phase))  # between the two ends
+    angle = total * position / max(np.ptp(position), 1e-6)
     moved = rest.copy()
-    moved[:, along] = place * np.sinc(angle / np.pi) - height * np.sin(angle)
-    moved[:, toward] = place * np.sin(angle / 2) * np.sinc(angle / 2 / np.pi) + height * np.cos(angle)
+    moved[:, along] = position * np.sinc(angle / np.pi) - height * np.sin(angle)
+    moved[:, toward] = position * np.sin(angle / 2) * np.sinc(angle / 2 / np.pi) + height * np.cos(angle)
     return moved
 
 
@@ -76,9 +77,9 @@ def _lattice(rest: np.ndarray, lattice: Lattice, time: float) -> np.ndarray:
 
 @lru_cache(maxsize=24)
 def refined(model: Model) -> Model:
-    """The same surface, divided so that it can change its shape: edges are halved until they are short.
+    """Subdivide a model so that it can deform: edges longer than ``MAX_EDGE`` are halved, its surface stays the same.
 
-    An edge is halved in all faces that share it, so no crack opens. Texture coordinates go along.
+    An edge is halved in all faces that share it, so no crack opens. Texture coordinates are subdivided likewise.
     """
     vertices = model.vertices
     faces = np.concatenate([part.faces for part in model.parts])
@@ -107,10 +108,20 @@ def refined(model: Model) -> Model:
 def _divide(
     faces: np.ndarray, uv: np.ndarray, middle: np.ndarray, halved: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Faces by ``TEMPLATES``, their texture coordinates, and the face that each comes from, in its order."""
+    """Divide faces by ``TEMPLATES``.
+
+    Args:
+        faces: (F, 3).
+        uv: (F, 3, 2).
+        middle: (F, 3) vertex number of the midpoint of each edge that is halved.
+        halved: (F, 3) bool.
+
+    Returns:
+        The new faces (F', 3), their texture coordinates, and the number of the face that each is a piece of, sorted.
+    """
     count = halved.sum(axis=1)
     first = np.where(count == 1, halved.argmax(axis=1), np.where(count == 2, halved.argmin(axis=1) + 1, 0))
-    turn = (first[:, None] + np.arange(3)) % 3  # makes the halved edges the first ones
+    turn = (first[:, None] + np.arange(3)) % 3  # rotates corners so that the halved edges come first
     faces, middle = np.take_along_axis(faces, turn, axis=1), np.take_along_axis(middle, turn, axis=1)
     uv = np.take_along_axis(uv, turn[..., None], axis=1)
     points = np.concatenate([faces, middle], axis=1)

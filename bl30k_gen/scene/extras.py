@@ -1,4 +1,4 @@
-"""Draws of what the published recipe lacks: objects that change their shape, a camera that shakes."""
+"""Sample what the published configuration lacks: deforming objects and camera shake."""
 
 from typing import Any
 
@@ -34,13 +34,13 @@ def sample_shake(generator: np.random.Generator, recipe: Shake) -> list[dict[str
     angle = uniform(generator, recipe.angle)
     low, high = recipe.cycles.low, recipe.cycles.high
     cycles = rounded(low * (high / low) ** generator.random(recipe.waves))
-    share = 1 / cycles
-    share *= np.sqrt(2) / np.linalg.norm(share)  # sines of these amplitudes have a root mean square of 1 together
-    about = np.array([1.0, 1.0, recipe.roll])
+    amplitudes = 1 / cycles
+    amplitudes *= np.sqrt(2) / np.linalg.norm(amplitudes)  # the sum of these sines has a root mean square of 1
+    axis_weights = np.array([1.0, 1.0, recipe.roll])
     return [
         {
             "cycles": float(cycles[i]),
-            "angles": rounded(angle * share[i] * about).tolist(),
+            "angles": rounded(angle * amplitudes[i] * axis_weights).tolist(),
             "phases": rounded(generator.random(3)).tolist(),
         }
         for i in range(recipe.waves)
@@ -48,9 +48,10 @@ def sample_shake(generator: np.random.Generator, recipe: Shake) -> list[dict[str
 
 
 def uniform(generator: np.random.Generator, interval: Range) -> float:
-    """One number, rounded as every number in a spec is."""
+    """Draw one number, rounded like every number of a SceneSpec."""
     return round(float(generator.uniform(interval.low, interval.high)), DIGITS)
 
 
 def rounded(values: Any) -> np.ndarray:
+    """Values as float64, rounded like every number of a SceneSpec."""
     return np.round(np.asarray(values, dtype=np.float64), DIGITS)

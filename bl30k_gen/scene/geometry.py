@@ -1,4 +1,4 @@
-"""The surfaces of a video and where they are on each frame: pure NumPy, the ground that the rasteriser stands on."""
+"""The surfaces of a video and their positions on each frame, in NumPy; used by the rasteriser."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
@@ -19,15 +19,15 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
 Bools = npt.NDArray[np.bool_]
 
-BACKDROP = 0  # its id: that of everything that is no object
+BACKDROP = 0  # id of the backdrop, and of pixels that show no object
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
     """One surface of a scene: the backdrop or an object.
 
-    Faces are numbered through all parts of its model, in their order; those of an object that changes its shape are
-    the faces of ``deformation.refined(model)``.
+    Faces are numbered through all parts of its model, in their order; a deforming object has the faces of
+    ``deformation.refined(model)``.
     """
 
     id: int
@@ -35,7 +35,7 @@ class Body:
     faces: Ints  # (F, 3)
     poses: Floats  # (frames, 4, 4) from its coordinates to the world, scale included
     deformation: Deformation | None
-    clipped: Model | None = None  # where its texture is transparent; None: nowhere
+    clipped: Model | None = None  # the model, if its transparent texels are holes
 
     @cached_property
     def holes(self) -> Holes | None:
@@ -48,22 +48,22 @@ Value = TypeVar("Value")
 
 
 class Latest(Generic[Key, Value]):
-    """The latest results of something slow. Unlike ``lru_cache`` on a method it does not keep its owner alive.
+    """A small LRU cache. Unlike ``lru_cache`` on a method it does not keep its owner alive.
 
     Args:
-        limit: results that are kept.
+        limit: the largest number of results.
     """
 
     def __init__(self, limit: int):
         self._limit = limit
-        self._kept: dict[Key, Value] = {}
+        self._results: dict[Key, Value] = {}
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The result for a key, made if it is not there."""
-        value = self._kept.pop(key) if key in self._kept else make()
-        self._kept[key] = value  # as the last one
-        while len(self._kept) > self._limit:
-            del self._kept[next(iter(self._kept))]
+        """The cached result for a key; it is made if missing."""
+        value = self._results.pop(key) if key in self._results else make()
+        self._results[key] = value  # becomes the most recent one
+        while len(self._results) > self._limit:
+            del self._results[next(iter(self._results))]
         return value
 
 
@@ -83,23 +83,24 @@ class Geometry:
         self.extrinsics = to_opencv(self.camera_poses)  # the world to OpenCV's camera
         self.bodies = tuple(_bodies(spec, models))
         deforming = sum(body.deformation is not None for body in self.bodies)
-        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(3 * deforming)  # neighbours, too
+        cached = 3 * deforming  # on a frame and its two neighbours
+        self._deformed: Latest[tuple[int, int], npt.NDArray[np.float32]] = Latest(cached)
 
     def without(self, id: int) -> "Geometry":
-        """The same with one body less."""
+        """A copy without the body ``id``."""
         other = copy(self)
         other.bodies = tuple(body for body in self.bodies if body.id != id)
         return other
 
     def vertices(self, body: Body, frame: int) -> npt.NDArray[np.floating]:
-        """(V, 3) vertices in the body's own coordinates as they are on a frame."""
+        """(V, 3) vertices on a frame, in the body's own coordinates."""
         if body.deformation is None:
             return body.rest
         time = time_of(frame, self.frames)
         return self._deformed.get((body.id, frame), partial(deform, body.rest, body.deformation, time))
 
     def to_camera(self, body: Body, frame: int) -> Floats:
-        """(4, 4) from a body's own coordinates to those of OpenCV's camera (x right, y down, z forward), metres."""
+        """(4, 4) matrix from a body's coordinates to OpenCV's camera axes (x right, y down, z forward), metres."""
         return self.extrinsics[frame] @ body.poses[frame]
 
 
@@ -111,8 +112,9 @@ def _bodies(spec: SceneSpec, models: Mapping[str, Model]) -> Iterator[Body]:
             model = refined(model)
         faces = np.concatenate([part.faces for part in model.parts])
         poses = object_poses(thing, spec.video.frames, spec.static)
-        own = spec.render.alpha == "clip" and thing.texture is None  # a texture in their place has no holes
-        yield Body(thing.id, model.vertices, faces, poses, thing.deformation, model if own else None)
+        own_texture = thing.texture is None  # a replaced texture has no holes
+        clipped = model if spec.render.alpha == "clip" and own_texture else None
+        yield Body(thing.id, model.vertices, faces, poses, thing.deformation, clipped)
 
 
 def _backdrop(backdrop: BackdropSpec, frames: int) -> Body:

@@ -1,9 +1,8 @@
-"""What must be seen at each pixel: a small z-buffer over a SceneSpec, with no part of Blender.
+"""A small z-buffer rasteriser for a SceneSpec, independent of Blender.
 
-It samples as a ray tracer with one ray a pixel does: a pixel belongs to the nearest triangle that covers its
-centre, seen from either side. At every pixel it is an independent check of the segmentation pass, and the base of
-all annotations (``surface``); at one in a few it is cheap enough to check each frame of a dataset before it is
-published (``compare``).
+It samples like a ray tracer with one ray per pixel: a pixel belongs to the nearest triangle that covers its centre,
+from either side. At full resolution it is the base of all annotations (``surface``) and an independent check of the
+segmentation pass; at every few pixels it is cheap enough to check each frame before it is published (``compare``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,56 +18,56 @@ from bl30k_gen.scene.geometry import BACKDROP, Body, Bools, Floats, Geometry, In
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.scene.trajectory import NEAR_CLIP
 
-BATCH = 1 << 22  # samples worked on at a time; bounds the memory
-NOTHING = -1  # in place of a face's number
+BATCH = 1 << 22  # samples processed at a time; bounds the memory
+NOTHING = -1  # face number where there is no surface
 
 
 class Fragments(NamedTuple):
-    """Samples of a grid that lie in triangles; a sample is there once for each triangle that covers it."""
+    """N pairs of a grid sample and a triangle that covers it."""
 
     where: Ints  # (N,) flat indices into the grid
     inverse_depth: Floats  # (N,) 1 / metres, of the triangle at the sample
     faces: Ints  # (N,)
 
-    def only(self, kept: Bools) -> "Fragments":
+    def select(self, kept: Bools) -> "Fragments":
         return Fragments(self.where[kept], self.inverse_depth[kept], self.faces[kept])
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One body drawn alone, whatever is before or behind it."""
+    """One body drawn alone, without the others that may occlude it."""
 
     body: Body
-    depth: Floats  # (H, W) metres along the camera's axis; infinite where the body is not
-    faces: npt.NDArray[np.int32]  # (H, W), NOTHING where the body is not
+    depth: Floats  # (H, W) metres along the camera's axis; infinite outside of the body
+    faces: npt.NDArray[np.int32]  # (H, W), NOTHING outside of the body
 
 
 @dataclass(frozen=True)
 class Surface:
-    """The points of surfaces that are seen: at each pixel's centre, shape S = (H, W), or at N places, S = (N,)."""
+    """The visible surface points: at each pixel's centre, shape S = (H, W), or at N positions, S = (N,)."""
 
-    ids: npt.NDArray[np.uint8]  # S; 0 for the backdrop and for nothing at all
-    faces: npt.NDArray[np.int32]  # S; the number among the body's faces, NOTHING where there is no surface
+    ids: npt.NDArray[np.uint8]  # S; 0 for the backdrop and where there is no surface
+    faces: npt.NDArray[np.int32]  # S; number of the body's face, NOTHING where there is no surface
     barycentrics: Floats  # (*S, 3) weights of the face's corners, at least 0, sum 1; NaN where there is no surface
     depth: Floats  # S; metres along the camera's axis, NaN where there is no surface
 
     @property
     def seen(self) -> Bools:
-        """S; whether there is a surface."""
+        """Bool of shape S: whether there is a surface."""
         return self.faces != NOTHING
 
 
 def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1) -> npt.NDArray[np.uint8]:
-    """Object ids of one frame, at every ``step``-th pixel of every ``step``-th row.
+    """Predict the object ids of one frame, at every ``step``-th pixel of every ``step``-th row.
 
-    Transparency is not looked at: with ``render.alpha: clip`` the silhouettes are upper bounds.
+    Transparency is ignored: with ``render.alpha: clip`` the silhouettes are upper bounds.
 
     Args:
         models: every model of ``spec`` by the id of its asset.
 
     Returns:
-        uint8 ids, 0 for the backdrop and for nothing at all; the ids of the pixels ``every(mask, step)`` of a
-        full-size mask.
+        uint8 ids of the pixels ``subsample(mask, step)`` of a full-size mask; 0 for the backdrop and where there is
+        no surface.
     """
     geometry = Geometry(spec, models)
     shape = _grid(spec, step)
@@ -84,7 +83,7 @@ def predict(spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: i
 def visibility(
     spec: SceneSpec, models: Mapping[str, Model], frame: int, *, step: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much of each object is seen, and how much would be if it were there alone; samples in the image, (O,).
+    """Visible and amodal area of each object: two (O,) arrays of numbers of samples in the image.
 
     Arguments as for ``predict``.
     """
@@ -103,14 +102,14 @@ def visibility(
 
 
 def layers(geometry: Geometry, frame: int) -> Iterator[Layer]:
-    """Each body alone, at full size: the backdrop, then the objects in their order."""
+    """Draw each body alone, at full size: the backdrop, then the objects in their order."""
     shape = (geometry.height, geometry.width)
     for body in geometry.bodies:
         nearest = np.zeros(shape[0] * shape[1])  # inverse depths
         faces = np.full(shape[0] * shape[1], NOTHING, dtype=np.int32)
         for fragments in _drawn(geometry, body, frame, 1):
             if body.holes is not None:
-                fragments = _opaque(geometry, body, frame, fragments)
+                fragments = _without_holes(geometry, body, frame, fragments)
             where, inverse_depth, number = fragments
             np.maximum.at(nearest, where, inverse_depth)
             wins = inverse_depth == nearest[where]
@@ -120,10 +119,10 @@ def layers(geometry: Geometry, frame: int) -> Iterator[Layer]:
 
 
 def surface(geometry: Geometry, frame: int, drawn: Iterator[Layer] | None = None) -> Surface:
-    """What is seen at the centre of every pixel of a frame.
+    """The visible surface at the centre of every pixel of a frame.
 
     Args:
-        drawn: the frame's ``layers``, where they are there already.
+        drawn: the frame's ``layers``, if they have been drawn already.
     """
     shape = (geometry.height, geometry.width)
     nearest = np.full(shape, np.inf)
@@ -143,7 +142,7 @@ def on_faces(
     faces: npt.NDArray[np.int32],
     points: Floats,
 ) -> Surface:
-    """The points of known faces that are seen at known places.
+    """Complete a ``Surface`` of which the ids and faces are known: its barycentrics and depth.
 
     Args:
         ids, faces: S, as in ``Surface``.
@@ -159,7 +158,7 @@ def on_faces(
 
 
 def opaque(geometry: Geometry, body: Body, frame: int, faces: Ints, points: Floats) -> Bools:
-    """Whether (N,) faces of a body with holes are surface at (N, 2) places x, y in pixels."""
+    """(N,) whether (N,) faces of a body with holes are surface at (N, 2) positions x, y in pixels."""
     assert body.holes is not None
     return body.holes.opaque(faces, _barycentrics(_corners(geometry, body, frame), faces, rays(geometry, points)))
 
@@ -167,7 +166,7 @@ def opaque(geometry: Geometry, body: Body, frame: int, faces: Ints, points: Floa
 def of_bodies(
     geometry: Geometry, ids: npt.NDArray[np.uint8], faces: npt.NDArray[np.int32]
 ) -> Iterator[tuple[Body, tuple[Ints, ...]]]:
-    """Each body of which points are seen, and the indices of these points, as ``nonzero`` gives them."""
+    """Each visible body with the indices of its points, as from ``nonzero``."""
     seen = faces != NOTHING
     for body in geometry.bodies:
         here = np.nonzero(seen & (ids == body.id))
@@ -176,27 +175,30 @@ def of_bodies(
 
 
 def rays(geometry: Geometry, points: Floats) -> Floats:
-    """(..., 3) directions in the camera, of depth 1, to (..., 2) places x, y in pixels."""
+    """(..., 3) ray directions of depth 1 in the camera's axes, through (..., 2) positions x, y in pixels."""
     k = geometry.intrinsics
     flat = (points - k[:2, 2]) / np.diag(k)[:2]
     return np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1)
 
 
 def _corners(geometry: Geometry, body: Body, frame: int) -> Floats:
-    """(F, 3, 3) corners of a body's faces in the camera."""
+    """(F, 3, 3) corners of a body's faces in the camera's axes."""
     view = geometry.to_camera(body, frame)
     return (geometry.vertices(body, frame) @ view[:3, :3].T + view[:3, 3])[body.faces]
 
 
 def _barycentrics(corners: Floats, faces: Ints, directions: Floats) -> Floats:
-    """(N, 3) weights of the corners where (N, 3) rays from the origin meet the planes of (N,) of (F, 3, 3) triangles.
+    """(N, 3) barycentric weights at which rays from the origin intersect the planes of triangles.
 
-    Weights are cut off at 0, so that the point lies in the triangle also where a ray meets its very edge, or the
-    triangle is seen edge-on.
+    Weights are clipped at 0, so that the point lies in the triangle even if a ray hits its edge, or the triangle is
+    seen edge-on. After Moeller and Trumbore 1997; what does not depend on the ray is computed once per face.
+
+    Args:
+        corners: (F, 3, 3) triangles.
+        faces: (N,) the triangle of each ray.
+        directions: (N, 3).
     """
-    a, b, c = np.moveaxis(
-        corners, 1, 0
-    )  # Moeller and Trumbore 1997, all but the products with a ray done once a face
+    a, b, c = np.moveaxis(corners, 1, 0)
     ab, ac = b - a, c - a
     terms = np.stack([np.cross(ac, ab), np.cross(a, ac), np.cross(ab, a)], axis=1)
     determinant, of_b, of_c = np.einsum("nij,nj->in", terms[faces], directions)
@@ -210,12 +212,12 @@ def _barycentrics(corners: Floats, faces: Ints, directions: Floats) -> Floats:
 
 
 def _grid(spec: SceneSpec, step: int) -> tuple[int, int]:
-    """How many rows and columns are looked at."""
+    """Numbers of rows and columns of the sample grid."""
     return len(range(step // 2, spec.video.height, step)), len(range(step // 2, spec.video.width, step))
 
 
 def _drawn(geometry: Geometry, body: Body, frame: int, step: int) -> Iterator[Fragments]:
-    """One body at every ``step``-th pixel of every ``step``-th row, as ``_fragments``."""
+    """The ``_fragments`` of one body at every ``step``-th pixel of every ``step``-th row."""
     k = geometry.intrinsics.copy()
     k[:2, 2] -= step // 2 + 0.5  # pixel centres become whole numbers
     k[:2] /= step
@@ -224,20 +226,20 @@ def _drawn(geometry: Geometry, body: Body, frame: int, step: int) -> Iterator[Fr
     return _fragments(points, body.faces, _grid(geometry.spec, step))
 
 
-def _opaque(geometry: Geometry, body: Body, frame: int, fragments: Fragments) -> Fragments:
-    """Those at full size that are in no hole."""
+def _without_holes(geometry: Geometry, body: Body, frame: int, fragments: Fragments) -> Fragments:
+    """The fragments (of a grid at full size) that are not in a hole."""
     rows, columns = np.divmod(fragments.where, geometry.width)
     kept = opaque(geometry, body, frame, fragments.faces, np.stack([columns + 0.5, rows + 0.5], axis=1))
-    return fragments.only(kept)
+    return fragments.select(kept)
 
 
-def every(mask: np.ndarray, step: int) -> np.ndarray:
-    """The pixels of a full-size (H, W) mask for which ``predict`` answers."""
+def subsample(mask: np.ndarray, step: int) -> np.ndarray:
+    """The pixels of a full-size (H, W) mask that ``predict`` predicts."""
     return mask[step // 2 :: step, step // 2 :: step]
 
 
 def silhouette(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The samples, a bool for each cell of a grid, that (F, 3) faces of flat (V, 2) points x, y cover."""
+    """Bool grid of the samples that are covered by (F, 3) faces of (V, 2) points x, y."""
     seen = np.zeros(shape[0] * shape[1], dtype=bool)
     for fragments in _scan(np.concatenate([points, np.ones((len(points), 1))], axis=1), faces, shape):
         seen[fragments.where] = True
@@ -247,14 +249,13 @@ def silhouette(points: np.ndarray, faces: np.ndarray, shape: tuple[int, int]) ->
 def compare(
     rendered: np.ndarray, spec: SceneSpec, models: Mapping[str, Model], frame: int, check: Check
 ) -> list[str]:
-    """What is wrong with a rendered mask, one line an object; an empty list if nothing is.
+    """Compare a rendered mask with the prediction; returns one line per wrong object, an empty list if none is.
 
-    The image is divided into cells, ``check.grid`` along the width, and one pixel of each is looked at. The
-    prediction is made at that pixel's centre, so both masks are samples of one function at the same points: they
-    can differ by rounding only, where an edge passes through a pixel's very centre. An object may be wrong in a
-    share ``check.slack`` of its boundary cells (those with a neighbour on the other side of its predicted outline)
-    plus ``check.floor`` cells; any more means that something else was drawn. With ``render.alpha: clip`` a surface
-    may have holes, so only cells where no surface is predicted count: no object must be seen there.
+    The image is divided into cells, ``check.grid`` along the width, and one pixel of each is compared. The prediction
+    samples that pixel's centre, so both masks can differ only by rounding, where an edge passes exactly through the
+    centre. An object may be wrong in a ratio ``check.slack`` of its boundary cells (those with a neighbour on the
+    other side of its predicted outline) plus ``check.floor`` cells; more means that something else was drawn. With
+    ``render.alpha: clip`` a surface may have holes, so only cells where no surface is predicted count.
 
     Args:
         rendered: (H, W) ids of the frame.
@@ -265,7 +266,7 @@ def compare(
         size = " x ".join(str(n) for n in rendered.shape[::-1])
         return [f"the mask is {size} pixels, not {video.width} x {video.height}"]
     step = max(1, video.width // check.grid)
-    seen, expected = every(rendered, step), predict(spec, models, frame, step=step)
+    seen, expected = subsample(rendered, step), predict(spec, models, frame, step=step)
     numbers = [thing.id for thing in spec.objects]
     problems = [f"id {n} belongs to no object" for n in np.setdiff1d(seen, [0, *numbers])]
     for number in numbers:
@@ -307,11 +308,11 @@ def _fragments(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[
 
 
 def in_front(points: Floats, faces: Ints) -> Iterator[tuple[Floats, Ints, Ints]]:
-    """What is in front of the near plane, of triangles whose (V, 3) points are (x * z, y * z, z).
+    """Clip triangles, whose (V, 3) points are (x * z, y * z, z), at the near plane, and project them.
 
     Yields:
-        (V', 3) points (x, y, 1 / z), in which planes stay planes; (F', 3) faces of these; and (F',) the face that
-        each is, or is a piece of.
+        (V', 3) points (x, y, 1 / z), in which planes stay planes; their (F', 3) faces; and (F',) the number of the
+        original face of each.
     """
     front = points[:, 2] >= NEAR_CLIP
     if front.all():
@@ -333,15 +334,15 @@ def _projected(points: Floats) -> Floats:
 
 
 def _clipped(triangles: Floats) -> tuple[Floats, Ints]:
-    """The pieces in front of the near plane of (N, 3, 3) triangles that cross it, and the triangle of each."""
+    """Clip (N, 3, 3) triangles that cross the near plane: the pieces in front of it, and the triangle of each."""
     front = triangles[..., 2] >= NEAR_CLIP
     single = front.sum(axis=1) == 1
     lone = np.argmax(front == single[:, None], axis=1)  # the corner that is alone on its side
     a, b, c = (triangles[np.arange(len(lone)), (lone + i) % 3] for i in range(3))
 
     def crossing(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        share = (NEAR_CLIP - p[:, 2:]) / (q[:, 2:] - p[:, 2:])
-        return p + share * (q - p)
+        fraction = (NEAR_CLIP - p[:, 2:]) / (q[:, 2:] - p[:, 2:])
+        return p + fraction * (q - p)
 
     ab, ac = crossing(a, b), crossing(a, c)
     tips = np.stack([a, ab, ac], axis=1)[single]
@@ -351,14 +352,15 @@ def _clipped(triangles: Floats) -> tuple[Floats, Ints]:
 
 
 def _scan(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragments]:
-    """Scan lines of triangles whose (V, 3) points are (x, y, inverse depth).
+    """Scan-convert triangles whose (V, 3) points are (x, y, inverse depth), in batches.
 
-    A sample on an edge that two triangles share belongs to exactly one of them: the edge is cut with the row in
-    the same order of its ends for both, and a span includes its left end only.
+    A sample on an edge that two triangles share belongs to exactly one of them: the intersection of edge and row is
+    computed from its ends in the same order for both, and a span includes its left end only.
     """
     size = np.ones(len(faces), dtype=np.int64)
     for axis in (0, 1):  # columns, then rows
-        after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)  # first sample not before it
+        # Of each point, the first sample that is not before it.
+        after = np.clip(np.ceil(points[:, axis]), 0, shape[1 - axis]).astype(np.int32)
         a, b, c = (after[faces[:, corner]] for corner in range(3))
         first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
         size *= end - first
@@ -372,6 +374,7 @@ def _scan(points: Floats, faces: Ints, shape: tuple[int, int]) -> Iterator[Fragm
 def _scan_batch(
     triangles: Floats, first_row: Ints, end_row: Ints, shape: tuple[int, int]
 ) -> tuple[Ints, Floats, Ints]:
+    """Fragments of (N, 3, 3) triangles on their rows; the third array is the triangle's number."""
     of_triangle, row = expand(first_row, end_row)
     order = np.argsort(triangles[..., 1], axis=1)
     top, middle, bottom = np.moveaxis(np.take_along_axis(triangles, order[..., None], axis=1)[of_triangle], 1, 0)
@@ -383,19 +386,19 @@ def _scan_batch(
     columns = np.clip(np.ceil(np.stack([left[:, 0], right[:, 0]])), 0, shape[1]).astype(np.int64)
     of_span, column = expand(*columns)
     left, right = left[of_span], right[of_span]
-    share = (column - left[:, 0]) / (right[:, 0] - left[:, 0])
-    inverse_depth = left[:, 1] + share * (right[:, 1] - left[:, 1])
+    fraction = (column - left[:, 0]) / (right[:, 0] - left[:, 0])
+    inverse_depth = left[:, 1] + fraction * (right[:, 1] - left[:, 1])
     return row[of_span] * shape[1] + column, inverse_depth, of_triangle[of_span]
 
 
 def _cut(upper: np.ndarray, lower: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """x and inverse depth, (N, 2), where edges cross rows."""
-    share = ((row - upper[:, 1]) / (lower[:, 1] - upper[:, 1]))[:, None]
-    return upper[:, ::2] + share * (lower[:, ::2] - upper[:, ::2])
+    """(N, 2) x and inverse depth at which edges cross rows."""
+    fraction = ((row - upper[:, 1]) / (lower[:, 1] - upper[:, 1]))[:, None]
+    return upper[:, ::2] + fraction * (lower[:, ::2] - upper[:, ::2])
 
 
 def expand(first: Ints, end: Ints) -> tuple[Ints, Ints]:
-    """All whole numbers of the intervals [first, end), and the interval that each comes from."""
+    """All integers in the intervals [first, end), preceded by the number of each one's interval."""
     count = np.maximum(end - first, 0)
     source = np.repeat(np.arange(len(count)), count)
     starts = np.cumsum(count) - count

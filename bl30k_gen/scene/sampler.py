@@ -1,7 +1,7 @@
-"""(config, catalogue, seed, index) -> SceneSpec: the recipe of a video.
+"""Sample a video's SceneSpec as a pure function of (config, catalogue, seed, index).
 
-Every draw has a stream of its own, named after what it decides, so a video never depends on another one, and a
-draw that is added shifts no other. ``docs/scene.md`` states the recipe in words.
+Each random decision has its own stream, named after what it decides, so videos are independent of each other, and a
+new decision does not change the existing ones. ``docs/scene.md`` describes the sampling in words.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 Split = Literal["train", "val"]
 Loaded = TypeVar("Loaded", bound=Model | ImageAsset)
 
-VIEW_MARGIN = 2.0  # pixels by which a covering backdrop goes beyond the image, for the pixel filter
-MIN_SCALE = 0.1  # of the smallest control point, below which a scale curve has overshot
+VIEW_MARGIN = 2.0  # pixels by which a covering backdrop extends beyond the image, for the pixel filter
+MIN_SCALE = 0.1  # relative to the smallest control point; a scale curve below it has overshot
 
 
 @dataclass(frozen=True)
 class SampledScene:
     spec: SceneSpec
-    refusals: tuple[tuple[str, str], ...]  # (asset id, reason) for every asset that this video had to replace
+    refusals: tuple[tuple[str, str], ...]  # (asset id, reason) of every refused asset that was replaced
 
 
 # --- Names and splits -------------------------------------------------------------------------------------------
@@ -47,13 +47,13 @@ def split_of(index: int, val_share: float) -> Split:
 
 
 def rank_in_split(index: int, val_share: float) -> int:
-    """How many earlier videos belong to the same split."""
+    """The number of earlier videos in the same split."""
     val = _val_before(index, val_share)
     return val if split_of(index, val_share) == "val" else index - val
 
 
 def _val_before(count: int, val_share: float) -> int:
-    return int(count * Fraction(repr(val_share)))  # the decimal that the user wrote: 10 * 0.3 is 3, not 2.99...
+    return int(count * Fraction(repr(val_share)))  # exact for the decimal that the user wrote: 10 * 0.3 is 3
 
 
 def video_name(index: int, videos_per_segment: int) -> str:
@@ -89,10 +89,10 @@ def video_index(name: str, videos_per_segment: int) -> int:
 def split_assets(
     assets: "tuple[Asset, ...]", kind: str, val_share: float, seed: int, split: Split
 ) -> "tuple[Asset, ...]":
-    """The assets from which one split draws: no other split has them.
+    """The assets from which one split draws; the splits are disjoint.
 
-    A seeded shuffle gives ``val`` its share, rounded, but at least one asset, and leaves ``train`` at least one.
-    A single asset serves both splits: there is nothing to divide.
+    A seeded shuffle gives ``val`` the rounded ``val_share`` of the assets, at least one, and leaves ``train`` at
+    least one. A single asset serves both splits.
     """
     if val_share == 0 or val_share == 1 or len(assets) < 2:
         return assets
@@ -103,9 +103,7 @@ def split_assets(
 
 
 class _Drawer(Generic[Loaded]):
-    """Draws assets of one kind for one split by slot, skipping models that are too thick; keeps what it had to
-    replace because it was refused.
-    """
+    """Draws assets of one kind for one split by slot. Skips models that are too thick; records refused assets."""
 
     def __init__(
         self,
@@ -122,10 +120,10 @@ class _Drawer(Generic[Loaded]):
         self.refusals: list[tuple[str, str]] = []
 
     def draw(self, slot: int) -> tuple[dict[str, str], Loaded]:
-        """The slot's asset: as an AssetRef's fields, and loaded.
+        """The slot's asset: the fields of its AssetRef, and the loaded asset.
 
-        Slot s takes place s of an endless list that repeats the assets, shuffled anew each time, so all are used
-        equally often. If it is refused or too thick, the slot's own shuffle of all assets says which come next.
+        The slots go through shuffled epochs of all assets, so each is used equally often. If the asset is refused or
+        too thick, the slot's own shuffle of all assets gives the candidates to replace it.
 
         Raises:
             UserError: every asset is refused or too thick.
@@ -158,6 +156,7 @@ class _Drawer(Generic[Loaded]):
 
 
 def _candidates(first: int, key: tuple[int, str, str], slot: int, count: int) -> Iterator[int]:
+    """Indices of assets in the order in which a slot tries them."""
     yield first
     yield from (int(i) for i in rng(*key, "fallback", slot).permutation(count) if i != first)
 
@@ -171,7 +170,7 @@ def _shuffle(seed: int, kind: str, split: str, purpose: str, number: int, count:
 
 
 def location_in_frustum(generator: np.random.Generator, frustum: Frustum) -> np.ndarray:
-    """(3,) x, y, z: the depth y uniform, then x and z uniform over the width that the frustum has there."""
+    """(3,) x, y, z: the depth y uniform, then x and z uniform over the frustum's width at that depth."""
     depth = generator.uniform(frustum.near, frustum.far)
     half_width = frustum.half_width * (depth - frustum.apex) / (frustum.near - frustum.apex)
     x, z = generator.uniform(-half_width, half_width, size=2)
@@ -179,7 +178,7 @@ def location_in_frustum(generator: np.random.Generator, frustum: Frustum) -> np.
 
 
 def static_moves(generator: np.random.Generator, motion: Motion) -> list[bool]:
-    """For each move of a path whether it stays where it is: a Markov chain."""
+    """Whether the path rests during each move: a Markov chain."""
     static, moves = generator.random() < motion.static_enter, []
     for _ in range(motion.degree):
         moves.append(bool(static))
@@ -187,14 +186,14 @@ def static_moves(generator: np.random.Generator, motion: Motion) -> list[bool]:
     return moves
 
 
-def move_toward(generator: np.random.Generator, last: np.ndarray, goal: np.ndarray, deviation: float) -> np.ndarray:
-    """From ``last`` toward ``goal``, per axis at most by |Normal(0, deviation)|, in both directions."""
+def move_toward(generator: np.random.Generator, last: np.ndarray, target: np.ndarray, deviation: float) -> np.ndarray:
+    """Move from ``last`` toward ``target``, on each axis by at most |Normal(0, deviation)|."""
     limit = np.abs(generator.normal(0.0, deviation, size=last.shape))
-    return last + np.clip(goal - last, -limit, limit)
+    return last + np.clip(target - last, -limit, limit)
 
 
 def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.ndarray]:
-    """Control points of ``location``, ``rotation`` and ``scale``, each (degree + 1, 3), at rest together."""
+    """Control points of ``location``, ``rotation`` and ``scale``, each (degree + 1, 3); all rest together."""
     motion = config.motion
     frames_a_move = config.video.frames / motion.degree
     low, high = np.array([motion.scale_change.low, motion.scale_change.high]) ** (1 / motion.degree)
@@ -202,8 +201,8 @@ def object_path(generator: np.random.Generator, config: Config) -> dict[str, np.
     rotation = [generator.uniform(0.0, 2 * np.pi, size=3)]
     scale = [generator.uniform(config.objects.scale.low, config.objects.scale.high, size=3)]
     for static in static_moves(generator, motion):
-        goal = location_in_frustum(generator, config.objects.frustum)
-        next_location = move_toward(generator, location[-1], goal, motion.location_speed * frames_a_move)
+        target = location_in_frustum(generator, config.objects.frustum)
+        next_location = move_toward(generator, location[-1], target, motion.location_speed * frames_a_move)
         turn = generator.normal(0.0, motion.rotation_speed * frames_a_move, size=3)
         factor = generator.uniform(low, high, size=3)
         location.append(location[-1] if static else next_location)
@@ -228,8 +227,8 @@ def sample_objects(
         model_ref, model = models.draw(slot + k)
         chance = recipe.retexture_mapped if model.has_texture else recipe.retexture_unmapped
         retextured = rng(seed, "video", index, "object", k, "texture").random() < chance
-        path, places, failed = _clear_path(config, seed, index, k, placed)
-        placed.append(places)
+        path, locations, failed = _clear_path(config, seed, index, k, placed)
+        placed.append(locations)
         objects.append(
             {
                 "id": k + 1,
@@ -247,33 +246,36 @@ def sample_objects(
 def _clear_path(
     config: Config, seed: int, index: int, k: int, placed: list[np.ndarray]
 ) -> tuple[dict[str, np.ndarray], np.ndarray, bool]:
-    """Draw paths until one keeps clear of those ``placed``, or tries run out: (path, its (frames, 3), failed).
+    """Draw paths until one keeps the clearance from those ``placed``, or the tries run out.
 
     A path whose scale curve overshoots towards zero is never taken.
+
+    Returns:
+        The path, its (frames, 3) locations, and whether its clearance failed.
 
     Raises:
         UserError: no try has a usable scale.
     """
     frames, static = config.video.frames, config.motion.static
-    kept = None
+    last_usable = None
     for attempt in range(config.objects.clearance_tries + 1):
         path = object_path(rng(seed, "video", index, "object", k, "path", attempt), config)
         if np.any(curve(path["scale"], frames, static).min(axis=0) < MIN_SCALE * path["scale"].min(axis=0)):
             continue
-        places = curve(path["location"], frames, static)
-        kept = path, places
-        if all(clearance(places, other) >= config.objects.clearance for other in placed):
-            return path, places, False
-    if kept is None:
+        locations = curve(path["location"], frames, static)
+        last_usable = path, locations
+        if all(clearance(locations, other) >= config.objects.clearance for other in placed):
+            return path, locations, False
+    if last_usable is None:
         raise UserError(
             f"video {index}, object {k + 1}: its scale falls to zero between control points in every try",
             "narrow motion.scale_change",
         )
-    return *kept, True
+    return *last_usable, True
 
 
 def sample_camera(config: Config, seed: int, index: int) -> dict[str, Any]:
-    """The fields of CameraSpec: location and target move in blocks, and are at rest together."""
+    """The fields of CameraSpec: location and target move within blocks, and rest in the same moves."""
     generator = rng(seed, "video", index, "camera")
     recipe, motion = config.camera, config.motion
     deviation = recipe.speed * config.video.frames / motion.degree
@@ -357,10 +359,11 @@ def sample_scene(
     index: int,
     seed: int | None = None,
 ) -> SampledScene:
-    """Describe video ``index``. A pure function of its arguments (``seed``: None means ``config.seed``).
+    """Sample the scene of video ``index``: a pure function of its arguments.
 
     Args:
-        load_model, load_image: may raise AssetRefused; asked for what this video needs only.
+        load_model, load_image: called only for assets of this video; may raise AssetRefused.
+        seed: None: ``config.seed``.
 
     Raises:
         UserError: a kind of asset has nothing usable, or the configuration leads to no valid scene.

@@ -1,7 +1,7 @@
-"""SceneSpec: one video, completely described, as JSON.
+"""SceneSpec: the complete description of one video, stored as JSON.
 
-It exists before and without Blender: it can be planned, read, edited, compared and replayed. Metres, radians,
-watts; Blender's axes (x right, y into the image, z up).
+It is independent of Blender: it can be planned, read, edited, compared and replayed. Metres, radians, watts;
+Blender's axes (x right, y into the image, z up).
 """
 
 import json
@@ -16,25 +16,25 @@ from bl30k_gen.inputs import read_json
 from bl30k_gen.settings import NonNegative, Positive, Whole, first_mistake
 
 SCHEMA_VERSION = 1
-DIGITS = 6  # decimals of every sampled number: micrometres; hides the last bits, in which machines may differ
+DIGITS = 6  # decimals of every sampled number (micrometres): drops the last bits, in which machines may differ
 
 Vec3 = tuple[float, float, float]
 ControlPoints = Annotated[tuple[Vec3, ...], Field(min_length=2, max_length=9)]
 
 
 class AssetRef(Section):
-    """A model, texture or background: its name in the catalogue, where its bytes are, what they hash to."""
+    """A model, texture or background: its id in the catalogue, its path and its digest."""
 
     id: str
-    path: str  # ``builtin:...``, or a file's path as the configuration gives its folder
-    sha256: str = ""  # "" in a scene that was written by hand: it is computed when the scene is read
+    path: str  # ``builtin:...``, or a file's path, relative if the configuration gives a relative folder
+    sha256: str = ""  # "" in a scene that was written by hand: computed when the scene is read
 
 
 Axis = Literal["x", "y", "z"]  # of the model
 
 
 class Wave(Section):
-    """A travelling wave. Lengths are shares of the model's diagonal; ``phase`` is in turns."""
+    """A travelling wave. Lengths are relative to the model's diagonal; ``phase`` is in turns."""
 
     kind: Literal["wave"]
     cycles: float  # over the whole video
@@ -46,14 +46,14 @@ class Wave(Section):
 
 
 class Bend(Section):
-    """To and fro along an arc."""
+    """An oscillating bend into an arc."""
 
     kind: Literal["bend"]
     cycles: float
     phase: float
     along: Axis
     toward: Axis
-    angle: float  # between the two ends, radians, at most
+    angle: float  # amplitude of the angle between the two ends, radians
 
     @model_validator(mode="after")
     def _two_axes(self) -> "Bend":
@@ -63,12 +63,12 @@ class Bend(Section):
 
 
 class Lattice(Section):
-    """Free-form deformation: 3 x 3 x 3 control points on the bounding box, z fastest, that oscillate."""
+    """Free-form deformation by 3 x 3 x 3 oscillating control points on the bounding box, z fastest."""
 
     kind: Literal["lattice"]
     cycles: float
     phases: Annotated[tuple[float, ...], Field(min_length=27, max_length=27)]
-    displacements: Annotated[tuple[Vec3, ...], Field(min_length=27, max_length=27)]  # at most
+    displacements: Annotated[tuple[Vec3, ...], Field(min_length=27, max_length=27)]  # amplitudes
 
 
 Deformation = Annotated[Wave | Bend | Lattice, Field(discriminator="kind")]
@@ -84,7 +84,7 @@ class ObjectSpec(Section):
     rotation: ControlPoints
     scale: ControlPoints
     deformation: Deformation | None = None  # of the model, before it is scaled, turned and moved
-    clearance_failed: bool  # it comes nearer to an earlier object than the configuration allows
+    clearance_failed: bool  # the path comes nearer to that of an earlier object than the configuration allows
 
     @model_validator(mode="after")
     def _same_length(self) -> "ObjectSpec":
@@ -94,10 +94,10 @@ class ObjectSpec(Section):
 
 
 class ShakeWave(Section):
-    """One sine of a camera's shake, about its own x (look up), y (look left) and z (roll) axis."""
+    """One sine of a camera's shake, about its own x (pitch), y (yaw) and z (roll) axis."""
 
     cycles: float  # over the whole video
-    angles: Vec3  # radians, at most
+    angles: Vec3  # amplitudes, radians
     phases: Vec3  # turns
 
 
@@ -151,7 +151,7 @@ class SceneSpec(Section):
 
     @property
     def noise_threshold(self) -> float:
-        """The level of noise at which a pixel is done; 0: never. Dark scenes show noise that bright ones hide."""
+        """Noise level at which the renderer stops sampling a pixel; 0: never. Dark scenes need a lower one."""
         bright, threshold = self.render.adaptive_bright, self.render.adaptive_threshold
         if bright is None:
             return threshold
@@ -162,7 +162,7 @@ class SceneSpec(Section):
         return self.model_dump(mode="json")
 
     def dumps(self) -> str:
-        """Text that is equal for equal specs."""
+        """JSON text, identical for equal specs."""
         return json.dumps(self.to_json(), indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""How thin a model is, measured: chairs, trees and bicycles are, whatever their folder is called."""
+"""Measure how thin a model is, as chairs, trees and bicycles are, without relying on category names."""
 
 from functools import lru_cache
 
@@ -12,10 +12,10 @@ GRID = 96  # cells along the model's diagonal
 
 @lru_cache(maxsize=24)
 def thickness(model: Model) -> float:
-    """Mean width of what is seen of a model, as a share of its diagonal: the mean over views along its three axes.
+    """Mean width of a model's silhouettes along its three axes, as a ratio of its diagonal.
 
-    The width of a silhouette is twice its area over the length of its outline: that of a long strip, the radius of
-    a disc. The outline's length is counted in crossings of the grid's lines (Cauchy and Crofton).
+    The width of a silhouette is twice its area divided by the length of its outline: the width of a long strip, the
+    radius of a disc. The outline's length is estimated from its crossings with the grid's lines (Cauchy-Crofton).
     """
     widths = []
     for axis in range(3):

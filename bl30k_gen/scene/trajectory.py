@@ -1,7 +1,7 @@
 """Curves through control points, and the poses of objects and camera on every frame.
 
-Blender's axes (x right, y into the image, z up), metres and radians. A frame's time is its number divided by
-that of the last frame, so the first and the last control point are the first and the last frame.
+Blender's axes (x right, y into the image, z up), metres and radians. A frame's time is its number divided by that of
+the last frame, so the curve is at its first and last control point on the first and last frame.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.spec import CameraSpec, ObjectSpec, ShakeWave, Vec3
 
-NEAR_CLIP = 0.1  # metres in front of the camera before which nothing is seen
+NEAR_CLIP = 0.1  # metres from the camera: nearer surfaces are not drawn
 
 Static = Literal["drift", "hold"]
 
@@ -20,9 +20,9 @@ Static = Literal["drift", "hold"]
 def curve(points: Sequence[Vec3] | np.ndarray, frames: int, static: Static) -> np.ndarray:
     """Values on every frame of the curve through equally spaced control points.
 
-    ``drift`` is the one polynomial of degree ``len(points) - 1`` through all points. It may leave a value that
-    two neighbouring points share and come back to it. ``hold`` stays there: between the held stretches runs a
-    polynomial through the points of each move, and it starts and stops smoothly.
+    ``drift`` is the polynomial of degree ``len(points) - 1`` through all points; where two neighbouring points are
+    equal, it may leave their value between them. ``hold`` is constant between equal neighbours; each run of moves
+    between such rests is a polynomial through its points that starts and stops smoothly.
 
     Args:
         points: (P, D), at times 0, 1/(P-1), ..., 1.
@@ -60,8 +60,8 @@ def object_poses(spec: ObjectSpec, frames: int, static: Static) -> np.ndarray:
 def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
     """Camera-to-world matrices of a camera that looks at its target, (frames, 4, 4) float64.
 
-    The camera is Blender's: it looks along its -z, its y is up in the image. It rolls, and looks past its target,
-    only by its shake.
+    The camera is Blender's: it looks along its -z, its y is up in the image. Only shake makes it roll or look past
+    its target.
 
     Raises:
         UserError: on some frame the target is at the camera, or straight above or below it.
@@ -86,26 +86,27 @@ def camera_poses(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
 
 
 def shake_angles(waves: Sequence[ShakeWave], frames: int) -> np.ndarray:
-    """By how much a shaken camera is turned about its own x, y and z axis, (frames, 3) radians."""
+    """Rotation of a shaken camera about its own x, y and z axis, (frames, 3) radians."""
     times = np.linspace(0.0, 1.0, frames)[:, None]
     return sum(np.array(w.angles) * np.sin(2 * np.pi * (w.cycles * times + np.array(w.phases))) for w in waves)
 
 
 def extrinsics(spec: CameraSpec, frames: int, static: Static) -> np.ndarray:
-    """World-to-camera matrices for ``intrinsics``: x right, y down, z forward; (frames, 4, 4) float64."""
+    """World-to-camera matrices in OpenCV's axes (x right, y down, z forward), (frames, 4, 4) float64."""
     return to_opencv(camera_poses(spec, frames, static))
 
 
 def to_opencv(poses: np.ndarray) -> np.ndarray:
-    """World-to-camera matrices in OpenCV's axes of cameras as ``camera_poses`` gives them, (frames, 4, 4)."""
+    """Convert Blender's camera-to-world matrices to world-to-camera matrices in OpenCV's axes, (frames, 4, 4)."""
     turned = np.diag([1.0, -1.0, -1.0, 1.0])
     return turned @ np.linalg.inv(poses)
 
 
 def between(matrices: np.ndarray, time: float) -> np.ndarray:
-    """The matrix at a time in frames, of (frames, 4, 4): straight on from frame to frame, and beyond the ends.
+    """Interpolate (frames, 4, 4) matrices linearly at a time in frames; extrapolates beyond the ends.
 
-    Entry by entry, so for turns by small angles: one of 0.1 radians in a frame is shortened by a 3000th.
+    Entries are interpolated independently, so rotations must be small between frames: at 0.1 radians per frame,
+    lengths shrink by up to 1/800.
     """
     if len(matrices) == 1:
         return matrices[0]
@@ -128,7 +129,7 @@ def clearance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _polynomial(points: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The polynomial through ``points`` at 0, 1, 2, ..., in Lagrange's form: exact at the points."""
+    """Values at ``times`` of the polynomial through ``points`` at 0, 1, 2, ... (Lagrange's form, exact there)."""
     nodes = np.arange(len(points))
     values = np.zeros((len(times), points.shape[1]))
     for node, point in zip(nodes, points, strict=True):
@@ -145,7 +146,7 @@ def _ease(time: np.ndarray, from_rest: np.ndarray, to_rest: np.ndarray) -> np.nd
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
-    """First and last index of every stretch of equal flags."""
+    """First and last index of every run of equal flags."""
     edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
     starts = [0, *edges.tolist()]
     return list(zip(starts, [*(e - 1 for e in starts[1:]), len(flags) - 1], strict=True))

@@ -26,8 +26,8 @@ SHAKE = "camera.shake={angle: [0.01, 0.02], roll: 0.5, cycles: [3, 30], waves: 6
 
 @pytest.fixture(scope="session")
 def cubes() -> Callable[..., VideoGeometry]:
-    """``cubes(path, ...)``: cubes of side 1 on paths of (start, end), before a camera of 90 degrees that stands still
-    at (0, -6, 0) and looks along y; the backdrop is at y = 12."""
+    """``cubes(path, ...)``: cubes of side 1 on paths of (start, end), before a static camera of 90 degrees at
+    (0, -6, 0) that looks along y; the backdrop is at y = 12."""
 
     def make(*paths: tuple, frames: int = 3, **backdrop: object) -> VideoGeometry:
         spec = a_scene(0, "video.width=96", "video.height=64", f"video.frames={frames}")

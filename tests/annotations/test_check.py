@@ -31,7 +31,7 @@ def stored(rendered, tmp_path_factory):
 
 @pytest.fixture
 def spoiled(rendered, stored, tmp_path):
-    """``spoiled(kind, field, change)``: what is found when ``change(array)`` was stored, and some ``others``."""
+    """``spoiled(kind, field, change)``: the problems found when ``change(array)`` and ``others`` are stored."""
 
     def spoil(kind, field, change, others=()):
         out = tmp_path / "spoiled"
@@ -45,7 +45,7 @@ def spoiled(rendered, stored, tmp_path):
     return spoil
 
 
-def test_what_is_true_raises_no_alarm(rendered, stored):
+def test_correct_annotations_raise_no_alarm(rendered, stored):
     derived = open_dataset(rendered)
     for name in derived.videos:
         assert check(derived, name) == []
@@ -73,7 +73,7 @@ SIMPLE = [
     ("flow+1", "flow", lambda a: a[..., ::-1], "`flow` has x and y swapped"),
     ("flow+1", "flow", lambda a: a * [1, -1], "`flow` has the sign of y reversed"),
     ("flow-1", "flow", lambda a: -a, "`flow` has all signs reversed"),
-    ("flow+1", "flow", lambda a: a + 0.5, "`flow` leads half a pixel beside its goal"),
+    ("flow+1", "flow", lambda a: a + 0.5, "`flow` leads half a pixel beside its target"),
     ("normals", "normals", lambda a: a * [1, -1, 1], "`normals` has the sign of y reversed"),
     ("object_coordinates", "object_coordinates", lambda a: a[..., [1, 0, 2]], "has x and y swapped"),
     ("depth", "depth", lambda a: np.roll(a, 1, axis=0), "`depth` is that of frame"),
@@ -96,13 +96,13 @@ def test_a_planted_fault_is_found_and_named(spoiled, kind, field, change, named)
 
 
 @pytest.mark.parametrize("kind", ["depth", "flow+1"])
-def test_places_beside_the_centres_are_named(rendered, spoiled, kind):
+def test_samples_off_the_pixel_centres_are_named(rendered, spoiled, kind):
     video, wanted = open_video(open_dataset(rendered), NAME), parse_wanted(kind)
     field = wanted.name
 
     def change(array):
         for frame in range(len(array) - wanted.offset):
-            view = faults.beside(video.view(frame), -faults.BESIDE)
+            view = faults.shifted(video.view(frame), -faults.HALF_PIXEL)
             array[frame] = by_field(wanted, of_view(view, wanted))[field]
         return array
 

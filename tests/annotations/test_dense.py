@@ -51,7 +51,7 @@ def test_up_is_up(cubes):
 
 
 @pytest.mark.parametrize("extras", [(), (DEFORM, SHAKE)], ids=["rigid", "deformed, shaken"])
-def test_pictures_agree_with_every_triangle(sampled, first_hit, extras):
+def test_maps_agree_with_every_triangle(sampled, first_hit, extras):
     video = sampled(1, *extras)
     surface = video.view(3).surface
     draw = np.random.default_rng(0)
@@ -94,7 +94,7 @@ def test_coordinates_lead_back_to_the_depth(sampled, deform):
             np.testing.assert_allclose(coordinates[here] @ pose[:3, :3].T + pose[:3, 3], in_camera[here], atol=2e-5)
 
 
-def test_where_nothing_is_everything_is_nan(cubes):
+def test_pixels_without_a_surface_are_nan(cubes):
     view = cubes(STILL, width=1.0, height=1.0).view(0)
     nothing = ~view.surface.seen
     assert nothing.mean() > 0.5 and (view.surface.ids[nothing] == 0).all()
@@ -102,7 +102,7 @@ def test_where_nothing_is_everything_is_nan(cubes):
         assert np.array_equal(np.isnan(array.reshape(*nothing.shape, -1)).all(axis=-1), nothing)
 
 
-def test_what_crosses_the_near_plane_has_its_depth(cubes):
+def test_clipped_faces_have_the_right_depth(cubes):
     view = cubes(((0.0, -6.0, -0.52),) * 2).view(0)  # the camera is just above its upper face
     depth = dense.depth(view)[view.surface.ids == 1]
     assert len(depth) and depth.min() >= 0.1 and depth.max() < 0.5 + 1e-6

@@ -17,7 +17,7 @@ EXTRAS = pytest.mark.parametrize("extras", [(), (DEFORM, SHAKE)], ids=["rigid", 
 
 
 def followed(video, number, frame):
-    """Places and depths of an object's vertices, from its curves alone."""
+    """Pixel positions and depths of an object's vertices, from its curves alone."""
     spec = video.spec
     thing, body = spec.objects[number], video.geometry.bodies[number + 1]
     vertices = body.rest
@@ -77,7 +77,7 @@ def test_vertices_are_where_their_tracks_are(sampled, extras, index):
 
 @EXTRAS
 @pytest.mark.parametrize("offset", [1, -1, 3])
-def test_there_and_back_is_where_it_began(sampled, extras, offset):
+def test_flow_there_and_back_ends_at_the_start(sampled, extras, offset):
     video = sampled(2, *extras)
     geometry, view = video.geometry, video.view(2 if offset > 0 else 4)
     flow, valid, occluded = motion.flow(view, offset)
@@ -109,7 +109,7 @@ def test_occlusion_is_that_of_every_triangle(sampled, first_hit, extras):
     assert np.array_equal(hidden[some], expected)
 
 
-def test_what_passes_hides_and_what_stands_behind_does_not_flicker(cubes):
+def test_passing_objects_hide_tracks_and_static_ones_do_not_flicker(cubes):
     passing = ((-4.0, -3.0, 0.0), (4.0, -3.0, 0.0))
     video = cubes(STILL, passing, frames=41)
     seen = tracks.tracks(video, [[0, 48.2, 32.7], [0, 5.5, 5.5]]).visible
@@ -123,7 +123,7 @@ def test_what_passes_hides_and_what_stands_behind_does_not_flicker(cubes):
     assert found.visible.all(), "nothing moves: what is seen once is seen always"
 
 
-def test_what_is_behind_the_camera_is_not_valid(cubes):
+def test_flow_behind_the_camera_is_invalid(cubes):
     video = cubes(((0.0, -3.0, 0.0), (0.0, -9.0, 0.0)))  # passes through the camera
     flow, valid, occluded = motion.flow(video.view(0), 2)
     cube = video.view(0).surface.ids == 1
@@ -147,7 +147,7 @@ def test_the_points_of_a_video_are_its_own(sampled):
     ("query", "problem"),
     [((0, 96.5, 3), "where no surface is"), ((0, -1, 3), "where no surface is"), ((7, 3, 3), "no frame 7")],
 )
-def test_a_query_that_meets_nothing_is_an_error(cubes, query, problem):
+def test_a_query_that_hits_nothing_is_an_error(cubes, query, problem):
     with pytest.raises(UserError, match=problem):
         tracks.tracks(cubes(STILL), [query])
 

@@ -32,7 +32,7 @@ def test_amodal_masks_are_those_of_objects_alone(sampled):
         assert np.array_equal(mask, np.isfinite(alone[0].depth))
 
 
-def test_an_object_out_of_the_picture(cubes):
+def test_an_object_outside_the_image(cubes):
     view = cubes(STILL, ((30.0, 0.0, 0.0),) * 2, ((0.0, -9.0, 0.0),) * 2).view(0)  # far to the right; behind
     order, boxes = objects.order(view), objects.boxes(view)
     assert order.amodal.tolist()[1:] == [0, 0] and np.isnan(order.visible_fraction).tolist() == [False, True, True]
@@ -55,7 +55,7 @@ def test_boxes_of_a_cube(cubes):
     )
 
 
-def test_boxes_hold_all_that_is_seen(sampled):
+def test_boxes_contain_all_visible_pixels(sampled):
     view = sampled(2, DEFORM).view(1)
     geometry, boxes = view.geometry, objects.boxes(view)
     for number, body in enumerate(geometry.bodies[1:]):

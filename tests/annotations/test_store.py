@@ -26,7 +26,7 @@ def annotated(rendered, tmp_path_factory):
     return out
 
 
-def test_what_killed_writers_left_is_removed_and_what_is_being_written_is_not(rendered, tmp_path):
+def test_files_of_killed_writers_are_removed_and_files_in_use_are_kept(rendered, tmp_path):
     store, cameras = open_dataset(rendered), parse_wanted("cameras")
     folder = tmp_path / "out/cameras"
     folder.mkdir(parents=True)
@@ -53,13 +53,13 @@ def test_masks_of_the_renders_are_those_of_the_geometry(rendered):
 
 
 @pytest.mark.parametrize("wanted", every_kind(), ids=str)
-def test_what_is_stored_is_what_is_derived(rendered, annotated, wanted):
+def test_stored_annotations_equal_derived_ones(rendered, annotated, wanted):
     derived, stored = open_dataset(rendered), open_dataset(rendered, annotations=annotated)
     frame = 3 if wanted.kind.of_frames else None
     assert same(stored.annotation(str(wanted), "a00001", frame), derived.annotation(str(wanted), "a00001", frame))
 
 
-def test_files_say_what_they_are_and_hold_what_the_card_says(rendered, annotated):
+def test_files_describe_themselves_and_match_the_card(rendered, annotated):
     card = (annotated / storing.CARD).read_text()
     store = open_dataset(rendered)
     objects = len(store.metadata("a00000")["objects"])
@@ -87,7 +87,7 @@ def test_frames_without_another_frame_are_invalid_in_the_file_and_an_error_to_re
             store.read_depth("a00000", 6)
 
 
-def test_a_second_run_makes_what_is_missing_alone_and_the_same_bytes(rendered, tmp_path):
+def test_a_second_run_makes_only_missing_files_with_the_same_bytes(rendered, tmp_path):
     store, one, two = open_dataset(rendered), tmp_path / "one", tmp_path / "two"
     done = []
     storing.write(store, FEW, one, progress=done.append)
@@ -131,7 +131,7 @@ def test_shards_are_annotated_like_folders(rendered, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_video_whose_model_has_changed_is_said_and_the_others_are_made(rendered, tmp_path, workers):
+def test_a_video_with_a_changed_model_is_named_and_the_others_are_annotated(rendered, tmp_path, workers):
     broken = tmp_path / "broken"
     shutil.copytree(rendered, broken)
     path = broken / "Metadata/a00001.json"
@@ -143,7 +143,7 @@ def test_a_video_whose_model_has_changed_is_said_and_the_others_are_made(rendere
     assert sorted(path.name for path in (tmp_path / "out/depth").iterdir()) == ["a00000.h5", "a00002.h5"]
 
 
-def test_folders_of_something_else_are_left_alone(rendered, tmp_path):
+def test_folders_with_other_contents_are_not_changed(rendered, tmp_path):
     store = open_dataset(rendered)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty"):

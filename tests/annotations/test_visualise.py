@@ -1,4 +1,4 @@
-"""Images of annotations show what they are of, and the page of annotations says what the files say."""
+"""Images of annotations show the right values, and the page of annotations matches the files."""
 
 from pathlib import Path
 
@@ -12,20 +12,20 @@ from bl30k_gen.dataset.derived import Flow, Tracks, every_kind
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_near_is_light_and_nothing_is_grey():
+def test_near_is_light_and_background_is_grey():
     depth = np.array([[2.0, 4.0, np.nan]], np.float32)
     near, far, nothing = visualise.depth_image(depth)[0].astype(int)
-    assert near.sum() > far.sum() and tuple(nothing) == visualise.NOTHING
-    assert (visualise.depth_image(depth * np.nan) == visualise.NOTHING).all()
+    assert near.sum() > far.sum() and tuple(nothing) == visualise.INVALID
+    assert (visualise.depth_image(depth * np.nan) == visualise.INVALID).all()
 
 
-def test_right_is_red_and_what_gets_hidden_is_darker():
+def test_flow_to_the_right_is_red_and_occluded_flow_is_darker():
     flow = np.array([[[3, 0], [0, 0], [-3, 0], [3, 0], [np.nan, np.nan]]], np.float32)
     valid = np.isfinite(flow[..., 0])
     hidden = np.array([[False, False, False, True, False]])
     right, still, left, darker, nothing = visualise.flow_image(Flow(flow, valid, hidden))[0].tolist()
     assert right == [255, 0, 0] and still == [255, 255, 255] and left[0] == 0
-    assert darker[0] < 200 and darker[1:] == [0, 0] and tuple(nothing) == visualise.NOTHING
+    assert darker[0] < 200 and darker[1:] == [0, 0] and tuple(nothing) == visualise.INVALID
 
 
 def test_a_hidden_track_is_a_ring():

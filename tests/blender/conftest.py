@@ -1,4 +1,4 @@
-"""One Blender child for these tests, and scenes to give it."""
+"""One Blender child for these tests, and scenes to render."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def child() -> Iterator[BlenderChild]:
 
 @pytest.fixture
 def draw(child, tmp_path) -> Callable[[SceneSpec], tuple[np.ndarray, np.ndarray]]:
-    """A scene -> (T, H, W, 3) frames and (T, H, W) masks, as they are stored."""
+    """render(scene) -> (T, H, W, 3) frames and (T, H, W) masks, as stored."""
     drawn = iter(range(100))
 
     def draw(spec: SceneSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ def draw(child, tmp_path) -> Callable[[SceneSpec], tuple[np.ndarray, np.ndarray]
 
 @pytest.fixture(scope="session")
 def sample() -> Callable[..., SceneSpec]:
-    """The scene of video ``index`` of the demo recipe, small and quick to draw, with overrides."""
+    """The scene of video ``index`` of the demo recipe, small and fast to render, with overrides."""
 
     def sample(index: int, *overrides: str) -> SceneSpec:
         small = ["video={frames: 2, width: 256, height: 160}", "render.samples=2", "motion.location_speed=1.0"]

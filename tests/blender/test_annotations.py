@@ -1,18 +1,18 @@
-"""Annotations against Blender's own passes: of real cameras, shaken, and objects that change their shape."""
+"""Annotations compared with Blender's own passes, with shaken cameras and deforming objects."""
 
 import numpy as np
 import pytest
 
 from bl30k_gen.annotations.view import VideoGeometry
 from bl30k_gen.scene.assets import load_models
-from tests.support.blender_passes import judge, render_passes
+from tests.support.blender_passes import compare, render_passes
 
 from .test_variants import BLUR, DEFORM, SHAKE
 
 
 @pytest.fixture(scope="module")
 def judged(sample, tmp_path_factory):
-    """A video and what Blender says of two of its frames."""
+    """A video and Blender's passes of two of its frames."""
     folder = tmp_path_factory.mktemp("passes")
     spec = sample(1, "video.frames=4", "camera.speed=0.1", DEFORM, SHAKE, BLUR)
     (folder / "scene.json").write_text(spec.dumps())
@@ -20,9 +20,9 @@ def judged(sample, tmp_path_factory):
 
 
 @pytest.mark.parametrize("frame", [1, 2])
-def test_blender_sees_the_same(judged, frame):
+def test_blender_renders_the_same_model(judged, frame):
     video, passes = judged
-    found = judge(video, frame, passes[frame])
+    found = compare(video, frame, passes[frame])
     assert found.ids >= 0.9999 and len(np.unique(passes[frame]["index"])) > 2
     assert len(found.depth) >= 0.9999 * passes[frame]["z"].size
     assert (found.depth <= 1).mean() > 0.9999

@@ -66,13 +66,13 @@ def run(code, folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment)
 
 
-def test_blenderproc_runs_on_the_wheel_and_leaves_python_alone(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))  # without git, too, as in a container
+def test_blenderproc_runs_on_the_wheel_and_does_not_change_python(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # also without git, as in a container
     done = run(ADAPTER, tmp_path)
     assert done.stdout.endswith("fine"), done.stderr
 
 
-def test_a_device_that_is_not_there_is_an_error():
+def test_a_missing_device_is_an_error():
     with pytest.raises(UserError, match="device metal is not available here"):
         BlenderChild("metal", 1, timeout=60.0)
 
@@ -85,7 +85,7 @@ def test_masks_agree_with_blenderprocs_own(sample, tmp_path):
     assert (tmp_path / "both.npz").exists(), done.stderr[-3000:]
     both = np.load(tmp_path / "both.npz")
     assert both["ours"].max() >= 3
-    assert (both["ours"] == both["theirs"]).mean() > 0.995  # theirs samples anywhere in a pixel
+    assert (both["ours"] == both["theirs"]).mean() > 0.995  # BlenderProc's masks sample anywhere in a pixel
 
 
 @pytest.mark.parametrize("extras", [(), SOFT], ids=["rigid", "deforming"])
@@ -109,7 +109,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(sample, tmp_path, extras
     assert memory[-1] - memory[9] < 20 * one_frame, "all after the tenth take less than twenty frames of memory"
 
 
-def test_nothing_is_left_in_the_folder_for_temporary_files(tmp_path, monkeypatch):
+def test_no_temporary_file_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     child = BlenderChild("cpu", 1, timeout=60.0)
     child.close()
@@ -126,14 +126,14 @@ def test_optix_denoiser_without_an_optix_device_is_one_clear_error(child, sample
 
 
 class Preferences:
-    """What Cycles' own preferences answer on a machine with such a GPU."""
+    """Cycles' preferences on a machine with such a GPU."""
 
     def __init__(self, openimagedenoise: bool, optix: bool):
         self.has_oidn_gpu_devices = lambda: openimagedenoise
         self.has_optixdenoiser_gpu_devices = lambda: optix
 
 
-def test_denoising_runs_where_cycles_says_that_it_can():
+def test_denoising_runs_on_the_device_that_cycles_supports():
     from bl30k_gen.blender import runtime
 
     assert runtime.denoises_on_gpu(Preferences(True, False))
@@ -143,7 +143,7 @@ def test_denoising_runs_where_cycles_says_that_it_can():
         runtime.require_optix_denoiser(Preferences(True, False))
 
 
-def test_doctor_says_where_denoising_runs(tmp_path):
+def test_doctor_names_the_denoisers_device(tmp_path):
     from bl30k_gen.render.tools.doctor import examine
 
     checks = {check.name: check for check in examine("cpu", 1, tmp_path)}

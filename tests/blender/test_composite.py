@@ -1,4 +1,4 @@
-"""Composited frames beside traced ones: the same image, without the noise of the backdrop."""
+"""Composited frames compared with traced ones: the same image, without noise in the backdrop."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from .conftest import ROOT
 
 SMALL = "video={frames: 1, width: 128, height: 80}"
 COMPOSITED, TRACED = "render.backdrop=composited", "render.backdrop=traced"
-TWO = "video.frames=2"  # a single frame does not move
+TWO = "video.frames=2"  # a single frame has no motion
 NOISELESS = ("render.samples=128", "render.adaptive_threshold=0", "render.denoiser=none", "image.quality=100", TRACED)
 SHAKE = "camera.shake={angle: [0.0075, 0.0075], roll: 0.5, cycles: [3, 30], waves: 6}"  # by nearly two pixels
 DEFORM = (
@@ -31,7 +31,7 @@ def error(ours, theirs):
 
 
 @pytest.mark.parametrize("extras", [(), (TWO, BLUR, SHAKE, STANDS)], ids=["sharp", "blurred"])
-def test_a_bare_backdrop_is_what_tracing_comes_to(sample, draw, extras):
+def test_a_composited_backdrop_equals_the_limit_of_tracing(sample, draw, extras):
     many = sample(1, SMALL, *NOISELESS, *extras).model_copy(update={"objects": ()})
     traced, _ = draw(many)
     composited, masks = draw(as_composited(many))
@@ -49,7 +49,7 @@ def test_a_bare_backdrop_is_what_tracing_comes_to(sample, draw, extras):
 
 
 def blocks(rgb):
-    """Means over 8 x 8 pixels."""
+    """Mean values of blocks of 8 x 8 pixels."""
     frames, height, width, _ = rgb.shape
     return rgb.reshape(frames, height // 8, 8, width // 8, 8, 3).mean(axis=(2, 4))
 
@@ -81,7 +81,7 @@ def test_denoised_frames_have_no_light_around_the_objects(sample, draw):
 
 
 def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
-    """It takes less time, and without objects next to none."""
+    """It is faster; without objects almost nothing is rendered."""
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.render.staging import write_scene
 
@@ -95,7 +95,7 @@ def test_only_the_rectangle_of_the_objects_is_rendered(sample, child, tmp_path):
     assert seconds(as_composited(bare), "bare") < 0.5 * seconds(spec, "traced")
 
 
-def test_what_is_behind_the_backdrop_is_hidden_by_it(sample, draw):
+def test_the_rasteriser_hides_objects_behind_the_backdrop(sample, draw):
     spec = sample(1, SMALL, TRACED, "image.quality=100", "render.samples=8")
     x, _, z = spec.backdrop.centre
     near = min(thing.location[0][1] for thing in spec.objects)
@@ -106,12 +106,12 @@ def test_what_is_behind_the_backdrop_is_hidden_by_it(sample, draw):
     assert np.array_equal(traced, composited), "the frame is traced as a whole"
 
 
-def test_what_moves_fast_before_a_moving_backdrop_is_traced(sample, draw):
+def test_fast_objects_before_a_moving_backdrop_are_traced(sample, draw):
     spec = sample(1, SMALL, TWO, TRACED, BLUR, "image.quality=100", "render.samples=4", "camera.speed=0.5")
     assert np.array_equal(draw(spec)[0], draw(as_composited(spec))[0])
 
 
-def test_a_backdrop_that_does_not_fill_the_view_ends_at_its_edge(sample, draw):
+def test_a_backdrop_smaller_than_the_view_ends_at_its_edge(sample, draw):
     spec = sample(1, SMALL, *NOISELESS, "lights.ambient=0.5").model_copy(update={"objects": ()})
     small = spec.model_copy(update={"backdrop": spec.backdrop.model_copy(update={"width": 4.0, "height": 3.0})})
     traced, _ = draw(small)
@@ -134,7 +134,7 @@ def test_eevee_does_not_composite(sample):
         sample(1, "render.engine=eevee", COMPOSITED)
 
 
-def test_the_published_recipe_traces_and_says_nothing_new():
+def test_the_published_recipe_traces_the_backdrop_and_adds_no_keys():
     config = load_config(ROOT / "render_configs/bl30k.yaml")
     assert config.render.backdrop == "traced" and "render.backdrop" not in config.flat()
     explicit = load_config(ROOT / "render_configs/bl30k.yaml", [TRACED])

@@ -1,4 +1,4 @@
-"""The other engine: its images look like those of Cycles, its masks are the same; and where it cannot draw."""
+"""EEVEE: images similar to those of Cycles, equal masks, and errors where it cannot render."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ SMALL = "video={frames: 1, width: 96, height: 64}"
 
 @pytest.fixture
 def opengl():
-    """OpenGL is asked for in a process of its own: its libraries and torch's compiler do not bear each other."""
+    """OpenGL is tested in a separate process: its libraries conflict with torch's compiler."""
     code = "from bl30k_gen.blender import opengl; print(opengl.why_not() or '')"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     if said:
@@ -31,8 +31,8 @@ def test_eevee_draws_what_cycles_draws(opengl, sample, draw):
     assert (eevee != cycles).any(), "it is another engine"
 
 
-def test_without_opengl_it_says_so_at_once(generate, tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # where no driver is
+def test_without_opengl_the_error_comes_at_the_start(generate, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_DIRS", str(tmp_path))  # without a driver
     flags = [*(word for key in EEVEE for word in ("--set", key)), "--out", tmp_path / "d", "--count", 2]
     error = generate("render", *tiny, *flags, code=2).stderr.splitlines()[-1]
     assert error.startswith("error: render.engine eevee needs OpenGL 4.3 through EGL, which is not here (")

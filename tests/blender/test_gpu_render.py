@@ -1,4 +1,4 @@
-"""The benchmark of GPUs, where there is none: a dry run, and what it says."""
+"""The GPU benchmark on a machine without one: its dry run and its message."""
 
 import re
 import shutil
@@ -39,7 +39,7 @@ def test_a_dry_run_fills_the_table(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there may be a GPU")
-def test_without_a_gpu_it_says_so():
+def test_without_a_gpu_the_benchmark_says_so():
     done = run("bl30k_turbo")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: Cycles finds no GPU here: run this where there is one")

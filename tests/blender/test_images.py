@@ -1,4 +1,4 @@
-"""Masks are exact, and show what the images show."""
+"""Masks are exact, and match the images."""
 
 import numpy as np
 import pytest
@@ -57,8 +57,8 @@ def test_an_object_of_many_parts_has_one_id_and_moves_as_one(sample, draw):
         assert (mask == predicted(alone, frame)).mean() >= 0.999
 
 
-def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
-    """Found by drawing the scene with one object and without it."""
+def test_the_silhouette_in_the_image_is_the_mask(sample, draw):
+    """Measured by rendering the scene with and without an object."""
     dark = "backdrop.strength=[0.02, 0.02]"
     spec = sample(5, "render.samples=16", "render.denoiser=none", "lights.ambient=1.0", "image.quality=100", dark)
     largest = max(spec.objects, key=lambda thing: (predicted(spec, 0) == thing.id).sum())
@@ -75,7 +75,7 @@ def test_the_silhouette_in_the_picture_is_the_mask(sample, draw):
 
 @pytest.fixture
 def facing(sample):
-    """facing(path, *overrides): a scene with that model alone, still and before the camera."""
+    """facing(path, *overrides): a scene with only that model, static before the camera."""
 
     def make(path, *overrides):
         spec = sample(6, "objects.count=[1, 1]", *overrides)
@@ -146,7 +146,7 @@ def test_where_transparency_is_ignored_texels_have_their_own_colour(window, draw
     [(None, "rg rg rg"), (33071, "rr rg gg"), (33648, "gr rg gr")],
     ids=["repeat", "clamp", "mirror"],
 )
-def test_a_texture_goes_on_as_its_sampler_says(facing, draw, tmp_path, wrap, expected):
+def test_a_texture_repeats_as_its_sampler_says(facing, draw, tmp_path, wrap, expected):
     """A sheet that shows its texture, red on the left and green on the right, from -1 to 2 along u."""
     glb, pixels = Glb(), np.zeros((8, 8, 3), np.uint8)
     pixels[:, :4, 0] = pixels[:, 4:, 1] = 255
@@ -181,7 +181,7 @@ def test_faces_that_coincide_are_drawn_as_the_first_alone(facing, draw, tmp_path
     assert np.array_equal(rgb, double_rgb) and np.array_equal(masks, double_masks)
 
 
-def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
+def test_a_changed_asset_is_not_rendered(sample, child, tmp_path):
     spec = sample(7).to_json()
     spec["objects"][0]["model"]["sha256"] = "0" * 64
     (tmp_path / "scene.json").write_text(type(sample(7)).model_validate(spec).dumps())
@@ -190,8 +190,8 @@ def test_a_changed_asset_is_not_drawn(sample, child, tmp_path):
     assert not list(tmp_path.glob("*/*.jpg")) and not list(tmp_path.glob("*/*.png"))
 
 
-def test_pictures_are_denoised_unless_told_otherwise(sample, draw):
-    """Two samples a pixel with denoising are nearer to sixty-four than two without."""
+def test_images_are_denoised_by_default(sample, draw):
+    """Two samples with denoising are closer to 64 samples than two without."""
     truth, masks = draw(sample(8, "render.denoiser=none", "render.samples=64", "render.adaptive_threshold=0"))
     rough, _ = draw(sample(8, "render.denoiser=none"))
     smooth, _ = draw(sample(8))

@@ -1,4 +1,4 @@
-"""Masks stay exact where shapes change, images blur and the camera shakes."""
+"""Masks are exact with deforming shapes, motion blur and camera shake."""
 
 import numpy as np
 import pytest
@@ -37,8 +37,8 @@ def test_masks_agree_with_the_rasteriser(sample, draw, extras):
         assert (mask != predicted(rigid, frame)).mean() > 0.005, "it is the deformed shape that is seen"
 
 
-def test_a_frame_is_the_same_drawn_alone(sample, child, tmp_path):
-    """As after a kill in the middle of a video."""
+def test_a_frame_rendered_alone_is_the_same(sample, child, tmp_path):
+    """Continues as after a kill in the middle of a video."""
     spec = sample(1, "video.frames=3", DEFORM, BLUR, SHAKE)
     layout = Layout(tmp_path)
     files = [layout.staging(spec.name) / kind / frame_name(kind, 1) for kind in (RGB, MASK)]
@@ -91,7 +91,7 @@ def test_a_mask_shows_the_middle_of_the_exposure(passing, draw):
     blurred, same = draw(passing(True, "render.motion_blur=0.4"))
     assert np.array_equal(masks, same)
     columns = np.arange(masks.shape[2])
-    for frame in range(3):  # also the first and the last, where nothing comes before or after
+    for frame in range(3):  # including the first and the last, which have one neighbour only
         still, seen = (coverage(rgb)[frame].sum(axis=0) for rgb in (sharp, blurred))
         middle, blurred_middle = ((line * columns).sum() / line.sum() for line in (still, seen))
         assert blurred_middle == pytest.approx(middle, abs=0.7)
@@ -101,7 +101,7 @@ def test_a_mask_shows_the_middle_of_the_exposure(passing, draw):
         assert width[1] - width[0] == pytest.approx(way, rel=0.35)
 
 
-def test_a_shape_that_changes_is_blurred_around_its_mask(passing, draw):
+def test_a_deforming_shape_is_blurred_around_its_mask(passing, draw):
     swing = Bend(kind="bend", cycles=0.5, phase=0.0, along="z", toward="x", angle=2.0)  # slow in the middle frame
 
     def swinging(*overrides):

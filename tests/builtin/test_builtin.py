@@ -17,7 +17,7 @@ SHAPES, TEXTURES, BACKGROUNDS = (sorted(builtin.FAMILIES[kind]) for kind in ("mo
 
 @functools.cache
 def load(kind, family, variant):
-    """Drawing is most of what these tests cost, so they share what they draw."""
+    """Cache generated assets: generating takes most of the time of these tests."""
     if kind == "model":
         return builtin_library.load_shape(family, variant)
     return builtin_library.load_image_of(kind, family, variant)
@@ -61,7 +61,7 @@ def test_shapes(family):
     assert smeared < 0.06 * total
 
 
-def test_many_shapes_bring_textures():
+def test_many_shapes_have_textures():
     textured = [load("model", family, variant).has_texture for family in SHAPES for variant in range(2)]
     assert np.mean(textured) > 0.5
 
@@ -71,7 +71,7 @@ def test_textures(family):
     images = [load("texture", family, variant).pixels for variant in range(2)]
     assert all(p.shape == (512, 512, 3) and p.dtype == np.uint8 and p.std() > 6 for p in images)
     assert np.abs(images[0].astype(int) - images[1]).mean() > 4
-    for pixels in images:  # tiles: the step over the border is like the steps inside
+    for pixels in images:  # tileable: steps across the border are like those inside
         steps = np.abs(np.diff(pixels.astype(int), axis=0)).mean(axis=(1, 2))
         assert np.abs(pixels[0].astype(int) - pixels[-1]).mean() <= max(2 * np.quantile(steps, 0.98), 6)
 
@@ -110,14 +110,14 @@ def test_digests_differ(limits):
     assert len({load_model(path, limits).sha256 for path in paths}) == 5
 
 
-def test_limits_hold_here_too():
+def test_the_limits_apply_to_checks_too():
     small = Limits(max_faces=10, max_image_side=256, max_megapixels=1)
     image = load_image("builtin:background/sea/00", "background", small)
     assert image.size == (256, 192)
     assert image.pixels.shape == (192, 256, 3)
 
 
-def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
+def test_a_built_in_image_is_generated_on_first_use(limits, monkeypatch):
     def draw(_):
         raise InterruptedError
 
@@ -129,26 +129,26 @@ def test_a_picture_is_drawn_only_when_it_is_looked_at(limits, monkeypatch):
         _ = image.pixels
 
 
-def test_drawing_again_gives_the_same():
+def test_rendering_again_gives_the_same():
     make, _ = builtin.find("builtin:texture/gravel/01", "texture")
     assert (make() == make()).all()
 
 
-def test_each_shape_is_visibly_its_own():
-    """A slice of what ``python -m benchmarks.pictures.builtin_library measure`` compares."""
+def test_shapes_of_different_families_look_different():
+    """A part of the comparison of ``python -m benchmarks.pictures.builtin_library measure``."""
     chosen = sorted(random.Random(8).sample(SHAPES, 16))
-    alike = np.array(list(builtin_library.likenesses(chosen, 1).values()))
-    assert (alike < builtin_library.ALIKE).mean() >= builtin_library.SHARE
+    alike = np.array(list(builtin_library.similarities(chosen, 1).values()))
+    assert (alike < builtin_library.MAX_SIMILARITY).mean() >= builtin_library.FRACTION
 
 
 def drawn():
-    """(kind, family, variant) of what the tests above draw anyway."""
+    """(kind, family, variant) of assets that other tests generate as well."""
     for kind, families in (("model", SHAPES), ("texture", TEXTURES)):
         yield from ((kind, family, variant) for family in families for variant in range(2))
     yield from (("background", family, k % builtin.VARIANTS) for k, family in enumerate(BACKGROUNDS))
 
 
-def test_no_change_of_a_picture_or_shape_goes_unnoticed():
+def test_changes_of_built_in_images_and_shapes_are_noticed():
     pins = builtin_library.read_pins()
     names = [f"{kind}/{family}/{variant}" for kind in builtin.FAMILIES for family, variant in builtin.names(kind)]
     remedy = "raise VERSION if what exists has changed, then python -m benchmarks.pictures.builtin_library pins"
@@ -157,7 +157,7 @@ def test_no_change_of_a_picture_or_shape_goes_unnoticed():
     changed = [
         f"{kind}/{family}/{variant:02d}"
         for kind, family, variant in drawn()
-        if not builtin_library.is_as_pinned(
+        if not builtin_library.matches_pin(
             load(kind, family, variant), pins["assets"][f"{kind}/{family}/{variant:02d}"]
         )
     ]
@@ -166,5 +166,5 @@ def test_no_change_of_a_picture_or_shape_goes_unnoticed():
 
 def test_pins_notice_a_change():
     pins = builtin_library.read_pins()["assets"]
-    assert not builtin_library.is_as_pinned(load("texture", "gravel", 1), pins["texture/gravel/00"])
-    assert not builtin_library.is_as_pinned(load("model", "car", 1), pins["model/car/00"])
+    assert not builtin_library.matches_pin(load("texture", "gravel", 1), pins["texture/gravel/00"])
+    assert not builtin_library.matches_pin(load("model", "car", 1), pins["model/car/00"])

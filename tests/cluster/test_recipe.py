@@ -18,7 +18,7 @@ def apptainer_steps():
 
 
 def test_both_recipes_have_the_same_steps():
-    clean = "rm -rf /var/lib/apt/lists/*"  # every layer of Docker's is clean, Apptainer has one
+    clean = "rm -rf /var/lib/apt/lists/*"  # Docker cleans every layer, Apptainer has only one
     assert docker_steps().count(clean) == 2
     ours = [step for step in docker_steps() if step != clean]
     assert [step for step in apptainer_steps() if step != "cd /opt/bl30k"] == [*ours, clean]

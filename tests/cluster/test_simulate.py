@@ -11,7 +11,7 @@ FEW = Plan(videos=80, nodes=5, videos_per_task=5, time="00:25:00", seed=4, fault
 
 
 @pytest.mark.parametrize("store", ["folder", "tar"])
-def test_every_video_is_there_once_whatever_happens_to_the_cluster(store, tmp_path):
+def test_every_video_is_published_once_despite_cluster_faults(store, tmp_path):
     result = simulate(Plan(**vars(FEW) | {"store": store}), tmp_path)
     assert result.faults == []
     assert set(result.events) == set(EVENTS) and result.failed, "everything that can happen has happened"
@@ -19,8 +19,8 @@ def test_every_video_is_there_once_whatever_happens_to_the_cluster(store, tmp_pa
     assert 0 < result.wasted < 0.2 and result.ideal_hours < result.hours < 3 * result.ideal_hours
 
 
-def test_what_a_slip_loses_is_missed(tmp_path, monkeypatch):
-    """The last of each slice is never rendered."""
+def test_the_simulation_notices_a_lost_video(tmp_path, monkeypatch):
+    """The last video of each slice is never rendered."""
     whole = worklist.take_shard
     monkeypatch.setattr(worklist, "take_shard", lambda *shard: whole(*shard)[:-1])
     result = simulate(Plan(videos=6, nodes=1, videos_per_task=3, faults=Faults(0, 0, 0, 0, 0, 0)), tmp_path)

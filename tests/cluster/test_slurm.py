@@ -1,4 +1,4 @@
-"""Job arrays: what is written, and what becomes of it on a real Slurm of one node."""
+"""Job arrays: their scripts, and their runs on a real Slurm of one node."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_arrays_are_complete_disjoint_even_and_not_too_large(videos, per_task, l
     assert max(map(len, tasks)) - min(map(len, tasks)) <= 1 or len(arrays) > 1
 
 
-def test_the_script_says_what_the_settings_say(tmp_path):
+def test_the_script_has_the_settings(tmp_path):
     settings = load_settings(slurm.SETTINGS / "gpu.yaml", ["at_once=7", "scratch=$TMPDIR", "directives=[--qos=low]"])
     text = script(settings, divide(list(range(100)), 10, 1001)[0], tmp_path / "d", tmp_path / "f", 0, "auto")
     lines = text.splitlines()
@@ -52,7 +52,7 @@ def test_the_script_says_what_the_settings_say(tmp_path):
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
-def test_tasks_without_a_gpu_leave_the_nodes_gpus_alone(tmp_path):
+def test_tasks_without_a_gpu_request_none(tmp_path):
     array = divide([0], 1, 1001)[0]
     assert "--device cpu" in script(load_settings(None, []), array, tmp_path, tmp_path, 0, "auto")
     assert "--device cuda" in script(load_settings(None, []), array, tmp_path, tmp_path, 0, "cuda")
@@ -90,7 +90,7 @@ def test_a_dry_run_needs_no_slurm_and_writes_nothing(generate, tiny, tmp_path, m
     assert not (tmp_path / "d").exists()
 
 
-def test_videos_of_waiting_tasks_are_under_way(monkeypatch, tmp_path):
+def test_videos_of_waiting_tasks_count_as_in_progress(monkeypatch, tmp_path):
     answers = {"scontrol": "MaxArraySize = 2\n", "sbatch": "17\n", "squeue": "17 1 PENDING\n99 0 RUNNING\n"}
     without_queue(monkeypatch, answers)
     submissions = Submissions(tmp_path)
@@ -187,7 +187,7 @@ def told_to_end(folder: Path) -> bool:
 
 
 @pytest.mark.xdist_group("slurm")
-def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, generate, tmp_path):
+def test_preempted_and_timed_out_tasks_continue(cluster, tiny, generate, tmp_path):
     out = tmp_path / "built"
     submitted = generate("submit", *tiny, *SLOW, "--out", out, "--count", 3, "--videos-per-task", 1, *REAL).stdout
     arrays = [path.read_text().strip() for path in sorted((out / "Slurm/001").glob("*.job"))]
@@ -229,7 +229,7 @@ def test_preempted_and_out_of_time_tasks_go_on_where_they_were(cluster, tiny, ge
 
 
 @pytest.mark.xdist_group("slurm")
-def test_a_disturbed_build_is_whole(cluster, tmp_path, monkeypatch):
+def test_a_disturbed_build_is_complete(cluster, tmp_path, monkeypatch):
     """A slice of the campaign with a thousand videos: a task is killed, and its videos are submitted again."""
     monkeypatch.setattr(thousand, "PAUSE", 0.5)
     done = thousand.build(tmp_path / "d", thousand.make_assets(tmp_path / "assets", 0), 3, 2, events=1, seed=0)
@@ -237,7 +237,7 @@ def test_a_disturbed_build_is_whole(cluster, tmp_path, monkeypatch):
     assert (done.status["done"], done.status["failed"]) == (3, {}) and done.verified.endswith("all is well")
 
 
-def test_a_name_that_would_be_a_command_is_refused(tmp_path):
+def test_a_name_that_would_run_a_command_is_refused(tmp_path):
     """A line feed in --out wrote commands into the script."""
     with pytest.raises(UserError, match="without control characters"):
         Submissions(tmp_path / "x\n#SBATCH --uid=0")

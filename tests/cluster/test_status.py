@@ -22,7 +22,7 @@ ELSEWHERE = "othernode.17.4711.0000abcd.{}"
 
 def a_name_of_the_dead():
     _, pid, _, place, _ = process.new_name().split(".")
-    return f"here.{pid}.1.{place}.00000000"  # this process did not start then
+    return f"here.{pid}.1.{place}.00000000"  # not the start of this process
 
 
 def build(root, config: Config, videos: int, nodes: int = 4):
@@ -72,7 +72,7 @@ def test_a_build_in_the_middle(tmp_path, config):
     assert status(tmp_path, count=10).wanted == 10
 
 
-def test_watching_tells_changes_alone_and_ends_with_the_last_video(tmp_path, config, monkeypatch):
+def test_watching_prints_only_changes_and_ends_with_the_last_video(tmp_path, config, monkeypatch):
     layout, rest = build(tmp_path, config, 10)
     steps = iter([lambda: None, lambda: [layout.metadata(name).write_text("{}") for name in rest]])
     monkeypatch.setattr(time, "sleep", lambda seconds: next(steps)())
@@ -80,7 +80,7 @@ def test_watching_tells_changes_alone_and_ends_with_the_last_video(tmp_path, con
     assert next(steps, None) is None, "it has looked before, between and after"
 
 
-def test_watching_goes_on_while_no_video_is_known(tmp_path, config, monkeypatch):
+def test_watching_waits_while_no_video_is_known(tmp_path, config, monkeypatch):
     layout = Layout(tmp_path)
     layout.config.write_text(config.to_yaml())
     layout.metadata("a00000").parent.mkdir()
@@ -102,9 +102,7 @@ def test_the_number_of_files_opened_does_not_grow_with_the_videos(tmp_path, conf
             and event in ("open", "os.listdir", "os.scandir")
             and str(arguments[0]).startswith(str(tmp_path))
         ):
-            opened.append(
-                str(arguments[0])
-            )  # of the dataset: what imports and other threads open is not the command's
+            opened.append(str(arguments[0]))  # only files of the dataset: imports and other threads open others
 
     sys.addaudithook(audit)
     counts = []
@@ -119,7 +117,7 @@ def test_the_number_of_files_opened_does_not_grow_with_the_videos(tmp_path, conf
     assert 0 < counts[0] == counts[1] < 60
 
 
-def test_prune_frees_what_is_stale_and_leaves_the_living(tmp_path, config, monkeypatch):
+def test_prune_frees_stale_leases_and_keeps_live_ones(tmp_path, config, monkeypatch):
     quick = config.model_copy(update={"runtime": config.runtime.model_copy(update={"lease_timeout": 0.6})})
     layout, rest = build(tmp_path, config, 20)
     published = layout.published()[0]
@@ -145,7 +143,7 @@ def test_prune_frees_what_is_stale_and_leaves_the_living(tmp_path, config, monke
     assert len(list(scratch.iterdir())) == 2
 
 
-def test_the_count_that_a_run_asked_for_is_remembered(tmp_path, config):
+def test_the_requested_count_is_recorded(tmp_path, config):
     (tmp_path / "Logs/runs").mkdir(parents=True)
     Layout(tmp_path).config.write_text(config.to_yaml())
     line = {"event": "asked", "time": 1.0, "host": "node", "pid": 1}

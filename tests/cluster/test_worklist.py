@@ -21,7 +21,7 @@ def test_indices_come_from_a_file(tmp_path):
         read_indices(file)
 
 
-def test_one_way_of_asking_at_a_time(tmp_path):
+def test_indices_need_exactly_one_valid_option(tmp_path):
     with pytest.raises(UserError, match="nothing is asked for"):
         indices_from(None, None, None)
     with pytest.raises(UserError, match="exclude each other"):

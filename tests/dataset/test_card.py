@@ -24,7 +24,7 @@ def test_the_card_explains_every_field_of_the_metadata_and_no_other(dataset):
     assert present == explained
 
 
-def test_the_card_tells_the_numbers_of_this_dataset(config):
+def test_the_card_has_the_numbers_of_this_dataset(config):
     text = card.dataset_card(config.model_dump(mode="json"), [("ShapeNetCore.v2", "ShapeNet terms")])
     assert "8 frames of 96x64 pixels and 3 to 5 objects" in text
     assert "JPEG quality 98, chroma 4:4:4" in text

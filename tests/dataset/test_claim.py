@@ -15,7 +15,7 @@ def content(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def test_the_same_command_goes_on_and_another_does_not(tmp_path):
+def test_the_same_command_continues_and_another_is_refused(tmp_path):
     out = tmp_path / "out"
     for _ in range(2):
         claim(out, "segment", {"video": "v"})
@@ -36,7 +36,7 @@ def test_a_mistake_claims_no_folder(tmp_path):
         claim(tmp_path / "out", "evaluate", {"checkpoint": "one"})
 
 
-def test_what_somebody_else_made_is_refused(tmp_path):
+def test_folders_of_other_commands_are_refused(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"holds photo\.jpg, which this command did not make"):
         claim(tmp_path, "segment", {})
@@ -54,7 +54,7 @@ def test_output_never_goes_where_input_is_read(tmp_path, out):
     assert list((tmp_path / "clip").iterdir()) == []
 
 
-def test_what_describes_a_dataset_lies_in_it_or_in_a_folder_of_its_own(tmp_path):
+def test_files_about_a_dataset_go_into_it_or_into_a_separate_folder(tmp_path):
     data, out = tmp_path / "data", tmp_path / "out"
     (data / "JPEGImages").mkdir(parents=True)
     assert claim_beside(None, "report", data) == claim_beside(data, "report", data) == data
@@ -113,7 +113,7 @@ def test_unpacking_changes_no_other_dataset(dataset, other, tmp_path, kind):
     assert list(content(tmp_path / "photos")) == ["mine.jpg"]
 
 
-def test_unpacking_leaves_a_video_to_the_worker_that_has_it(dataset, tmp_path):
+def test_unpacking_skips_a_video_with_a_live_worker(dataset, tmp_path):
     pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
     target = Layout(tmp_path / "again", "host.1.2.3.4")
     pack.unpack(tmp_path / "s", target.root)
@@ -146,6 +146,6 @@ def test_videos_of_another_origin_are_not_mixed(tmp_path):
         pack.unpack(tmp_path / "two-s", tmp_path / "out")
 
 
-def test_the_claim_of_a_folder_of_shards_says_whose_they_are(dataset, tmp_path):
+def test_the_claim_of_a_folder_of_shards_names_its_dataset(dataset, tmp_path):
     pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
     assert json.loads((tmp_path / "s/.claim.json").read_text())["made_by"] == "pack"

@@ -9,7 +9,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
 
 
-def test_write_replaces_whole_files_and_makes_folders(tmp_path):
+def test_writing_replaces_whole_files_and_creates_folders(tmp_path):
     path = tmp_path / "a/b/c.txt"
     files.write_atomically(path, "Grüße")
     files.write_atomically(path, b"two")
@@ -39,7 +39,7 @@ def test_full_disk_is_one_clear_line_and_leaves_nothing(small_disk):
     assert [p.name for p in small_disk.iterdir()] == ["first.bin"]
 
 
-def test_a_file_in_the_way_of_a_folder_is_named(tmp_path):
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "data").write_text("")
     with pytest.raises(UserError, match="data cannot be a folder"):
         files.write_atomically(tmp_path / "data/x.txt", "")
@@ -69,7 +69,7 @@ def test_jpeg_refuses_other_arrays():
         files.encode_jpeg(np.zeros((4, 4, 3), np.float32), 98, "4:4:4")
 
 
-def test_damaged_picture_is_named():
+def test_a_damaged_image_is_named():
     data = files.encode_jpeg(np.zeros((64, 96, 3), np.uint8), 98, "4:4:4")
     with pytest.raises(UserError, match="here.jpg is damaged"):
         files.decode_rgb(data[: len(data) // 2], "here.jpg")

@@ -45,7 +45,7 @@ def test_names_are_those_of_bl30k(tmp_path):
     ]
 
 
-def test_a_published_video_is_whole_and_staging_is_gone(tmp_path, staged):
+def test_a_published_video_is_complete_and_staging_is_removed(tmp_path, staged):
     places = layout.Layout(tmp_path)
     described = staged(places, 0)
     (places.staging("a00000") / "JPEGImages/.00003.jpg.12ab.part").write_bytes(b"left by a killed writer")
@@ -75,7 +75,7 @@ def kill_at(monkeypatch, step):
 
 @pytest.mark.parametrize("again", ["publish", "finish"])
 @pytest.mark.parametrize("replacing", [False, True])
-def test_killed_anywhere_publishing_is_finished_by_the_next_run(tmp_path, staged, monkeypatch, again, replacing):
+def test_after_a_kill_at_any_step_the_next_run_finishes_publishing(tmp_path, staged, monkeypatch, again, replacing):
     template, reference = layout.Layout(tmp_path / "template"), layout.Layout(tmp_path / "reference")
     described = staged(template, 0)
     shutil.copytree(template.root, reference.root)
@@ -96,9 +96,9 @@ def test_killed_anywhere_publishing_is_finished_by_the_next_run(tmp_path, staged
                 killed += 1
         if places.is_published("a00000"):
             text = places.metadata("a00000").read_text()
-            if text == metadata.dumps(described):  # then every frame is there already
+            if text == metadata.dumps(described):  # the frames are complete by then
                 assert set(described["files"]) <= set(tree(places.root))
-        if again == "finish" and step > 1:  # before its first step nothing was begun
+        if again == "finish" and step > 1:  # before its first step nothing exists
             assert layout.finish_publishing(places, "a00000")
         else:
             layout.publish(places, "a00000", described)
@@ -146,7 +146,7 @@ def test_damaged_metadata_is_named_when_lists_are_written(dataset):
         layout.write_image_sets(dataset)
 
 
-def test_metadata_is_deterministic_and_sealed(tmp_path, staged):
+def test_metadata_is_deterministic_and_has_a_digest(tmp_path, staged):
     places = layout.Layout(tmp_path)
     described = staged(places, 0)
     text = metadata.dumps(described)

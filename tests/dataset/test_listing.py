@@ -64,7 +64,7 @@ def test_lists_of_videos(text, names):
     assert video_names(text, "list.txt") == names
 
 
-def test_a_list_that_is_no_text_is_named():
+def test_a_list_that_is_not_text_is_named():
     with pytest.raises(UserError, match="list.txt is no UTF-8 text"):
         video_names(b"\xff\xfea\0", "list.txt")
 

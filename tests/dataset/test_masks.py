@@ -116,7 +116,7 @@ _WITH_IDS, _VOID_LEFT, _EMPTY = grey([0, 1, 255]), grey([0, 0, 255]), grey([0, 0
         ([], "ids"),
     ],
 )
-def test_all_masks_decide_what_white_is(dataset, meaning):
+def test_all_masks_together_decide_the_meaning_of_white(dataset, meaning):
     assert masks.decide(dataset) == masks.Rule(meaning)
 
 
@@ -127,7 +127,7 @@ def test_a_frame_of_a_dataset_with_ids_keeps_its_void():
     assert masks.read_mask(_VOID_LEFT, masks.Rule("binary")).ids.tolist() == [[0, 0, 1]]
 
 
-def test_a_mask_that_contradicts_what_was_decided_is_named():
+def test_a_mask_that_contradicts_the_decision_is_named():
     with pytest.raises(UserError, match="odd.png holds other values than 0 and 255.*--masks ids"):
         masks.read_mask(_WITH_IDS, masks.Rule("binary"), "odd.png")
 
@@ -150,7 +150,7 @@ def voc(mode):
 
 
 @pytest.mark.parametrize("soft", [1, 2, 6, 20])
-def test_soft_masks_are_refused_or_cut_at_one_half_where_asked(soft):
+def test_soft_masks_are_refused_or_on_request_cut_at_one_half(soft):
     data = disc(soft)
     with pytest.raises(UserError, match="a.png has soft edges.*--masks soft"):
         masks.read_mask(data, name="a.png")
@@ -190,7 +190,7 @@ def test_many_ids_are_not_soft():
     assert masks.decide([png(np.kron(ids, np.ones((2, 2), np.uint8))), _VOID_LEFT]).meaning == "ids"
 
 
-def test_what_the_user_says_counts():
+def test_the_users_choice_overrides_the_rule():
     assert masks.read_mask(_WITH_IDS, masks.decide([_WITH_IDS], "binary")).ids.tolist() == [[0, 1, 1]]
     assert masks.read_mask(_VOID_LEFT, masks.decide([_VOID_LEFT], "ids")).void.tolist() == [[False, False, True]]
     assert masks.read_mask(disc(2), masks.decide([disc(2)], "ids")).ids.max() > 200
@@ -214,7 +214,7 @@ def test_a_transparent_colour_of_a_palette_is_background():
     assert masks.read_mask(buffer.getvalue()).ids.tolist() == [[0, 0, 2]]
 
 
-def test_colours_that_are_not_of_the_palette_are_named(tmp_path):
+def test_colours_outside_the_palette_are_named(tmp_path):
     path = tmp_path / "resized.png"
     path.write_bytes(png(np.array([[[128, 0, 0], [127, 1, 0]]], np.uint8)))
     with pytest.raises(UserError, match=r"resized.png has 1 pixels in colours like RGB \(127, 1, 0\)"):

@@ -13,7 +13,7 @@ BAD = ["", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x\x1b[31m", "a"
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_name(name, tmp_path):
+def test_invalid_names(name, tmp_path):
     assert not is_name(name)
     for place in (Layout(tmp_path).staging, Layout(tmp_path).shards.unfinished):
         with pytest.raises(UserError, match="is no name of a video"):
@@ -21,7 +21,7 @@ def test_what_is_no_name(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a00000", "bear", "my holiday", "Straße_é", "003234408d", "a.b"])
-def test_what_is_a_name(name):
+def test_valid_names(name):
     assert is_name(name)
 
 
@@ -43,19 +43,19 @@ def shard_with(path, member, kind):
 
 @pytest.mark.parametrize("suffix", [".tar", ".h5"])
 @pytest.mark.parametrize("member", ["Metadata/...json", "Metadata/.json", "Metadata/.x.json", "Metadata/a\nb.json"])
-def test_unpacking_a_name_that_is_none_touches_nothing(dataset, tmp_path, member, suffix):
+def test_unpacking_an_invalid_name_changes_nothing(dataset, tmp_path, member, suffix):
     """``Metadata/...json`` made a video named ``..``, and unpacking removed the folder that it was unpacked into."""
     shard = tmp_path / f"evil{suffix}"
     shard_with(shard, member, suffix[1:])
     before = sorted(p for p in dataset.root.rglob("*") if ".staging" not in p.parts)
-    (dataset.making / "a00009").mkdir(parents=True)
+    (dataset.staging_root / "a00009").mkdir(parents=True)
     for target in (dataset.root, tmp_path / "new"):
         with pytest.raises(UserError, match="is no name of a video"):
             pack.unpack(shard, target)
     assert sorted(p for p in dataset.root.rglob("*") if ".staging" not in p.parts) == before
-    assert (dataset.making / "a00009").is_dir() and not (tmp_path / "new").exists()
+    assert (dataset.staging_root / "a00009").is_dir() and not (tmp_path / "new").exists()
 
 
-def test_what_macos_adds_to_a_tar_is_no_video(tmp_path):
+def test_files_that_macos_adds_to_a_tar_are_no_videos(tmp_path):
     shard_with(tmp_path / "x.tar", "Metadata/._a.json", "tar")
     assert open_dataset(tmp_path / "x.tar").videos == []

@@ -19,7 +19,7 @@ def tree(root):
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 def test_round_trip_and_repacking_are_byte_identical(dataset, tmp_path, kind):
     pack.pack(open_dataset(dataset.root), tmp_path / "one", kind)
-    time.sleep(1.1)  # a time stamp would differ now
+    time.sleep(1.1)  # so that a time stamp would differ
     assert pack.unpack(tmp_path / "one", tmp_path / "again") == 3
     assert tree(tmp_path / "again") == tree(dataset.root)
     pack.pack(open_dataset(tmp_path / "again"), tmp_path / "two", kind)
@@ -28,7 +28,7 @@ def test_round_trip_and_repacking_are_byte_identical(dataset, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
-def test_checksum_lists_are_those_of_the_usual_tools(dataset, tmp_path, kind):
+def test_checksum_lists_have_the_format_of_sha256sum(dataset, tmp_path, kind):
     pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
     for tool, listed in (("md5sum", "MD5SUMS"), ("sha256sum", "SHA256SUMS")):
         assert subprocess.run([tool, "-c", listed], cwd=tmp_path / "s", capture_output=True).returncode == 0
@@ -78,7 +78,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_shard(small_disk, kind):
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
-def test_other_datasets_survive_the_round_trip_too(tmp_path, monkeypatch, step):
+def test_other_datasets_round_trip_too(tmp_path, monkeypatch, step):
     for path in ("JPEGImages/480p/bear/00000.jpg", "Annotations/480p/bear/00000.png", "ImageSets/2017/val.txt"):
         (tmp_path / "davis" / path).parent.mkdir(parents=True)
         (tmp_path / "davis" / path).write_text("bear")
@@ -117,7 +117,7 @@ def test_hdf5_is_a_plain_tree_of_byte_arrays(dataset, tmp_path):
         assert json.loads(file["Metadata/a00001.json"][()].tobytes())["name"] == "a00001"
 
 
-def test_unpacking_goes_on_where_it_was_killed(dataset, tmp_path, monkeypatch):
+def test_unpacking_continues_after_a_kill(dataset, tmp_path, monkeypatch):
     pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
     out, seen, original = tmp_path / "out", [0], os.replace
 
@@ -132,7 +132,7 @@ def test_unpacking_goes_on_where_it_was_killed(dataset, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             pack.unpack(tmp_path / "s", out)
     assert open_dataset(out).videos == ["a00000"]
-    assert pack.unpack(tmp_path / "s", out) == 1  # the second was as good as there
+    assert pack.unpack(tmp_path / "s", out) == 1  # the second was almost complete
     assert tree(out) == tree(dataset.root)
 
 

@@ -35,7 +35,7 @@ def test_contact_sheet_shows_each_video_twice(dataset):
     assert (sheet[84:148, :96] == marked).all()
 
 
-def test_a_sheet_grows_by_every_finished_video_until_it_is_full(dataset, tmp_path, monkeypatch):
+def test_a_contact_sheet_grows_with_every_finished_video_until_it_is_full(dataset, tmp_path, monkeypatch):
     store, path = open_dataset(dataset.root), tmp_path / "sheet.png"
     growing = preview.GrowingSheet(dataset.root, path)
     for new, shown in (("a00002", ["a00002"]), ("a00000", ["a00000", "a00002"])):
@@ -92,7 +92,7 @@ def test_animation_has_every_frame(dataset, tmp_path, masks):
     assert changed.any() == masks
 
 
-def test_preview_says_what_is_wrong(dataset, tmp_path):
+def test_preview_names_the_problem(dataset, tmp_path):
     store = open_dataset(dataset.root)
     with pytest.raises(UserError, match="webp"):
         preview.animation(store, "a00001", tmp_path / "a.mp4")

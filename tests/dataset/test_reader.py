@@ -26,7 +26,7 @@ def store(request, dataset, tmp_path):
     return open_dataset(tmp_path / "shards")
 
 
-def test_every_kind_of_store_reads_the_same_bytes(store, dataset):
+def test_every_store_reads_the_same_bytes(store, dataset):
     assert store.videos == ["a00000", "a00001", "a00002"]
     for name in store.videos:
         assert store.frames(name) == [f"{i:05d}" for i in range(8)]
@@ -98,7 +98,7 @@ print(sum(int(store.read_mask(name, 0).ids.sum()) for name in store.videos), sto
 """
 
 
-def test_datasets_are_read_without_what_posix_has(dataset, tmp_path):
+def test_datasets_are_read_without_posix_functions(dataset, tmp_path):
     """As on Windows, whose Python lacks these: the commands are there to say so."""
     pack.pack(open_dataset(dataset.root), tmp_path / "tar", "tar")
     for path in (dataset.root, tmp_path / "tar"):
@@ -196,7 +196,7 @@ def write_video(root, name, ids_of_frames, every=1):
             Image.fromarray(ids).save(root / f"Annotations/{name}/{i * every:05d}.png")
 
 
-def test_white_is_read_as_the_whole_dataset_means_it(tmp_path, caplog):
+def test_the_whole_dataset_decides_the_meaning_of_white(tmp_path, caplog):
     write_video(tmp_path, "one", [[[0, 255]], [[255, 255]]])
     write_video(tmp_path, "two", [[[0, 255]]])
     with caplog.at_level(logging.WARNING):
@@ -241,7 +241,7 @@ def test_lists_of_frame_paths_and_lists_in_folders(tmp_path):
         store.image_set("test")
 
 
-def test_what_is_no_dataset_is_named(tmp_path):
+def test_a_folder_that_is_no_dataset_is_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         open_dataset(tmp_path / "gone")
     with pytest.raises(UserError, match="has no JPEGImages"):
@@ -261,7 +261,7 @@ def test_a_damaged_frame_is_named(dataset):
         store.read_mask("a00000", 2)
 
 
-def test_davis_as_it_comes(davis):
+def test_the_published_davis_is_read(davis):
     store = open_dataset(davis)
     assert len(store.videos) == 12 and len(store.image_set("train")) == 8
     assert store.read_rgb("goat", 0).shape == (480, 854, 3)
@@ -270,7 +270,7 @@ def test_davis_as_it_comes(davis):
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
-def test_an_index_that_lies_is_noticed(dataset, tmp_path, kind):
+def test_a_wrong_index_is_noticed(dataset, tmp_path, kind):
     """It served the frames of another video."""
     (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", kind)
     place = shard.with_name(shard.name + ".index.json")
@@ -296,7 +296,7 @@ def test_an_index_that_lies_is_noticed(dataset, tmp_path, kind):
         lambda saved: saved.__setitem__("folders", {"JPEGImages": None}),
     ],
 )
-def test_an_index_of_the_wrong_form_is_made_anew(dataset, tmp_path, damage):
+def test_a_malformed_index_is_rebuilt(dataset, tmp_path, damage):
     (shard,) = pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
     place = shard.with_name(shard.name + ".index.json")
     saved = json.loads(place.read_text())
@@ -341,7 +341,7 @@ def test_a_member_of_huge_size_is_named(tmp_path):
         open_dataset(tmp_path / "x.tar")
 
 
-def test_a_picture_that_no_frame_can_be_is_not_decoded(dataset):
+def test_an_impossible_image_is_not_decoded(dataset):
     Image.new("P", (11000, 11000)).save(dataset.mask("a00000", 0))
     Image.new("RGB", (11000, 11000)).save(dataset.rgb("a00000", 0), quality=1)
     store = open_dataset(dataset.root)

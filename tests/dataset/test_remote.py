@@ -57,7 +57,7 @@ class _Files(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             sent = 0
-            with contextlib.suppress(OSError):  # the client has enough
+            with contextlib.suppress(OSError):  # the client closed the connection
                 while sent < len(data):
                     sent += self.wfile.write(data[sent : sent + 65536])
             self.asked.append((self.path, sent))
@@ -128,7 +128,7 @@ def packed(request, pristine, tmp_path):
 
 
 def copy_to(root: Path, url: str) -> str:
-    """Put a folder's files to where a URL says."""
+    """Copy a folder's files to a URL."""
     fs, base = fsspec.core.url_to_fs(url)
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
         fs.pipe_file(f"{base}/{path.relative_to(root).as_posix()}", path.read_bytes())
@@ -136,7 +136,7 @@ def copy_to(root: Path, url: str) -> str:
 
 
 def require_same(store, root):
-    """Everything that a store gives is what lies in a dataset's folder."""
+    """Assert that a store returns exactly the files of a dataset's folder."""
     here = open_dataset(root)
     assert store.videos == here.videos
     for name in here.videos:
@@ -182,11 +182,11 @@ def test_a_frame_is_one_range(packed, web):
     asked.clear()
     frames = [("a00000", 3), ("a00002", 1), ("a00001", 6)]
     sizes = [len(store.rgb_bytes(name, i)) for name, i in frames]
-    if all(p.suffix != ".h5" for p in packed.iterdir()):  # an HDF5 file's own index is compared, too
+    if all(p.suffix != ".h5" for p in packed.iterdir()):  # the index inside an HDF5 file is compared too
         assert [size for _, size in asked] == [shards.HEADER + size for size in sizes]
 
 
-def test_what_follows_is_fetched_ahead(web, tmp_path):
+def test_following_frames_are_prefetched(web, tmp_path):
     data = bytes(range(256)) * 8192
     (tmp_path / "file").write_bytes(data)
     url, asked = web(tmp_path)
@@ -259,7 +259,7 @@ def test_pack_continues(pristine, memory, monkeypatch):
         pack(open_dataset(pristine.root), place("memory://other"), "tar")
 
 
-def test_verify_finds_what_is_wrong(packed, memory):
+def test_verify_finds_remote_damage(packed, memory):
     shard = next(p for p in packed.iterdir() if p.suffix in shards.SUFFIXES)
     store = open_dataset(shard)
     path = store.mask_path("a00001", 3)
@@ -301,7 +301,7 @@ def test_a_server_without_ranges_is_refused(packed, web):
     assert sum(size for _, size in asked) <= 32 << 20
 
 
-def test_what_is_not_there(web, bucket, memory, tmp_path):
+def test_missing_remote_files(web, bucket, memory, tmp_path):
     url, _ = web(tmp_path)
     refused(f"{url}/x.tar", r"shard http://\S+/x.tar cannot be read: there is no such file")
     refused(f"{url}/x", "does not exist, or its server lists no files: give a shard, or a folder .* SHA256SUMS")
@@ -310,7 +310,7 @@ def test_what_is_not_there(web, bucket, memory, tmp_path):
     refused("memory://nowhere", "does not exist")
 
 
-def test_no_network_and_unknown_kinds(monkeypatch):
+def test_no_network_and_unknown_schemes(monkeypatch):
     refused("http://127.0.0.1:9/x.tar", r"http://127.0.0.1:9/x.tar cannot be read \(.*: check the URL, the network")
     refused("xyz://a/b", "is of an unknown kind: known are s3://")
     refused("simplecache::memory://a", "is a chain of URLs: give a plain one")
@@ -331,12 +331,12 @@ def test_secrets_are_not_printed(web, tmp_path):
     assert shards.index_path(url).url == "https://user:PASSWORD@host/a/b.tar.index.json?token=SECRET"
 
 
-def test_web_servers_and_others_are_not_written(web, tmp_path, pristine):
+def test_read_only_schemes_are_not_written_to(web, tmp_path, pristine):
     with pytest.raises(UserError, match=r"cannot be written: give a folder, or one of s3://"):
         pack(open_dataset(pristine.root), place(web(tmp_path)[0] + "/out"), "tar")
 
 
-def test_paths_and_urls_are_told_apart():
+def test_paths_and_urls_are_distinguished():
     assert place("out/demo") == Path("out/demo")
     assert place("file:///tmp/x%20y") == Path("/tmp/x y")
     assert place("C:\\data") == Path("C:\\data")

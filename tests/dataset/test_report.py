@@ -1,4 +1,4 @@
-"""The page: what it says, that nothing in it can act, and that a browser shows it whole."""
+"""The report's page: its numbers, escaping of names, and display in a browser."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ def test_numbers_are_those_of_the_dataset(reported, rendered):
     assert {".claim.json", "report.html", "CREDITS.md", "credits.csv"} == {path.name for path in out.iterdir()}
 
 
-def test_the_page_in_a_browser(reported, tmp_path):
+def test_the_report_works_in_a_browser(reported, tmp_path):
     numbers, out = reported
     with browser(tmp_path / "profile") as page:
         for width, dark in ((1280, False), (390, True)):
@@ -75,7 +75,7 @@ def test_the_page_in_a_browser(reported, tmp_path):
         assert sum(address.startswith("file:") for address in page.requests) == 2  # the page itself, twice
 
 
-def test_the_browser_notices_what_it_should(tmp_path):
+def test_the_browser_check_finds_errors(tmp_path):
     (tmp_path / "bad.html").write_text("<img src='missing.png'><script>console.error('no'); undefinedName</script>")
     with browser(tmp_path / "profile") as page:
         page.open(tmp_path / "bad.html")
@@ -164,7 +164,7 @@ def test_a_dataset_without_metadata_is_shown(dataset):
     assert not (dataset.root / "CREDITS.md").exists()
 
 
-def test_what_credits_said_stays_when_the_assets_are_gone(dataset):
+def test_credits_keep_their_lines_when_assets_are_gone(dataset):
     """A dataset that was shipped has its credits and no folders of assets."""
     folder = {"id": "photos/a.jpg", "path": "photos/a.jpg", "sha256": "1" * 64}
     change(dataset, "a00000", lambda metadata: metadata["scene"]["backdrop"].update(image=folder))
@@ -183,7 +183,7 @@ def test_what_credits_said_stays_when_the_assets_are_gone(dataset):
         report(dataset.root)
 
 
-def test_what_a_dataset_says_of_itself(rendered):
+def test_info_describes_a_dataset(rendered):
     cited = yaml.safe_load((rendered / "CITATION.cff").read_text())
     assert cited["cff-version"] == "1.2.0" and cited["type"] == "dataset" and cited["authors"]
     metadata = json.loads((rendered / "Metadata/a00000.json").read_text())

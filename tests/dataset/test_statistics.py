@@ -53,17 +53,17 @@ def test_an_approaching_object_is_not_hidden_and_a_covered_one_is():
     assert tracks.hidden() == pytest.approx([0, 0, 50, 100])
 
 
-def test_an_object_that_the_edge_cuts_off_is_not_called_hidden():
+def test_an_object_cut_off_by_the_image_border_is_not_hidden():
     tracks = ObjectTracks.of(video([[25, 10]], [[[0, 0, 4], [4, 0, 4]]]))  # the second lies on the edge
     assert tracks.hidden() == pytest.approx([0])
 
 
-def test_what_lies_behind_the_camera_is_neither_in_the_picture_nor_moving():
+def test_objects_behind_the_camera_are_neither_visible_nor_moving():
     tracks = ObjectTracks.of(video([[0, 0]], [[[0, 0, -4], [1, 0, -4]]]))
     assert not tracks.inside().any() and tracks.motion().size == tracks.hidden().size == 0
 
 
-def test_coming_and_going():
+def test_objects_that_leave_and_return():
     counted = Statistics()
     counted.add(video([[0, 9, 0, 9], [0, 0, 0, 0], [9, 9, 9, 9], [0, 9, 9, 9]], np.tile([0, 0, 5.0], (4, 4, 1))))
     numbers = counted.to_json()
@@ -73,7 +73,7 @@ def test_coming_and_going():
     assert numbers["histograms"]["objects"]["counts"] == [0, 0, 0, 0, 1]
 
 
-def test_a_histogram_holds_everything_and_knows_the_mean():
+def test_a_histogram_has_all_values_and_their_mean():
     histogram = Histogram("t", "u", "a", [0, 1, 10, 100])
     histogram.add(np.array([0, 0.99, 1, 100, 150]))
     histogram.add(np.array([]))
@@ -99,7 +99,7 @@ def test_a_histogram_holds_everything_and_knows_the_mean():
         lambda m: m["scene"]["video"].update(frames="many"),
     ],
 )
-def test_a_damaged_video_counts_for_nothing(damage):
+def test_a_damaged_video_is_not_counted(damage):
     counted, whole = Statistics(), Statistics()
     good = video([[9, 9]], [[[0, 0, 5], [1, 0, 5]]])
     bad = copy.deepcopy(good)

@@ -12,9 +12,9 @@ from benchmarks.faults.corruption import (
     VIDEO,
     faults,
     flip_bit,
-    look,
     lose_frame,
     swapped_masks,
+    verify_damaged,
 )
 from bl30k_gen.dataset import files, layout, masks, pack
 from bl30k_gen.dataset.reader import open_dataset
@@ -28,7 +28,7 @@ def kinds(report):
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("store", ["folder", "tar", "hdf5"])
-def test_a_sound_dataset_is_found_sound(dataset, tmp_path, deep, store):
+def test_an_undamaged_dataset_has_no_problems(dataset, tmp_path, deep, store):
     root = dataset.root
     if store != "folder":
         pack.pack(open_dataset(root), tmp_path / "s", store)
@@ -44,13 +44,13 @@ def test_a_sound_dataset_is_found_sound(dataset, tmp_path, deep, store):
 
 @pytest.mark.parametrize("damage", IN_FOLDERS, ids=lambda damage: damage.plant.__name__)
 def test_planted_damage_is_found_and_named(pristine, tmp_path, damage):
-    assert faults(damage, look(damage, pristine.root, tmp_path)) == []
+    assert faults(damage, verify_damaged(damage, pristine.root, tmp_path)) == []
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 @pytest.mark.parametrize("damage", IN_SHARDS, ids=lambda damage: damage.plant.__name__)
 def test_planted_damage_in_shards_is_found_and_named(sharded, tmp_path, damage, kind):
-    assert faults(damage, look(damage, sharded(kind), tmp_path)) == []
+    assert faults(damage, verify_damaged(damage, sharded(kind), tmp_path)) == []
 
 
 def test_all_kinds_of_damage_are_on_the_result_page():
@@ -58,7 +58,7 @@ def test_all_kinds_of_damage_are_on_the_result_page():
     assert [damage.what for damage in [*IN_FOLDERS, *IN_SHARDS] if f"| {damage.what} |" not in page] == []
 
 
-def test_the_other_videos_are_found_sound(dataset):
+def test_the_other_videos_have_no_problems(dataset):
     swapped_masks(dataset)
     assert verify(dataset.root, names=["a00000", "a00002"]).ok
 
@@ -95,7 +95,7 @@ def test_report_for_people_and_machines(dataset):
     values = json.loads(json.dumps(report.to_json()))
     assert values["ok"] is False
     assert values["problems"] == [{"video": VIDEO, "kind": "missing", "detail": "JPEGImages/a00001/00007.jpg"}]
-    assert report.table(most=0).startswith("... and 1 more")
+    assert report.table(max_problems=0).startswith("... and 1 more")
 
 
 def test_datasets_without_metadata_cannot_be_checked(davis):
@@ -103,7 +103,7 @@ def test_datasets_without_metadata_cannot_be_checked(davis):
         verify(davis)
 
 
-def test_unpublishing_what_is_bad_makes_the_rest_sound(dataset):
+def test_unpublishing_damaged_videos_leaves_a_valid_dataset(dataset):
     swapped_masks(dataset)
     for name in verify(dataset.root).bad_videos():
         layout.unpublish(dataset, name)
@@ -134,7 +134,7 @@ def test_bit_flips_anywhere_are_found_and_never_crash_a_reader(dataset):
         ("train/nosuch", "a00001 names shard nosuch, but the video lies in a00000"),
     ],
 )
-def test_a_commit_marker_that_lies_is_named(sharded, tmp_path, text, said):
+def test_a_wrong_commit_marker_is_named(sharded, tmp_path, text, said):
     root = shutil.copytree(sharded("tar"), tmp_path / "data", symlinks=True)
     marker = layout.Layout(root).shards.marker("a00001")
     marker.unlink()
@@ -150,7 +150,7 @@ def test_a_shard_without_metadata_is_named(tmp_path):
         verify(tmp_path / "x.tar")
 
 
-def test_a_file_where_a_folder_must_be_is_named(dataset):
+def test_a_file_in_place_of_a_dataset_folder_is_named(dataset):
     shutil.rmtree(dataset.root / "Metadata")
     (dataset.root / "Metadata").write_text("")
     with pytest.raises(UserError, match="Metadata is a file"):

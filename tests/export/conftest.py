@@ -1,4 +1,4 @@
-"""A synthetic dataset to export, and exporting it; readers that are packages of others."""
+"""A synthetic dataset, its export, and readers from other packages."""
 
 import importlib
 from pathlib import Path
@@ -49,7 +49,7 @@ def run(store: VideoStore, name: str, out: Path, *options: str, **arguments) -> 
 
 @pytest.fixture
 def published():
-    """``published(module)``: a reader of others that cannot be installed beside the pinned packages."""
+    """``published(module)``: a published reader that conflicts with the pinned packages."""
 
     def load(module: str):
         try:

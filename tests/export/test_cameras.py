@@ -1,4 +1,4 @@
-"""COLMAP and BOP: a point of the world, or of a model, falls on the same pixel as by our own matrices."""
+"""COLMAP and BOP project points of the world and of models to the same pixels as our own matrices."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def rigid(random, away):
 
 @pytest.fixture(scope="module")
 def posed(places, tmp_path_factory):
-    """The dataset with cameras that turn and objects of uneven, changing scale."""
+    """The dataset with rotating cameras and objects of non-uniform, changing scale."""
     root = tmp_path_factory.mktemp("posed") / "data"
     shutil.copytree(places.root, root)
     random = np.random.RandomState(4)
@@ -41,7 +41,7 @@ def posed(places, tmp_path_factory):
 
 
 def pixel(values, i, point):
-    """Where a point of the world is seen in frame ``i``; centres of pixels at +0.5."""
+    """The pixel of a world point in frame ``i``; centres of pixels at +0.5."""
     x = np.array(values["camera"]["intrinsics"]) @ (np.array(values["camera"]["extrinsics"][i]) @ [*point, 1])[:3]
     return x[:2] / x[2]
 

@@ -1,4 +1,4 @@
-"""Depth, flow and tracks of rendered videos: the files say what the annotations say."""
+"""Depth, flow and tracks of rendered videos: files equal the annotations."""
 
 import io
 import json
@@ -137,6 +137,52 @@ def test_cotracker(written, real):
     assert sorted(p.name for p in (place / "frames").iterdir()) == [f"0000{i}.jpg" for i in range(6)]
 
 
+def alltracker_samples(root, depth, seq_len):
+    """The rules by which AllTracker's loaders find and read their files, written anew from their sources.
+
+    Its KubricMovifDataset has ``depth`` 2, its ExportDataset 3. Gives frames, points and visibility of each video.
+    """
+    found = []
+    for folder in sorted(root.glob("/".join("*" * depth))):
+        frames = sorted((folder / "frames").iterdir())
+        if (folder / "annot.npy").is_file() and len(frames) >= seq_len:
+            annotation = np.load(folder / "annot.npy", allow_pickle=True).item()
+            valid = annotation["point_xys_valid"].sum(0) == len(frames) if depth == 2 else slice(None)
+            images = np.stack([np.asarray(Image.open(frame)) for frame in frames])
+            found.append((images, annotation["point_xys"][:, valid], annotation["point_visibs"][:, valid]))
+    return found
+
+
+def test_alltracker(written, real):
+    place = written("alltracker", "points=300", "pickle=true")
+    assert not alltracker_samples(place / "bl30k", 2, seq_len=7)
+    samples = alltracker_samples(place / "bl30k", 2, seq_len=6), alltracker_samples(place, 3, seq_len=6)
+    for (images, points, visible), *others in samples:
+        assert not others and points.dtype == visible.dtype == np.float32
+        assert (images == np.stack([real.read_rgb(NAME, i) for i in range(6)])).all()
+        assert points.shape == (6, visible.shape[1], 2) and 250 < visible.shape[1] <= 300
+        assert set(np.unique(visible)) == {0, 1}
+        ids = np.stack([real.read_mask(NAME, i).ids for i in range(6)])
+        frame, point = np.nonzero(visible)
+        x, y = points[frame, point].round().astype(int).T
+        assert (x >= 0).all() and (x <= 127).all() and (y >= 0).all() and (y <= 79).all()
+        on_objects = ids[frame, y, x] > 0
+        assert on_objects.any() and not on_objects.all()
+    with np.load(place / f"bl30k/videos/{NAME}/annot.npz", allow_pickle=False) as read:
+        assert np.array_equal(read["point_xys"], samples[0][0][1])
+
+
+def test_alltracker_counts_from_the_centre_of_the_first_pixel(written, real):
+    place = written("alltracker", "points=256")
+    assert not list(place.rglob("*.npy"))
+    with np.load(place / f"bl30k/videos/{NAME}/annot.npz", allow_pickle=False) as read:
+        points, visible = read["point_xys"], read["point_visibs"]
+    found = real.read_tracks(NAME)
+    always = np.isfinite(found.places).all((1, 2))
+    assert np.abs(points + 0.5 - found.places[always].transpose(1, 0, 2)).max() < 1e-4
+    assert (visible == found.visible[always].T).all()
+
+
 def test_pips(written, real):
     place = written("pips") / NAME
     with np.load(place / "track.npz", allow_pickle=False) as read:
@@ -162,8 +208,8 @@ def test_bop_with_whole_silhouettes(written, real):
                 assert info["visib_fract"] == pytest.approx(order.visible_fraction[number], abs=0.05)
 
 
-def test_bop_models_cover_what_their_poses_say(written, real):
-    """Vertices of the exported models, by the exported rigid poses, reach as far as the objects' whole boxes do."""
+def test_bop_models_and_poses_cover_the_boxes(written, real):
+    """Vertices of the exported models under the exported rigid poses fill the objects' amodal boxes."""
     scene = written("bop", "models=true") / "000000"
     poses, cameras = (json.loads((scene / f"scene_{kind}.json").read_text()) for kind in ("gt", "camera"))
     models = scene.parents[1] / "models"
@@ -221,6 +267,6 @@ def test_stored_annotations_are_used(generate, rendered, real, tmp_path, monkeyp
     )
 
 
-def test_zero_is_no_other_frame(real, tmp_path):
+def test_zero_is_not_a_frame_offset(real, tmp_path):
     with pytest.raises(UserError, match="offset = 0"):
         run(real, "flow", tmp_path / "o", "offset=0")

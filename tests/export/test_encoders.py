@@ -68,7 +68,7 @@ def test_kitti_keeps_flow_to_half_a_step(motion):
     assert np.abs(values[valid] - moved[valid]).max() <= 1 / 128
 
 
-def test_kitti_says_what_moves_too_far(motion):
+def test_kitti_names_motion_beyond_its_range(motion):
     moved, valid = motion
     moved[3, 4], valid[3, 4] = (600, 0), True
     data, lost = flow.kitti(moved, valid)
@@ -123,7 +123,7 @@ def test_tapvid_points_come_back_at_any_resolution(points):
     assert (made["points"] * [96, 64])[known] == pytest.approx(places[known], abs=1e-4)
 
 
-def test_pickled_layouts_are_what_their_readers_load(points):
+def test_pickled_layouts_load_in_their_readers(points):
     places, visible = points
     data = tracks.pickled({"a": tracks.tapvid(places, visible, (64, 96))})
     assert (pickle.loads(data)["a"]["occluded"] == ~visible).all()
@@ -131,11 +131,12 @@ def test_pickled_layouts_are_what_their_readers_load(points):
     assert (read["coords"] == places).all() and (np.logical_not(read["visibility"]) == visible).all()
 
 
-def test_cotracker_has_no_unknown_places(points):
+@pytest.mark.parametrize("encode", [tracks.cotracker, tracks.alltracker])
+def test_layouts_without_validity_have_no_unknown_places(points, encode):
     places, visible = points
     places[0, 0] = np.nan
     with pytest.raises(ValueError, match="without a place"):
-        tracks.cotracker(places, visible)
+        encode(places, visible)
 
 
 def test_pips_has_frames_first(points):

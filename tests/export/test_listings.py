@@ -44,7 +44,7 @@ def test_pycocotools_reads_the_masks_as_they_were(exported, store, split, names)
     assert len(set(coco.anns)) == len(coco.dataset["annotations"])
 
 
-def test_frames_take_no_space_where_they_can_be_linked(exported, places):
+def test_frames_are_hard_linked_where_possible(exported, places):
     out = exported("coco")
     assert (out / "train/a00000/00003.jpg").samefile(places.rgb("a00000", 3))
 
@@ -90,7 +90,7 @@ def test_plain_run_lengths_are_those_of_the_compressed():
         assert again["counts"].decode() == seen.counts and sum(seen.plain_rle["counts"]) == 63
 
 
-def test_burst_is_what_its_format_says(exported, store):
+def test_burst_matches_its_format(exported, store):
     out = exported("burst")
     data = json.loads((out / "annotations/train/all_classes.json").read_text())
     first = json.loads((out / "annotations/train/first_frame_annotations.json").read_text())
@@ -148,7 +148,7 @@ def _scored(annotations):
 
 
 def _packed(tracks):
-    """With compressed run lengths, as the evaluation wants predictions."""
+    """With compressed run lengths, which the evaluation requires of predictions."""
     for track in tracks:
         packed = [rle and coco_mask.frPyObjects(rle, *rle["size"]) for rle in track["segmentations"]]
         yield track | {"segmentations": [rle and rle | {"counts": rle["counts"].decode()} for rle in packed]}

@@ -63,7 +63,7 @@ def test_jumping_to_a_frame_gives_that_frame(tmp_path, codec):
         assert nearest(capture.read()[1][..., ::-1], images) == i
 
 
-def test_masks_lose_nothing(exported, store):
+def test_masks_are_lossless(exported, store):
     out = exported("video")
     for reader in (by_opencv, by_av):
         for i, image in enumerate(reader(out / "train/a00000_masks.mkv")):
@@ -105,7 +105,7 @@ def test_sav_with_masks_of_every_fourth_frame(exported, store):
         assert (masks[..., k].astype(bool) == (store.read_mask("a00002", 4).ids == number)).all()
 
 
-def test_frames_without_masks_are_refused_where_they_cannot_be_told(store, places, tmp_path):
+def test_frames_without_masks_are_refused_if_the_format_cannot_mark_them(store, places, tmp_path):
     shutil.copytree(places.root, tmp_path / "data")
     (tmp_path / "data/Annotations/a00000/00005.png").unlink()
     for name, message in (("video", "masks on 7 of 8 frames"), ("sav", "frame 00005 of a00000 has no mask")):

@@ -1,4 +1,4 @@
-"""The rules by which XMem, Cutie, SAM 2 and AOT find their files, written anew from their sources, on our datasets.
+"""The rules by which XMem, Cutie, SAM 2 and AOT find files, reimplemented from their sources, on our datasets.
 
 Each ``*_index`` gives ``{video: [(image, mask), ...]}`` in the order in which the loader knows the frames. How
 samples are drawn from that is theirs. docs/use_with.md says where each rule stands.
@@ -32,7 +32,7 @@ def xmem_index(bl_root, num_frames=8):
 
 
 def cutie_index(base, image_directory, mask_directory, subset, seq_length=8):
-    """As XMem's, of the videos in a list; paths are joined to a base, which an absolute one replaces."""
+    """Like XMem's, for the videos of a list; paths are joined to a base unless they are absolute."""
     images, masks = os.path.join(base, image_directory), os.path.join(base, mask_directory)
     wanted = set(Path(subset).read_text().splitlines()) if subset else None
     found = {}
@@ -45,7 +45,7 @@ def cutie_index(base, image_directory, mask_directory, subset, seq_length=8):
 
 
 def sam2_index(img_folder, gt_folder, file_list_txt):
-    """Names come from the list, without what looks like a suffix; frames and masks are matched by their numbers."""
+    """Names come from the list, without apparent suffixes; frames and masks are matched by their numbers."""
     names = [os.path.splitext(line.strip())[0] for line in open(file_list_txt)]
     found = {}
     for video in sorted(names):
@@ -78,7 +78,7 @@ def aot_as_davis_index(root, resolution="480p"):
 
 
 def require_frames(found, store, names):
-    """The loader's index has these videos and all their frames in order, and its files are what our reader reads."""
+    """Assert that the index has these videos with all frames in order, with the files that our reader reads."""
     assert sorted(found) == names
     for name in names:
         pairs = found[name]
@@ -147,7 +147,7 @@ def test_sam2_by_its_json(store, exported):
                 assert np.array_equal(decoded[..., object_number] > 0, ids == label)
 
 
-def test_aot_takes_it_for_davis(store, tmp_path):
+def test_aot_reads_it_as_davis(store, tmp_path):
     for kind in ("JPEGImages", "Annotations"):
         (tmp_path / kind).mkdir()
         (tmp_path / kind / "480p").symlink_to(store.path / kind)
@@ -158,7 +158,7 @@ def test_aot_takes_it_for_davis(store, tmp_path):
     assert open_dataset(tmp_path).image_set("2017/train") == store.image_set("train")
 
 
-def test_the_check_notices_a_wrong_pairing(store):
+def test_the_check_finds_a_wrong_pairing(store):
     found = xmem_index(store.path)
     (image, _), (_, mask), *rest = found["a00000"]
     found["a00000"] = [(image, mask), (image, mask), *rest]

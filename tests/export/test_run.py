@@ -1,4 +1,4 @@
-"""What all formats have in common: the output folder, going on, several processes, refusals."""
+"""Behaviour common to all formats: the output folder, resuming, several processes, refusals."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from tests.export.conftest import run
 
 
 def tree(root):
-    """Contents of all files but those the export keeps for itself."""
+    """Contents of all files except the export's own records."""
     files = (p for p in sorted(root.rglob("*")) if p.is_file() and ".export" not in p.parts)
     return {str(p.relative_to(root)): p.read_bytes() for p in files}
 
@@ -35,7 +35,7 @@ def test_a_second_run_writes_nothing(store, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["coco", "burst"])
-def test_a_stopped_export_goes_on_to_the_same_files(store, tmp_path, monkeypatch, name):
+def test_a_stopped_export_continues_to_the_same_files(store, tmp_path, monkeypatch, name):
     kind = format_of(name)
     whole, write, seen = tmp_path / "whole", type(kind).write, []
 
@@ -70,7 +70,7 @@ def test_shards_export_as_their_folder_does(store, tmp_path, kind):
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
-def test_what_changed_is_written_again_and_nothing_else(own, tmp_path):
+def test_only_changed_videos_are_exported_again(own, tmp_path):
     run(open_dataset(own.root), "coco", tmp_path / "o")
     mask = own.mask("a00001", 0)
     mask.write_bytes(masks.encode_mask(masks.read_mask(mask).ids * 0))
@@ -91,7 +91,7 @@ def test_files_of_an_output_that_were_lost_are_written_again(store, tmp_path):
     assert tree(tmp_path / "o") == whole
 
 
-def test_a_folder_that_something_else_filled_is_refused_and_left_alone(store, tmp_path):
+def test_a_folder_with_other_contents_is_refused_and_not_changed(store, tmp_path):
     (tmp_path / "o").mkdir()
     (tmp_path / "o/notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and no export began it"):
@@ -132,7 +132,7 @@ def test_a_missing_package_is_named(monkeypatch):
         format_of("coco")
 
 
-def test_a_dataset_without_lists_goes_to_train_saying_so(own, tmp_path, caplog):
+def test_a_dataset_without_lists_is_exported_as_train_with_a_message(own, tmp_path, caplog):
     shutil.rmtree(own.root / "ImageSets")
     shutil.rmtree(own.root / "Metadata")
     run(open_dataset(own.root), "coco", tmp_path / "o")

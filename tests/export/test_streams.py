@@ -32,7 +32,7 @@ def frames_of(store, names):
     return [(name, i) for name in names for i in range(len(store.frames(name)))]
 
 
-def test_datasets_gives_the_frames_and_masks_back(exported, store, offline):
+def test_datasets_returns_the_frames_and_masks(exported, store, offline):
     out = exported("hf")
     loaded = datasets.load_dataset(str(out), **offline)
     assert set(loaded) == {"train", "val"}
@@ -64,7 +64,7 @@ def test_a_frame_without_mask_is_null(places, tmp_path, offline):
     assert [row["frame"] for row in loaded if row["mask"] is None] == [3]
 
 
-def test_the_card_counts_what_is_there(exported, places):
+def test_the_card_counts_the_exported_videos(exported, places):
     out = exported("hf")
     header = yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
     splits = {split["name"]: split for split in header["dataset_info"]["splits"]}
@@ -102,7 +102,7 @@ def test_croissant_is_valid_and_gives_the_rows(exported, store, caplog):
 
 
 def by_definition(folder):
-    """MDS read as its definition says, values as bytes."""
+    """Read MDS by its definition; values are bytes."""
     rows = []
     for shard in json.loads((folder / "index.json").read_text())["shards"]:
         data = (folder / shard["raw_data"]["basename"]).read_bytes()
@@ -126,7 +126,7 @@ def by_definition(folder):
 
 
 @pytest.mark.parametrize("shard_bytes", [1, 1 << 26])
-def test_mds_is_what_its_definition_says(exported, store, shard_bytes):
+def test_mds_matches_its_definition(exported, store, shard_bytes):
     out = exported("mds", f"shard_bytes={shard_bytes}")
     assert len(list((out / "train").glob("*.mds"))) == (2 if shard_bytes == 1 else 1)
     rows = by_definition(out / "train")
@@ -158,11 +158,11 @@ def test_streaming_itself_reads_mds(exported, store, tmp_path):
     assert (read["masks"] == np.stack([store.read_mask(n, i).ids for n, i in rows])).all()
 
 
-def test_a_wrong_count_of_samples_is_no_shard(tmp_path):
+def test_a_wrong_count_of_samples_makes_no_shard(tmp_path):
     with pytest.raises(ValueError, match="0 samples, not 1"):
         mds.write_shard(Path(tmp_path / "x.mds"), {"a": "str"}, [], 1)
 
 
-def test_stored_pictures_open_as_pictures(exported):
+def test_stored_images_open_as_images(exported):
     row = by_definition(exported("mds") / "val")[0]
     assert Image.open(io.BytesIO(row["image"])).format == "JPEG" and Image.open(io.BytesIO(row["mask"])).mode == "P"

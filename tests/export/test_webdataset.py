@@ -27,7 +27,7 @@ def test_round_trip_through_the_package(exported, store):
         assert len([key for key in sample if not key.startswith("__")]) == 2 * FRAMES + 1
 
 
-def test_its_own_decoder_gives_pictures(exported, store):
+def test_its_own_decoder_returns_images(exported, store):
     out = exported("webdataset")
     sample = next(iter(webdataset.WebDataset(str(out / "val-000000.tar"), shardshuffle=False).decode("pil")))
     assert (np.asarray(sample["00002.jpg"]) == store.read_rgb("a00002", 2)).all()

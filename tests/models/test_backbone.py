@@ -8,7 +8,7 @@ from models.backbone import CHANNELS, ResNetEncoder, load_imagenet, widen_stem
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 @torch.no_grad()
-def test_features_are_torchvisions(name):
+def test_features_equal_torchvisions(name):
     torch.manual_seed(0)
     resnet = torchvision.models.get_model(name, weights=None).eval()
     encoder = ResNetEncoder(name).eval()
@@ -74,14 +74,14 @@ def test_unknown_backbone_is_refused():
 
 
 @pytest.mark.parametrize("backbone", CHANNELS)
-def test_encoders_have_the_channels_that_are_promised(backbone):
+def test_encoders_have_the_documented_channels(backbone):
     features = ResNetEncoder(backbone)(torch.zeros(1, 3, 32, 32))
     assert tuple(x.shape[1] for x in features) == CHANNELS[backbone]
     assert tuple(x.shape[-1] for x in features) == (2, 4, 8)
 
 
 @pytest.mark.parametrize(("name", "widths"), [("stcn", {"memory_backbone": "resnet18_half"}), ("s2m", {})])
-def test_group_norms_need_no_statistics_of_other_pictures(name, widths):
+def test_group_norms_do_not_depend_on_other_images(name, widths):
     network = checkpoint.build(name, {"backbone": "resnet18_half", "norm": "group", **widths})
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     assert not list(network.buffers())

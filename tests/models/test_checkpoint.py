@@ -18,7 +18,7 @@ PUBLISHED = [
 
 
 def random_weights(golden, keys):
-    """A published state dict with numbers of its own in every entry."""
+    """A published state dict with different numbers in every entry."""
     generator = torch.Generator().manual_seed(0)
     return {
         key: torch.tensor(7) if key.endswith("tracked") else torch.randn(shape, generator=generator)
@@ -165,6 +165,6 @@ def test_a_full_disk_is_an_oserror_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_sizes_that_cannot_be_are_a_valueerror():
+def test_impossible_sizes_are_a_valueerror():
     with pytest.raises(ValueError, match="network fusion cannot be built with .*-4"):
         checkpoint.build("fusion", {"dim": -4})

@@ -58,11 +58,11 @@ def two_colours(height=90, width=150):
     return image
 
 
-def test_refinement_honours_a_click_and_carries_it_to_what_looks_alike():
+def test_refinement_obeys_a_click_and_extends_it_to_similar_pixels():
     session = ClickSession(Colours(), two_colours())
     first = session.add(40, 30, True)
     assert first.shape == (90, 150)
-    assert first[40, 120] > 0.5  # blue is taken along
+    assert first[40, 120] > 0.5  # blue pixels are included
     second = session.add(50, 110, False)
     assert second[50, 110] < 0.5 and second[20:70, 90:135].max() < 0.5
     assert second[40, 30] > 0.5 and second[20:70, 20:60].min() > 0.5
@@ -76,14 +76,14 @@ def test_refinement_honours_a_click_and_carries_it_to_what_looks_alike():
     torch.testing.assert_close(session.add(50, 110, False), second)
 
 
-def test_refinement_leaves_right_answers_alone_and_is_bounded(network, monkeypatch):
+def test_refinement_keeps_right_predictions_and_is_bounded(network, monkeypatch):
     features = torch.randn(2, 24, 12, 16).relu()
     start = torch.full((2, 2, 24, 1, 1), 0.1)
     assert torch.equal(refine(network.deeplab, features, torch.zeros(2, 2, 48, 64), start), start)
     assert all(p.grad is None for p in network.parameters())
     calls, predict = [], clicks._predict
     monkeypatch.setattr(clicks, "_predict", lambda *args: calls.append(1) or predict(*args))
-    both = torch.ones(2, 2, 48, 64)  # contradictory, so that it cannot be honoured
+    both = torch.ones(2, 2, 48, 64)  # contradictory, so that it cannot be satisfied
     monkeypatch.setattr(clicks, "SETTLED", 0)
     refine(network.deeplab, features, both, start)
     assert 2 < len(calls) <= clicks.EVALUATIONS + 2

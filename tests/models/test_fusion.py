@@ -53,7 +53,7 @@ def test_objects_are_fused_one_by_one_and_in_batch_alike():
             fusion(image, older, newer, distance, None if aware else torch.rand(2, 3, 2, 32, 48))
 
 
-def test_linear_blending_trusts_the_nearer_interaction():
+def test_linear_blending_favours_the_nearer_interaction():
     older, newer = torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4)
     at_new = blend(older, newer, torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(at_new, newer)

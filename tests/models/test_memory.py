@@ -47,7 +47,7 @@ def plain_read(key, value, query, similarity="dot", top_k=None, sigma=None):
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("top_k", [None, 1, 7])
 @pytest.mark.parametrize("sigma", [None, 1.5])
-def test_reading_is_the_papers_formula(similarity, shared, top_k, sigma):
+def test_reading_matches_the_papers_formula(similarity, shared, top_k, sigma):
     key, value, query = random_memory(shared=shared)
     got = read_memory(key, value, query, similarity, Reading(top_k, sigma))
     torch.testing.assert_close(got, plain_read(key, value, query, similarity, top_k, sigma), rtol=1e-4, atol=1e-5)
@@ -141,7 +141,7 @@ def test_bfloat16_values_within_one_percent(top_k):
     assert (half.float() - exact).abs().max() <= 0.01 * exact.abs().max()
 
 
-def test_misfits_are_refused():
+def test_mismatched_shapes_are_refused():
     key, value, query = random_memory()
     with pytest.raises(ValueError, match="do not fit"):
         read_memory(key, value, query[:, :3])

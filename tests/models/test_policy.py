@@ -15,7 +15,7 @@ def contents(policy):
     return policy.memory().value[0, 0, 0, :, 0, 0].tolist()
 
 
-def test_growing_memory_keeps_permanent_frames_and_one_guest():
+def test_growing_memory_keeps_permanent_frames_and_one_temporary_frame():
     policy = GrowingMemory()
     policy.start(entry(0))
     policy.add(entry(1), permanent=False)

@@ -29,7 +29,7 @@ def encode(stcn, gold, objects):
 
 @pytest.mark.parametrize("objects", [1, 2])
 @torch.no_grad()
-def test_published_keys_values_readouts_and_guests(stcn, gold, objects):
+def test_published_keys_values_readouts_and_temporary_frames(stcn, gold, objects):
     query, entries = encode(stcn, gold, objects)
     for i, entry in enumerate(entries):
         assert entry.key.shape[1] == 1

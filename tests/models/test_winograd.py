@@ -1,4 +1,4 @@
-"""Winograd's algorithm gives what a direct convolution gives, and only where it can."""
+"""Winograd's algorithm equals the direct convolution, and is used only where it applies."""
 
 import pytest
 import torch
@@ -38,20 +38,20 @@ def test_any_layout_of_the_input(layout):
     )
 
 
-def test_what_objects_share_is_computed_once_and_added():
+def test_shared_channels_are_computed_once_and_added():
     direct, x, shared = conv(160), torch.randn(3, 128, 8, 12), torch.randn(1, 32, 8, 12)
     torch.testing.assert_close(
         convolve(WinogradConv2d(direct), x, shared), convolve(direct, x, shared), rtol=0, atol=2e-5
     )
 
 
-def test_another_precision_takes_the_usual_way():
+def test_other_precisions_use_the_direct_convolution():
     direct, x = conv(), torch.randn(1, 128, 8, 12)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(WinogradConv2d(direct)(x), direct(x))
 
 
-def test_only_what_fits_is_replaced():
+def test_only_suitable_convolutions_are_replaced():
     others = {
         "narrow": conv(64),
         "one_by_one": conv(kernel_size=1, padding=0),

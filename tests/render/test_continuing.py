@@ -13,7 +13,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.render import blender_version, dataset
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.dataset import open_for_writing, sampler
 from tests.conftest import ROOT
 
@@ -30,9 +30,9 @@ def test_another_version_of_the_loader_is_refused(tmp_path, config, monkeypatch)
     record = json.loads((tmp_path / "catalogue.json").read_text())
     assert record["loader"] == LOADER_VERSION
     open_for_writing(layout, config, catalogue)
-    del record["loader"]  # as the first version, which did not say
+    del record["loader"]  # like the first version, which did not record it
     (tmp_path / "catalogue.json").write_text(json.dumps(record))
-    open_for_writing(layout, config, catalogue)  # built-in assets alone: the loader changes nothing about them
+    open_for_writing(layout, config, catalogue)  # only built-in assets, which do not depend on the loader
     files = config.model_copy(
         update={"assets": config.assets.model_copy(update={"textures": [str(tmp_path.with_name("textures"))]})}
     )
@@ -53,10 +53,10 @@ def test_another_blender_is_refused(tmp_path, config, monkeypatch):
         open_for_writing(layout, config, catalogue)
 
 
-def test_a_video_in_which_no_object_is_ever_seen_is_a_failure(tmp_path, config):
+def test_a_video_without_any_visible_object_fails(tmp_path, config):
     spec = sampler(config, open_catalogue(config.assets))("a00000").spec
     layout = Layout(tmp_path)
     for frame in range(2):
         write_atomically(layout.staged_mask(spec.name, frame), encode_mask(np.zeros((48, 64), np.uint8)))
-    problems, areas = examine(spec, config, layout)
+    problems, areas = check_masks(spec, config, layout)
     assert "no object is seen in any frame" in problems and not areas.any()

@@ -20,7 +20,7 @@ def builtin():
 
 @pytest.fixture
 def edited(builtin, tmp_path):
-    """edited(change) -> what is read of the scene of a00000 after ``change`` of its JSON."""
+    """edited(change) -> the scene of a00000, read after ``change(JSON)``."""
     config, catalogue = builtin
     spec = dataset.sampler(config, catalogue)(video_name(0, 100)).spec
     dataset.write_plan(tmp_path, config, [spec])
@@ -36,13 +36,13 @@ def edited(builtin, tmp_path):
     return read
 
 
-def test_what_was_planned_is_read(edited):
+def test_planned_scenes_are_read(edited):
     planned, read = edited(lambda scene: None)
     assert read == planned
 
 
-def test_a_model_and_its_name_agree(edited):
-    """The old model was drawn, and the new one credited."""
+def test_a_model_must_match_its_id(edited):
+    """A former version rendered the old model and credited the new one."""
 
     def rename(scene):
         scene["objects"][0]["model"]["id"] = scene["objects"][1]["model"]["id"]
@@ -78,7 +78,7 @@ def test_an_edited_scene_is_not_overwritten(builtin, tmp_path):
         dataset.write_plan(tmp_path, config, [spec])
 
 
-def test_a_start_that_fails_begins_nothing(builtin, tmp_path):
+def test_a_failed_start_creates_no_dataset(builtin, tmp_path):
     config, catalogue = builtin
 
     def no_device():
@@ -89,7 +89,7 @@ def test_a_start_that_fails_begins_nothing(builtin, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_somebody_elses_is_no_dataset(builtin, tmp_path):
+def test_a_folder_with_other_contents_is_no_dataset(builtin, tmp_path):
     config, catalogue = builtin
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(UserError, match=r"holds holiday\.jpg"):

@@ -1,4 +1,4 @@
-"""A video is the same whatever happened while it was rendered."""
+"""A video does not depend on interruptions of its rendering."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
-from bl30k_gen.render.check import examine
+from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.lease import FREE
 from bl30k_gen.render.staging import write_scene
@@ -42,7 +42,7 @@ def test_killing_the_child_in_mid_frame_loses_nothing(rendered, supervise, conte
 
 
 def test_a_damaged_staged_frame_is_rendered_again(rendered, supervise, content, tmp_path):
-    """Left by a machine that went down: such a frame was published as it was."""
+    """Left by a machine that crashed; a former version published such a frame."""
     scene, home = Layout(rendered).metadata("a00000"), Layout(tmp_path, FREE).staging("a00000")
     for folder in ("JPEGImages", "Annotations"):
         shutil.copytree(rendered / folder / "a00000", home / folder)
@@ -64,7 +64,7 @@ def test_order_and_workers_change_nothing(rendered, supervise, content, tmp_path
     assert content(tmp_path) == content(rendered)
 
 
-def test_a_stopped_run_goes_on_at_its_first_missing_frame(rendered, supervise, content, tmp_path):
+def test_a_stopped_run_continues_at_its_first_missing_frame(rendered, supervise, content, tmp_path):
     def stop(event):
         if at(event, "frame", "a00000", 3):
             supervisor.stop()
@@ -84,7 +84,7 @@ def test_a_stopped_run_goes_on_at_its_first_missing_frame(rendered, supervise, c
     assert content(tmp_path) == {path: data for path, data in content(rendered).items() if "a00000" in path}
 
 
-def test_what_always_crashes_is_set_aside_and_the_next_one_is_rendered(supervise, tmp_path):
+def test_a_scene_that_always_crashes_is_recorded_as_failed_and_the_next_is_rendered(supervise, tmp_path):
     def kill(event):
         if at(event, "built", "a00000"):
             for child in supervisor.children:
@@ -104,7 +104,7 @@ def test_a_hung_child_is_killed(supervise, tmp_path):
         if at(event, "frame", "a00000", 1) and not frozen:
             (child,) = supervisor.children
             os.kill(child.pid, signal.SIGSTOP)
-            child.timeout = 1.0  # of this one alone: a busy machine may take long to start its successor
+            child.timeout = 1.0  # of the first child only: a busy machine may be slow to start the next
             frozen.append(child.pid)
 
     supervisor = supervise(tmp_path, freeze)
@@ -115,7 +115,7 @@ def test_a_hung_child_is_killed(supervise, tmp_path):
 
 @pytest.fixture
 def staged(rendered, config, tmp_path):
-    """A rendered video put back into staging: (spec, layout, the path of a frame's mask)."""
+    """A rendered video moved back to staging: (spec, layout, path of a frame's mask)."""
     layout = Layout(tmp_path)
     spec = parse_spec(json.loads(Layout(rendered).metadata("a00002").read_text())["scene"], "a00002")
     write_scene(layout, spec)
@@ -126,7 +126,7 @@ def staged(rendered, config, tmp_path):
 
 def test_a_clean_video_passes_the_check(staged, config):
     spec, layout, mask = staged
-    problems, areas = examine(spec, config, layout)
+    problems, areas = check_masks(spec, config, layout)
     assert problems == []
     assert areas[3].tolist() == [int((read_values(mask(3)) == thing.id).sum()) for thing in spec.objects]
 
@@ -136,7 +136,7 @@ def test_an_object_missing_for_one_frame_is_found(staged, config):
     ids = read_values(mask(3))
     largest = int(np.bincount(ids.ravel())[1:].argmax()) + 1
     mask(3).write_bytes(encode_mask(np.where(ids == largest, 0, ids).astype(np.uint8)))
-    problems, _ = examine(spec, config, layout)
+    problems, _ = check_masks(spec, config, layout)
     assert problems and all(p.startswith(f"frame 3: object {largest}:") for p in problems)
 
 
@@ -145,13 +145,13 @@ def test_exchanged_masks_are_found(staged, config):
     first, last = mask(0).read_bytes(), mask(5).read_bytes()
     mask(0).write_bytes(last)
     mask(5).write_bytes(first)
-    frames = {problem.split(":")[0] for problem in examine(spec, config, layout)[0]}
+    frames = {problem.split(":")[0] for problem in check_masks(spec, config, layout)[0]}
     assert frames == {"frame 0", "frame 5"}
 
 
-def test_an_id_that_no_object_has_is_found(staged, config):
+def test_an_unknown_id_is_found(staged, config):
     spec, layout, mask = staged
     ids = read_values(mask(1)).copy()
     ids[20:60, 20:60] = 77
     mask(1).write_bytes(encode_mask(ids))
-    assert "frame 1: id 77 belongs to no object" in examine(spec, config, layout)[0]
+    assert "frame 1: id 77 belongs to no object" in check_masks(spec, config, layout)[0]

@@ -66,7 +66,7 @@ def a_scene(index: int, *overrides: str, models: int = 12) -> SceneSpec:
 
 @pytest.fixture(scope="session")
 def real_models(shared) -> dict[str, Model]:
-    """Meshes of people's making, named as the assets of ``fake_catalogue``; each material is a part."""
+    """Real meshes, named as the assets of ``fake_catalogue``; each material is a part."""
     files = sorted((shared / "data/shapenet_layout").glob("*/*/models/model_normalized.obj"))
     models = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""Shapes that change: what moves by how much, and that the surface stays one."""
+"""Deforming shapes: displacements of vertices, and a surface without cracks."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_refined_surface_is_the_same_one_with_short_edges_and_no_cracks(mesh):
     assert len(np.unique(after.vertices, axis=0)) == len(after.vertices), "no point is there twice"
 
 
-def test_parts_and_texture_coordinates_go_along():
+def test_refinement_keeps_parts_and_texture_coordinates():
     plain = model()
     mapped = plain.parts[1]
     corners = plain.vertices[mapped.faces][..., :2]  # texture coordinates that are a linear function of the place
@@ -50,7 +50,7 @@ def test_parts_and_texture_coordinates_go_along():
         assert area[0] == pytest.approx(area[1], rel=1e-5)
 
 
-def test_what_is_fine_already_stays_as_it_is():
+def test_a_fine_mesh_is_not_refined():
     fine = as_model(*(lambda ball: (ball.vertices, [ball.faces]))(trimesh.creation.icosphere(4)), "ball")
     after = refined(fine)
     assert np.array_equal(after.vertices, fine.vertices)

@@ -1,4 +1,4 @@
-"""Rectangles outside of which no object is seen."""
+"""Rectangles that contain all visible pixels of objects."""
 
 from itertools import combinations
 
@@ -35,7 +35,7 @@ def at_rest(spec, models):
 @pytest.mark.parametrize(
     "extras", [(), (DEFORM,), ("objects.frustum.near=-4.5",)], ids=["rigid", "deforming", "near"]
 )
-def test_all_that_the_rasteriser_sees_lies_inside_with_room_to_spare(extras):
+def test_the_extent_contains_all_visible_pixels_with_a_margin(extras):
     looked_at, seen, areas = 0, 0, 0
     for index in range(5):
         spec, models = scene_and_models(index, *extras)
@@ -62,11 +62,11 @@ def test_all_that_the_rasteriser_sees_lies_inside_with_room_to_spare(extras):
     assert seen > 0 and areas < 0.9 * looked_at, "not simply all of the image"
 
 
-def test_a_long_exposure_holds_the_picture_of_its_ends():
+def test_the_extent_of_a_long_exposure_contains_its_ends():
     spec, models = scene_and_models(1, "motion.location_speed=0.3", "video.frames=40")
     blurred = spec.model_copy(update={"render": spec.render.model_copy(update={"motion_blur": 1.0})})
     half = {"video": spec.video.model_copy(update={"frames": 2 * spec.video.frames - 1})}
-    finer = spec.model_copy(update=half)  # frame 2 n of it is frame n of the other
+    finer = spec.model_copy(update=half)  # its frame 2n is frame n of the other
     grown = 0
     for frame in range(1, 39, 4):
         found = rectangles(blurred, at_rest(spec, models), frame)
@@ -79,7 +79,7 @@ def test_a_long_exposure_holds_the_picture_of_its_ends():
     assert grown > 0
 
 
-def test_what_reaches_behind_the_backdrop_has_no_rectangles():
+def test_objects_that_reach_behind_the_backdrop_have_no_rectangles():
     spec, models = scene_and_models(0)
     assert rectangles(spec, at_rest(spec, models), 0)
     x, _, z = spec.backdrop.centre
@@ -88,7 +88,7 @@ def test_what_reaches_behind_the_backdrop_has_no_rectangles():
     assert rectangles(through, at_rest(spec, models), 0) is None
 
 
-def test_nothing_in_sight_is_nothing_to_render():
+def test_without_visible_objects_nothing_is_rendered():
     spec, models = scene_and_models(0)
     aside = tuple(
         thing.model_copy(update={"location": tuple((x + 12, y, z) for x, y, z in thing.location)})
@@ -103,7 +103,7 @@ def test_nothing_in_sight_is_nothing_to_render():
         assert rectangles(away, at_rest(spec, models), 0) == []
 
 
-def test_an_object_that_just_looks_in_has_pixels_enough_to_render():
+def test_an_object_at_the_edge_of_the_image_has_enough_pixels_to_render():
     found = []
     for shift in np.linspace(0, 6, 60):
         spec, models = scene_and_models(0)
@@ -124,4 +124,4 @@ def test_rectangles_unite_where_that_is_cheaper():
     chain = [Rectangle(i, i, i + 60, i + 60) for i in range(0, 500, 50)]
     assert merged(chain) == [Rectangle(0, 0, 510, 510)]
     for a, b in combinations(merged([one, touching, near, far]), 2):
-        assert not a.meets(b)
+        assert not a.overlaps(b)

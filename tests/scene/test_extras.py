@@ -1,4 +1,4 @@
-"""What the published recipe lacks: off by default, and drawn as the configuration says."""
+"""Options beyond the published recipe: off by default, and as strong as configured."""
 
 import hashlib
 
@@ -26,7 +26,7 @@ DEFORM = (
 )
 SHAKE = "camera.shake={angle: [0.005, 0.015], roll: 0.4, cycles: [3, 40], waves: 6}"
 
-# (configuration, scenes of its first three videos): without extras they are what they were, so that builds continue.
+# (configuration, scenes of its first three videos): without extras they must not change, since builds are continued.
 AS_THEY_WERE = {
     "bl30k": ("9a59d142460a9c0a", "67bbd54fbc2184bf"),
     "bl30k_fast": ("952f2ea072f88dd9", "7a580d3eca6acafd"),
@@ -40,7 +40,7 @@ def sample(index, *overrides, load=fake_load):
 
 
 @pytest.mark.parametrize("recipe", AS_THEY_WERE)
-def test_recipes_without_extras_stay_as_they_were(recipe):
+def test_recipes_without_extras_do_not_change(recipe):
     config = load_config(ROOT / f"render_configs/{recipe}.yaml", ["render.backdrop=traced"])
     scenes = "".join(sample_scene(config, fake_catalogue(), fake_load, fake_load, i).spec.dumps() for i in range(3))
     digests = config.digest()[:16], hashlib.sha256(scenes.encode()).hexdigest()[:16]
@@ -49,7 +49,7 @@ def test_recipes_without_extras_stay_as_they_were(recipe):
         assert key not in scenes and key not in config.to_yaml()
 
 
-def test_an_extra_changes_nothing_but_itself():
+def test_an_extra_changes_nothing_else():
     plain, extra = sample(4), sample(4, DEFORM, SHAKE, "render.motion_blur=0.5")
     without = [thing.model_copy(update={"deformation": None}) for thing in extra.objects]
     assert tuple(without) == plain.objects
@@ -58,7 +58,7 @@ def test_an_extra_changes_nothing_but_itself():
     assert (extra.lights, extra.backdrop) == (plain.lights, plain.backdrop)
 
 
-def test_extras_survive_json_and_a_null_turns_them_off():
+def test_extras_round_trip_through_json_and_null_disables_them():
     extra = sample(1, DEFORM, SHAKE, "render.motion_blur=0.5")
     assert parse_spec(extra.to_json(), "test") == extra
     off = ("objects.deformation=null", "camera.shake=null", "render.motion_blur=null")
@@ -80,7 +80,7 @@ def deformations():
     return [d if d is None else TypeAdapter(Deformation).validate_python(d) for d in drawn]
 
 
-def test_a_share_of_the_objects_deforms_and_kinds_are_equally_likely(deformations):
+def test_a_fraction_of_the_objects_deforms_and_kinds_are_equally_likely(deformations):
     soft = [d for d in deformations if d is not None]
     assert abs(len(soft) / len(deformations) - 0.7) < 0.06
     kinds = [sum(d.kind == kind for d in soft) for kind in ("lattice", "wave", "bend")]
@@ -127,7 +127,7 @@ def test_mistakes_are_named(override, said):
 # --- Shake ------------------------------------------------------------------------------------------------------
 
 
-def test_a_shake_is_as_strong_as_the_configuration_says_and_smooth():
+def test_a_shake_has_the_configured_strength_and_is_smooth():
     strengths, over_time, recipe = [], [], configuration(SHAKE).camera.shake
     for i in range(60):
         waves = [ShakeWave.model_validate(wave) for wave in sample_shake(rng(0, "test", i), recipe)]
@@ -145,7 +145,7 @@ def test_a_shake_is_as_strong_as_the_configuration_says_and_smooth():
     assert np.mean(over_time, axis=0) == pytest.approx(1, abs=0.15)
 
 
-def test_a_shaken_camera_turns_by_the_shake_and_stays_where_it_is():
+def test_a_shaken_camera_rotates_and_does_not_move():
     plain, shaken = sample(3), sample(3, SHAKE)
     still, moved = (camera_poses(spec.camera, 160, spec.static) for spec in (plain, shaken))
     assert np.array_equal(still[:, :3, 3], moved[:, :3, 3])
@@ -208,7 +208,7 @@ def test_only_thin_models_are_drawn_and_nothing_else_changes():
     assert len(seen) == 4
 
 
-def test_models_that_are_passed_over_are_not_called_refused():
+def test_skipped_models_are_not_reported_as_refused():
     scene = sample_scene(configuration("objects.max_thickness=0.1"), fake_catalogue(), fake_load, fake_load, 0)
     assert scene.refusals == ()
 

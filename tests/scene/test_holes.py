@@ -1,4 +1,4 @@
-"""Holes of a texture lie where the renderer's materials have them, also outside of 0..1."""
+"""Holes of a texture are at the same places as in the renderer, also for UVs outside of 0..1."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from bl30k_gen.scene.holes import holes_of
 @pytest.mark.parametrize(
     ("wrap", "expected"), [("repeat", "10 10 10"), ("clamp", "11 10 00"), ("mirror", "01 10 01")]
 )
-def test_a_texture_goes_on_as_its_sampler_says(wrap, expected):
-    """Opaque on the left, a hole on the right, along u from -1 to 2."""
+def test_a_texture_repeats_as_its_sampler_says(wrap, expected):
+    """A texture with a hole in its right half, on a sheet with u from -1 to 2."""
     texture = np.full((8, 8, 4), 255, np.uint8)
     texture[:, 4:, 3] = 0
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)

@@ -1,10 +1,10 @@
-"""The rasteriser against a ray caster that shares nothing with it but the poses, and its verdicts."""
+"""The rasteriser compared with an independent ray caster, and its results on wrong masks."""
 
 import numpy as np
 import pytest
 import trimesh
 
-from bl30k_gen.scene.raster import compare, every, predict, visibility
+from bl30k_gen.scene.raster import compare, predict, subsample, visibility
 from bl30k_gen.scene.trajectory import NEAR_CLIP, camera_poses, object_poses
 
 from .conftest import a_scene, as_model, configuration
@@ -15,7 +15,7 @@ CUBE = trimesh.creation.box()
 
 
 def cast(spec, models, frame):
-    """Ids by one ray through each pixel's centre and every triangle (Moeller and Trumbore)."""
+    """Ids by intersecting a ray through each pixel's centre with every triangle (Moeller and Trumbore)."""
     video = spec.video
     camera = camera_poses(spec.camera, video.frames, spec.static)[frame]
     half = np.tan(spec.camera.field_of_view / 2)
@@ -51,7 +51,7 @@ def cast(spec, models, frame):
 
 
 def one_cube(scale, location, *overrides):
-    """A video of one unit cube (whatever the diagonal of models) that does not move, and its models."""
+    """A video of one static cube with unit sides, and its models."""
     spec = a_scene(0, *overrides)
     thing = spec.objects[0].model_copy(
         update={"location": (location,) * 2, "rotation": ((0, 0, 0),) * 2, "scale": ((scale * np.sqrt(3),) * 3,) * 2}
@@ -88,14 +88,14 @@ def test_the_nearer_object_wins_whatever_the_order():
         assert set(np.unique(ids)) == {0, 2}
 
 
-def test_the_backdrop_hides_what_is_behind_it():
+def test_the_backdrop_hides_objects_behind_it():
     for depth, seen in ((11.0, True), (13.0, False)):
         spec, models = one_cube(1.0, (0.0, depth, 0.0))
         assert predict(spec, models, 0).any() == seen
 
 
 @pytest.mark.parametrize("location", [(0.0, -6.0, -0.52), (0.3, -5.6, 0.5), (0.0, -6.2, 0.0), (0.0, -7.0, 0.0)])
-def test_what_crosses_the_near_plane_is_cut_there(location):
+def test_faces_are_clipped_at_the_near_plane(location):
     spec, models = one_cube(1.0, location, *SMALL)
     assert np.array_equal(predict(spec, models, 0), cast(spec, models, 0))
 
@@ -118,7 +118,7 @@ def test_a_step_picks_pixels_of_the_full_size():
     spec, models = one_cube(1.0, (0.3, -1.0, 0.2), "video.width=321", "video.height=201")
     full = predict(spec, models, 0)
     for step in (2, 3, 4, 7, 8):
-        assert np.array_equal(predict(spec, models, 0, step=step), every(full, step))
+        assert np.array_equal(predict(spec, models, 0, step=step), subsample(full, step))
 
 
 @pytest.mark.parametrize("index", range(4))
@@ -142,7 +142,7 @@ def test_real_meshes_agree_with_a_ray_caster(real_models, index):
 
 @pytest.fixture(scope="module")
 def videos(real_models):
-    """Scenes of real meshes, and one frame each of a faultless render."""
+    """Scenes of real meshes, and a correctly rendered frame of each."""
     specs = [a_scene(i, models=len(real_models)) for i in range(10)]
     return [(spec, 13 * i, predict(spec, real_models, 13 * i)) for i, spec in enumerate(specs)]
 
@@ -151,7 +151,7 @@ def test_clean_masks_raise_no_alarm_even_with_rounding_at_the_edges(videos, real
     for spec, frame, mask in videos:
         noisy = mask.copy()
         edge = np.argwhere(mask[:, 1:] != mask[:, :-1])
-        for row, column in edge[:: max(1, len(edge) // 10)]:  # more than ever seen between the two renderers
+        for row, column in edge[:: max(1, len(edge) // 10)]:  # beyond the renderers' largest difference
             noisy[row, column] = mask[row, column + 1]
         assert compare(mask, spec, real_models, frame, CHECK) == []
         assert compare(noisy, spec, real_models, frame, CHECK) == []
@@ -183,7 +183,7 @@ def test_exchanged_and_unknown_ids_are_found(videos, real_models):
 
 
 def test_a_skipped_material_is_found(videos, real_models):
-    """One face in five of the largest object belongs to a material that the renderer leaves out."""
+    """The renderer skips a material with a fifth of the largest object's faces."""
     for spec, frame, mask in videos:
         number = int(np.bincount(mask.ravel())[1:].argmax()) + 1
         name = spec.objects[number - 1].model.id
@@ -195,7 +195,7 @@ def test_a_skipped_material_is_found(videos, real_models):
         lacking = as_model(whole.vertices, [faces[kept]], name)
         rendered = predict(spec, {**real_models, name: lacking}, frame)
         hidden = np.count_nonzero(rendered != predict(spec, {**real_models, name: complete}, frame))
-        if hidden > 0.02 * np.count_nonzero(mask == number):  # what it hides behind itself cannot be missed
+        if hidden > 0.02 * np.count_nonzero(mask == number):  # pixels behind it do not count as missing
             assert compare(rendered, spec, {**real_models, name: complete}, frame, CHECK)
 
 
@@ -219,7 +219,7 @@ def test_clipped_transparency_may_only_take_away():
     assert compare(np.roll(mask, 40, axis=0), spec, models, 0, CHECK)
 
 
-def test_what_is_hidden_is_what_would_be_seen_alone():
+def test_hidden_pixels_are_those_that_are_visible_without_the_others():
     """A cube covers the left half of a larger one behind it."""
     spec, models = one_cube(1.0, (0.0, 0.0, 0.0), *SMALL)
     behind = spec.objects[0].model_copy(update={"id": 2, "location": ((0.5, 3.0, 0.0),) * 2})

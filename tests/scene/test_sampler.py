@@ -45,7 +45,7 @@ def scenes():
 
 
 def margins(points):
-    """Distances from the walls of the published frustum, inside positive, as shares of its size there."""
+    """Distances from the walls of the published frustum, positive inside, as fractions of its size there."""
     half_width = 1.05 * (points[..., 1] + 6) / 4
     sides = [1 - np.abs(points[..., axis]) / half_width for axis in (0, 2)]
     return np.stack([*sides, (points[..., 1] + 2) / 7, (5 - points[..., 1]) / 7], axis=-1).min(axis=-1)
@@ -144,7 +144,7 @@ def test_textures_replace_some_mapped_and_all_unmapped_materials(scenes):
     assert all(unmapped) and 0.4 < np.mean(mapped) < 0.6
 
 
-def test_backdrop_plane_is_as_published(scenes):
+def test_the_backdrop_plane_is_the_published_one(scenes):
     assert {(s.backdrop.centre, s.backdrop.width, s.backdrop.height) for s in scenes} == {((0, 12, 0), 40, 40)}
     strengths = [s.backdrop.strength for s in scenes]
     assert stats.kstest(strengths, stats.uniform(0.1, 0.9).cdf).pvalue > 0.01
@@ -167,7 +167,7 @@ def test_a_covering_backdrop_fills_every_view_and_no_more(size):
         assert 0.98 < np.max(reach) < 1
 
 
-def test_a_camera_that_looks_past_the_backdrop_cannot_be_covered():
+def test_no_backdrop_covers_a_camera_that_looks_past_it():
     with pytest.raises(UserError, match="backdrop.fit"):
         sample(0, "backdrop.fit=cover", "camera.target.y=[-9, -8]")
 
@@ -189,7 +189,7 @@ def test_other_names_are_refused(name):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.3, 1 / 3, 0.7, 1.0])
-def test_the_share_is_exact_and_ranks_count_up(share):
+def test_the_fraction_is_exact_and_ranks_are_consecutive(share):
     ranks = {"train": [], "val": []}
     for i in range(1000):
         ranks[split_of(i, share)].append(rank_in_split(i, share))
@@ -229,7 +229,7 @@ def test_seed_zero_is_a_seed_and_none_means_the_configured_one():
     assert sample(0, "seed=5").spec.dumps() == sample(0, seed=5).spec.dumps() != sample(0).spec.dumps()
 
 
-def test_a_scene_survives_json():
+def test_a_scene_round_trips_through_json():
     spec = sample(2).spec
     assert parse_spec(spec.to_json(), "test") == spec
 
@@ -268,7 +268,7 @@ def test_a_redraw_for_clearance_keeps_the_assets():
         assert loose.objects[0] == tight.objects[0]
 
 
-def test_a_clearance_that_cannot_be_kept_is_recorded():
+def test_an_unreachable_clearance_is_recorded():
     failed = [o.clearance_failed for o in sample(0, "objects.clearance=50", "objects.clearance_tries=3").spec.objects]
     assert failed == [False] + [True] * (len(failed) - 1)
 

@@ -53,7 +53,7 @@ def test_object_poses_are_translation_rotation_scale():
     assert np.array_equal(pose[3], [0, 0, 0, 1])
 
 
-def test_the_camera_has_its_target_in_the_middle_and_no_roll():
+def test_the_camera_points_at_its_target_without_roll():
     camera = a_scene(3).camera
     poses, targets = camera_poses(camera, 160, "drift"), curve(camera.target, 160, "drift")
     for pose, target in zip(poses, targets, strict=True):
@@ -69,7 +69,7 @@ def test_a_camera_without_a_direction_is_refused():
         camera_poses(above, 3, "drift")
 
 
-def test_intrinsics_put_the_edge_of_the_view_on_the_edge_of_the_picture():
+def test_intrinsics_put_the_edge_of_the_view_on_the_edge_of_the_image():
     k = intrinsics(0.8, 768, 512)
     u, v, w = k @ [np.tan(0.4), 0, 1]
     assert np.allclose([u, v, w], [768, 256, 1])

@@ -22,7 +22,7 @@ FLAGS = [
 
 
 class Video(list[np.ndarray]):
-    """Frames in memory, with what a video has beside them."""
+    """Frames in memory, with the attributes of a video."""
 
     rate = 0.0
 
@@ -48,7 +48,7 @@ def moving_video(count: int = 10, height: int = 60, width: int = 90) -> Video:
 def serving(
     video: Video, out: Path, open_session: Callable[[], InteractiveSession], objects: int = 1
 ) -> Iterator[Server]:
-    """A server that works until the block is over."""
+    """A server for the duration of the block."""
     server = Server(
         video, lambda: Workspace(video, open_session, out, objects, say=lambda text: None), "127.0.0.1", 0
     )
@@ -76,7 +76,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Hand:
-    """A user at the page: positions are pixels of the frame. ``requests``: every address that the page asked for."""
+    """A user of the page; positions are pixels of the frame. ``requests``: all addresses that the page requested."""
 
     def __init__(self, page: Page, url: str):
         self.page = page
@@ -104,13 +104,13 @@ class Hand:
             self.page.keyboard.press(key)
 
     def told(self, what: str):
-        """Something that the server has told the page."""
+        """A value of the server's latest messages to the page."""
         return self.page.evaluate(
             f"JSON.parse(JSON.stringify(annotate.told.{what}, (k, v) => v instanceof Set ? [...v] : v))"
         )
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of the frame lies in the window."""
+        """The position of a pixel of the frame in the window."""
         box = self.page.locator("#view").bounding_box()
         scale, left, top = self.page.evaluate("[annotate.place.scale, annotate.place.left, annotate.place.top]")
         assert box is not None
@@ -130,11 +130,11 @@ class Hand:
         self.drag((x, y), button=button)
 
     def settled(self) -> int:
-        """How many answers the page has got."""
+        """The number of answers that the page has received."""
         return self.page.evaluate("annotate.answers()")
 
     def idle(self) -> None:
-        """Wait until everything asked for is answered."""
+        """Wait until all requests are answered."""
         self.until(lambda: self.page.evaluate("annotate.pending()") == 0)
 
     def until(self, condition: Callable[[], object], seconds: float = 60) -> None:

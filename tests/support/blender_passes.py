@@ -1,10 +1,10 @@
-"""What Blender itself says of a scene: Cycles' passes of geometry, to judge annotations by. Runs in a child process.
+"""Cycles' passes of geometry, to compare annotations with: depth, normals, ids, motion. Runs in a child process.
 
     python -m tests.support.blender_passes SCENE.json OUT FRAME...
 
-writes ``OUT/<frame>.npz`` with (H, W, ...) float32 arrays: ``z`` (planar depth, metres), ``position`` (of the point
-that is seen, in the world), ``normal`` (in the world), ``index`` (object id) and ``vector`` (motion in pixels: from
-the last frame in the first two channels, to the next one in the others, with signs as Blender has them).
+writes ``OUT/<frame>.npz`` with (H, W, ...) float32 arrays: ``z`` (planar depth, metres), ``position`` (of the visible
+point, in the world), ``normal`` (in the world), ``index`` (object id) and ``vector`` (motion in pixels: from the last
+frame in the first two channels, to the next one in the others, with Blender's signs).
 Meshes are shaded flat, so that a normal is that of its triangle. Blender places its one ray anywhere in the middle
 hundredth of a pixel; ``position`` tells where.
 """
@@ -32,15 +32,15 @@ PASSES = {
 
 
 def render_passes(scene: Path, out: Path, frames: list[int]) -> dict[int, dict[str, np.ndarray]]:
-    """Run this module in a process of its own; ``{frame: {pass: array}}``."""
+    """Render the passes in a process of its own; returns ``{frame: {pass: array}}``."""
     command = [sys.executable, "-m", "tests.support.blender_passes", str(scene), str(out), *map(str, frames)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return {frame: dict(np.load(out / f"{frame}.npz")) for frame in frames}
 
 
-class Judgement(NamedTuple):
-    """How far annotations of a frame are from Blender's passes; N pixels, where both see the same object."""
+class Differences(NamedTuple):
+    """Differences of a frame's annotations from Blender's passes, at the N pixels where both see the same object."""
 
     ids: float  # ratio of the image's pixels on which both see the same object
     depth: np.ndarray  # (N,) difference / (1e-5 m + 1e-6 of the depth)
@@ -48,26 +48,26 @@ class Judgement(NamedTuple):
     flow: np.ndarray  # (M,) pixels, of flow to the frames before and after
 
 
-def judge(video: VideoGeometry, frame: int, seen: dict[str, np.ndarray]) -> Judgement:
-    """Blender's ray is not quite at the pixel's centre, so it is followed to where it went."""
-    geometry, ids = video.geometry, seen["index"].round().astype(np.uint8)
+def compare(video: VideoGeometry, frame: int, passes: dict[str, np.ndarray]) -> Differences:
+    """Compare annotations with ``render_passes``, along Blender's own rays, which miss the pixels' centres."""
+    geometry, ids = video.geometry, passes["index"].round().astype(np.uint8)
     to_camera = geometry.extrinsics[frame]
-    points = seen["position"].reshape(-1, 3).astype(np.float64) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    points = passes["position"].reshape(-1, 3).astype(np.float64) @ to_camera[:3, :3].T + to_camera[:3, 3]
     places = project(geometry, points)
     met = cast(geometry, frame, places)
     both = (met.ids == ids.ravel()) & met.seen
-    depth = np.abs(met.depth - seen["z"].ravel())[both] / (1e-5 + 1e-6 * met.depth[both])
+    depth = np.abs(met.depth - passes["z"].ravel())[both] / (1e-5 + 1e-6 * met.depth[both])
     view = video.view(frame)
     same = (view.surface.ids == ids).ravel() & both
-    cosine = (dense.normals(view, "world") * seen["normal"]).sum(axis=-1).ravel()[same]
-    vector, errors = seen["vector"].reshape(-1, 4), []
+    cosine = (dense.normals(view, "world") * passes["normal"]).sum(axis=-1).ravel()[same]
+    vector, errors = passes["vector"].reshape(-1, 4), []
     for other, motion in ((frame + 1, [-1, 1] * vector[:, 2:]), (frame - 1, [1, -1] * vector[:, :2])):
         if 0 <= other < geometry.frames:
             flow = np.full(places.shape, np.nan)
             flow[met.seen] = project(geometry, Points.of(geometry, met).in_camera(other)) - places[met.seen]
             errors.append(np.linalg.norm(flow - motion, axis=1)[both])
     equal = float((view.surface.ids == ids).mean())
-    return Judgement(equal, depth, np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.concatenate(errors))
+    return Differences(equal, depth, np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.concatenate(errors))
 
 
 def main(scene: Path, out: Path, frames: list[int]) -> None:

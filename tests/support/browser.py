@@ -1,4 +1,4 @@
-"""Headless Chromium through its debugging pipe: opens a page, hears what goes wrong, evaluates, takes screenshots."""
+"""Headless Chromium through its debugging pipe: opens a page, collects errors, evaluates, takes screenshots."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ SECONDS = 120
 
 
 def executable() -> str:
-    """Skips the test where there is no Chromium (which counts as a failure with CI=true)."""
+    """The path of Chromium; skips the test if there is none (a failure with CI=true)."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
@@ -25,7 +25,7 @@ def executable() -> str:
 
 
 class Page:
-    """One tab. ``errors``: what console, page and network complained of; ``requests``: every address asked for."""
+    """One tab. ``errors``: of console, page and network; ``requests``: all requested addresses."""
 
     def __init__(self, to_browser: int, from_browser: int):
         self._to, self._from = to_browser, from_browser
@@ -96,7 +96,7 @@ class Page:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """A page in a Chromium of its own, which is killed if it takes longer than ``SECONDS``."""
+    """A page in a new Chromium process, which is killed after ``SECONDS``."""
     (for_browser, to_browser), (from_browser, by_browser) = os.pipe(), os.pipe()
     command = [executable(), *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe", "about:blank"]
     pipes = f'exec "$@" 3<&{for_browser} 4>&{by_browser}'  # the two descriptors that Chromium expects

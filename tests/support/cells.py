@@ -1,4 +1,4 @@
-"""Golden numbers of the published engines, and small networks whose answers are known."""
+"""Golden numbers of the published engines, and small networks with known results."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ def stm(golden):
 
 @pytest.fixture(scope="session")
 def encoded_once():
-    """encoded_once(network, bias): for tests in which a network sees the same frames again and again."""
+    """encoded_once(network, bias): for tests that give a network the same frames repeatedly."""
     return lambda network, bias: encoding_once(biased(network, bias))
 
 
@@ -36,7 +36,7 @@ def biased(network, by):
 
 
 def encoding_once(network):
-    """The network, which keeps every query by its image, to save the tests' time."""
+    """The network with a cache of queries by image, which makes tests faster."""
     known, encode = {}, network.encode_query
 
     def encode_query(image):
@@ -76,7 +76,7 @@ CELL = 16
 
 
 def cell_video(frames: int, moving: bool = True) -> np.ndarray:
-    """(T, 32, 64, 3) uint8: red is the frame's number, green tells which of eight cells one sees.
+    """(T, 32, 64, 3) uint8: red is the frame's number, green the number of one of eight cells.
 
     The cells move one column to the right every frame, those at the border return on the other side.
     """
@@ -97,7 +97,7 @@ def cell_mask(video: np.ndarray, t: int, cells: dict[int, tuple[int, ...]]) -> n
 
 
 class CellNetwork(torch.nn.Module):
-    """Follows the cells of ``cell_video`` without fault, from the newest frame in memory alone.
+    """Tracks the cells of ``cell_video`` perfectly, from the newest frame in memory alone.
 
     Its affinity is an oracle's: a cell attends to itself wherever it is. ``lose`` is {frame: cells that it misses}.
     ``queried`` and ``memorised`` are the numbers of the frames that it has encoded, ``written`` their masks.
@@ -108,7 +108,7 @@ class CellNetwork(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)  # tells the device
+        self.anchor = torch.nn.Parameter(torch.zeros(1), requires_grad=False)  # gives the device
         self.lose: dict[int, tuple[int, ...]] = {}
         self.queried: list[int] = []
         self.memorised: list[int] = []
@@ -157,5 +157,5 @@ class StrokeNetwork(torch.nn.Module):
 
 @pytest.fixture
 def cells():
-    """A namespace of the above."""
+    """A namespace of this module's functions and classes."""
     return SimpleNamespace(network=CellNetwork, strokes=StrokeNetwork, video=cell_video, mask=cell_mask)

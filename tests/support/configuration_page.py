@@ -1,4 +1,4 @@
-"""The page of all configuration keys, made from the schemas: type and range, the published value, what it means.
+"""Generate the page of all configuration keys from the schemas: type and range, published value, meaning.
 
     python -m tests.support.configuration_page        # writes docs/configuration.md
 
@@ -84,7 +84,7 @@ def rows(schema: type[Section], prefix: str, values: dict[str, Any]) -> Iterator
 
 
 def _comments(schema: type[Section]) -> dict[str, str]:
-    """What stands behind each key in the source of a section, and of the sections that it extends."""
+    """The comment behind each key in the source of a section, and of the sections that it extends."""
     found: dict[str, str] = {}
     for owner in reversed(schema.__mro__):
         if not issubclass(owner, Section) or owner.__module__ == Section.__module__:
@@ -135,7 +135,7 @@ def _words(kind: Any, limits: list[Any]) -> str:
 
 
 def _flat(limits: Any) -> list[Any]:
-    """Constraints, also those within a pydantic Field."""
+    """Constraints, including those within a pydantic Field."""
     found: list[Any] = []
     for limit in limits:
         found += (

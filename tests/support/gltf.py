@@ -1,4 +1,4 @@
-"""Small GLB files for tests, put together by hand."""
+"""Small GLB files for tests, built from their parts."""
 
 import io
 import json
@@ -36,7 +36,7 @@ class Glb:
         return len(self.tree["accessors"]) - 1
 
     def image(self, image: Image.Image, form: str = "PNG", **options: Any) -> int:
-        """A texture of its own. Returns its number."""
+        """Add a texture with a new image; returns its number."""
         buffer = io.BytesIO()
         image.save(buffer, form, **options)
         images = self.tree.setdefault("images", [])

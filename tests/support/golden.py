@@ -88,7 +88,7 @@ SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "
 
 @pytest.fixture(scope="session")
 def small():
-    """small(name, **config) -> a network that is quick on a CPU, always with the same weights."""
+    """small(name, **config) -> a network that is fast on a CPU, always with the same weights."""
     built = {}
 
     def make(name: str, **config) -> torch.nn.Module:

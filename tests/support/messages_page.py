@@ -1,4 +1,4 @@
-"""The page of error messages, made from the code: what each says, and its remedy.
+"""Generate the page of error messages from the code: each message with its remedy.
 
     python -m tests.support.messages_page        # writes docs/troubleshooting.md
 

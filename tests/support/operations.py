@@ -1,4 +1,4 @@
-"""How often a command asks the file system of a folder, counted from outside by strace."""
+"""Count the system calls of a command on a folder, by strace."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A supervisor on the tiny recipe, to be disturbed by tests."""
+"""A supervisor on the tiny recipe, for tests of faults."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def supervise(config) -> Callable[..., Supervisor]:
 
 @pytest.fixture
 def content() -> Callable[[Path], dict[str, bytes]]:
-    """Everything that a video is: ``{path: bytes}`` of frames, masks and metadata."""
+    """The files of a video: ``{path: bytes}`` of frames, masks and metadata."""
 
     def read(root: Path) -> dict[str, bytes]:
         folders = ("JPEGImages", "Annotations", "Metadata")

@@ -1,4 +1,4 @@
-"""Small synthetic datasets: coloured ellipses that move over a gradient, published as rendering publishes them."""
+"""Small synthetic datasets: coloured ellipses that move over a gradient, published like rendered ones."""
 
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def make_dataset(root: Path, config, videos: int = 3) -> layout.Layout:
 
 
 def make_sharded(root: Path, config: Config, names: list[str]) -> layout.Layout:
-    """Do what a worker does with these videos, in shards of the kind ``config.runtime.store``, without Blender.
+    """Publish videos in shards of the kind ``config.runtime.store``, like a worker but without Blender.
 
     A video that another worker has is skipped.
     """

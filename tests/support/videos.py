@@ -16,7 +16,7 @@ def disc(number: int, soft: float = 0.0) -> np.ndarray:
 
 
 def mask(number: int, label: int = 1, soft: float = 0.0) -> np.ndarray:
-    """(H, W) uint8 of an object; with soft edges, of shades up to ``label``."""
+    """(H, W) uint8 mask of an object; with soft edges, values rise up to ``label``."""
     return np.round(label * disc(number, soft)).astype(np.uint8)
 
 

@@ -1,8 +1,8 @@
-"""A Slurm cluster of many nodes in virtual time: the scheduler, the nodes, and what happens to them.
+"""A simulated Slurm cluster in virtual time: the scheduler, the nodes, and their faults.
 
 Its tasks are real processes (``tests/support/virtual_task.py``), forked from this one, which run the command that
-the sbatch script of a submission names. At any moment at most one of them works; all others wait for the clock, so a
-seed determines everything. What hits a task is real, too: a dead one is killed by SIGKILL.
+the sbatch script of a submission names. At most one of them runs at any moment; all others wait for the clock, so the
+seed determines everything. Faults are real: a dead task is killed by SIGKILL.
 """
 
 import heapq
@@ -24,31 +24,31 @@ import numpy as np
 from bl30k_gen.cluster.slurm import JOB_NAME
 from bl30k_gen.seeding import rng
 
-ARRAY_LIMIT = 1001  # Slurm's own MaxArraySize
+MAX_ARRAY_SIZE = 1001  # Slurm's default MaxArraySize
 REQUEUE_DELAY = 120.0  # seconds until a requeued task may start again
 REBOOT = 1800.0  # seconds that a dead node is away
 PREEMPTED_FOR = 1800.0  # seconds that another job uses the node
-NOT_RESPONDING = 300.0  # seconds after which Slurm gives up a silent node and requeues its task
-SILENCE = 1800.0  # seconds that a node hangs, e.g. because its network file system does
-LAST_BREATH = 60.0  # seconds that a task continues after its node came back, before Slurm ends it
+NODE_TIMEOUT = 300.0  # seconds after which Slurm marks a silent node as down and requeues its task
+HANG = 1800.0  # seconds that a node hangs, e.g. because its network file system does
+GRACE = 60.0  # seconds that a task continues after its node came back, before Slurm kills it
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What happens to a task that was started: probabilities, at a random moment of its work."""
+    """Probabilities of the faults of a started task; they happen at a random moment of its work."""
 
-    preempted: float = 0.1  # SIGTERM; put back into the queue
-    node_dies: float = 0.01  # at once, scratch and all; put back into the queue
-    killed: float = 0.01  # SIGKILL by the node, say for memory; not put back: it is missing until `resubmit`
-    node_hangs: float = 0.005  # Slurm gives it up and starts the task elsewhere; then the first one wakes up
-    crash: float = 0.01  # of a video: Blender crashes at a random frame, and in half of the cases there again
-    slow_nodes: float = 0.05  # share of the nodes, which take three times as long
+    preempted: float = 0.1  # SIGTERM; requeued
+    node_dies: float = 0.01  # immediately, with its scratch; requeued
+    killed: float = 0.01  # SIGKILL by the node, e.g. for memory; not requeued: its videos wait for `resubmit`
+    node_hangs: float = 0.005  # Slurm starts the task on another node; then the first one resumes
+    crash: float = 0.01  # of a video: Blender crashes at a random frame, and half of the time there again
+    slow_nodes: float = 0.05  # fraction of the nodes, which take three times as long
 
 
 @dataclass
 class Node:
     name: str
-    factor: float  # of the time that everything takes
+    factor: float  # of all times on this node
     busy_until: float = 0.0
 
 
@@ -61,7 +61,7 @@ class Task:
     count: int
     words: list[str]  # of its command
     videos: int
-    ready: float = 0.0  # not started before
+    ready: float = 0.0  # time before which it is not started
     starts: int = 0
 
 
@@ -74,10 +74,10 @@ class Run:
     process: int
     connection: Connection
     begin: float
-    sleeps: int = 0  # how often it has been put to sleep, or out of it
+    sleeps: int = 0  # number of its sleeps and wake-ups
     hung: bool = False
     requeue: bool = False
-    abandoned: bool = False  # Slurm has given it up
+    abandoned: bool = False  # its node is marked as down
     over: bool = False
 
 
@@ -86,18 +86,23 @@ Start = Callable[[Task, Node, Connection, float], None]
 
 @dataclass
 class Tally:
-    """What happened on the cluster."""
+    """Counts of the events on the cluster."""
 
     events: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     operations: Counter[str] = field(default_factory=Counter)  # on the dataset's file system
-    frames: float = 0.0  # that were rendered, also in vain
+    frames: float = 0.0  # rendered, also repeatedly
     busy: float = 0.0  # node seconds
     faults: list[str] = field(default_factory=list)
 
 
 class Cluster:
-    """Args: start: what a forked process does to run a task; it never returns. typical: seconds a video."""
+    """The cluster.
+
+    Args:
+        start: runs a task in a forked process; it never returns.
+        typical: seconds of a video.
+    """
 
     def __init__(self, nodes: int, seed: int, faults: Faults, start: Start, typical: float):
         draws = rng(seed, "nodes")
@@ -114,10 +119,10 @@ class Cluster:
         self._jobs = itertools.count(1000)
 
     def ask(self, *command: str, timeout: float = 0.0) -> str:
-        """What Slurm's commands answer (``cluster.slurm._ask``)."""
+        """The output of a Slurm command (replaces ``cluster.slurm._ask``)."""
         match command[0]:
             case "scontrol":
-                return f"MaxArraySize            = {ARRAY_LIMIT}\n"
+                return f"MaxArraySize            = {MAX_ARRAY_SIZE}\n"
             case "sbatch":
                 return self._submit(Path(command[-1]).read_text(encoding="utf-8"))
             case "squeue":
@@ -129,9 +134,9 @@ class Cluster:
 
     def _submit(self, script: str) -> str:
         job = str(next(self._jobs))
-        count = int(_asked(r"--array=0-(\d+)", script)) + 1
-        self.limit = _seconds(_asked(r"--time=(\S+)", script))
-        self.stop_before = float(_asked(r"--signal=B:USR1@(\d+)", script))
+        count = int(_option(r"--array=0-(\d+)", script)) + 1
+        self.limit = _seconds(_option(r"--time=(\S+)", script))
+        self.stop_before = float(_option(r"--signal=B:USR1@(\d+)", script))
         words = shlex.split(script.splitlines()[-1])
         words = words[words.index("render") :]
         listed = Path(words[words.index("--indices") + 1]).read_text().split()
@@ -139,21 +144,21 @@ class Cluster:
         return f"{job}\n"
 
     def ideal_seconds(self, work: np.ndarray) -> float:
-        """Wall time of this work (seconds on a usual node) if all nodes always worked and nothing went wrong."""
+        """Wall time of this work (seconds on a normal node) if all nodes always worked without faults."""
         return float(work.sum() / sum(1.0 / node.factor for node in self.nodes))
 
     def at(self, time: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._order), action))
 
     def run(self) -> None:
-        """Until no task is left."""
+        """Process events until no task is left."""
         self._begin_tasks()
         while self._events and (self.pending or self.runs):
             self.now, _, action = heapq.heappop(self._events)
             action()
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kill all remaining processes."""
         for run in self.runs:
             os.kill(run.process, signal.SIGKILL)
             os.waitpid(run.process, 0)
@@ -161,7 +166,7 @@ class Cluster:
     # --- Tasks --------------------------------------------------------------------------------------------------
 
     def _begin_tasks(self) -> None:
-        """Whenever something may have become free or ready."""
+        """Start ready tasks on idle nodes; called whenever one may have become ready or idle."""
         idle = [node for node in self.nodes if node.busy_until <= self.now]
         ready = [task for task in self.pending if task.ready <= self.now]
         for task, node in zip(ready, idle, strict=False):
@@ -182,26 +187,26 @@ class Cluster:
         theirs.close()
         run = Run(task, node, process, ours, self.now)
         self.runs.append(run)
-        self._draw_fate(run)
+        self._draw_faults(run)
         self._listen(run)
 
-    def _draw_fate(self, run: Run) -> None:
+    def _draw_faults(self, run: Run) -> None:
         task, faults = run.task, self.faults
         draws = rng(self.seed, "fate", task.job, task.number, task.starts)
         length = min(task.videos * self._typical * run.node.factor, self.limit)
-        fates = [(faults.preempted, self._preempt), (faults.node_dies, self._die), (faults.killed, self._kill)]
-        for probability, fate in [*fates, (faults.node_hangs, self._hang)]:
+        kinds = [(faults.preempted, self._preempt), (faults.node_dies, self._die), (faults.killed, self._kill)]
+        for probability, fault in [*kinds, (faults.node_hangs, self._hang)]:
             moment = self.now + float(draws.uniform(0.0, length))
             if draws.random() < probability:
-                self.at(moment, partial(self._meet, run, fate))
-        self.at(self.now + self.limit - self.stop_before, lambda: None if run.over else self._time_is_up(run))
+                self.at(moment, partial(self._apply, run, fault))
+        self.at(self.now + self.limit - self.stop_before, lambda: None if run.over else self._reach_time_limit(run))
 
-    def _meet(self, run: Run, fate: Callable[[Run], None]) -> None:
+    def _apply(self, run: Run, fault: Callable[[Run], None]) -> None:
         if not run.over and not run.requeue:
-            fate(run)
+            fault(run)
 
     def _say(self, run: Run, word: str) -> None:
-        """Wake a task up with a word, and wait until it sleeps again or ends."""
+        """Wake a task up with a message, and wait until it sleeps again or ends."""
         run.sleeps += 1
         run.connection.send((word, self.now))
         self._listen(run)
@@ -227,7 +232,7 @@ class Cluster:
         return word, value
 
     def _wake(self, run: Run, number: int) -> None:
-        """Unless something else has woken it up before."""
+        """Wake a task up, unless something else has woken it before."""
         if number == run.sleeps and not run.over:
             self._say(run, "go")
 
@@ -249,7 +254,7 @@ class Cluster:
         self.pending.append(task)
         self.at(task.ready, self._begin_tasks)
 
-    # --- What happens to them --------------------------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------------------------------------
 
     def _note(self, kind: str) -> None:
         self.tally.events[kind] += 1
@@ -259,7 +264,7 @@ class Cluster:
         run.requeue, run.node.busy_until = True, self.now + PREEMPTED_FOR
         self._say(run, "stop")
 
-    def _time_is_up(self, run: Run) -> None:
+    def _reach_time_limit(self, run: Run) -> None:
         if not run.abandoned and not run.requeue:
             self._note("time limit")
             run.requeue = True
@@ -275,12 +280,12 @@ class Cluster:
         self._say(run, "die")
 
     def _hang(self, run: Run) -> None:
-        """Nothing moves on the node for a while, not even the heartbeat; its task is started elsewhere."""
+        """Stop the node for a while, with its heartbeat; its task is started on another node."""
         self._note("node hung, and came back")
         run.requeue = run.hung = True
         run.sleeps += 1
 
-        def give_up() -> None:
+        def mark_as_down() -> None:
             run.abandoned = True
             self._requeue(run.task)
 
@@ -292,18 +297,18 @@ class Cluster:
             if not run.over:
                 self._say(run, "die")
 
-        self.at(self.now + NOT_RESPONDING, give_up)
-        self.at(self.now + SILENCE, come_back)
-        self.at(self.now + SILENCE + LAST_BREATH, end)
+        self.at(self.now + NODE_TIMEOUT, mark_as_down)
+        self.at(self.now + HANG, come_back)
+        self.at(self.now + HANG + GRACE, end)
 
 
-def _asked(pattern: str, script: str) -> str:
-    """What a batch script asks Slurm for."""
+def _option(pattern: str, script: str) -> str:
+    """The value of an option in a batch script."""
     [found] = re.findall(pattern, script)
     return found
 
 
 def _seconds(limit: str) -> float:
-    """Of ``hours:minutes:seconds``."""
+    """Seconds of ``hours:minutes:seconds``."""
     hours, minutes, seconds = (int(part) for part in limit.split(":"))
     return 3600.0 * hours + 60.0 * minutes + seconds

@@ -1,13 +1,13 @@
-"""A task on a node of ``tests/support/virtual_cluster.py``: the real ``generate.py render``, but for four things.
+"""A task on a node of ``tests/support/virtual_cluster.py``: the real ``generate.py render``, with four replacements.
 
-* Blender: a video takes its virtual seconds, and one small file a folder stands for all its frames; it says how
-  many of them are finished, so what is kept of a stopped video, and what is lost, is as it would be.
-* The looks at pixels before publishing, and the drawing of the scene: every video shows the same scene.
+* Blender: a video takes virtual seconds, and one small file in each folder represents all its frames. The file has
+  the number of finished frames, so that a stopped video keeps and loses as many frames as a real one.
+* The checks of pixels before publishing, and the sampling of scenes: every video has the same scene.
 * Time: clocks, waits and the heartbeat follow the cluster's clock.
-* Names of nodes, which tell the workers' processes apart as those of different machines.
+* Names of nodes, so that processes appear to run on different machines.
 
-Everything else runs as it is, on a real folder: leases, shards, publishing, journals, lists, exit codes. Calls that
-name a path of the dataset, or have something on its disk, are counted.
+Everything else is real, on a real folder: leases, shards, publishing, journals, lists, exit codes. Calls that name a
+path of the dataset, or write something to its disk, are counted.
 """
 
 import builtins
@@ -45,18 +45,18 @@ from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.seeding import rng
 from tests.support.virtual_cluster import Node, Task
 
-FRAMES = 160  # of a video; on the disk it has one
-START, BUILD, FINISH = 12.0, 2.0, 3.0  # seconds: Blender's start, a scene's, checks and publishing
+FRAMES = 160  # of a video; on disk it has one file per folder
+START, BUILD, FINISH = 12.0, 2.0, 3.0  # seconds of Blender's start, building a scene, checks and publishing
 CALLS = ("open", "stat", "lstat", "access", "listdir", "scandir", "mkdir", "rmdir", "rename", "replace", "unlink")
 CALLS += ("remove", "symlink", "readlink", "fsync", "ftruncate", "utime")
-LISTED_AT_ONCE = 1000  # names that one answer of a file server holds
+NAMES_PER_LISTING = 1000  # names in one answer of a file server
 
 COMMAND = get_command(cli.app)  # built once, before the tasks are forked
 Seconds = Callable[[str], float]  # of a frame of a video
 
 
 class Clock:
-    """The cluster's time, in one task. Only one of its threads lives in virtual time at any moment."""
+    """The cluster's time in one task. Only one of the task's threads may use it at any moment."""
 
     def __init__(self, connection: Connection, now: float, operations: Counter[str]):
         self.now, self.frames = now, 0.0
@@ -64,11 +64,11 @@ class Clock:
         self._connection, self._operations = connection, operations
         self._next_beat = math.inf
 
-    def sleep(self, seconds: float, last_words: Callable[[], None] = lambda: None) -> None:
-        """Let time pass; return early where the task was told to stop.
+    def sleep(self, seconds: float, before_kill: Callable[[], None] = lambda: None) -> None:
+        """Let time pass; returns early if the task must stop.
 
         Args:
-            last_words: called when the process is about to be killed.
+            before_kill: called when the process is about to be killed.
         """
         if seconds <= 0:
             return
@@ -76,7 +76,7 @@ class Clock:
         while (word := self._hear()) == "beat":
             self._catch_up()
             self._send("beaten")
-        if word == "late":  # nothing here moved meanwhile
+        if word == "late":  # no heartbeat was written meanwhile
             self._next_beat = self.now
         self._catch_up()
         if word == "stop":
@@ -84,12 +84,12 @@ class Clock:
             assert callable(handler)  # the command's own
             handler(signal.SIGTERM, None)
         elif word == "die":
-            last_words()
+            before_kill()
             self._send("end", -signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 
     def look(self, node: str) -> None:
-        """See to it that the heartbeats of a node have been written, as far as time has come."""
+        """Let the tasks of a node write the heartbeats that are due."""
         self._send("look", node)
         self._hear()
 
@@ -102,7 +102,7 @@ class Clock:
         self._next_beat = self._next_beat if self._beating else math.inf
 
     def _catch_up(self) -> None:
-        """Every heartbeat is written, but only when this task is awake, or its heartbeat is being watched."""
+        """Write the heartbeats that are due. They are written late: when this task wakes, or for ``look``."""
         while self._next_beat <= self.now:
             for leases in self._beating:
                 for held in list(leases._held):
@@ -123,7 +123,7 @@ class Clock:
 
 
 class VirtualBlender:
-    """Stands for ``child.BlenderChild``.
+    """Replaces ``child.BlenderChild``.
 
     Args:
         clock, seconds: of this task, on this node.
@@ -205,7 +205,7 @@ class VirtualEvent(threading.Event):
 
 
 class VirtualLeases(lease.Leases):
-    """Leases whose heartbeat and whose judgement of others' follow the virtual clock."""
+    """Leases whose heartbeat and timeout follow the virtual clock."""
 
     virtual: Clock
 
@@ -234,21 +234,21 @@ def run(
     seconds: Seconds,
     crash: float,
 ) -> NoReturn:
-    """Be a task: what a forked process does.
+    """Run a task in a forked process.
 
     Args:
         root: the dataset.
         spec: the scene of every video.
         seconds: a video's name -> seconds a frame, on a node of factor 1.
-        crash: share of videos at which Blender crashes.
+        crash: fraction of videos at which Blender crashes.
     """
     code: int | str = 99
     try:
         operations: Counter[str] = Counter()
         clock = Clock(connection, now, operations)
-        _take_the_place_of_time(clock)
-        _take_the_place_of_the_machine(task, node)
-        _take_the_place_of_blender(clock, task, node, spec, seconds, crash)
+        _replace_time(clock)
+        _replace_machine(task, node)
+        _replace_blender(clock, task, node, spec, seconds, crash)
         _count(operations, root)
         code = COMMAND(task.words, standalone_mode=False) or 0
     except UserError as error:
@@ -260,7 +260,7 @@ def run(
         os._exit(0)
 
 
-def _take_the_place_of_time(clock: Clock) -> None:
+def _replace_time(clock: Clock) -> None:
     VirtualEvent.clock = VirtualLeases.virtual = clock
     now = SimpleNamespace(time=lambda: clock.now, monotonic=lambda: clock.now, sleep=clock.sleep)
     threads = SimpleNamespace(Event=VirtualEvent, Thread=threading.Thread, Lock=threading.Lock)
@@ -270,19 +270,17 @@ def _take_the_place_of_time(clock: Clock) -> None:
         vars(module).update(Leases=VirtualLeases)
 
 
-def _take_the_place_of_the_machine(task: Task, node: Node) -> None:
+def _replace_machine(task: Task, node: Node) -> None:
     os.environ |= {"SLURM_ARRAY_TASK_ID": str(task.number), "SLURM_ARRAY_TASK_COUNT": str(task.count)}
     socket.gethostname = lambda: node.name
-    vars(process).update(_place=lambda: node.name)
+    vars(process).update(_system=lambda: node.name)
     tqdm.tqdm.monitor_interval = 0
-    tqdm.tqdm.set_lock(threading.RLock())  # its own is one between processes, which a kill leaves behind
+    tqdm.tqdm.set_lock(threading.RLock())  # its default is shared by processes, and a kill leaves it locked
     silent = open(os.devnull, "w")
     sys.stdout = sys.stderr = silent
 
 
-def _take_the_place_of_blender(
-    clock: Clock, task: Task, node: Node, spec: SceneSpec, seconds: Seconds, crash: float
-) -> None:
+def _replace_blender(clock: Clock, task: Task, node: Node, spec: SceneSpec, seconds: Seconds, crash: float) -> None:
     draws = rng(spec.seed, "crashes", task.job, task.number, task.starts)
     planned: dict[str, list[int]] = {}
 
@@ -308,12 +306,12 @@ def _take_the_place_of_blender(
     vars(worker).update(
         BlenderChild=lambda *_: VirtualBlender(clock, seconds, next_crash, node),
         discard_damaged=lambda *_: [],
-        examine=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
+        check_masks=lambda spec, *_: ([], np.zeros((spec.video.frames, len(spec.objects)), np.int64)),
     )
 
 
 def _count(operations: Counter[str], root: Path) -> None:
-    """Count calls that concern the dataset. A long listing is several."""
+    """Count calls on the dataset. A long listing counts several times."""
     inside, read_link = f"{root}/", os.readlink
 
     def concerns(target: Any) -> bool:
@@ -329,7 +327,7 @@ def _count(operations: Counter[str], root: Path) -> None:
             operations["heartbeat" if name == "open" and str(args[0]).endswith(lease.HEARTBEAT) else name] += ours
             result = original(*args, **kwargs)
             if name == "listdir":
-                operations[name] += ours * (len(result) // LISTED_AT_ONCE)
+                operations[name] += ours * (len(result) // NAMES_PER_LISTING)
             return result
 
         return call
@@ -340,7 +338,7 @@ def _count(operations: Counter[str], root: Path) -> None:
 
 
 def _frames_in(folder: Path) -> int:
-    """How many frames of a video are finished: both files say so."""
+    """The number of finished frames of a video in both files."""
     try:
         return min(int((folder / kind / frame_name(kind, 0)).read_bytes()) for kind in (MASK, RGB))
     except FileNotFoundError:

@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"side": 32, "limits": Limits(max_faces=1, max_image_sid
 
 
 def image(seed=0, size=(48, 40), format="JPEG", **options) -> bytes:
-    """A smooth image that is unlike those of other seeds."""
+    """A smooth image that differs from those of other seeds."""
     coarse = rng(seed, "test picture").integers(0, 256, (6, 6, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(buffer, format, **options)
@@ -33,7 +33,7 @@ class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Clients go away in the middle, on purpose."""
+        """Ignore errors: clients disconnect in the middle, on purpose."""
 
 
 class Server:
@@ -97,7 +97,7 @@ def from_list(server, tmp_path, *paths) -> AddressList:
 
 
 def openverse(server, total):
-    """As api.openverse.org answers /v1/images/."""
+    """Answers like those of api.openverse.org to /v1/images/."""
 
     def answer(request):
         query = request.query()

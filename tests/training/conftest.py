@@ -60,7 +60,7 @@ def videos(tmp_path_factory) -> Path:
 
 @pytest.fixture(name="make_videos", scope="session")
 def _make_videos():
-    """make_videos(root, count) -> root: a dataset of ``count`` videos, to be changed at will."""
+    """make_videos(root, count) -> root: a new dataset of ``count`` videos, which the test may change."""
     return make_videos
 
 
@@ -97,7 +97,7 @@ def check_gradients(recipe):
     """check_gradients(network, gold, prefix): norms within 1e-3, single gradients within 3e-3 of the largest."""
 
     def check(network: torch.nn.Module, gold, prefix: str) -> None:
-        shadow = copy.deepcopy(network)  # with gradients in the place of parameters, under their published names
+        shadow = copy.deepcopy(network)  # its parameters are replaced by gradients, under published names
         for own, other in zip(network.parameters(), shadow.parameters(), strict=True):
             other.data = torch.zeros_like(own) if own.grad is None else own.grad
         gradients = checkpoint.to_published(shadow)

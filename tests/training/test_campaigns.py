@@ -1,4 +1,4 @@
-"""A slice of the campaigns with small networks: ``make campaign-learning campaign-experiment`` is the whole."""
+"""The campaigns with small networks, shortened; in full: ``make campaign-learning campaign-experiment``."""
 
 import copy
 import sys

@@ -1,4 +1,4 @@
-"""The benchmarks for one GPU, on the processor, as a machine would run them that lacks nearly every package."""
+"""The benchmarks for one GPU in their dry run on the processor, in a Python without most packages."""
 
 import json
 import os
@@ -13,6 +13,8 @@ from PIL import Image
 
 from benchmarks.gpu import experiment, half_weights
 from benchmarks.gpu.drawn import draw_dataset
+from benchmarks.gpu.experiment_scores import gain
+from benchmarks.gpu.experiment_training import DRY, Sizes, new_network, stages
 from benchmarks.gpu.pack import build
 from benchmarks.gpu.resident import Clips, Plan, Sampler
 from bl30k_gen.dataset.reader import open_dataset
@@ -36,7 +38,7 @@ ABSENT = [
     "tensorboard",
 ]
 
-BLOCK = "import sys\nsys.modules.update(dict.fromkeys({names}))\n"  # None there: as if they were not installed
+BLOCK = "import sys\nsys.modules.update(dict.fromkeys({names}))\n"  # a module that is None cannot be imported
 
 
 @pytest.fixture
@@ -54,9 +56,9 @@ def bare(tmp_path):
     return run
 
 
-def test_networks_take_every_step_without_most_packages(bare, tmp_path):
+def test_networks_run_every_step_without_most_packages(bare, tmp_path):
     page = tmp_path / "networks.md"
-    done = bare("networks", "--dry-run", "--minutes", 30, "--results", page)  # others may be busy here, too
+    done = bare("networks", "--dry-run", "--minutes", 30, "--results", page)  # long: the machine may be busy
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(page.with_suffix(".json").read_text())["rows"]
     assert {row["kind"] for row in rows} == {"frames", "training", "equality", "loader"}
@@ -74,7 +76,7 @@ def test_networks_take_every_step_without_most_packages(bare, tmp_path):
     assert "dry run" in page.read_text() and "## Propagation" in page.read_text()
 
 
-def test_the_experiment_runs_and_a_next_run_holds_out_others(bare, tmp_path):
+def test_a_second_run_of_the_experiment_holds_out_other_videos(bare, tmp_path):
     out = tmp_path / "out"
     states = []
     for _ in range(2):
@@ -82,7 +84,7 @@ def test_the_experiment_runs_and_a_next_run_holds_out_others(bare, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         states.append(json.loads((out / "state.json").read_text()))
     first, second = (state["rows"] for state in states)
-    assert second[: len(first)] == first  # what was found before stays
+    assert second[: len(first)] == first  # earlier rows stay
     held_out = [
         next(set(r["videos"]) for r in second if r["kind"] == "score" and r["repetition"] == number)
         for number in (0, 1)
@@ -96,7 +98,7 @@ def test_the_experiment_runs_and_a_next_run_holds_out_others(bare, tmp_path):
     assert "## Repetition 2" in (out / "gpu_experiment.md").read_text()
 
 
-def test_what_lacks_is_said_in_one_line(bare):
+def test_missing_packages_are_named_in_one_line(bare):
     done = bare("networks", "--dry-run", absent=("pydantic", "yaml"))
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
@@ -104,7 +106,7 @@ def test_what_lacks_is_said_in_one_line(bare):
     ]
 
 
-def test_data_that_are_not_there_are_named(capsys):
+def test_a_missing_data_folder_is_named(capsys):
     with pytest.raises(SystemExit, match="2"):
         experiment.main(["nowhere", "--dry-run"])
     assert capsys.readouterr().err.startswith("error: nowhere has no folders renders and real: make it")
@@ -122,7 +124,7 @@ def test_a_run_is_ended_at_its_deadline(tmp_path):
     assert (tmp_path / "page.md").read_text() == "1 rows\n"
 
 
-def test_a_failed_step_is_a_row_and_not_the_end(tmp_path):
+def test_a_failed_step_is_recorded_and_the_run_continues(tmp_path):
     from benchmarks.gpu.run import Run
 
     run = Run(tmp_path / "page.md", tmp_path / "rows.json", 1.0, {}, lambda rows, head: "")
@@ -141,15 +143,15 @@ def clips(tmp_path_factory):
 
 
 def test_crops_on_the_device_are_those_of_the_loader(clips):
-    """The same matrices, as ``training.data.videos`` applies them, but for the interpolation."""
-    stage = experiment.stages(experiment.DRY, 0)["renders"]
+    """The matrices equal those of ``training.data.videos``; only the interpolation differs."""
+    stage = stages(DRY, 0)["renders"]
     for seed in range(4):
         sampler = Sampler(clips, stage, rng(seed, "test"))
         plan = Plan.empty(1, 3)
         sampler._plan_video(plan, 0, clips.clips[0], sampler.source, 0.5)
         plan.colours[:] = np.eye(3, 4)
         again = rng(seed, "test")
-        again.integers(2**62)  # the sampler's generator of the device
+        again.integers(2**62)  # seeds the sampler's generator on the device
         change, size = stage.augmentation, stage.size
         distance = sampling.largest_distance(stage.curriculum, 500, 1000)
         numbers = sampling.draw_frames(again, clips.clips[0].count, 3, distance)
@@ -169,7 +171,7 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
             ids = clips.ids[clips.clips[0].start + number].numpy()
             theirs = geometry._apply(rgb, t, Image.Resampling.BICUBIC).astype(float)
             ours = 255 * pixels[0, t].movedim(0, -1).numpy()
-            shown = geometry.apply_to_mask(np.ones_like(ids), t) > 0  # there nothing outside the crop is shown
+            shown = geometry.apply_to_mask(np.ones_like(ids), t) > 0  # the loader shows nothing outside the crop
             assert np.median(np.abs(ours - theirs)[shown]) < 3
             label = geometry.apply_to_mask(ids, t) > 0
             seen = batch.masks[0, t].sum(0).numpy() > 0
@@ -177,12 +179,12 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
                 assert (seen == label)[shown].mean() > 0.99
 
 
-def test_a_network_in_half_precision_fits_and_comes_back(tmp_path):
-    network = experiment.new_network(experiment.Sizes(), 0, "cpu")
+def test_a_network_in_half_precision_fits_the_limits_and_loads(tmp_path):
+    network = new_network(Sizes(), 0, "cpu")
     half_weights.save_half(network, tmp_path, "base")
     files = [path.stat().st_size for path in tmp_path.iterdir()]
     assert max(files) <= half_weights.FILE_BYTES and sum(files) <= half_weights.ALL_BYTES
-    other = experiment.new_network(experiment.Sizes(), 1, "cpu")
+    other = new_network(Sizes(), 1, "cpu")
     assert half_weights.load_half(other, tmp_path, "base")
     for mine, theirs in zip(other.state_dict().values(), network.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs.half().to(mine.dtype))
@@ -190,12 +192,12 @@ def test_a_network_in_half_precision_fits_and_comes_back(tmp_path):
     assert not half_weights.load_half(other, tmp_path, "base")
 
 
-def test_gains_are_of_videos_that_both_were_judged_on():
-    mean, low, high = experiment.gain({"a": 50.0, "b": 60.0, "c": 0.0}, {"a": 40.0, "b": 54.0})
+def test_gains_are_of_the_videos_that_both_have_scores_of():
+    mean, low, high = gain({"a": 50.0, "b": 60.0, "c": 0.0}, {"a": 40.0, "b": 54.0})
     assert mean == pytest.approx(8) and 6 <= low <= mean <= high <= 10
 
 
-def test_packed_data_are_read_and_too_many_are_refused(tmp_path):
+def test_packed_data_are_readable_and_limited_in_size(tmp_path):
     draw_dataset(tmp_path / "renders", (208, 320), 2)
     draw_dataset(tmp_path / "real", (264, 300), 3)
     sources = {kind: tmp_path / kind for kind in ("renders", "real")}

@@ -1,4 +1,4 @@
-"""Videos and masks as people have them: read as meant, or refused in one line; see docs/results/robustness.md."""
+"""Videos and masks as users have them: read correctly or refused in one line; see docs/results/robustness.md."""
 
 import logging
 import time
@@ -95,7 +95,7 @@ def test_transparent_predictions_are_background(tmp_path):
 # --- frames ------------------------------------------------------------------
 
 
-def test_grey_frames_of_16_bits_keep_their_picture(tmp_path):
+def test_grey_frames_of_16_bits_keep_their_brightness(tmp_path):
     grey = (frame(0)[..., 0].astype(np.uint16) * 257) + 3
     Image.fromarray(grey).save(tmp_path / "0.png")
     data = (tmp_path / "0.png").read_bytes()
@@ -106,7 +106,7 @@ def test_grey_frames_of_16_bits_keep_their_picture(tmp_path):
     )
 
 
-def test_frames_that_are_to_be_turned_are_refused_by_every_reader(tmp_path):
+def test_frames_with_exif_orientation_are_refused_by_every_reader(tmp_path):
     exif = Image.new("RGB", (1, 1)).getexif()
     exif[0x0112] = 3
     write_video(tmp_path, "clip", 2, exif=exif)
@@ -146,7 +146,7 @@ def test_masks_without_leading_zeros_are_scored_in_their_order(tmp_path):
 
 
 def matroska(path, promised, cut=0):
-    """A WebM of ten frames, whose header promises so many seconds, perhaps without its last bytes."""
+    """A WebM of ten frames whose header gives a duration in seconds, optionally without its last bytes."""
     cv2 = pytest.importorskip("cv2")
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 10, (64, 48))
     for number in range(10):
@@ -159,7 +159,7 @@ def matroska(path, promised, cut=0):
     return path
 
 
-def test_sound_that_is_longer_than_the_pictures_is_no_damage(tmp_path):
+def test_audio_that_is_longer_than_the_video_is_no_damage(tmp_path):
     assert sum(1 for _ in VideoFile(matroska(tmp_path / "a.webm", 4))) == 10
     with pytest.raises(UserError, match="b.webm is damaged after frame"):
         list(VideoFile(matroska(tmp_path / "b.webm", 4, cut=200)))
@@ -180,7 +180,7 @@ def test_a_mask_belongs_to_the_frame_with_its_number(tmp_path):
     assert "first.png is taken for the mask of the first frame" in said[0]
 
 
-def test_every_given_mask_is_a_reference_whichever_way_the_video_is_followed(tmp_path, cells):
+def test_every_given_mask_is_a_reference_in_every_direction(tmp_path, cells):
     video = cells.video(8)
     for number in (0, 5):
         Image.fromarray(cells.mask(video, number, {1: (0, 5)})).save(tmp_path / f"{number:05d}.png")
@@ -210,7 +210,7 @@ def test_why_nothing_is_scored(tmp_path):
 
 
 @pytest.mark.parametrize("given", [{0: 1}, {0: 1, 15: 2}], ids=["test-dev", "YouTube-VOS valid"])
-def test_where_only_given_masks_are_public_nothing_is_segmented(tmp_path, given):
+def test_datasets_with_only_given_masks_are_refused_before_segmenting(tmp_path, given):
     write_video(tmp_path, "v", 20)
     for number in range(20):
         path = tmp_path / f"Annotations/v/{number:05d}.png"
@@ -251,7 +251,7 @@ def test_lists_of_videos_to_score(tmp_path):
 # --- polygons of LVIS --------------------------------------------------------------
 
 
-def test_polygons_are_drawn_as_a_pixel_by_pixel_test_says_and_at_once():
+def test_polygons_are_filled_as_by_a_test_of_each_pixel_and_fast():
     from skimage.draw import polygon2mask
 
     random = np.random.default_rng(0)

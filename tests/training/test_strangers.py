@@ -1,21 +1,22 @@
-"""A seeded slice of the campaign ``benchmarks.faults.strangers``: strange files, and what a command makes of them."""
+"""A part of the campaign ``benchmarks.faults.strangers``: strange files given to one command."""
 
 import random
 
 import pytest
 
-from benchmarks.faults import odd_files
-from benchmarks.faults.places import PLACES
-from benchmarks.faults.sound_files import write_assets, write_datasets, write_texts
-from benchmarks.faults.strangers import Trial, attempt, told
+from benchmarks.faults.input_files import INPUT_FILES
+from benchmarks.faults.odd_files import UNCHANGED, corruptions_of
+from benchmarks.faults.strangers import Trial, run_trial
+from benchmarks.faults.valid_files import write_assets, write_datasets, write_texts
 
 FILES = ("child.yaml", "data/Metadata/a00001.json", "data/Annotations/a00001/00003.png", "photos/manifest.jsonl")
-WAYS = ("pipe", "dangling_link", "damaged", "escape_sequences", "an_odd_value", "deep_nesting", "another_mode")
+CORRUPTIONS = {"pipe", "dangling link", "damaged", "escape sequences", "odd value", "deep nesting", "other mode"}
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory):
-    root = tmp_path_factory.mktemp("strangers") / "sound"
+def valid(tmp_path_factory):
+    """A workspace of valid files; read it, never change it."""
+    root = tmp_path_factory.mktemp("strangers") / "valid"
     root.mkdir()
     write_datasets(root)
     write_assets(root)
@@ -23,14 +24,14 @@ def sound(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_a_strange_file_is_one_line_or_right(sound, tmp_path, file):
-    place = next(place for place in PLACES if place.file == file)
-    quick = next(line for line in place.commands if line.split()[1] in ("config", "verify", "assets"))
-    names = {name.replace("_", " ") for name in WAYS}
-    ways = [way for way in dict.fromkeys(odd_files.ways_for(place.kind)) if way.name in names]
-    assert len(ways) >= 3
-    for way in [odd_files.SOUND, *ways]:
-        trial = attempt(Trial(place.only(quick), way, random.Random(file).getrandbits(32)), sound, tmp_path)
-        assert trial.good, list(told(trial))
-    assert trial.outcomes[0][1].code is not None
+@pytest.mark.parametrize("path", FILES)
+def test_a_strange_file_is_one_error_line_or_read_correctly(valid, tmp_path, path):
+    file = next(file for file in INPUT_FILES if file.path == path)
+    quick = next(line for line in file.commands if line.split()[1] in ("config", "verify", "assets"))
+    corruptions = [c for c in dict.fromkeys(corruptions_of(file.kind)) if c.name in CORRUPTIONS]
+    assert len(corruptions) >= 3
+    for corruption in [UNCHANGED, *corruptions]:
+        seed = random.Random(path).getrandbits(32)
+        trial = run_trial(Trial(file.with_commands(quick), corruption, seed), valid, tmp_path)
+        assert trial.passed, list(trial.report())
+    assert trial.runs[0].result.code is not None

@@ -1,4 +1,4 @@
-"""A slice of the study of what counts on real video: ``make campaign-transfer`` is the whole."""
+"""The study of factors on real video, shortened; in full: ``make campaign-transfer``."""
 
 import sys
 
@@ -21,7 +21,7 @@ def renders(make_videos, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_crops(tmp_path, monkeypatch):
-    """Seconds in the place of half a minute."""
+    """Crops of 32 pixels, which take seconds instead of half a minute."""
     preset = tmp_path / "preset.yaml"
     preset.write_text(transfer.PRESET.read_text().replace("size: 96", "size: 32"))
     monkeypatch.setattr(transfer, "PRESET", preset)
@@ -29,7 +29,7 @@ def small_crops(tmp_path, monkeypatch):
 
 @pytest.fixture
 def plain_pictures(monkeypatch):
-    """Coarse noise in the place of the built-in pictures, which take a second each."""
+    """Coarse noise instead of the built-in images, which take a second each."""
 
     def picture(random, count):
         coarse = random.integers(0, 255, (12, 16, 3), dtype=np.uint8)
@@ -54,13 +54,13 @@ def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch
     with Image.open(tmp_path / "results/transfer.png") as picture:
         assert picture.size[0] > 400
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert runs == ["group-norm-1-0", "statistics-frozen-1-0"]  # what changes inference alone trains nothing
-    monkeypatch.setattr(transfer, "scores", None)  # nor is anything made again
+    assert runs == ["group-norm-1-0", "statistics-frozen-1-0"]  # factors of inference train nothing
+    monkeypatch.setattr(transfer, "scores", None)  # nothing is computed again
     transfer.main()
     assert (tmp_path / "results/transfer.md").read_text().count("| group norm |") == 1
 
 
-def test_statistics_that_learn_are_another_network_than_frozen_ones(renders, tmp_path):
+def test_trained_statistics_give_a_different_network(renders, tmp_path):
     study = transfer.Study(renders, renders, tmp_path, iterations=2, flat=1)
     networks = {}
     for name in ("statistics frozen", "statistics learned"):
@@ -79,8 +79,8 @@ def test_intervals_hold_the_mean_and_shrink_with_videos():
     assert few[1] - few[0] > high - low
 
 
-def test_flat_videos_are_a_function_of_renders_seed_and_number(renders, plain_pictures, tmp_path):
-    cut = cutouts.cut_out(open_dataset(renders), smallest=20)
+def test_copy_paste_videos_are_a_function_of_renders_seed_and_number(renders, plain_pictures, tmp_path):
+    cut = cutouts.cut_out(open_dataset(renders), min_pixels=20)
     first, again, other = (list(cutouts.make_video(cut, 0, number, 1)) for number in (0, 0, 1))
     assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
@@ -98,7 +98,7 @@ def test_a_flat_object_is_where_its_mask_says():
     assert canvas[ids == 7].min(0)[0] > 120 and canvas[ids == 0].max() < 130
 
 
-def test_copies_as_a_camera_takes_them_keep_their_masks(renders, tmp_path):
+def test_copies_as_of_a_camera_keep_their_masks(renders, tmp_path):
     store, copies = open_dataset(renders), open_dataset(transfer.as_a_camera(renders, tmp_path / "camera"))
     assert copies.videos == store.videos
     assert copies.mask_bytes("a00000", 3) == store.mask_bytes("a00000", 3)

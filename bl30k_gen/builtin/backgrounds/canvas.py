@@ -1,4 +1,4 @@
-"""What every background needs: its size, skies, skylines, perspective sampling, a camera's blemishes."""
+"""Shared parts of backgrounds: size, skies, skylines, perspective sampling, vignetting and grain."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from scipy import ndimage
 from bl30k_gen.builtin.patterns import Colour, Random, fractal, mix, ramp, smoothstep, to_pixels
 
 HEIGHT, WIDTH = 768, 1024
-HALF = HEIGHT // 2, WIDTH // 2  # enough for what is out of focus
+HALF = HEIGHT // 2, WIDTH // 2  # sufficient resolution for defocused images
 
 # From the zenith to the horizon, sRGB.
 SKIES = (
@@ -33,7 +33,7 @@ def sky(
     cover: float = 0.5,
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> np.ndarray:
-    """A sky above row ``horizon``, with clouds seen in perspective and lit from above; ``cover`` 0..1."""
+    """A sky above row ``horizon``, with clouds in perspective, lit from above; ``cover`` 0..1."""
     y, _ = grid(size)
     up = np.clip(1 - y / horizon, 0, 1)
     image = ramp(1 - up, colours)
@@ -44,7 +44,7 @@ def sky(
     hills = ndimage.map_coordinates(hills, [rows, np.broadcast_to(np.arange(size[1]), rows.shape)], order=1)
     edge = 0.95 - 1.6 * cover
     body = smoothstep(edge, edge + 0.55, hills) * smoothstep(0, 0.10, up)
-    # What lies under much cloud is in its shadow: bright tops and rims, grey bellies.
+    # Thick clouds shade what is below them: tops and rims are bright, undersides grey.
     thick = np.clip(hills - edge, 0, 2)
     reach = size[0] / 30
     above = ndimage.shift(ndimage.gaussian_filter(thick, (reach, 1.3 * reach)), (reach, 0), order=0, mode="nearest")
@@ -59,7 +59,7 @@ def ridge(random: Random, rough: float) -> np.ndarray:
 
 
 def finish(random: Random, image: np.ndarray) -> np.ndarray:
-    """What a camera adds: darker corners, grain."""
+    """Add a camera's vignetting and grain; returns (H, W, 3) uint8."""
     y, x = grid()
     corner = 1 - 0.22 * ((y - 0.5) ** 2 + (x - WIDTH / HEIGHT / 2) ** 2)
     grain = 0.012 * random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
@@ -67,6 +67,6 @@ def finish(random: Random, image: np.ndarray) -> np.ndarray:
 
 
 def sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """A tiling texture at coordinates in repeats, the nearest texel."""
+    """Sample a tileable texture at coordinates in repeats, by the nearest texel."""
     size = len(texture)
     return texture[(v * size).astype(int) % size, (u * size).astype(int) % size]

@@ -1,4 +1,4 @@
-"""Backgrounds in large halls: where things are made, stored, sold and waited for."""
+"""Backgrounds in large halls: a factory, a warehouse, an underground station."""
 
 import numpy as np
 

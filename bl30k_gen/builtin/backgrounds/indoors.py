@@ -1,4 +1,4 @@
-"""Backgrounds indoors: rooms where people live, work, read and eat."""
+"""Indoor backgrounds: rooms of homes, an office, a library, a cafe, a shop."""
 
 import numpy as np
 

@@ -1,6 +1,6 @@
-"""Land in perspective: a height field seen from above it, its sunlight, shadows and haze, what stands on it, water.
+"""Landscapes: a height field in perspective with sunlight, shadows, haze, plants and water.
 
-Light is linear; images are painted at half the size of a background, since all of them are out of focus.
+Light is linear. Images are computed at half the size of a background, since all of them are out of focus.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,10 @@ from bl30k_gen.builtin.backgrounds.lens import encode
 from bl30k_gen.builtin.patterns import Colour, Random, fractal, mix, smoothstep
 from bl30k_gen.library.formats.mesh import linear
 
-STEPS, MARGIN = 512, 64  # of the distance, equal in ratio; columns beside the image, which cast shadows into it
+STEPS = 512  # distances at which the land is sampled, in a geometric sequence
+MARGIN = 64  # columns beside the image, which cast shadows into it
 SHADOW = np.repeat(0.6 * np.clip(1 - np.hypot(*(np.mgrid[:12, :12] / 5.5 - 1)), 0, 1)[..., None], 2, axis=-1)
-# For each of SKIES: tangent of the sun's height, its light.
+# For each of SKIES: tangent of the sun's elevation, colour of its light.
 SUNS = (
     (0.65, (1.60, 1.48, 1.25)),
     (0.20, (1.75, 1.00, 0.52)),
@@ -26,7 +27,7 @@ SUNS = (
 
 
 def band(random: Random, size: int, frequency: float) -> np.ndarray:
-    """(size, size) noise that tiles, all of it within about an octave of ``frequency``; standard deviation 1."""
+    """(size, size) tileable noise in a band of about an octave around ``frequency``; standard deviation 1."""
     fy, fx = fft.fftfreq(size, 1 / size)[:, None], np.arange(size // 2 + 1)[None]
     square = np.maximum(fy * fy + fx * fx, 1e-3).astype(np.float32)
     strength = np.exp(-0.5 * np.log2(square / np.float32(frequency**2)) ** 2)
@@ -36,9 +37,9 @@ def band(random: Random, size: int, frequency: float) -> np.ndarray:
 
 
 def ridged(random: Random, size: int = 512, octaves: int = 6) -> np.ndarray:
-    """(size, size) heights 0..1 like those that water has cut: sharp crests, side ridges, smooth valley floors.
+    """(size, size) heights 0..1 of eroded mountains: sharp crests, side ridges, smooth valley floors.
 
-    A ridged multifractal (Musgrave, in Texturing and Modeling, chapter 16): each octave is weighted by the last.
+    A ridged multifractal (Musgrave, in Texturing and Modeling, chapter 16): each octave is weighted by the previous.
     """
     total, weight = np.zeros((size, size), np.float32), 1.0
     for octave in range(octaves):
@@ -49,22 +50,23 @@ def ridged(random: Random, size: int = 512, octaves: int = 6) -> np.ndarray:
 
 
 def at(tile: np.ndarray, x: np.ndarray, y: np.ndarray, side: float) -> np.ndarray:
-    """Values of a tile that covers ``side`` x ``side`` metres, again and again."""
+    """Sample a tile that covers ``side`` x ``side`` metres and is repeated."""
     scale = len(tile) / side
     return ndimage.map_coordinates(tile, [y * scale, x * scale], order=1, mode="grid-wrap")
 
 
 class Land:
-    """What is seen from ``eye`` metres above (0, 0, 0), looking along y.
+    """A landscape seen from ``eye`` metres above (0, 0, 0), looking along y.
 
-    Arrays of the land are (STEPS, columns): ``x``, ``y``, ``z`` metres, ``light`` (..., 3) that falls on it.
+    Arrays of the land are (STEPS, columns): ``x``, ``y``, ``z`` in metres, and (..., 3) ``light`` that reaches it.
 
     Args:
-        height: metres at (x, y); what is below 0 lies under water.
-        weather: number of a sky.
-        horizon: its row, a share of the height.
-        focal: focal length, a share of the image's width.
-        reach: the nearest and the furthest metre.
+        height: function of (x, y), metres; negative values are under water.
+        weather: index into SKIES.
+        eye: height of the camera, metres.
+        horizon: row of the horizon, relative to the image's height.
+        focal: focal length, relative to the image's width.
+        reach: the nearest and the furthest distance, metres.
         sight: metres after which haze leaves a third of the contrast.
         cover: of the sky by clouds, 0..1.
     """
@@ -84,7 +86,7 @@ class Land:
         self.random, self.eye, self.sight = random, eye, sight
         rows, columns = HALF
         self.focal, self.horizon = focal * columns, horizon * rows
-        self.side = random.choice([-1, 1])  # where the sun is
+        self.side = random.choice([-1, 1])  # of the sun: left or right
         slope, sunlight = SUNS[weather]
         self.warm = np.array(sunlight)
         self.image = linear(sky(random, list(SKIES[weather]), horizon + 0.02, cover, HALF))
@@ -101,7 +103,7 @@ class Land:
         self.steep = np.hypot(along, away)
         sun = np.array([self.side * 0.9, random.uniform(-0.75, 0.45), slope])
         facing = (sun[2] - along * sun[0] - away * sun[1]) / np.sqrt(1 + self.steep**2) / np.linalg.norm(sun)
-        # Shadows fall straight across the view.
+        # Shadows fall along x.
         line = (self.z - slope / np.abs(sun[0]) * self.side * self.x)[:, :: -self.side]
         blocked = np.maximum.accumulate(line, axis=1)[:, :: -self.side] - line[:, :: -self.side]
         lit = np.clip(facing, 0, 1) * smoothstep(1.0, 0.0, blocked / (0.01 * self.y + 0.2))
@@ -112,14 +114,14 @@ class Land:
         self._see()
 
     def _see(self) -> None:
-        """For each pixel, which two steps of the land lie around what is seen there."""
+        """For each pixel, find the two steps of the land between which its visible point lies."""
         rows, columns = HALF
         inner = np.s_[:, MARGIN:-MARGIN]
         row = self.horizon + self.focal * (self.eye - self.z[inner]) / self.y[inner]
         first = np.clip(np.ceil(np.minimum.accumulate(row, axis=0)), 0, rows).astype(int)
         flat = first * columns + np.arange(columns)
         above = np.bincount(flat.ravel(), minlength=(rows + 1) * columns).reshape(rows + 1, columns)
-        step = np.cumsum(above[::-1], axis=0)[::-1][1:]  # how many steps end below each pixel
+        step = np.cumsum(above[::-1], axis=0)[::-1][1:]  # number of steps that end below each pixel
         self.seen = step < STEPS
         self.far = np.clip(step, 1, STEPS - 1), np.broadcast_to(np.arange(columns), step.shape)
         near = row[self.far[0] - 1, self.far[1]]
@@ -129,21 +131,22 @@ class Land:
         self.water = self.seen & (self.pixels(self.wet.astype(np.float32)) > 0.5)
 
     def pixels(self, values: np.ndarray) -> np.ndarray:
-        """Values of the land where each pixel sees it."""
+        """Interpolate values of the land at the visible point of each pixel."""
         inner = values[:, MARGIN:-MARGIN]
         share = self.share if values.ndim == 2 else self.share[..., None]
         return inner[self.far[0] - 1, self.far[1]] * (1 - share) + inner[self.far] * share
 
     def hazy(self, light: np.ndarray, distance: np.ndarray | float) -> np.ndarray:
+        """Blend light with haze by distance."""
         return mix(self.haze, light, np.exp(-np.asarray(distance) / self.sight))
 
     def paint(self, colour: np.ndarray, grain: np.ndarray | float = 1.0) -> None:
-        """Lay the land over the sky: its colours (STEPS, columns, 3), linear, times a factor for each pixel."""
+        """Paint the land over the sky: linear colours (STEPS, columns, 3), times a factor ``grain`` per pixel."""
         light = self.pixels(colour * self.light) * np.asarray(grain)[..., None]
         self.image = np.where(self.seen[..., None], self.hazy(light, np.where(self.seen, self.depth, 0)), self.image)
 
     def reflect(self, colour: Colour) -> None:
-        """Water, which mirrors everything painted so far."""
+        """Paint water, which reflects everything painted so far."""
         rows, columns = HALF
         wave = fractal(self.random, HALF, 1.0, (1, 8))
         sink = np.clip((np.arange(rows)[:, None] - self.horizon) / rows, 0, 1)
@@ -157,7 +160,7 @@ class Land:
         self.image = np.where(self.water[..., None], mix(deep, mirror * 0.92, share), self.image)
 
     def plant(self, sprite: np.ndarray, x: float, y: float, z: float, high: float, colour: Colour) -> None:
-        """An image (H, W, 2) of cover and light, ``high`` metres, upright on the land, with its shadow."""
+        """Paint a sprite (H, W, 2) of cover and light, ``high`` metres high, upright on the land, with its shadow."""
         scale = self.focal / y
         foot, column = self.horizon + (self.eye - z) * scale, HALF[1] / 2 + x * scale
         tall, wide = high * scale, high * scale * sprite.shape[1] / sprite.shape[0]
@@ -195,10 +198,7 @@ class Land:
 
 
 def clump(random: Random, shape: str) -> np.ndarray:
-    """(96, W, 2) cover and light of something that grows or lies about, lit from the upper right.
-
-    ``shape``: "tree", "fir", "bush" or "rock".
-    """
+    """(H, W, 2) cover and light of a random "tree", "fir", "bush" or "rock", lit from the upper right."""
     rows, columns = {"tree": (96, 80), "fir": (96, 44), "bush": (64, 96), "rock": (56, 96)}[shape]
     y, x = np.mgrid[:rows, :columns] / np.array([rows, columns]).reshape(2, 1, 1)
     leaves = fractal(random, (rows, columns), 0.55 if shape != "rock" else 1.4)

@@ -24,7 +24,7 @@ BLUR = (2.5, 6.0)  # pixels
 
 
 def _photograph(random: Random, image: np.ndarray) -> np.ndarray:
-    """What was painted at half size, out of focus and at full size."""
+    """Defocus an image of half size, and scale it to full size."""
     image = defocus(image, random.uniform(*BLUR) / 2)
     return finish(random, ndimage.zoom(image, (2, 2, 1), order=1, mode="nearest", grid_mode=True))
 
@@ -197,7 +197,7 @@ def desert(random: Random) -> np.ndarray:
     side, high, mesa = random.uniform(420, 680), random.uniform(11, 18), random.uniform(0, 1)
 
     def dunes(x: np.ndarray, y: np.ndarray, side: float) -> np.ndarray:
-        """0..1: a gentle slope on the windward side, the slope of sliding sand behind the crest."""
+        """Heights 0..1: a gentle slope on the windward side of a dune, a steep one behind its crest."""
         phase = (across * x + along * y) / side + 0.33 * at(warp, x, y, side) + 0.05 * at(warp, y, x, side / 3)
         part = phase - np.floor(phase)
         foot = smoothstep(-0.25, 0.7, np.float32(0))

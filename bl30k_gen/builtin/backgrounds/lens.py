@@ -1,4 +1,4 @@
-"""What a lens and film do to light: discs of confusion, highlights that roll off."""
+"""Effects of a camera's optics: defocus by circles of confusion, and tone mapping."""
 
 import numpy as np
 from scipy import fft
@@ -8,9 +8,10 @@ from bl30k_gen.library.formats.mesh import linear
 
 
 def defocus(image: np.ndarray, radius: float, sparkle: float = 0.0) -> np.ndarray:
-    """(H, W, 3) sRGB in 0..1 out of focus by discs of ``radius`` pixels.
+    """Defocus an (H, W, 3) sRGB image in 0..1 by discs of ``radius`` pixels.
 
-    ``sparkle``: how much brighter than white the lights of the image were before they were clipped.
+    Args:
+        sparkle: by how much light sources exceeded white before the image was clipped.
     """
     light = linear(np.clip(image, 0, 1))
     light = light * (1 + sparkle * smoothstep(0.55, 0.95, light.max(axis=-1, keepdims=True)))
@@ -18,7 +19,7 @@ def defocus(image: np.ndarray, radius: float, sparkle: float = 0.0) -> np.ndarra
 
 
 def disc_blur(stack: np.ndarray, radius: float) -> np.ndarray:
-    """(C, H, W) images behind a round aperture, mirrored at the borders."""
+    """Convolve (C, H, W) images with a disc, mirrored at the borders."""
     pad = int(np.ceil(radius)) + 1
     padded = np.pad(stack, ((0, 0), (pad, pad), (pad, pad)), mode="reflect")
     shape = [fft.next_fast_len(n, real=True) for n in padded.shape[1:]]
@@ -33,13 +34,13 @@ def disc_blur(stack: np.ndarray, radius: float) -> np.ndarray:
 
 
 def film(image: np.ndarray) -> np.ndarray:
-    """Linear light as sRGB, with a shoulder: Narkowicz's fit of the ACES curve."""
+    """Tone-map linear light to sRGB, by Narkowicz's fit of the ACES curve."""
     x = np.clip(image, 0, 60)
     tone = np.clip(x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14), 0, 1)
     return encode(tone)
 
 
 def encode(light: np.ndarray) -> np.ndarray:
-    """Linear light as sRGB, both in 0..1; brighter light is white."""
+    """Encode linear light as sRGB, both in 0..1; brighter light is clipped."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)

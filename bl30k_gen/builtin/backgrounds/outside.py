@@ -1,4 +1,4 @@
-"""Backgrounds outdoors, with what people put there: streets by day and night, a market, a park."""
+"""Outdoor backgrounds of towns: streets by day and night, a market, a park."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from bl30k_gen.builtin.backgrounds.scenery import Paint, Scenery
 from bl30k_gen.builtin.families import background
 from bl30k_gen.builtin.patterns import Random, hsv
 
-DAYS = (0, 0, 3, 3, 4)  # of SKIES
+DAYS = (0, 0, 3, 3, 4)  # indices into SKIES, from which a day's sky is drawn
 DARK, STONE = Paint((0.10, 0.10, 0.11)), Paint((0.62, 0.60, 0.56))
 
 
 class _Houses:
-    """They share a few coats and awnings."""
+    """Builds houses that share a few textures of walls and awnings."""
 
     def __init__(self, scenery: Scenery, random: Random, lit: float):
         self.scenery, self.random, self.lit = scenery, random, lit
@@ -36,7 +36,7 @@ class _Houses:
             awning = Paint(tone(random, 0.9, 0.7), self.awnings[random.integers(2)], 1.2)
             scenery.box(x - side * 0.5, y, 2.45, (1.1, deep * 0.8, 0.12), awning)
         wide = deep / max(int(deep / 2.1), 1)
-        for z in np.arange(3.9, tall - 1.6, 2.9) if y < 50 else ():  # further away nobody sees them
+        for z in np.arange(3.9, tall - 1.6, 2.9) if y < 50 else ():  # invisible further away
             for k in np.arange(-deep / 2 + wide / 2, deep / 2, wide):
                 on = random.uniform() < lit * 0.7
                 glass = Paint((1.0, 0.80, 0.5), glow=random.uniform(1, 3.5)) if on else Paint((0.12, 0.15, 0.19))

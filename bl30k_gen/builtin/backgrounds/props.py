@@ -1,4 +1,4 @@
-"""What stands in a scenery: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the foot."""
+"""Props of sceneries: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the point of the ground."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ WOODS = ((0.52, 0.36, 0.22), (0.36, 0.23, 0.14), (0.68, 0.52, 0.34), (0.24, 0.16
 
 
 def daylight(scenery: Scenery, random: Random, which: int, horizon: float = 0.55) -> None:
-    """A sky, its light, and a sun unless the sky is overcast."""
+    """Add sky ``which`` of SKIES, its light, and a sun unless it is overcast."""
     colours = [np.array(c) for c in SKIES[which]]
     scenery.sky = sky(random, list(SKIES[which]), horizon, random.uniform(0.2, 0.8))
     scenery.sky_power = 1.5
@@ -28,7 +28,7 @@ def daylight(scenery: Scenery, random: Random, which: int, horizon: float = 0.55
 
 
 def tone(random: Random, saturation: float = 0.5, value: float = 0.6) -> np.ndarray:
-    """A colour of a thing that people made: mostly muted, more often warm or blue than green or purple."""
+    """A colour of a man-made thing: mostly muted, more often warm or blue than green or purple."""
     hues = (random.uniform(-0.02, 0.14), random.uniform(0.52, 0.66), random.uniform(0.2, 0.45), random.uniform())
     hue = hues[int(np.searchsorted([0.5, 0.78, 0.92], random.uniform()))]
     return hsv(hue, min(saturation * random.uniform(0.1, 1.2), 0.85), value * random.uniform(0.4, 1.35))
@@ -40,12 +40,12 @@ def wood(random: Random) -> Paint:
 
 
 def texture(random: Random, *families: str) -> np.ndarray:
-    """One of these textures, small."""
+    """A small texture of one of the families."""
     return TEXTURES[families[random.integers(len(families))]](random, 256)
 
 
 def hall(scenery: Scenery, half: float, end: float, high: float, wall: Paint, floor: Paint, ceiling: Paint) -> None:
-    """Four sides of a room; the fourth wall lies behind the camera."""
+    """Add a room: floor, ceiling and three walls; the camera is at the fourth."""
     scenery.box(0, end / 2, -0.1, (2 * half + 1, end + 20, 0.1), floor)
     scenery.box(0, end / 2, high, (2 * half + 1, end + 20, 0.1), ceiling)
     for side in (-1, 1):
@@ -102,7 +102,7 @@ def person(scenery: Scenery, random: Random, x: float, y: float, tall: float = 1
 
 
 def car(scenery: Scenery, random: Random, x: float, y: float, yaw: float = 0.0, lights: float = 0.0) -> None:
-    """Along y where ``yaw`` is 0, its back to the camera. ``lights``: how bright the lamps are."""
+    """Add a car; with ``yaw`` 0 it is seen from behind. ``lights``: brightness of its lamps."""
     body = Paint(hsv(random.uniform(), random.choice([0.0, 0.1, 0.7]), random.choice([0.1, 0.4, 0.7, 0.9])))
     glass, dark = Paint((0.10, 0.13, 0.16)), Paint((0.05, 0.05, 0.05))
     c, s = np.cos(yaw), np.sin(yaw)
@@ -169,7 +169,7 @@ def chair(scenery: Scenery, x: float, y: float, paint: Paint, yaw: float = 0.0) 
 
 
 def table(scenery: Scenery, random: Random, x: float, y: float, wide: float, deep: float, paint: Paint) -> None:
-    """With things on it."""
+    """Add a table with clutter on it."""
     scenery.box(x, y, 0.70, (wide, deep, 0.05), paint)
     for i in (-1, 1):
         for j in (-1, 1):
@@ -180,7 +180,7 @@ def table(scenery: Scenery, random: Random, x: float, y: float, wide: float, dee
 def clutter(
     scenery: Scenery, random: Random, x: float, y: float, z: float, half_x: float, half_y: float, count: int
 ) -> None:
-    """Small things on a surface: bottles, boxes, bowls, books."""
+    """Add small things on a surface: bottles, boxes, bowls, books."""
     for _ in range(count):
         dx, dy = random.uniform(-half_x, half_x), random.uniform(-half_y, half_y)
         paint, size, kind = Paint(tone(random, 0.8, 0.7)), random.uniform(0.05, 0.13), random.integers(4)
@@ -242,14 +242,14 @@ def shelves(
             along += wide
 
 
-def _bands(random: Random, least: int, most: int) -> np.ndarray:
-    """(256,) the number of the band that each column belongs to."""
-    edges = np.cumsum(random.integers(least, most, 256))
+def _bands(random: Random, low: int, high: int) -> np.ndarray:
+    """(256,) number of each column's band; bands are ``low`` to ``high`` - 1 columns wide."""
+    edges = np.cumsum(random.integers(low, high, 256))
     return np.searchsorted(edges, np.arange(256), side="right")
 
 
 def _spines(random: Random) -> np.ndarray:
-    """Backs of books, a metre of them: colours, titles, dark gaps."""
+    """Texture of book spines, one metre wide: colours, titles, dark gaps."""
     band = _bands(random, 5, 14)
     colours = np.array([tone(random, 0.8, 0.55) for _ in range(band[-1] + 1)])
     image = np.broadcast_to(colours[band][None], (256, 256, 3)).copy()
@@ -261,7 +261,7 @@ def _spines(random: Random) -> np.ndarray:
 
 
 def _packs(random: Random) -> np.ndarray:
-    """Fronts of packets side by side: a label, a dark line, a shade to the edge."""
+    """Texture of packets side by side: a label, a dark line, shading towards the edge."""
     column = np.arange(256) % 26
     row = np.arange(256)[:, None] % 52
     light = 0.95 - 0.5 * (np.abs(column - 12.5) / 13) ** 4
@@ -271,7 +271,7 @@ def _packs(random: Random) -> np.ndarray:
 
 
 def _cartons(random: Random) -> np.ndarray:
-    """Cardboard with tape and a label."""
+    """Texture of cardboard with tape and a label."""
     y, x = np.mgrid[:256, :256]
     image = 0.85 + 0.03 * random.standard_normal((256, 256))
     image = np.where(np.abs(y % 128 - 64) < 4, 1.0, image)

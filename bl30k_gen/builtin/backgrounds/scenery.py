@@ -1,7 +1,7 @@
-"""Sceneries for backgrounds: simple solids seen by a pinhole camera, lit, and photographed out of focus.
+"""A small ray caster for backgrounds: simple solids in front of a pinhole camera, lit, and defocused.
 
-Boxes, cylinders and ellipsoids are met by rays; a sun with shadows, lamps, the sky and contact shade light them; a
-lens blurs what is far from its focus, in linear light, so that lamps become discs. Metres, z up, the camera looks
+Boxes, cylinders and ellipsoids are intersected with rays, and lit by a sun with shadows, lamps and the sky with
+ambient occlusion. Defocus is computed in linear light, so that lamps become discs. Metres, z up, the camera looks
 along y. Everything is computed at half the size of the image, which the blur hides.
 """
 
@@ -17,33 +17,33 @@ from bl30k_gen.builtin.patterns import Colour, Random, fractal
 from bl30k_gen.library.formats.mesh import linear
 
 ROWS, COLUMNS = HEIGHT // 2, WIDTH // 2
-NEAR = 0.05  # metres before the camera that a solid must keep to be drawn in a part of the image only
+NEAR = 0.05  # metres from the camera; a solid that comes nearer is tested at every pixel
 FAR = 1e9
-MIN_BLUR = 1.3  # pixels; hides the steps of edges
+MIN_BLUR = 1.3  # pixels; hides aliasing
 
 
 @dataclass(frozen=True)
 class Paint:
-    """What a surface looks like. ``colour`` is sRGB; it multiplies ``texture``, if there is one."""
+    """Appearance of a surface. ``colour`` is sRGB; it multiplies ``texture``, if there is one."""
 
     colour: Colour
-    texture: np.ndarray | None = None  # (S, S, 3) uint8 sRGB that tiles
-    scale: float = 1.0  # metres a repeat
+    texture: np.ndarray | None = None  # (S, S, 3) uint8 sRGB, tileable
+    scale: float = 1.0  # metres per repeat
     shift: float = 0.0  # of the texture, in repeats
-    glow: float = 0.0  # light of its own, in multiples of the colour
+    glow: float = 0.0  # emission, in multiples of the colour
 
 
 @dataclass(frozen=True)
 class Solid:
-    """A box, an upright cylinder or an ellipsoid, by its centre and half its extent, turned about z by ``yaw``."""
+    """A box, cylinder or ellipsoid, given by its centre and half its extent, rotated about z by ``yaw``."""
 
     kind: str
     centre: np.ndarray
     half: np.ndarray
     paint: Paint
     yaw: float = 0.0
-    along: int = 2  # axis of a cylinder before it is turned
-    ragged: float = 0.0  # share of an ellipsoid's outline that is missing, as of foliage
+    along: int = 2  # axis of a cylinder before the rotation
+    ragged: float = 0.0  # ratio of an ellipsoid's outline that is cut out, for foliage
 
     def local(self, vectors: np.ndarray) -> np.ndarray:
         """(3, ...) directions in the solid's own axes."""
@@ -52,19 +52,20 @@ class Solid:
         return np.stack([c * x + s * y, c * y - s * x, np.broadcast_to(z, np.shape(x))])
 
     def world(self, vectors: np.ndarray) -> np.ndarray:
+        """(3, ...) directions in the world, of ones in the solid's axes."""
         x, y, z = vectors
         c, s = np.cos(self.yaw), np.sin(self.yaw)
         return np.stack([c * x - s * y, s * x + c * y, z])
 
     def corners(self) -> np.ndarray:
-        """(3, 8) of its bounding box."""
+        """(3, 8) corners of its bounding box."""
         signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8)
         return self.world(signs * self.half[:, None]) + self.centre[:, None]
 
 
 @dataclass
 class GBuffer:
-    """A camera and what each of its pixels has met: distance along the axis, normal, colour, glow."""
+    """A camera and the surface at each of its pixels: distance along the axis, normal, colour, emission."""
 
     origin: np.ndarray  # (3, 1, 1), or (3, H, W) where rays are parallel
     rays: np.ndarray  # (3, H, W)
@@ -83,7 +84,7 @@ class GBuffer:
 
     @classmethod
     def pinhole(cls, eye: tuple[float, float, float], yaw: float, pitch: float, focal: float, rows: int) -> "GBuffer":
-        """``focal``: in heights of the image; ``pitch`` positive looks up, ``yaw`` positive to the right."""
+        """A perspective camera. ``focal`` is in image heights; positive ``pitch`` is up, positive ``yaw`` right."""
         columns = rows * COLUMNS // ROWS
         y, x = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
         right, up = (x - columns / 2) / (focal * rows), (rows / 2 - y) / (focal * rows)
@@ -94,7 +95,7 @@ class GBuffer:
 
     @classmethod
     def parallel(cls, direction: np.ndarray, centre: np.ndarray, reach: float, size: int) -> "GBuffer":
-        """What light from one direction sees of a square ``reach`` metres to each side of a point."""
+        """An orthographic camera that covers ``reach`` metres to each side of a point, for shadow maps."""
         forward = direction / np.linalg.norm(direction)
         right = np.cross(forward, (0.0, 0.1, 1.0))
         right /= np.linalg.norm(right)
@@ -106,7 +107,7 @@ class GBuffer:
         return cls(origin.astype(np.float32), rays, axes, 0.0, size / 2 / reach)
 
     def place(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row, column and distance of (3, ...) points."""
+        """Project (3, ...) points: row, column and distance."""
         rows, columns = self.depth.shape
         start = self.origin if self.focal else self.origin.mean(axis=(1, 2), keepdims=True)
         seen = np.tensordot(self.axes, points - start.reshape(3, *[1] * (points.ndim - 1)), axes=1)
@@ -114,7 +115,7 @@ class GBuffer:
         return rows / 2 - scale * seen[1] - 0.5, columns / 2 + scale * seen[0] - 0.5, seen[2]
 
     def part(self, solid: Solid) -> tuple[slice, slice] | None:
-        """The rectangle of pixels that may see a solid."""
+        """The rectangle of pixels in which a solid may be visible, or None."""
         rows, columns = self.depth.shape
         row, column, away = self.place(solid.corners())
         if self.focal and away.max() < NEAR:
@@ -126,12 +127,12 @@ class GBuffer:
         return np.s_[top:bottom, left:right] if top < bottom and left < right else None
 
     def points(self) -> np.ndarray:
-        """(3, H, W) what the pixels see; nonsense where they see nothing."""
+        """(3, H, W) surface points; undefined where there is no surface."""
         return self.origin + self.rays * self.depth
 
 
-def meet(solid: Solid, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(distance, hit, normal in the solid's axes) of rays (3, H, W)."""
+def intersect(solid: Solid, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intersect rays (3, H, W) with a solid: (distance, hit, normal in the solid's axes)."""
     start = solid.local(origin - solid.centre.reshape(3, 1, 1).astype(np.float32)).astype(np.float32)
     ray = solid.local(rays).astype(np.float32)
     half = solid.half.reshape(3, 1, 1).astype(np.float32)
@@ -162,7 +163,7 @@ def meet(solid: Solid, origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray
 
 
 def _ball(start: np.ndarray, ray: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where rays enter and leave the unit ball (or disc), and the normal where they enter."""
+    """Distances at which rays enter and leave the unit ball (or disc), and the normal at the entry."""
     a, b = (ray * ray).sum(axis=0), (start * ray).sum(axis=0)
     inside = b * b - a * ((start * start).sum(axis=0) - 1)
     root = np.sqrt(np.maximum(inside, 0))
@@ -183,7 +184,7 @@ class Scenery:
     ):
         self.random, self.eye, self.yaw, self.pitch, self.focal = random, eye, yaw, pitch, focal
         self.solids: list[Solid] = []
-        self.lamps: list[tuple[np.ndarray, np.ndarray, float]] = []  # place, linear colour x power, reach
+        self.lamps: list[tuple[np.ndarray, np.ndarray, float]] = []  # position, linear colour x power, reach
         self.sun: tuple[np.ndarray, np.ndarray] | None = None  # direction of its light, linear colour
         self.above, self.below = np.ones(3), np.ones(3) * 0.5  # light from the sky, from the ground
         self.sky: np.ndarray | Colour = (0.0, 0.0, 0.0)  # sRGB, a colour or (768, 1024, 3)
@@ -192,14 +193,14 @@ class Scenery:
         self.noise = fractal(random, (512, 512), 0.8)
 
     def box(self, x: float, y: float, z: float, size: ArrayLike, paint: Paint, yaw: float = 0) -> None:
-        """A box that stands on height ``z`` at x, y."""
+        """Add a box that stands at x, y on height ``z``."""
         half = np.array(size) / 2
         self.solids.append(Solid("box", np.array([x, y, z + half[2]]), half, paint, yaw))
 
     def cylinder(
         self, x: float, y: float, z: float, radius: float, length: float, paint: Paint, along: int = 2, yaw: float = 0
     ) -> None:
-        """A cylinder, upright on ``z``; or lying along x (0) or y (1), its axis at ``z``."""
+        """Add a cylinder: upright on height ``z``, or along x (0) or y (1) with its axis at height ``z``."""
         half = np.full(3, radius)
         half[along] = length / 2
         centre = np.array([x, y, z + length / 2 if along == 2 else z])
@@ -208,20 +209,22 @@ class Scenery:
     def ball(
         self, x: float, y: float, z: float, radii: tuple[float, float, float], paint: Paint, ragged: float = 0.0
     ) -> None:
-        """An ellipsoid about its centre."""
+        """Add an ellipsoid, given by its centre."""
         self.solids.append(Solid("ellipsoid", np.array([x, y, z]), np.array(radii), paint, 0.0, 2, ragged))
 
     def lamp(self, x: float, y: float, z: float, colour: Colour, power: float, reach: float = 3.0) -> None:
-        """A light without a body. Its light has halved at ``reach`` metres."""
+        """Add a point light. Its light has halved at ``reach`` metres."""
         self.lamps.append((np.array([x, y, z]), linear(np.asarray(colour)) * power, reach))
 
     # --- Making the image -------------------------------------------------------------------------------------
 
     def photograph(self, aperture: float = 6.0, gloss: float = 0.0, exposure: float = 1.0) -> np.ndarray:
-        """(768, 1024, 3) uint8.
+        """Render the image, (768, 1024, 3) uint8.
 
-        ``aperture``: pixels of blur at infinity of a lens focused at a metre. ``gloss``: how much of the scene
-        everything that faces up at height 0 mirrors.
+        Args:
+            aperture: blur at infinity in pixels, with the lens focused at one metre.
+            gloss: reflectance of the ground at height 0.
+            exposure: factor of the automatic exposure.
         """
         buffer = GBuffer.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS)
         self._draw(buffer, self.solids)
@@ -241,7 +244,7 @@ class Scenery:
                 continue
             origin = buffer.origin if buffer.focal else buffer.origin[:, *part]
             rays = buffer.rays[:, *part]
-            depth, hit, normal = meet(solid, origin, rays)
+            depth, hit, normal = intersect(solid, origin, rays)
             hit &= depth < buffer.depth[part]
             if solid.ragged:
                 noise = self._noise(depth.shape, solid)
@@ -266,7 +269,7 @@ class Scenery:
             buffer.light[:, *part][:, hit] = colour * solid.paint.glow
 
     def _noise(self, shape: tuple[int, ...], solid: Solid) -> np.ndarray:
-        """A cutting of the noise; which one depends on where the solid is."""
+        """A crop of the noise that depends on the solid's position."""
         at = (np.abs(solid.centre) * 7919).astype(int) % 97
         y, x = (np.arange(shape[0]) + at[0]) % 512, (np.arange(shape[1]) + at[1] * 3 + at[2]) % 512
         return self.noise[np.ix_(y, x)]
@@ -277,7 +280,7 @@ class Scenery:
         point[:, buffer.depth >= FAR] = 0
         up = (0.5 + 0.5 * normal[2])[None]
         light = self.above.reshape(3, 1, 1) * up + self.below.reshape(3, 1, 1) * (1 - up)
-        light = light * _crevices(buffer, point)
+        light = light * _ambient_occlusion(buffer, point)
         if self.sun is not None:
             direction, colour = self.sun
             facing = np.clip(-np.tensordot(direction / np.linalg.norm(direction), normal, axes=1), 0, None)
@@ -303,7 +306,7 @@ class Scenery:
         return image.astype(np.float32)
 
     def _sunlit(self, direction: np.ndarray, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """1 where the sun reaches a point, 0 in the shadow of a solid."""
+        """How much sunlight reaches a point: 1 in the sun, 0 in the shadow of a solid."""
         forward = np.array([np.sin(self.yaw), np.cos(self.yaw), 0])
         reach = 14.0
         sun = GBuffer.parallel(direction, np.array(self.eye) + forward * reach * 0.75, reach, 320)
@@ -318,7 +321,7 @@ class Scenery:
         return 1 - blocked / 5
 
     def _mirror(self, buffer: GBuffer, image: np.ndarray, gloss: float) -> np.ndarray:
-        """Ground that reflects what stands on it, blurred as polish is."""
+        """Add blurred reflections of the solids to the ground."""
         upright = GBuffer.pinhole(self.eye, self.yaw, self.pitch, self.focal, ROWS // 2)
         flip = np.array([1, 1, -1], np.float32)
         rays, origin = upright.rays * flip.reshape(3, 1, 1), upright.origin * flip.reshape(3, 1, 1)
@@ -332,7 +335,7 @@ class Scenery:
         return image + seen * share.astype(np.float32)
 
     def _defocus(self, image: np.ndarray, depth: np.ndarray, aperture: float) -> np.ndarray:
-        """Discs of light, larger the further away: four layers, the furthest first."""
+        """Blur by discs that grow with the distance, in four layers, the furthest first."""
         blur = aperture * (1 - 1 / np.maximum(depth, 1.05))
         edges = np.quantile(blur, [0.25, 0.5, 0.75])
         layer = np.searchsorted(edges, blur)
@@ -350,7 +353,7 @@ class Scenery:
 
 
 def _coloured(paint: Paint, point: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """(3, N) linear colours: the texture lies flat on the axis that the surface faces most."""
+    """(3, N) linear colours; the texture is projected along the axis nearest to the normal."""
     colour = linear(np.asarray(paint.colour)).astype(np.float32).reshape(3, 1)
     if paint.texture is None:
         return np.broadcast_to(colour, point.shape)
@@ -365,8 +368,8 @@ def _coloured(paint: Paint, point: np.ndarray, normal: np.ndarray) -> np.ndarray
 LINEAR = linear(np.arange(256) / 255).astype(np.float32)
 
 
-def _crevices(buffer: GBuffer, point: np.ndarray) -> np.ndarray:
-    """Less light from around where something is close by: 1 in the open, on a grid of half the resolution."""
+def _ambient_occlusion(buffer: GBuffer, point: np.ndarray) -> np.ndarray:
+    """Ratio of ambient light that reaches a point, computed at half the resolution; 1 far from other surfaces."""
     small, normal, depth = point[:, ::2, ::2], buffer.normal[:, ::2, ::2], buffer.depth[::2, ::2]
     shade = np.zeros(depth.shape, np.float32)
     for step in (2, 6, 16):
@@ -380,6 +383,6 @@ def _crevices(buffer: GBuffer, point: np.ndarray) -> np.ndarray:
 
 
 def _shifted(image: np.ndarray, dy: int, dx: int) -> np.ndarray:
-    """(C, H, W) moved down and to the right; what enters repeats the border."""
+    """Shift (C, H, W) down by ``dy`` and right by ``dx``, repeating the border."""
     rows, columns = (np.clip(np.arange(n) - d, 0, n - 1) for n, d in zip(image.shape[1:], (dy, dx), strict=True))
     return image[:, rows[:, None], columns]

@@ -1,4 +1,4 @@
-"""Backgrounds painted flat: a skyline, a bookshelf."""
+"""Backgrounds that are painted in two dimensions: a skyline, a bookshelf."""
 
 import numpy as np
 from scipy import ndimage
@@ -133,7 +133,7 @@ def shelf(random: Random) -> np.ndarray:
 
 
 def _paint_vessel(random: Random, image: np.ndarray, left: float, base: float, height: float) -> float:
-    """Paint a vase into ``image`` in place; returns where the next thing may stand."""
+    """Paint a vase into ``image`` in place; returns the left edge of free space beside it."""
     y, x = grid()
     half = height * random.uniform(0.22, 0.36)
     part = np.s_[

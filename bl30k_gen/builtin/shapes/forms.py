@@ -1,7 +1,7 @@
-"""What shapes are built from: surfaces of revolution, tubes, bevelled boxes, extrusions. Metres at will, z up.
+"""Building blocks of shapes: surfaces of revolution, tubes, bevelled boxes, extrusions. Any unit of length, z up.
 
-Texture coordinates follow lengths on the surface: one unit of the builder's is one repeat of a texture, and round
-things repeat it a whole number of times, so that patterns neither smear nor break at a seam.
+Texture coordinates follow lengths on the surface: a texture repeats once per unit of length, and a whole number of
+times around closed surfaces, so that patterns are neither stretched nor interrupted at a seam.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy.spatial import ConvexHull
 from bl30k_gen.builtin.shapes.outline import triangulate
 from bl30k_gen.library.formats.mesh import Material, RawMesh, RawPart, by_material
 
-THIN = 0.25  # length around a tube below which nobody sees a seam
+THIN = 0.25  # circumference of a tube below which a seam is not noticed
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,13 @@ class Sculpture:
 
 
 def surface(points: np.ndarray, repeats: tuple[float, float] | None = None) -> Form:
-    """A grid of (M, N, 3) points as triangles. A texture repeats once a unit of length, or as often as told.
+    """Triangulate a grid of (M, N, 3) points.
 
-    A grid whose first and last rows (or columns) coincide is closed; unless it is thin, it gets a whole number of
-    repeats that way.
+    A grid whose first and last rows (or columns) coincide is closed; unless it is thin, its number of repeats along
+    this axis is rounded.
+
+    Args:
+        repeats: of the texture along both axes; None: one per unit of length.
     """
     rows, columns = points.shape[:2]
     fractions, counts = [], []
@@ -84,7 +87,7 @@ def surface(points: np.ndarray, repeats: tuple[float, float] | None = None) -> F
 
 
 def lathe(profile: ArrayLike, segments: int = 40) -> Form:
-    """An (N, 2) profile of (radius, z), from the bottom of the outside on, turned about the z axis."""
+    """Surface of revolution about z of an (N, 2) profile of (radius, z), from the bottom of the outside on."""
     angle = np.linspace(0, 2 * np.pi, segments + 1)
     angle[-1] = 0  # the seam's positions are exactly equal
     radius, height = np.asarray(profile, dtype=np.float64).T
@@ -127,9 +130,10 @@ def cylinder(radius: float, height: float, top: float | None = None, bevel: floa
 
 
 def tube(path: np.ndarray, radius: float | np.ndarray, sides: int = 14, closed: bool = False) -> Form:
-    """A round tube about an (N, 3) path, its ends closed. ``radius`` may change along the path.
+    """A round tube around an (N, 3) path, with closed ends. ``radius`` may vary along the path.
 
-    ``closed``: the last point is the first again.
+    Args:
+        closed: the path is closed: its last point equals its first.
     """
     path = np.asarray(path, dtype=np.float64)
     tangent = np.gradient(path, axis=0)
@@ -181,7 +185,7 @@ def box(x: float, y: float, z: float, bevel: float = 0.02) -> Form:
 
 
 def extrude(outline: ArrayLike, depth: float, bevel: float = 0.0) -> Form:
-    """A simple (N, 2) outline in x and z, made ``depth`` thick in y, centred there; its edges bevelled."""
+    """Extrude a simple (N, 2) outline in x and z by ``depth`` along y, centred in y, with bevelled edges."""
     outline = np.asarray(outline, dtype=np.float64)
     after = np.roll(outline, -1, axis=0)
     if (outline[:, 0] * after[:, 1] - outline[:, 1] * after[:, 0]).sum() < 0:
@@ -214,7 +218,7 @@ def extrude(outline: ArrayLike, depth: float, bevel: float = 0.0) -> Form:
 
 
 def _box_mapped(vertices: np.ndarray, faces: np.ndarray) -> Form:
-    """UVs from the two axes that a face is most parallel to."""
+    """Texture coordinates of faces, projected along the axis nearest to each face's normal."""
     corners = vertices[faces]
     normal = np.abs(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     across, up = np.array([(1, 2), (0, 2), (0, 1)])[normal.argmax(axis=1)].T

@@ -1,4 +1,4 @@
-"""Shapes of what people carry, wear, ride and look through. Front towards -y."""
+"""Shapes of things for leisure: to carry, wear, ride and look through. Front towards -y."""
 
 import numpy as np
 

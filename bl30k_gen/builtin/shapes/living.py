@@ -1,4 +1,4 @@
-"""Furniture and what else stands in rooms. Front towards -y."""
+"""Shapes of furniture and other things in rooms. Front towards -y."""
 
 import numpy as np
 

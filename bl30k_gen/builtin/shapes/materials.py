@@ -1,4 +1,4 @@
-"""Materials for shapes: plain paint, or a small texture of a family."""
+"""Materials of shapes: plain colours, or small textures of a family."""
 
 import functools
 
@@ -11,27 +11,27 @@ from bl30k_gen.library.formats.mesh import Material, linear
 TEXTURE_SIZE = 256
 
 
-@functools.cache  # forms of the same material become one part
+@functools.cache  # so that forms with equal colours share a material, and become one part
 def rgb(text: str, roughness: float = 0.5, metallic: float = 0.0) -> Material:
-    """A colour written as six hexadecimal digits, sRGB."""
+    """An sRGB colour, given as six hexadecimal digits."""
     srgb = np.array([int(text[i : i + 2], 16) for i in (0, 2, 4)]) / 255
     return Material(tuple(linear(srgb)), None, roughness, metallic)
 
 
 def paint(random: Random, roughness: float = 0.35) -> Material:
-    """A colour that somebody might have chosen: mostly saturated, seldom neon."""
+    """A random plausible paint colour: mostly saturated, seldom neon."""
     colour = hsv(random.uniform(), random.beta(3, 2.6) * 0.85, random.beta(3, 2.2) * 0.8 + 0.12)
     return Material(tuple(linear(colour)), None, roughness)
 
 
 def textured(random: Random, *families: str, roughness: float = 0.6, metallic: float = 0.0) -> Material:
-    """A texture of one of the families."""
+    """A texture of one of the families, drawn at random."""
     family = families[random.integers(len(families))]
     return Material((1.0, 1.0, 1.0), TEXTURES[family](random, TEXTURE_SIZE), roughness, metallic)
 
 
 def either(random: Random, *families: str, chance: float = 0.6, roughness: float = 0.5) -> Material:
-    """A texture of one of the families, or else paint."""
+    """A texture of one of the families with probability ``chance``, else paint."""
     return textured(random, *families, roughness=roughness) if random.uniform() < chance else paint(random)
 
 

@@ -1,4 +1,4 @@
-"""Shapes that grow: plants, and things from the sea. Front towards -y."""
+"""Shapes of plants and things from the sea. Front towards -y."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Vehicles and a house. Front towards -y."""
+"""Shapes of vehicles and a house. Front towards -y."""
 
 import numpy as np
 

@@ -1,20 +1,20 @@
-"""Caps of extruded shapes, into triangles.
+"""Triangulate the caps of extruded shapes.
 
-They are part of what built-in shapes are: ``library.formats.polygon`` cuts polygons of any size, but otherwise.
+``library.formats.polygon`` triangulates polygons of any size, but differently, which would change built-in shapes.
 """
 
 import numpy as np
 
 
 def triangulate(points: np.ndarray) -> np.ndarray:
-    """Cut a simple polygon (N, 2) into (N - 2, 3) triangles of the same winding.
+    """Triangulate a simple polygon (N, 2) into (N - 2, 3) triangles of the same winding.
 
-    Ears are cut off one by one, O(N^2); a polygon that has none left (it crosses itself) ends as a fan.
+    Ear clipping in O(N^2); the rest of a polygon without ears, which intersects itself, becomes a fan.
     """
     flat = np.asarray(points, dtype=np.float64)
     after = np.roll(flat, -1, axis=0)
     if (flat[:, 0] * after[:, 1] - flat[:, 1] * after[:, 0]).sum() < 0:
-        flat = flat * (1, -1)  # seen from the other side, so that corners that turn left are convex
+        flat = flat * (1, -1)  # mirrored to be counter-clockwise: corners that turn left are convex
     ring = list(range(len(flat)))
     triangles = []
     while len(ring) > 3:
@@ -39,5 +39,5 @@ def _is_ear(flat: np.ndarray, ring: list[int], i: int) -> bool:
 
 
 def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Positive where a, b, c turn left; c may be (N, 2)."""
+    """Positive if a, b, c turn left; c may be (N, 2)."""
     return (b[0] - a[0]) * (c[..., 1] - a[1]) - (b[1] - a[1]) * (c[..., 0] - a[0])

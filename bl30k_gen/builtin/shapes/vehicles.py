@@ -1,4 +1,4 @@
-"""Shapes of vehicles beside those in ``outdoors``. Front towards -y."""
+"""Shapes of further vehicles; others are in ``outdoors``. Front towards -y."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Textures of what is worn or laid over something."""
+"""Textures of cloth, leather, fur and the like."""
 
 import numpy as np
 from scipy import ndimage

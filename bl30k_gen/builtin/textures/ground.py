@@ -1,4 +1,4 @@
-"""Textures of what lies or grows outdoors."""
+"""Textures of grounds, plants and animals' skins."""
 
 import numpy as np
 from scipy import ndimage

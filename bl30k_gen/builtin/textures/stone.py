@@ -1,4 +1,4 @@
-"""Textures of stone, earth and what is cast from them."""
+"""Textures of stone, earth, concrete and plaster."""
 
 import numpy as np
 from scipy import ndimage

@@ -1,1 +1,1 @@
-"""Arrays to the files of others: each function knows an encoding and nothing of datasets."""
+"""Encoders of arrays in the file formats of other projects; they are independent of datasets."""

@@ -1,4 +1,4 @@
-"""Depth in 16-bit PNG with a scale, and in EXR. All take (H, W) float32 metres, NaN where there is none."""
+"""Depth as 16-bit PNG with a scale, and as EXR. Depth is (H, W) float32 metres, NaN where there is no surface."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ _MAX = (1 << 16) - 1
 
 
 def png(depth: Array, scale: float) -> bytes:
-    """A PNG whose values are depth * ``scale``, rounded; 0 where there is none.
+    """A PNG whose values are depth * ``scale``, rounded; 0 where there is no surface.
 
     Raises:
-        ValueError: what is seen is too far, or so near that it would be none.
+        ValueError: a value does not fit into 16 bits, or would be rounded to 0.
     """
     steps = np.rint(depth.astype(np.float64) * scale)
     known = np.isfinite(depth)

@@ -1,6 +1,6 @@
-"""Optical flow in the files of Middlebury (``.flo``), Spring (``.flo5``) and KITTI (16-bit PNG).
+"""Optical flow in the file formats of Middlebury (``.flo``), Spring (``.flo5``) and KITTI (16-bit PNG).
 
-All take (H, W, 2) float32 flow in pixels, x right and y down, and (H, W) bool where it is valid.
+Flow is (H, W, 2) float32 in pixels, x right and y down; ``valid`` is (H, W) bool.
 """
 
 import io
@@ -11,8 +11,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
-_TAG = 202021.25  # the bytes PIEH
-UNKNOWN = 1e10  # Middlebury: what is larger than 1e9 is unknown
+_TAG = 202021.25  # as float32 the bytes PIEH
+UNKNOWN = 1e10  # in Middlebury's format values above 1e9 are unknown
 KITTI_STEP, _KITTI_ZERO = 1 / 64, 1 << 15  # pixels
 
 
@@ -38,8 +38,8 @@ def kitti(flow: Array, valid: Bools) -> tuple[bytes, int]:
     """KITTI's format: 16-bit PNG of u, v and valid, in steps of 1/64 pixel. Definition: its devkit's readme.
 
     Returns:
-        The PNG's bytes, and how many valid pixels move further than the 512 pixels that it can tell: these are
-        not valid in it.
+        The bytes of the PNG, and the number of valid pixels that move further than 512 pixels, the format's limit:
+        they are not valid in the PNG.
     """
     import cv2
 

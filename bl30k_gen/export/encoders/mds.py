@@ -1,8 +1,8 @@
 """MDS shards of the package `mosaicml-streaming`, written without it. Definition: its ``base/format/mds``.
 
-A shard is: the number of samples N (uint32), N + 1 offsets from the file's beginning (uint32), the configuration as
-JSON, the samples. A sample is the sizes (uint32) of its columns that have no fixed size, and then the columns' bytes,
-in the alphabetical order of their names. All numbers are little-endian.
+A shard consists of the number of samples N (uint32), N + 1 offsets from the beginning of the file (uint32), the
+configuration as JSON, and the samples. A sample consists of the sizes (uint32) of its columns without a fixed size,
+and of the bytes of the columns in alphabetical order of their names. All numbers are little-endian.
 """
 
 import json
@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-_FIXED = {"int": 8}  # bytes of encodings whose values have one size
+_FIXED = {"int": 8}  # bytes of the encodings with a fixed size
 
-Columns = Mapping[str, str]  # encoding by name
+Columns = Mapping[str, str]  # {name: encoding}
 
 
 def write_shard(path: Path, columns: Columns, samples: Iterable[Mapping[str, bytes]], count: int) -> None:
-    """Write ``count`` samples, whose values are encoded already; they are never in memory all at once.
+    """Write ``count`` samples with encoded values, one after the other.
 
     Raises:
-        ValueError: there are not ``count`` samples, or they are more than the 4 GB that offsets can tell.
+        ValueError: there are not ``count`` samples, or they exceed 4 GB, the limit of the offsets.
     """
     config = json.dumps(_config(columns), sort_keys=True).encode()
     ends = [4 + 4 * (count + 1) + len(config)]
@@ -39,7 +39,7 @@ def write_shard(path: Path, columns: Columns, samples: Iterable[Mapping[str, byt
 
 
 def index(columns: Columns, shards: Iterable[Path]) -> dict[str, Any]:
-    """What ``index.json`` beside the shards says."""
+    """The contents of ``index.json``, which lies beside the shards."""
     described = []
     for shard in shards:
         with open(shard, "rb") as file:

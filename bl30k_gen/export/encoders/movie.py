@@ -1,6 +1,6 @@
-"""Video files in which frame i is frame i: one image a frame, constant rate, no reordering.
+"""Video files whose frame i is image i: one image a frame, constant frame rate, no reordering.
 
-Images as H.264 or AV1 in MP4, masks as FFV1 in Matroska, which loses nothing.
+Images are H.264 or AV1 in MP4, masks lossless FFV1 in Matroska.
 """
 
 import os
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 Codec = Literal["h264", "av1"]
 
-# Readers that jump to a frame decode from the key frame before it.
-_KEY_FRAMES = 24
+_KEY_FRAMES = 24  # frames from one key frame to the next; seeking decodes from the key frame before the target
 _OPTIONS: dict[Codec, tuple[str, dict[str, str]]] = {
     "h264": ("libx264", {"preset": "medium", "bf": "0"}),
-    "av1": ("libsvtav1", {"preset": "8", "svtav1-params": "pred-struct=1"}),  # low delay: no reordering either
+    "av1": ("libsvtav1", {"preset": "8", "svtav1-params": "pred-struct=1"}),  # low delay: no reordering
 }
 
 
@@ -32,20 +31,20 @@ def write_rgb(
 
     Args:
         size: (height, width), both even.
-        crf: of the encoder, lower is better; 0 to 51.
+        crf: constant rate factor of the encoder, 0 to 51; lower is better.
 
     Raises:
         ValueError: width or height is odd.
     """
     if size[0] % 2 or size[1] % 2:
         raise ValueError(f"4:2:0 video needs an even width and height, not {size[1]}x{size[0]}")
-    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells standard error about every file
+    os.environ.setdefault("SVT_LOG", "1")  # errors only; by default the AV1 encoder prints lines for every file
     encoder, options = _OPTIONS[codec]
     _write(path, images, size, fps, encoder, "rgb24", "yuv420p", options | {"crf": str(crf)}, "mp4")
 
 
 def write_ids(path: Path, masks: Iterable[npt.NDArray[np.uint8]], size: tuple[int, int], fps: float) -> None:
-    """Write (H, W) uint8 masks of ids without loss, as grey values."""
+    """Write (H, W) uint8 masks of ids as lossless greyscale video."""
     _write(path, masks, size, fps, "ffv1", "gray", "gray", {"level": "3", "slicecrc": "1"}, "matroska")
 
 

@@ -1,4 +1,4 @@
-"""Images without loss."""
+"""PNG images, and writing of files into new folders."""
 
 import io
 from pathlib import Path
@@ -9,13 +9,13 @@ from PIL import Image
 
 
 def png(values: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> bytes:
-    """A PNG: grey of an (H, W) array, 8 or 16 bits as it has; RGB of an (H, W, 3) uint8 one."""
+    """A PNG: greyscale for an (H, W) array, with its 8 or 16 bits; RGB for an (H, W, 3) uint8 array."""
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file into a folder that may not exist yet."""
+    """Write a file; create its folder if it does not exist."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -11,27 +11,21 @@ Box = list[int]
 
 
 class Encoded(NamedTuple):
-    """One object in one frame.
+    """The encoded mask of one object in one frame."""
 
-    counts: COCO's compressed run lengths, column by column.
-    size: (height, width) of the frame, pixels.
-    area: pixels.
-    box: x, y, width, height in pixels; x and y of the top left pixel.
-    """
-
-    counts: str
-    size: tuple[int, int]
-    area: int
-    box: Box
+    counts: str  # COCO's compressed run lengths, column by column
+    size: tuple[int, int]  # (height, width) of the frame, pixels
+    area: int  # pixels
+    box: Box  # x, y, width, height in pixels; x and y are those of the top left pixel
 
     @property
     def rle(self) -> dict[str, str | list[int]]:
-        """As COCO's JSON has it."""
+        """The compressed RLE as in COCO's JSON."""
         return {"size": list(self.size), "counts": self.counts}
 
     @property
     def plain_rle(self) -> dict[str, list[int]]:
-        """The same not compressed: lengths of runs of background and object by turns, the first of background."""
+        """The uncompressed RLE: alternate lengths of runs of background and object, beginning with background."""
         flat = np.concatenate([[False], decode(self).ravel(order="F"), [False]])
         ends = np.flatnonzero(flat[1:] != flat[:-1])
         total = self.size[0] * self.size[1]
@@ -40,14 +34,14 @@ class Encoded(NamedTuple):
 
 
 def encode(ids: Ids) -> dict[int, Encoded]:
-    """Every object that an (H, W) mask of ids shows, by its id."""
+    """``{id: encoded mask}`` of all objects in an (H, W) mask of ids."""
     from pycocotools import mask as coco
 
     present = [int(value) for value in np.unique(ids) if value]
     if not present:
         return {}
-    each = np.asfortranarray(ids[..., None] == np.array(present, ids.dtype), dtype=np.uint8)
-    encoded = coco.encode(each)
+    object_masks = np.asfortranarray(ids[..., None] == np.array(present, ids.dtype), dtype=np.uint8)
+    encoded = coco.encode(object_masks)
     areas, boxes = coco.area(encoded), coco.toBbox(encoded)
     height, width = ids.shape
     return {
@@ -57,7 +51,7 @@ def encode(ids: Ids) -> dict[int, Encoded]:
 
 
 def decode(encoded: Encoded) -> npt.NDArray[np.bool_]:
-    """(H, W) whether each pixel is of the object."""
+    """(H, W) bool: the mask of the object."""
     from pycocotools import mask as coco
 
     return coco.decode(encoded.rle).astype(bool)

@@ -1,4 +1,4 @@
-"""Point tracks in the layouts of TAP-Vid and of CoTracker.
+"""Point tracks in the layouts of TAP-Vid, CoTracker, AllTracker and PIPs++.
 
 N points on F frames: ``places`` (N, F, 2) x and y in pixels, the top left corner is (0, 0) and the centre of its
 pixel (0.5, 0.5); ``visible`` (N, F) bool. Pickle is what the published layouts are stored in: written only when
@@ -36,9 +36,29 @@ def cotracker(places: Array, visible: Bools) -> dict[str, npt.NDArray[Any]]:
     Raises:
         ValueError: a place is unknown; this layout has no way to say so.
     """
+    _require_places(places)
+    return {"coords": places.astype(np.float32), "visibility": ~visible}
+
+
+def alltracker(places: Array, visible: Bools) -> dict[str, npt.NDArray[Any]]:
+    """``point_xys`` (F, N, 2), ``point_visibs`` (F, N), ``point_xys_valid`` (F, N): float32, 1 is visible and valid.
+
+    (0, 0) is the centre of the top left pixel, as in the grid on which AllTracker samples its flow. Its losses
+    subtract visibilities from 1, which PyTorch refuses for bool. Definition: ``datasets/kubric_movif_dataset.py``
+    and ``datasets/exportdataset.py`` of aharley/alltracker.
+
+    Raises:
+        ValueError: a place is unknown; one of the two loaders does not read the validity.
+    """
+    _require_places(places)
+    seen = visible.T.astype(np.float32)
+    xys = (places - 0.5).transpose(1, 0, 2).astype(np.float32)
+    return {"point_xys": xys, "point_visibs": seen, "point_xys_valid": np.ones_like(seen)}
+
+
+def _require_places(places: Array) -> None:
     if not np.isfinite(places).all():
         raise ValueError("a point without a place")
-    return {"coords": places.astype(np.float32), "visibility": ~visible}
 
 
 def pips(places: Array, visible: Bools, valid: Bools) -> dict[str, npt.NDArray[Any]]:
@@ -62,7 +82,7 @@ def pickled(value: Any) -> bytes:
 
 
 def pickled_npy(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    """The published layout of CoTracker's Kubric data: a NumPy file that holds a dictionary."""
+    """The published layout of CoTracker's and AllTracker's data: a NumPy file that holds a dictionary."""
     buffer = io.BytesIO()
     np.save(buffer, np.array(arrays, dtype=object), allow_pickle=True)
     return buffer.getvalue()

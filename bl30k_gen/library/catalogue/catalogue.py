@@ -1,6 +1,6 @@
-"""The index the sampler draws from: which models, textures and backgrounds there are, in a fixed order.
+"""The catalogue that the sampler draws from: all available models, textures and backgrounds, in a fixed order.
 
-An asset's id does not say where its folder lies, so the same assets give the same videos on every machine.
+An asset's id does not depend on the location of its folder, so the same assets give the same videos everywhere.
 """
 
 import hashlib
@@ -58,28 +58,28 @@ class Catalogue:
         return known[id]
 
     def digest(self) -> str:
-        """SHA-256 of the sorted (kind, id) list; equal digests mean that the sampler has the same choice."""
+        """SHA-256 of the sorted (kind, id) list; with equal digests the sampler draws from the same assets."""
         names = sorted((kind, asset.id) for kind in get_args(AssetKind) for asset in self.of(kind))
         return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def open_catalogue(assets: Assets) -> Catalogue:
-    """List what the configuration points at, and filter it as it asks. No asset is opened.
+    """List and filter the assets of a configuration. No asset is opened.
 
     Raises:
         UserError: a folder is missing or holds nothing of its kind, two assets have the same id, or a filter leaves
             nothing.
     """
-    found = {kind: list(_gather(kind, getattr(assets, f"{kind}s"))) for kind in get_args(AssetKind)}
+    listed = {kind: list(_list(kind, getattr(assets, f"{kind}s"))) for kind in get_args(AssetKind)}
     if assets.select is not None:
-        found["model"] = select_models(found["model"], assets.select, category_names(assets.models))
+        listed["model"] = select_models(listed["model"], assets.select, category_names(assets.models))
     if assets.licences is not None:
-        found = {kind: select_licences(of_kind, kind, assets.licences) for kind, of_kind in found.items()}
-    return Catalogue(*(tuple(found[kind]) for kind in get_args(AssetKind)))
+        listed = {kind: select_licences(of_kind, kind, assets.licences) for kind, of_kind in listed.items()}
+    return Catalogue(*(tuple(listed[kind]) for kind in get_args(AssetKind)))
 
 
 def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
-    """What else the categories of models are called, the best name first."""
+    """Alternative names of the categories of models, the most common one first."""
     names: dict[str, tuple[str, ...]] = {}
     for source in sources:
         if source != "builtin":
@@ -87,7 +87,8 @@ def category_names(sources: list[str]) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _gather(kind: AssetKind, sources: list[str]) -> Iterator[Asset]:
+def _list(kind: AssetKind, sources: list[str]) -> Iterator[Asset]:
+    """All assets of a kind, built-in or from folders. Raises UserError as ``open_catalogue``."""
     for source in sources:
         if source == "builtin":
             for family, variant in builtin.names(kind):
@@ -108,7 +109,7 @@ def _gather(kind: AssetKind, sources: list[str]) -> Iterator[Asset]:
 
 
 def folder_assets(kind: AssetKind, source: str) -> Iterator[Asset]:
-    """What a folder holds of a kind, with what its manifest and its index say of each."""
+    """The assets of a kind in a folder, with their entries in its manifest and index."""
     stored = index.read(source)
     current = stored is not None and index.is_current(source, stored)
     if stored is not None and not current:
@@ -130,7 +131,7 @@ def folder_assets(kind: AssetKind, source: str) -> Iterator[Asset]:
 
 
 def _entries(kind: AssetKind, source: str, stored: index.Index | None) -> list[folder.FolderEntry]:
-    """The same with an index and without."""
+    """The assets of a kind in a folder; the index, if given, replaces listing the folder."""
     if stored is not None and (kind == "model" or stored.layout == "folder"):
         layout, names = index.LAYOUTS[stored.layout], folder.Names.of(source)
         return [layout.entry(names, file) for file in stored.rows if file.lower().endswith(folder.SUFFIXES[kind])]

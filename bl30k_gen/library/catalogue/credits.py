@@ -1,4 +1,4 @@
-"""Whose assets a dataset shows, and under which licences: from its metadata and the manifests of the folders."""
+"""Authors and licences of the assets of a dataset, from its metadata and the manifests of the asset folders."""
 
 import csv
 import io
@@ -24,15 +24,15 @@ from bl30k_gen.text import plural
 KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 MARKDOWN, CSV = "CREDITS.md", "credits.csv"  # in a dataset's root
 COLUMNS = ("kind", "id", "title", "author", "licence", "licence_url", "source", "sha256", "videos")
-MOST_USED = 10  # assets of each kind that a report names
-_COMPUTED = tuple("=+-@\t")  # a spreadsheet computes a cell that begins so
+MAX_NAMED = 10  # assets of each kind that a report names: those with the most uses
+_FORMULA_STARTS = tuple("=+-@\t")  # with which a cell is a formula for spreadsheets
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class AssetUse:
-    """An asset of a dataset. ``licence`` is ``unknown`` where no source says, or the file is another one today."""
+    """An asset of a dataset. ``licence`` is ``unknown`` if no source states it, or the file has changed since."""
 
     kind: str
     id: str
@@ -49,7 +49,7 @@ class AssetUse:
 
 
 def asset_numbers(used: Iterable[AssetUse]) -> dict[str, Any]:
-    """By kind: how many, how often, under which licences, and the most used."""
+    """Statistics by kind: numbers of assets and uses, licences, and the most used assets."""
     kinds: dict[str, list[AssetUse]] = {}
     for asset in used:
         kinds.setdefault(asset.kind, []).append(asset)
@@ -60,7 +60,7 @@ def asset_numbers(used: Iterable[AssetUse]) -> dict[str, Any]:
             "licences": dict(Counter(sorted(asset.licence for asset in members)).most_common()),
             "most_used": [
                 {"id": a.id, "author": a.author, "licence": a.licence, "videos": a.videos}
-                for a in sorted(members, key=lambda a: (-a.videos, a.id))[:MOST_USED]
+                for a in sorted(members, key=lambda a: (-a.videos, a.id))[:MAX_NAMED]
             ],
         }
         for kind, members in kinds.items()
@@ -68,26 +68,30 @@ def asset_numbers(used: Iterable[AssetUse]) -> dict[str, Any]:
 
 
 class AssetUses:
-    """Which assets scenes show, and how many of the scenes."""
+    """Counts in how many scenes each asset is used."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], tuple[Mapping[str, str], int]] = {}
+        self._uses: dict[tuple[str, str], tuple[Mapping[str, str], int]] = {}
 
     def add(self, scene: Mapping[str, Any]) -> None:
-        """Count a SceneSpec in JSON, or nothing of it. Raises KeyError, TypeError or AttributeError if it is none."""
+        """Count the assets of a SceneSpec in JSON; nothing if it is invalid.
+
+        Raises:
+            KeyError, TypeError, AttributeError: it is no SceneSpec.
+        """
         references = {
             (kind, str(reference["id"])): {key: str(reference[key]) for key in ("id", "path", "sha256")}
             for kind, reference in _references(scene)
         }
         for key, reference in references.items():
-            self._found[key] = reference, self._found.get(key, (reference, 0))[1] + 1
+            self._uses[key] = reference, self._uses.get(key, (reference, 0))[1] + 1
 
     def credits(self, assets: Assets | None, recorded: Iterable[AssetUse] = ()) -> list[AssetUse]:
-        """Every asset with whose it is; sorted by kind and id.
+        """Every asset with its credit, sorted by kind and id.
 
         Args:
-            assets: the folders that say whose they are; one that is gone is skipped with a warning.
-            recorded: what the dataset's own ``credits.csv`` says; asked where the folders do not say.
+            assets: the folders whose manifests give the credits; a missing folder is skipped with a warning.
+            recorded: credits from the dataset's own ``credits.csv``, for assets that the folders do not credit.
 
         Raises:
             UserError: a folder's manifest is damaged.
@@ -95,8 +99,8 @@ class AssetUses:
         known = _known(assets) if assets is not None else {}
         before = {(asset.kind, asset.id, asset.sha256): asset for asset in recorded}
         used = []
-        for kind, id in sorted(self._found, key=lambda key: (KINDS.index(key[0]), key[1])):
-            reference, videos = self._found[kind, id]
+        for kind, id in sorted(self._uses, key=lambda key: (KINDS.index(key[0]), key[1])):
+            reference, videos = self._uses[kind, id]
             asset = _used(kind, reference, videos, known.get((kind, id)))
             if asset.licence == UNKNOWN:
                 asset = replace(before.get((kind, id, reference["sha256"]), asset), videos=videos)
@@ -105,7 +109,7 @@ class AssetUses:
 
 
 def unfit(used: Iterable[AssetUse], wanted: tuple[str, ...]) -> list[AssetUse]:
-    """Those whose licence is none of ``wanted``."""
+    """The assets whose licence is not among ``wanted``."""
     return [asset for asset in used if not fits(asset.licence, wanted)]
 
 
@@ -118,6 +122,7 @@ def _references(scene: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, st
 
 
 def _known(assets: Assets) -> dict[tuple[str, str], Asset]:
+    """The assets of all folders by kind and id."""
     known: dict[tuple[str, str], Asset] = {}
     for kind in KINDS:
         for source in getattr(assets, f"{kind}s"):
@@ -159,26 +164,26 @@ def as_markdown(used: list[AssetUse], name: str) -> str:
 
 
 def write(used: list[AssetUse], name: str, folder: Path) -> None:
-    """``CREDITS.md`` and ``credits.csv``. Raises UserError where they cannot be written."""
+    """Write ``CREDITS.md`` and ``credits.csv``. Raises UserError if that is impossible."""
     write_atomically(folder / MARKDOWN, as_markdown(used, name))
     write_atomically(folder / CSV, as_csv(used))
 
 
 def as_csv(used: list[AssetUse]) -> str:
-    """One line an asset, with a header. A cell that a spreadsheet would compute is prefixed with an apostrophe."""
+    """One line per asset, with a header. A cell that would be a formula is prefixed with an apostrophe."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for asset in used:
         cells = (str(getattr(asset, column)) for column in COLUMNS)
-        writer.writerow(f"'{cell}" if cell[:1] in _COMPUTED else cell for cell in cells)
+        writer.writerow(f"'{cell}" if cell[:1] in _FORMULA_STARTS else cell for cell in cells)
     return buffer.getvalue()
 
 
 def from_csv(text: str, source: object) -> list[AssetUse]:
-    """What ``as_csv`` wrote. Raises UserError naming ``source`` where it is something else."""
+    """Read what ``as_csv`` wrote. Raises UserError naming ``source`` if it is something else."""
     try:
-        fields = [column for column in COLUMNS if column != "licence_url"]  # follows from the licence
+        fields = [column for column in COLUMNS if column != "licence_url"]  # derived from the licence
         rows = [{field: _plain(row[field]) for field in fields} for row in csv.DictReader(io.StringIO(text))]
         return [AssetUse(videos=int(row.pop("videos")), **row) for row in rows]
     except (csv.Error, KeyError, TypeError, ValueError):
@@ -186,14 +191,14 @@ def from_csv(text: str, source: object) -> list[AssetUse]:
 
 
 def recorded(store: VideoStore) -> list[AssetUse]:
-    """What the ``credits.csv`` of a dataset says; nothing where it has none. Raises UserError as ``from_csv``."""
+    """Read the ``credits.csv`` of a dataset; an empty list if it has none. Raises UserError as ``from_csv``."""
     if not store.tree.exists(CSV):
         return []
     return from_csv(store.tree.read(CSV).decode(errors="replace"), store.path / CSV)
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _COMPUTED else cell
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULA_STARTS else cell
 
 
 def _linked(text: str, address: str) -> str:
@@ -202,7 +207,7 @@ def _linked(text: str, address: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text from outside as Markdown that shows it and does nothing."""
+    """Untrusted text as Markdown that shows it literally."""
     return re.sub(r"([\\`*_\[\]|<>#&!])", r"\\\1", text)
 
 

@@ -22,10 +22,10 @@ class FolderEntry(NamedTuple):
 
 
 class Names(NamedTuple):
-    """How a folder appears in ids, and in paths."""
+    """Names of a folder."""
 
-    own: str
-    path: str
+    own: str  # as ids of assets begin
+    path: str  # as paths of assets begin
 
     @classmethod
     def of(cls, folder: str) -> "Names":
@@ -42,8 +42,8 @@ def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[FolderEntry]:
 def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of the files in it) below ``root``, sorted; a folder is written as ``""`` or ``"a/b/"``.
 
-    Hidden names are left out. Linked folders are not followed, nor linked files whose target is outside ``root``.
-    Of a folder that may not be read, a warning says so.
+    Hidden files and folders are left out, and links to folders or to files outside of ``root``. A folder that cannot
+    be read is skipped with a warning.
     """
     for parent, subfolders, names in os.walk(root, onerror=warn_unread):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -53,10 +53,9 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def entry(names: Names, file: str) -> FolderEntry:
-    """A file, given by its place in the folder, as an asset.
+    """A file, given by its path relative to the folder, as an asset.
 
-    The id is the folder's own name and the file's place in it, the category the name of the folder that the file
-    is in.
+    Its id is that path after the folder's own name; its category is the name of the file's parent folder.
     """
     id = f"{names.own}/{file}"
     return FolderEntry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])

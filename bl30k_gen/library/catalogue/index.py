@@ -1,7 +1,7 @@
-"""``.bl30k/index.json`` in a folder of assets: what is in it, measured once, so that a build never scans it again.
+"""``.bl30k/index.json`` in a folder of assets: its files and their measurements, so that builds need not scan it.
 
-The index says no more than listing the folder would about which assets there are: where a folder of the tree has
-changed since, it is ignored. A file that did not change keeps what was measured, and checked, of it.
+The index replaces listing the folder only while it is current: it is ignored once a folder of the tree has changed.
+Updating it keeps the measurements and check results of unchanged files.
 """
 
 import hashlib
@@ -26,46 +26,46 @@ from bl30k_gen.library.catalogue.measure import ImageSize, Measured, ModelSize, 
 
 PLACE = ".bl30k/index.json"
 SCHEMA = 1
-WORTH_A_PROCESS = 16 << 20  # bytes; less are read before another process has started
+MIN_BYTES_PER_WORKER = 16 << 20  # fewer are read before another process has started
 LAYOUTS = {"folder": plain, "shapenet": shapenet}
-Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # an iterable and its length -> the same, shown
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]  # wraps an iterable of known length to show progress
 
 log = logging.getLogger(__name__)
 
 
 class Health(NamedTuple):
-    """What ``assets check`` found."""
+    """The result of ``assets check`` for one asset."""
 
-    refused: str  # the reason; empty where the asset can be used
-    fatal: bool  # the loader crashed or hung, so it is not tried again
-    remarks: tuple[str, ...]  # what is odd about an asset that can be used
+    refused: str  # the reason; empty if the asset can be used
+    fatal: bool  # the loader crashed or hung, so loading is not tried again
+    remarks: tuple[str, ...]  # on an asset that can be used
 
 
 class IndexRow(NamedTuple):
-    """One file. As JSON: this tuple, without the parts of ``size`` and ``credit`` being named."""
+    """One file. In JSON a list of these values, in which ``size`` and ``credit`` are lists, too."""
 
-    file: str  # its place in the folder
+    file: str  # path relative to the folder
     bytes: int
     mtime_ns: int
-    sha256: str  # of the file itself; empty where it cannot be read
+    sha256: str  # of the file itself; empty if it cannot be read
     size: ModelSize | ImageSize | None
-    credit: Credit | None  # what the file itself says
+    credit: Credit | None  # from the file itself
     health: Health | None  # None: not checked
 
 
 @dataclass
 class Index:
-    layout: str  # of LAYOUTS
-    folders: dict[str, int]  # place -> time of change in ns; a new or missing asset shows in one of them
+    layout: str  # a key of LAYOUTS
+    folders: dict[str, int]  # relative path -> mtime in ns, which changes when a file is added or removed
     rows: dict[str, IndexRow]
-    limits: Limits | None = None  # those of the checks
-    loader: int = 0  # version of the loader that made the checks
-    complete: bool = True  # False where measuring was interrupted
+    limits: Limits | None = None  # with which the assets were checked
+    loader: int = 0  # version of the loader that checked them
+    complete: bool = True  # False if measuring was interrupted
 
 
 @dataclass
 class Changes:
-    """How a folder differs from its index."""
+    """Differences between a folder and its previous index."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Changes:
 
 
 def place(folder: str | Path) -> Path:
-    """Where a folder's index lies: in it, or in the user's cache where it may not be written."""
+    """The path of a folder's index: in the folder, or in the user's cache if the folder is read-only."""
     own = Path(folder) / PLACE
     if _may_be_written(own.parent if own.parent.exists() else Path(folder)):
         return own
@@ -88,7 +88,7 @@ def _may_be_written(folder: Path) -> bool:
 
 
 def read(folder: str | Path) -> Index | None:
-    """A folder's index, or None where it has none that can be read."""
+    """Read a folder's index; None if it has none, or a damaged one (with a warning)."""
     path = place(folder)
     try:
         tree = read_json(path, "index the folder again", limit=1 << 30)
@@ -109,7 +109,7 @@ def read(folder: str | Path) -> Index | None:
 
 
 def write(folder: str | Path, index: Index) -> None:
-    """Raises UserError: the folder may not be written, or the disk is full."""
+    """Write a folder's index. Raises UserError: the folder may not be written, or the disk is full."""
     head = {
         "schema": SCHEMA,
         "layout": index.layout,
@@ -124,12 +124,12 @@ def write(folder: str | Path, index: Index) -> None:
 
 
 def is_current(folder: str | Path, index: Index) -> bool:
-    """Whether the folders of the tree are as they were: one stat each, no listing."""
+    """Whether no folder of the tree has changed since: costs one stat per folder, and no listing."""
     return index.complete and all(_mtime(Path(folder, place)) == time for place, time in index.folders.items())
 
 
 def update(folder: str, workers: int, progress: Progress = lambda items, _: items) -> tuple[Index, Changes]:
-    """Bring a folder's index up to date and write it. Interrupted, it keeps what it has, and continues the next time.
+    """Bring a folder's index up to date and write it. An interrupted update is saved, and continued by the next one.
 
     Raises:
         UserError: it is no folder, holds no assets, or may not be written.
@@ -139,7 +139,7 @@ def update(folder: str, workers: int, progress: Progress = lambda items, _: item
         raise UserError(f"{folder} is no folder", "give a folder of models or images")
     if place(folder) == root / PLACE:
         with clear_disk_errors(root / PLACE):
-            (root / PLACE).parent.mkdir(exist_ok=True)  # before its folder's time of change is read
+            (root / PLACE).parent.mkdir(exist_ok=True)  # changes the folder's mtime, so before that is read
     before = read(folder)
     layout, folders, files = _list(root)
     if not files:
@@ -172,7 +172,7 @@ _SUFFIXES = plain.SUFFIXES["model"] + plain.SUFFIXES["texture"]
 
 
 def _list(root: Path) -> tuple[str, dict[str, int], list[str]]:
-    """The layout of a folder, its subfolders with their times of change, and its assets."""
+    """The layout of a folder, its subfolders with their mtimes, and its assets."""
     for layout in ("shapenet", "folder"):
         folders: dict[str, int] = {}
         files: list[str] = []
@@ -188,8 +188,9 @@ def _list(root: Path) -> tuple[str, dict[str, int], list[str]]:
 
 
 def _measured(root: Path, stale: list[tuple[str, int, int]], workers: int) -> Iterator[IndexRow]:
+    """Measure files, given as (file, bytes, mtime_ns)."""
     paths = [str(root / file) for file, *_ in stale]
-    if workers <= 1 or sum(size for _, size, _ in stale) < workers * WORTH_A_PROCESS:
+    if workers <= 1 or sum(size for _, size, _ in stale) < workers * MIN_BYTES_PER_WORKER:
         yield from (_new_row(entry, measure(path)) for entry, path in zip(stale, paths, strict=True))
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
@@ -205,7 +206,7 @@ def _new_row(entry: tuple[str, int, int], measured: Measured) -> IndexRow:
 
 
 def is_unchanged(folder: str | Path, row: IndexRow) -> bool:
-    """Whether a file is as it was when it was measured."""
+    """Whether a file has the size and mtime that it had when it was measured."""
     return _stamp(Path(folder, row.file)) == (row.bytes, row.mtime_ns)
 
 

@@ -1,4 +1,4 @@
-"""Licences by their SPDX identifiers: CC0-1.0, CC-BY-4.0 ...; ``unknown`` is a value of its own."""
+"""Licences as SPDX identifiers, such as CC0-1.0 and CC-BY-4.0, or ``unknown``."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _CREATIVE_COMMONS = re.compile(r"(?:cc )?(by(?: nc)?(?: nd| sa)?)(?: (\d\.\d))?(
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Whose an asset is, and what may be done with it. Texts are one line each, empty where unknown."""
+    """Author, licence and source of an asset. Texts are one line each, empty if unknown."""
 
     licence: str = UNKNOWN  # an SPDX identifier, another name, or ``unknown``
     author: str = ""
@@ -33,10 +33,10 @@ class Credit:
 
 
 def spdx(text: str) -> str:
-    """The SPDX identifier of a licence, from the ways in which people and services write it.
+    """The SPDX identifier of a licence in one of its usual notations.
 
-    ``cc0``, ``CC BY-SA 4.0``, ``by 2.0``, an address at creativecommons.org. A licence of another family keeps its
-    name, with hyphens for spaces; an empty text is ``unknown``.
+    Such as ``cc0``, ``CC BY-SA 4.0``, ``by 2.0``, or an address at creativecommons.org. A licence of another family
+    keeps its name, with hyphens for spaces; an empty text is ``unknown``.
     """
     plain = one_line(text)
     address = re.search(r"creativecommons\.org/(publicdomain/\w+|licenses/[a-z-]+)(?:/(\d\.\d))?", plain.lower())
@@ -54,10 +54,10 @@ def spdx(text: str) -> str:
 
 
 def parse_requirement(texts: Iterable[str]) -> tuple[str, ...]:
-    """What ``--require cc0,cc-by`` asks for, as SPDX identifiers with or without a version.
+    """Parse the value of ``--require cc0,cc-by`` into SPDX identifiers with or without a version.
 
     Raises:
-        UserError: nothing is asked for, or ``unknown``.
+        UserError: it is empty, or names ``unknown``.
     """
     wanted = tuple(spdx(part) for text in texts for part in text.split(",") if part.strip())
     if not wanted or UNKNOWN in wanted:
@@ -66,7 +66,7 @@ def parse_requirement(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def fits(licence: str, wanted: Iterable[str]) -> bool:
-    """Whether a licence is one of those wanted; one that is wanted without a version stands for all of them."""
+    """Whether a licence is among those wanted; an identifier without a version matches every version."""
     lowered = licence.lower()
     if lowered == UNKNOWN:
         return False
@@ -86,8 +86,8 @@ def licence_address(licence: str) -> str:
     return f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/{port}"
 
 
-def one_line(text: object, most: int = 300) -> str:
-    """A text from outside as one printable line; what is no text is empty."""
+def one_line(text: object, max_length: int = 300) -> str:
+    """Untrusted text as one printable line; empty if it is not a string."""
     if not isinstance(text, str):
         return ""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:most]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:max_length]

@@ -1,8 +1,7 @@
-"""``manifest.jsonl`` in a folder of assets: whose each file is, and what may be done with it. One JSON object a line.
+"""``manifest.jsonl`` in a folder of assets: author and licence of each file, one JSON object per line.
 
-``assets fetch`` writes one; for a collection of one's own it may be written by hand. Keys: ``file`` (its place in the
-folder, or ``*`` for all that have no line of their own), ``licence``, ``author``, ``source``, ``title``, ``sha256``;
-others are left alone.
+``assets fetch`` writes one; for other collections it may be written by hand. Keys: ``file`` (relative to the folder,
+or ``*`` for all files without a line), ``licence``, ``author``, ``source``, ``title``, ``sha256``. It ignores others.
 """
 
 import json
@@ -16,16 +15,16 @@ from bl30k_gen.inputs import parse_json, read_text
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit, one_line, spdx
 
 NAME = "manifest.jsonl"
-MAX_LINE = 1 << 20  # bytes of a line, of those that are written here
+MAX_LINE = 1 << 20  # bytes of a line that ``append`` writes
 
 
 class ManifestLine(NamedTuple):
     credit: Credit
-    sha256: str  # of the file when the line was written; empty where it does not say
+    sha256: str  # of the file when the line was written; empty if not given
 
 
 class Manifest:
-    """The lines of a folder's manifest; none where it has no manifest."""
+    """The lines of a folder's manifest, if it has one."""
 
     def __init__(self, folder: str | Path):
         """Raises UserError: a line is no JSON object."""
@@ -37,7 +36,7 @@ class Manifest:
         self._others = ManifestLine(self._lines["*"].credit if "*" in self._lines else Credit(), "")
 
     def of(self, file: str, own: Credit | None = None) -> ManifestLine:
-        """Of a file: its line, else what the file says itself (``own``), else the line of all others."""
+        """The entry of a file: its line, else the credit in the file itself (``own``), else the line ``*``."""
         if file in self._lines:
             return self._lines[file]
         return ManifestLine(own, "") if own is not None and own.licence != UNKNOWN else self._others
@@ -55,32 +54,31 @@ def read_lines(folder: str | Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     lines = text.split("\n")
-    found = []
+    objects = []
     for number, line in enumerate(lines, start=1):
         values = _object(line)
         if not line.strip() or (number == len(lines) and values is None):
             continue
         if values is None:
             raise UserError(f"{path}, line {number} is no JSON object", "fix or delete the line")
-        found.append(values)
-    return found
+        objects.append(values)
+    return objects
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """Add one line to a manifest, or to a file like it, after what a killed writer left is taken off its end.
+    """Append one line to a manifest or a similar file; an unfinished last line of a killed writer is removed first.
 
-    Raises UserError if it may not be written.
+    Raises UserError if the file may not be written.
     """
     with clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+b") as file:
-            file.write(
-                _mended_end(file) + json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-            )
+            text = json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace")
+            file.write(_repair_end(file) + text + b"\n")
 
 
-def _mended_end(file: BinaryIO) -> bytes:
-    """Take an unfinished object off a file's end; returns what a finished one lacks there, its line's end."""
+def _repair_end(file: BinaryIO) -> bytes:
+    """Remove an unfinished object at a file's end; returns the newline that a finished one lacks, else nothing."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - MAX_LINE))
     last = file.read().rpartition(b"\n")[2]

@@ -1,7 +1,7 @@
-"""What an asset's file says about its size, found by reading it once: the full parse is the loader's.
+"""Measure an asset by reading its file once, without the full parse of the loader.
 
-Counts and bounds are what the file holds: before polygons without area are dropped, equal positions merged and the
-model brought to unit size.
+Counts and bounds are those of the file, before the loader drops polygons without area, merges equal positions and
+normalises the model.
 """
 
 import codecs
@@ -30,11 +30,11 @@ from bl30k_gen.library.formats.ply import TYPES as PLY_TYPES
 from bl30k_gen.library.formats.source import Source, without_waiting
 from bl30k_gen.library.formats.stl import stl_faces
 
-BLOCK = 4 << 20  # bytes that are looked at together
-HEADER = 64 << 20  # bytes beyond which a PLY's header or a glTF's JSON is not read
-MTL_BYTES = 16 << 20
-MOST_BYTES = 16 << 30  # of an asset; a larger file is not read, and the loader refuses it
-LIMITS = Limits(max_faces=2**31, max_image_side=2**16, max_megapixels=2**16)  # nothing is refused here for its size
+BLOCK = 4 << 20  # bytes that are processed together
+MAX_HEADER = 64 << 20  # bytes of a PLY's header or a glTF's JSON
+MAX_MTL_BYTES = 16 << 20
+MAX_BYTES = 16 << 30  # of an asset; larger files are not read, and the loader refuses them
+LIMITS = Limits(max_faces=2**31, max_image_side=2**16, max_megapixels=2**16)  # so that no size is refused here
 
 
 Point = tuple[float, float, float]
@@ -42,18 +42,18 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Of a model, in the axes and units of its file; ``faces`` are triangles (in a PLY, polygons)."""
+    """Size of a model, in the axes and units of its file; ``faces`` are triangles (in a PLY, polygons)."""
 
     vertices: int
     faces: int
-    low: Point | None  # bounds; None where the coordinates are no finite numbers
+    low: Point | None  # bounds; None if a coordinate is not finite
     high: Point | None
     textured: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSize:
-    """Of an image, in pixels as stored."""
+    """Size of an image in pixels, as stored."""
 
     width: int
     height: int
@@ -61,18 +61,18 @@ class ImageSize:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    sha256: str  # of the file; empty where it cannot be read
-    size: ModelSize | ImageSize | None  # None where the file does not say
-    credit: Credit | None  # what the file itself says about its author
+    sha256: str  # of the file; empty if it cannot be read
+    size: ModelSize | ImageSize | None  # None if it cannot be determined
+    credit: Credit | None  # author and licence in the file itself
 
 
 def measure(path: str) -> Measured:
-    """Measure one file. Never raises for what is in it; whether it can be used is the loader's to say."""
+    """Measure one file. Never raises for its contents; the loader decides whether the file can be used."""
     suffix = Path(path).suffix.lower()
     try:
         with open(path, "rb", opener=without_waiting) as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
                 return Measured("", None, None)
             with np.errstate(all="ignore"):
                 return _BY_SUFFIX[suffix](path, file)
@@ -101,7 +101,7 @@ def _obj(path: str, file: BinaryIO) -> Measured:
     )
 
 
-# With the line's end before it each begins with fixed bytes, which is several times faster to look for.
+# Each pattern begins with a newline, as fixed bytes are several times faster to search for.
 _VERTEX = re.compile(rb"\nv[ \t]+(\S+[ \t]+\S+[ \t]+\S+)")
 _FACE = re.compile(rb"\nf[ \t]([^\r\n#]*)")
 _MTLLIB = re.compile(rb"\nmtllib[ \t]+([^\r\n]+)")
@@ -110,16 +110,17 @@ _MAP = re.compile(rb"^[ \t]*map_Kd[ \t]+\S", re.MULTILINE)
 
 
 def _has_map(path: str, library: str) -> bool:
+    """Whether an MTL file (or several, separated by spaces) of an OBJ has a colour map."""
     source = Source.unread(path)
     try:
         names = [library] if source.exists(library) else library.split()[:MAX_LIBRARIES]
-        return any(_MAP.search(source.read(name, MTL_BYTES)) for name in names if source.exists(name))
+        return any(_MAP.search(source.read(name, MAX_MTL_BYTES)) for name in names if source.exists(name))
     except AssetRefused:
         return False
 
 
 def _ply(path: str, file: BinaryIO) -> Measured:
-    digest, data = _digest_and_start(file, HEADER)
+    digest, data = _digest_and_start(file, MAX_HEADER)
     header, end, body = data.partition(b"end_header")
     body = body.partition(b"\n")[2]
     counts = {name: int(count[:18]) for name, count in re.findall(rb"^element\s+(\w+)\s+(\d+)", header, re.M)}
@@ -140,7 +141,7 @@ def _ply(path: str, file: BinaryIO) -> Measured:
 
 
 def _ply_vertex(header: bytes) -> np.dtype | None:
-    """The layout of a vertex; None unless vertices come first and are made of numbers, with x, y and z."""
+    """The NumPy type of a vertex; None unless vertices come first and consist of numbers, among them x, y and z."""
     order = ">" if b"binary_big_endian" in header else "<"
     first = re.search(rb"^element\s+vertex\s+\d+\s*\n((?:\s*(?:property|comment)\s.*\n)*)", header, re.M)
     if first is None or header.find(b"element ") != header.find(b"element vertex"):
@@ -183,26 +184,26 @@ _STL_VERTEX = re.compile(rb"vertex[ \t]+(\S+[ \t]+\S+[ \t]+\S+)", re.IGNORECASE)
 
 
 def _gltf(path: str, file: BinaryIO) -> Measured:
-    digest, data = _digest_and_start(file, HEADER)
+    digest, data = _digest_and_start(file, MAX_HEADER)
     if data.startswith(b"glTF") and len(data) >= 20:
         data = data[: 20 + struct.unpack_from("<I", data, 12)[0]]  # the header and the JSON chunk
     try:
-        vertices, faces, low, high, textured, about = outline_gltf(Source.unread(path, data), LIMITS)
+        vertices, faces, low, high, textured, asset = outline_gltf(Source.unread(path, data), LIMITS)
     except AssetRefused:
         return Measured(digest, None, None)
     bounds = _Bounds()
     bounds.add(np.stack([low, high]))
-    return Measured(digest, ModelSize(vertices, faces, *bounds.ends, textured), _credit(about))
+    return Measured(digest, ModelSize(vertices, faces, *bounds.ends, textured), _credit(asset))
 
 
-def _credit(about: dict) -> Credit | None:
-    """What the entry ``asset`` of a glTF says in the way of Sketchfab's exports (and so Objaverse's)."""
-    extras = about.get("extras")
-    said = extras if isinstance(extras, dict) else {}
-    author, licence = one_line(said.get("author") or about.get("copyright")), one_line(said.get("license"))
+def _credit(asset: dict) -> Credit | None:
+    """The credit in the entry ``asset`` of a glTF, in the form of Sketchfab's exports (and so Objaverse's)."""
+    extras = asset.get("extras")
+    fields = extras if isinstance(extras, dict) else {}
+    author, licence = one_line(fields.get("author") or asset.get("copyright")), one_line(fields.get("license"))
     if not author and not licence:
         return None
-    return Credit(spdx(licence), author, one_line(said.get("source")), one_line(said.get("title")))
+    return Credit(spdx(licence), author, one_line(fields.get("source")), one_line(fields.get("title")))
 
 
 def _image(path: str, file: BinaryIO) -> Measured:
@@ -213,23 +214,23 @@ def _image(path: str, file: BinaryIO) -> Measured:
             warnings.simplefilter("ignore")
             with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
                 return Measured(digest, ImageSize(*image.size), None)
-    except Exception:  # Pillow raises all kinds, and what failed here is always the file
+    except Exception:  # Pillow raises many types, and the cause is always the file
         return Measured(digest, None, None)
 
 
 class _Bounds:
-    """The lowest and highest coordinates of points that come in pieces."""
+    """Bounding box of points that are added in pieces."""
 
     def __init__(self) -> None:
         self._low, self._high = np.full(3, np.inf), np.full(3, -np.inf)
 
     def add(self, points: np.ndarray) -> None:
         if len(points):
-            self._low = np.minimum(self._low, points.min(axis=0))  # NaN stays
+            self._low = np.minimum(self._low, points.min(axis=0))  # propagates NaN
             self._high = np.maximum(self._high, points.max(axis=0))
 
     def add_text(self, rows: list[bytes]) -> None:
-        """Rows of three numbers each."""
+        """Add points given as rows of three numbers in text."""
         try:
             self.add(np.array([float(word) for word in b" ".join(rows).split()]).reshape(-1, 3))
         except ValueError:
@@ -237,6 +238,7 @@ class _Bounds:
 
     @property
     def ends(self) -> tuple[Point | None, Point | None]:
+        """Lowest and highest coordinates; None if a coordinate is not finite."""
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
             return None, None
         return _short(self._low), _short(self._high)
@@ -247,21 +249,22 @@ def _short(point: np.ndarray) -> Point:
     return x, y, z
 
 
-def _blocks(file: BinaryIO, see: Callable[[bytes], None]) -> Iterator[bytes]:
-    """Large pieces of a file that begin with a line's end and stop before one; ``see`` is given every byte."""
+def _blocks(file: BinaryIO, update: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Large pieces of a file, each of whole lines preceded by their newlines; ``update`` is called with all bytes."""
     rest = b"\n"
     for block in iter(functools.partial(file.read, BLOCK), b""):
-        see(block)
+        update(block)
         whole, _, left = (rest + block.removeprefix(codecs.BOM_UTF8)).rpartition(b"\n")
         if whole:
             yield whole
-        rest = b"\n" + left[-BLOCK:]  # a line of megabytes is none that says anything
+        rest = b"\n" + left[-BLOCK:]  # cuts lines of megabytes, which hold nothing of interest
     yield rest
 
 
-def _digest_and_start(file: BinaryIO, most: int) -> tuple[str, bytes]:
+def _digest_and_start(file: BinaryIO, length: int) -> tuple[str, bytes]:
+    """SHA-256 of a file, and its first ``length`` bytes."""
     digest = hashlib.sha256()
-    start = file.read(most)
+    start = file.read(length)
     digest.update(start)
     for block in iter(functools.partial(file.read, BLOCK), b""):
         digest.update(block)

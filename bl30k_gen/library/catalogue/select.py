@@ -1,4 +1,4 @@
-"""Which of the assets that are there a build draws from: by category, id, size and licence."""
+"""Select the assets that a build draws from: by category, id, size and licence."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -9,25 +9,25 @@ from bl30k_gen.library.catalogue.licence import fits, parse_requirement
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.seeding import rng
 
-CategoryNames = Mapping[str, tuple[str, ...]]  # a category -> what else it is called
+CategoryNames = Mapping[str, tuple[str, ...]]  # category -> its other names
 
 
 def select_models(models: list[Asset], selection: Selection, names: CategoryNames) -> list[Asset]:
-    """The models that a build draws from, in their order.
+    """The models that a build draws from, in their original order.
 
     Raises:
-        UserError: a category or pattern fits nothing, a size is not known, or nothing is left.
+        UserError: a category or pattern matches nothing, a number of faces is unknown, or no model is left.
     """
     categories = sorted({model.category for model in models})
     wanted = find_categories(selection.categories, categories, names) if selection.categories else set(categories)
     wanted -= find_categories(selection.hold_out or (), categories, names)
     if selection.category_share is not None:
         low, high = selection.category_share.low, selection.category_share.high
-        places = {category: place_of(category) for category in sorted(wanted)}
-        wanted = {category for category, place in places.items() if low <= place < high}
-        if places and not wanted:
-            lie = ", ".join(f"{category} at {place:.2f}" for category, place in list(places.items())[:8])
-            raise UserError(f"assets.select.category_share = [{low:g}, {high:g}] holds no category", lie)
+        positions = {category: position_of(category) for category in sorted(wanted)}
+        wanted = {category for category, position in positions.items() if low <= position < high}
+        if positions and not wanted:
+            some = ", ".join(f"{category} at {position:.2f}" for category, position in list(positions.items())[:8])
+            raise UserError(f"assets.select.category_share = [{low:g}, {high:g}] holds no category", some)
     kept = [model for model in models if model.category in wanted]
     if selection.include:
         chosen = _matching(models, selection.include, "include")
@@ -43,10 +43,10 @@ def select_models(models: list[Asset], selection: Selection, names: CategoryName
 
 
 def find_categories(wanted: Iterable[str], categories: Iterable[str], names: CategoryNames) -> set[str]:
-    """The categories that are meant: each by itself or by one of its names, in any case.
+    """Look up categories by their own or another of their names, ignoring case.
 
     Raises:
-        UserError: there is none of that name, with the nearest one.
+        UserError: there is no category of that name; the message suggests the nearest one.
     """
     meant: dict[str, set[str]] = {}
     for category in categories:
@@ -61,13 +61,13 @@ def find_categories(wanted: Iterable[str], categories: Iterable[str], names: Cat
     return found
 
 
-def place_of(category: str) -> float:
-    """A category's place in 0..1, by which ``category_share`` divides them: always the same, and its own affair."""
+def position_of(category: str) -> float:
+    """A fixed pseudo-random number in 0..1 of each category, by which ``category_share`` divides them."""
     return float(rng(0, "category", category).random())
 
 
 def select_licences(assets: list[Asset], kind: str, licences: list[str]) -> list[Asset]:
-    """The assets whose licence is asked for. Raises UserError if there is none."""
+    """The assets with one of the wanted licences. Raises UserError if there is none."""
     wanted = parse_requirement(licences)
     kept = [asset for asset in assets if fits(asset.licence, wanted)]
     if not kept:
@@ -77,6 +77,7 @@ def select_licences(assets: list[Asset], kind: str, licences: list[str]) -> list
 
 
 def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
+    """The ids that equal or match a pattern. Raises UserError if a pattern of the setting ``key`` matches none."""
     exact = {model.id for model in models}
     found: set[str] = set()
     for pattern in patterns:
@@ -90,7 +91,7 @@ def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
 
 def _faces(model: Asset) -> int:
     if model.path.startswith("builtin:"):
-        return 0  # all of them are small
+        return 0  # all built-in models are small
     if model.faces is None:
         raise UserError(
             f"assets.select.max_faces: there is no count of the faces of {model.path}",

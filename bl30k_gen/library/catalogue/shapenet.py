@@ -1,4 +1,4 @@
-"""The layout of ShapeNetCore.v2: ``<synset>/<model>/models/model_normalized.obj``, and the names of its synsets."""
+"""The layout of ShapeNetCore.v2, ``<synset>/<model>/models/model_normalized.obj``, and the names of its synsets."""
 
 import os
 from collections.abc import Iterator
@@ -34,12 +34,13 @@ def models(folder: str) -> Iterator[FolderEntry]:
 
 
 def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """(folder, meshes of the models in it), sorted: for ``""``, which is a synset itself or holds some, then those.
+    """(folder, meshes of the models in it), sorted: first ``root`` itself, as ``""``, then its synset folders.
 
-    Linked folders and files are left out. A model folder without a mesh (the release has some) is no model.
+    ``root`` may be a synset folder itself. Linked folders and files are left out, and model folders without a mesh,
+    of which the release has some.
     """
     outer = _subfolders(root)
-    own = {name for name in outer if _is_mesh(root / name)}  # not empty where the folder is itself a synset
+    own = {name for name in outer if _is_mesh(root / name)}  # not empty if the folder is a synset itself
     yield "", [f"{name}/{MESH}" for name in outer if name in own]
     for name in outer:
         if name not in own:
@@ -48,22 +49,22 @@ def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def entry(names: Names, mesh: str) -> FolderEntry:
-    """A mesh, given by its place in the folder, as an asset: id ``<synset>/<model>``, category ``<synset>``."""
+    """A mesh, given by its relative path, as an asset: id ``<synset>/<model>``, category ``<synset>``."""
     model = mesh.removesuffix(f"/{MESH}")
     id = model if "/" in model else f"{names.own}/{model}"
     return FolderEntry(id, f"{names.path}/{mesh}", id.partition("/")[0])
 
 
 def category_names(folder: str) -> dict[str, tuple[str, ...]]:
-    """What the synsets of a folder are called, the best name first; from its ``taxonomy.json`` where it has one."""
+    """Names of the synsets of a folder, the most common one first; from its ``taxonomy.json`` if it has one."""
     known: dict[str, tuple[str, ...]] = {synset: (name,) for synset, name in SYNSETS.items()}
     for place in (Path(folder), Path(folder).resolve().parent):
         try:
             listed = read_json(place / TAXONOMY, "", list)
-            told = {str(entry["synsetId"]): str(entry["name"]) for entry in listed}
+            named = {str(entry["synsetId"]): str(entry["name"]) for entry in listed}
         except (UserError, OSError, ValueError, TypeError, KeyError):
             continue
-        for synset, names in told.items():
+        for synset, names in named.items():
             if names != synset:
                 first = known.get(synset, ())
                 known[synset] = tuple(dict.fromkeys([*first, *(name.strip() for name in names.split(","))]))

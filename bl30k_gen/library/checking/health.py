@@ -1,9 +1,9 @@
-"""Whether an asset can be used, and what is odd about it. As a module that is run, the process that finds it out:
+"""Check whether an asset can be used, and what is unusual about it. Run as a module, it is the child that does so:
 
     python -m bl30k_gen.library.checking.health --memory-gb 6
 
-It reads lines of JSON, {"path", "kind", "limits"}, and answers each with a line {"refused", "remarks"}. Whatever an
-asset does to it, crash, hang or eat memory, concerns this process alone; see ``inspector``.
+It reads lines of JSON, {"path", "kind", "limits"}, and answers each with a line {"refused", "remarks"}. An asset that
+makes the loader crash, hang or run out of memory affects only this process; see ``inspector``.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from bl30k_gen.config import Limits
 from bl30k_gen.library.asset import AssetKind, AssetRefused, Model
 from bl30k_gen.library.load import load_image, load_model
 
-MOSTLY_OPEN = 0.05  # share of edges that are no edge of exactly two faces, above which a mesh has no inside
-AT_ODDS = 0.1  # share of neighbouring faces that disagree about which side is out
+MAX_OPEN_EDGES = 0.05  # ratio of edges without exactly two faces; with more, a mesh has no inside
+MAX_FLIPPED = 0.1  # ratio of neighbouring faces whose normals point to opposite sides
 
 
 def examine(path: str, kind: AssetKind, limits: Limits) -> tuple[str, list[str]]:
-    """Load an asset completely. Returns the reason why it is refused (or ``""``), and remarks on what can be used."""
+    """Load an asset completely. Returns the reason why it is refused, or ``""``, and remarks on a usable asset."""
     try:
         if kind == "model":
             model = load_model(path, limits)
@@ -34,7 +34,7 @@ def examine(path: str, kind: AssetKind, limits: Limits) -> tuple[str, list[str]]
 
 
 def remarks(model: Model) -> list[str]:
-    """What is odd about a model. Edges of one face, or of more than two, are not."""
+    """Remarks on inconsistent normals. Only edges of exactly two faces are compared."""
     faces = np.concatenate([part.faces for part in model.parts])
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     _, kind, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
@@ -42,16 +42,16 @@ def remarks(model: Model) -> list[str]:
     shared = count == 2
     if not shared.any():
         return []
-    at_odds = float((forward[shared] != 1).mean())
-    if at_odds > AT_ODDS:
-        return [f"flipped normals: {100 * at_odds:.0f} % of neighbouring faces disagree about which side is out"]
-    if 1 - shared.mean() <= MOSTLY_OPEN and volume(model.vertices, faces) < 0:
+    flipped = float((forward[shared] != 1).mean())
+    if flipped > MAX_FLIPPED:
+        return [f"flipped normals: {100 * flipped:.0f} % of neighbouring faces disagree about which side is out"]
+    if 1 - shared.mean() <= MAX_OPEN_EDGES and volume(model.vertices, faces) < 0:
         return ["flipped normals: the faces look inwards"]
     return []
 
 
 def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """Of a closed mesh, positive where its faces look outwards."""
+    """Signed volume of a closed mesh; positive if its faces look outwards."""
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     return float(np.einsum("fi,fi->f", a, np.cross(b, c)).sum() / 6)
 
@@ -63,12 +63,12 @@ def main() -> None:
     if sys.platform == "linux":  # macOS has the number and refuses every value
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")  # a library that prints must not get in between
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")  # separate from what libraries print
     os.dup2(2, 1)
     for line in sys.stdin:
-        asked = json.loads(line)
-        refused, odd = examine(asked["path"], asked["kind"], Limits.model_validate(asked["limits"]))
-        print(json.dumps({"refused": refused, "remarks": odd}), file=answers, flush=True)
+        request = json.loads(line)
+        refused, noted = examine(request["path"], request["kind"], Limits.model_validate(request["limits"]))
+        print(json.dumps({"refused": refused, "remarks": noted}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

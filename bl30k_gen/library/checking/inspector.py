@@ -1,4 +1,4 @@
-"""Examines assets in a child process that is used again and again, and survives whatever they do to it."""
+"""Examine assets in a child process, which is reused, and restarted when an asset makes it crash or hang."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -16,29 +16,29 @@ from bl30k_gen.library.load import LOADER_VERSION
 from bl30k_gen.line_process import Ended, LineProcess, python_module
 
 CHILD = python_module("bl30k_gen.library.checking.health")
-PATIENCE = 5  # times the seconds of processor time, on the wall: the machine may be busy, or the child asleep
+WALL_FACTOR = 5  # wall-clock limit relative to that of processor time: the machine may be busy, or the child asleep
 SAVE_EVERY = 500  # assets after which the index is written, so that an interrupted check continues there
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the child may use for one asset."""
+    """Limits of the child process for one asset."""
 
-    seconds: float  # of processor time, or ``PATIENCE`` times that on the wall
+    seconds: float  # of processor time, or ``WALL_FACTOR`` times as much wall-clock time
     memory_gb: float
 
 
 class Inspector:
-    """A child process, started when it is needed. Use it as a context manager.
+    """A child process that examines assets, started on first use. Use it as a context manager.
 
     Args:
-        command: what runs; see ``health``.
+        command: of the child; see ``health``.
     """
 
     def __init__(self, bounds: Bounds, command: Sequence[str] = CHILD):
         self.bounds = bounds
         self.command = command
-        self.started = 0  # processes, all in all
+        self.started = 0  # number of processes so far
         self._process: LineProcess | None = None
 
     def __enter__(self) -> "Inspector":
@@ -48,19 +48,19 @@ class Inspector:
         self.close()
 
     def examine(self, path: str, kind: AssetKind, limits: Limits) -> Health:
-        """What is wrong with an asset; what crashes or hangs the process is refused, and fatal."""
-        asked = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()})
+        """The health of an asset. One that crashes or hangs the process is refused, and fatal."""
+        request = json.dumps({"path": path, "kind": kind, "limits": limits.model_dump()})
         for attempt in range(2):
             fresh = self._process is None
             try:
-                answer = json.loads(self._ask(asked))
+                answer = json.loads(self._ask(request))
                 return Health(answer["refused"], False, tuple(answer["remarks"]))
             except TimeoutError:
                 reason = f"takes more than {self.bounds.seconds:g} s to load"
             except Ended as end:
-                reason = self._death(end)
+                reason = self._crash(end)
             self.close()
-            if fresh or attempt:  # else an earlier asset may have left the process in a bad way: once more
+            if fresh or attempt:  # else an earlier asset may have damaged the process: try once in a new one
                 break
         return Health(f"{path}: {reason}", True, ())
 
@@ -80,10 +80,10 @@ class Inspector:
         before = process.processor_seconds()
         process.send(line)
         return process.receive(
-            lambda waited: process.processor_seconds() - before <= seconds and waited <= PATIENCE * seconds
+            lambda waited: process.processor_seconds() - before <= seconds and waited <= WALL_FACTOR * seconds
         )
 
-    def _death(self, end: Ended) -> str:
+    def _crash(self, end: Ended) -> str:
         if end.signal is not None:
             return f"crashes the loader ({end.signal})"
         return f"crashes the loader, or needs more than {self.bounds.memory_gb:g} GiB of memory"
@@ -91,10 +91,10 @@ class Inspector:
 
 @dataclass
 class Findings:
-    """What a check of a folder found."""
+    """Results of the check of a folder."""
 
     checked: int = 0
-    sound: int = 0
+    sound: int = 0  # assets that can be used
     refused: dict[str, str] = field(default_factory=dict)  # file -> reason
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -115,35 +115,37 @@ def check(
     again: bool = False,
     progress: Progress = lambda items, _: items,
 ) -> Findings:
-    """Examine what a folder holds and record it in its index; what was examined before is not, unless ``again``.
+    """Examine the assets of a folder and record the results in its index.
 
-    Files that an asset refers to are not watched: after a change of those alone, ask for ``again``.
+    Args:
+        again: also examine assets that were examined before and have not changed. Needed after a change of files
+            that an asset refers to, which are not tracked.
 
     Raises:
         UserError: as ``index.update``.
     """
-    found, _ = index.update(folder, workers)
-    known = not again and found.limits == limits and found.loader == LOADER_VERSION
-    files = [file for file, row in found.rows.items() if not known or row.health is None]
-    found.limits, found.loader = limits, LOADER_VERSION
-    if not known:
-        found.rows = {file: row._replace(health=None) for file, row in found.rows.items()}
+    current, _ = index.update(folder, workers)
+    continued = not again and current.limits == limits and current.loader == LOADER_VERSION
+    files = [file for file, row in current.rows.items() if not continued or row.health is None]
+    current.limits, current.loader = limits, LOADER_VERSION
+    if not continued:
+        current.rows = {file: row._replace(health=None) for file, row in current.rows.items()}
     unsaved = 0
     try:
         for file, health in progress(_examined(folder, files, limits, bounds, workers), len(files)):
-            found.rows[file] = found.rows[file]._replace(health=health)
+            current.rows[file] = current.rows[file]._replace(health=health)
             unsaved += 1
             if unsaved == SAVE_EVERY:
-                index.write(folder, found)
+                index.write(folder, current)
                 unsaved = 0
     finally:
-        index.write(folder, found)
-    return _findings(found)
+        index.write(folder, current)
+    return _findings(current)
 
 
-def _findings(found: Index) -> Findings:
+def _findings(checked: Index) -> Findings:
     findings = Findings()
-    for file, row in found.rows.items():
+    for file, row in checked.rows.items():
         if row.health is not None:
             findings.add(file, row.health)
     return findings
@@ -152,6 +154,7 @@ def _findings(found: Index) -> Findings:
 def _examined(
     folder: str, files: list[str], limits: Limits, bounds: Bounds, workers: int
 ) -> Iterator[tuple[str, Health]]:
+    """Examine files in parallel, each worker with an inspector of its own; results in the order of the files."""
     idle: SimpleQueue[Inspector] = SimpleQueue()
     inspectors = [Inspector(bounds) for _ in range(max(1, min(workers, len(files) // 4)))]
     for inspector in inspectors:

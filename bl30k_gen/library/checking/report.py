@@ -1,4 +1,4 @@
-"""What there is to draw from, in tables: by category, or asset by asset."""
+"""Tables of the available assets: by category, or one by one."""
 
 import statistics
 from collections import Counter
@@ -13,15 +13,15 @@ from bl30k_gen.text import aligned
 
 
 def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
-    """One entry for each kind and category; what no index says is None."""
+    """One entry per kind and category; values that need an index are None without one."""
     groups: dict[tuple[str, str], list[Asset]] = {}
     for asset in assets:
         groups.setdefault((asset.kind, asset.category), []).append(asset)
-    found = []
+    entries = []
     for (kind, category), members in sorted(groups.items()):
         shapes = [a.row.size for a in members if a.row is not None and isinstance(a.row.size, ModelSize)]
         checked = [a.row.health for a in members if a.row is not None and a.row.health is not None]
-        found.append(
+        entries.append(
             {
                 "kind": kind,
                 "category": category,
@@ -35,13 +35,13 @@ def by_category(assets: Sequence[Asset], names: Mapping[str, tuple[str, ...]]) -
                 "licences": dict(Counter(a.licence for a in members).most_common()),
             }
         )
-    return found
+    return entries
 
 
 def one_by_one(
     assets: Sequence[Asset], categories: Sequence[str], names: Mapping[str, tuple[str, ...]]
 ) -> list[dict[str, Any]]:
-    """One entry for each asset of some categories. Raises UserError if one of them is unknown."""
+    """One entry per asset of the given categories. Raises UserError if one of them is unknown."""
     wanted = find_categories(categories, {asset.category for asset in assets}, names)
     return [_facts(asset) for asset in assets if asset.category in wanted]
 

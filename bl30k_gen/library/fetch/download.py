@@ -1,9 +1,8 @@
-"""An HTTP client that limits its rate and checks every answer, for images from public servers.
+"""A rate-limited HTTP client that validates responses, for images from public servers.
 
-It spaces its requests to a host, has two of them under way at most, waits as long as the host asks (``Retry-After``),
-and longer after each failure. It speaks http and https alone, refuses private addresses (of every host on the way,
-after name resolution), bodies that are compressed or larger than allowed, and transfers that take too long. It needs
-the clock, and decides nothing about any video.
+It spaces its requests to a host, has at most two in progress, waits as long as the host asks (``Retry-After``), and
+longer after each failure. It supports only http and https. It refuses private addresses (of every redirect's host,
+after name resolution), bodies that are compressed or larger than allowed, and transfers that take too long.
 """
 
 import email.utils
@@ -30,43 +29,43 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json
 
 USER_AGENT = "bl30k-generator/0.1 (image gathering for synthetic video datasets{contact})"
-AGAIN = {408, 425, 429, 500, 502, 503, 504}  # HTTP answers after which it may work later
+RETRIED = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which a request may succeed later
 BLOCK = 1 << 16
-AT_ONCE = 2  # requests to one host: the most that upload.wikimedia.org wants, and plenty for the others
-PUBLISHED = {"api.openverse.org": 20 / 60}  # requests a second to hosts that say how many (and 200 a day)
+MAX_CONCURRENT = 2  # requests to one host: the limit of upload.wikimedia.org, and sufficient for the others
+PUBLISHED_RATES = {"api.openverse.org": 20 / 60}  # requests per second of hosts that state a limit (and 200 a day)
 
 
 class FetchRefused(Exception):
-    """What was asked for is not to be had, now or later: one line with the reason."""
+    """The request fails permanently; the message is one line with the reason."""
 
 
 class ServiceUnavailable(Exception):
-    """The host does not answer, or asks to be left alone for longer than one waits."""
+    """The host does not answer, or asks for a longer wait than ``Politeness.patience``."""
 
 
 @dataclass(frozen=True)
 class Politeness:
-    """How to behave. Times in seconds."""
+    """Limits of the load on public servers. Times in seconds."""
 
     per_second: float = 2.0  # requests to one host
     tries: int = 5
-    back_off: float = 1.0  # after the first failure; twice as long after each other
-    patience: float = 120.0  # the longest wait that is honoured
-    timeout: float = 20.0  # without a byte
+    back_off: float = 1.0  # wait after the first failure; doubled after each further one
+    patience: float = 120.0  # the longest wait
+    timeout: float = 20.0  # without receiving a byte
     deadline: float = 120.0  # for a whole transfer
-    allow_private: bool = False  # addresses of one's own network and machine
+    allow_private: bool = False  # permit addresses of the local network and machine
     contact: str = ""  # an address at which a service can reach the user
 
 
 class Client:
-    """Safe to use from several threads; each has connections of its own."""
+    """The client. Safe to use from several threads; each has connections of its own."""
 
     def __init__(self, politeness: Politeness):
         self.politeness = politeness
         self._local = threading.local()
         self._lock = threading.Lock()
         self._free_at: dict[str, float] = defaultdict(float)  # by host, on the monotonic clock
-        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(AT_ONCE))
+        self._slots: dict[str, threading.Semaphore] = defaultdict(lambda: threading.Semaphore(MAX_CONCURRENT))
         self._sessions: list[requests.Session] = []
 
     def __enter__(self) -> "Client":
@@ -76,22 +75,24 @@ class Client:
         for session in self._sessions:
             session.close()
 
-    def json(self, url: str, parameters: dict[str, Any] | None = None, most: int = 64 << 20) -> Any:
-        """A JSON answer.
+    def json(self, url: str, parameters: dict[str, Any] | None = None, max_bytes: int = 64 << 20) -> Any:
+        """Get a JSON document.
 
         Raises:
-            FetchRefused: it is no JSON, or the request is refused for good.
-            ServiceUnavailable
+            FetchRefused: as ``get``, or the answer is no JSON.
+            ServiceUnavailable: as ``get``.
         """
-        data, response = self.get(url, most, parameters)
+        data, response = self.get(url, max_bytes, parameters)
         try:
             return parse_json(data, url, "", object)
         except UserError:
             kind = response.headers.get("Content-Type", "no type")
             raise FetchRefused(f"{url}: the answer is no JSON ({kind})") from None
 
-    def get(self, url: str, most: int, parameters: dict[str, Any] | None = None) -> tuple[bytes, requests.Response]:
-        """The whole body, of ``most`` bytes at most.
+    def get(
+        self, url: str, max_bytes: int, parameters: dict[str, Any] | None = None
+    ) -> tuple[bytes, requests.Response]:
+        """Get the whole body.
 
         Raises:
             FetchRefused: a status such as 404, an address that is not allowed, too many bytes or redirects.
@@ -104,13 +105,13 @@ class Client:
             try:
                 with self._slot(url):
                     self._wait(url)
-                    response, data = self._once(url, most, parameters)
+                    response, data = self._once(url, max_bytes, parameters)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                reason = _said(error)
+                reason = _reason(error)
                 continue
             except (requests.RequestException, ValueError) as error:  # a bad address or header, too many redirects
-                raise FetchRefused(f"{url}: {_said(error)}") from None
-            if response.status_code not in AGAIN:
+                raise FetchRefused(f"{url}: {_reason(error)}") from None
+            if response.status_code not in RETRIED:
                 if response.status_code >= 400:
                     raise FetchRefused(f"{url}: HTTP {response.status_code} {response.reason}")
                 return data, response
@@ -118,7 +119,8 @@ class Client:
             self.postpone(url, _retry_after(response))
         raise ServiceUnavailable(f"{url}: {reason or 'no answer'}, {self.politeness.tries} times")
 
-    def _once(self, url: str, most: int, parameters: dict[str, Any] | None) -> tuple[requests.Response, bytes]:
+    def _once(self, url: str, max_bytes: int, parameters: dict[str, Any] | None) -> tuple[requests.Response, bytes]:
+        """One attempt, within the deadline."""
         session = self._session()
         late = threading.Event()
 
@@ -137,7 +139,7 @@ class Client:
                 timeout=self.politeness.timeout,
                 proxies=get_environ_proxies(url),
             ) as response:
-                body = b"" if response.status_code >= 400 else _body(url, response, most)
+                body = b"" if response.status_code >= 400 else _body(url, response, max_bytes)
             if late.is_set():  # a body of unknown length looks complete when its connection is dropped
                 raise requests.ConnectionError("dropped")
             return response, body
@@ -162,62 +164,63 @@ class Client:
             return self._slots[urlsplit(url).netloc]
 
     def _wait(self, url: str) -> None:
+        """Wait for the next request to a host. Raises ServiceUnavailable if that takes too long."""
         host = urlsplit(url).netloc
         with self._lock:
             now = time.monotonic()
             start = max(now, self._free_at[host])
             if start - now > self.politeness.patience:
                 raise ServiceUnavailable(f"{host} asks to be left alone for {start - now:.0f} s")
-            self._free_at[host] = start + 1 / min(self.politeness.per_second, PUBLISHED.get(host, math.inf))
+            self._free_at[host] = start + 1 / min(self.politeness.per_second, PUBLISHED_RATES.get(host, math.inf))
         time.sleep(start - now)
 
     def postpone(self, url: str, seconds: float) -> None:
-        """Leave a host alone for a while, at least."""
+        """Send no request to a host for some time."""
         host = urlsplit(url).netloc
         with self._lock:
             self._free_at[host] = max(self._free_at[host], time.monotonic() + seconds)
 
 
-def _body(url: str, response: requests.Response, most: int) -> bytes:
-    """The body, whatever its length is said to be.
+def _body(url: str, response: requests.Response, max_bytes: int) -> bytes:
+    """Read the body; stops at ``max_bytes`` also where the declared length is wrong.
 
-    A compressed one, which was not asked for, could become a million times larger while it is unpacked.
+    A compressed one, which was not requested, is refused: it could grow a million times while being unpacked.
     """
     coding = response.headers.get("Content-Encoding", "").strip().lower()
     if coding not in ("", "identity"):
         raise FetchRefused(f"{url}: is compressed ({coding[:40]}), which was not asked for")
-    said = response.headers.get("Content-Length", "")
-    if said.isascii() and said.isdigit() and int(said) > most:
-        raise FetchRefused(f"{url}: has {said} bytes, more than the {most} allowed")
+    declared = response.headers.get("Content-Length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > max_bytes:
+        raise FetchRefused(f"{url}: has {declared} bytes, more than the {max_bytes} allowed")
     pieces, total = [], 0
     for piece in response.iter_content(BLOCK):
         total += len(piece)
-        if total > most:
-            raise FetchRefused(f"{url}: has more than the {most} bytes allowed")
+        if total > max_bytes:
+            raise FetchRefused(f"{url}: has more than the {max_bytes} bytes allowed")
         pieces.append(piece)
     return b"".join(pieces)
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds, from a number or a date; 0 where the answer does not say."""
-    said = response.headers.get("Retry-After", "").strip()
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
+    """Seconds of ``Retry-After``, which is a number or a date; 0 if it is missing."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
-def _said(error: BaseException) -> str:
-    """The innermost reason of an exception, in a line."""
+def _reason(error: BaseException) -> str:
+    """The innermost reason of an exception, on one line."""
     while error.args and isinstance(error.args[0], BaseException):
         error = error.args[0]
     reason = getattr(error, "reason", None)
     return " ".join(f"{reason if isinstance(reason, BaseException) else error}".split())[:200]
 
 
-# --- Connections that look where they lead ------------------------------------------------------------------------
+# --- Connections that check their address -------------------------------------------------------------------------
 
 
 class _Session(requests.Session):
@@ -231,18 +234,18 @@ class _Session(requests.Session):
         self.headers["Accept-Encoding"] = "identity"
         self.cookies.set_policy(_NoCookies())
         self._adapter = _Adapter(politeness.allow_private)
-        self.adapters.clear()  # no other scheme than these two
+        self.adapters.clear()  # only these two schemes
         self.mount("http://", self._adapter)
         self.mount("https://", self._adapter)
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """As requests': but each redirect waits its turn as any other request does."""
+        """As in ``requests``, but redirects are rate-limited like other requests."""
         if not options.get("allow_redirects", True):
             self._wait(str(request.url))
         return super().send(request, **options)
 
     def drop_connections(self) -> None:
-        """From another thread: whatever is being waited for ends."""
+        """Close all connections, so that pending reads in other threads end."""
         for connection in list(self._adapter.sockets):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -272,7 +275,7 @@ class _Adapter(HTTPAdapter):
 
 
 def _pools(adapter: _Adapter) -> dict[str, type]:
-    """Connection pools whose connections are refused to private addresses, and known to the adapter."""
+    """Connection pools whose connections refuse private addresses, and are registered with the adapter."""
 
     def guarded(base: type) -> type:
         class Connection(base):
@@ -281,7 +284,7 @@ def _pools(adapter: _Adapter) -> dict[str, type]:
                     _refuse_private(self.host, self.port)
                 connection = super()._new_conn()
                 peer = connection.getpeername()[0]
-                if not adapter.allow_private and not _is_public(peer):  # the name led elsewhere the second time
+                if not adapter.allow_private and not _is_public(peer):  # the name resolved to another address
                     connection.close()
                     raise FetchRefused(f"{self.host}: is at a private address, {peer}")
                 adapter.sockets.add(connection)
@@ -303,7 +306,7 @@ def _pools(adapter: _Adapter) -> dict[str, type]:
 
 
 def _refuse_private(host: str, port: int) -> None:
-    """Raises FetchRefused if any address of a host is not on the open internet, OSError if it has none."""
+    """Raises FetchRefused if any address of a host is not public, OSError if it has none."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
@@ -325,4 +328,4 @@ def _is_public(address: str) -> bool:
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_UNICAST = ipaddress.ip_network("2000::/3")  # all that was ever given out to the open internet
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only block that is allocated for global unicast

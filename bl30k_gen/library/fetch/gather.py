@@ -1,7 +1,7 @@
-"""Gathers images from a provider into a folder of assets: decoded, cut square, without duplicates, with a manifest.
+"""Gather images from a provider into a folder of assets: decoded, cropped square, deduplicated, with a manifest.
 
-An image is downloaded, decoded completely, turned upright, cut to its central square, scaled by area averaging and
-stored anew, so nothing of the downloaded file is kept, its metadata included. Files are named by their contents.
+An image is downloaded, decoded completely, rotated upright, cropped to its central square, scaled by area averaging
+and encoded again, so no bytes of the downloaded file are kept, nor its metadata. Files are named by their digest.
 """
 
 import io
@@ -34,11 +34,11 @@ from bl30k_gen.library.formats.image import decode
 Result = TypeVar("Result")
 
 QUALITY = 95  # of the stored JPEG, without chroma subsampling
-MAX_HASH_DISTANCE = 10  # of 128 bits of two perceptual hashes, up to which they count as one image
+MAX_HASH_DISTANCE = 10  # of 128 bits, between perceptual hashes of images that count as duplicates
 MAX_BYTES = 256 << 20  # of a download
-REFUSED = ".bl30k/refused.jsonl"  # what need not be tried again
-EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that were read to their end
-AHEAD = 2  # images that are downloaded ahead, for each worker
+REFUSED = ".bl30k/refused.jsonl"  # images that are not tried again
+EXHAUSTED = ".bl30k/exhausted.jsonl"  # searches that have been read to their end
+AHEAD = 2  # images that are downloaded ahead, per worker
 
 log = logging.getLogger(__name__)
 
@@ -56,15 +56,15 @@ class GatherRequest:
 
 @dataclass
 class Gathered:
-    kept: Counter = field(default_factory=Counter)  # by keyword, with those that were there before
+    kept: Counter = field(default_factory=Counter)  # by keyword, including images of earlier runs
     new: int = 0
     refused: Counter = field(default_factory=Counter)  # by reason
-    failed: list[str] = field(default_factory=list)  # why the provider could not be asked to the end
+    failed: list[str] = field(default_factory=list)  # reasons why searches ended early
 
 
 @dataclass(frozen=True)
 class ConvertedImage:
-    """An image that is ready to be stored."""
+    """An image in the form in which it is stored."""
 
     square: bytes
     full: bytes | None
@@ -74,7 +74,7 @@ class ConvertedImage:
 
 
 def read_keywords(path: Path) -> tuple[str, ...]:
-    """One keyword a line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
+    """Read keywords, one per line; ``#`` begins a comment. Raises UserError: unreadable or empty."""
     try:
         lines = read_text(path).splitlines()
     except FileNotFoundError:
@@ -87,17 +87,19 @@ def read_keywords(path: Path) -> tuple[str, ...]:
 
 
 def folder_name(keyword: str) -> str:
-    """A keyword as the name of a folder, which is the category of the images in it."""
+    """The folder name of a keyword, which becomes the category of the images in it."""
     return re.sub(r"[^a-z0-9]+", "_", keyword.lower()).strip("_")[:60]
 
 
 def gather(
     provider: Provider, client: Client, request: GatherRequest, out: Path, workers: int, tick: Callable[[str], object]
 ) -> Gathered:
-    """Fill ``out`` with ``per_keyword`` images for each keyword, continuing where an earlier run stopped.
+    """Gather ``per_keyword`` images for each keyword into ``out``, continuing an earlier run.
 
-    ``tick`` is called with the keyword of every image that is kept. What the provider lists first is taken first,
-    whatever the number of workers.
+    Images are taken in the order in which the provider lists them, with any number of workers.
+
+    Args:
+        tick: called with the keyword of every image that is kept.
 
     Raises:
         UserError: the folder may not be written, its manifest is damaged, or the disk is full.
@@ -146,7 +148,7 @@ def gather(
 def _fresh(
     listed: Iterable[FoundImage], seen: set[str], store: "_Store", request: GatherRequest, done: Gathered
 ) -> Iterator[FoundImage]:
-    """What is neither there nor known to be of no use, nor under a licence that is not wanted."""
+    """The listed images that are new, have not been refused before, and have an acceptable licence."""
     for found in listed:
         known = found.url in store.urls or found.url in seen
         seen.add(found.url)
@@ -159,21 +161,21 @@ def _fresh(
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[FoundImage], Result], items: Iterable[FoundImage], most: int
+    pool: ThreadPoolExecutor, work: Callable[[FoundImage], Result], items: Iterable[FoundImage], count: int
 ) -> Generator[tuple[FoundImage, Result], None, None]:
-    """(item, result) in order, of which ``most`` are worked on at once."""
+    """(item, result) in order; ``count`` of them are processed concurrently."""
     items = iter(items)
     pending: deque[tuple[FoundImage, Future[Result]]] = deque()
     failure: Exception | None = None
     try:
         while True:
-            while failure is None and len(pending) < most:
+            while failure is None and len(pending) < count:
                 try:
                     item = next(items)
                 except StopIteration:
                     break
                 except (FetchRefused, ServiceUnavailable) as error:
-                    failure = error  # for which what was listed before it does not pay
+                    failure = error  # raised after the results of the items before it
                 else:
                     pending.append((item, pool.submit(work, item)))
             if not pending:
@@ -193,12 +195,12 @@ def _ahead(
 def _make(
     client: Client, found: FoundImage, request: GatherRequest
 ) -> ConvertedImage | FetchRefused | AssetRefused | ServiceUnavailable:
-    """Download and convert an image, or say why not."""
+    """Download and convert an image; returns the exception if that fails."""
     try:
-        most = min(request.limits.image_bytes, MAX_BYTES)
-        data, _ = client.get(found.url, most)
+        max_bytes = min(request.limits.image_bytes, MAX_BYTES)
+        data, _ = client.get(found.url, max_bytes)
         if found.member:
-            data = _member(data, found, most)
+            data = _member(data, found, max_bytes)
         pixels = decode(data, found.url, AssetRefused, request.limits, PHOTO)
         return make(data, pixels, request)
     except (FetchRefused, AssetRefused, ServiceUnavailable) as refused:
@@ -218,7 +220,7 @@ def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> ConvertedIm
 
 
 def square_of(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The central square, (side, side, 3), each pixel the mean of the area that it covers."""
+    """The central square, scaled to (side, side, 3) by area averaging."""
     height, width = pixels.shape[:2]
     edge = min(height, width)
     top, left = (height - edge) // 2, (width - edge) // 2
@@ -227,22 +229,22 @@ def square_of(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def fingerprint(pixels: np.ndarray) -> int:
-    """128 bits that survive scaling and compression: where brightness rises, on a 9 x 9 grid."""
+    """A perceptual hash of 128 bits: the signs of brightness differences on a 9 x 9 grid."""
     grey = Image.fromarray(pixels).convert("L").resize((9, 9), Image.Resampling.BOX)
     grid = np.asarray(grey).astype(np.int16)
     bits = np.concatenate([(grid[:8, 1:] > grid[:8, :-1]).ravel(), (grid[1:, :8] > grid[:-1, :8]).ravel()])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def _member(data: bytes, found: FoundImage, most: int) -> bytes:
-    """The wanted member of a zip, read into memory."""
+def _member(data: bytes, found: FoundImage, max_bytes: int) -> bytes:
+    """Read the wanted member of a zip. Raises AssetRefused: it is missing, damaged or too large."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = [info for info in archive.infolist() if re.search(found.member, info.filename)]
             if not names:
                 raise AssetRefused(f"{found.url}: the zip holds no image of the colour")
             with archive.open(names[0]) as member:
-                content = member.read(most + 1)
+                content = member.read(max_bytes + 1)
     except (
         zipfile.BadZipFile,
         OSError,
@@ -253,13 +255,13 @@ def _member(data: bytes, found: FoundImage, most: int) -> bytes:
         zlib.error,
     ) as error:
         raise AssetRefused(f"{found.url}: is no zip that can be read ({error})") from None
-    if len(content) > most:
-        raise AssetRefused(f"{found.url}: its image has more than the {most} bytes allowed")
+    if len(content) > max_bytes:
+        raise AssetRefused(f"{found.url}: its image has more than the {max_bytes} bytes allowed")
     return content
 
 
 def _class_of(reason: str) -> str:
-    """A reason without what is special to one image."""
+    """A reason without addresses and numbers, so that equal reasons can be counted."""
     reason = re.sub(r"https?://\S+:?\s*", "", reason)
     return re.sub(r"\d[\d.]*", "N", reason)[:80] or "refused"
 
@@ -268,24 +270,24 @@ def _class_of(reason: str) -> str:
 
 
 class _Store:
-    """A folder with its manifest: what is there, and what need not be tried again."""
+    """A folder with its manifest and its journals of refused images and exhausted searches."""
 
     def __init__(self, out: Path, request: GatherRequest):
         self.out, self.request = out, request
         with clear_disk_errors(out / manifest.NAME):
             out.mkdir(parents=True, exist_ok=True)
         lines = manifest.read_lines(out)
-        there = [line for line in lines if (out / str(line.get("file"))).is_file()]
-        self.keywords = Counter(one_line(line.get("keyword")) for line in there)
-        self.urls = {one_line(line.get("url"), 4096) for line in there}
-        self._originals = {line.get("sha256_original") for line in there}
-        known = (one_line(line.get("phash")) for line in there)
-        self._fingerprints = [int(text, 16) for text in known if re.fullmatch("[0-9a-f]{32}", text)]
+        present = [line for line in lines if (out / str(line.get("file"))).is_file()]
+        self.keywords = Counter(one_line(line.get("keyword")) for line in present)
+        self.urls = {one_line(line.get("url"), 4096) for line in present}
+        self._originals = {line.get("sha256_original") for line in present}
+        hashes = (one_line(line.get("phash")) for line in present)
+        self._fingerprints = [int(text, 16) for text in hashes if re.fullmatch("[0-9a-f]{32}", text)]
         self.urls |= {one_line(line.get("url"), 4096) for line in _lines(out / REFUSED)}
         self.exhausted = [line.get("search") for line in _lines(out / EXHAUSTED)]
 
     def keep(self, found: FoundImage, made: ConvertedImage, keyword: str) -> str:
-        """Store an image; returns why it is refused, or nothing."""
+        """Store an image; returns the reason if it is refused, else an empty string."""
         if made.sha256_original in self._originals:
             return "the same file is there already"
         if any((made.fingerprint ^ other).bit_count() <= MAX_HASH_DISTANCE for other in self._fingerprints):
@@ -319,11 +321,11 @@ class _Store:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """What stands in a journal; unfinished and damaged lines are left out, which is said."""
+    """Read a journal; unfinished and damaged lines are skipped with a warning."""
     try:
-        found, bad = parse_json_lines(read_bytes(path, 1 << 30), path)
+        objects, bad = parse_json_lines(read_bytes(path, 1 << 30), path)
     except FileNotFoundError:
         return []
     if bad:
         log.warning("%s: %d lines are damaged and left out", path, bad)
-    return found
+    return objects

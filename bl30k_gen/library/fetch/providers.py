@@ -1,7 +1,7 @@
-"""Where images come from: five services behind one method, ``search``.
+"""The providers of images: four services and a list of addresses, with one method, ``search``.
 
-Each is asked in its documented way and answers with addresses of images and whose they are, best first, page by
-page, for as long as one continues reading. What an answer lacks is left out, never guessed.
+A search uses the service's documented interface and yields addresses of images with their credits, best first; the
+next page is requested when the previous one has been read. Missing information is left empty, never guessed.
 """
 
 import math
@@ -19,7 +19,7 @@ from bl30k_gen.library.fetch.download import Client, FetchRefused
 
 Kind = Literal["textures", "backgrounds"]
 
-STALE_PAGES = 3  # in a row without anything new, after which a search ends
+MAX_STALE_PAGES = 3  # pages in a row without new entries, after which a search ends
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ class Provider(Protocol):
     base: str  # address of the service
 
     def search(self, client: Client, keyword: str, kind: Kind) -> Iterator[FoundImage]:
-        """Images for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
+        """Yield images for a keyword. Raises FetchRefused or ServiceUnavailable, of ``download``."""
         ...
 
 
 class Openverse:
     """https://api.openverse.org/v1/ : hundreds of millions of openly licensed images."""
 
-    PAGE = 20  # the most that is given to those who are not registered; 12 pages of one search are
+    PAGE = 20  # the maximum for unregistered users, who get at most 12 pages of a search
 
     def __init__(self, base: str = "https://api.openverse.org", licences: tuple[str, ...] = ()):
         self.base, self.licences = base, licences
@@ -81,10 +81,10 @@ class Commons:
         asked = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5, "generator": "search"}
         asked |= {"gsrsearch": f"filetype:bitmap {words}", "gsrnamespace": 6, "gsrlimit": self.PAGE}
         asked |= {"prop": "imageinfo", "iiprop": "url|size|mime|extmetadata", "iiurlwidth": self.WIDTH}
-        goes_on: dict[str, Any] = {}
+        continuation: dict[str, Any] = {}
         news = _News(self.base)
         while True:
-            answer = _mapping(_patiently(client, f"{self.base}/w/api.php", asked | goes_on))
+            answer = _mapping(_ask_mediawiki(client, f"{self.base}/w/api.php", asked | continuation))
             pages = [_mapping(page) for page in _list(_mapping(answer.get("query")).get("pages"))]
             news.require(page.get("title") for page in pages)
             for page in sorted(pages, key=lambda page: _number(page.get("index"))):
@@ -94,13 +94,13 @@ class Commons:
                 url, source = info.get("thumburl") or info.get("url"), one_line(info.get("descriptionurl"))
                 title = one_line(page.get("title")).removeprefix("File:")
                 yield from _found(url, licence, about.get("Artist", ""), source, title)
-            goes_on = _mapping(answer.get("continue"))
-            if not goes_on:
+            continuation = _mapping(answer.get("continue"))
+            if not continuation:
                 return
 
 
-def _patiently(client: Client, url: str, asked: dict[str, Any]) -> Any:
-    """An answer of MediaWiki, which reports errors with status 200; one is that its servers lag behind."""
+def _ask_mediawiki(client: Client, url: str, asked: dict[str, Any]) -> Any:
+    """Request an answer of MediaWiki, which reports errors with status 200; retries while its servers are busy."""
     for attempt in range(client.politeness.tries):
         answer = client.json(url, asked)
         error = _mapping(_mapping(answer).get("error"))
@@ -143,7 +143,7 @@ class AmbientCG:
     """https://ambientcg.com/api/v2/full_json : materials in zips, and panoramas as backgrounds; all CC0."""
 
     PAGE = 100
-    # The wanted download of an asset, best first, and the image in it (or it is an image itself).
+    # Wanted downloads of an asset, best first: an image, or a zip with one whose name matches MEMBER.
     CHOICES = {
         "textures": ("2K-JPG", "1K-JPG"),
         "backgrounds": ("TONEMAPPED", *(f"{size}K-TONEMAPPED" for size in (4, 2, 8, 1))),
@@ -181,7 +181,7 @@ class AmbientCG:
 
 
 class AddressList:
-    """A text file, one image a line: its address, then, separated by tabs, licence, author, page and title."""
+    """A text file with one image per line: address, licence, author, page and title, separated by tabs."""
 
     base = ""
 
@@ -226,27 +226,27 @@ def provider(name: str, base: str | None, urls: Path | None, licences: tuple[str
 
 
 def acceptable(found: FoundImage, licences: tuple[str, ...]) -> bool:
-    """Whether the licence is one of those wanted (any, known or not, if none are named)."""
+    """Whether the licence is among those wanted; without any, every licence is accepted, even an unknown one."""
     return not licences or fits(found.credit.licence, licences)
 
 
 class _News:
-    """Ends a search whose answers bring nothing new, however many pages a service says there are."""
+    """Ends a search whose pages repeat earlier entries, however many pages the service announces."""
 
     def __init__(self, base: str):
         self._base, self._stale = base, 0
         self._seen: set[str] = set()
 
     def require(self, keys: Iterable[Any]) -> None:
-        """To be called with what tells the entries of each page apart. Raises FetchRefused."""
+        """Register the keys of a page's entries. Raises FetchRefused after too many pages without new ones."""
         new = {one_line(key, 4096) for key in keys} - self._seen
         self._seen |= new
         self._stale = 0 if new else self._stale + 1
-        if self._stale >= STALE_PAGES:
-            raise FetchRefused(f"{self._base}: {STALE_PAGES} pages in a row had nothing new")
+        if self._stale >= MAX_STALE_PAGES:
+            raise FetchRefused(f"{self._base}: {MAX_STALE_PAGES} pages in a row had nothing new")
 
 
-# --- Reading answers, which are not trusted ----------------------------------------------------------------------
+# --- Reading untrusted answers -----------------------------------------------------------------------------------
 
 
 def _found(url: Any, licence: Any, author: Any, source: Any, title: Any) -> Iterator[FoundImage]:

@@ -1,4 +1,4 @@
-"""Writes a model as one GLB file, materials and textures in it."""
+"""Write a model as one GLB file with its materials and textures."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ from bl30k_gen.library.formats.gltf_materials import WRAPS
 
 
 def as_glb(model: Model) -> bytes:
-    """The model, in glTF's axes (y up, front +z). Read again, it is the same but for the rounding of colours."""
+    """Encode a model in glTF's axes (y up, front +z). Reading it restores the model, apart from rounded colours."""
     scene = trimesh.Scene()
     for number, part in enumerate(model.parts):
         scene.add_geometry(_geometry(model, part), geom_name=f"part {number:03d}")
@@ -20,7 +20,7 @@ def as_glb(model: Model) -> bytes:
 
 
 def _add_samplers(model: Model, tree: dict[str, Any]) -> None:
-    """Say of every texture how it continues outside of 0..1, which the library leaves out."""
+    """Add the wrap modes of textures, which trimesh does not write."""
     codes = {wrap: code for code, wrap in WRAPS.items()}
     for mesh, part in zip(tree.get("meshes", []), model.parts, strict=True):
         material = tree["materials"][mesh["primitives"][0]["material"]]

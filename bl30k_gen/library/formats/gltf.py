@@ -1,4 +1,4 @@
-"""Reads glTF 2.0 and GLB: triangles, base colour, UVs, the nodes' transforms, skins and morphs at rest."""
+"""Read glTF 2.0 and GLB: triangles, base colour, UVs, transforms of nodes, skins and morph targets at rest."""
 
 import json
 from collections.abc import Iterator
@@ -21,16 +21,19 @@ def read_gltf(source: Source, limits: Limits) -> RawMesh:
     """Read the default scene of a .glb or .gltf. Raises AssetRefused."""
     try:
         return _Reader(source, limits).mesh()
-    except INVALID as error:  # the key is all that is known
+    except INVALID as error:  # nothing but the key is known
         raise source.refuse(f"is no valid glTF ({type(error).__name__}: {error})") from None
 
 
 def outline_gltf(source: Source, limits: Limits) -> tuple[int, int, np.ndarray, np.ndarray, bool, dict[str, Any]]:
-    """What the JSON of a .glb or .gltf says, without its buffers, which ``source.data`` need not hold.
+    """Measure a .glb or .gltf by its JSON alone; ``source.data`` need not contain its buffers.
 
     Returns:
-        Vertices, triangles, (3,) lowest and (3,) highest coordinates in the file's units, whether a material has a
-        texture, and the entry ``asset``. Raises AssetRefused.
+        Numbers of vertices and triangles, (3,) lowest and (3,) highest coordinates in the file's units, whether a
+        material has a texture, and the entry ``asset``.
+
+    Raises:
+        AssetRefused: the JSON is invalid.
     """
     try:
         return _Reader(source, limits).outline()
@@ -69,7 +72,7 @@ class _Reader:
             order = self.document.entry("accessors", primitive["indices"]) if "indices" in primitive else points
             vertices += natural(points["count"])
             faces += natural(order["count"]) // 3 if mode == TRIANGLES else max(0, natural(order["count"]) - 2)
-            if "skin" in node:  # the buffers hold where its vertices are
+            if "skin" in node:  # positions of its vertices depend on the buffers
                 boxes.append(np.full((1, 3), np.nan))
                 continue
             ends = np.array([points["min"], points["max"]], dtype=np.float64).reshape(2, 3)
@@ -85,7 +88,7 @@ class _Reader:
         return vertices, faces, box.min(axis=0), box.max(axis=0), textured, self.tree["asset"]
 
     def _primitives(self) -> Iterator[tuple[dict[str, Any], dict[str, Any], np.ndarray]]:
-        """(node, primitive made of triangles, the node's transform to the scene), as often as the scene shows it."""
+        """(node, primitive of triangles, the node's transform to the scene), for every instance in the scene."""
         count = 0
         for node, transform in self.nodes.shown():
             if "mesh" not in node:
@@ -102,7 +105,7 @@ class _Reader:
     def _primitive(
         self, primitive: dict[str, Any], node: dict[str, Any], transform: np.ndarray
     ) -> tuple[np.ndarray, RawPart]:
-        """Vertices in the scene, and triangles of them."""
+        """The vertices of a primitive in the scene, and its triangles."""
         attributes = primitive["attributes"]
         points = self.document.accessor(attributes["POSITION"], "VEC3")
         count = len(points)
@@ -127,14 +130,14 @@ class _Reader:
         if f"TEXCOORD_{texcoord}" in attributes:
             table = self.document.accessor(attributes[f"TEXCOORD_{texcoord}"], "VEC2")
             table = np.column_stack([table, np.ones(len(table))]) @ of_uv.T
-            uv = np.stack([table[:, 0], 1 - table[:, 1]], axis=1)[faces]  # glTF counts v downwards
-        if inside_out:  # a mirror turns faces inside out
+            uv = np.stack([table[:, 0], 1 - table[:, 1]], axis=1)[faces]  # v points down in glTF
+        if inside_out:
             faces, uv = faces[:, ::-1], None if uv is None else uv[:, ::-1]
-        used, compact = np.unique(faces, return_inverse=True)  # many primitives may share one table of vertices
+        used, compact = np.unique(faces, return_inverse=True)  # primitives may share one table of vertices
         return points[used], RawPart(compact.reshape(-1, 3), uv, material)
 
     def _remark_on_unused(self, used: set[int]) -> None:
-        """Report what is in the file and is not rendered."""
+        """Report content of the file that is not rendered."""
         remark = self.source.remark
         for key in ("animations", "cameras"):
             if self.tree.get(key):

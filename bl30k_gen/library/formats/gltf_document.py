@@ -1,7 +1,7 @@
-"""The JSON of a glTF 2.0 or GLB file and the bytes behind it: buffers, buffer views and accessors.
+"""The JSON of a glTF 2.0 or GLB file with its buffers, buffer views and accessors.
 
-Every count and offset is checked against the bytes there are before an array is made, and every name of a file
-goes through ``Source``. Names in quotes are those of the glTF 2.0 specification.
+Counts and offsets are checked against the available bytes before an array is made, and files are read only through
+``Source``. Names in quotes are those of the glTF 2.0 specification.
 """
 
 import base64
@@ -16,7 +16,7 @@ import numpy as np
 from bl30k_gen.config import Limits
 from bl30k_gen.library.formats.source import Source
 
-# Extensions that a file may require: those read here, and those that only change what is not read.
+# Extensions that a file may require: those that are read here, and those that affect only what is not read.
 EXTENSIONS = {"KHR_texture_transform", "KHR_mesh_quantization", "EXT_texture_webp", "KHR_lights_punctual"}
 EXTENSIONS |= {"KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit", "KHR_texture_basisu"}
 EXTENSIONS |= {f"KHR_materials_{name}" for name in ("clearcoat", "emissive_strength", "ior", "sheen", "specular")}
@@ -31,14 +31,14 @@ TYPES: dict[int, type[Any]] = {
     5126: np.float32,
 }
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
-NUMBERS_PER_FACE = 100  # numbers that are read for each face that is allowed, before a file counts as too much work
+MAX_NUMBERS_PER_FACE = 100  # numbers read from accessors, per face of ``limits.max_faces``
 
-# What is raised where something that the specification guarantees is not there.
+# Exceptions that arise where a file lacks something that the specification guarantees.
 INVALID = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class Document:
-    """A parsed file. Raises AssetRefused where it is cut off, of another version, or needs an unknown extension."""
+    """A parsed file. Raises AssetRefused: it is cut off, of another version, or requires an unknown extension."""
 
     def __init__(self, source: Source, limits: Limits):
         self.source = source
@@ -49,15 +49,19 @@ class Document:
         unknown = sorted(set(self.tree.get("extensionsRequired", [])) - EXTENSIONS)
         if unknown:
             raise source.refuse(f"requires the extension {unknown[0]}, which is not supported")
-        self._numbers_left = NUMBERS_PER_FACE * limits.max_faces
+        self._numbers_left = MAX_NUMBERS_PER_FACE * limits.max_faces
         self._bytes_of = functools.cache(self._buffer)
 
     def entry(self, kind: str, index: Any) -> dict[str, Any]:
-        """Number ``index`` of ``accessors``, ``materials`` or another list of the tree."""
+        """Entry ``index`` of ``accessors``, ``materials`` or another list of the tree."""
         return self.tree[kind][natural(index)]
 
     def accessor(self, index: int, *allowed: str) -> np.ndarray:
-        """(count, width) float64 numbers; normalised integers as 0..1 or -1..1."""
+        """Read an accessor: (count, width) float64, normalised integers as 0..1 or -1..1.
+
+        Args:
+            allowed: types, such as ``VEC3``.
+        """
         accessor = self.entry("accessors", index)
         count, kind, width = natural(accessor["count"]), TYPES[accessor["componentType"]], WIDTHS[accessor["type"]]
         if accessor["type"] not in allowed:
@@ -88,7 +92,7 @@ class Document:
         return view, buffer[start:end]
 
     def resource(self, uri: str, max_bytes: int) -> bytes:
-        """What a URI means: data in it, or a file beside this one."""
+        """Read a URI: its own data, or a file relative to this one."""
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition(",")[2], validate=True)
         return self.source.read(unquote(uri), max_bytes)
@@ -111,7 +115,7 @@ class Document:
         return json.loads(chunks[b"JSON"].decode("utf-8")), chunks.get(b"BIN\0")
 
     def _with_changes(self, values: np.ndarray, sparse: dict[str, Any]) -> np.ndarray:
-        """With the values that a sparse accessor replaces."""
+        """A copy of the values with those that a sparse accessor replaces."""
         count, where, what = natural(sparse["count"]), sparse["indices"], sparse["values"]
         kind = TYPES[where["componentType"]]
         rows = self._view(where["bufferView"], where.get("byteOffset", 0), count, kind, 1)[:, 0]
@@ -144,7 +148,7 @@ class Document:
 
 
 def natural(value: Any) -> int:
-    """``value``, if it is an index or a length. Raises ValueError if it is none."""
+    """Return ``value`` if it is an index or a length. Raises ValueError if not."""
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is no index or length")
     return value

@@ -1,4 +1,4 @@
-"""The materials of a glTF: base colour, its texture with its UV set, roughness and metallic."""
+"""The materials of a glTF: base colour, texture with its UV set, roughness and metallic."""
 
 import functools
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ READ = {"KHR_materials_pbrSpecularGlossiness", "KHR_materials_unlit"}  # extensi
 
 
 class Materials:
-    """The materials of a document; each, and each image, is read once."""
+    """The materials of a document; each material and image is read once."""
 
     def __init__(self, document: Document):
         self._document = document
@@ -50,7 +50,7 @@ class Materials:
         return material, int(change.get("texCoord", info.get("texCoord", 0))), _uv_transform(change)
 
     def _base(self, entry: dict[str, Any]) -> tuple[Sequence[float], dict[str, Any] | None, float, float]:
-        """Factor and texture of the base colour, roughness, metallic: by either of the two models of materials."""
+        """Factor and texture of the base colour, roughness, metallic; from either of the two material models."""
         pbr = entry.get("pbrMetallicRoughness", {})
         old = entry.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
         if old is not None and (not pbr or old.keys() & {"diffuseFactor", "diffuseTexture"}):
@@ -59,7 +59,7 @@ class Materials:
         return pbr.get("baseColorFactor", (1, 1, 1, 1)), pbr.get("baseColorTexture"), *self._roughness(pbr)
 
     def _roughness(self, pbr: dict[str, Any]) -> tuple[float, float]:
-        """Roughness and metallic: a part has one value of each, so the mean of their map must do."""
+        """Roughness and metallic. A part has one value of each, so their map is averaged."""
         roughness, metallic = float(pbr.get("roughnessFactor", 1)), float(pbr.get("metallicFactor", 1))
         if "metallicRoughnessTexture" not in pbr:
             return roughness, metallic
@@ -72,7 +72,7 @@ class Materials:
         return roughness * channels[1], metallic * channels[2]
 
     def _texture(self, info: dict[str, Any]) -> tuple[np.ndarray, tuple[Wrap, Wrap]]:
-        """Pixels, with their alpha, and how they continue outside of 0..1."""
+        """Pixels with alpha, and the wrap modes."""
         texture = self._document.entry("textures", info["index"])
         extensions = texture.get("extensions", {})
         source = extensions.get("EXT_texture_webp", {}).get("source", texture.get("source"))
@@ -95,7 +95,7 @@ class Materials:
         return decode(data, name, self._source.refuse, self._document.limits, GLTF_TEXTURE, self._source.remark)
 
     def _remark_on(self, entry: dict[str, Any], factor: Sequence[float]) -> None:
-        """Report what a material has and is not rendered."""
+        """Report properties of a material that are not rendered."""
         unread = [key for key in ("normalTexture", "occlusionTexture") if key in entry]
         unread += sorted(entry.get("extensions", {}).keys() - READ)
         if unread:
@@ -107,7 +107,7 @@ class Materials:
 
 
 def _uv_transform(change: dict[str, Any]) -> np.ndarray:
-    """(2, 3) matrix of KHR_texture_transform: scale, then rotate, then move."""
+    """(2, 3) matrix of KHR_texture_transform: scale, then rotate, then translate."""
     (su, sv), (du, dv) = change.get("scale", (1, 1)), change.get("offset", (0, 0))
     cos, sin = np.cos(change.get("rotation", 0)), np.sin(change.get("rotation", 0))
     return np.array([[su * cos, sv * sin, du], [-su * sin, sv * cos, dv]], dtype=np.float64)

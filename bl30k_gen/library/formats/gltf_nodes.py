@@ -1,4 +1,4 @@
-"""The nodes of a glTF: where meshes stand in the scene, and where skins and morph targets put their vertices."""
+"""The nodes of a glTF: transforms of meshes in the scene, skins and morph targets."""
 
 import functools
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Nodes:
             yield self._nodes[index], transform
 
     def morphed(self, points: np.ndarray, primitive: dict[str, Any], node: dict[str, Any]) -> np.ndarray:
-        """With the morph targets that the file shows at rest."""
+        """Points (V, 3) displaced by the morph targets, with the file's default weights."""
         targets = primitive.get("targets", [])
         weights = node.get("weights", self._document.entry("meshes", node["mesh"]).get("weights", []))
         for target, weight in zip(targets, weights, strict=False):
@@ -44,7 +44,7 @@ class Nodes:
     ) -> tuple[np.ndarray, bool]:
         """Points (V, 3) in the scene, and whether the transform is a reflection, which turns faces inside out.
 
-        A skin's joints move the points, and its node's transform is ignored; else the node's transform moves them.
+        A skinned mesh is transformed by its joints, not by its node; others by their node.
         """
         if "skin" not in node or "JOINTS_0" not in attributes:
             return points @ transform[:3, :3].T + transform[:3, 3], np.linalg.det(transform[:3, :3]) < 0
@@ -67,7 +67,7 @@ class Nodes:
         return moved / total, np.linalg.det(matrices[0, :3, :3]) < 0
 
     def _transforms(self, roots: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(node, transform to the scene) of everything below some nodes."""
+        """(node, transform to the scene) of nodes and all their descendants."""
         pending = [(index, np.eye(4)) for index in reversed(roots)]
         seen = set()
         while pending:
@@ -81,12 +81,12 @@ class Nodes:
 
     @functools.cached_property
     def _world(self) -> dict[int, np.ndarray]:
-        """The transform of every node, of all scenes."""
+        """The transform of every node of all scenes."""
         children = {child for node in self._nodes for child in node.get("children", [])}
         return dict(self._transforms([index for index in range(len(self._nodes)) if index not in children]))
 
     def _skin(self, index: int) -> np.ndarray:
-        """(J, 4, 4) of a skin: from a vertex as it is stored to the scene, for each joint at rest."""
+        """(J, 4, 4) matrices of a skin's joints at rest, from stored vertices to the scene."""
         skin = self._document.entry("skins", index)
         joints = np.stack([self._world[natural(joint)] for joint in skin["joints"]])
         if "inverseBindMatrices" not in skin:

@@ -1,4 +1,4 @@
-"""Images of assets: decoded in every row or not at all, and scaled down to the limit."""
+"""Decode images of assets, completely or not at all, and scale them down to the limit."""
 
 from collections.abc import Callable
 
@@ -21,9 +21,9 @@ def decode(
     use: Use,
     remark: Callable[[str], None] = lambda text: None,
 ) -> np.ndarray:
-    """Pixels of an image of an asset, scaled down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8 sRGB.
+    """Decode an image and scale it down to the limit: (H, W, 3) or, with alpha, (H, W, 4) uint8 sRGB.
 
-    Raises AssetRefused: no image, cut off, broken, with more pixels than the limit, or too much work.
+    Raises AssetRefused: it is no image, cut off or damaged, or has too many pixels.
     """
     if not data:
         raise refuse(f"{name} is empty")
@@ -40,22 +40,22 @@ def decode(
     except AssetRefused:
         raise
     except Image.DecompressionBombError:
-        most = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise refuse(f"{name} has more than {most:.0f} megapixels, the most that can be decoded") from None
+        limit = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise refuse(f"{name} has more than {limit:.0f} megapixels, the most that can be decoded") from None
     except UnidentifiedImageError:
         raise refuse(f"{name} is no JPEG, PNG or WebP image, or is cut off") from None
-    except Exception as error:  # Pillow's decoders raise all kinds, and what failed here is always the file
+    except Exception as error:  # Pillow's decoders raise many types, and the cause is always the file
         raise refuse(f"{name} cannot be decoded ({error})") from None
 
 
 def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:
-    """Scale (H, W, C) pixels down to ``max_image_side``, aspect kept; smaller ones are left as they are."""
+    """Scale (H, W, C) pixels down to ``max_image_side``, keeping the aspect ratio; smaller images are unchanged."""
     size = pixels.shape[1::-1]
     smaller = fitting(size, limits)
     return pixels if smaller == size else np.array(Image.fromarray(pixels).resize(smaller, Image.Resampling.LANCZOS))
 
 
 def fitting(size: tuple[int, int], limits: Limits) -> tuple[int, int]:
-    """The width and height that ``fit`` gives an image of this width and height."""
+    """The (width, height) to which ``fit`` scales an image of this (width, height)."""
     excess = max(max(size) / limits.max_image_side, 1)
     return max(1, round(size[0] / excess)), max(1, round(size[1] / excess))

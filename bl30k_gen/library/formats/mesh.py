@@ -1,4 +1,4 @@
-"""From what a file says to a ``Model``: checks, merging, clean-up, size and place. The same for every format."""
+"""Turn the raw mesh of a file into a ``Model``: check, merge, clean up and normalise it. Shared by all formats."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -10,9 +10,9 @@ from bl30k_gen.library.asset import AssetRefused, Model, Part, Wrap
 from bl30k_gen.library.formats.polygon import first_of_equal
 from bl30k_gen.library.formats.uv import box_projection
 
-NEUTRAL = (0.8, 0.8, 0.8)  # base colour where a file names none
-MAX_PIECES = 10_000  # materials of a model, or meshes that a glTF's scene is made of
-MIN_AREA = 1e-12  # of a triangle, in a model with a unit diagonal; float32 positions tell no smaller one
+NEUTRAL = (0.8, 0.8, 0.8)  # base colour where a file has none
+MAX_PIECES = 10_000  # materials of a model, or meshes of a glTF's scene
+MIN_AREA = 1e-12  # of a triangle in a model with a unit diagonal; about the resolution of float32 positions
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Material:
 @dataclass(frozen=True)
 class RawPart:
     faces: np.ndarray  # (F, 3) int, indices into ``RawMesh.vertices``, not yet checked
-    uv: np.ndarray | None  # (F, 3, 2) float, v upwards; NaN in faces that have none
+    uv: np.ndarray | None  # (F, 3, 2) float, v upwards; NaN in faces without any
     material: Material
-    rank: np.ndarray | None = None  # (F,) int: which face comes first in the file; None: as the parts say
+    rank: np.ndarray | None = None  # (F,) int: position of each face in the file; None: the order of the parts
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,13 @@ def finish(
     remarks: Iterable[str] = (),
     drop_coinciding: bool = True,
 ) -> Model:
-    """Check a mesh and bring it to the common form: see ``Model``.
+    """Check a mesh and bring it to the form of a ``Model``.
 
     Faces without area, faces that coincide with an earlier one, and vertices without a face are dropped first. Faces
-    without texture coordinates in a part that has some are projected along an axis.
+    without texture coordinates, in a part where others have some, are projected along an axis.
 
-    Raises AssetRefused: no faces, too many, an index or coordinate that is not valid, no extent.
+    Raises:
+        AssetRefused: no faces, too many, an invalid index or coordinate, or no extent.
     """
     parts = [part for part in raw.parts if len(part.faces)]
     faces = _checked_faces(raw.vertices, parts, limits, refuse)
@@ -104,20 +105,20 @@ def _checked_faces(
 
 
 def _faces_with_area(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(F,) bool."""
+    """(F,) whether the area of a face exceeds ``MIN_AREA``."""
     a, b, c = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     return np.linalg.norm(np.cross(b - a, c - a), axis=1) > 2 * MIN_AREA
 
 
 def _ranks(parts: list[RawPart], keep: np.ndarray) -> np.ndarray | None:
-    """The faces' places in the file, of those that are kept; None where that is their order."""
+    """Positions in the file of the faces in ``keep``; None if they are in that order."""
     if all(part.rank is None for part in parts):
         return None
     return np.concatenate([part.rank for part in parts])[keep]
 
 
 def by_material(vertices: np.ndarray, parts: list[RawPart], y_up: bool) -> RawMesh:
-    """A mesh whose parts with the same material are one part."""
+    """A mesh in which parts with the same material are joined."""
     groups: dict[int, list[RawPart]] = {}
     for part in parts:
         groups.setdefault(id(part.material), []).append(part)
@@ -134,13 +135,13 @@ def by_material(vertices: np.ndarray, parts: list[RawPart], y_up: bool) -> RawMe
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB values in 0..1 as linear light."""
+    """Linear values of sRGB values in 0..1."""
     srgb = np.asarray(srgb, dtype=np.float64)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
 def average_colour(linear_colours: np.ndarray) -> tuple[float, float, float]:
-    """Mean of (N, 3) vertex colours, without those that are not finite; neutral if none is left."""
+    """Mean of the finite ones among (N, 3) vertex colours; neutral if there are none."""
     good = linear_colours[np.isfinite(linear_colours).all(axis=1)]
     return _triple(good.mean(axis=0).clip(0, 1)) if len(good) else NEUTRAL
 
@@ -156,7 +157,7 @@ def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefu
     largest = (high / 2 - low / 2).max() * 2
     if not np.isfinite(largest) or largest < 1e-30:
         raise refuse(f"has an extent of {largest:g}, which cannot be scaled to one")
-    # Dividing before squaring keeps very large and very small models from over- and underflowing.
+    # Divide before squaring, so that very large and very small models do not overflow or underflow.
     diagonal = np.linalg.norm((high - low) / largest)
     centred = (raw.vertices - (low + (high - low) / 2)) / largest / diagonal
     if raw.y_up:
@@ -165,7 +166,7 @@ def _normalise(raw: RawMesh, used: np.ndarray, refuse: Callable[[str], AssetRefu
 
 
 def merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The different rows of (V, 3), sorted, and for each old row the number of its new one."""
+    """The distinct rows of (V, 3), sorted, and for each original row the number of its distinct one."""
     order = np.lexsort(vertices.T)
     ordered = vertices[order]
     is_new = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
@@ -177,7 +178,10 @@ def merge_equal(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _usable_uv(
     uv: np.ndarray | None, keep: np.ndarray, vertices: np.ndarray, faces: np.ndarray
 ) -> tuple[np.ndarray | None, int]:
-    """(F, 3, 2) coordinates of the kept faces, if any of them has some, and of how many they are made up."""
+    """(F, 3, 2) texture coordinates of the faces in ``keep``, and for how many of them they were projected.
+
+    None and 0 if the coordinates of all faces are missing or equal.
+    """
     if uv is None:
         return None, 0
     uv = uv[keep].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Reads Wavefront OBJ with its MTL: strict about indices, lenient about everything that no image depends on."""
+"""Read Wavefront OBJ with its MTL: strict about indices, lenient about what does not affect renders."""
 
 import codecs
 import os
@@ -25,31 +25,28 @@ from bl30k_gen.library.formats.mesh import (
 from bl30k_gen.library.formats.polygon import TooMuchWork, first_of_equal_polygons, split
 from bl30k_gen.library.formats.source import Source
 
-MTL_BYTES = 16 << 20
+MAX_MTL_BYTES = 16 << 20
 MAX_LIBRARIES = 64  # MTL files that an OBJ may name
-MAX_INDEX = 2**62  # beyond which an array of indices could not hold it
+MAX_INDEX = 2**62  # larger indices would overflow an int64 array
 
 
 @dataclass(frozen=True)
 class _Polygons:
-    """As in the file: sizes and numbers of their materials (P,), their corners one polygon after the other (C,).
+    """The P polygons of a file, with C corners one polygon after the other."""
 
-    Vertices and UVs are the file's own 0-based indices; -1 where a corner has no UV.
-    """
+    sizes: np.ndarray  # (P,) number of corners
+    materials: np.ndarray  # (P,) number of the material
+    vertices: np.ndarray  # (C,) 0-based index
+    uvs: np.ndarray  # (C,) 0-based index; -1 if a corner has no UV
 
-    sizes: np.ndarray
-    materials: np.ndarray
-    vertices: np.ndarray
-    uvs: np.ndarray
-
-    def chosen(self, which: np.ndarray) -> "_Polygons":
-        corners = np.repeat(which, self.sizes)
-        return _Polygons(self.sizes[which], self.materials[which], self.vertices[corners], self.uvs[corners])
+    def select(self, chosen: np.ndarray) -> "_Polygons":
+        corners = np.repeat(chosen, self.sizes)
+        return _Polygons(self.sizes[chosen], self.materials[chosen], self.vertices[corners], self.uvs[corners])
 
 
 @dataclass
 class _Content:
-    """What an OBJ lists, as it stands in the file."""
+    """The content of an OBJ, not yet converted."""
 
     vertices: list[list[bytes]] = field(default_factory=list)
     uvs: list[list[bytes]] = field(default_factory=list)
@@ -62,10 +59,10 @@ class _Content:
 
 
 def read_obj(source: Source, limits: Limits) -> RawMesh:
-    """Read an OBJ, the MTL files it names and the textures of the materials that faces use.
+    """Read an OBJ, the MTL files that it names, and the textures of materials in use.
 
-    Names compare as the bytes that they are, in whatever encoding. A missing MTL leaves the neutral material, for
-    nothing says whether it had textures; a missing texture refuses the model. Raises AssetRefused.
+    Names are compared as bytes, in any encoding. If an MTL is missing, its materials become neutral, as it is unknown
+    whether they had textures; if a texture is missing, the model is refused. Raises AssetRefused.
     """
     content = _scan(source, limits)
     positions, colours = _positions(content.vertices, source)
@@ -75,16 +72,16 @@ def read_obj(source: Source, limits: Limits) -> RawMesh:
     used = {names_in_order[number]: number for number in np.unique(polygons.materials)}
     if len(used) > MAX_PIECES:
         raise source.refuse(f"has {len(used)} materials, more than the {MAX_PIECES} allowed")
-    found = _read_libraries(source, content.libraries, set(used), limits)
+    materials = _read_libraries(source, content.libraries, set(used), limits)
     try:
-        parts = _parts(polygons, used, positions, colours, uv_table, found)
+        parts = _parts(polygons, used, positions, colours, uv_table, materials)
     except TooMuchWork as error:
         raise source.refuse(str(error)) from None
     return RawMesh(positions, parts, y_up=True)
 
 
 def _scan(source: Source, limits: Limits) -> _Content:
-    """Read all lines once. Raises AssetRefused for a line that is no face, and for too many triangles."""
+    """Read all lines once. Raises AssetRefused for an invalid face, and for too many triangles."""
     content = _Content()
     current = triangles = 0
     for number, line in _lines(source.data):
@@ -116,21 +113,21 @@ def _polygons(content: _Content, positions: np.ndarray, uv_table: np.ndarray, so
     """The polygons without those that coincide with an earlier one. Raises AssetRefused for an index too large."""
     numbers = (content.sizes, content.materials, content.corners, content.corner_uvs)
     polygons = _Polygons(*(np.array(column, dtype=np.int64) for column in numbers))
-    for what, indices, table in (
+    for name, indices, table in (
         ("vertex", polygons.vertices, positions),
         ("texture coordinate", polygons.uvs, uv_table),
     ):
         if indices.size and indices.max() >= len(table):
-            raise source.refuse(f"a face names {what} {indices.max() + 1}, but the file has {len(table)}")
+            raise source.refuse(f"a face names {name} {indices.max() + 1}, but the file has {len(table)}")
     first = first_of_equal_polygons(polygons.sizes, merge_equal(positions)[1][polygons.vertices])
     if first.all():
         return polygons
     source.remark(f"coinciding faces: {np.count_nonzero(~first)} lie on earlier ones and are left out")
-    return polygons.chosen(first)
+    return polygons.select(first)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines that are no comment; one that ends in a backslash continues in the next."""
+    """Numbered lines without comments; a line that ends in a backslash is joined with the next."""
     data = data.removeprefix(codecs.BOM_UTF8)
     if b"\\\n" in data or b"\\\r\n" in data:
         data = re.sub(rb"\\\r?\n", b" ", data)
@@ -140,7 +137,7 @@ def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _argument(line: bytes) -> bytes:
-    """What comes after the keyword, with the white space inside it as it is."""
+    """The text after a line's keyword, with its inner white space."""
     return b"".join(line.split(None, 1)[1:]).strip()
 
 
@@ -165,7 +162,7 @@ def _add_face(content: _Content, words: list[bytes]) -> int:
 
 
 def _index(word: bytes, count: int) -> int:
-    """0-based; negative words count back from the latest of ``count`` entries."""
+    """0-based index; negative words count backwards from the last of ``count`` entries."""
     index = int(word)
     if 0 < index <= MAX_INDEX:
         return index - 1
@@ -175,7 +172,7 @@ def _index(word: bytes, count: int) -> int:
 
 
 def _positions(rows: list[list[bytes]], source: Source) -> tuple[np.ndarray, np.ndarray | None]:
-    """(V, 3) positions, and (V, 3) linear colours where every vertex has one."""
+    """(V, 3) positions, and (V, 3) linear colours if every vertex has one."""
     if not rows:
         raise source.refuse("has no vertices")
     coloured = all(len(row) in (6, 7) for row in rows)
@@ -229,17 +226,14 @@ def _parts(
 
 @dataclass(frozen=True)
 class _Entry:
-    """A material of an MTL. scale and offset are those of its texture's coordinates.
-
-    texture and glow: its colour map and the map of its own light, and the folder that they are relative to.
-    """
+    """A material of an MTL."""
 
     material: Material = Material()
-    texture: str = ""
-    glow: str = ""
+    texture: str = ""  # colour map
+    emission_map: str = ""
     emission: tuple[float, ...] = (0.0, 0.0, 0.0)
-    folder: str = ""
-    scale: tuple[float, float] = (1.0, 1.0)
+    folder: str = ""  # to which the maps are relative
+    scale: tuple[float, float] = (1.0, 1.0)  # of texture coordinates
     offset: tuple[float, float] = (0.0, 0.0)
 
 
@@ -265,19 +259,20 @@ def _read_libraries(
     textures: dict[tuple[str, str], np.ndarray] = {}
     found = {name: entry for name, entry in entries.items() if name in used}
     for name, entry in found.items():
-        if dark := not entry.texture and not any(entry.material.colour) and (any(entry.emission) or entry.glow):
+        emits = any(entry.emission) or entry.emission_map
+        if dark := emits and not entry.texture and not any(entry.material.colour):
             source.remark("has black materials that emit light: their light is drawn as their colour")
             red, green, blue = (
                 (min(value, 1.0) for value in entry.emission) if any(entry.emission) else (1.0, 1.0, 1.0)
             )
             material = replace(entry.material, colour=(red, green, blue))
-            entry = replace(entry, texture=entry.glow, material=material)
+            entry = replace(entry, texture=entry.emission_map, material=material)
         if entry.texture:
             key = entry.texture, entry.folder
             if key not in textures:
                 data = source.read(entry.texture, limits.image_bytes, base=entry.folder)
                 textures[key] = decode(data, entry.texture, source.refuse, limits, TEXTURE, source.remark)
-            white = (1.0, 1.0, 1.0)  # a texture takes the place of the colour, as it does in Blender's importer
+            white = (1.0, 1.0, 1.0)  # a texture replaces the colour, as in Blender's importer
             entry = replace(entry, material=replace(entry.material, texture=textures[key], colour=white))
         elif any(entry.emission) and not dark:
             source.remark("emission (Ke) is not drawn")
@@ -290,7 +285,7 @@ def _read_mtl(source: Source, library: str, used: set[bytes]) -> dict[bytes, _En
     entries: dict[bytes, _Entry] = {}
     folder = library.replace("\\", "/").rpartition("/")[0]
     name = b""
-    for _, line in _lines(source.read(library, MTL_BYTES)):
+    for _, line in _lines(source.read(library, MAX_MTL_BYTES)):
         words = line.split()
         keyword = words[0].decode("ascii", "replace") if words else ""
         if keyword == "newmtl":
@@ -313,7 +308,7 @@ def _read_mtl(source: Source, library: str, used: set[bytes]) -> dict[bytes, _En
 def _with_map(entry: _Entry, keyword: str, line: bytes, source: Source, is_used: bool) -> _Entry:
     file, options = _map_name(_argument(line))
     if keyword == "map_Ke":
-        return replace(entry, glow=os.fsdecode(file))
+        return replace(entry, emission_map=os.fsdecode(file))
     if is_used and (unread := sorted(options.keys() - {"-s", "-o", "-clamp"})):
         source.remark(f"option {unread[0]} of map_Kd is not used")
     scale, offset = (_pair(options.get(option, []), default) for option, default in (("-s", 1.0), ("-o", 0.0)))
@@ -335,7 +330,7 @@ def _surface(entry: _Entry, **changes: Any) -> _Entry:
 _VALUES = {
     "Kd": lambda entry, values: _surface(entry, colour=(values[0], values[1], values[2])),
     "Ke": lambda entry, values: replace(entry, emission=(values[0], values[1], values[2])),
-    # The exponent of a highlight as a roughness, in the way of Blender's importer.
+    # Specular exponent to roughness, as in Blender's importer.
     "Ns": lambda entry, values: _surface(entry, roughness=1 - min(max(values[0], 0), 900) ** 0.5 / 30),
     "Pr": lambda entry, values: _surface(entry, roughness=values[0]),
     "Pm": lambda entry, values: _surface(entry, metallic=values[0]),
@@ -347,7 +342,7 @@ _OPTIONS |= {"-texres": 1, "-type": 1, "-o": 3, "-s": 3, "-t": 3}  # the last th
 
 
 def _map_name(argument: bytes) -> tuple[bytes, dict[str, list[bytes]]]:
-    """The file name of a map, which may hold spaces, and the options before it."""
+    """The file name of a map, which may contain spaces, and the options before it."""
     options: dict[str, list[bytes]] = {}
     rest = argument
     while (option := rest.split(None, 1)[0].decode("ascii", "replace") if rest else "") in _OPTIONS:

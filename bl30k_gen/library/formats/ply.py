@@ -1,6 +1,7 @@
-"""Reads PLY: polygons of any number of corners, UVs of vertices or of corners, several textures, colours.
+"""Read PLY: polygons of any number of corners, UVs of vertices or of corners, several textures, colours.
 
-No library reads all of these as arrays. Rows whose lists have one length, nearly always all, are taken at once.
+No library reads all of these as arrays. Consecutive rows whose lists have equal lengths are read together, which are
+nearly always all rows.
 """
 
 import re
@@ -21,14 +22,14 @@ TYPES |= {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
 
 _UV_NAMES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
 _LISTS = ("vertex_indices", "vertex_index", "texcoord")
-_ROWS = 1 << 20  # that are taken at once
+_MAX_ROWS = 1 << 20  # read together
 
 
 @dataclass(frozen=True)
 class _Property:
     name: str
     kind: str  # a NumPy type, such as "<f4"
-    count: str = ""  # of a list: the type of its length
+    count: str = ""  # the type of a list's length; empty for a number
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class _Element:
 
 @dataclass(frozen=True)
 class _Table:
-    """An element's values: a column (rows,) for each number; for each list its lengths and its values, joined."""
+    """An element's values: a column (rows,) for each number; lengths and concatenated values for each list."""
 
     columns: dict[str, np.ndarray]
     lists: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def read_ply(source: Source, limits: Limits) -> RawMesh:
-    """Read a PLY, of text or binary in either order of bytes. Raises AssetRefused."""
+    """Read a PLY, text or binary with either byte order. Raises AssetRefused."""
     elements, textures, body, is_text = _header(source, limits)
     try:
         tables = _tables(elements, body, is_text)
@@ -60,9 +61,9 @@ def read_ply(source: Source, limits: Limits) -> RawMesh:
 
 
 def _header(source: Source, limits: Limits) -> tuple[list[_Element], list[str], bytes, bool]:
-    """Elements, names of textures, what comes after the header, and whether that is text.
+    """Elements, names of textures, the body, and whether it is text.
 
-    Counts that the file cannot hold are refused before anything makes room for them.
+    Counts that exceed the file's size are refused before any memory is allocated for them.
     """
     header, end, body = source.data.partition(b"end_header")
     if not end or not header.startswith(b"ply"):
@@ -100,7 +101,7 @@ def _property(words: list[str], order: str) -> _Property:
 
 
 def _tables(elements: list[_Element], body: bytes, is_text: bool) -> dict[str, _Table]:
-    """Raises ValueError where the file is cut off or holds what is no number."""
+    """Read the elements up to vertices and faces. Raises ValueError: the file is cut off, or a value is no number."""
     rows = _TextRows(body) if is_text else _BinaryRows(body)
     tables: dict[str, _Table] = {}
     for element in elements:
@@ -113,7 +114,7 @@ def _tables(elements: list[_Element], body: bytes, is_text: bool) -> dict[str, _
 def _table(element: _Element, rows: "_TextRows | _BinaryRows") -> _Table:
     pieces: dict[str, list[np.ndarray]] = {p.name: [] for p in element.properties}
     lengths: dict[str, list[np.ndarray]] = {p.name: [] for p in element.properties if p.count}
-    done, window = 0, _ROWS
+    done, window = 0, _MAX_ROWS
     while done < element.rows:
         counts = rows.lengths(element)
         wanted = min(window, element.rows - done)
@@ -124,7 +125,7 @@ def _table(element: _Element, rows: "_TextRows | _BinaryRows") -> _Table:
         for name, length in counts.items():
             lengths[name].append(np.full(alike, length))
         done += alike
-        window = min(_ROWS, 2 * window) if alike == wanted else max(4, 2 * alike)
+        window = min(_MAX_ROWS, 2 * window) if alike == wanted else max(4, 2 * alike)
     empty = np.empty(0)
     joined = {name: np.concatenate(values) if values else empty for name, values in pieces.items()}
     sizes = {name: np.concatenate(values) if values else empty for name, values in lengths.items()}
@@ -135,12 +136,14 @@ def _table(element: _Element, rows: "_TextRows | _BinaryRows") -> _Table:
 
 
 class _BinaryRows:
+    """Reads rows of a binary body, one after the other."""
+
     def __init__(self, data: bytes):
         self.data = data
         self.position = 0
 
     def lengths(self, element: _Element) -> dict[str, int]:
-        """Of the lists in the next row."""
+        """Lengths of the lists in the next row."""
         counts, position = {}, self.position
         for prop in element.properties:
             if prop.count:
@@ -151,7 +154,11 @@ class _BinaryRows:
         return counts
 
     def take(self, element: _Element, counts: dict[str, int], rows: int) -> tuple[np.ndarray, int]:
-        """Rows as if all their lists had these lengths, and how many of them do; it continues after those."""
+        """Read up to ``rows`` rows as if all their lists had these lengths.
+
+        Returns:
+            The rows, and how many at the beginning do have these lengths; the next call continues after those.
+        """
         fields = []
         for prop in element.properties:
             if prop.count:
@@ -170,6 +177,8 @@ class _BinaryRows:
 
 
 class _TextRows:
+    """Reads rows of a text body; methods as in ``_BinaryRows``."""
+
     def __init__(self, data: bytes):
         self.numbers = np.array(data.split(), dtype="S64").astype(np.float64)
         self.position = 0
@@ -247,7 +256,7 @@ def _mesh(
 def _corner_uv(
     source: Source, face: _Table, vertex: dict[str, np.ndarray], sizes: np.ndarray, corners: np.ndarray
 ) -> np.ndarray | None:
-    """(C, 2) for each corner, v upwards: the face's own, or those of its vertices; NaN in faces without any."""
+    """(C, 2) texture coordinates of corners, v upwards: from faces, else from vertices; NaN in faces without any."""
     if "texcoord" in face.lists:
         lengths, values = face.lists["texcoord"]
         fits = lengths == 2 * sizes

@@ -1,21 +1,28 @@
-"""Polygons, which may be concave, into triangles; and polygons that coincide."""
+"""Triangulate polygons, which may be concave, and find polygons that coincide."""
 
 import mapbox_earcut
 import numpy as np
 
 MAX_WORK = 5 * 10**8
-"""Sum of the squares of the corners of all concave polygons, which is how the worst of them are cut: seconds."""
+"""Sum of squared numbers of corners of all concave polygons: the worst case of ear clipping, then a few seconds."""
 
 
 class TooMuchWork(ValueError):
-    """Polygons with so many corners that cutting them might take minutes."""
+    """Polygons have so many corners that triangulating them might take minutes."""
 
 
 def split(sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cut many polygons into (T, 3) triangles, as positions in ``points``.
+    """Triangulate polygons: convex ones become fans, concave ones are cut by ear clipping.
 
-    ``points``: (C, 3), the corners of one polygon after the other, about flat; ``sizes``: (P,) how many each has, 3
-    or more. Convex polygons become fans, concave ones are cut by ear clipping. Raises TooMuchWork.
+    Args:
+        sizes: (P,) number of corners of each polygon, 3 or more.
+        points: (C, 3) corners of one polygon after the other; each polygon is approximately planar.
+
+    Returns:
+        (T, 3) indices into ``points``.
+
+    Raises:
+        TooMuchWork: concave polygons have too many corners.
     """
     starts = np.cumsum(sizes) - sizes
     triangles = [np.empty((0, 3), dtype=np.int64)]
@@ -42,9 +49,9 @@ def split(sizes: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def triangulate(outline: np.ndarray) -> np.ndarray:
-    """Cut a simple polygon (N, 2) into (N - 2, 3) triangles of its own winding; one without area becomes a fan.
+    """Triangulate a simple polygon (N, 2) into (N - 2, 3) triangles of its winding; one without area becomes a fan.
 
-    A polygon that crosses itself may give fewer.
+    A polygon that intersects itself may give fewer triangles.
     """
     outline = np.ascontiguousarray(outline, dtype=np.float64)
     triangles = mapbox_earcut.triangulate_float64(outline, np.array([len(outline)], np.uint32)).reshape(-1, 3)
@@ -57,9 +64,9 @@ def triangulate(outline: np.ndarray) -> np.ndarray:
 
 
 def _with_all_corners(triangles: np.ndarray, count: int) -> np.ndarray:
-    """With the corners on straight lines, which ear clipping leaves out, so that no neighbour is left with a gap.
+    """Add collinear corners, which ear clipping leaves out, so that no gap opens to neighbouring polygons.
 
-    They lie on edges of the polygon: the triangle at such an edge becomes a fan.
+    They lie on edges of the polygon: the triangle at such an edge is replaced by a fan.
     """
     kept = np.unique(triangles)
     if len(kept) == count:
@@ -74,7 +81,7 @@ def _with_all_corners(triangles: np.ndarray, count: int) -> np.ndarray:
             continue
         number, apex = apexes[chain[0], chain[-1]]
         fan = [[apex, a, b] for a, b in zip(chain, chain[1:], strict=False)]
-        if number in replaced:  # two edges of one triangle: the piece that has this edge is cut again
+        if number in replaced:  # a second edge of one triangle: divide the piece that has this edge
             whole = next((t for t in replaced[number] if {chain[0], chain[-1]} <= set(t)), None)
             if whole is None:
                 continue
@@ -88,9 +95,10 @@ def _with_all_corners(triangles: np.ndarray, count: int) -> np.ndarray:
 
 
 def first_of_equal(rows: np.ndarray, rank: np.ndarray | None = None) -> np.ndarray:
-    """(P,) bool: which of (P, N) rows of vertex numbers is the first that has these vertices, in whatever order.
+    """(P,) bool: whether each of (P, N) rows is the first one with its set of vertex numbers, in any order.
 
-    ``rank``: (P,) numbers that say which comes first; None: the rows are in order.
+    Args:
+        rank: (P,) by which rows are ordered; None: by their index.
     """
     ordered = np.sort(rows, axis=1)
     order = np.lexsort((np.arange(len(rows)) if rank is None else rank, *ordered.T))
@@ -101,7 +109,7 @@ def first_of_equal(rows: np.ndarray, rank: np.ndarray | None = None) -> np.ndarr
 
 
 def first_of_equal_polygons(sizes: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """As ``first_of_equal``, of polygons of ``sizes`` (P,), their vertices (C,) one polygon after the other."""
+    """As ``first_of_equal``, for polygons with ``sizes`` (P,) and the vertex numbers ``corners`` (C,)."""
     starts = np.cumsum(sizes) - sizes
     first = np.ones(len(sizes), dtype=bool)
     for size in np.unique(sizes):
@@ -111,7 +119,7 @@ def first_of_equal_polygons(sizes: np.ndarray, corners: np.ndarray) -> np.ndarra
 
 
 def _project(polygons: np.ndarray) -> np.ndarray:
-    """(P, N, 3) -> (P, N, 2): without the axis along which a polygon's normal (Newell's) is longest."""
+    """(P, N, 3) -> (P, N, 2): drop the axis along which a polygon's normal (Newell's method) is longest."""
     centred = polygons - polygons.mean(axis=1, keepdims=True)
     normal = np.cross(centred, np.roll(centred, -1, axis=1)).sum(axis=1)
     kept = np.array([[1, 2], [2, 0], [0, 1]])[np.abs(normal).argmax(axis=1)]
@@ -119,7 +127,7 @@ def _project(polygons: np.ndarray) -> np.ndarray:
 
 
 def _reflex(outlines: np.ndarray) -> np.ndarray:
-    """(P, N) whether a corner of (P, N, 2) polygons turns against the polygon's own sense."""
+    """(P, N) whether a corner of (P, N, 2) polygons is reflex: it turns against the polygon's winding."""
     before, after = np.roll(outlines, 1, axis=1), np.roll(outlines, -1, axis=1)
     turn = _cross(outlines - before, after - outlines) * _area(outlines)[:, None]
     return turn < -1e-9 * np.abs(turn).max(axis=1, keepdims=True)

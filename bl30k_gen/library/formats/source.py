@@ -1,4 +1,4 @@
-"""Reads an asset's own files and no other: never outside its folder, never through a link, never too much."""
+"""Read the files of an asset: only inside its folder, never through a link, and up to a limit of bytes."""
 
 import contextlib
 import hashlib
@@ -10,18 +10,18 @@ from bl30k_gen.errors import printable
 from bl30k_gen.library.asset import AssetRefused
 
 MESH = "models/model_normalized.obj"
-"""Where ShapeNetCore.v2 has the mesh in a model's folder."""
+"""Path of the mesh in a model's folder of ShapeNetCore.v2."""
 
 MAX_REMARKS = 20
 
 
 def model_folder(path: Path) -> Path | None:
-    """The ``<synset>/<model>`` folder of a mesh in this layout, or None if it is in another."""
+    """The ``<synset>/<model>`` folder of a mesh in ShapeNet's layout; None for other meshes."""
     return path.parents[1] if path.as_posix().endswith("/" + MESH) else None
 
 
 class Source:
-    """The file of an asset, the files it refers to, and the digest of all that was read."""
+    """The file of an asset and the files that it refers to, with the digest of all bytes read."""
 
     def __init__(self, path: str, max_bytes: int):
         """Read the main file. Raises AssetRefused if it is missing, too large or no regular file."""
@@ -30,35 +30,39 @@ class Source:
 
     @classmethod
     def unread(cls, path: str, data: bytes = b"") -> "Source":
-        """An asset whose own file is not read, or only begun (``data``): for the files that it refers to."""
+        """A source whose own file is not read; ``data`` may be its beginning. For reading the files it refers to."""
         source = cls.__new__(cls)
         source._begin(path)
         source.data = data
         return source
 
     def refuse(self, reason: str) -> AssetRefused:
-        """An exception to raise; the reason is made one printable line."""
+        """Make the exception to raise; the reason becomes one printable line."""
         return AssetRefused(f"{printable(self.name)}: {_one_line(reason)}")
 
     def remark(self, text: str) -> None:
-        """Note what the asset holds that is not drawn, or is drawn otherwise; the text is made one printable line."""
+        """Note content that is not rendered, or rendered differently; the text becomes one printable line."""
         if len(self.remarks) < MAX_REMARKS:
             self.remarks[_one_line(text)] = None
 
     def exists(self, name: str, base: str = "") -> bool:
-        """Whether a file that the asset refers to is there. Raises AssetRefused as ``read`` does."""
+        """Whether a file that the asset refers to exists. Raises AssetRefused as ``read`` does."""
         return os.path.exists(self._locate(name, base))
 
     def read(self, name: str, max_bytes: int, base: str = "") -> bytes:
-        """The bytes of a file that the asset refers to by ``name``, relative to the asset's file (and ``base``).
+        """Read a file that the asset refers to.
 
-        Raises AssetRefused: the name is absolute, leads out of the asset's folder or through a link, or the file
-        is missing, too large or no regular file.
+        Args:
+            name: relative to the folder of the asset's file, and ``base`` in it.
+
+        Raises:
+            AssetRefused: the name is absolute, leads out of the asset's folder or through a link, or the file is
+                missing, too large or no regular file.
         """
         return self._read(self._locate(name, base), name, max_bytes)
 
     def sha256(self) -> str:
-        """Digest of all files read so far, in the order in which they were."""
+        """Digest of all files read so far, in order."""
         return self._digest.hexdigest()
 
     def _begin(self, path: str) -> None:
@@ -97,7 +101,7 @@ class Source:
             raise self.refuse("does not exist" if path == self._main else _missing(name, path)) from None
         except (OSError, ValueError) as error:
             raise self.refuse(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        if path != self._main:  # so that an asset of one file has the digest that sha256sum prints
+        if path != self._main:  # without it, so that the digest of a single file is that of sha256sum
             self._digest.update(len(data).to_bytes(8, "little"))
         self._digest.update(data)
         return data
@@ -108,7 +112,7 @@ def _one_line(text: str) -> str:
 
 
 def _missing(name: str, path: Path) -> str:
-    """Says so, and what there is instead where the names differ in their case alone."""
+    """Message about a missing file; names a file whose name differs only in case."""
     with contextlib.suppress(OSError):
         for other in sorted(os.listdir(path.parent)):
             if other.casefold() == path.name.casefold():
@@ -117,5 +121,5 @@ def _missing(name: str, path: Path) -> str:
 
 
 def without_waiting(path: str, flags: int) -> int:
-    """For ``open(..., opener=)``: a named pipe would block for ever."""
+    """An opener for ``open`` that does not block on a named pipe."""
     return os.open(path, flags | os.O_NONBLOCK)

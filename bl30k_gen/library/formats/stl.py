@@ -1,4 +1,4 @@
-"""Reads STL with trimesh, which is given bytes and never a file name."""
+"""Read STL with trimesh, which is given bytes and never a file name."""
 
 import io
 import struct
@@ -14,20 +14,20 @@ HEADER, FACE = 84, 50  # bytes
 
 
 def read_stl(source: Source, limits: Limits) -> RawMesh:
-    """Read an STL, binary or of text, its keywords in any case. Raises AssetRefused."""
+    """Read a binary or text STL, with keywords in any case. Raises AssetRefused."""
     data = _faces_alone(source)
     try:
         mesh = trimesh.load_mesh(io.BytesIO(data), file_type="stl", process=False)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-    except Exception as error:  # trimesh's readers raise all kinds, and what failed here is always the file
+    except Exception as error:  # trimesh raises many types, and the cause is always the file
         raise source.refuse(f"is no STL that can be read ({error or type(error).__name__})") from None
     return RawMesh(vertices, [RawPart(faces, None, Material())], y_up=False)
 
 
 def stl_faces(start: bytes, size: int) -> int | None:
-    """How many faces a binary STL of ``size`` bytes announces in its first 84; None for one of text.
+    """The number of faces in the first 84 bytes of a binary STL of ``size`` bytes; None for a text STL.
 
-    Binary ones may begin with ``solid``, too, and may have something behind their faces.
+    A binary STL, too, may begin with ``solid``, and may have further bytes after its faces.
     """
     if len(start) < HEADER:
         return None
@@ -37,7 +37,7 @@ def stl_faces(start: bytes, size: int) -> int | None:
 
 
 def _faces_alone(source: Source) -> bytes:
-    """An STL without what is behind its faces, text in small letters. Raises AssetRefused where it is cut off."""
+    """The bytes of an STL without what follows its faces; text in lower case. Raises AssetRefused: it is cut off."""
     count = stl_faces(source.data[:HEADER], len(source.data))
     if count is not None:
         end = HEADER + FACE * count

@@ -1,10 +1,10 @@
-"""Where finished videos go: folder store, shard store and its recovery, leases, journal.
+"""Storing finished videos: folder store, shard store and its recovery, leases, journal.
 
 The protocol of shards
 ----------------------
 
-One run of a task writes one shard. Any number of tasks on any machines share a dataset; they meet on the file system
-alone, by ``rename``. All paths below are those of ``dataset.layout.ShardLayout``.
+One run of a task writes one shard. Any number of tasks on any machines share a dataset; they coordinate through the
+file system alone, by ``rename``. All paths below are those of ``dataset.layout.ShardLayout``.
 
 A shard is in one of these states::
 
@@ -17,7 +17,7 @@ A shard is in one of these states::
                                 partial, abandoned ─────────────────────────┘
                                                     finish_dead_shard, after renaming <owner>
 
-A partial shard without a committed video is removed in the place of being finished.
+A partial shard without a committed video is removed instead of being finished.
 
 ==================  ===================================================  ====================================
 state               on disk                                              what may change it
@@ -38,7 +38,7 @@ A video that goes into a shard is in one of these states::
        └────────────────────────────────────────────────────────────────────┘
 
 * *claimed*: ``.staging/<video>/`` holds a link to the owner's folder of the shard. When that folder is renamed,
-  the link leads nowhere, and the claim is void (``remove_if_void``).
+  the link dangles, and the claim is void (``remove_if_void``).
 * *appended*: its bytes are in ``part.tar`` and synced. Without a commit marker recovery cuts them off.
 * *committed*: ``.published/<video>`` is a link whose text is ``<split>/<shard>``. It is made in the owner's folder
   and renamed out of it, so a worker that has lost the shard cannot commit. Only committed videos are read.

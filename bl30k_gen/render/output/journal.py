@@ -1,7 +1,7 @@
-"""What happened, when and where, as JSON lines: one log for each video, one journal for each run.
+"""Events with time and host, as JSON lines: one log for each video, one journal for each run.
 
-``Logs/<video>.jsonl`` tells what happened to a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
-run finished; all of them together describe a whole dataset without opening its videos.
+``Logs/<video>.jsonl`` holds the events of a video. ``Logs/runs/<worker>.jsonl`` has one line for each video that a
+run finished; all journals together describe a whole dataset without opening its videos.
 """
 
 import io
@@ -19,7 +19,7 @@ from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.inputs import parse_json_lines, read_bytes
 from bl30k_gen.render.child import Event
 
-ASKED = "asked"  # the event of how many videos a run was to bring the dataset to
+ASKED = "asked"  # event with the number of videos that were asked for
 LIMIT = 1 << 30  # bytes of a journal
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ class EventLog:
     """A file of JSON lines. Every line has the time (seconds since 1970), the host and the process.
 
     Args:
-        root: the folder of the dataset; it is not made.
+        root: the folder of the dataset; it must exist.
     """
 
     def __init__(self, path: Path, root: Path):
         self.path, self.root = path, root
-        self._file: io.FileIO | None = None  # opened once: a network file system is asked for every opening
+        self._file: io.FileIO | None = None  # stays open: each opening is a request to a network file system
         self._where = {"host": socket.gethostname(), "pid": os.getpid()}
 
     def write(self, event: Event) -> None:
@@ -56,7 +56,7 @@ def runs_folder(layout: Layout) -> Path:
 
 
 def run_entries(layout: Layout) -> Iterator[dict[str, Any]]:
-    """All lines of all runs. Those that a killed run left unfinished, or that are no event, are counted and said."""
+    """All events of all runs. Damaged lines are skipped, with a warning that gives their number."""
     for path in sorted(runs_folder(layout).glob("*.jsonl")):
         try:
             entries, skipped = parse_json_lines(read_bytes(path, LIMIT), path)
@@ -70,7 +70,7 @@ def run_entries(layout: Layout) -> Iterator[dict[str, Any]]:
 
 
 def _is_entry(entry: dict[str, Any]) -> bool:
-    """Whether an event has what those of its kind have, with the types that they have."""
+    """Whether an event has the fields of its kind with values of their types; NaN is none."""
     fields: dict[str, type | tuple[type, ...]] = {"time": (int, float), "host": str, "event": str}
     if entry.get("event") == "ready":
         fields |= {"device_name": str, "threads": int}

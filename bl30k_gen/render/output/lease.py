@@ -1,21 +1,20 @@
-"""Leases: whatever goes wrong, two workers never publish the same video.
+"""Leases: two workers never publish the same video, whatever goes wrong.
 
 The staging folder of a video is its lease. ``.staging/<video>/`` holds exactly one folder, named after its owner
-(``process.new_name``) or ``free``; in it lie the frames so far and the file ``heartbeat``, a counter that the owner
-moves. It changes hands by renaming that one folder, which a file system does for one caller alone; the frames so far
-come with it. The folder of a partial shard is a lease, too.
+(``process.new_name``) or ``free``. In it lie the frames so far and the file ``heartbeat``, a counter that the owner
+increments. Ownership passes, with these frames, by renaming that folder: of several callers a file system lets only
+one succeed. The folder of a partial shard is a lease, too.
 
 * A new lease is prepared under a hidden name and renamed to ``.staging/<video>``, which fails if that exists.
-* A lease is stale when the counter has not moved for ``timeout`` seconds of the observer's own monotonic clock (no
-  two clocks are ever compared), or when its owner is known to be dead. Then it is renamed to the observer's name. Of
-  two observers the second finds nothing to rename; an owner's name is never given twice, so it cannot hit a later
-  lease by mistake either.
-* An owner that was taken for dead and wakes up (SIGSTOP, a network file system that hung) finds that its folder is
-  gone: its heartbeat fails, its Blender cannot write another frame, and publishing fails, because every step of it
-  is a rename out of or into that folder (``dataset.layout.finish_publishing``) and nothing there creates it again.
-  There is no moment at which a late owner can do harm.
+* A lease is stale when its counter has not changed for ``timeout`` seconds of the observer's own monotonic clock (no
+  two clocks are ever compared), or when its owner is known to be dead. The observer then renames it to its own name.
+  A second observer finds nothing to rename. Names of owners are unique, so it cannot rename a later lease by mistake.
+* An owner that was taken for dead and resumes (after SIGSTOP, or when a network file system hung) finds its folder
+  gone: its heartbeat fails, its Blender cannot write another frame, and it cannot publish, because every step of
+  publishing is a rename out of or into that folder (``dataset.layout.finish_publishing``), which no step creates
+  again. So a late owner never changes the dataset.
 
-Only ``rename``, ``mkdir`` and reading are used, which are atomic on NFS too; there is no ``flock``.
+Only ``rename``, ``mkdir`` and reading are used, which are atomic on NFS, too; ``flock`` is not used.
 """
 
 import contextlib
@@ -33,7 +32,7 @@ from bl30k_gen.render import process
 
 HEARTBEAT = "heartbeat"
 FREE = "free"
-BEATS_PER_TIMEOUT = 6  # in the time after which a silent owner counts as dead
+BEATS_PER_TIMEOUT = 6  # heartbeats in the time after which an owner without one counts as dead
 
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR)
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
@@ -52,17 +51,17 @@ class Lease:
         self._count = 0
 
     def beat(self) -> None:
-        """Move the counter, or notice that the lease is lost. An error of the disk is a beat that was missed."""
+        """Increment the counter, or notice that the lease is lost. A disk error counts as a missed heartbeat."""
         self._count += 1
         try:
             with open(self.folder / HEARTBEAT, "r+b") as heartbeat:  # never creates it
                 heartbeat.write(_counter(self._count))
         except OSError as error:
-            if error.errno in _GONE:  # a stale handle need not mean that the folder is gone
+            if error.errno in _GONE:  # ESTALE does not prove that the folder is gone: ask again
                 self.held()
 
     def held(self) -> bool:
-        """Ask the file system. What it cannot tell is not lost yet."""
+        """Ask the file system whether the lease is still held; an error does not count as a loss."""
         with contextlib.suppress(OSError):
             self.lost = self.lost or not files.is_there(self.folder)
         return not self.lost
@@ -73,7 +72,7 @@ class Lease:
             raise LeaseLost
 
     def release(self) -> None:
-        """Make it free, with the frames so far; or clear up if the video was published."""
+        """Free the lease for other workers, with the frames so far; remove its folder if the video was published."""
         with contextlib.suppress(OSError):
             os.rename(self.folder, self.folder.with_name(FREE))
         with contextlib.suppress(OSError):
@@ -81,11 +80,11 @@ class Lease:
 
 
 class Leases:
-    """One worker's leases on the videos, or the shards, of a dataset; a context manager, within which counters move.
+    """One worker's leases on the videos, or the shards, of a dataset; within the context it sends their heartbeats.
 
     Args:
         area: ``area.owner`` is the name under which leases are acquired.
-        timeout: seconds without a movement after which an owner counts as dead.
+        timeout: seconds without a heartbeat after which an owner counts as dead.
         clock: the observer's monotonic clock, seconds.
     """
 
@@ -94,8 +93,8 @@ class Leases:
         self.timeout = timeout
         self._clock = clock
         self._held: set[Lease] = set()
-        self._seen: dict[Path, tuple[bytes, float]] = {}  # lease: its counter, and when it was first seen so
-        self._moving: set[Path] = set()
+        self._seen: dict[Path, tuple[bytes, float]] = {}  # lease: its counter, and when this value was first seen
+        self._alive: set[Path] = set()  # leases whose counter has changed since it was first seen
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -111,10 +110,10 @@ class Leases:
     def acquire(self, name: str) -> Lease | None:
         """The lease of a video, or None while another worker has it.
 
-        Call it again to see whether a holder's counter moves: staleness is measured from one call to the next.
+        Staleness of another worker's lease is measured from one call to the next.
 
         Raises:
-            UserError: the disk is full, or may not be written, or the dataset's folder is not there any more.
+            UserError: the disk is full or may not be written, or the dataset's folder is gone.
         """
         mine = self.area.staging(name)
         with files.clear_disk_errors(mine):
@@ -125,7 +124,7 @@ class Leases:
                 won = try_rename(holder, mine)
             else:
                 return None
-        if not won and not mine.exists():  # over NFS a rename may be done and yet reported as failed
+        if not won and not mine.exists():  # NFS may report a rename as failed that was done
             return None
         lease = Lease(mine)
         lease.beat()
@@ -139,8 +138,8 @@ class Leases:
         lease.release()
 
     def seen_alive(self, name: str) -> bool:
-        """Whether the counter of the video's present holder has moved since ``acquire`` first saw it."""
-        return holder_of(self.area.home(name)) in self._moving
+        """Whether the counter of the video's present holder has changed since ``acquire`` first saw it."""
+        return holder_of(self.area.home(name)) in self._alive
 
     def _is_stale(self, holder: Path) -> bool:
         if process.surely_dead(holder.name):
@@ -149,7 +148,7 @@ class Leases:
         before = self._seen.setdefault(holder, (counter, now))
         if before[0] != counter:
             self._seen[holder] = (counter, now)
-            self._moving.add(holder)
+            self._alive.add(holder)
             return False
         return now - before[1] >= self.timeout
 
@@ -162,13 +161,13 @@ class Leases:
 
 
 def holders(area: StagingArea) -> dict[str, Path]:
-    """``{name: its lease's folder}`` of all that is being made, from one listing for each."""
-    found = {name: holder_of(area.making / name) for name in sorted(list_visible(area.making))}
+    """``{name: folder of its lease}`` of everything in staging, from one listing for each."""
+    found = {name: holder_of(area.staging_root / name) for name in sorted(list_visible(area.staging_root))}
     return {name: holder for name, holder in found.items() if holder is not None}
 
 
 def holder_of(home: Path) -> Path | None:
-    """What lies in ``.staging/<name>``: the folder that is its lease."""
+    """The folder in ``.staging/<name>`` that is its lease; None without one."""
     try:
         names = sorted(os.listdir(home))
     except FileNotFoundError:
@@ -184,17 +183,17 @@ def _begin(area: StagingArea, name: str) -> bool:
         (prepared / area.owner / HEARTBEAT).write_bytes(_counter(0))
         return try_rename(prepared, home)
     finally:
-        shutil.rmtree(prepared, ignore_errors=True)  # where it is still there
+        shutil.rmtree(prepared, ignore_errors=True)  # exists only if it was not renamed
 
 
 def try_rename(source: Path, target: Path) -> bool:
-    """Whether it was us; False if another was first."""
+    """Rename; False if another process was first."""
     try:
         os.rename(source, target)
     except OSError as error:
         if error.errno in (*_GONE, *_TAKEN):
             return False
-        if files.is_there(source) or not files.is_there(target):  # else it was done and reported as failed
+        if files.is_there(source) or not files.is_there(target):  # else NFS reported a rename as failed that was done
             raise
     return True
 
@@ -202,7 +201,7 @@ def try_rename(source: Path, target: Path) -> bool:
 def _read(holder: Path) -> bytes:
     try:
         return (holder / HEARTBEAT).read_bytes()
-    except OSError:  # just renamed, or a file system that hangs: no movement
+    except OSError:  # just renamed, or the file system hangs: no heartbeat
         return b""
 
 

@@ -1,4 +1,4 @@
-"""Shards whose workers are gone: finishing them, restoring commit markers, removing videos."""
+"""Recovery of shards: finishing those of dead workers, restoring commit markers, removing videos."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from bl30k_gen.render.output.lease import Leases, try_rename
 
 
 def finish_dead_shard(shards: ShardLayout, kind: ShardFormat, observer: Leases, shard: str) -> bool:
-    """Finish the shard of a dead worker; False if its worker runs, as far as is known.
+    """Finish the shard of a dead worker; False if the worker may still be running.
 
     Args:
         observer: leases on ``shards``.
@@ -38,7 +38,7 @@ def finish_dead_shard(shards: ShardLayout, kind: ShardFormat, observer: Leases, 
 
 
 def remove_if_void(claim: Path) -> bool:
-    """Remove the claim of a video whose link leads nowhere."""
+    """Remove the claim of a video if its link dangles; return whether it did."""
     if claim.exists():
         return False
     claim.unlink(missing_ok=True)
@@ -48,7 +48,7 @@ def remove_if_void(claim: Path) -> bool:
 
 
 def restore_markers(shards: ShardLayout) -> None:
-    """Write the commit markers anew where all are gone, for instance because a dataset was copied without links."""
+    """Write all commit markers again if there is none, for instance because a dataset was copied without links."""
     finished = [path for path in sorted(shards.root.glob("*")) if path.suffix in SUFFIXES]
     if not finished or list_visible(shards.markers):
         return
@@ -78,25 +78,27 @@ def remove_videos(
     names: Iterable[str],
     damaged: Iterable[Path],
 ) -> list[str]:
-    """Write shards anew without these videos, and the damaged ones as far as they can be read.
+    """Write shards again without these videos, and damaged shards as far as they can be read.
 
-    Killed at any point, what was removed and still has a commit marker is found missing by `verify`.
+    If this is killed, `verify` reports the removed videos that still have a commit marker as missing.
 
     Args:
         leases: on the shards of ``layout``.
+        names: videos to remove.
+        damaged: shards that are written again even if none of ``names`` lies in them.
 
     Returns:
-        Those of the videos whose shard a worker has: they were left alone.
+        The videos that were left alone because a worker has their shard.
 
     Raises:
         UserError: the disk is full.
     """
-    of_shard: dict[Path, list[str]] = {shard: [] for shard in damaged}
+    bad_videos: dict[Path, list[str]] = {shard: [] for shard in damaged}
     for name in names:
         if (shard := _shard_of(layout, kind, store, name)) is not None:
-            of_shard.setdefault(shard, []).append(name)
+            bad_videos.setdefault(shard, []).append(name)
     busy = []
-    for shard, bad in sorted(of_shard.items()):
+    for shard, bad in sorted(bad_videos.items()):
         lease = None if shard.name == PARTIAL else leases.acquire(shard.stem)
         if lease is None:
             busy += bad
@@ -123,7 +125,7 @@ def _rewrite(shard: Path, kind: ShardFormat, folder: Path, bad: list[str]) -> No
 
 
 def _shard_of(layout: Layout, kind: ShardFormat, store: VideoStore, name: str) -> Path | None:
-    """The shard that holds a video, or that should."""
+    """The shard that holds a video, or should hold it by its commit marker; None if there is neither."""
     if store.tree.exists(f"{METADATA}/{name}.json"):
         return _holder(store, name)
     committed = layout.shards.committed(name)
@@ -137,7 +139,7 @@ def _holder(store: VideoStore, name: str) -> Path:
 
 
 def _contents(store: VideoStore, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Everything in a shard but other videos, in the order of a partial shard."""
+    """(path, bytes) of a shard's own files and of these videos, in the order of a partial shard."""
     for path in store.tree.files(""):
         yield path, store.tree.read(path)
     for name in names:

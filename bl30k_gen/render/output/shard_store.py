@@ -1,15 +1,17 @@
-"""Videos go from scratch on the node straight into one shard a run; see the package for the protocol.
+"""The shard store: a run appends its videos to one shard, from scratch space on the node.
+
+The docstring of this package describes the protocol.
 
 The folder of a partial shard, ``Shards/.staging/<shard>/<owner>/``, is a lease: it has the heartbeat of the whole
-run. A video is claimed by moving a small folder to ``.staging/<video>``, which fails if that is there; in it lies
-nothing but a link to the folder of the shard. A claim is void when its link leads nowhere, that is when the shard has
-another owner or none. So all of a dead worker's claims end with one rename, that of its shard's folder, and so does
-its power to publish: a commit marker is made in that folder and moved out of it.
+run. A video is claimed by renaming a small folder to ``.staging/<video>``, which fails if that exists; the small
+folder holds nothing but a link to the folder of the shard. A claim is void when its link dangles, that is when the
+shard has another owner or none. So one rename, that of the shard's folder, ends all claims of a dead worker. It also
+ends that worker's ability to publish: a commit marker is made in that folder and moved out of it.
 
-A worker that takes over a shard finishes it with the videos that count. A requeued task looks for shards of its own
-list of videos, named after the first of them; the others are found by their claims, and by `generate.py prune`.
+A worker that takes over a shard finishes it with the committed videos. A requeued task looks for shards that are
+named after the first video of its list; the others are found by their claims, and by `generate.py prune`.
 
-Besides the heartbeat a video costs seven operations on the shared file system, and a run about a hundred; frames,
+Besides the heartbeat, a video costs seven operations on the shared file system, and a run about a hundred. Frames,
 logs and checks stay on the node. Frames of a run that was stopped are kept as one file.
 """
 
@@ -41,7 +43,7 @@ HEADING = (
     "catalogue.json",
     "DATASET.md",
     "CITATION.cff",
-)  # in every shard, so that it can be used alone
+)  # in every shard, so that it can be used without the others
 
 
 class ShardStore:
@@ -50,7 +52,7 @@ class ShardStore:
     Args:
         layout: of the dataset.
         timeout: seconds without a heartbeat after which another worker counts as dead.
-        scratch: folder for frames; None: the usual one.
+        scratch: folder for frames; None: as ``child.scratch_root``.
         names: the videos of this run; its shard is named after the first.
     """
 
@@ -61,18 +63,18 @@ class ShardStore:
         self._observer = Leases(ShardLayout(self._shards.root, process.new_name()), timeout)
         self._shard: _Shard | None = None
         self._lock = threading.RLock()
-        self._with: dict[str, str] = {}  # the shard whose owner has a video
+        self._shard_of: dict[str, str] = {}  # video: the shard of the other worker that has it
 
     def __enter__(self) -> "ShardStore":
         with files.clear_disk_errors(self._shards.markers):
             self._shards.markers.mkdir(parents=True, exist_ok=True)
-            self.layout.making.mkdir(exist_ok=True)
+            self.layout.staging_root.mkdir(exist_ok=True)
         restore_markers(self._shards)
         self.frames = Layout(new_scratch(self._scratch))
         self._known = set(self.layout.published())
         self._unfinished = set(list_visible(self._shards.interrupted))
         self._observer.__enter__()
-        ours = [shard for shard in list_visible(self._shards.making) if shard.split("-")[0] in self._names[:1]]
+        ours = [shard for shard in list_visible(self._shards.staging_root) if shard.split("-")[0] in self._names[:1]]
         if any([self._finish_dead_shard(shard) for shard in ours]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
@@ -104,7 +106,7 @@ class ShardStore:
                         self._shard = None
 
     def seen_alive(self, name: str) -> bool:
-        return name in self._with and self._observer.seen_alive(self._with[name])
+        return name in self._shard_of and self._observer.seen_alive(self._shard_of[name])
 
     def complete(self, name: str) -> bool:
         if self._shards.committed(name):
@@ -154,20 +156,20 @@ class ShardStore:
             return self._shard
 
     def _free_names(self) -> Iterator[str]:
-        """Names for a shard of this run; what dead workers left under them is finished on the way."""
+        """Names for a shard of this run; finishes the shards that dead workers left under these names."""
         for number in itertools.count(1):
             name = self._names[0] if number == 1 else f"{self._names[0]}-{number}"
-            if not (self._shards.making / name).exists() or self._finish_dead_shard(name):
+            if not (self._shards.staging_root / name).exists() or self._finish_dead_shard(name):
                 yield name
 
     def _is_free_now(self, name: str) -> bool:
-        """Look at another worker's claim, and remove it if it is void."""
+        """Whether a video is free, after removing another worker's claim if it is void."""
         home = self.layout.home(name)
         holder = holder_of(home)
         if holder is None:
             return True
         if holder.exists():
-            shard = self._with[name] = ShardLayout.claiming_shard(holder)
+            shard = self._shard_of[name] = ShardLayout.claiming_shard(holder)
             if not self._finish_dead_shard(shard):
                 return False
         remove_if_void(holder)
@@ -182,7 +184,7 @@ class ShardStore:
         try:
             os.symlink(text, prepared)
             os.rename(prepared, self._shards.marker(claim.name))
-        except FileNotFoundError:  # lost; or else it was done: over NFS a rename may be reported as failed
+        except FileNotFoundError:  # the shard is lost, or NFS reported a rename as failed that was done
             if not self._is_committed(claim.name, text):
                 raise
 
@@ -198,8 +200,8 @@ class _Shard:
 
     Args:
         layout: with an owner's name that was never used before.
-        names: that it may have.
-        target: where the finished shard of a name lies.
+        names: candidates for the shard's name.
+        target: name of a shard -> path of the finished shard.
     """
 
     def __init__(
@@ -213,14 +215,14 @@ class _Shard:
         self._layout = layout
         self._leases = Leases(layout, timeout)
         self._leases.__enter__()
-        self.name, self.lease = next(filter(None, (self._take(name, target(name)) for name in names)))
+        self.name, self.lease = next(filter(None, (self._acquire(name, target(name)) for name in names)))
         self.folder = self.lease.folder
         self.partial = PartialShard(self.folder, heading)
-        self._slots: list[Path] = []
+        self._slots: list[Path] = []  # small folders with a link to this shard, ready to become claims
         self._count = itertools.count()
 
     def claim(self, name: str, layout: Layout) -> "ShardClaim | None":
-        """None while there is another claim. Raises LeaseLost where this shard is not ours any more."""
+        """Claim a video; None while there is another claim. Raises LeaseLost where another worker has this shard."""
         if self.lease.lost:
             raise LeaseLost
         try:
@@ -235,7 +237,7 @@ class _Shard:
         return None
 
     def release(self, claim: "ShardClaim") -> None:
-        if try_rename(claim.home, claim.slot):  # not if it is lost: then there is nowhere to put it
+        if try_rename(claim.home, claim.slot):  # fails if the shard is lost: the slot's folder is gone
             self._slots.append(claim.slot)
 
     def finish(self, target: Path, kind: ShardFormat) -> None:
@@ -249,13 +251,13 @@ class _Shard:
             self.leave()
 
     def leave(self) -> None:
-        """Another worker may finish it, if there is anything in it."""
+        """Release the shard; another worker may finish it, if it holds videos."""
         self.partial.close()
         self._leases.release(self.lease)
         self._leases.__exit__()
 
-    def _take(self, name: str, target: Path) -> tuple[str, Lease] | None:
-        """None where another worker has this name, or had it until just now."""
+    def _acquire(self, name: str, target: Path) -> tuple[str, Lease] | None:
+        """The lease of a new shard; None where another worker uses this name, or used it until just now."""
         lease = None if target.exists() else self._leases.acquire(name)
         if lease is None:
             return None
@@ -297,7 +299,7 @@ def _pack(staged: Path, target: Path) -> None:
 
 
 def _unpack(source: Path, staged: Path) -> None:
-    """Fetch the frames so far; without them the video begins anew."""
+    """Restore the frames of a stopped run; if they cannot be read, the video begins anew."""
     try:
         with tarfile.open(source, "r:") as archive:
             archive.extractall(staged, filter="data")

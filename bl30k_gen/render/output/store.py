@@ -1,6 +1,6 @@
-"""Where a worker leaves its videos: as files of a folder, or in one shard a run.
+"""Stores for the videos of a worker: files in folders, or one shard a run.
 
-Both say which worker makes which video, give a place for its frames, and publish it by one rename.
+A store decides which worker makes which video, provides a folder for its frames, and publishes it by one rename.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ class Claim(Protocol):
 
     @property
     def lost(self) -> bool:
-        """As far as is known."""
+        """Whether the claim is known to be lost, without asking the file system."""
 
     def held(self) -> bool:
-        """Ask the file system."""
+        """Ask the file system whether the claim still holds."""
 
     def require(self) -> None:
         """Raises lease.LeaseLost."""
@@ -32,40 +32,41 @@ AnyClaim = TypeVar("AnyClaim", bound=Claim)
 
 
 class Store(Protocol[AnyClaim]):
-    """A context manager, within which claims stay alive."""
+    """A store of videos; within its context the heartbeats of claims are sent."""
 
-    frames: Layout  # where the frames lie of a video that is being made
+    frames: Layout  # layout of the unpublished frames
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
 
     def has(self, name: str) -> bool:
-        """Whether a video is known to be published; a cheap look."""
+        """Whether a video is known to be published; cheap."""
 
     def acquire(self, name: str) -> AnyClaim | None:
-        """None while another worker has the video; call it again to see whether that worker is alive."""
+        """Claim a video; None while another worker has it. Repeated calls find out whether that worker is alive."""
 
     def seen_alive(self, name: str) -> bool:
         """Whether the worker that has the video has sent a heartbeat since ``acquire`` first saw it."""
 
     def complete(self, name: str) -> bool:
-        """With the claim: whether the video is published now. If not, some of its frames may be there."""
+        """Whether the video is published now; needs the claim. If not, some of its frames may exist."""
 
     def publish(self, claim: AnyClaim, metadata: Mapping[str, Any]) -> None:
         """Make the video in ``frames`` part of the dataset. Raises LeaseLost, FileNotFoundError, UserError."""
 
     def release(self, claim: AnyClaim) -> None:
-        """Make the video free for other workers, with the frames so far."""
+        """Free the video for other workers, with the frames so far."""
 
-    def log(self, name: str) -> EventLog: ...
+    def log(self, name: str) -> EventLog:
+        """The log of a video."""
 
 
 def open_store(config: Config, layout: Layout, scratch: Path | None, names: list[str]) -> Store[Any]:
     """The store of a run that is to make the videos ``names``.
 
     Args:
-        scratch: folder for frames of shards; None: the usual one.
+        scratch: folder for frames of shards; None: as ``child.scratch_root``.
     """
     if config.runtime.store == "folder":
         return FolderStore(layout, config.runtime.lease_timeout)

@@ -1,4 +1,4 @@
-"""Adding an asset of one's own: looked at by the loader first, then by the renderer, then kept in a folder."""
+"""Adding a user's asset: checked by the loader, rendered as a strip of images, then copied to a folder."""
 
 import io
 import tempfile
@@ -24,29 +24,29 @@ from bl30k_gen.render.child import BlenderChild, ChildDied
 from bl30k_gen.render.tools import turntable
 from bl30k_gen.text import plural
 
-MAX_FACES = 5_000_000  # of a model that shall be reduced
+MAX_FACES = 5_000_000  # of a model before it is reduced
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of one file."""
+    """The outcome for one file."""
 
     file: str
     facts: str
-    strip: str
-    kept: str | None  # where it is now, if it was to be kept
+    strip: str  # path of the image
+    kept: str | None  # path of the copy; None if no copy was asked for
 
 
 @dataclass(frozen=True)
 class AddOptions:
     strips: Path  # folder for the images
-    to: Path | None  # folder to keep assets in
+    to: Path | None  # folder for copies of the assets
     max_faces: int | None
     credit: Credit
 
 
 class Studio:
-    """The Blender that draws strips: started when the first is wanted, and again when it died."""
+    """The Blender process that renders strips: started for the first one, and again after a crash."""
 
     def __init__(self, device: str, timeout: float):
         self._device, self._timeout = device, timeout
@@ -59,7 +59,7 @@ class Studio:
         self.close()
 
     def child(self) -> BlenderChild:
-        """Raises UserError: it does not start."""
+        """The running process. Raises UserError if it does not start."""
         if self._child is None:
             try:
                 self._child = BlenderChild(self._device, 0, self._timeout)
@@ -75,14 +75,14 @@ class Studio:
 
 
 def add(path: Path, config: Config, options: AddOptions, inspector: Inspector, studio: Studio) -> Added:
-    """Check one model or image, draw its strip, and keep it.
+    """Check one model or image, render its strip, and copy it.
 
-    A model in one file, and every image, is kept byte for byte; one in several files, or that was reduced, becomes
+    Images, and models in one file, are copied byte for byte. A model in several files, or a reduced one, is stored as
     a GLB.
 
     Raises:
-        AssetRefused: it cannot be used, or not be drawn.
-        UserError: it is neither model nor image, or its place is taken by another.
+        AssetRefused: it cannot be used or rendered.
+        UserError: it is neither model nor image, or another file has the name of the copy.
     """
     try:
         return _add(path, config, options, inspector, studio)
@@ -102,19 +102,19 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
         used, suffix, data = path, path.suffix.lower(), path.read_bytes()
         if kind == "model":
             model = load_model(str(path), limits)
-            whole = sum(len(part.faces) for part in model.parts)
-            smaller = options.max_faces is not None and whole > options.max_faces
-            if smaller or sha256_bytes(data) != model.sha256:
+            original_faces = sum(len(part.faces) for part in model.parts)
+            too_many = options.max_faces is not None and original_faces > options.max_faces
+            if too_many or sha256_bytes(data) != model.sha256:
                 data = (
                     turntable.reduce(str(path), options.max_faces, limits, studio.child())
-                    if options.max_faces is not None and smaller
+                    if options.max_faces is not None and too_many
                     else as_glb(model)
                 )
                 suffix, used = ".glb", Path(folder) / "model.glb"
                 used.write_bytes(data)
                 model = load_model(str(used), config.assets.limits)
             rows = turntable.model_rows(str(used), model, config, Path(folder))
-            facts = describe(model, whole)
+            facts = describe(model, original_faces)
         else:
             rows = turntable.image_rows(str(used), Path(folder))
             facts = describe(load_image(str(path), kind, limits))
@@ -129,7 +129,7 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
 
 
 def kind_of(path: Path) -> Literal["model", "texture"]:
-    """``model`` or ``texture``, by a file's suffix. Raises UserError, also where there is no file."""
+    """``model`` or ``texture``, by a file's suffix. Raises UserError for another suffix or a missing file."""
     if not path.is_file():
         raise UserError(f"{path} {'is no file' if path.exists() else 'does not exist'}", "give a model or an image")
     suffix = path.suffix.lower()
@@ -142,7 +142,7 @@ def kind_of(path: Path) -> Literal["model", "texture"]:
 
 
 def require_names(files: Iterable[Path]) -> None:
-    """Raises UserError as ``kind_of``, and where two files would be kept and shown under one name."""
+    """Raises UserError as ``kind_of``, and where two files would get the same name."""
     known: dict[tuple[str, str], Path] = {}
     for file in files:
         other = known.setdefault((kind_of(file), _name(file)), file)
@@ -150,8 +150,8 @@ def require_names(files: Iterable[Path]) -> None:
             raise UserError(f"{other} and {file} would both be called {_name(file)}", "rename one of the two")
 
 
-def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:
-    """One line of facts. ``whole``: the faces of the model before it was reduced."""
+def describe(asset: Model | ImageAsset, original_faces: int | None = None) -> str:
+    """One line of facts. ``original_faces``: number of faces before the model was reduced."""
     if isinstance(asset, ImageAsset):
         height, width = asset.pixels.shape[:2]
         return f"{width} x {height} pixels"
@@ -159,7 +159,7 @@ def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:
     size = " x ".join(f"{extent:.2f}" for extent in np.ptp(asset.vertices, axis=0))
     mapped = sum(part.uv is not None for part in asset.parts)
     textured = sum(part.texture is not None for part in asset.parts)
-    of_all = f" of {whole}" if whole not in (None, faces) else ""
+    of_all = f" of {original_faces}" if original_faces not in (None, faces) else ""
     return (
         f"{faces} faces{of_all} in {plural(len(asset.parts), 'part')} "
         f"({mapped} with UVs, {textured} with a texture{', with holes' if turntable.has_holes(asset) else ''}), "
@@ -168,7 +168,7 @@ def describe(asset: Model | ImageAsset, whole: int | None = None) -> str:
 
 
 def _name(path: Path) -> str:
-    """ShapeNet's models all have the same file's name; theirs is that of their folder, wherever that lies."""
+    """The name of an asset: that of its file, or of its folder for ShapeNet models, whose files share one name."""
     model = model_folder(path.absolute())
     if model is None and path.name == Path(MESH).name:
         model = path.absolute().parent
@@ -180,7 +180,7 @@ def _keep(target: Path, data: bytes, credit: Credit) -> str:
         raise UserError(f"{target} is another file already", "rename one of the two")
     write_atomically(target, data)
     if credit != Credit():
-        told = {key: value for key, value in asdict(credit).items() if value not in ("", UNKNOWN)}
-        line = {"file": target.name, "sha256": sha256_bytes(data), **told}
+        known = {key: value for key, value in asdict(credit).items() if value not in ("", UNKNOWN)}
+        line = {"file": target.name, "sha256": sha256_bytes(data), **known}
         manifest.append(target.parent / manifest.NAME, line)
     return str(target)

@@ -1,6 +1,6 @@
-"""Is this machine fit to render? Every check says what it found, and what to do if that is not well.
+"""Checks whether this machine can render; each check reports what it found, and the remedy if it failed.
 
-Nothing here needs the internet.
+No check needs the internet.
 """
 
 import os
@@ -26,7 +26,7 @@ from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.text import aligned, byte_size
 
-FULL_VIDEO_BYTES = 25e6  # of a published video of 160 frames, about
+FULL_VIDEO_BYTES = 25e6  # approximate size of a published video of 160 frames
 MIN_FREE_BYTES = 2e9
 TEST_FRAMES = 3
 
@@ -40,7 +40,7 @@ class Check:
 
 
 def examine(device: str, threads: int, out: Path) -> list[Check]:
-    """Run all checks; later ones are left out when they depend on one that failed."""
+    """Run all checks; those that depend on a failed one are left out."""
     checks = [Check("system", True, platforms.tested()), _python(), _libraries(), _processors(threads), _disk(out)]
     try:
         child = BlenderChild(device, threads or allotted_threads(1), timeout=600.0)
@@ -52,7 +52,7 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
     ready = child.ready
     checks.append(Check("blender", True, f"bpy {ready['bpy']}, BlenderProc {ready['blenderproc']}"))
     checks.append(Check("device", True, f"{ready['device']} ({ready['device_name']}), {ready['threads']} threads"))
-    checks.append(Check("denoising", True, f"OpenImageDenoise on {_place(ready['denoising'])}"))
+    checks.append(Check("denoising", True, f"OpenImageDenoise on {_device_name(ready['denoising'])}"))
     try:
         checks.append(_test_frame(child))
     finally:
@@ -81,13 +81,13 @@ def _libraries() -> Check:
 
 
 def _processors(threads: int) -> Check:
-    most = usable()
-    found = f"{most} usable of {os.cpu_count()}"
+    available = usable()
+    found = f"{available} usable of {os.cpu_count()}"
     allotted = os.environ.get("SLURM_CPUS_PER_TASK")
     if allotted:
         found += f", {allotted} allotted by Slurm"
-    remedy = f"ask for {threads} processors, or give --threads-per-worker {most}"
-    return Check("processors", threads <= most, found, remedy)
+    remedy = f"ask for {threads} processors, or give --threads-per-worker {available}"
+    return Check("processors", threads <= available, found, remedy)
 
 
 def _disk(out: Path) -> Check:
@@ -100,7 +100,7 @@ def _disk(out: Path) -> Check:
     return Check("disk", free > MIN_FREE_BYTES, found, "free some space, or give another --out")
 
 
-def _place(denoising: str) -> str:
+def _device_name(denoising: str) -> str:
     return "the processor" if denoising == "cpu" else f"the GPU ({denoising})"
 
 

@@ -1,8 +1,8 @@
-"""What a build will cost: times real frames of a few of its scenes here, and says how sure that is.
+"""Estimates time and disk space of a build from timing a few of its scenes here, with confidence intervals.
 
-A scene is built as in a real build and then drawn on a few of its frames: two at the start, of which the first is the
-slower one because it loads the scene, and two at the end. The other frames are made to look finished, so that the
-child skips them as it does when it continues with an interrupted video.
+A scene is built as in a real build and then rendered at a few frames: two at the start, of which the first is slower
+because it loads the scene, and two at the end. Empty files stand in for the other frames, so that the child skips
+them as it does when it continues an interrupted video.
 """
 
 import math
@@ -37,28 +37,28 @@ from bl30k_gen.scene.sampler import video_name
 from bl30k_gen.scene.spec import SceneSpec
 from bl30k_gen.text import Unit, aligned, byte_unit, plural, time_unit
 
-WANTED_SCENES = 3  # below which little can be said about the spread
-MIN_SCENES = 2  # and nothing
+WANTED_SCENES = 3  # with fewer, the intervals are very wide
+MIN_SCENES = 2  # with fewer, there is no spread to estimate
 CONFIDENCE = 0.95
-BLOCK = 4096  # bytes that a file in a folder takes a multiple of
-LOG_LINE = 60  # bytes: what a line of a log has beside its event
+BLOCK = 4096  # bytes: a file in a folder takes a multiple of it
+LOG_LINE = 60  # bytes of a line of a log in addition to its event: time, host, process
 STORES = ("folder", *SUFFIX)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What one video would cost."""
+    """The cost of one whole video, extrapolated from a few frames."""
 
     seconds: float  # of a worker
-    cpu_seconds: float  # of its processors; 0 where the system does not tell
-    frame_seconds: float  # without the first
+    cpu_seconds: float  # of its processors; 0 where the system has no /proc
+    frame_seconds: float  # mean, without the first frame
     bytes: dict[str, float]  # by store
     files: int  # in a folder
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and between which it lies with the probability ``CONFIDENCE`` as far as the scenes' spread tells."""
+    """An estimate with its confidence interval (``CONFIDENCE``), from the spread of the timed scenes."""
 
     value: float
     low: float
@@ -80,9 +80,9 @@ class Estimate:
     threads: int  # a worker
     workers: int  # a node
     nodes: int
-    scenes: int  # that were timed
+    scenes: int  # number of timed scenes
     seconds_spent: float
-    load: float  # of this machine before the work, processes a processor
+    load: float  # of this machine before the estimate, processes a processor
     start_seconds: float  # of a Blender process
     frame_seconds: Interval
     video_seconds: Interval
@@ -133,13 +133,13 @@ def estimate(
     seconds: float,
     progress: Callable[[float, int], None] = lambda seconds, scenes: None,
 ) -> Estimate:
-    """Time scenes for ``seconds`` with as many workers side by side as a node shall have.
+    """Time scenes for ``seconds`` with as many parallel workers as a node will have.
 
     Args:
-        count: videos of the build; the scenes are spread over them.
-        seconds: after which unfinished scenes are given up. Three are timed in any case, or two where three take more
-            than twice as long.
-        progress: called with the seconds spent and the scenes timed.
+        count: number of videos in the build; the scenes are spread over them.
+        seconds: time after which unfinished scenes are abandoned. At least three are timed, or two where three take
+            more than twice as long.
+        progress: called with the seconds spent and the number of scenes timed.
 
     Raises:
         UserError: Blender does not start here, or a scene cannot be rendered.
@@ -152,8 +152,8 @@ def estimate(
     video = interval([scene.seconds for scene in scenes], None)
     starts = max(min(count, nodes * workers), math.ceil(count / config.runtime.videos_per_child))
     worker_seconds = interval([scene.seconds for scene in scenes], count).plus(starts * run.start_seconds)
-    least = run.start_seconds + video.value  # the last video of all is not shared
-    wall = [max(least, value / (nodes * workers)) for value in asdict(worker_seconds).values()]
+    minimum = run.start_seconds + video.value  # workers cannot share a video
+    wall = [max(minimum, value / (nodes * workers)) for value in asdict(worker_seconds).values()]
     used = [scene.cpu_seconds for scene in scenes]
     return Estimate(
         videos=count,
@@ -179,7 +179,7 @@ def estimate(
 
 
 def interval(values: Sequence[float], count: int | None) -> Interval:
-    """The sum of ``count`` values of which some were measured, or (None) their mean, with Student's t.
+    """The mean of a population from measured ``values``, or the sum of ``count`` further ones, by Student's t.
 
     The variance of a sum of N further values, estimated from n: s^2 (N^2 / n + N).
     """
@@ -194,7 +194,7 @@ def interval(values: Sequence[float], count: int | None) -> Interval:
 
 
 def spread(count: int) -> Iterator[int]:
-    """Every index below ``count`` once, in van der Corput's order: each beginning of it is spread evenly."""
+    """Every index below ``count`` once, in van der Corput order: every prefix is spread evenly."""
     seen, bits = set(), max(1, (count - 1).bit_length())
     for number in range(1 << bits):
         index = int(f"{number:0{bits}b}"[::-1], 2) * count >> bits
@@ -204,17 +204,17 @@ def spread(count: int) -> Iterator[int]:
 
 
 def timed_frames(frames: int) -> list[int]:
-    """Two frames at the start and two at the end, or all that there are."""
+    """Two frames at the start and two at the end; all frames of a shorter video."""
     return sorted({0, 1, frames - 2, frames - 1} & set(range(frames)))
 
 
 class _Run:
-    """Workers that time scenes until the time is up."""
+    """Workers that time scenes until ``seconds`` are over."""
 
     def __init__(self, config: Config, execution: Execution, seconds: float, progress: Callable[[float, int], None]):
         self.config, self.execution, self.seconds, self.progress = config, execution, seconds, progress
         self.begin = time.monotonic()
-        self._over = False
+        self._over = False  # the time is over; the children are being killed
         self.describe: Describe = sampler(config, open_catalogue(config.assets))
         self.ready: Event = {}
         self.start_seconds = self.start_cpu = 0.0
@@ -225,7 +225,7 @@ class _Run:
         self._overhead: dict[str, float] = {}
 
     def measure(self, indices: Iterator[int]) -> list[Scene]:
-        """Raises UserError if a scene cannot be rendered."""
+        """Time the scenes of ``indices``. Raises UserError if a scene cannot be rendered."""
         threads = [threading.Thread(target=self._work, args=(indices,)) for _ in range(self.execution.workers)]
         for thread in threads:
             thread.start()
@@ -245,8 +245,8 @@ class _Run:
 
     def _end_in_time(self) -> None:
         spent = time.monotonic() - self.begin
-        least = WANTED_SCENES if spent < 2 * self.seconds else MIN_SCENES
-        if not self._over and spent >= self.seconds and len(self._scenes) >= least:
+        minimum = WANTED_SCENES if spent < 2 * self.seconds else MIN_SCENES
+        if not self._over and spent >= self.seconds and len(self._scenes) >= minimum:
             self._over = True
             for child in list(self._children):
                 child.kill()
@@ -260,7 +260,7 @@ class _Run:
             self._children.add(child)
             self.start_seconds, self.start_cpu = time.monotonic() - begin, child.processor_seconds()
             self.ready = child.ready
-            self._scene(child, 0, [0])  # warm-up: what the first video of a process finds cold
+            self._scene(child, 0, [0])  # warm-up: the first video of a process is slower
             while self._error is None:
                 with self._lock:
                     index = None if self._over else next(indices, None)
@@ -270,7 +270,7 @@ class _Run:
                 with self._lock:
                     self._scenes.append(scene)
         except ChildDied as death:
-            if self._over:  # the time was up
+            if self._over:
                 return
             last = " | ".join(death.log[-3:])
             self._error = self._error or UserError(death.reason, last or "try `generate.py doctor`")
@@ -282,6 +282,7 @@ class _Run:
                 child.close()
 
     def _scene(self, child: BlenderChild, index: int, chosen: list[int]) -> Scene:
+        """Render and check the frames ``chosen`` of a scene; extrapolate to all its frames."""
         config, frames = self.config, self.config.video.frames
         begin, busy = time.monotonic(), time.thread_time()
         spec = self.describe(video_name(index, config.dataset.videos_per_segment)).spec
@@ -303,24 +304,24 @@ class _Run:
                 events.append(event)
             rendered = time.monotonic() - begin
             drawn = [event["total_seconds"] for event in events if event["event"] == "frame"]
-            spent = np.diff(cpu)  # of: built, each frame, done
+            spent = np.diff(cpu)  # processor seconds up to each event: built, each frame, done
             begin, busy = time.monotonic(), time.thread_time()
-            areas = self._examine(layout, spec, chosen)
+            areas = self._check_masks(layout, spec, chosen)
             checked, checked_cpu = time.monotonic() - begin, time.thread_time() - busy
             sizes, files = self._sizes(layout, spec, chosen, areas, events, child.ready)
         rest, further = drawn[1:] or drawn, frames - len(drawn)  # frames after the first, and those not drawn
         per_frame, cpu_per_frame = statistics.fmean(rest), float(spent[-1 - len(rest) : -1].mean())
-        share = frames / len(drawn)
+        factor = frames / len(drawn)
         return Scene(
-            seconds=described + rendered + per_frame * further + checked * share,
-            cpu_seconds=described_cpu + float(spent.sum()) + cpu_per_frame * further + checked_cpu * share,
+            seconds=described + rendered + per_frame * further + checked * factor,
+            cpu_seconds=described_cpu + float(spent.sum()) + cpu_per_frame * further + checked_cpu * factor,
             frame_seconds=per_frame,
             bytes=sizes,
             files=files,
         )
 
-    def _examine(self, layout: Layout, spec: SceneSpec, chosen: list[int]) -> np.ndarray:
-        """The check of masks, for what it takes. Returns the mean visible area of each object, (O,)."""
+    def _check_masks(self, layout: Layout, spec: SceneSpec, chosen: list[int]) -> np.ndarray:
+        """Do the work of the mask check, to time it. Returns the mean visible area of each object, (O,)."""
         models = {o.model.id: cached_model(o.model.path, spec.limits) for o in spec.objects}
         counts = np.zeros(256)
         for frame in chosen:
@@ -332,7 +333,7 @@ class _Run:
     def _sizes(
         self, layout: Layout, spec: SceneSpec, chosen: list[int], areas: np.ndarray, events: list[Event], ready: Event
     ) -> tuple[dict[str, float], int]:
-        """Bytes of the video in each store, and files in a folder."""
+        """Bytes of the video in each store, and its number of files in the folder store."""
         frames, name = spec.video.frames, spec.name
         means = {
             folder: statistics.fmean(layout.staged_frame(folder, name, frame).stat().st_size for frame in chosen)
@@ -358,7 +359,7 @@ class _Run:
 
 
 def _overheads(folder: Path, members: dict[str, int]) -> dict[str, float]:
-    """Bytes a file that each kind of shard adds, its index included: from writing one with files of these sizes."""
+    """Bytes that each kind of shard, with its index, adds to a file: measured on one with files of these sizes."""
     found: dict[str, float] = {}
     for kind, suffix in SUFFIX.items():
         shard = folder / f"shard{suffix}"

@@ -1,4 +1,4 @@
-"""Rendering again exactly the videos that `verify` finds bad."""
+"""Renders again exactly those videos that `verify` finds bad."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,13 +32,13 @@ from bl30k_gen.text import aligned
 
 @dataclass
 class Repair:
-    """What was done."""
+    """The outcome of a repair."""
 
     rendered: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)  # copies of another video under a name that no list has
+    removed: list[str] = field(default_factory=list)  # copies of another video under a name that is in no list
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
-    after: VerifyReport | None = None  # of what was rendered and of the dataset's own files; None until it is checked
+    after: VerifyReport | None = None  # on the rendered videos and the dataset's own files; None before verifying
 
     @property
     def ok(self) -> bool:
@@ -48,7 +48,7 @@ class Repair:
         return vars(self) | {"ok": self.ok, "after": self.after and self.after.to_json()}
 
     def table(self) -> str:
-        """A line for each video, and what verifying found after the repair."""
+        """A line for each video, and the result of verifying after the repair."""
         rows = [[name, "rendered again"] for name in self.rendered]
         rows += [[name, "removed: a copy of another video, and in no list"] for name in self.removed]
         rows += [[name, "left alone: a worker has it; repair when that has ended"] for name in self.busy]
@@ -60,21 +60,21 @@ class Repair:
 def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] = lambda event: None) -> Repair:
     """Take the bad videos of ``report`` out of the dataset, render them again, and verify them.
 
-    Killed at any point, it is done by checking and repairing again.
+    If this is killed, verifying and repairing again completes it.
 
     Args:
-        on_event: as a Supervisor's.
+        on_event: as of ``Supervisor``.
 
     Raises:
-        UserError: the dataset has no ``config.yaml``, or one that none of its videos was made with; assets have
-            changed; the disk is full.
+        UserError: the dataset has no ``config.yaml``, or none of its videos was made with it; assets have changed;
+            the disk is full.
     """
     layout, config = open_existing(root)
     _require_config(report, layout)
     catalogue = open_catalogue(config.assets)
     dataset.open_for_writing(layout, config, catalogue)
-    bad, done = [name for name in report.bad_videos() if _is_a_name(name, config)], Repair()
-    scenes = _take_out(Layout(root, process.new_name()), config, report, bad, done)
+    bad, outcome = [name for name in report.bad_videos() if _is_a_name(name, config)], Repair()
+    scenes = _take_out(Layout(root, process.new_name()), config, report, bad, outcome)
     if any(problem.kind == "image set" for problem in report.problems):
         for split in SPLITS:
             layout.image_set(split).unlink(missing_ok=True)
@@ -86,22 +86,22 @@ def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] =
 
     execution = Execution(config.runtime.device, allotted_threads(1), 1)
     supervisor = Supervisor(config, layout, describe, execution, on_event)
-    asked = [name for name in bad if name not in {*done.removed, *done.busy}]
-    summary = supervisor.run(asked)
-    done.rendered, done.failed = sorted(summary.rendered), summary.failed
-    missing = sorted(set(asked) - {*summary.rendered, *summary.already})
-    if not missing:  # else the old lists continue saying what there should be
+    wanted = [name for name in bad if name not in {*outcome.removed, *outcome.busy}]
+    summary = supervisor.run(wanted)
+    outcome.rendered, outcome.failed = sorted(summary.rendered), summary.failed
+    missing = sorted(set(wanted) - {*summary.rendered, *summary.already})
+    if not missing:  # else the old lists, which still name the missing videos, stay
         write_image_sets(layout)
-    done.after = verify(root, report.deep, names=done.rendered)
-    done.after.problems += dataset_problems(open_dataset(root))
+    outcome.after = verify(root, report.deep, names=outcome.rendered)
+    outcome.after.problems += dataset_problems(open_dataset(root))
     for name in missing:
-        done.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
-    return done
+        outcome.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
+    return outcome
 
 
 def _require_config(report: VerifyReport, layout: Layout) -> None:
-    strange = {problem.video for problem in report.problems if problem.kind == "config"}
-    if strange and len(strange) == report.videos:
+    other_config = {problem.video for problem in report.problems if problem.kind == "config"}
+    if other_config and len(other_config) == report.videos:
         raise UserError(
             f"{layout.config} is not the configuration that the videos were made with",
             "restore it: that file is wrong, not the videos",
@@ -111,19 +111,23 @@ def _require_config(report: VerifyReport, layout: Layout) -> None:
 def _is_a_name(name: str, config: Config) -> bool:
     try:
         return video_index(name, config.dataset.videos_per_segment) >= 0
-    except UserError:  # a folder of another program
+    except UserError:  # for instance a folder of another program
         return False
 
 
 def _take_out(
-    layout: Layout, config: Config, report: VerifyReport, bad: list[str], done: Repair
+    layout: Layout, config: Config, report: VerifyReport, bad: list[str], outcome: Repair
 ) -> dict[str, SceneSpec]:
-    """Take the bad videos out; return the scenes of those whose metadata is sound (they may have been planned)."""
+    """Remove the bad videos from the dataset; enter removed copies and videos in use into ``outcome``.
+
+    Returns:
+        Scenes of the videos with sound metadata, to render them from: they may have been planned, not sampled.
+    """
     if config.runtime.store == "folder":
         store = open_dataset(layout.root)
-        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
+        scenes, outcome.removed = _sound_scenes(store, bad), _renamed(store, bad)
         with Leases(layout, config.runtime.lease_timeout) as leases:
-            done.busy = [name for name in bad if not _unpublish(layout, leases, name)]
+            outcome.busy = [name for name in bad if not _unpublish(layout, leases, name)]
         return scenes
     with Leases(layout.shards, config.runtime.lease_timeout) as leases:
         _remove_void_markers(layout)
@@ -132,14 +136,14 @@ def _take_out(
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(Path(str(shard)))) if is_damaged else None)
-        scenes, done.removed = _sound_scenes(store, bad), _renamed(store, bad)
-        done.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
+        scenes, outcome.removed = _sound_scenes(store, bad), _renamed(store, bad)
+        outcome.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
     mark_all(layout, open_dataset(layout.root))
     return scenes
 
 
 def _remove_void_markers(layout: Layout) -> None:
-    """Those that say nothing; what lies in a shard gets a new one, and the rest is rendered again."""
+    """Remove commit markers that name no shard: videos in shards get new ones, the others are rendered again."""
     for name in list_visible(layout.shards.markers):
         marker = layout.shards.marker(name)
         if layout.shards.committed(name) is None and not marker.is_dir():
@@ -147,7 +151,7 @@ def _remove_void_markers(layout: Layout) -> None:
 
 
 def _unpublish(layout: Layout, leases: Leases, name: str) -> bool:
-    """False if a worker has the video."""
+    """Move a video out of the dataset; False if a worker has it."""
     lease = leases.acquire(name)
     if lease is None:
         return False
@@ -167,13 +171,13 @@ def _sound_scenes(store: VideoStore, names: list[str]) -> dict[str, SceneSpec]:
 
 
 def _renamed(store: VideoStore, names: list[str]) -> list[str]:
-    """Those whose metadata is another video's, and that are in no list: they were renamed."""
+    """Videos that are renamed copies: their metadata names another video, and they are in no list."""
     known = {name for names in listed(store).values() for name in names}
     return [name for name in names if name not in known and _metadata(store, name).get("name", name) != name]
 
 
 def _metadata(store: VideoStore, name: str) -> dict[str, Any]:
-    """Empty where it is missing or damaged."""
+    """The metadata of a video; empty where it is missing or damaged."""
     try:
         found = store.metadata(name)
     except UserError:

@@ -1,4 +1,4 @@
-"""Rendering a published video again, from nothing but its own metadata."""
+"""Renders a published video again from its own metadata alone, and compares the two."""
 
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.child import BlenderChild
-from bl30k_gen.render.dataset import Agreement
+from bl30k_gen.render.dataset import AssetResolver
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import parse_spec
 from bl30k_gen.text import plural
@@ -48,14 +48,18 @@ class Replay:
 
 
 def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
-    """Raises UserError if the video is not published, or one of its assets is gone, has changed or has another id."""
+    """Render a video again and compare it with the published one.
+
+    Raises:
+        UserError: the video is not published, or one of its assets is gone, has changed or has another id.
+    """
     published = open_dataset(root)
     described = published.required_metadata(video)
     if "scene" not in described:
         raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
     config = load_config(Layout(root).config)
-    agreement = Agreement(open_catalogue(_all_that_are_there(config.assets)))
-    spec = agreement.of(parse_spec(described["scene"], f"of {video}"), f"of {video}")
+    resolver = AssetResolver(open_catalogue(_existing_sources(config.assets)))
+    spec = resolver.resolve(parse_spec(described["scene"], f"of {video}"), f"of {video}")
     runtime = config.runtime
     masks = pixels = largest = 0
     with tempfile.TemporaryDirectory(prefix="bl30k-replay-") as folder:
@@ -77,8 +81,8 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     return Replay(video, spec.video.frames, masks, pixels, largest, *versions)
 
 
-def _all_that_are_there(assets: Assets) -> Assets:
-    """The same folders without filters, for which an index may have become too old; a video needs not all of them."""
+def _existing_sources(assets: Assets) -> Assets:
+    """The sources of assets that exist, without filters: one video needs few of them, and filters a current index."""
     kinds = ("models", "textures", "backgrounds")
-    there = {kind: [s for s in getattr(assets, kind) if s == "builtin" or Path(s).is_dir()] for kind in kinds}
-    return assets.model_copy(update={**there, "select": None, "licences": None})
+    existing = {kind: [s for s in getattr(assets, kind) if s == "builtin" or Path(s).is_dir()] for kind in kinds}
+    return assets.model_copy(update={**existing, "select": None, "licences": None})

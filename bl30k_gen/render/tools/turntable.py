@@ -1,4 +1,4 @@
-"""What the renderer makes of one asset: a strip of images of it, turning on the spot."""
+"""Renders one asset on a turntable, as a strip of images."""
 
 import json
 import tempfile
@@ -18,16 +18,16 @@ from bl30k_gen.render.child import BlenderChild
 from bl30k_gen.render.staging import write_scene
 from bl30k_gen.scene.spec import SCHEMA_VERSION, SceneSpec, parse_spec
 
-VIEWS, SIDE = 8, 200  # images a row, pixels each
+VIEWS, SIDE = 8, 200  # images in a row; edge of each, pixels
 SAMPLES = 16
-GREY = 90  # of the studio's wall, sRGB
+GREY = 90  # of the background, sRGB
 CAPTION, GAP = 18, 3  # pixels
-STANDARD = "builtin:model/teapot/00"  # what textures are shown on
+STANDARD = "builtin:model/teapot/00"  # the model on which textures are shown
 
 
 @dataclass(frozen=True)
 class TurntableRow:
-    """One turn of a model, and what there is to see in it."""
+    """A row of the strip: one turn of a model."""
 
     caption: str
     model: str  # paths, as in an AssetRef
@@ -37,7 +37,7 @@ class TurntableRow:
 
 
 def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[TurntableRow]:
-    """A model with its own materials and with a new texture; both ways to treat alpha, where it has some."""
+    """Rows of a model: with its own materials, with a new texture, and where it has alpha with both modes of it."""
     wall, grid = _wall(folder), _grid(folder)
     alpha = config.render.alpha
     rows = [
@@ -52,7 +52,7 @@ def model_rows(path: str, model: Model, config: Config, folder: Path) -> list[Tu
 
 
 def image_rows(path: str, folder: Path) -> list[TurntableRow]:
-    """An image as the texture of a standard shape, and as the background of one."""
+    """Rows of an image: as the texture of the standard model, and as its background."""
     return [
         TurntableRow("as a texture", STANDARD, path, _wall(folder), "opaque"),
         TurntableRow("as a background", STANDARD, None, path, "opaque"),
@@ -65,10 +65,10 @@ def has_holes(model: Model) -> bool:
 
 
 def strip(rows: list[TurntableRow], title: str, config: Config, child: BlenderChild, folder: Path) -> Image.Image:
-    """Draw the rows one below the other. Temporary files go to ``folder``.
+    """Render the rows and paste them one below the other. Temporary files go to ``folder``.
 
     Raises:
-        UserError: Blender cannot draw one of them.
+        UserError: Blender cannot render one of them.
     """
     font = ImageFont.load_default(12)
     height = CAPTION + SIDE + GAP
@@ -87,8 +87,8 @@ def reduce(path: str, faces: int, limits: Limits, child: BlenderChild) -> bytes:
     """A model with ``faces`` faces at most, as a GLB. Raises UserError."""
     with tempfile.TemporaryDirectory(prefix="bl30k-reduce-") as folder:
         request, out = Path(folder) / "model.reduce.json", Path(folder) / "model.glb"
-        asked = {"model": path, "limits": limits.model_dump(), "faces": faces, "out": str(out)}
-        request.write_text(json.dumps(asked), encoding="utf-8")
+        values = {"model": path, "limits": limits.model_dump(), "faces": faces, "out": str(out)}
+        request.write_text(json.dumps(values), encoding="utf-8")
         child.render_once(request)
         return out.read_bytes()
 
@@ -101,7 +101,7 @@ def _turn(row: TurntableRow, config: Config, child: BlenderChild, folder: Path) 
 
 
 def _scene(row: TurntableRow, config: Config) -> SceneSpec:
-    """The model, upright and twice its unit size, on a turntable that a camera looks down on a little."""
+    """A scene of the upright model at twice its unit size, turning once, seen by a camera slightly above it."""
     limits = config.assets.limits
 
     def reference(path: str, loaded: Model | ImageAsset) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _wall(folder: Path) -> str:
 
 
 def _grid(folder: Path) -> str:
-    """Numbered squares in different colours, on which a seam, a stretched face or a mirrored one is seen."""
+    """A texture of numbered squares in different colours, which shows seams, stretched faces and mirrored ones."""
     path, squares, side = folder / "grid.png", 8, 64
     image = Image.new("RGB", (squares * side, squares * side))
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(28)

@@ -74,7 +74,7 @@ def test_ids_do_not_depend_on_the_place_of_the_folder(tmp_path, monkeypatch):
     assert relative.models[0].path == "mine/a.obj"
 
 
-def test_digest_changes_with_the_choice(tmp_path):
+def test_the_digest_depends_on_the_selection(tmp_path):
     touch(tmp_path / "mine", "a.obj")
     before = open_catalogue(config(models=tmp_path / "mine")).digest()
     touch(tmp_path / "mine", "b.obj")
@@ -90,7 +90,7 @@ def test_several_sources_are_sorted_together(tmp_path):
 
 
 @pytest.mark.parametrize("mesh", ["a.obj", "car/m1/models/model_normalized.obj"])
-def test_a_folder_that_may_not_be_read_is_left_out_and_named(tmp_path, monkeypatch, caplog, mesh):
+def test_an_unreadable_folder_is_skipped_and_named(tmp_path, monkeypatch, caplog, mesh):
     touch(tmp_path / "mine", mesh, "locked/b.obj")
     scandir = os.scandir
 
@@ -104,7 +104,7 @@ def test_a_folder_that_may_not_be_read_is_left_out_and_named(tmp_path, monkeypat
     assert "locked is left out: Permission denied" in caplog.text
 
 
-def test_links_out_of_the_folder_are_left_out(tmp_path):
+def test_links_out_of_the_folder_are_skipped(tmp_path):
     touch(tmp_path / "outside", "x.obj", "folder/y.obj")
     root = tmp_path / "mine"
     touch(root, "a.obj")

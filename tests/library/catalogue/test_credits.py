@@ -1,4 +1,4 @@
-"""Whose assets a dataset shows: from its metadata, the folders' manifests, and what the files say themselves."""
+"""Authors and licences of a dataset's assets, from metadata, manifests and the files themselves."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ CUBE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\nf 1 3 4\nf 2 3 4\n
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A small dataset as far as credits look at it, and its folders of assets."""
+    """The parts of a small dataset that credits read, and its folders of assets."""
     photos, meshes = tmp_path / "photos", tmp_path / "meshes"
     for folder in (photos, meshes):
         folder.mkdir()
@@ -56,7 +56,7 @@ def rows(root):
         return {(row["kind"], row["id"]): row for row in csv.DictReader(file)}
 
 
-def test_every_asset_is_listed_once_with_whose_it_is(dataset, generate):
+def test_every_asset_is_listed_once_with_its_author(dataset, generate):
     root, flags = dataset
     answer = json.loads(generate("assets", "credits", root, *flags, "--json").stdout)
     assert len(answer["assets"]) == 6 and answer["unfit"] == []
@@ -70,7 +70,7 @@ def test_every_asset_is_listed_once_with_whose_it_is(dataset, generate):
     assert found["background", "photos/2.png"]["licence"] == "unknown"
 
 
-def test_what_authors_wrote_does_nothing(dataset, generate):
+def test_names_of_authors_are_escaped(dataset, generate):
     root, flags = dataset
     generate("assets", "credits", root, *flags)
     assert rows(root)["texture", "photos/0.png"]["author"] == "'=cmd|x!A1", "a spreadsheet would compute it"
@@ -92,7 +92,7 @@ def test_licences_that_do_not_fit_are_named(dataset, generate, tmp_path):
     assert "unknown fits none" in said and said.count("\n") == 1
 
 
-def test_a_file_that_is_another_one_today_has_an_unknown_licence(dataset, generate, tmp_path):
+def test_a_file_that_was_replaced_has_an_unknown_licence(dataset, generate, tmp_path):
     root, flags = dataset
     Image.new("RGB", (32, 32), "green").save(tmp_path / "photos/0.png")
     (root / "Metadata/a00001.json").unlink()
@@ -105,14 +105,14 @@ def test_a_file_that_is_another_one_today_has_an_unknown_licence(dataset, genera
     assert rows(root)["texture", "photos/0.png"]["licence"] == "unknown"
 
 
-def test_a_folder_that_is_gone_leaves_licences_unknown(dataset, generate, tmp_path):
+def test_without_the_assets_folder_licences_are_unknown(dataset, generate, tmp_path):
     root, flags = dataset
     shutil.rmtree(tmp_path / "meshes")
     said = generate("assets", "credits", root, *flags)
     assert "does not exist" in said.stderr and rows(root)["model", "meshes/0.obj"]["licence"] == "unknown"
 
 
-def test_a_manifest_goes_before_what_a_file_says(tmp_path):
+def test_a_manifest_overrides_a_files_own_data(tmp_path):
     lines = ['{"file": "a.glb", "licence": "cc0"}', '{"file": "*", "licence": "MIT", "author": 7}', '{"file": "half']
     (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
     manifest, own = Manifest(tmp_path), Credit("CC-BY-4.0", "Me")

@@ -1,4 +1,4 @@
-"""The index of a folder: what it measures, and that it changes nothing about which assets are there."""
+"""The index of a folder: its measurements; it does not change which assets are found."""
 
 import json
 import os
@@ -60,8 +60,8 @@ def test_counts_and_bounds_are_those_of_the_file(tmp_path, kind):
     assert not shape.textured
 
 
-def test_real_models_count_as_the_loader_counts(shared):
-    """Their files hold no degenerate faces to speak of, so the quick count and the full parse must agree."""
+def test_the_index_counts_real_models_as_the_loader_does(shared):
+    """Their files have almost no degenerate faces, so that the quick count and the full parse must agree."""
     for path in sorted((shared / "data/shapenet_layout").glob("*/*/models/model_normalized.obj")):
         if path.stat().st_size > 500_000:
             continue
@@ -74,7 +74,7 @@ def test_real_models_count_as_the_loader_counts(shared):
         assert shape.textured == model.has_texture
 
 
-def test_a_file_in_many_blocks_counts_the_same(tmp_path, monkeypatch):
+def test_the_size_of_read_blocks_does_not_change_counts(tmp_path, monkeypatch):
     sphere = trimesh.creation.icosphere(subdivisions=3)
     (tmp_path / "a.obj").write_text("  " + sphere.export(file_type="obj").replace("\n", "\r\n\t"))
     whole = measure(str(tmp_path / "a.obj"))
@@ -83,8 +83,8 @@ def test_a_file_in_many_blocks_counts_the_same(tmp_path, monkeypatch):
     assert measure(str(tmp_path / "a.obj")) == whole
 
 
-def test_an_export_says_whose_it_is(tmp_path):
-    """As Objaverse's files do, which Sketchfab exported."""
+def test_a_glb_names_its_author_and_licence(tmp_path):
+    """Like the files of Objaverse, which Sketchfab exported."""
     scene = trimesh.Scene(CUBE)
     data = scene.export(file_type="glb")
     length = struct.unpack_from("<I", data, 12)[0]
@@ -105,7 +105,7 @@ def test_an_export_says_whose_it_is(tmp_path):
     assert (cube.licence, cube.title, cube.author) == ("CC-BY-4.0", "Cube", "Some One (https://example.org/some.one)")
 
 
-def test_what_is_no_asset_is_listed_without_a_size(tmp_path, shared):
+def test_invalid_assets_are_listed_without_a_size(tmp_path, shared):
     root = shutil.copytree(shared / "data/hostile_assets", tmp_path / "hostile")
     os.chmod(root, 0o755)
     os.mkfifo(root / "pipe.obj")
@@ -158,14 +158,14 @@ def test_only_what_changed_is_read_again(chairs, monkeypatch):
     assert list(found.rows) == sorted(found.rows, key=lambda file: (os.path.dirname(file), file))
 
 
-def test_an_index_that_is_out_of_date_hides_nothing(chairs, caplog):
+def test_an_outdated_index_hides_no_asset(chairs, caplog):
     index.update(str(chairs), 1)
     (chairs / "cars/new.stl").write_bytes((chairs / "cars/0.stl").read_bytes())
     assert "mine/cars/new.stl" in [a.id for a in catalogue(chairs).models]
     assert "out of date" in caplog.text and "assets index" in caplog.text
 
 
-def test_a_damaged_index_is_made_anew(chairs, caplog):
+def test_a_damaged_index_is_rebuilt(chairs, caplog):
     whole, _ = index.update(str(chairs), 1)
     path = chairs / index.PLACE
     for content in ("", "{", "[1]", '{"schema": 1}', path.read_text()[:-40], "[" * 100_000):
@@ -176,7 +176,7 @@ def test_a_damaged_index_is_made_anew(chairs, caplog):
     assert index.update(str(chairs), 1)[0] == whole == index.read(chairs)
 
 
-def test_what_was_measured_before_an_interruption_is_kept(chairs, monkeypatch):
+def test_measurements_before_an_interruption_are_kept(chairs, monkeypatch):
     def interrupted(path):
         if path.endswith("2.stl"):
             raise KeyboardInterrupt
@@ -194,7 +194,7 @@ def test_what_was_measured_before_an_interruption_is_kept(chairs, monkeypatch):
 def test_several_processes_measure_the_same(chairs, monkeypatch):
     alone, _ = index.update(str(chairs), 1)
     (chairs / index.PLACE).unlink()
-    monkeypatch.setattr(index, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(index, "MIN_BYTES_PER_WORKER", 1)
     together, _ = index.update(str(chairs), 2)
     assert together == alone
 
@@ -231,18 +231,18 @@ def test_models_are_selected(chairs):
         ({"category_share": [0.98, 0.99]}, "holds no category: cars at 0"),
     ],
 )
-def test_what_cannot_be_selected_is_said(chairs, select, said):
+def test_an_impossible_selection_is_an_error(chairs, select, said):
     index.update(str(chairs), 1)
     with pytest.raises(UserError, match=said):
         catalogue(chairs, select=select)
 
 
-def test_faces_that_nobody_counted_are_an_error(chairs):
+def test_uncounted_faces_are_an_error(chairs):
     with pytest.raises(UserError, match="assets index"):
         catalogue(chairs, select={"max_faces": 100})
 
 
-def test_synsets_go_by_their_names(shared):
+def test_synsets_can_be_selected_by_name(shared):
     root = shared / "data/shapenet_layout"
     chosen = catalogue(root, select={"categories": ["car", "04530566"]})
     assert {a.category for a in chosen.models} == {"02958343", "04530566"}
@@ -258,7 +258,7 @@ def test_a_taxonomy_adds_names(tmp_path):
     assert len(catalogue(tmp_path / "net", select={"categories": ["motorcar"]}).models) == 1
 
 
-def test_shares_of_categories_divide_the_models():
+def test_fractions_of_categories_divide_the_models():
     all_of_them = {a.id for a in catalogue().models}
     parts = [{a.id for a in catalogue(select={"category_share": share}).models} for share in ([0, 0.6], [0.6, 1])]
     assert parts[0] | parts[1] == all_of_them and not parts[0] & parts[1]
@@ -266,7 +266,7 @@ def test_shares_of_categories_divide_the_models():
 
 
 def test_filters_that_are_absent_leave_no_trace(tmp_path):
-    """So a dataset that was begun without them continues as the same one."""
+    """So that a dataset that was begun without them is continued unchanged."""
     config = load_config("render_configs/bl30k.yaml")
     assert "select" not in config.to_yaml() and not any("licences" in key for key in config.flat())
     changed = load_config("render_configs/bl30k.yaml", ["assets.select.hold_out=car", "assets.licences=cc0"])
@@ -280,7 +280,7 @@ def test_filters_that_are_absent_leave_no_trace(tmp_path):
         load_config("render_configs/bl30k.yaml", ["assets.select.categories=[02747177]"])
 
 
-def test_a_folder_that_may_not_be_written_has_its_index_in_the_cache(tmp_path, monkeypatch):
+def test_the_index_of_a_read_only_folder_is_in_the_cache(tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "photos/a.png")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Names of licences, and which fit a requirement."""
+"""Names of licences, and the licences that fit a requirement."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_licences_have_one_name(text, identifier):
     assert spdx(identifier) == identifier
 
 
-def test_what_fits_a_requirement():
+def test_licences_that_fit_a_requirement():
     assert fits("CC-BY-4.0", parse_requirement(["cc0,cc-by"])) and fits("CC0-1.0", parse_requirement(["cc0"]))
     assert fits("CC-BY-4.0", parse_requirement(["cc-by-4.0"]))
     assert not fits("CC-BY-3.0", parse_requirement(["by 4.0"]))

@@ -1,4 +1,4 @@
-"""Checks of assets: what is found, what is remembered, and that nothing an asset does reaches the parent."""
+"""Checks of assets: findings, caching, and isolation of the parent process."""
 
 import json
 import os
@@ -24,7 +24,7 @@ LIMITS = Limits(max_faces=2000, max_image_side=256, max_megapixels=1)
 BOUNDS = Bounds(seconds=60, memory_gb=4)
 ROOT = Path(__file__).parents[3]
 
-# A stand-in for the process that examines: it does what a file's text says.
+# Replaces the checking process: it does what the file's text says.
 ACTOR = """
 import json, os, sys, time
 for line in sys.stdin:
@@ -64,7 +64,7 @@ def test_one_process_serves_many_assets(actor, tmp_path):
     ("does", "said"),
     [("die", "GiB of memory"), ("kill", "SIGSEGV"), ("hang", "more than 1 s"), ("sleep", "more than 1 s")],
 )
-def test_what_an_asset_does_to_the_process_is_its_refusal(actor, tmp_path, does, said):
+def test_an_asset_that_crashes_the_process_is_refused(actor, tmp_path, does, said):
     act(actor, tmp_path, "a.obj", "fine")
     actor.bounds = Bounds(seconds=1.0, memory_gb=1)
     health = act(actor, tmp_path, "b.obj", does)
@@ -73,20 +73,20 @@ def test_what_an_asset_does_to_the_process_is_its_refusal(actor, tmp_path, does,
     assert act(actor, tmp_path, "c.obj", "fine").refused == ""
 
 
-def test_an_asset_does_not_pay_for_a_busy_machine(actor, tmp_path):
-    """Its seconds are those of the processor: a process that gets none waits without being refused."""
+def test_a_busy_machine_does_not_count_against_an_asset(actor, tmp_path):
+    """The limit is processor time: a process that is only waiting is not refused."""
     act(actor, tmp_path, "a.obj", "fine")
     actor.bounds = Bounds(seconds=1.0, memory_gb=1)
     assert act(actor, tmp_path, "b.obj", "wait").refused == ""
 
 
-def test_an_asset_does_not_pay_for_an_earlier_one(actor, tmp_path):
+def test_an_earlier_asset_does_not_count_against_the_next(actor, tmp_path):
     act(actor, tmp_path, "a.obj", "fine")
     assert act(actor, tmp_path, "b.obj", "once").refused == ""
 
 
 def test_memory_is_bounded(tmp_path):
-    """A loader that wants more than it may have is refused like any crash."""
+    """A loader that exceeds its memory is refused like a crash."""
     (tmp_path / "greedy.py").write_text(
         "import resource, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
@@ -117,7 +117,7 @@ def test_flipped_normals_are_remarked_on(tmp_path):
     assert "disagree" in examine(export(odd, tmp_path / "mixed.stl"), "model", LIMITS)[1][0]
 
 
-def test_open_and_non_manifold_meshes_are_fine(tmp_path):
+def test_open_and_non_manifold_meshes_are_accepted(tmp_path):
     sphere = trimesh.creation.icosphere(subdivisions=2)
     half = trimesh.Trimesh(sphere.vertices, sphere.faces[sphere.triangles_center[:, 2] > 0], process=False)
     fan = trimesh.Trimesh([[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [-1, 0, 0]], [[0, 1, 2], [0, 1, 3], [0, 1, 4]])
@@ -138,7 +138,7 @@ def folder(tmp_path):
     return root
 
 
-def test_what_is_wrong_is_recorded(folder):
+def test_problems_are_recorded(folder):
     findings = check(str(folder), LIMITS, BOUNDS, workers=1)
     assert (findings.checked, findings.sound) == (5, 2)
     reasons = {file: reason.rpartition(": ")[2] for file, reason in findings.refused.items()}
@@ -167,7 +167,7 @@ def test_only_what_changed_is_checked_again(folder, monkeypatch):
     assert len(asked) == 5, "other limits may refuse other assets"
 
 
-def test_what_was_fatal_is_never_loaded_by_a_build(folder, monkeypatch):
+def test_a_build_never_loads_assets_that_crashed_a_check(folder, monkeypatch):
     monkeypatch.setattr(Inspector, "examine", lambda self, path, *_: index.Health(f"{path}: hangs", True, ()))
     check(str(folder), LIMITS, BOUNDS, workers=1)
     sources = {"models": str(folder), "textures": "builtin", "backgrounds": "builtin"}
@@ -178,8 +178,8 @@ def test_what_was_fatal_is_never_loaded_by_a_build(folder, monkeypatch):
     assert [model.id for model in models if not model.fatal] == ["mine/sound.stl"], "it is another file now"
 
 
-def test_a_build_replaces_what_was_fatal(folder, monkeypatch):
-    """As it replaces everything that is refused, but without opening it."""
+def test_a_build_replaces_assets_that_crash_the_loader(folder, monkeypatch):
+    """It is replaced like any refused asset, but without opening it."""
     export(trimesh.creation.box(), folder / "box.stl")
     for name in ("large.stl", "empty.obj", "bare.obj"):
         (folder / name).unlink()
@@ -197,7 +197,7 @@ def test_a_build_replaces_what_was_fatal(folder, monkeypatch):
     assert not any(path.endswith("sound.stl") for path in opened)
 
 
-def test_the_command_says_what_is_wrong(folder, generate):
+def test_the_command_names_the_problem(folder, generate):
     command = ["assets", "check", folder, "--set", "assets.limits.max_faces=2000", "--workers", 1]
     said = generate(*command, code=1).stdout
     assert said.count("refused: ") == 3 and "2 of 5 assets can be used" in said
@@ -208,7 +208,7 @@ def test_the_command_says_what_is_wrong(folder, generate):
 # --- fuzzing --------------------------------------------------------------------------------------------------------
 
 
-def test_a_slice_of_the_fuzzing_campaign(tmp_path, monkeypatch):
+def test_some_damaged_assets_crash_nothing(tmp_path, monkeypatch):
     for name in (fuzz_assets.ELSEWHERE, fuzz_assets.INSIDE):
         monkeypatch.setenv(name, "")  # which the campaign sets
     *_, result = fuzz_assets.campaign(200, seed=1, scratch=tmp_path, bounds=BOUNDS)
@@ -217,8 +217,8 @@ def test_a_slice_of_the_fuzzing_campaign(tmp_path, monkeypatch):
     assert verdicts["refused"] > 50 and verdicts["loaded"] > 10, "the damage is neither nothing nor everything"
 
 
-def test_the_campaign_notices_what_is_read_elsewhere(tmp_path):
-    """The watch itself: a loader that opens the file outside is caught."""
+def test_the_campaign_finds_files_read_outside_the_folder(tmp_path):
+    """The check itself: a loader that opens the file outside is caught."""
     inside = tmp_path / "asset"
     inside.mkdir()
     Image.new("RGB", (4, 4)).save(inside / "a.png")

@@ -1,4 +1,4 @@
-"""The client limits its rate to each host, and checks what hosts answer."""
+"""The client limits its rate to each host, and checks the hosts' answers."""
 
 import gzip
 import threading
@@ -21,14 +21,14 @@ def test_retry_after_is_honoured(server, client):
     assert server.agents == {download.USER_AGENT.format(contact="")}
 
 
-def test_a_host_that_asks_for_too_long_a_wait_is_left_alone(server):
+def test_a_host_that_demands_too_long_a_wait_is_skipped(server):
     server.routes["/a"] = (429, {"Retry-After": "3600"}, b"")
     with Client(Politeness(**FAST, allow_private=True)) as client, pytest.raises(ServiceUnavailable, match="3[56]"):
         client.get(f"{server.url}/a", 100)
     assert len(server.asked) == 1
 
 
-def test_back_off_grows_and_ends(server):
+def test_back_off_grows_and_is_bounded(server):
     server.routes["/a"] = (503, {}, b"")
     with Client(Politeness(**FAST | {"back_off": 0.1}, allow_private=True, tries=4)) as client:
         with pytest.raises(ServiceUnavailable, match="HTTP 503 .*4 times"):
@@ -48,7 +48,7 @@ def test_requests_to_a_host_are_spaced(server):
     assert server.times[-1] - server.times[0] >= 0.15 and "me@example.org" in server.agents.pop()
 
 
-def test_a_host_has_two_requests_at_once_at_most(server, client):
+def test_a_host_gets_at_most_two_requests_in_parallel(server, client):
     under_way, most, lock = 0, 0, threading.Lock()
 
     def answer(_):
@@ -67,8 +67,8 @@ def test_a_host_has_two_requests_at_once_at_most(server, client):
     assert most == 2
 
 
-def test_a_published_limit_is_kept(server, client, monkeypatch):
-    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+def test_a_published_rate_limit_is_observed(server, client, monkeypatch):
+    monkeypatch.setitem(download.PUBLISHED_RATES, f"127.0.0.1:{server.port}", 10)
     server.routes["/a"] = b"fine"
     begin = time.monotonic()
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_a_published_limit_is_kept(server, client, monkeypatch):
 
 
 def test_redirects_wait_their_turn(server, client, monkeypatch):
-    monkeypatch.setitem(download.PUBLISHED, f"127.0.0.1:{server.port}", 10)
+    monkeypatch.setitem(download.PUBLISHED_RATES, f"127.0.0.1:{server.port}", 10)
     for number in range(3):
         server.routes[f"/{number}"] = (302, {"Location": f"/{number + 1}"}, b"")
     server.routes["/3"] = b"fine"
@@ -86,7 +86,7 @@ def test_redirects_wait_their_turn(server, client, monkeypatch):
     assert time.monotonic() - begin >= 0.3 and len(server.asked) == 4
 
 
-def test_what_is_gone_is_not_asked_for_again(server, client):
+def test_missing_images_are_not_requested_again(server, client):
     with pytest.raises(FetchRefused, match="HTTP 404"):
         client.get(f"{server.url}/gone", 100)
     assert len(server.asked) == 1
@@ -141,7 +141,7 @@ BOMB = gzip.compress(gzip.compress(bytes(1 << 24)))
         ((302, {"Location": "http://[::1"}, b""), FetchRefused, "http"),
     ],
 )
-def test_bodies_and_redirects_that_do_not_behave(server, answer, error, said):
+def test_malformed_bodies_and_redirects_are_errors(server, answer, error, said):
     server.routes["/a"] = answer
     with Client(Politeness(**FAST | {"deadline": 1.0}, allow_private=True, tries=2)) as client:
         if error is None:
@@ -154,7 +154,7 @@ def test_bodies_and_redirects_that_do_not_behave(server, answer, error, said):
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://example.org/a", "gopher://x", "http://", "//x", ""])
-def test_only_http_is_spoken(client, url):
+def test_only_http_is_supported(client, url):
     with pytest.raises(FetchRefused):
         client.get(url, 100)
 

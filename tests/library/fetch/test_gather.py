@@ -1,4 +1,4 @@
-"""What becomes of gathered images, and how a run continues."""
+"""Processing of gathered images, and resuming."""
 
 import io
 import json
@@ -24,8 +24,8 @@ from bl30k_gen.seeding import rng
 from tests.support.web import SMALL, collect, from_list, image, openverse
 
 
-def test_pictures_are_made_anew(server, client, tmp_path):
-    """Upright, square, scaled by area, without metadata, in a file that no server named."""
+def test_gathered_images_are_encoded_again(server, client, tmp_path):
+    """Images are upright, cropped to squares, area-scaled, without metadata, under a new file name."""
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     exif[0x013B] = "the author's secret"
@@ -66,8 +66,8 @@ def test_area_filtering_is_a_mean(client):
         b"GIF89a" + bytes(100),
     ],
 )
-def test_what_is_no_usable_picture_is_refused(server, client, tmp_path, body):
-    """Whatever its type is said to be."""
+def test_unusable_images_are_refused(server, client, tmp_path, body):
+    """The declared type does not matter."""
     server.routes["/a.jpg"] = (200, {"Content-Type": "image/jpeg"}, body)
     provider = from_list(server, tmp_path, "/a.jpg")
     done = collect(provider, client, tmp_path / "out", keywords=())
@@ -98,13 +98,13 @@ def test_duplicates_are_found_by_bytes_and_by_looks(server, client, tmp_path):
     assert done.refused == {"the same file is there already": 1, "looks like an image that is there already": 2}
 
 
-def test_different_pictures_do_not_look_alike():
+def test_different_images_are_not_duplicates():
     prints = [fingerprint(np.asarray(Image.open(io.BytesIO(image(n, (64, 64)))))) for n in range(60)]
     nearest = min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i])
     assert nearest > 2 * gather.MAX_HASH_DISTANCE
 
 
-def test_whole_pictures_are_kept_on_request(server, client, tmp_path):
+def test_whole_images_are_kept_on_request(server, client, tmp_path):
     server.routes["/a"] = image(1, (90, 60))
     collect(from_list(server, tmp_path, "/a"), client, tmp_path / "out", keywords=(), full=tmp_path / "full")
     name = manifest.read_lines(tmp_path / "full")[0]["file"]
@@ -115,7 +115,7 @@ def test_whole_pictures_are_kept_on_request(server, client, tmp_path):
 # --- Going on -------------------------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_run_goes_on(server, client, tmp_path):
+def test_an_interrupted_run_continues(server, client, tmp_path):
     openverse(server, 12)
     collect(Openverse(server.url), client, tmp_path / "out", count=4)
     with open(tmp_path / "out/manifest.jsonl", "a") as file:
@@ -130,8 +130,8 @@ def test_an_interrupted_run_goes_on(server, client, tmp_path):
         assert server.asked.count(path) == asked[path] == 1, "what is there is not loaded again"
 
 
-def test_a_search_that_was_read_to_its_end_is_not_repeated(server, client, tmp_path):
-    """The services that allow few searches a day would never come to the later keywords."""
+def test_a_completed_search_is_not_repeated(server, client, tmp_path):
+    """Otherwise services with few searches per day would never reach the later keywords."""
     openverse(server, 4)
     for _ in range(2):
         done = collect(Openverse(server.url), client, tmp_path / "out", count=9)
@@ -141,7 +141,7 @@ def test_a_search_that_was_read_to_its_end_is_not_repeated(server, client, tmp_p
     assert len([path for path in server.asked if path.startswith("/v1")]) == 2, "it is another search"
 
 
-def test_a_search_whose_pictures_could_not_be_had_is_repeated(server, client, tmp_path):
+def test_a_search_with_failed_downloads_is_repeated(server, client, tmp_path):
     openverse(server, 3)
     there, server.routes["/pictures/1.jpg"] = server.routes["/pictures/1.jpg"], (503, {}, b"")
     assert collect(Openverse(server.url), client, tmp_path / "out").new == 2
@@ -149,7 +149,7 @@ def test_a_search_whose_pictures_could_not_be_had_is_repeated(server, client, tm
     assert collect(Openverse(server.url), client, tmp_path / "out").new == 1
 
 
-def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
+def test_the_number_of_workers_does_not_change_the_result(server, client, tmp_path):
     openverse(server, 12)
     request = GatherRequest("textures", ("wood",), 6, **SMALL)
     for workers in (1, 6):
@@ -159,7 +159,7 @@ def test_the_number_of_workers_changes_nothing(server, client, tmp_path):
     assert files[0] == files[1]
 
 
-def test_a_host_of_pictures_that_is_down_stops_nothing(server, client, tmp_path):
+def test_an_image_host_that_is_down_does_not_stop_gathering(server, client, tmp_path):
     server.routes |= {"/b": image(1), "/a": (503, {}, b"")}
     done = collect(from_list(server, tmp_path, "/a", "/b"), client, tmp_path / "out", keywords=())
     assert done.new == 1 and done.refused == {"its host does not answer": 1}
@@ -167,7 +167,7 @@ def test_a_host_of_pictures_that_is_down_stops_nothing(server, client, tmp_path)
     assert collect(from_list(server, tmp_path, "/a", "/b"), client, tmp_path / "out", keywords=()).new == 1
 
 
-def test_gathered_pictures_are_assets_with_licences(server, client, tmp_path):
+def test_gathered_images_are_assets_with_licences(server, client, tmp_path):
     openverse(server, 4)
     collect(Openverse(server.url), client, tmp_path / "mine", keywords=("Red Wood!",))
     sources = {"models": "builtin", "textures": str(tmp_path / "mine"), "backgrounds": "builtin"}
@@ -190,7 +190,7 @@ def test_the_command(server, generate, tmp_path):
     assert answer["kept"] == {"wood": 3} and answer["new"] == 3
 
 
-def test_our_own_keywords_are_readable():
+def test_the_shipped_keywords_are_readable():
     for kind in ("textures", "backgrounds"):
         words = gather.read_keywords(Path(__file__).parents[3] / f"assets/{kind}.txt")
         assert len(words) >= 75 and len({gather.folder_name(word) for word in words}) == len(words)

@@ -1,4 +1,4 @@
-"""Gathering from the services' own forms, and from answers of another form."""
+"""Gathering from the services' answers, valid and malformed."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def test_openverse_with_paging_and_licences(server, client, tmp_path):
 
 
 def test_commons(server, client, tmp_path):
-    """As commons.wikimedia.org/w/api.php answers: in any order, HTML in the credits, errors with status 200."""
+    """Answers of commons.wikimedia.org/w/api.php: in any order, with HTML in credits, and errors with status 200."""
     busy = iter([True, False, False])
 
     def page(n):
@@ -128,7 +128,7 @@ def test_ambientcg_backgrounds(server, client, tmp_path):
 
 @pytest.mark.parametrize("answer", [{}, [], "text", None, 7, {"results": 7, "page_count": "x", "foundAssets": {}}])
 @pytest.mark.parametrize("service", [Openverse, Commons, PolyHaven, AmbientCG])
-def test_answers_of_another_form_are_survived(server, client, tmp_path, service, answer):
+def test_answers_of_another_form_do_not_stop_gathering(server, client, tmp_path, service, answer):
     for path in ("/v1/images/", "/w/api.php", "/assets", "/api/v2/full_json"):
         server.routes[path] = json.dumps(answer).encode()
     assert collect(service(server.url), client, tmp_path / "out").new == 0
@@ -148,14 +148,14 @@ def test_mistakes_in_a_list_of_addresses_are_named(tmp_path, text, said):
         AddressList(tmp_path / "urls.txt")
 
 
-def test_a_list_of_addresses_may_begin_with_a_mark(tmp_path):
+def test_a_list_of_urls_may_begin_with_a_byte_order_mark(tmp_path):
     (tmp_path / "urls.txt").write_text("http://a/b\tcc0\tAda\n", encoding="utf-8-sig")
     (found,) = AddressList(tmp_path / "urls.txt").search(None, "", "textures")
     assert (found.url, found.credit.licence, found.credit.author) == ("http://a/b", "CC0-1.0", "Ada")
 
 
 @pytest.mark.parametrize("base", ["ftp://x", "api.example.org", "http://"])
-def test_bases_that_are_no_addresses(base):
+def test_invalid_base_urls_are_refused(base):
     with pytest.raises(UserError, match="--base-url"):
         provider("openverse", base, None, ())
 
@@ -171,8 +171,8 @@ def test_a_service_that_fails_is_named_and_the_rest_is_kept(server, client, tmp_
 
 
 @pytest.mark.parametrize("results", [[], [{"url": "https://example.org/a.jpg", "license": "by"}]])
-def test_a_service_that_promises_pages_without_end_is_left(server, client, results):
-    """It says that there are 10^9 pages, and sends nothing, or the same again and again."""
+def test_a_service_that_announces_endless_pages_is_abandoned(server, client, results):
+    """It announces 10^9 pages, and sends nothing, or the same page repeatedly."""
     server.routes["/v1/images/"] = lambda _: (200, {}, {"page_count": 10**9, "results": results})
     with pytest.raises(FetchRefused, match="3 pages in a row had nothing new"):
         list(Openverse(server.url).search(client, "wood", "textures"))

@@ -1,4 +1,4 @@
-"""The same mesh comes out of every format, in the common form: unit diagonal, centred, z up, front towards -y."""
+"""All formats give the same mesh in the common form: unit diagonal, centred, z up, front towards -y."""
 
 import hashlib
 import json
@@ -99,7 +99,7 @@ def test_binary_and_text_agree(wedge, tmp_path, limits):
         np.testing.assert_allclose(text.vertices, binary.vertices, atol=1e-6)
 
 
-def test_binary_stl_whatever_its_header_says_and_what_follows(wedge, tmp_path, limits):
+def test_binary_stl_is_read_with_any_header_and_trailing_bytes(wedge, tmp_path, limits):
     data = wedge.export(file_type="stl")
     plain = load_model(write(wedge, tmp_path, "stl"), limits)
     (tmp_path / "b.stl").write_bytes(b"solid wedge".ljust(80) + data[80:])
@@ -110,7 +110,7 @@ def test_binary_stl_whatever_its_header_says_and_what_follows(wedge, tmp_path, l
         assert measure(path).size.faces == len(wedge.faces) and measure(path).size.low is not None
 
 
-def test_a_byte_order_mark_is_read_over(tmp_path, limits):
+def test_a_byte_order_mark_is_ignored(tmp_path, limits):
     text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
     (tmp_path / "a.obj").write_text(text, encoding="utf-8-sig")
     assert len(load_model(str(tmp_path / "a.obj"), limits).vertices) == 4
@@ -164,7 +164,7 @@ def test_continued_lines_and_comments(tmp_path, limits):
 
 def test_clean_up(tmp_path, limits):
     (tmp_path / "a.obj").write_text(
-        "v 0 0 0\nv 4 0 0\nv 0 3 0\nv 0 0 0\nv 9 9 9\nv -0.0 0 0\n"  # 4 and 6 are 1 again, 5 is used by nothing
+        "v 0 0 0\nv 4 0 0\nv 0 3 0\nv 0 0 0\nv 9 9 9\nv -0.0 0 0\n"  # 4 and 6 equal 1, 5 is unused
         "vt 0.5 0.5\nf 1/1 2/1 3/1\nf 4/1 3/1 2/1\nf 1/1 4/1 2/1\nf 6/1 2/1 3/1\n"
     )
     model = load_model(str(tmp_path / "a.obj"), limits)
@@ -184,7 +184,7 @@ def test_any_scale(tmp_path, limits, size, offset):
 
 
 def test_gltf_nodes(wedge, tmp_path, limits):
-    """Placed, turned and mirrored copies arrive where trimesh puts them, faces outwards."""
+    """Translated, rotated and mirrored copies are where trimesh puts them, with faces outwards."""
     scene = trimesh.Scene()
     plain = trimesh.Trimesh(wedge.vertices, wedge.faces, process=False)
     turn = trimesh.transformations.euler_matrix(0.3, 0.5, -1.1)
@@ -215,7 +215,7 @@ def test_gltf_material(tmp_path, limits):
     assert part.colour == (1, 0, 0) and (part.metallic, part.roughness) == (0.25, 0.75)
 
 
-def test_gltf_alpha_is_kept_only_where_it_counts(wedge, tmp_path, limits):
+def test_gltf_alpha_is_kept_only_if_the_alpha_mode_uses_it(wedge, tmp_path, limits):
     image = Image.new("RGBA", (4, 4), (10, 20, 30, 40))
     for mode, channels in ((None, 3), ("MASK", 4), ("BLEND", 4)):
         material = trimesh.visual.material.PBRMaterial(baseColorTexture=image, alphaMode=mode)
@@ -302,7 +302,7 @@ def test_large_images_are_scaled_down(tmp_path):
 
 
 def test_real_models(shared, limits):
-    """The trees of real meshes load whole, and quickly enough for a video to begin."""
+    """All real meshes load, fast enough to start a video."""
     for path in sorted((shared / "data" / "shapenet_layout").glob("*/*/models/*.obj")):
         model = load_model(str(path), limits)
         assert np.linalg.norm(np.ptp(model.vertices, axis=0)) == pytest.approx(1, abs=1e-5)

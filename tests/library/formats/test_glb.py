@@ -1,4 +1,4 @@
-"""Models that are written as GLB are the same when they are read again."""
+"""Models written as GLB read back equal."""
 
 import numpy as np
 import pytest
@@ -26,11 +26,11 @@ def crate(tmp_path, limits):
 
 
 def corners(model, part):
-    """Faces as sorted rows of the places of their corners."""
+    """Faces as sorted rows of their corners' coordinates."""
     return np.sort(model.vertices[part.faces].reshape(-1, 9).round(5), axis=0)
 
 
-def test_what_is_written_is_read_again(crate, tmp_path, limits):
+def test_a_written_model_reads_back(crate, tmp_path, limits):
     (tmp_path / "crate.glb").write_bytes(as_glb(crate))
     again = load_model(str(tmp_path / "crate.glb"), limits)
     assert np.allclose(again.vertices, crate.vertices, atol=1e-6), "the same axes, size and place"

@@ -1,4 +1,4 @@
-"""Models as people have them: shown as their authors saw them, or what is not is said; docs/results/robustness.md."""
+"""Models as users have them: rendered as intended, or with a message; see docs/results/robustness.md."""
 
 import io
 import os
@@ -107,7 +107,7 @@ def test_primitives_of_one_material_with_and_without_texture_coordinates(tmp_pat
     assert set(np.unique(part.uv[:12])) == {0, 1} and np.isfinite(part.uv[12:]).all()
 
 
-def test_names_compare_as_bytes_in_whatever_encoding(tmp_path, limits):
+def test_names_are_compared_as_bytes_in_any_encoding(tmp_path, limits):
     names = [text.encode("gbk") for text in ("车身", "玻璃", "轮胎")]
     mtl, faces = b"", b""
     for number, name in enumerate(names):
@@ -118,19 +118,19 @@ def test_names_compare_as_bytes_in_whatever_encoding(tmp_path, limits):
     assert [part.texture[0, 0].tolist() for part in parts] == [[200, 0, 0], [0, 200, 0], [0, 0, 200]]
 
 
-def test_a_material_file_is_found_whose_name_is_no_utf8(tmp_path, limits):
+def test_a_material_file_is_found_by_a_name_that_is_not_utf8(tmp_path, limits):
     name = "材质.mtl".encode("gbk")
     path = cube(tmp_path, "usemtl m\n" + ALL, head=b"mtllib " + name + b"\n")
     os.rename(tmp_path / "cube.mtl", os.fsencode(tmp_path) + b"/" + name)
     assert model(path, limits).has_texture and measure(path).size.textured
 
 
-def test_white_space_in_names_is_the_same_everywhere(tmp_path, limits):
+def test_white_space_in_names_is_handled_alike_everywhere(tmp_path, limits):
     path = cube(tmp_path, "usemtl red  paint \n" + ALL, b"newmtl red  paint\t\nmap_Kd t.png\n")
     assert model(path, limits).has_texture
 
 
-def test_what_no_face_uses_is_neither_needed_nor_decoded(tmp_path, limits):
+def test_unused_textures_are_neither_required_nor_decoded(tmp_path, limits):
     mtl = b"newmtl m\nmap_Kd t.png\nnewmtl left\nmap_Kd gone.png\nnewmtl over\nmap_Kd broken.png\n"
     path = cube(tmp_path, "usemtl m\n" + ALL, mtl)
     (tmp_path / "broken.png").write_bytes(b"no image")
@@ -138,7 +138,7 @@ def test_what_no_face_uses_is_neither_needed_nor_decoded(tmp_path, limits):
     assert "materials that no face uses: 2" in said(path, limits)
 
 
-def test_a_missing_material_file_and_unused_maps_are_said(tmp_path, limits):
+def test_a_missing_material_file_and_unused_maps_are_reported(tmp_path, limits):
     path = cube(tmp_path, "usemtl m\n" + ALL, b"newmtl m\nmap_Kd t.png\nmap_Bump t.png\nnorm t.png\n")
     assert "map_Bump of its materials is not used; norm of its materials is not used" in said(path, limits)
     (tmp_path / "cube.mtl").unlink()
@@ -182,7 +182,7 @@ def test_materials_of_a_glb(tmp_path, limits, material, expected):
     assert part.texture is not None if expected == "texture" else part.colour == expected
 
 
-def test_an_unreadable_map_that_is_not_drawn_is_no_reason(tmp_path, limits):
+def test_an_unreadable_map_that_is_not_rendered_causes_no_refusal(tmp_path, limits):
     glb = Glb()
     texture = glb.image(checks())
     glb.tree["images"].append({"bufferView": glb.view(b"\xabKTX 20\xbb" * 8), "mimeType": "image/ktx2"})
@@ -245,7 +245,7 @@ def test_skins_are_in_their_rest_pose(tmp_path, limits):
         model(glb.write(tmp_path / "b.glb"), limits)
 
 
-def test_morph_targets_are_shown_as_the_file_says(tmp_path, limits):
+def test_morph_targets_have_the_files_weights(tmp_path, limits):
     glb = Glb()
     box = glb.box()
     box["targets"] = [{"POSITION": glb.numbers(np.tile([0, 4.0, 0], (24, 1)) * (np.arange(24) % 4 > 1)[:, None])}]
@@ -297,7 +297,7 @@ def test_concave_polygons_of_any_number_of_corners_are_cut_alike_in_every_format
 
 
 def test_a_ply_of_polygons_of_all_kinds_is_read_in_every_order_of_bytes(tmp_path, limits):
-    """Triangles and quads by turns, a column that is not needed, and faces before vertices."""
+    """Alternating triangles and quads, an unused column, and faces before vertices."""
     rows = [quad for pair in zip(QUADS[:3], QUADS[3:], strict=True) for quad in pair]
     rows = [row[:3] if n % 2 else row for n, row in enumerate(rows)] + [(r[0], r[2], r[3]) for r in rows[1::2]]
     points = [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
@@ -387,7 +387,7 @@ def test_alpha_that_is_zero_everywhere_is_none(tmp_path, limits):
     assert model(path, limits).parts[0].texture.shape == (16, 16, 4)
 
 
-def test_text_in_a_png_concerns_no_pixel(tmp_path, limits):
+def test_text_chunks_of_a_png_are_not_read(tmp_path, limits):
     buffer = io.BytesIO()
     checks().save(buffer, "PNG")
     data = buffer.getvalue()
@@ -404,7 +404,7 @@ def test_text_in_a_png_concerns_no_pixel(tmp_path, limits):
 
 
 def profile_with_swapped_primaries():
-    """An RGB profile whose red is sRGB's green, so that applying it cannot be overlooked."""
+    """An RGB profile whose red is sRGB's green, so that it is visible whether it was applied."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack_from(">I", data, 128)[0]
     tags = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
@@ -458,7 +458,7 @@ def load_photo(folder, data, limits):
     return load_image(str(folder / "a.jpg"), "background", limits)
 
 
-def test_hundreds_of_thousands_of_material_files_are_refused_at_once(tmp_path, limits):
+def test_hundreds_of_thousands_of_material_files_are_refused_quickly(tmp_path, limits):
     lines = "".join(f"mtllib {n}.mtl\n" for n in range(200_000))
     (tmp_path / "b.obj").write_text(lines + CORNERS + UVS + ALL)
     refused_soon(tmp_path / "b.obj", limits, "more than 64 MTL files")
@@ -467,7 +467,7 @@ def test_hundreds_of_thousands_of_material_files_are_refused_at_once(tmp_path, l
     assert time.process_time() - began < 2
 
 
-def test_many_concave_polygons_are_cut_in_time_and_monsters_refused(tmp_path, limits):
+def test_many_concave_polygons_are_triangulated_in_time_and_extreme_ones_refused(tmp_path, limits):
     outline, _ = comb(4)
     points = [f"v {x} {y} {z}" for z in range(2000) for x, y in outline]
     n = len(outline)
@@ -482,7 +482,7 @@ def test_many_concave_polygons_are_cut_in_time_and_monsters_refused(tmp_path, li
     refused_soon(tmp_path / "monster.obj", limits, "too many corners")
 
 
-def test_many_instances_and_primitives_are_refused_at_once(tmp_path, limits):
+def test_many_instances_and_primitives_are_refused_quickly(tmp_path, limits):
     glb = Glb()
     box = glb.box()
     glb.tree |= {"meshes": [{"primitives": [box] * 200}], "nodes": [{"mesh": 0}] * 60_000}

@@ -46,7 +46,7 @@ def refusal(path, limits, kind="model") -> str:
     return caught.value.reason
 
 
-def test_the_tables_cover_all_hostile_assets(shared):
+def test_every_hostile_asset_has_an_expected_refusal(shared):
     assert {f.name for f in (shared / "data" / "hostile_assets").iterdir()} == HOSTILE.keys() | USABLE.keys()
 
 
@@ -57,7 +57,7 @@ def test_hostile_assets_are_refused(shared, limits, name):
 
 
 @pytest.mark.parametrize("name", USABLE)
-def test_odd_but_sound_assets_load(shared, limits, name):
+def test_unusual_valid_assets_load(shared, limits, name):
     model = load_model(str(shared / "data" / "hostile_assets" / name), limits)
     vertices, triangles, mapped = USABLE[name]
     assert (len(model.vertices), sum(len(p.faces) for p in model.parts)) == (vertices, triangles)
@@ -136,7 +136,7 @@ ESCAPES = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """An asset's folder with an image inside, and traps."""
+    """An asset's folder with an image, and with links and pipes to other files."""
     Image.new("RGB", (4, 4), "red").save(tmp_path / "secret.png")
     inside = tmp_path / "model"
     (inside / "inner").mkdir(parents=True)
@@ -217,14 +217,14 @@ def test_a_texture_whose_name_differs_in_case_is_named(folder, limits):
 
 
 @pytest.mark.parametrize("name", ["a\nb.obj", "\x1b[2Jgone.obj"])
-def test_names_do_nothing_to_a_terminal(tmp_path, limits, name):
+def test_names_send_no_escape_sequences_to_a_terminal(tmp_path, limits, name):
     (tmp_path / name).write_text("")
     with pytest.raises(AssetRefused) as caught:
         load_model(str(tmp_path / name), limits)
     assert caught.value.reason.isprintable() and "has no vertices" in caught.value.reason
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path, limits):
+def test_a_name_that_is_not_text_is_refused(tmp_path, limits):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/a\xff.obj")
     with open(path, "w") as file:
         file.write(TRIANGLE + "f 1 2 3\n")
@@ -232,7 +232,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, limits):
         load_model(path, limits)
 
 
-def test_shapenet_textures_may_lie_beside_the_models_folder(tmp_path, limits):
+def test_shapenet_textures_may_be_beside_the_models_folder(tmp_path, limits):
     model, images = tmp_path / "02958343/abc/models", tmp_path / "02958343/abc/images"
     model.mkdir(parents=True)
     images.mkdir()
@@ -337,7 +337,7 @@ def test_pixels_are_counted_before_decoding(tmp_path, limits):
         assert "pixels" in refusal(tmp_path / "bomb.png", limits, "texture")
 
 
-def test_what_pillow_would_not_open_is_counted_too(tmp_path, limits):
+def test_images_beyond_pillows_limit_are_measured_too(tmp_path, limits):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -346,7 +346,7 @@ def test_what_pillow_would_not_open_is_counted_too(tmp_path, limits):
     assert "megapixels" in refusal(tmp_path / "a.png", limits, "texture")
 
 
-def test_other_formats_are_no_images(tmp_path, limits):
+def test_other_formats_are_not_images(tmp_path, limits):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png", "TIFF")
     assert "is no JPEG" in refusal(tmp_path / "a.png", limits, "texture")
 

@@ -1,4 +1,4 @@
-"""Of several workers on one video exactly one gets it, and a late one does no harm."""
+"""Exactly one of several workers acquires a video, and a late worker changes nothing."""
 
 import contextlib
 import errno
@@ -29,7 +29,7 @@ from bl30k_gen.render.output.journal import run_log
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, LeaseLost, Leases, holders
 
 TIMEOUT = 60.0
-ELSEWHERE = "othernode.17.4711.0000abcd.{}"  # the name of a process of which nothing is known
+ELSEWHERE = "othernode.17.4711.0000abcd.{}"  # the name of an unknown process
 
 
 class Clock:
@@ -67,7 +67,7 @@ def race_of_four(root, names, timeout):
     return dict(found)
 
 
-def test_of_several_takers_at_once_one_gets_it(tmp_path):
+def test_of_several_simultaneous_workers_one_acquires_the_lease(tmp_path):
     names = [f"a{n:05d}" for n in range(60)]
     for name in names[:20]:  # free again, with frames
         lease = worker(tmp_path, 1).acquire(name)
@@ -80,7 +80,7 @@ def test_of_several_takers_at_once_one_gets_it(tmp_path):
     assert set(os.listdir(tmp_path / ".staging")) == set(names), "nothing prepared is left"
 
 
-def test_what_is_won_once_is_not_won_again(tmp_path):
+def test_an_acquired_lease_is_not_acquired_again(tmp_path):
     names = [f"a{n:05d}" for n in range(40)]
     won = race_of_four(tmp_path, names, timeout=1000.0)
     both = sorted(name for names_won in won.values() for name in names_won)
@@ -88,7 +88,7 @@ def test_what_is_won_once_is_not_won_again(tmp_path):
     assert {name: holder.name for name, holder in holders(Layout(tmp_path)).items()}.keys() == set(names)
 
 
-def test_only_the_observers_own_clock_counts(tmp_path, monkeypatch):
+def test_a_lease_expires_by_the_observers_clock_alone(tmp_path, monkeypatch):
     owner = worker(tmp_path, 1)
     lease = owner.acquire("a00000")
     heartbeat = lease.folder / HEARTBEAT
@@ -98,7 +98,7 @@ def test_only_the_observers_own_clock_counts(tmp_path, monkeypatch):
         os.utime(heartbeat, (skew, skew))
         monkeypatch.setattr(time, "time", lambda skew=skew: 2e9 - skew)
         assert observer.acquire("a00000") is None
-    for _ in range(5):  # long silences of the observer do not matter as long as the counter moves
+    for _ in range(5):  # long pauses of the observer do not matter while the counter changes
         lease.beat()
         os.utime(heartbeat, (0.0, 0.0))
         clock.now += 10 * TIMEOUT
@@ -111,7 +111,7 @@ def test_only_the_observers_own_clock_counts(tmp_path, monkeypatch):
     assert not lease.held()
 
 
-def test_frames_come_with_a_takeover_and_the_late_owner_notices(tmp_path):
+def test_a_new_owner_gets_the_frames_and_the_late_owner_notices(tmp_path):
     lease = worker(tmp_path, 1).acquire("a00000")
     (lease.folder / "00000.jpg").write_bytes(b"a frame")
     clock = Clock(0.0)
@@ -136,7 +136,7 @@ def test_a_released_lease_is_free_with_its_frames(tmp_path):
     assert (worker(tmp_path, 2).acquire("a00000").folder / "00000.jpg").exists()
 
 
-def test_hearts_beat_by_themselves(tmp_path):
+def test_heartbeats_continue_in_the_background(tmp_path):
     owner = Leases(Layout(tmp_path, ELSEWHERE.format(1)), timeout=0.3)
     observer = Leases(Layout(tmp_path, ELSEWHERE.format(2)), timeout=0.3)
     with owner:
@@ -160,7 +160,7 @@ def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     assert worker(tmp_path, 2).acquire("a00000")
 
 
-# A video rendered by two workers whose processors do not round alike: other bytes, the same names.
+# A video rendered by two workers whose processors round differently: other bytes, the same names.
 
 
 def stage_frames(layout, content):
@@ -186,9 +186,9 @@ def overtaken_at(monkeypatch, step, overtake):
     return seen
 
 
-def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_path, monkeypatch, content):
+def test_a_late_owner_overtaken_at_any_step_of_publishing_changes_nothing(tmp_path, monkeypatch, content):
     def attempt(root, step):
-        """Publish, be overtaken before ``step``; return whether there is such a step, and who was published."""
+        """Publish; another worker takes over before ``step``. Returns whether the step exists, and who published."""
         root.mkdir(exist_ok=True)
         late, clock = worker(root, 1), Clock(0.0)
         early = worker(root, 2, clock)
@@ -223,7 +223,7 @@ def test_overtaken_at_any_step_of_publishing_a_late_owner_changes_nothing(tmp_pa
 
 
 @pytest.mark.xdist_group("render")
-def test_a_stopped_worker_that_wakes_up_publishes_nothing_twice(tiny, generate, rendered, content, tmp_path):
+def test_a_stopped_worker_that_resumes_publishes_nothing_twice(tiny, generate, rendered, content, tmp_path):
     """The first worker is frozen during a frame; the second waits, takes over; the first wakes up."""
     flags = [*tiny, "--out", tmp_path, "--index", 1, "--threads-per-worker", 1, "--set", "runtime.lease_timeout=3"]
     command = [sys.executable, "generate.py", "render", *map(str, flags), "--json"]
@@ -252,7 +252,7 @@ def stale(*_, **__):
     raise OSError(errno.ESTALE, "Stale file handle")
 
 
-def test_a_stale_handle_is_a_missed_beat_and_no_loss(tmp_path, monkeypatch):
+def test_a_stale_handle_is_a_missed_heartbeat_and_loses_nothing(tmp_path, monkeypatch):
     leases = Leases(Layout(tmp_path, process.new_name()), 60)
     taken = leases.acquire("a00000")
     monkeypatch.setattr(lease, "open", stale, raising=False)
@@ -263,7 +263,7 @@ def test_a_stale_handle_is_a_missed_beat_and_no_loss(tmp_path, monkeypatch):
     assert taken.lost
 
 
-def test_a_folder_that_was_renamed_is_not_made_again(tmp_path):
+def test_a_renamed_folder_is_not_created_again(tmp_path):
     root = tmp_path / "data"
     root.mkdir()
     leases = Leases(Layout(root, process.new_name()), 60)

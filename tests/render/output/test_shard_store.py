@@ -1,4 +1,4 @@
-"""Videos in shards: none is lost or doubled, whatever ends a worker; without Blender, on synthetic frames."""
+"""Videos in shards: none is lost or doubled, however a worker ends; without Blender, on synthetic frames."""
 
 import errno
 import os
@@ -65,7 +65,7 @@ def make_one(store, name, kind="tar"):
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
-def test_a_run_leaves_one_shard_that_everything_reads(tmp_path, expected, kind):
+def test_a_run_leaves_one_shard_that_all_commands_read(tmp_path, expected, kind):
     root = make_sharded(tmp_path / "d", config_of(kind), NAMES).root
     assert shards_of(root) == [{"tar": "a00000.tar", "hdf5": "a00000.h5"}[kind]]
     assert videos_of(root) == expected
@@ -103,8 +103,8 @@ def die_at(number, root):
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
-def test_killed_anywhere_no_video_is_lost_or_doubled(tmp_path, expected, kind):
-    """A worker is killed at some change, its successor at a later one, and the third completes the work."""
+def test_after_a_kill_at_any_step_no_video_is_lost_or_doubled(tmp_path, expected, kind):
+    """A worker is killed at one change, its successor at a later one, and the third completes the work."""
     config, step, died = config_of(kind), 1, True
     while died:
         root = tmp_path / str(step)
@@ -118,18 +118,18 @@ def test_killed_anywhere_no_video_is_lost_or_doubled(tmp_path, expected, kind):
             code = os.waitpid(child, 0)[1]
             died = died or code == signal.SIGKILL
             if (root / "Shards").is_dir():
-                seen = videos_of(root)  # never half a video, never twice
+                seen = videos_of(root)  # never an incomplete video, never two
                 assert seen.items() <= expected.items()
                 assert len(seen) % 17 == 0
                 assert {path.split("/")[1].removesuffix(".json") for path in seen} == set(Layout(root).published())
         make_sharded(root, config, NAMES)
         assert videos_of(root) == expected
-        assert not list_visible(Layout(root).making) and not list_visible(Layout(root).shards.making)
+        assert not list_visible(Layout(root).staging_root) and not list_visible(Layout(root).shards.staging_root)
         shutil.rmtree(root)
         step += {"tar": 3, "hdf5": 7}[kind]
 
 
-def test_a_shard_in_the_making_can_be_read(tmp_path, expected):
+def test_a_partial_shard_can_be_read(tmp_path, expected):
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
         claim = make_one(store, "a00001")
@@ -139,7 +139,7 @@ def test_a_shard_in_the_making_can_be_read(tmp_path, expected):
         store.release(claim)
 
 
-def test_a_torn_tail_does_not_count(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
         claim = store.acquire("a00001")
@@ -161,8 +161,8 @@ def test_a_torn_tail_does_not_count(tmp_path):
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 @pytest.mark.parametrize("call", ["rename", "symlink"])
-def test_what_was_done_and_reported_as_failed_loses_no_video(tmp_path, expected, monkeypatch, call, kind):
-    """The partial shard was cut back after a rename that the file system had done: its commit marker stayed."""
+def test_a_rename_done_but_reported_as_failed_loses_no_video(tmp_path, expected, monkeypatch, call, kind):
+    """A former version truncated the partial shard after a rename that had been done; its commit marker stayed."""
     original, counted = getattr(os, call), [0]
 
     def wrong(*arguments, **named):
@@ -188,7 +188,7 @@ def test_what_was_done_and_reported_as_failed_loses_no_video(tmp_path, expected,
     assert step > 3
 
 
-def test_a_marker_that_cannot_be_read_is_not_taken_for_missing(tmp_path, monkeypatch):
+def test_an_unreadable_marker_does_not_count_as_missing(tmp_path, monkeypatch):
     root = make_sharded(tmp_path, config_of("tar"), NAMES).root
 
     def broken(*_, **__):
@@ -199,13 +199,13 @@ def test_a_marker_that_cannot_be_read_is_not_taken_for_missing(tmp_path, monkeyp
         Layout(root).shards.committed("a00000")
 
 
-def test_a_stopped_owner_that_wakes_up_does_no_harm(tmp_path, expected):
+def test_a_stopped_owner_that_resumes_changes_nothing(tmp_path, expected):
     first, second = a_store(tmp_path), a_store(tmp_path)
     with first:
         first.release(make_one(first, "a00000"))
         claim = first.acquire("a00001")
         metadata = stage(first.frames, config_of("tar"), 1)
-        first._shard._leases.__exit__()  # stopped: its heart beats no more
+        first._shard._leases.__exit__()  # stopped: no more heartbeats
         with second:
             assert second.acquire("a00001") is None
             time.sleep(0.6)
@@ -257,11 +257,11 @@ def test_frames_of_a_stopped_run_are_kept_as_one_file(tmp_path):
     assert not any((tmp_path / "Shards/.unfinished").iterdir())
 
 
-def test_scratch_is_left_clean(tmp_path):
+def test_scratch_is_empty_at_the_end(tmp_path):
     with a_store(tmp_path / "d", scratch=tmp_path / "scratch") as store:
         assert store.frames.root.parent == tmp_path / "scratch"
         store.release(make_one(store, "a00000"))
-        assert not any(store.frames.making.glob("[!.]*"))
+        assert not any(store.frames.staging_root.glob("[!.]*"))
     assert not any((tmp_path / "scratch").iterdir())
 
 
@@ -273,7 +273,7 @@ def test_markers_are_restored_where_a_copy_has_lost_them(tmp_path, expected):
     assert videos_of(root) == expected and shards_of(root) == ["a00000.tar"]
 
 
-def test_prune_finishes_the_shards_of_the_dead_and_frees_their_videos(tmp_path):
+def test_prune_finishes_shards_of_dead_owners_and_frees_their_videos(tmp_path):
     config = config_of("tar")
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     child = os.fork()
@@ -293,7 +293,7 @@ def test_prune_finishes_the_shards_of_the_dead_and_frees_their_videos(tmp_path):
     assert verify(tmp_path, names=["a00000"]).ok
 
 
-def test_a_dataset_stays_with_its_store(tmp_path):
+def test_a_dataset_keeps_its_store(tmp_path):
     config = synthetic_config("assets.models=builtin", "assets.textures=builtin", "assets.backgrounds=builtin")
     catalogue = open_catalogue(config.assets)
     layout = Layout(tmp_path)
@@ -307,7 +307,7 @@ def test_a_dataset_stays_with_its_store(tmp_path):
         open_for_writing(layout, tar, catalogue)
 
 
-def test_lists_know_the_splits_without_a_look_into_the_shards(tmp_path, monkeypatch):
+def test_lists_of_splits_need_no_shard_contents(tmp_path, monkeypatch):
     root = make_sharded(tmp_path, config_of("tar"), NAMES).root
     for split in ("train", "val"):
         (root / f"ImageSets/{split}.txt").unlink()
@@ -316,7 +316,7 @@ def test_lists_know_the_splits_without_a_look_into_the_shards(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
-def test_taking_videos_out_leaves_the_others_as_they_were(tmp_path, expected, kind):
+def test_removing_videos_does_not_change_the_others(tmp_path, expected, kind):
     layout = make_sharded(tmp_path, config_of(kind), NAMES)
     with Leases(ShardLayout(layout.shards.root, process.new_name()), 0.5) as leases:
         assert remove_videos(layout, kind, leases, open_dataset(tmp_path), ["a00001"], []) == []
@@ -327,7 +327,7 @@ def test_taking_videos_out_leaves_the_others_as_they_were(tmp_path, expected, ki
     assert verify(tmp_path, deep=True).ok
 
 
-def test_of_a_cut_off_shard_the_sound_videos_stay(tmp_path, expected):
+def test_valid_videos_of_a_truncated_shard_are_kept(tmp_path, expected):
     layout = make_sharded(tmp_path, config_of("tar"), NAMES)
     cut_off_shard(layout)
     report, damaged = verify(tmp_path), []
@@ -339,7 +339,7 @@ def test_of_a_cut_off_shard_the_sound_videos_stay(tmp_path, expected):
     assert videos_of(tmp_path) == expected and verify(tmp_path, deep=True).ok
 
 
-def test_a_video_in_a_shard_in_the_making_is_left_to_its_worker(tmp_path):
+def test_a_video_in_a_partial_shard_is_left_to_its_worker(tmp_path):
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
         layout = Layout(tmp_path)
@@ -361,15 +361,15 @@ def operations(folder, kind, videos):
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 def test_a_video_costs_at_most_ten_operations_on_the_shared_file_system(tmp_path, kind):
-    """With its share of what a run of 50 videos costs once."""
+    """Including its part of the operations of a run of 50 videos."""
     few, many = (operations(tmp_path, kind, videos) for videos in (4, 12))
     each = (many - few) / 8
     once = few - 4 * each
     assert each + once / 50 <= 10, f"{each} operations a video, {once} a run"
 
 
-def test_a_shard_that_was_lost_is_not_asked_again(tmp_path):
-    """After one heartbeat that failed, every video was begun and given up for ever."""
+def test_a_lost_shard_is_not_opened_again(tmp_path):
+    """In a former version, after one failed heartbeat every video was begun and abandoned."""
     with a_store(tmp_path) as store:
         store.release(make_one(store, "a00000"))
         lost = store._shard

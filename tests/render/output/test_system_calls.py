@@ -1,4 +1,4 @@
-"""A seeded slice of the campaign ``benchmarks.faults.system_calls``: system calls that fail, one in each build."""
+"""Some faults of the campaign ``benchmarks.faults.system_calls``: one failing system call in each build."""
 
 import errno
 import functools
@@ -6,28 +6,28 @@ import shutil
 
 import pytest
 
-from benchmarks.faults.system_calls import DONE, STORES, Fault, Wrapper, build, config_of, faults, run
+from benchmarks.faults.system_calls import DONE, STORES, Fault, Wrapper, build, config_of, draw_faults, run
 
 COUNT = 15
 
 
 @functools.cache
 def some_faults() -> list[Fault]:
-    return faults(COUNT, seed=1)
+    return draw_faults(COUNT, seed=1)
 
 
 @pytest.mark.parametrize("number", range(COUNT))
 def test_a_call_that_fails_loses_nothing(number):
     outcome = run(some_faults()[number])
-    assert outcome.good, outcome
+    assert outcome.passed, outcome
 
 
-def test_the_slice_has_something_of_everything():
+def test_the_tested_faults_include_every_kind():
     assert {fault.store for fault in some_faults()} == set(STORES)
     assert DONE in {fault.kind for fault in some_faults()} and len({fault.call for fault in some_faults()}) > 6
 
 
-def test_the_wrapper_makes_the_call_fail_that_it_says(tmp_path):
+def test_the_wrapper_fails_the_given_call(tmp_path):
     (tmp_path / "data").mkdir()
     with (
         pytest.raises(OSError, match="Input/output error"),
@@ -40,4 +40,4 @@ def test_the_wrapper_makes_the_call_fail_that_it_says(tmp_path):
 def test_strace_reaches_what_libraries_call():
     if shutil.which("strace"):
         outcome = run(Fault("strace", "hdf5", "fsync", 3, errno.EIO))
-        assert outcome.code == 2 and outcome.good, outcome
+        assert outcome.code == 2 and outcome.passed, outcome

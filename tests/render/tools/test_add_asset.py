@@ -1,4 +1,4 @@
-"""`assets add`: what is looked at, what is refused, what is kept."""
+"""`assets add`: checks, refusals, and the added files."""
 
 import contextlib
 import json
@@ -51,14 +51,14 @@ def added(generate, tmp_path_factory):
     return folder, generate("assets", "add", *files, *options, "--json", code=2)
 
 
-def test_what_cannot_be_used_is_named_and_the_others_are_added(added):
+def test_unusable_files_are_named_and_the_others_are_added(added):
     folder, done = added
     assert done.stderr.count("error: ") == 1 and "broken.obj: a face names vertex" in done.stderr
     assert [one["file"] for one in json.loads(done.stdout)] == [str(folder / "sheet.obj"), str(folder / "photo.png")]
     assert sorted(path.name for path in (folder / "mine").iterdir()) == ["manifest.jsonl", "photo.png", "sheet.glb"]
 
 
-def test_a_picture_is_kept_byte_for_byte_and_a_model_of_several_files_as_one(added):
+def test_an_image_is_kept_byte_for_byte_and_a_model_of_several_files_as_one(added):
     folder, _ = added
     assert (folder / "mine/photo.png").read_bytes() == (folder / "photo.png").read_bytes()
     before, after = (load_model(str(folder / f), LIMITS) for f in ("sheet.obj", "mine/sheet.glb"))
@@ -66,7 +66,7 @@ def test_a_picture_is_kept_byte_for_byte_and_a_model_of_several_files_as_one(add
     assert np.array_equal(before.parts[0].texture, after.parts[0].texture)
 
 
-def test_the_manifest_says_whose_they_are(added):
+def test_the_manifest_names_the_authors(added):
     folder, _ = added
     lines = [json.loads(line) for line in (folder / "mine/manifest.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == ["sheet.glb", "photo.png"]
@@ -112,7 +112,7 @@ def test_mistakes_are_one_line_and_exit_code_2(generate, tmp_path, arguments, sa
     assert not (tmp_path / "strips").exists()
 
 
-def test_what_kills_blender_is_refused_and_the_next_file_gets_a_new_one(tmp_path, monkeypatch):
+def test_an_asset_that_crashes_blender_is_refused_and_the_next_gets_a_new_process(tmp_path, monkeypatch):
     class Dying:
         started = 0
 
@@ -189,7 +189,7 @@ def test_names_of_shapenets_models_are_those_of_their_folders(tmp_path):
     assert adding._name(tmp_path / "abc/chair.v2.glb") == "chair.v2"
 
 
-def test_models_of_one_file_name_keep_their_folders_names_and_others_are_told_apart(tmp_path):
+def test_models_of_one_file_name_get_their_folders_names_and_others_are_numbered(tmp_path):
     files = []
     for folder in ("chair", "table"):
         (tmp_path / folder).mkdir()
@@ -202,7 +202,7 @@ def test_models_of_one_file_name_keep_their_folders_names_and_others_are_told_ap
         adding.require_names([files[1], files[4]])
 
 
-def test_what_was_added_is_what_a_build_draws_from(added):
+def test_a_build_uses_added_assets(added):
     folder, _ = added
     mine = [f"assets.{kind}={folder / 'mine'}" for kind in ("models", "textures", "backgrounds")]
     config = load_config(RECIPE, mine)

@@ -1,4 +1,4 @@
-"""`verify --repair`: bad videos are rendered again, and become what they were; the others are not touched."""
+"""`verify --repair`: damaged videos are rendered again with the same bytes; the others are not touched."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def dataset(rendered, tmp_path):
     return Layout(shutil.copytree(rendered, tmp_path / "data"))
 
 
-def test_what_is_bad_is_rendered_again_and_nothing_else(rendered, dataset, generate):
+def test_only_damaged_videos_are_rendered_again(rendered, dataset, generate):
     swapped_masks(dataset)
     stale_list(dataset)
     dataset.log("a00000").unlink()
@@ -47,10 +47,10 @@ def test_what_is_bad_is_rendered_again_and_nothing_else(rendered, dataset, gener
 
 @pytest.fixture
 def no_rendering(monkeypatch):
-    """The supervisor only says what it was asked for."""
+    """Replace the supervisor by one that only records the requested videos."""
     asked = []
 
-    class Nobody:
+    class RecordingSupervisor:
         def __init__(self, *_):
             self.rendered, self.already, self.failed = [], [], {}
 
@@ -58,7 +58,7 @@ def no_rendering(monkeypatch):
             asked.extend(names)
             return self
 
-    monkeypatch.setattr("bl30k_gen.render.tools.repair.Supervisor", Nobody)
+    monkeypatch.setattr("bl30k_gen.render.tools.repair.Supervisor", RecordingSupervisor)
     return asked
 
 
@@ -71,7 +71,7 @@ def test_lost_and_renamed_videos_are_rendered_under_their_own_name(dataset, no_r
     assert not done.ok, "what is still missing is still said"
 
 
-def test_videos_are_not_rendered_anew_for_a_changed_configuration(dataset, no_rendering):
+def test_a_changed_configuration_does_not_render_videos_again(dataset, no_rendering):
     dataset.config.write_text(dataset.config.read_text().replace("seed: 0", "seed: 1"))
     report = verify(dataset.root)
     with pytest.raises(UserError, match="config.yaml is not the configuration that the videos were made with"):
@@ -79,15 +79,15 @@ def test_videos_are_not_rendered_anew_for_a_changed_configuration(dataset, no_re
     assert dataset.published() == ["a00000", "a00001", "a00002"]
 
 
-def test_folders_of_somebody_elses_are_left_alone(dataset, no_rendering):
+def test_folders_with_other_contents_are_not_changed(dataset, no_rendering):
     (dataset.root / "JPEGImages/mine").mkdir()
     done = repair(dataset.root, verify(dataset.root))
     assert no_rendering == [] and not done.ok
     assert (dataset.root / "JPEGImages/mine").exists()
 
 
-def test_in_a_shard_too(rendered, once, generate, tiny, tmp_path):
-    """Rendered into a shard, read by every command, damaged and repaired."""
+def test_a_damaged_shard_is_repaired(rendered, once, generate, tiny, tmp_path):
+    """The dataset is rendered into a shard, read by every command, damaged and repaired."""
     flags = [*tiny, "--count", 3, "--store", "tar"]
     made = once("rendered-tar", lambda folder: generate("render", *flags, "--out", folder))
     root = shutil.copytree(made, tmp_path / "data", symlinks=True)

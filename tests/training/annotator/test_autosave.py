@@ -1,4 +1,4 @@
-"""Nothing is lost: what is on disk after every step, after a crash, and after kill -9."""
+"""Sessions on disk after every step, after a crash, and after kill -9."""
 
 import hashlib
 import http.client
@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from bl30k_gen.errors import UserError
+from tests.support import commands
 from tests.support.annotator import moving_video
 from training.annotator import maps_file
 from training.annotator.autosave import Autosave, identify, recorded_short_side
@@ -46,7 +47,7 @@ def brush(frame, label, x, y, radius=8.0):
     return BrushAction(do="brush", frame=frame, object=label, path=[(x, y)], radius=radius)
 
 
-def test_a_session_goes_on_with_its_history(cells, small, tmp_path):
+def test_a_session_continues_with_its_history(cells, small, tmp_path):
     video, network = moving_video(6), small("stcn")
     session, saved = open_saved(tmp_path, video, network)
     assert not saved.restored
@@ -78,7 +79,7 @@ def test_a_session_goes_on_with_its_history(cells, small, tmp_path):
     reopened.close()
 
 
-def test_marks_of_a_draft_are_kept(cells, tmp_path):
+def test_scribbles_of_a_draft_are_kept(cells, tmp_path):
     video = cells.video(3)
 
     class Film(list):
@@ -98,7 +99,7 @@ def test_marks_of_a_draft_are_kept(cells, tmp_path):
     saved.close()
 
 
-def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
+def test_an_incomplete_line_after_a_crash_is_removed(tmp_path):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
     do(session, saved, ObjectAction(do="add", object=1))
@@ -124,7 +125,7 @@ def test_what_a_crash_leaves_incomplete_is_cut_off(tmp_path):
 @pytest.mark.parametrize(
     "damage", ["{", "[]", '{"state": {}}', '{"state": {"objects": 3}}', '{"action": {"x": 1}}', "NaN"]
 )
-def test_what_follows_a_damaged_line_is_kept_elsewhere_and_said(tmp_path, caplog, damage):
+def test_lines_after_a_damaged_one_are_kept_in_another_file_and_reported(tmp_path, caplog, damage):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
     do(session, saved, ObjectAction(do="add", object=1))
@@ -185,7 +186,7 @@ def test_a_full_disk_loses_nothing_in_memory(tmp_path, monkeypatch):
     saved.close()
 
 
-def test_what_was_not_saved_is_saved_with_the_next_step(tmp_path, monkeypatch):
+def test_an_unsaved_step_is_saved_with_the_next_one(tmp_path, monkeypatch):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
     do(session, saved, ObjectAction(do="add", object=1))
@@ -206,7 +207,7 @@ def test_what_was_not_saved_is_saved_with_the_next_step(tmp_path, monkeypatch):
     reopened.close()
 
 
-def test_files_are_written_anew_when_most_of_them_is_forgotten(tmp_path, monkeypatch):
+def test_files_are_rewritten_when_most_of_their_content_is_obsolete(tmp_path, monkeypatch):
     monkeypatch.setattr(maps_file, "SPARE", 200)
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
@@ -279,7 +280,7 @@ class Program:
         self.port, self.token = int(found[1]), found[2]
 
     def act(self, *actions: dict) -> dict:
-        """Do them one after the other; what the page is told at the beginning."""
+        """Perform actions in order; returns the first message to the page."""
         from websockets.sync.client import connect
 
         protocols = ["annotate", f"token.{self.token}"]
@@ -321,8 +322,7 @@ def test_kill_9_and_reopen(frames, tmp_path):
 
 def test_mistakes_are_said_in_one_line(frames, tmp_path):
     def fails(*arguments):
-        command = [sys.executable, "train.py", "annotate", *map(str, arguments)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        done = commands.run("train.py", "annotate", *arguments)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         return done.stderr
 
@@ -333,7 +333,7 @@ def test_mistakes_are_said_in_one_line(frames, tmp_path):
     assert "no.pt" in fails(frames, "--network", tmp_path / "no.pt", "--out", tmp_path / "o")
 
 
-def test_a_pipe_in_the_place_of_the_journal_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_instead_of_the_journal_is_refused_without_waiting(tmp_path):
     (tmp_path / "journal.jsonl").write_text("[" * 100_000 + "\n")
     assert recorded_short_side(tmp_path) is None
     (tmp_path / "journal.jsonl").unlink()
@@ -351,7 +351,7 @@ def test_a_pipe_in_the_place_of_the_journal_is_refused_and_not_waited_for(tmp_pa
         lambda state: state.update(rounds={}),
     ],
 )
-def test_a_damaged_line_leaves_nothing_of_itself(tmp_path, spoil):
+def test_a_damaged_journal_line_has_no_effect(tmp_path, spoil):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
     do(session, saved, ObjectAction(do="add", object=1))

@@ -1,4 +1,4 @@
-"""Who is refused, on HTTP and on the websocket."""
+"""Requests that the server refuses, on HTTP and on the websocket."""
 
 import asyncio
 import http.client
@@ -49,7 +49,7 @@ def test_the_address_holds_the_token_in_its_fragment(server):
     assert not parts.query and parts.path == "/"
 
 
-def test_the_page_is_open_and_the_video_is_not(server):
+def test_the_page_needs_no_token_and_the_video_does(server):
     code, headers, page = ask(server, "/", token=False)
     assert code == 200 and b"<canvas" in page
     assert headers["content-security-policy"].startswith("default-src 'self';")
@@ -98,7 +98,7 @@ def test_foreign_hosts_and_pages_are_refused(server, path):
         "/api/mask/99999999999999999999",
     ],
 )
-def test_no_path_leads_out(server, path):
+def test_no_path_leads_outside(server, path):
     code, _, body = ask(server, path)
     assert code in (400, 403, 404) and b"root:" not in body and b"import" not in body
 
@@ -176,7 +176,7 @@ def test_the_websocket_refuses_another_host(server):
     assert b"403" in asyncio.run(handshake())
 
 
-def test_broken_messages_do_no_harm(server):
+def test_invalid_messages_are_ignored(server):
     workspace = server.workspace
     state = workspace.session.state
     messages = [

@@ -1,4 +1,4 @@
-"""The page in Chromium: what a person does there is what a script does through the session class, byte for byte."""
+"""The page in Chromium gives the same bytes as a script through the session class."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ def networks(small):
 
 @pytest.fixture
 def new_session(networks):
-    """new_session(video): always the same networks; none of them has a memory of its own."""
+    """new_session(video): sessions with the same stateless networks."""
 
     def make(video) -> InteractiveSession:
         options = published_options(networks["network"], memory_every=2)
@@ -146,7 +146,7 @@ def test_three_rounds_with_every_tool_equal_the_script(browser, new_session, slo
         assert session.state.rounds == 3
         final = hashes(session)
 
-        # Undo everything, and do it again: every label of every frame is as it was.
+        # Undo and redo everything: all labels of all frames are restored.
         steps = [final]
         while hand.told("undo"):
             hand.key("Control+z")
@@ -158,7 +158,7 @@ def test_three_rounds_with_every_tool_equal_the_script(browser, new_session, slo
             hand.idle()
             assert hashes(session) == expected
 
-        # The page comes back as it was, and writes what the session has.
+        # After a reload the page has the same state, and exports the session's script.
         hand.reload()
         assert hand.told("rounds") == 3 and hand.told("undo") == 10
         export(hand, "masks", "script")
@@ -239,7 +239,7 @@ def test_two_tabs_see_one_session(browser, new_session, tmp_path):
         two.page.close()
 
 
-def test_masks_come_in_and_datasets_go_out(browser, new_session, tmp_path):
+def test_masks_are_imported_and_datasets_exported(browser, new_session, tmp_path):
     import numpy as np
 
     from bl30k_gen.dataset.masks import encode_mask
@@ -258,7 +258,7 @@ def test_masks_come_in_and_datasets_go_out(browser, new_session, tmp_path):
         hand.page.set_input_files("#files", [tmp_path / "broken.png"])
         hand.until(lambda: "damaged" in hand.page.locator("#toasts").inner_text())
         export(hand, "dataset", "overlay", "binary", "soft", "script", "coco", "youtube-vis", "burst", "sav")
-        # What the server refuses with a status, the browser notes on its console.
+        # The browser logs refused requests on its console.
         assert [error for error in hand.errors if "422" not in error] == []
         hand.page.goto((tmp_path / "out/overlay.mp4").as_uri())
         hand.until(lambda: hand.page.evaluate("document.querySelector('video').videoWidth") == 90)

@@ -1,4 +1,4 @@
-"""What the page is told: frames, masks as runs, the timeline; and studies."""
+"""Data for the page: frames, masks as runs, the timeline; and studies."""
 
 import io
 
@@ -26,7 +26,7 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (37, 53), (2000, 2000)])
-def test_runs_give_the_mask_back(shape):
+def test_run_lengths_round_trip(shape):
     ids = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8).cumsum(1).astype(np.uint8)
     assert (decoded(encode_runs(ids, 7)) == ids).all()
     assert np.frombuffer(encode_runs(ids, 7), "<u4")[0] == 7
@@ -53,8 +53,8 @@ def test_large_frames_are_shown_smaller(tmp_path):
     assert image(small, 1, "view")[0] == (tmp_path / "1.jpg").read_bytes(), "a small file goes out as it is"
 
 
-def test_a_turned_picture_is_refused_as_everywhere(tmp_path):
-    """A browser would turn it, masks lie as it is stored."""
+def test_an_image_with_exif_orientation_is_refused(tmp_path):
+    """A browser would rotate the image, but masks match the stored pixels."""
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(tmp_path / "0.jpg", exif=exif)
@@ -97,7 +97,7 @@ def test_an_area_that_changes_little_by_little_is_drift(cells):
     assert found[9][1].drift == "its area has changed since frame 0" and drift_ranges(found) == [(9, 9)]
 
 
-def test_a_study_shows_the_truth_then_the_clock_runs(small, tmp_path, monkeypatch):
+def test_a_study_shows_the_true_masks_before_its_clock_starts(small, tmp_path, monkeypatch):
     now = {"t": 50.0}
     monkeypatch.setattr("training.annotator.study.perf_counter", lambda: now["t"])
     video = moving_video(4)
@@ -139,7 +139,7 @@ def test_a_study_shows_the_truth_then_the_clock_runs(small, tmp_path, monkeypatc
     assert read_study(tmp_path / "logs").sessions[0].iou[-1] >= 0
 
 
-def test_ten_thousand_frames_are_told_in_little(tmp_path):
+def test_the_state_of_ten_thousand_frames_is_a_small_message(tmp_path):
     class Long(list):
         path, names = tmp_path / "long", [f"{t:05d}" for t in range(10_000)]
 

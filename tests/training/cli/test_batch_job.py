@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Start the job as Slurm would; what Slurm's commands are given stands in ``calls``."""
+    """Start the job as Slurm would; the arguments of Slurm's commands are in ``calls``."""
     programs = {
         "srun": 'echo "srun $@" >> calls; while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
         "scancel": 'echo "scancel $@" >> calls; kill -TERM $(cat begun)',
@@ -35,11 +35,11 @@ def cluster(tmp_path):
     return start, tmp_path
 
 
-def test_the_script_is_sound():
+def test_the_batch_script_is_valid():
     subprocess.run(["bash", "-n", str(ROOT / "slurm/train.sbatch")], check=True)
 
 
-def test_each_node_runs_torchrun_with_one_meeting_place(cluster):
+def test_each_node_runs_torchrun_with_the_same_rendezvous(cluster):
     start, folder = cluster
     assert start().wait(60) == 0
     show, srun, python = (folder / "calls").read_text().splitlines()
@@ -53,7 +53,7 @@ def test_each_node_runs_torchrun_with_one_meeting_place(cluster):
 @pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize(("number", "comes_back"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
 def test_time_that_runs_out_brings_the_job_back(cluster, nodes, number, comes_back):
-    """At SIGTERM, which is preemption or scancel, Slurm itself decides."""
+    """After SIGTERM (preemption or scancel) the job is not requeued: Slurm decides."""
     start, folder = cluster
     job = start(SLEEP="60", SLURM_JOB_NUM_NODES=str(nodes))
     deadline = time.monotonic() + 60

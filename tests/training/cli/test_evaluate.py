@@ -1,10 +1,8 @@
-"""``train.py evaluate`` and ``score``, as a user meets them."""
+"""The commands ``train.py evaluate`` and ``score``."""
 
 import json
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,22 +11,21 @@ from PIL import Image
 
 from bl30k_gen.dataset.masks import encode_mask
 from models import checkpoint
+from tests.support import commands
 from training import cli
 from training.experiments import evaluate
 
-ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 8, "value_dim": 16, "decoder_dim": 8}
 
 
 def train(*arguments, code=0):
-    command = [sys.executable, str(ROOT / "train.py"), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = commands.run("train.py", *arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
 
 def test_a_runs_folder_is_evaluated_and_its_masks_scored_again(rendered, tmp_path):
-    """The scores of ``evaluate`` are those that ``score`` gives the masks it wrote."""
+    """``score`` gives the masks that ``evaluate`` wrote the same scores."""
     torch.manual_seed(0)
     (tmp_path / "my-run").mkdir()
     checkpoint.save(checkpoint.build("stcn", SMALL), tmp_path / "my-run/network.pt")
@@ -51,7 +48,7 @@ def test_mistakes_are_one_line(rendered, tmp_path):
 
 
 def test_flags_become_options(monkeypatch, tmp_path):
-    """All commands that run a network know the same flags."""
+    """All commands that run a network have the same flags."""
     from typer.testing import CliRunner
 
     from training.experiments import tables
@@ -108,7 +105,7 @@ def folder_empty(data):
 
 def names_differ(data):
     for file in (data / "Annotations/v").iterdir():
-        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # no number that a frame has
+        file.rename(file.with_name(f"mask-{'abc'[int(file.stem)]}.png"))  # not the number of any frame
 
 
 def wide_ids(data):

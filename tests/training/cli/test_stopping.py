@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end what continues when it is given again, at any place and with one line."""
+"""SIGTERM and SIGINT stop resumable commands at any point, with one line."""
 
 import os
 import signal
@@ -18,11 +18,11 @@ def test_a_signal_ends_the_command_with_its_code(capsys, number):
             os.kill(os.getpid(), number)
             try:
                 time.sleep(5)
-            except Exception:  # no place in a program takes it for an error
+            except Exception:  # so that `except Exception` does not catch it
                 pytest.fail("a signal is no error")
         finally:
             closed.append(True)
-            os.kill(os.getpid(), number)  # a second one does not disturb the end
+            os.kill(os.getpid(), number)  # a second signal is ignored
     assert ended.value.exit_code == 143 and closed
     assert capsys.readouterr().err == "stopped; the same command continues\n"
     assert signal.getsignal(number) == before

@@ -1,4 +1,4 @@
-"""Threads: as many as processors, asleep while they wait."""
+"""Threads: one per processor, sleeping while they wait."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ def test_a_quota_counts(tmp_path, text, limit):
     assert usable(tmp_path / "none") == len(os.sched_getaffinity(0))
 
 
-def test_what_the_user_has_set_stays():
+def test_threads_set_by_the_user_are_kept():
     environment = {"OMP_NUM_THREADS": "7"}
     choose_threads(environment)
     assert environment["OMP_NUM_THREADS"] == "7" and environment["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
-def test_pytorch_takes_what_was_chosen():
+def test_pytorch_uses_the_chosen_threads():
     code = "from training.cli import threads; threads.choose_threads()\nimport torch; print(torch.get_num_threads())"
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     environment["OMP_THREAD_LIMIT"] = "64"

@@ -75,7 +75,7 @@ def test_small_labels_are_dropped_unless_they_stay_small():
     assert sampling.candidates(ids, void, "none") == [2, 3, 4]
 
 
-def test_the_distance_grows_by_the_share_of_epochs():
+def test_the_distance_grows_with_the_fraction_of_epochs():
     curriculum = Curriculum(distances=[5, 10, 15, 20, 25, 5], at=[0.1, 0.2, 0.3, 0.4, 0.8])
     values = [sampling.largest_distance(curriculum, epoch, 10) for epoch in range(10)]
     assert values == [5, 10, 15, 20, 25, 25, 25, 25, 5, 5]
@@ -148,8 +148,8 @@ def test_a_large_png_is_averaged_before_it_is_cropped(tmp_path):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
-def test_crop_flip_and_turn_are_one_map(tmp_path, flip, suffix):
-    """Against Pillow, step by step; the crop is twice as large as the output, so that the JPEG is decoded small."""
+def test_crop_flip_and_rotation_are_one_map(tmp_path, flip, suffix):
+    """Compared with Pillow's steps; the crop is twice the output's size, so that the JPEG is decoded at half size."""
     y, x = np.mgrid[:160, :200]
     rgb = np.stack([x, y, 60 + 40 * np.sin(x / 9) * np.cos(y / 7)], -1).astype(np.uint8)
     ids = ((x - 90) ** 2 + (y - 70) ** 2 < 1500).astype(np.uint8)
@@ -193,7 +193,7 @@ def test_colour_steps_are_torchvisions():
     assert np.abs(grey[..., 0].astype(int) - np.asarray(image.convert("L"), int)).max() <= 1
 
 
-def test_affine_turns_about_the_centre():
+def test_affine_maps_rotate_about_the_centre():
     mask = np.zeros((41, 41), np.uint8)
     mask[20, 30] = 1
     turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
@@ -217,7 +217,7 @@ def test_a_thin_plate_moves_its_control_points():
 
 
 @pytest.mark.parametrize("iou", [0.95, 0.85, 0.5])
-def test_perturbed_masks_reach_their_iou(iou):
+def test_perturbed_masks_reach_the_target_iou(iou):
     y, x = np.mgrid[:192, :192]
     mask = (x - 90) ** 2 + (y - 100) ** 2 < 50**2
     for i in range(4):
@@ -257,7 +257,7 @@ def test_davis_2016_has_one_object_and_a_split(shared):
     assert sample.masks[:, 1].max() == 0
 
 
-def test_void_is_no_object_and_no_background(tmp_path, make_videos):
+def test_void_is_neither_object_nor_background(tmp_path, make_videos):
     root = make_videos(tmp_path, 1)
     for path in (root / "Annotations/a00000").iterdir():
         ids = masks.read_mask(path).ids.copy()
@@ -270,7 +270,7 @@ def test_void_is_no_object_and_no_background(tmp_path, make_videos):
     assert set(labels.unique().tolist()) == {-1, 0, 1, 2} and torch.equal(labels == -1, batch.void)
 
 
-def test_shares_are_nested_and_lists_are_checked(videos, tmp_path):
+def test_fractions_of_data_are_nested_and_lists_are_checked(videos, tmp_path):
     def names(*overrides):
         stage = load_stage("stcn/bl30k", [f"data.bl30k.{o}" for o in overrides], [f"bl30k={videos}"])
         return Mixture(stage).sources[0].names
@@ -343,10 +343,10 @@ def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(
         assert not after.masks[1:, 0][whole].any()
         assert torch.equal(after.masks[1:, 0][~whole], before.masks[1:, 0][~whole])
         shares.append(gone.float().mean().item())
-    assert 0.3 < np.mean(shares) < 0.65  # what lies outside the image has the same colour
+    assert 0.3 < np.mean(shares) < 0.65  # pixels outside the image have the same colour
 
 
-def test_rde_sees_a_perturbed_first_mask_and_learns_the_true_one(videos):
+def test_rde_is_given_a_perturbed_first_mask_and_trained_on_the_true_one(videos):
     stage = load_stage("rde/bl30k", ["size=96"], [str(videos)])
     sample = Mixture(stage)[Draw(0, 0, 0, 0, 5)]
     true, given = sample.masks[0, 0] > 0, sample.given[0] > 0
@@ -371,7 +371,7 @@ def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
 
 
 def test_samples_are_the_same_where_processes_are_spawned(tiny):
-    """As they are on macOS."""
+    """Processes are spawned on macOS."""
     stage = tiny("stcn/bl30k", "iterations=2")
     mixture, before = Mixture(stage), multiprocessing.get_start_method()
     multiprocessing.set_start_method("spawn", force=True)
@@ -413,7 +413,7 @@ def test_weights_are_copies_in_an_epoch(videos):
 @pytest.mark.parametrize("size", [(96, 64), (107, 61), (301, 173)])
 @pytest.mark.parametrize("saved", [{"quality": 75}, {"quality": 92, "subsampling": 0, "progressive": True}])
 def test_pixels_are_those_that_pillow_decodes(size, saved):
-    """At every scale, of JPEGs of odd sizes and grey ones; what is damaged is an error as before."""
+    """At every scale, with grey JPEGs and odd sizes; damaged files are errors."""
     noise = np.random.default_rng(0).integers(0, 255, (size[1] // 4, size[0] // 4, 3), np.uint8)
     image = Image.fromarray(noise).resize(size)
     for mode in ("RGB", "L"):
@@ -429,7 +429,7 @@ def test_pixels_are_those_that_pillow_decodes(size, saved):
             transforms.decode_pixels(transforms.open_image(half, "b"), (0, 0, *size), (crop, crop), "b")
 
 
-def test_a_damaged_file_is_passed_over_and_named(tmp_path, make_videos):
+def test_a_damaged_file_is_skipped_and_named(tmp_path, make_videos):
     root = make_videos(tmp_path, 3)
     for path in (root / "Annotations/a00001").iterdir():
         path.write_bytes(path.read_bytes()[:50])
@@ -452,7 +452,7 @@ def test_short_videos_are_replaced(tmp_path, make_videos):
     assert sample.name.startswith("a00001") and sample.skipped == ()
 
 
-def test_samples_are_values(tiny):
+def test_samples_are_plain_values(tiny):
     sample = Mixture(tiny("stcn/bl30k"))[Draw(0, 0, 0, 0, 5)]
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample.name = "other"

@@ -11,7 +11,7 @@ from training.data.mixture import Draw, Mixture
 from training.schema.stage import load_stage
 
 # A mask of 4 x 5 pixels (height x width) with the rows 1 and 2 of the columns 1 to 3 set, in each of the three forms.
-# The compressed one is what COCO's own tools write.
+# The compressed form was written by COCO's tools.
 MASK = np.zeros((4, 5), bool)
 MASK[1:3, 1:4] = True
 COUNTS = [5, 2, 2, 2, 2, 2, 5]
@@ -121,11 +121,11 @@ def test_objects_are_items_of_s2m(dataset):
     assert drawn[5:25, 50:70].all() and drawn[50:70, 50:80].all() and drawn.sum() == 400 + 600
     others = [source.stills.another(1, np.random.default_rng(n), 900) for n in range(20)]
     found = {None if other is None else int((np.array(other) > 0).sum()) for other in others}
-    assert found == {None, 1000}  # the crowd and the small one are none; the same one counts as none
+    assert found == {None, 1000}  # neither the crowd nor the small object counts, nor the object itself
     assert source.stills.another(0, np.random.default_rng(0), 900) is None
 
 
-def test_another_object_is_marked_or_creeps_in(dataset):
+def test_another_object_is_marked_negative_or_in_the_current_mask(dataset):
     always = ["scribbles.from_zero=0", "scribbles.another=1", "scribbles.iou=[0.9, 0.95]", "scribbles.free=0"]
     for negative in (0, 1):
         many = mixture("s2m/static", dataset(), *FEW, *always, f"scribbles.another_negative={negative}", "size=96")
@@ -147,7 +147,7 @@ def test_lvis_has_a_scale_of_its_own(dataset):
     assert source.warper.change.scale == (0.8, 1.0) and source.augmentation.frame.scale == (0.8, 1.25)
 
 
-def test_bad_annotations_and_lost_images_are_passed_over_and_named(dataset):
+def test_bad_annotations_and_missing_images_are_skipped_and_named(dataset):
     root = dataset(
         images=[
             {"id": 3, "height": H, "width": W, "file_name": "train2017/lost.jpg"},

@@ -33,7 +33,7 @@ TRUTH = ellipse(70, 80, 45, 30)
 
 
 @pytest.mark.parametrize("kind", ["boundary", "thinned", "curves", "robot", "free"])
-def test_each_kind_stays_on_its_region_and_covers_little_of_it(scribbler, kind):
+def test_scribbles_of_each_kind_stay_on_their_region_and_cover_little_of_it(scribbler, kind):
     drawn = [getattr(scribbler, kind)(TRUTH, rng(0, kind, n)) for n in range(12)]
     assert sum(d.any() for d in drawn) >= 9 and len({d.tobytes() for d in drawn}) >= (1 if kind == "robot" else 9)
     for scribble in drawn:
@@ -51,7 +51,7 @@ def test_the_skeleton_and_the_robot_keep_to_the_middle_and_the_boundary_to_the_b
         assert not (scribbler.boundary(TRUTH, rng(2, n)) & ellipse(70, 80, 20, 6)).any()
 
 
-def test_positive_on_what_lacks_negative_on_what_is_too_much(scribbler, numbers):
+def test_missing_parts_get_positive_and_surplus_parts_negative_scribbles(scribbler, numbers):
     """Unless curves are drawn freely: then anywhere on the object and beside it."""
     bound = Scribbler(numbers.model_copy(update={"free": 0.0}), SIZE)
     before = ellipse(95, 80, 45, 30)
@@ -87,7 +87,7 @@ def test_a_perfect_mask_gets_free_curves_on_both_sides(numbers):
     assert positive.any() and not negative.any()
 
 
-def test_every_piece_is_scribbled_on_but_small_ones(numbers):
+def test_every_large_piece_is_scribbled_on(numbers):
     bound = Scribbler(numbers.model_copy(update={"kinds": numbers.kinds.model_copy(update={"boundary": 0.0})}), SIZE)
     two = ellipse(40, 40, 25, 20) | ellipse(120, 120, 20, 25)
     speck = two.copy()
@@ -100,7 +100,7 @@ def test_every_piece_is_scribbled_on_but_small_ones(numbers):
 
 
 def test_sizes_grow_with_the_crop(numbers):
-    """A scribble on a region of a small crop lies as deep, in shares of the side, as on a large one."""
+    """The relative depth of scribbles inside a region does not depend on the size of the crop."""
 
     def depth(size: int) -> float:
         wide = numbers.model_copy(update={"depth": (49, 49)})
@@ -112,7 +112,7 @@ def test_sizes_grow_with_the_crop(numbers):
     assert depth(480) == pytest.approx(24.5 / 480, abs=0.005) and depth(96) == pytest.approx(depth(480), abs=0.02)
 
 
-def test_perturbed_masks_reach_their_iou():
+def test_perturbed_masks_reach_the_target_iou():
     for n in range(6):
         wanted = rng(8, n).uniform(0.4, 0.95)
         worse = perturb(TRUTH, wanted, rng(9, n))

@@ -67,8 +67,8 @@ def test_a_run_folder_holds_what_it_says(whole, short):
 
 
 @pytest.mark.parametrize("last", [3, 4])
-def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkeypatch, last):
-    """Killed in iteration ``last`` + 1, it continues from the state before."""
+def test_a_killed_run_continues_with_the_same_losses(whole, short, tmp_path, monkeypatch, last):
+    """Killed in iteration ``last`` + 1, the run continues from the state before it."""
     iterate = Trainer._iterate
 
     def killed(self, *args):
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkey
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_sigterm_saves_and_the_run_goes_on(whole, short, tmp_path, monkeypatch):
+def test_sigterm_saves_and_the_run_continues(whole, short, tmp_path, monkeypatch):
     iterate = Trainer._iterate
 
     def signalled(self, *args):
@@ -103,7 +103,7 @@ def test_sigterm_saves_and_the_run_goes_on(whole, short, tmp_path, monkeypatch):
     assert curve(train(short, tmp_path)) == curve(whole)
 
 
-def test_a_finished_run_is_left_alone(whole, short, capsys):
+def test_a_finished_run_is_not_changed(whole, short, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.root.rglob("*.pt")}
     train(short, whole.root)
     assert "is finished" in capsys.readouterr().out
@@ -151,7 +151,7 @@ def assert_close(ours, theirs, tolerance):
         assert largest <= tolerance * value.abs().max().clamp(min=1e-2), (key, largest)
 
 
-def test_statistics_stay_and_their_weights_learn(short, whole):
+def test_batch_statistics_are_frozen_and_other_weights_trained(short, whole):
     begin, end = build_network(short, None).state_dict(), weights(whole.network)
     for key in begin:
         fixed = "running" in key or "num_batches" in key
@@ -160,7 +160,7 @@ def test_statistics_stay_and_their_weights_learn(short, whole):
     assert not network[0].training and network[1].training
 
 
-def test_a_gradient_that_is_not_finite_is_no_step(tiny, tmp_path):
+def test_a_gradient_that_is_not_finite_skips_the_step(tiny, tmp_path):
     def spoilt(run: Trainer, bad: set[int]) -> Trainer:
         forward = run.step.forward
 
@@ -224,7 +224,7 @@ def test_half_precision_trains(tiny, tmp_path, whole):
 
 
 @pytest.mark.parametrize("network", ["stm", "stcn", "rde"])
-def test_each_stage_begins_with_the_one_before(tiny, tmp_path, network):
+def test_each_stage_starts_from_the_previous_network(tiny, tmp_path, network):
     """Single objects to several, RDE without recurrence to RDE with it; by folder, network file and state."""
     few = ["iterations=1", "batch=1"]
     first = train(tiny(f"{network}/static", *few), tmp_path / "static")
@@ -247,7 +247,7 @@ def test_missing_imagenet_weights_are_explained(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["stcn/bl30k"])
-def test_one_batch_is_learned_by_heart(tiny, name):
+def test_one_batch_is_overfitted(tiny, name):
     """The total loss of a batch falls under 0.02."""
     stage = tiny(name, "batch=1")
     mixture = Mixture(stage)
@@ -302,8 +302,8 @@ with processes("cpu") as group:
 
 def test_two_processes_are_one(videos, tmp_path):
     """After three iterations at the same batch, weights agree within 1e-4 of their largest value; those of two
-    processes that take the same samples do not. Stopped between two records, they log what they would have logged,
-    and damaged files of either."""
+    processes with equal samples do not. Stopped between two records, they log the same values as without the stop,
+    and the damaged files of both."""
     overrides = [
         "iterations=3",
         "batch=4",

@@ -20,7 +20,7 @@ def write_video():
 
 @pytest.fixture
 def save_png():
-    """save_png(path, array): pixels as they are (L, 16-bit or RGB)."""
+    """save_png(path, array): writes pixels unchanged (L, 16-bit or RGB)."""
 
     def save(path, pixels):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def save_png():
 
 
 def moving_squares(frames=8, size=(48, 64)):
-    """(T, H, W) uint8: object 1 walks right by two pixels a frame, object 2 stands still."""
+    """(T, H, W) uint8: object 1 moves right by two pixels a frame, object 2 does not move."""
     video = np.zeros((frames, *size), np.uint8)
     for t in range(frames):
         video[t, 30:40, 40:56] = 2

@@ -24,7 +24,7 @@ from training.evaluation.scribbles import Scribbles, Stroke
 
 
 def write_scribbles(scribbles, path):
-    """As davisinteractive does."""
+    """The rule of davisinteractive."""
     frames = [[vars(stroke) | {"path": stroke.path.tolist()} for stroke in strokes] for strokes in scribbles.frames]
     data = {"scribbles": frames, "sequence": scribbles.sequence, "annotated_frame": scribbles.annotated_frame}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ class SlowRobot(Robot):
 
 @dataclass
 class FakeSystem:
-    """Takes ``seconds`` for every round and answers with what ``answer(round)`` gives; keeps the rounds."""
+    """A system that takes ``seconds`` per round, returns ``answer(round)``, and records the rounds."""
 
     clock: FakeClock
     answer: object
@@ -83,7 +83,7 @@ def run(truth, answer, robot_takes=5.0, frame=0, **settings):
     return report, system
 
 
-def test_the_truth_scores_100_and_time_is_the_systems_own(squares):
+def test_true_masks_score_100_and_time_is_the_systems(squares):
     report, system = run(squares, lambda task: squares)
     assert [i.seconds for i in report.interactions] == [10.0] * 8  # without the robot's five
     times, values = report.curve()
@@ -126,7 +126,7 @@ def interaction(name, number, seconds, j, f, objects=(1,)):
     return Interaction(name, 1, number, seconds, objects, np.array([[[j, f]] * len(objects)] * 3))
 
 
-def test_missing_interactions_keep_the_score_and_cost_nothing():
+def test_rounds_without_interaction_keep_the_score_and_take_no_time():
     report = InteractiveReport(3, 100.0, [("a", 1, (1,)), ("b", 1, (1, 2))])
     report.interactions = [
         interaction("a", 1, 4.0, 0.4, 0.6),
@@ -172,11 +172,11 @@ def test_the_first_frame_may_be_chosen_again_by_the_robot(squares):
 
 def test_a_system_may_name_candidates(squares):
     _, system = run(squares, lambda task: Submission(squares, [3, 4]))
-    # of equals the earliest; then the other; then, with none left, the candidates themselves
+    # the earliest of equals; then the other; then, with none left, all candidates
     assert [task.frame for task in system.rounds] == [0, 3, 4, 3, 3, 3, 3, 3]
 
 
-def test_the_manner_of_mivos(squares):
+def test_the_robot_follows_mivos(squares):
     wrong = squares.copy()
     wrong[5] = 0
     _, system = run(squares, lambda task: wrong, new_frame_rounds=MIVOS_ROUNDS)
@@ -280,7 +280,7 @@ def test_bad_samples_are_one_clear_line(tmp_path, write_video, squares):
 
 
 def test_a_real_video_gets_better_round_by_round(davis):
-    """A system that does as it is told on the frame it is shown, and nothing else."""
+    """A system that applies the scribbles to the given frame only."""
     (sample,) = read_samples(davis / "Annotations" / "480p", videos=["car-shadow"])
     truth = sample.truth[::8]
     sample = ScribbleSample("car-shadow", 1, truth, (1,), Robot().begin("car-shadow", truth, [1]))

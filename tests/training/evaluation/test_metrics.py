@@ -11,7 +11,7 @@ def square(top, left, height, width=None, size=(40, 40)):
 
 
 def brute_force_f(truth, prediction):
-    """F by the definition, pixel by pixel."""
+    """F by its definition, pixel by pixel."""
 
     def edge(mask):
         height, width = mask.shape
@@ -105,7 +105,7 @@ def test_f_equals_the_definition_with_a_wide_tolerance():
     assert boundary_f(truth, prediction) == pytest.approx(brute_force_f(truth, prediction))
 
 
-def test_objects_are_scored_apart():
+def test_objects_are_scored_separately():
     truth = (square(5, 5, 10) + 2 * square(25, 5, 10)).astype(np.uint8)
     prediction = (square(5, 5, 10) + 2 * square(25, 6, 10) + 3 * square(25, 25, 5)).astype(np.uint8)
     scores = score_frame(truth, prediction, [1, 2, 4])

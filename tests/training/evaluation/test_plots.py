@@ -1,4 +1,4 @@
-"""Figures say numbers that exist."""
+"""Figures have integer ticks where numbers are integers."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from training.runs.folder import RunFolder
 
 @pytest.fixture
 def figures(monkeypatch):
-    """Every figure that is written."""
+    """The list of all figures written."""
     written: list[Figure] = []
     save = Figure.savefig
 
@@ -31,7 +31,7 @@ def ticks(figure: Figure) -> np.ndarray:
     return np.concatenate([axes.get_xticks() for axes in figure.axes])
 
 
-def test_interactions_have_whole_ticks(figures, tmp_path):
+def test_the_interaction_axis_has_integer_ticks(figures, tmp_path):
     plot_curves({"one": ([1, 2, 3], [50, 60, 70])}, "interactions", "J&F (%)", tmp_path / "interactive.png")
     assert len(ticks(figures[0])) > 2 and (ticks(figures[0]) % 1 == 0).all()
 
@@ -39,7 +39,7 @@ def test_interactions_have_whole_ticks(figures, tmp_path):
 def test_reports_show_iou_after_each_interaction(figures, tmp_path):
     scores = [np.full((2, 1, 2), value) for value in (0.25, 0.5, 0.75)]
     for array in scores:
-        array[..., 1] = 0.1  # F, which is no part of IoU
+        array[..., 1] = 0.1  # the plot of IoU has no F
     rounds = [Interaction("a", 1, number, 4.0, (1,), array) for number, array in enumerate(scores, 1)]
     plot_reports({"mine": InteractiveReport(3, 240.0, [("a", 1, (1,))], rounds)}, tmp_path / "interactive.png")
     timed, counted = figures[0].axes
@@ -48,7 +48,7 @@ def test_reports_show_iou_after_each_interaction(figures, tmp_path):
     assert (ticks(figures[0]) % 1 == 0).all()
 
 
-def test_iterations_have_whole_ticks(figures, tmp_path, monkeypatch):
+def test_the_iteration_axis_has_integer_ticks(figures, tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "stage", lambda self: None)
     records = [{"iteration": i, "loss": 2.0 / i, "J&F": 40.0 + i} for i in (1, 2, 3)]
     (tmp_path / "run").mkdir()

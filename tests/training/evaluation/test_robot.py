@@ -37,7 +37,7 @@ def test_strokes_stay_on_the_errors_and_name_their_class():
     assert (truth[0][on] == pixels[on]).all() and (prediction[0][on] != pixels[on]).all()
 
 
-def test_a_right_prediction_gets_none():
+def test_a_right_prediction_gets_no_scribbles():
     truth = blob()
     assert Robot().correct("v", truth, truth, [1, 2], 0).frames == ((), (), ())
 
@@ -56,7 +56,7 @@ def test_the_same_seed_draws_the_same():
     assert [s.path.tolist() for s in one.frames[0]] == [s.path.tolist() for s in two.frames[0]]
 
 
-def test_errors_too_thin_for_the_pen_are_left_alone():
+def test_errors_thinner_than_the_pen_get_no_scribble():
     truth = np.zeros((1, 60, 300), np.uint8)
     truth[0, 30, :] = 1  # radius 0.15 * sqrt(300) / 2 = 1.3: no disk fits into a line
     assert Robot().correct("v", truth, np.zeros_like(truth), [1], 0).frames == ((),)
@@ -77,7 +77,7 @@ def test_a_whole_frame_of_error_is_drawn_on():
     assert (pixels == 1).sum() >= 4
 
 
-def test_coordinates_are_the_frames_wherever_the_error_lies():
+def test_coordinates_are_relative_to_the_frame_at_any_place_of_the_error():
     truth = np.zeros((1, 100, 200), np.uint8)
     truth[0, 70:90, 150:190] = 1
     near = drawn(Robot().correct("v", truth, np.zeros_like(truth), [1], 0), (100, 200))
@@ -99,7 +99,7 @@ def image(text):
         ("xx xx", [4]),
     ],
 )
-def test_longest_paths(skeleton, lengths):
+def test_the_skeletons_longest_paths(skeleton, lengths):
     paths = longest_paths(image(skeleton), 4)
     assert [len(path) for path in paths] == lengths
     for path in paths:

@@ -24,14 +24,14 @@ def truth(tmp_path, write_video, squares):
 
 @pytest.fixture
 def predictions(tmp_path, write_video, squares):
-    """Right everywhere."""
+    """Predictions that equal the truth."""
     write_video(tmp_path / "predictions" / "walk", squares)
     write_video(tmp_path / "predictions" / "stand", squares[[3] * 5])
     return tmp_path / "predictions"
 
 
 @pytest.mark.parametrize("protocol", ["davis16", "davis17", "youtube", "all"])
-def test_the_truth_scores_100(truth, predictions, protocol):
+def test_true_masks_score_100(truth, predictions, protocol):
     for results in (score_folders(truth, predictions, protocol, **QUIET), score_baselines(truth, protocol)["oracle"]):
         summary = results.summary()
         assert summary["J&F"] == summary["J mean"] == summary["F mean"] == summary["J recall"] == 100.0
@@ -53,7 +53,7 @@ def test_first_mask_copied_by_hand(truth):
     assert walking.j.decay > 0
 
 
-def test_first_and_last_frame_are_left_out_aloud(truth, predictions, write_video, squares):
+def test_left_out_first_and_last_frames_are_reported(truth, predictions, write_video, squares):
     wrong = squares.copy()
     wrong[[0, -1]] = 0
     write_video(predictions / "walk", wrong)
@@ -75,7 +75,7 @@ def test_all_kinds_of_masks_mean_the_same(tmp_path, truth, save_png, squares):
         assert score_folders(truth, tmp_path / kind, "davis17", ["walk"], **QUIET).summary()["J&F"] == 100
 
 
-def test_davis16_merges_objects_and_takes_white_for_one(tmp_path, truth, save_png, squares):
+def test_davis16_merges_objects_and_reads_white_as_one(tmp_path, truth, save_png, squares):
     for t, ids in enumerate(squares):
         save_png(tmp_path / "white" / "walk" / f"{t:05d}.png", ((ids > 0) * 255).astype(np.uint8))
     results = score_folders(truth, tmp_path / "white", "davis16", ["walk"], **QUIET)
@@ -131,7 +131,7 @@ def test_youtube_groups_by_hand(tmp_path, truth, predictions, write_video, squar
         score_folders(truth, predictions, "youtube", ["stand"], groups, **QUIET)
 
 
-def test_strange_objects_are_noted(tmp_path, write_video, squares):
+def test_unexpected_objects_are_recorded(tmp_path, write_video, squares):
     late = squares.copy()
     late[0][late[0] == 2] = 0
     write_video(tmp_path / "truth" / "v", late)

@@ -1,4 +1,4 @@
-"""From a checkpoint and a folder to masks and scores."""
+"""Evaluation of a checkpoint on a dataset: masks and scores."""
 
 import json
 import sys
@@ -48,7 +48,7 @@ def dataset(tmp_path, cells):
 
 @pytest.fixture
 def oracle(monkeypatch, cells, tmp_path):
-    """A checkpoint that loads as the network which never fails."""
+    """A checkpoint that loads as a network with perfect results."""
     network = cells.network()
     for module in (evaluate, segment, script):
         monkeypatch.setattr(module, "load_network", lambda path, *kinds, device: network)
@@ -126,7 +126,7 @@ def test_bad_datasets_and_options_are_one_clear_line(dataset, weights, tmp_path)
 
 
 def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_path):
-    """The network never fails, so the first round already gives the truth."""
+    """The network is perfect, so the first round already gives the truth."""
     reports = evaluate_interactive(oracle, None, dataset, tmp_path / "out", split="val", say=lambda text: None)
     assert list(reports) == ["perfect", "scribbled frame copied", "oracle"]
     done = reports["perfect"].interactions
@@ -138,8 +138,8 @@ def test_interactive_benchmark_with_perfect_interaction(dataset, oracle, tmp_pat
     assert json.loads((tmp_path / "out" / "interactive.json").read_text())["oracle"]["J&F@60s"] > 99
 
 
-def test_the_interactive_benchmark_goes_on(dataset, oracle, tmp_path):
-    """Killed in its second video it runs that one alone; of another checkpoint it takes nothing."""
+def test_the_interactive_benchmark_continues(dataset, oracle, tmp_path):
+    """Killed in its second video, it runs only that one again; results of another checkpoint are not used."""
 
     def kill(text):
         if text.startswith("late"):
@@ -300,7 +300,7 @@ def test_scripts_with_mistakes_name_them(dataset, oracle, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_it_is_said_what_is_judged_and_what_the_network_knows(make_videos, tmp_path):
+def test_reports_name_the_evaluated_frames_and_the_networks_training_data(make_videos, tmp_path):
     data = make_videos(tmp_path / "data", 3)
     (data / "ImageSets/train.txt").write_text("a00000\na00001\n")
     (data / "ImageSets/val.txt").write_text("a00002\n")

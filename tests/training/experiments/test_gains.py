@@ -1,4 +1,4 @@
-"""The experiment at the published schedule: its steps, what they cost, and what must come out."""
+"""The experiment at the published schedule: its steps, their cost, and the gains to reach."""
 
 import json
 import os
@@ -60,14 +60,14 @@ def test_a_missed_anchor_is_named_and_fails(tmp_path, changed, missed):
     assert line.startswith(missed)
 
 
-def test_what_has_not_been_judged_yet_neither_passes_nor_fails(tmp_path):
+def test_missing_scores_neither_pass_nor_fail(tmp_path):
     fill(tmp_path, {"static": 50.0})
     told = run_gains(tmp_path).stdout
     assert told.count("not judged yet") == 3
     assert "GPU hours" in told and "all " not in told
 
 
-def test_the_script_takes_the_steps_that_are_judged(tmp_path):
+def test_the_script_runs_the_steps_that_gains_evaluates(tmp_path):
     stub = tmp_path / "python"
     stub.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\n')
     stub.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Tables and figures from recipes: what rows hold, what is kept, and what is refused."""
+"""Tables and figures from recipes: rows, resuming, and refusals."""
 
 import json
 
@@ -40,7 +40,7 @@ def dataset(tmp_path, cells):
 
 @pytest.fixture
 def perfect(dataset, monkeypatch, cells, tmp_path):
-    """A context on which every checkpoint is the network that never fails; ``said`` is what it has said."""
+    """A context whose checkpoints all load as a perfect network; ``said`` has its messages."""
     monkeypatch.setattr(context_module, "load_network", lambda path, *kinds, device: cells.network())
     (tmp_path / "stm.pt").write_bytes(b"one")
     said = []
@@ -95,7 +95,7 @@ def test_shipped_recipes_load_and_their_options_fit():
                 checked_options(networks[row.network.split("-")[0]], **row.options)
 
 
-def test_a_table_has_every_row_the_floor_and_the_ceiling(perfect, tmp_path):
+def test_a_table_has_every_row_the_copied_mask_and_the_oracle(perfect, tmp_path):
     rows = [
         {"name": "softmax", "network": "stm", "options": {"top_k": None}, "published": {"J&F": 81.5}},
         {"name": "top-k & more", "network": "stm", "options": {"top_k": 4}},
@@ -134,7 +134,7 @@ def test_a_row_is_measured_once(perfect, tmp_path, monkeypatch):
     assert measured == ["a", "b", "a", "b"]
 
 
-def test_an_interrupted_row_goes_on_and_keeps_its_speed(perfect, tmp_path, monkeypatch):
+def test_an_interrupted_row_continues_and_keeps_its_speed(perfect, tmp_path, monkeypatch):
     segment = measures.segment_dataset_video
 
     def stop_at_b(*args):
@@ -154,7 +154,7 @@ def test_an_interrupted_row_goes_on_and_keeps_its_speed(perfect, tmp_path, monke
 
 
 def test_j_against_distance_is_the_mean_over_objects(perfect, tmp_path):
-    """Each of the three objects moves by a cell a frame: copied, one of two cells is right after a frame, or none."""
+    """Each of three objects moves by a cell a frame: its copied mask has one right cell after a frame, or none."""
     out = tmp_path / "out"
     ablate(recipe(tmp_path / "far.yaml", figure="distance", columns=["J mean"]), perfect, out)
     rows = json.loads((out / "far.json").read_text())
@@ -245,7 +245,7 @@ def test_mistakes_are_one_clear_line_and_nothing_is_written(perfect, tmp_path):
 
 
 def test_rows_are_checked_before_the_first_is_measured(dataset, real, tmp_path):
-    """A mistake in the last row must not come out after hours."""
+    """An error in the last row must be found at the start, not after hours."""
     context = real("stm", "stcn", "fusion")
     mine = {"name": "mine", "network": "stm"}
     for said, last in [

@@ -25,7 +25,7 @@ def photo():
     return np.stack([wide[:48, t : t + 64] for t in range(8)]).astype(np.uint8)
 
 
-def test_objects_are_followed_from_their_own_frames_on(cells):
+def test_objects_are_propagated_from_their_own_first_frames(cells):
     video = cells.video(7)
     objects = {7: (0, 5), 3: (2,)}
     given = {1: cells.mask(video, 1, {7: (0, 5)}), 4: cells.mask(video, 4, {3: (2,)})}
@@ -57,14 +57,14 @@ def test_a_given_mask_overrides_what_was_segmented(cells):
 
 @pytest.mark.parametrize("previous, expected", [(False, [0, 3, 4, 7]), (True, [0, 1, 2, 3, 4, 5, 6, 7, 8])])
 def test_frames_are_memorised_by_distance_from_the_last_one(cells, previous, expected):
-    """Frame 4 brings a new object, so that the next is frame 7."""
+    """Frame 4 has a new object, so that the next memory frame is 7."""
     video, network = cells.video(9), cells.network()
     given = {0: cells.mask(video, 0, {1: (0,)}), 4: cells.mask(video, 4, {2: (1,)})}
     run(network, video, given, memory_every=3, previous=previous)
     assert network.memorised == expected
 
 
-def test_frames_without_objects_are_not_worked_on(cells):
+def test_frames_without_objects_are_not_segmented(cells):
     video, network = cells.video(4), cells.network()
     results = run(network, video, {3: cells.mask(video, 3, {1: (0,)})})
     assert network.queried == [3]
@@ -79,7 +79,7 @@ def tensor_bytes():
 def test_two_thousand_frames_stream_in_constant_memory(cells):
     video, network, said = cells.video(8), cells.network(), []
     network.memorised = network.queried = network.written = type("Forgetful", (), {"append": lambda self, x: None})()
-    per_frame = 2 * 4 * 8 * (8 + 2 * 2)  # bytes of a key and two values, kept once more when joined
+    per_frame = 2 * 4 * 8 * (8 + 2 * 2)  # bytes of a key and two values, and their copy when joined
     options = Options(memory_every=2, previous=True, memory_budget=40 * per_frame)
     frames = ((t, video[t % 8]) for t in range(2000))
     used = {}

@@ -15,7 +15,7 @@ from training.inference.segment import segment_frames
 from training.runs.folder import WEIGHTS, network_file
 
 
-def test_small_means_the_projects_own_unless_something_is_called_so(tmp_path, monkeypatch):
+def test_small_is_the_projects_network_unless_a_file_has_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert network_file("small") == WEIGHTS / "small_propagation.pt"
     assert isinstance(load_network("small", PropagationNetwork, "cpu"), PropagationNetwork)
@@ -23,7 +23,7 @@ def test_small_means_the_projects_own_unless_something_is_called_so(tmp_path, mo
     assert network_file("small") == Path("small")
 
 
-def test_what_does_not_come_with_the_project_is_said():
+def test_missing_networks_are_named():
     for part in (lambda: load_network("small", S2M, "cpu"), lambda: load_fusion("small", "cpu")):
         with pytest.raises(UserError, match="no small network for"):
             part()

@@ -130,7 +130,7 @@ def test_first_appearances():
 
 @pytest.mark.parametrize("code, suffix", [("MJPG", "avi"), ("mp4v", "mp4")])
 def test_frames_of_a_video_file_in_any_order(tmp_path, code, suffix):
-    """Each is bit for bit the one that reading from the beginning gives, also where jumps cannot be trusted."""
+    """Each frame equals that of reading from the beginning, even if seeking is unreliable."""
     file = tmp_path / f"v.{suffix}"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*code), 12.5, (48, 32))
     for t in range(90):
@@ -143,14 +143,14 @@ def test_frames_of_a_video_file_in_any_order(tmp_path, code, suffix):
     assert len(video) == 90 and video.names[3] == "00003" and video.rate == pytest.approx(12.5)
     for index in (70, 3, 4, 89, 0, 55, 54, 70):
         assert (video[index] == expected[index]).all(), index
-    video._capture.set(1, 40)  # as if a jump had landed elsewhere
+    video._capture.set(1, 40)  # as if a seek had ended at another frame
     video._next = 60
     assert (video[61] == expected[61]).all()
     with pytest.raises(IndexError):
         video[90]
 
 
-def test_a_video_of_a_dataset_is_named_by_it(tmp_path):
+def test_one_video_of_a_dataset_must_be_named(tmp_path):
     write_frames((tmp_path / "JPEGImages").parent / "x", 1)
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "x").rename(tmp_path / "JPEGImages" / "x")

@@ -19,7 +19,7 @@ EVERY = Options(memory_every=2, previous=True)
 
 
 class Differences(torch.nn.Module):
-    """Takes the newer result where the interaction changed something, the older one elsewhere."""
+    """Fusion that takes the newer result where the interaction changed something, else the older one."""
 
     config = FusionConfig()
 
@@ -34,7 +34,7 @@ class Differences(torch.nn.Module):
 
 
 def test_fusion_keeps_an_earlier_correction(cells):
-    """Correct frame 89 after frame 25, where the way back from 89 loses what was right (MiVOS, figure 9)."""
+    """Frame 89 is corrected after frame 25, and propagation back from 89 is wrong (MiVOS, figure 9)."""
     video, network, fusion = cells.video(100), cells.network(), Differences()
     session = InteractiveSession(network, video, [1], fusion=fusion, options=EVERY)
     session.set_mask(25, cells.mask(video, 25, {1: (0, 1)}))
@@ -47,7 +47,7 @@ def test_fusion_keeps_an_earlier_correction(cells):
     assert (session.labels(51) == cells.mask(video, 51, {1: (0, 1, 6)}))[8::16, 8::16].all()
     assert (session.labels(95) == cells.mask(video, 95, {1: (0, 1, 6)})).all()
     assert (session.labels(10) == cells.mask(video, 10, {1: (0, 1)})).all(), "beyond an interacted frame"
-    # Frames 88 to 26 were fused, the others lie beyond or are not bounded.
+    # Frames 88 to 26 were fused; the others are outside of the range or have no second reference.
     assert len(fusion.distances) == 63
     assert fusion.distances[88 - 51] == pytest.approx([26 / 64, 38 / 64])
     # In frames 59 to 26 the network had lost cell 0, and that is what it wrote into memory.
@@ -89,8 +89,8 @@ def test_the_cache_of_encoded_frames_is_bounded(cells):
     assert 0 < session._propagation.encoded._bytes <= 200_000
 
 
-def test_every_interaction_stays_in_trusted_memory_in_its_order(cells, monkeypatch, tmp_path):
-    """A frame that is interacted with twice is there twice, as in the published program; undo takes the last one."""
+def test_every_interaction_stays_in_permanent_memory_in_order(cells, monkeypatch, tmp_path):
+    """A frame with two interactions is in memory twice, as in the published program; undo removes the last."""
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
     started = []
@@ -142,7 +142,7 @@ def test_undo_goes_back_step_by_step(cells):
     assert not forgetful.undo()
 
 
-def test_a_saved_session_goes_on_as_if_never_closed(cells, tmp_path):
+def test_a_saved_session_continues_as_if_never_closed(cells, tmp_path):
     video = cells.video(9)
     sessions = [InteractiveSession(cells.network(), video, [1, 4], options=EVERY) for _ in range(2)]
     sessions[0].set_mask(2, cells.mask(video, 2, {1: (0,), 4: (1, 2)}))
@@ -176,8 +176,8 @@ def test_a_file_of_another_session_is_refused(cells, tmp_path):
         session.load(file)
 
 
-def test_an_object_added_in_mid_video_goes_past_what_knows_nothing_of_it(cells):
-    """Frames corrected before it came keep exactly their masks; its own corrections bound it."""
+def test_an_object_added_later_ignores_memory_frames_without_it(cells):
+    """Frames corrected before keep their masks; the object's own corrections bound its propagation."""
     video, network = cells.video(20), cells.network()
     session = InteractiveSession(network, video, [], fusion="linear", options=EVERY)
     assert session.add_object() == 1
@@ -193,7 +193,7 @@ def test_an_object_added_in_mid_video_goes_past_what_knows_nothing_of_it(cells):
     session.propagate()
     for t in range(20):
         assert (session.labels(t) == cells.mask(video, t, {1: (0, 1), 2: (5, 6)})).all(), t
-    # A correction that knows it stops it.
+    # A correction that includes the new object bounds its propagation.
     session.set_mask(16, cells.mask(video, 16, {1: (0, 1), 2: (6,)}))
     session.propagate()
     assert (session.labels(18) == cells.mask(video, 18, {1: (0, 1), 2: (6,)})).all()
@@ -269,7 +269,7 @@ def test_propagation_in_one_direction_and_a_range(cells):
     assert session.state.interacted == (5,), "the same mask is in memory once"
 
 
-def test_what_progress_raises_leaves_the_session_as_it_was(cells):
+def test_an_exception_in_progress_does_not_change_the_session(cells):
     session = InteractiveSession(cells.network(), video := cells.video(9), [1], options=EVERY)
     session.set_mask(4, cells.mask(video, 4, {1: (0,)}))
     state, told = session.state, []
@@ -389,7 +389,7 @@ def test_clicks_of_several_objects(cells, monkeypatch):
 
 
 def test_a_real_click_network_and_a_real_s2m(cells):
-    """Untrained, so only that all parts fit together."""
+    """The networks are untrained: this checks only that all parts fit together."""
     from models.clicks import ClickConfig, ClickNetwork
     from models.s2m import S2M, S2MConfig
 
@@ -488,9 +488,9 @@ def test_impossible_requests_are_refused(cells):
     assert session.state == State((1, 2), session.state.probs)
 
 
-def test_a_scribble_on_one_object_invents_no_other():
+def test_a_scribble_on_one_object_creates_no_other():
     network = S2M(S2MConfig("resnet18", 8, 8)).eval()
-    torch.nn.init.constant_(network.head[3].bias, 5.0)  # it sees an object wherever it is asked
+    torch.nn.init.constant_(network.head[3].bias, 5.0)  # the network finds an object at every click
     frames = [np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)] * 2
     session = InteractiveSession(None, frames, [1, 2, 3], s2m=network)
     session.fill(0, 3, [(0.7, 0.1), (0.9, 0.1), (0.9, 0.9)])

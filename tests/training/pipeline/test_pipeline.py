@@ -1,4 +1,4 @@
-"""Recipes, and the whole way from a rendered folder to numbers."""
+"""Recipes, and the whole pipeline from a rendered folder to scores."""
 
 import csv
 import os
@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
+from tests.support import commands
 from training.cli import app
 from training.engine import dry_run
 from training.pipeline.plan import plan
@@ -36,7 +37,7 @@ def planned(name, out, *overrides, data=("/data",), start=None):
 
 @pytest.fixture(scope="module")
 def cost():
-    """``dry_run.measure``, once for each kind of network and sample."""
+    """``dry_run.measure``, called once for each kind of network and sample."""
     measure = dry_run.measure
     known = {}
 
@@ -48,7 +49,7 @@ def cost():
     return once
 
 
-# The recipes of fusion alone need a set, see test_fusion.
+# Recipes of fusion alone need a fusion set, see test_fusion.
 @pytest.mark.parametrize("name", [name for name in RECIPES.names() if not name.startswith("fusion")])
 def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     monkeypatch.setattr(dry_run, "measure", cost)
@@ -62,7 +63,7 @@ def test_every_recipe_dry_runs(name, videos, tmp_path, monkeypatch, cost):
     assert not list(tmp_path.rglob("*.pt"))
 
 
-def test_recipes_are_what_their_papers_say():
+def test_recipes_match_their_papers():
     def stages(name):
         steps = planned(name, Path("out"))[0]
         return {step.name: step.stage for step in steps if isinstance(step, PlannedTraining)}
@@ -81,7 +82,7 @@ def test_recipes_are_what_their_papers_say():
     assert full.iterations == 300_000
 
 
-def test_steps_begin_with_what_others_left(tmp_path):
+def test_steps_start_from_results_of_other_steps(tmp_path):
     work, said = planned("mivos", tmp_path, start=Path("begin.pt"))
     by_name = {step.name: step for step in work}
     assert by_name["stm/static"].start == Path("begin.pt")
@@ -100,7 +101,7 @@ def test_steps_begin_with_what_others_left(tmp_path):
     assert len(said) == 3 and said[2].startswith("s2m/static: no still images are given")
 
 
-def test_what_overrides_and_places_are_for(tmp_path):
+def test_overrides_and_data_paths_reach_the_stage(tmp_path):
     linear = planned("mivos", tmp_path, "fusion.kind=linear")[0]
     assert [step.name for step in linear] == ["stm/static", "stm/bl30k", "stm/vos", "s2m/static", "evaluation"]
     work, said = planned(
@@ -139,7 +140,7 @@ def test_mistakes_are_named(tmp_path, videos):
     for places, words in [([], "source bl30k of stage stm/bl30k has no path"), (["bl31k=/x"], "did you mean bl30k")]:
         with pytest.raises(UserError, match=words):
             planned("mivos", tmp_path, data=places)
-    # What the last step lacks is known before the first one begins.
+    # A missing input of the last step is found before the first one starts.
     (tmp_path / "other").mkdir()
     arguments = ["pipeline", "--preset", "tiny", "--data", str(videos), "--data", f"davis={tmp_path / 'other'}"]
     result = CliRunner().invoke(app, [*arguments, "--set", "data.youtube.weight=0", "--out", str(tmp_path / "run")])
@@ -161,8 +162,8 @@ def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):
     assert amounts["evaluation"] == f"{count} videos to evaluate, also interactively"
 
 
-def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
-    """Killed in its middle, the same command continues, and a third time has nothing to do."""
+def test_a_recipe_goes_from_a_rendered_folder_to_scores(rendered, tmp_path):
+    """Killed in the middle, the same command continues; a third run has nothing to do."""
     out = tmp_path / "run"
     command = [sys.executable, str(ROOT / "train.py"), "pipeline", "--preset", "tiny", "--data", str(rendered)]
     command += ["--out", str(out), "--device", "cpu", "--set", "iterations=2", "--set", "batch=2"]
@@ -177,7 +178,7 @@ def test_from_a_rendered_folder_to_numbers(rendered, tmp_path):
     before = network.stat().st_mtime_ns
     assert not (out / "report.md").exists()
 
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = commands.run("train.py", *command[2:])
     assert done.returncode == 0, done.stderr
     assert "no real video is given (davis, youtube)" in done.stdout and "is finished" in done.stdout
     assert f"9 steps into {out}:\n" in done.stdout and "\n  1-stm-bl30k: finished\n" in done.stdout

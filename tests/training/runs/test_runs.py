@@ -1,4 +1,4 @@
-"""What is done with a run beside training: validation, comparison, export, and what has changed since its start."""
+"""Runs: validation, comparison, export, and differences since their start."""
 
 import csv
 import json
@@ -53,7 +53,7 @@ def judged(tiny, videos, tmp_path_factory):
     )
 
 
-def test_validation_changes_nothing_that_is_learned(judged):
+def test_validation_does_not_change_training(judged):
     folder, plain = judged
     assert losses(folder) == losses(plain)
     ours, theirs = (torch.load(f.network, weights_only=True)["weights"] for f in judged)
@@ -132,7 +132,7 @@ def test_runs_are_compared(judged, tiny, tmp_path):
             compare([f.root for f in judged], place)
 
 
-def test_compare_tells_runs_apart_and_names_what_is_none(judged, tmp_path):
+def test_compare_shows_differences_of_runs_and_names_folders_that_are_no_run(judged, tmp_path):
     for name in ("a/run", "b/run"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.yaml").write_bytes(judged[0].config.read_bytes())
@@ -210,8 +210,8 @@ def test_a_run_says_what_changed_and_refuses_other_data(make_videos, tmp_path, m
     assert json.loads(folder.environment.read_text())["packages"]["numpy"] == np.__version__
 
 
-def test_scaled_gradients_learn_the_same(tiny, tmp_path, monkeypatch):
-    """What fp16 does on a GPU, here in float32: gradients are scaled, and too large ones are skipped."""
+def test_scaled_gradients_do_not_change_training(tiny, tmp_path, monkeypatch):
+    """The gradient scaling of fp16 on a GPU, here in float32: steps with infinite gradients are skipped."""
     stage = tiny("stcn/bl30k", *SHORT, "iterations=2")
     plain = train(stage, tmp_path / "plain")
     monkeypatch.setattr(trainer_module, "choose_precision", lambda name, device: (None, True))

@@ -1,4 +1,4 @@
-"""Training states: a damaged one is noticed, and the run continues from the last sound one."""
+"""Training states: damage is noticed, and the run continues from the last valid one."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def a_state(iteration: int, weight: float = 1.0) -> dict:
     return {"iteration": iteration, "network": {"w": torch.full((40,), weight), "n": torch.tensor(3)}, "best": {}}
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_written_scores_read_back(tmp_path):
     write_state(a_state(3), tmp_path / "s.pt")
     again = read_state(tmp_path / "s.pt")
     assert again["iteration"] == 3 and torch.equal(again["network"]["w"], torch.ones(40))
@@ -38,13 +38,13 @@ def test_a_flipped_bit_in_the_weights_is_noticed(tmp_path):
         ({"iteration": 3}, "is of iteration 3"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path, state, said):
+def test_impossible_values_are_refused(tmp_path, state, said):
     write_state(state, tmp_path / "s.pt")
     with pytest.raises(UserError, match=said):
         read_state(tmp_path / "s.pt")
 
 
-def test_the_run_goes_on_from_the_last_sound_state(tmp_path, caplog):
+def test_the_run_continues_from_the_last_valid_state(tmp_path, caplog):
     run = RunFolder(tmp_path)
     assert run.latest(10) is None
     for iteration in (2, 4, 6):
@@ -74,7 +74,7 @@ def test_states_are_on_the_disk_before_their_name_is(tmp_path, monkeypatch):
     assert done[:2] == ["fsync", "replace"]
 
 
-def test_a_bad_line_in_the_log_is_said_and_left_out(tmp_path, caplog):
+def test_a_bad_line_in_the_log_is_reported_and_skipped(tmp_path, caplog):
     lines = [
         '{"iteration": 1, "loss": NaN}',
         '{"iteration": 2, "lo',

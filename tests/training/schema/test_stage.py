@@ -71,7 +71,7 @@ def test_mistakes_are_explained(override, words):
         load_stage("stcn/bl30k", [override])
 
 
-def test_unknown_names_have_near_ones(tmp_path):
+def test_unknown_names_suggest_similar_ones(tmp_path):
     with pytest.raises(UserError, match="did you mean stcn/static"):
         load_stage("stcn/statc")
     with pytest.raises(UserError, match="tiny"):
@@ -80,7 +80,7 @@ def test_unknown_names_have_near_ones(tmp_path):
         load_stage(str(tmp_path / "none.yaml"))
 
 
-def test_places_of_data(tmp_path):
+def test_data_paths_of_sources(tmp_path):
     def paths(*data):
         return {name: source.path for name, source in load_stage("stcn/vos", data=data).sources.items()}
 

@@ -41,7 +41,7 @@ def test_fusion_is_trained_as_published(shared, recipe, published_weights, check
         return torch.from_numpy(np.concatenate([recipe.image(f"{name}{b}", 96, 160) for b in (0, 1)]))
 
     def masks(name: str, kind) -> torch.Tensor:
-        """The second sample has no second object."""
+        """Remove the second object of the second sample."""
         stacked = [[kind(f"{name}_{b}", 96, 160, o) * (o + b < 2) for o in (0, 1)] for b in (0, 1)]
         return torch.from_numpy(np.array(stacked, np.float32))
 
@@ -79,7 +79,7 @@ def test_differences_need_an_alignment():
 
 @pytest.fixture(scope="module")
 def fusion_set(videos, tmp_path_factory):
-    """References 0, 5 and 11 of two videos: masks that are shifted the farther they are from their reference."""
+    """References 0, 5 and 11 of two videos; the shift of masks grows with the distance from their reference."""
     root = tmp_path_factory.mktemp("fusion")
     files.write_atomically(root / "fusion.json", json.dumps({"dataset": str(videos)}))
     store = open_dataset(videos)
@@ -139,7 +139,7 @@ def test_a_view_crops_before_anything_else():
         larger.of_mask(rgb[:, 1:, 0], "a.png")
 
 
-def test_fusion_learns_and_its_controls_run(fusion_set, alignment, tmp_path):
+def test_fusion_and_its_controls_are_trained(fusion_set, alignment, tmp_path):
     def overlaps(*overrides):
         overrides = [
             "iterations=70",
@@ -178,7 +178,7 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
         load_stage("fusion/bl30k", ["network=stm"])
 
 
-def test_pictures_show_what_is_fused(fusion_set):
+def test_saved_samples_show_the_fusions_inputs_and_output(fusion_set):
     mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
     assert visualisation.show(batch).shape == (2 * 64, 5 * 64, 3)
@@ -224,7 +224,7 @@ def test_soft_masks_make_a_fusion_set_only_where_the_user_says_so(alignment, tmp
 
 @pytest.mark.parametrize("kind", ["tar", "hdf5"])
 def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_path, monkeypatch, kind):
-    """Two machines make a set and pack it, one of them interrupted; the loader reads it as the folder."""
+    """Two machines make and pack a set, one of them interrupted; the loader reads it like the folder."""
     names = ["a00000", "a00001", "a00002"]
     folder = tmp_path / "folder"
     shutil.copytree(fusion_set, folder)
@@ -237,7 +237,7 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     monkeypatch.setattr(fusion_data, "PER_SHARD", 1)
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted := Interrupted(fusion_data.shutil.rmtree))
     with pytest.raises(KeyboardInterrupt):
-        make("packed", to=kind, shard=(0, 2))  # the first video is packed, and lies there loose, too
+        make("packed", to=kind, shard=(0, 2))  # the first video is packed, and its loose files still exist
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted.real)
     with pytest.raises(UserError, match="holds a00000 beside packed files"):
         open_fusion_set(tmp_path / "packed")

@@ -11,7 +11,7 @@ from training.tasks.losses import bootstrapped_cross_entropy, divergence, kept_s
 from training.tasks.propagation import TrainingStep, masks_of, run
 
 
-def test_the_kept_share_and_the_loss_are_the_published_ones(shared):
+def test_the_kept_fraction_and_the_loss_are_the_published_ones(shared):
     gold = np.load(shared / "golden/bootstrapped_ce.npz")
     logits, labels = torch.from_numpy(gold["logits"]), torch.from_numpy(gold["target"])
     present = torch.ones(1, 2, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""S2M's stage: data, loss, batch norms, validation, resuming, and the network that comes out of it."""
+"""S2M's stage: data, loss, batch norms, validation, resuming, and the exported network."""
 
 import json
 
@@ -48,7 +48,7 @@ def whole(short, tmp_path_factory):
     return train(short, tmp_path_factory.mktemp("s2m"))
 
 
-def test_a_sample_is_a_mask_so_far_and_what_the_user_says_of_it(tiny):
+def test_a_sample_is_a_current_mask_and_the_users_scribbles(tiny):
     stage = tiny("s2m/static", "size=96", "scribbles.from_zero=0.5")
     mixture = Mixture(stage)
     samples = [mixture[Draw(0, n, 0, n, 1)] for n in range(24)]
@@ -89,8 +89,8 @@ def test_the_loss_is_that_of_the_two_aggregated_logits():
     assert parts["iou_before"] == pytest.approx(1 / 3, abs=0.05) and 0 <= parts["iou"] <= 1
 
 
-def test_one_batch_is_learned_by_heart(tiny):
-    """With the batch's statistics the loss falls under 0.02, and with the stored ones the masks are right, too."""
+def test_one_batch_is_overfitted(tiny):
+    """The loss falls below 0.02 with the batch's statistics; masks are right with the stored ones as well."""
     stage = tiny("s2m/static", "batch=2")
     mixture = Mixture(stage)
     batch = mixture.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
@@ -109,7 +109,7 @@ def test_one_batch_is_learned_by_heart(tiny):
         assert step(batch, 1.0)[1]["iou"] > 0.8
 
 
-def test_statistics_move_in_s2m(short, whole):
+def test_batch_statistics_are_updated_in_s2m(short, whole):
     begin, end = build_network(short, None).state_dict(), state(whole)
     moved = [key for key in begin if "running" in key and not torch.equal(begin[key], end[key])]
     assert len(moved) == sum("running" in key for key in begin) > 20
@@ -138,8 +138,8 @@ def test_one_sample_has_no_statistics(tiny, tmp_path):
     assert not (tmp_path / "run").exists(), "a mistake claims no folder"
 
 
-def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkeypatch):
-    """Dropout's random numbers and the stored statistics included."""
+def test_a_killed_run_continues_with_the_same_losses(whole, short, tmp_path, monkeypatch):
+    """This includes dropout's random numbers and the stored statistics."""
     iterate = Trainer._iterate
 
     def killed(self, *args):
@@ -159,7 +159,7 @@ def test_a_killed_run_goes_on_with_the_same_curve(whole, short, tmp_path, monkey
     assert all(torch.equal(value, state(whole)[key]) for key, value in state(again).items())
 
 
-def test_held_out_samples_are_judged(whole):
+def test_held_out_samples_are_evaluated(whole):
     records = [record for record in whole.records() if "validated" in record]
     assert [record["iteration"] for record in records] == [2, 3] and records[0]["validated"] == 3
     assert records[0]["validation_iou_before"] == records[1]["validation_iou_before"]
@@ -177,7 +177,7 @@ def test_the_network_works_in_a_session(whole):
     assert prob.shape == (1, 50, 70) and torch.isfinite(prob).all()
 
 
-def test_it_starts_from_other_networks(short, whole, tmp_path):
+def test_training_starts_from_other_networks(short, whole, tmp_path):
     started = build_network(short, whole.root).state_dict()
     assert all(torch.equal(value, started[key]) for key, value in state(whole).items())
     images = checkpoint.to_published(checkpoint.load(whole.network))

@@ -1,4 +1,4 @@
-"""Ways to run a network in less time or memory change nothing beyond rounding."""
+"""Options that save time or memory change results by no more than rounding."""
 
 import pytest
 import torch
@@ -56,15 +56,15 @@ def prepared(request, tiny):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_propagation_networks_learn_the_same(prepared, option):
+def test_training_of_propagation_does_not_depend_on_speed_options(prepared, option):
     step, network, batch, stage, plain = prepared
     if option == "compile" and stage.network != "stcn":
-        return  # tracing takes long, and the same parts of every network are traced
+        return  # tracing is slow, and the same parts of every network are traced
     assert_same(outcome(step, network, batch, stage, option), plain)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_fusion_learns_the_same(option):
+def test_fusion_training_does_not_depend_on_speed_options(option):
     torch.manual_seed(0)
     stage = load_stage("fusion/bl30k", ["model.difference_aware=false"], preset="tiny")
     network = checkpoint.build("fusion", {"difference_aware": False, "dim": 8})
@@ -92,8 +92,8 @@ def test_activations_are_not_kept(tiny):
     assert "more runtime.workers help" in dry_run.describe(samples, 1, dry_run.Cost(0.1, 0, 0), 0.9, 4, CPU)[1]
 
 
-def test_a_prepared_network_validates_as_it_was_built_and_is_saved_whole(tiny, videos, tmp_path):
-    """All options at once but compilation, which needs a C compiler."""
+def test_validation_and_saving_use_the_network_as_built(tiny, videos, tmp_path):
+    """All options together, except compilation, which needs a C compiler."""
     overrides = ["iterations=2", "batch=1", "runtime.log_every=1", "runtime.channels_last=true"]
     overrides += ["runtime.checkpointing=true", f"validation_videos.path={videos}", "validation_videos.split=train"]
     overrides += ["validation_videos.videos=1"]
@@ -111,7 +111,7 @@ def test_a_prepared_network_validates_as_it_was_built_and_is_saved_whole(tiny, v
     assert checkpoint.load(ours.network).state_dict().keys() == checkpoint.load(theirs.network).state_dict().keys()
 
 
-def test_batch_norms_that_learn_are_not_computed_twice(tiny):
+def test_trained_batch_norms_are_not_computed_twice(tiny):
     runtime = tiny("stcn/bl30k", "runtime.checkpointing=true").runtime
     with pytest.raises(UserError, match="counts a batch twice"):
         speed.prepare(nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1)), runtime)

@@ -1,4 +1,4 @@
-"""Sound files of every kind that commands read: what the campaign of strange files begins with."""
+"""Write valid files of every kind that commands read: the campaign ``strangers`` corrupts them."""
 
 import json
 import shutil
@@ -49,8 +49,8 @@ rows:
 """
 
 
-def write_world(root: Path) -> None:
-    """Fill a folder; every path in it is relative to it."""
+def write_workspace(root: Path) -> None:
+    """Fill a folder with files of every kind. Paths inside the files are relative to the folder."""
     write_datasets(root)
     write_assets(root)
     write_videos(root)
@@ -59,7 +59,7 @@ def write_world(root: Path) -> None:
 
 
 def write_datasets(root: Path) -> None:
-    """``data`` in folders with all that a build leaves beside the videos; ``tar`` and ``hdf5`` in shards."""
+    """``data``: a dataset in folders, with the logs and submissions of a build; ``tar`` and ``hdf5``: in shards."""
     config = synthetic_config()
     layout = make_dataset(root / "data", config)
     for kind in ("tar", "hdf5"):
@@ -91,7 +91,7 @@ def write_assets(root: Path) -> None:
 
 
 def write_videos(root: Path) -> None:
-    """``video``: frames, masks, a film and what is done to it; ``predicted`` beside the masks of ``data``."""
+    """``video``: frames, masks and a film; ``predicted``: a copy of the masks of ``data``."""
     import av
 
     ids = ellipse_masks(0)[:FRAMES]
@@ -114,7 +114,7 @@ def write_videos(root: Path) -> None:
 def write_texts(root: Path) -> None:
     """Configurations, lists, scripts and logs."""
     recipe = Path("render_configs/bl30k.yaml").resolve()
-    write = {
+    texts = {
         "base.yaml": f"extends: {recipe}\nvideo: {{frames: 8, width: 96, height: 64}}\n",
         "child.yaml": "extends: base.yaml\nrender: {samples: 4}\n",
         "slurm.yaml": f"extends: {Path('slurm/cpu.yaml').resolve()}\npartition: short\n",
@@ -126,7 +126,7 @@ def write_texts(root: Path) -> None:
         "keywords.txt": "bark\nsand\n",
         "urls.txt": "http://127.0.0.1:9/a.jpg\nhttp://127.0.0.1:9/b.jpg\n",
     }
-    for name, text in write.items():
+    for name, text in texts.items():
         (root / name).write_text(text)
     stroke = {"do": "brush", "frame": 0, "object": 1, "path": [[0.2, 0.3], [0.4, 0.5]]}
     first = {"do": "mask", "frame": 0, "file": "video/masks/00000.png"}
@@ -166,7 +166,7 @@ def write_training(root: Path) -> None:
 
 
 def write_stills(folder: Path) -> None:
-    """Pictures of a disc, with masks."""
+    """Images of a disc, with masks."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for number in range(STILLS):
