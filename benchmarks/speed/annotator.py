@@ -3,13 +3,13 @@
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
 VIDEO is a folder of frames. Measured at the video's own size, and enlarged to 3840x2160, there also with
-``--short-side 480``: the time from a pointer's move to the image that shows it; from the end of a brush stroke to its
-label, split into computing, saving and the rest (messages and waiting); the frames a second that the page shows while
-scrubbing; the server's memory. Then, for servers with 100, 1,000 and 10,000 frames (links to those of VIDEO): resident
-memory when the session is open, and after viewing thirty frames; the time to show the last frame, and to get the label
-of a stroke; scrubbing from there with two objects in every frame of the timeline. Last, without a browser: memory while
-a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the session's size on disk, and the
-time to open it again.
+``--short-side 480``: the time from a pointer's move to the image that shows it; from the end of a brush stroke to
+its label, split into computing, saving and the rest (messages and waiting); the frames a second that the page shows
+while scrubbing; the server's memory. Then, for servers with 100, 1,000 and 10,000 frames (links to those of VIDEO):
+resident memory when the session is open, and after viewing thirty frames; the time to show the last frame, and to
+get the label of a stroke; scrubbing from there with two objects in every frame of the timeline. Last, without a
+browser: memory while a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the
+session's size on disk, and the time to open it again.
 """
 
 import os
@@ -168,7 +168,7 @@ def enlarged(source: FrameFolder, folder: Path) -> Path:
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames, MiB when the session is open and after viewing some frames, milliseconds and rates of the page."""
+    """Rows of frames, MiB when the session is open and after viewing some, and the page's times and rate."""
     rows: list[list[str]] = []
     for count in COUNTS:
         clip = folder / f"frames_{count}"

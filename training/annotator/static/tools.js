@@ -2,7 +2,7 @@
 import { act } from "./api.js";
 import { icon } from "./icons.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
-import { canvas, colourOf, objectAt, painters, pan, place, redraw, toFrame, zoom } from "./view.js";
+import { canvas, colourOf, objectAt, painters, pan, place, redraw, reveal, toFrame, zoom } from "./view.js";
 import { go } from "./player.js";
 import { say } from "./notices.js";
 
@@ -228,6 +228,7 @@ export function movePen(dx, dy) {
   const [x, y] = tab.pen.at;
   tab.pen.at = [Math.min(columns - 0.5, Math.max(0.5, x + dx)), Math.min(rows - 0.5, Math.max(0.5, y + dy))];
   if (stroke) stroke.points.push([...tab.pen.at]);
+  reveal(tab.pen.at);
   redraw();
 }
 

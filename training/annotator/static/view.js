@@ -37,7 +37,8 @@ export function fit() {
 
 export function zoom(factor, x, y) {
   const rectangle = canvas.getBoundingClientRect();
-  const [cx, cy] = [x ?? rectangle.width / 2, y ?? rectangle.height / 2];
+  const pen = tab.pen && [tab.pen.at[0] * place.scale + place.left, tab.pen.at[1] * place.scale + place.top];
+  const [cx, cy] = x !== undefined ? [x, y] : pen || [rectangle.width / 2, rectangle.height / 2];
   const scale = Math.min(40, Math.max(0.05, place.scale * factor));
   place.left = cx - ((cx - place.left) * scale) / place.scale;
   place.top = cy - ((cy - place.top) * scale) / place.scale;
@@ -52,6 +53,14 @@ export function pan(dx, dy) {
   place.top += dy;
   place.fitted = false;
   redraw();
+}
+
+// Move the frame until a point of it is well inside the window.
+export function reveal([x, y], margin = 60) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const inside = (at, size) => Math.min(size - margin, Math.max(margin, at)) - at;
+  const [dx, dy] = [inside(x * place.scale + place.left, width), inside(y * place.scale + place.top, height)];
+  if (!place.fitted && (dx || dy)) pan(dx, dy);
 }
 
 export function toFrame(x, y) {
