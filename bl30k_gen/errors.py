@@ -142,7 +142,7 @@ def _in_one_line(error: UserError | OSError | MemoryError | RuntimeError) -> str
     if isinstance(error, MemoryError):
         return "there is not enough memory: free some, or ask for less at once"
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    where = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
-    said = [line for line in str(error.strerror or error).splitlines() if line.strip()] or [""]
-    what = f"{said[-1]} ({name})"  # a loader process wraps its error in a traceback, which ends with it
-    return f"{' -> '.join(where)}: {what}" if where else what
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, (str, bytes))]
+    lines = [line for line in str(error.strerror or error).splitlines() if line.strip()] or [""]
+    what = f"{lines[-1]} ({name})"  # the error of a loader process is the last line of a traceback
+    return f"{' -> '.join(paths)}: {what}" if paths else what

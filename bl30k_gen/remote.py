@@ -224,10 +224,10 @@ def place(path: "str | Place") -> Place:
 
 def local(path: "str | Place", what: str) -> Path:
     """``path``, if it is on this machine. Raises UserError for a URL, which the command ``what`` cannot use."""
-    found = place(path)
-    if isinstance(found, RemotePath):
-        raise UserError(f"{what} cannot use {found}", "give a folder on this machine: download the dataset first")
-    return found
+    location = place(path)
+    if isinstance(location, RemotePath):
+        raise UserError(f"{what} cannot use {location}", "give a folder on this machine: download the dataset first")
+    return location
 
 
 class RemoteRanges:

@@ -47,7 +47,7 @@ def set_norm(module: nn.Module, norm: str) -> None:
 
 
 def build_resnet(backbone: str, **settings: Any) -> Any:  # torchvision's are typed as plain modules
-    """A ResNet with torchvision's names and random weights. ``settings`` are torchvision's, for its own backbones."""
+    """A ResNet with torchvision's layer names and random weights. ``settings`` are for torchvision's backbones."""
     check_backbone(backbone)
     if backbone == "resnet18_half":
         return HalfResNet18()
@@ -55,7 +55,7 @@ def build_resnet(backbone: str, **settings: Any) -> Any:  # torchvision's are ty
 
 
 class HalfResNet18(nn.Module):
-    """The layers of a ResNet-18 with half of its channels, by torchvision's names."""
+    """A ResNet-18 with half of its channels, with torchvision's layer names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,9 +107,9 @@ class ResNetEncoder(nn.Module):
 
 @torch.no_grad()
 def load_imagenet(encoder: nn.Module, backbone: str, source: str | Path) -> None:
-    """Start an encoder with torchvision's names from ImageNet weights; ``source`` as in ``imagenet_weights``.
+    """Load ImageNet weights into an encoder with torchvision's layer names; ``source`` as in ``imagenet_weights``.
 
-    Extra input channels of the stem get orthogonal weights; biases that ImageNet's ResNet lacks stay zero.
+    Extra input channels of the stem get orthogonal weights; biases that ImageNet's ResNet lacks are zero.
     """
     weights = imagenet_weights(backbone, source)
     own = encoder.state_dict()
@@ -127,7 +127,7 @@ def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
     """The state dict of torchvision's ImageNet ResNet, the first version, which all published networks began from.
 
     source: "torchvision" (its cache, else a download), a weights file, or a folder that holds torchvision's files.
-    Raises ValueError when the weights cannot be had, naming the file and where to put it.
+    Raises ValueError if the weights cannot be found, naming the file and where to put it.
     """
     if backbone == "resnet18_half":
         raise ValueError("the backbone resnet18_half has no ImageNet weights: train it from nothing (imagenet: none)")
@@ -149,7 +149,7 @@ def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
 
 
 def read_weights(file: str | Path) -> dict:
-    """The dictionary in a ``.pth`` file, read without executing anything. Raises ValueError if it cannot be."""
+    """Read the dictionary in a ``.pth`` file without executing anything. Raises ValueError if it cannot be read."""
     if not Path(file).is_file():
         raise ValueError(f"{file}: no such file")
     try:
@@ -164,7 +164,7 @@ def read_weights(file: str | Path) -> dict:
 def widen_stem(weight: Tensor, in_channels: int, generator: torch.Generator | None = None) -> Tensor:
     """Append orthogonal input channels to a stem weight (out, in, 7, 7) until it has ``in_channels``.
 
-    So a network of single objects becomes one of several (4 -> 5 channels), and ImageNet's 3 channels become 4 or 5.
+    Turns a single-object network into a multi-object one (4 -> 5 channels), and ImageNet's 3 channels into 4 or 5.
     """
     extra = in_channels - weight.shape[1]
     if extra < 0:
@@ -183,12 +183,12 @@ def start_orthogonal(conv: nn.Module) -> None:
 
 
 def prepare_for_inference(network: Network) -> Network:
-    """Make a network faster, in place, on the device where it is.
+    """Make a network faster, in place, on its device.
 
-    Frozen batch norms are folded into the convolutions, weights laid channels last, and on processors wide 3x3
-    convolutions computed by Winograd's algorithm.
+    Batch norms are folded into the convolutions and weights are stored channels last. On CPUs, wide 3x3 convolutions
+    are computed by Winograd's algorithm.
     The outputs stay the same up to float32 rounding; the state dict does not, so save the network first. A batch norm
-    is folded where it is called ``bn<i>`` beside ``conv<i>``, or directly follows a convolution in a Sequential.
+    is folded if it is called ``bn<i>`` beside ``conv<i>``, or directly follows a convolution in a Sequential.
     """
     network.eval().requires_grad_(False)
     for module in network.modules():

@@ -1,4 +1,4 @@
-"""Checkpoints: our own format, and the published files of MiVOS, Mask-Propagation, STCN and RDE, both always strict.
+"""Checkpoints: our own format, and the published files of MiVOS, Mask-Propagation, STCN and RDE; all load strictly.
 
 Our own file is a dictionary: format, version, network (its name), config (its configuration), weights. A published
 file is a bare state dict; the tables below rename its keys one to one, in both directions.
@@ -35,7 +35,7 @@ NETWORKS: dict[str, tuple[type[Network], type]] = {
     "clicks": (ClickNetwork, ClickConfig),
 }
 
-# Prefixes of our keys and of the published ones; the first that fits counts, in either direction.
+# Prefixes of our keys and of the published ones. The first match counts, in both directions.
 _DECODER = [
     ("decoder.up_8.out_block.", "decoder.up_16_8.out_conv."),
     ("decoder.up_4.out_block.", "decoder.up_8_4.out_conv."),
@@ -105,7 +105,7 @@ PUBLISHED = {"stm": _STM, "stcn": _STCN, "rde": _STCN + _SAM, "fusion": _FUSION,
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> Network:
-    """A new network of that name. Raises ValueError for an unknown name or configuration key."""
+    """Build a network with random weights. Raises ValueError for an unknown name or configuration key."""
     if name not in NETWORKS:
         raise ValueError(f"network {name!r} is unknown: choose one of {', '.join(NETWORKS)}")
     network, config_class = NETWORKS[name]
@@ -150,7 +150,7 @@ def load(path: str | Path, network: str | None = None, **changes: Any) -> Networ
     """Build the network that a file holds, ours or published, on the CPU.
 
     Args:
-        network: its name. A published file tells it by its keys, except for RDE's first stage, which has STCN's keys.
+        network: its name. None: a published file is recognised by its keys; RDE's first stage has those of STCN.
         changes: configuration to change, e.g. ``multi_object=True`` for a network that was trained on single objects.
 
     Raises ValueError with the first keys that differ when the file does not fit.
@@ -204,14 +204,14 @@ def from_published(weights: dict[str, Tensor], network: str | None = None, **cha
 
 def recognise(weights: dict[str, Tensor]) -> str:
     """The network of a published state dict, by its keys."""
-    signs = {
+    typical_keys = {
         "stm": "mask_rgb_encoder.conv1.weight",
         "rde": "mem_compress.compress_key.weight",
         "stcn": "key_comp.weight",
         "fusion": "final_conv.weight",
         "s2m": "classifier.aspp.project.0.weight",
     }
-    for name, key in signs.items():
+    for name, key in typical_keys.items():
         if key in weights:
             return name
     raise ValueError(f"neither our format nor a published network; its first keys are {', '.join(list(weights)[:3])}")
@@ -220,8 +220,8 @@ def recognise(weights: dict[str, Tensor]) -> str:
 def fill(network: nn.Module, weights: dict[str, Tensor], fresh: tuple[str, ...] = ()) -> None:
     """Load weights strictly, in place; a stem of a single-object network is widened for several objects.
 
-    fresh: prefixes of keys that may be absent from ``weights`` and keep what the network has, e.g. ("sam_",) when
-    RDE's second stage starts from its first.
+    fresh: prefixes of keys that may be absent from ``weights``; the network keeps its own values there, e.g.
+    ("sam_",) when RDE's second stage starts from its first.
     """
     own = network.state_dict()
     weights = dict(weights)
@@ -301,5 +301,5 @@ def write(content: dict[str, Any], path: str | Path) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
-            raise error.__context__ from None  # which torch covers with an error of its own
+            raise error.__context__ from None  # torch hides it behind an error of its own
         raise

@@ -24,7 +24,7 @@ LONG_SIDE = 800
 ZOOM, ZOOM_SIDE, MIN_BOX = 1.4, 480, 200
 """The box around the object is ZOOM times as large, at least MIN_BOX; its long side is resized to ZOOM_SIDE."""
 EVALUATIONS = 20
-"""Of the loss, at most, per refinement; also the history of L-BFGS."""
+"""Evaluations of the loss in a refinement, at most; also the history size of L-BFGS."""
 SETTLED = 1e-3
 """The refinement stops when two masks in a row differ by less than this in IoU."""
 
@@ -76,7 +76,7 @@ def distance_maps(clicks: list[Click], size: tuple[int, int]) -> Tensor:
 
 
 class ClickSession:
-    """One object of one image, click after click.
+    """The clicks on one object of one image, and the mask that follows from them.
 
     Args:
         network: in evaluation mode.
@@ -165,7 +165,7 @@ def click_squares(clicks: list[Click], size: tuple[int, int]) -> Tensor:
 def object_box(mask: Tensor, clicks: list[Click]) -> Box:
     """The box to work in: around the mask (H, W) and the positive clicks, ``ZOOM`` times as large, inside the image.
 
-    The whole image when there is nothing to look at.
+    The whole image if there is neither a mask nor a positive click.
     """
     height, width = mask.shape
     ys, xs = (index.tolist() for index in mask.nonzero(as_tuple=True))
@@ -223,10 +223,10 @@ def refine(deeplab: DeepLabV3Plus, features: Tensor, squares: Tensor, start: Ten
         loss = loss + intrusions.square().sum() / unwanted.sum().clamp(min=1)
         mask = prob.detach() > 0.5
         honoured = max(misses.max().item(), intrusions.max().item()) < 0.5
-        still = last_mask is not None and (mask ^ last_mask).sum() < SETTLED * (mask | last_mask).sum()
+        unchanged = last_mask is not None and (mask ^ last_mask).sum() < SETTLED * (mask | last_mask).sum()
         if honoured or loss.item() < best[0]:
             best = loss.item(), variables.detach().clone()
-        if honoured or still:
+        if honoured or unchanged:
             raise _Settled
         last_mask = mask
         (variables.grad,) = torch.autograd.grad(loss, variables)

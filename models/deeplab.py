@@ -14,8 +14,8 @@ CHANNELS = {"resnet18_half": (32, 256), "resnet18": (64, 512), "resnet50": (256,
 class DilatedResNet(nn.Module):
     """torchvision's ResNet whose layer4 does not stride. Returns layer1 (/4) and layer4 (/16).
 
-    The ResNet-50's layer4 is dilated instead, as published; the blocks of the ResNet-18 and of its half, which are
-    for first tries, know no dilation.
+    The ResNet-50's layer4 is dilated instead, as published. Blocks of the ResNet-18 and of its half do not support
+    dilation.
     """
 
     def __init__(self, in_channels: int, backbone: str = "resnet50"):
@@ -44,7 +44,7 @@ class DeepLabV3Plus(nn.Module):
         dim: width of the ASPP and of the head.
         low_dim: width of the projected layer1 features.
         align_corners: of every bilinear interpolation.
-        backbone: "resnet18" or "resnet50".
+        backbone: a key of ``CHANNELS``.
     """
 
     def __init__(

@@ -7,9 +7,9 @@ Every query position attends to every memory position (STM, section 3.2; MiVOS, 
   term, which the softmax over memory would cancel.
 
 The kernelised reading (KMN) weights each pair with a Gaussian around the memory position's best query position.
-Both the L2 term and the Gaussian are bilinear in what the key and the query know, so both are extra channels of one
-matrix product. The top-k filter comes before the exponential, and the maximum is always subtracted: the published
-memory banks of STCN and RDE do not subtract it and divide zero by zero when all affinities are very negative.
+The L2 term and the Gaussian are inner products of key terms and query terms, so both are extra channels of one matrix
+product. The top-k filter comes before the exponential, and the maximum is always subtracted: the published memory
+banks of STCN and RDE do not subtract it and divide zero by zero when all affinities are very negative.
 
 Affinities are computed in float32 (or float64), whatever the type of the keys; values keep their type.
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read. The default is the full softmax of training; evaluations filter.
+    """How memory is read. The default is the full softmax of training; evaluations filter it.
 
     top_k: keep the k best memory positions per query position; all of them when the memory holds fewer.
     sigma: width of the kernel in positions at stride 16; 7 in KMN's paper, 5.6 in the evaluations of Mask-Propagation
@@ -52,7 +52,7 @@ SOFTMAX = Reading()
 def read_memory(
     memory_key: Tensor, memory_value: Tensor, query_key: Tensor, similarity: str = "dot", reading: Reading = SOFTMAX
 ) -> Tensor:
-    """What the memory holds for each query position.
+    """Read a value for each query position.
 
     Args:
         memory_key: (B, O or 1, Ck, T, h, w); 1 when all objects share the key.
@@ -90,7 +90,7 @@ def affinity(memory_key: Tensor, query_key: Tensor, similarity: str = "dot", rea
 
 
 def _full_precision(x: Tensor) -> torch.autocast:
-    """No autocast: rounded affinities would move their exponentials by percents, and they are cheap."""
+    """Disable autocast: rounding affinities would change their exponentials by percents, and they are cheap."""
     return torch.autocast(x.device.type, enabled=False)
 
 
@@ -141,7 +141,7 @@ def _score_chunks(memory_key: Tensor, query_key: Tensor, similarity: str, readin
 
 @torch.no_grad()
 def _best_query(keys: Tensor, queries: Tensor, size: int) -> Tensor:
-    """The query position (B, O or 1, T*h*w) that each memory position likes best."""
+    """The query position (B, O or 1, T*h*w) with the highest affinity to each memory position."""
     best, index = torch.matmul(queries[:, :, :size], keys.mT).max(dim=2)
     for start in range(size, queries.shape[2], size):
         value, where = torch.matmul(queries[:, :, start : start + size], keys.mT).max(dim=2)

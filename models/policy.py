@@ -1,7 +1,7 @@
-"""Memory policies: what stays in memory and what is merged, beside the networks.
+"""Memory policies: which frames stay in memory and which are merged.
 
-All have the same three verbs: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` is the Entry
-to read. Which segmented frames are worth adding (every fifth, by index or by distance) is the engine's choice.
+All have the same three methods: ``start`` takes labelled frames, ``add`` takes segmented ones, ``memory`` returns the
+Entry to read. The caller chooses the segmented frames to add, e.g. every fifth.
 """
 
 from models.propagation import Entry
@@ -9,54 +9,54 @@ from models.rde import RDE
 
 
 class GrowingMemory:
-    """STM's and STCN's memory: every permanent frame, and one guest, usually the previous frame.
+    """STM's and STCN's memory: every permanent frame, and one temporary frame, usually the previous one.
 
-    The guest leaves as soon as any other frame comes in.
+    The temporary frame is dropped as soon as another frame is added.
     """
 
     def __init__(self):
         self._labelled: list[Entry] = []
-        self._kept: list[Entry] = []
-        self._guest: list[Entry] = []
+        self._segmented: list[Entry] = []
+        self._temporary: list[Entry] = []
         self._joined: Entry | None = None
 
     def start(self, entry: Entry) -> None:
-        """Keep labelled frames, one or several in one entry, for good."""
+        """Add labelled frames, one or several in one entry, permanently."""
         self._labelled.append(entry)
-        self._guest = []
+        self._temporary = []
         self._joined = None
 
     def add(self, entry: Entry, permanent: bool = True) -> None:
-        """Take a segmented frame in, for good or as the guest."""
-        self._guest = [] if permanent else [entry]
+        """Add a segmented frame, permanently or until the next one."""
+        self._temporary = [] if permanent else [entry]
         if permanent:
-            self._kept.append(entry)
+            self._segmented.append(entry)
         self._joined = None
 
     def memory(self) -> Entry:
         """All frames as one entry, joined once per change."""
         if self._joined is None:
-            self._joined = Entry.cat(self._labelled + self._kept + self._guest)
+            self._joined = Entry.cat(self._labelled + self._segmented + self._temporary)
         return self._joined
 
     @property
     def nbytes(self) -> int:
-        """What the frames take in bytes, once in entries and once joined."""
-        entries = self._labelled + self._kept + self._guest
+        """Bytes of the frames, once as entries and once joined."""
+        entries = self._labelled + self._segmented + self._temporary
         return 2 * sum(x.numel() * x.element_size() for entry in entries for x in entry)
 
     def thin(self) -> bool:
-        """Drop every other permanent frame, the newest and the labelled ones stay. False if there is none to drop."""
-        before = len(self._kept)
-        self._kept = self._kept[::-2][::-1]
+        """Drop every other segmented frame, but not the newest. False if there is none to drop."""
+        before = len(self._segmented)
+        self._segmented = self._segmented[::-2][::-1]
         self._joined = None
-        return len(self._kept) < before
+        return len(self._segmented) < before
 
 
 class BoundedMemory(GrowingMemory):
     """A growing memory for long videos: at most ``capacity`` permanent frames besides the labelled ones.
 
-    When it is full, every other one is dropped, the newest stays. So the recent past is dense and the distant past
+    When it is full, every other one is dropped, but not the newest. So the recent past is dense and the distant past
     sparse, and each reading takes bounded time and space.
     """
 
@@ -68,14 +68,14 @@ class BoundedMemory(GrowingMemory):
 
     def add(self, entry: Entry, permanent: bool = True) -> None:
         super().add(entry, permanent)
-        if len(self._kept) > self.capacity:
+        if len(self._segmented) > self.capacity:
             self.thin()
 
 
 class RecurrentMemory:
     """RDE's memory of constant size: the recurrent embedding and chosen frames, read together.
 
-    Guests are not taken: the published bank would merge each of them into the embedding.
+    Temporary frames are ignored: the published bank would merge each of them into the embedding.
 
     Args:
         network: merges each permanent frame into the recurrent embedding.
@@ -91,7 +91,7 @@ class RecurrentMemory:
         "last-compress": (("first",), ("recurrent", "latest")),
         "two-frames-compress": (("first", "first"), ("recurrent", "latest", "first", "first")),
     }
-    """Parts that are read before the first ``add`` and after it. A frame that is read twice has twice the weight."""
+    """Parts to read before the first ``add`` and after it. A frame that is read twice has twice the weight."""
 
     def __init__(self, network: RDE, mode: str = "two-frames-compress"):
         if mode not in self.MODES:
@@ -101,7 +101,7 @@ class RecurrentMemory:
         self._joined: Entry | None = None
 
     def start(self, entry: Entry) -> None:
-        """Keep labelled frames. Of several, the later ones are also merged into the embedding, in order."""
+        """Add labelled frames. Of several, the later ones are also merged into the embedding, in order."""
         frames = [Entry(*(x[:, :, :, t : t + 1] for x in entry)) for t in range(entry.frames)]
         if not self._parts:
             self._parts = {"recurrent": frames[0], "first": frames[0]}
@@ -112,7 +112,7 @@ class RecurrentMemory:
         self._joined = None
 
     def add(self, entry: Entry, permanent: bool = True) -> None:
-        """Merge a segmented frame into the embedding; a guest is ignored."""
+        """Merge a segmented frame into the embedding; one that is not permanent is ignored."""
         if not self._parts:
             raise ValueError("memory is empty: a labelled frame must enter it first")
         if not permanent:

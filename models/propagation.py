@@ -58,12 +58,12 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class PropagationConfig:
-    """What a propagation network is made of. The defaults are the published STM network's.
+    """Backbones and widths of a propagation network. The defaults are the published STM network's.
 
     multi_object: the memory encoder also sees a channel with the sum of the other objects' masks (5 input channels);
     False is the network of the first training stage (4 channels).
-    norm: "batch", whose means and variances training leaves as they are, or "group", which has none to leave: for
-    networks that begin from nothing, or see other images than they were trained on.
+    norm: "batch", whose means and variances stay frozen in training, or "group", which stores none: for networks that
+    are trained from scratch, or are used on other images than those of training.
     """
 
     backbone: str = "resnet50"
@@ -197,11 +197,11 @@ class PropagationNetwork(nn.Module, ABC):
     def encode_memory(self, image: Tensor, query: Query | None, masks: Tensor) -> Entry:
         """One frame as memory. masks (B, O, H, W), soft or hard; an absent object has a mask of zeros.
 
-        ``query`` is the same frame's ``encode_query``, which STCN and RDE build upon; only STM can do without.
+        ``query`` is the same frame's ``encode_query``, which STCN and RDE need and STM does not.
         """
 
     def read(self, memory: Entry, query: Query, reading: Reading = SOFTMAX) -> Tensor:
-        """(B, O, Cv, h, w): what the memory holds for each position of the query."""
+        """(B, O, Cv, h, w): the value read from memory for each position of the query."""
         return read_memory(memory.key, memory.value, query.key, self.similarity, reading)
 
     def decode(self, readout: Tensor, query: Query) -> Tensor:
@@ -210,7 +210,7 @@ class PropagationNetwork(nn.Module, ABC):
         return logits.view(*readout.shape[:2], *logits.shape[-2:])
 
     def load_imagenet(self, source: str | Path) -> None:
-        """Start the encoders from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
+        """Load ImageNet weights into the encoders; ``source`` as in ``backbone.imagenet_weights``."""
         for module in self.modules():
             if isinstance(module, ResNetEncoder):
                 load_imagenet(module, module.backbone, source)

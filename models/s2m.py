@@ -12,9 +12,9 @@ from models.deeplab import DeepLabV3Plus
 
 @dataclass(frozen=True)
 class S2MConfig:
-    """The encoder; widths of the ASPP with the head and of the projected layer1 features. By default as published.
+    """Backbone, width of the ASPP and the head, and width of the projected layer1 features. By default as published.
 
-    norm: "batch", or "group", which is the same for pictures of any kind.
+    norm: "batch", or "group", which stores no statistics of the training images.
     """
 
     backbone: str = "resnet50"
@@ -37,7 +37,7 @@ class S2M(DeepLabV3Plus):
         start_orthogonal(self.head[3])
 
     def load_imagenet(self, source: str | Path) -> None:
-        """Start the ResNet from ImageNet; ``source`` as in ``backbone.imagenet_weights``."""
+        """Load ImageNet weights into the ResNet; ``source`` as in ``backbone.imagenet_weights``."""
         load_imagenet(self.backbone, self.config.backbone, source)
 
     def segment(self, image: Tensor, mask: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""3x3 convolutions by Winograd's minimal filtering: a quarter of the multiplications, for inference on processors.
+"""3x3 convolutions by Winograd's minimal filtering: a quarter of the multiplications, for inference on CPUs.
 
 An output tile of 4x4 pixels needs an input tile d of 6x6. With the matrices below, for each pair of channels,
 
@@ -45,10 +45,10 @@ DATA_2D, OUTPUT_2D = (torch.from_numpy(np.kron(matrix, matrix)).float() for matr
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A convolution with the weights of another one, which it replaces; ``fits`` says of which it can.
+    """A convolution with the weights of another one, which it replaces; ``fits`` tells whether it can.
 
-    On a processor in float32 it uses Winograd's algorithm, elsewhere the usual one. The transformed kernels take four
-    times the memory of the weights. Not for training: they do not follow when the weights change.
+    On a CPU in float32 it uses Winograd's algorithm, elsewhere the usual one. The transformed kernels take four times
+    the memory of the weights. Not for training: they are not updated when the weights change.
     """
 
     transformed: Tensor
@@ -62,7 +62,7 @@ class WinogradConv2d(nn.Conv2d):
 
     @staticmethod
     def fits(module: nn.Module) -> bool:
-        """Whether a module is a plain 3x3 convolution in float32 on a processor, and wide enough to gain."""
+        """Whether a module is a plain 3x3 convolution in float32 on a CPU, and wide enough to become faster."""
         return (
             type(module) is nn.Conv2d
             and (module.kernel_size, module.stride, module.dilation) == ((3, 3), (1, 1), (1, 1))
@@ -75,7 +75,7 @@ class WinogradConv2d(nn.Conv2d):
         return self.on_channels(x, slice(None), self.bias)
 
     def on_channels(self, x: Tensor, channels: slice, bias: Tensor | None) -> Tensor:
-        """The part of the sum that some input channels make. x (B, C, H, W) holds these alone."""
+        """The contribution of some input channels to the output; x (B, C, H, W) holds only these."""
         if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
             return winograd(x, self.transformed[:, channels], bias)
         return F.conv2d(x, self.weight[:, channels], bias, padding=1)

@@ -293,14 +293,14 @@ class Found:
     resealed_plain: set[tuple[str, str]] | None
 
 
-def verify_damaged(damage: Damage, sound: Path, folder: Path) -> Found:
-    """Plant a damage in a copy of a valid dataset, and verify it."""
+def verify_damaged(damage: Damage, valid: Path, folder: Path) -> Found:
+    """Plant a damage in a copy of an undamaged dataset, and verify it."""
     p = Layout(folder / "damaged")
 
     def found(deep: bool) -> set[tuple[str, str]]:
         return {(problem.video, problem.kind) for problem in verify(p.root, deep).problems}
 
-    shutil.copytree(sound, p.root, symlinks=True)
+    shutil.copytree(valid, p.root, symlinks=True)
     damage.plant(p)
     plain, deep, resealed, resealed_plain = found(False), found(True), None, None
     if damage.deep is not None:
@@ -332,10 +332,10 @@ def row(damage: Damage, store: str, found: Found) -> list[str]:
     return [damage.what, store, kinds(found.plain), ", ".join(named), kinds(found.resealed)]
 
 
-def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[list[str]], list[str]]:
-    """Run all cases; returns the rows of the table, and faults. ``sound``: valid datasets in folder, tar and hdf5."""
+def campaign(valid: dict[str, Path], folder: Path) -> tuple[list[list[str]], list[str]]:
+    """Run all cases; returns the rows of the table, and faults. ``valid``: undamaged datasets by store."""
     rows, wrong = [], []
-    for store, root in sound.items():
+    for store, root in valid.items():
         for planted in IN_FOLDERS if store == "folder" else IN_SHARDS:
             found = verify_damaged(planted, root, folder)
             rows.append(row(planted, store, found))
@@ -346,12 +346,12 @@ def campaign(sound: dict[str, Path], folder: Path) -> tuple[list[list[str]], lis
 def main() -> int:
     arguments = parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="bl30k-corruption-") as folder:
-        sound = {store: Path(folder, store) for store in ("folder", "tar", "hdf5")}
-        for store, root in sound.items():
+        valid = {store: Path(folder, store) for store in ("folder", "tar", "hdf5")}
+        for store, root in valid.items():
             render = [sys.executable, str(ROOT / "generate.py"), "render", *RECIPE, "--out", str(root)]
             flags = ["--count", "3", "--device", "cpu", "--threads-per-worker", "1", "--store", store]
             subprocess.run([*render, *flags], check=True, stdout=subprocess.DEVNULL)
-        rows, wrong = campaign(sound, Path(folder))
+        rows, wrong = campaign(valid, Path(folder))
     text = PAGE.format(command=command(), table=table(COLUMNS, rows), count=len(rows))
     publish("\n".join([text, *(f"FAULT: {line}" for line in wrong)]), arguments.results)
     return 1 if wrong else 0

@@ -186,7 +186,7 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
     folder.mkdir(parents=True)
     seeds = write_seeds(folder)
     write_traps(folder)
-    sound = {name: (folder / name).read_bytes() for names in seeds.values() for name in names}
+    valid = {name: (folder / name).read_bytes() for names in seeds.values() for name in names}
     notes = scratch / "elsewhere.txt"
     notes.touch()
     os.environ[ELSEWHERE], os.environ[INSIDE] = str(notes), str(folder)
@@ -199,14 +199,14 @@ def campaign(count: int, seed: int, scratch: Path, bounds: Bounds) -> Iterator[R
             generator = rng(seed, "fuzz", number)
             main = list(seeds)[number % len(seeds)]
             damaged = seeds[main][int(generator.integers(len(seeds[main])))]
-            (folder / damaged).write_bytes(damage(sound[damaged], generator))
+            (folder / damaged).write_bytes(damage(valid[damaged], generator))
             measure(str(folder / main))
             health = inspector.examine(str(folder / main), _kind(main), LIMITS)
             verdict = "fatal" if health.fatal else "refused" if health.refused else "loaded"
             result.counts.setdefault(Path(damaged).suffix, Counter())[verdict] += 1
             if health.fatal:
                 result.fatal.append(f"mutation {number} of seed {seed}, {damaged}: {health.refused}")
-            (folder / damaged).write_bytes(sound[damaged])
+            (folder / damaged).write_bytes(valid[damaged])
             result.children = inspector.started
             yield result
     result.elsewhere += notes.read_text().splitlines()

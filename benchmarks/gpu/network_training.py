@@ -94,7 +94,7 @@ def measure_loader(run: Run, sizes: Sizes, device: str) -> None:
     if not has("cv2"):
         run.record("loader", note="not measured: OpenCV (cv2) is not installed here")
         return
-    from training.data.mixture import Mixture, SampleOrder, loader
+    from training.data.mixture import SampleOrder, loader, open_mixture
     from training.data.sample import Batch
 
     workers = len(os.sched_getaffinity(0)) if device == "cuda" else 1
@@ -102,8 +102,9 @@ def measure_loader(run: Run, sizes: Sizes, device: str) -> None:
         draw_dataset(Path(folder), sizes.frame, 8 if device == "cuda" else 1)
         options = [f"size={sizes.crop}", f"batch={sizes.batch}", "runtime.channels_last=true", "iterations=100000"]
         stage = stage_of("stcn", sizes, [*options, "data.bl30k.split=null"], [f"bl30k={folder}"])
-        mixture = Mixture(stage)
-        loaded = loader(mixture, SampleOrder(mixture, stage), workers, pin_memory=device == "cuda")
+        mixture = open_mixture(stage)
+        order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
+        loaded = loader(mixture, order, workers, pin_memory=device == "cuda")
         batches = (batch for batch in loaded if isinstance(batch, Batch))  # which all batches of videos are
         next(batches)
         count, began = 0, time.perf_counter()

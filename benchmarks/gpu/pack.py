@@ -27,7 +27,7 @@ def short_side(store: VideoStore) -> int:
 
 
 def build(sources: dict[str, Path], counts: dict[str, int | None], out: Path, limit: float) -> dict[str, float]:
-    """Write ``out/renders`` and ``out/real`` at once, by rename; returns their MB.
+    """Write ``out/renders`` and ``out/real``, both by one rename; returns their MB.
 
     Raises:
         UserError: a source is missing or empty, ``out`` is there already, or the data are larger than the limit.

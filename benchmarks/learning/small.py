@@ -19,7 +19,7 @@ from models import checkpoint
 from models.backbone import widen_stem
 from models.stcn import STCN
 from models.stm import STM
-from training.data.mixture import Mixture, SampleOrder, loader
+from training.data.mixture import SampleOrder, loader, open_mixture
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
 from training.schema.stage import Stage, load_stage
@@ -68,7 +68,7 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
     """
     if out.exists():
         return out
-    network = build_network(stage, None)
+    network = build_network(stage.network, stage.model, objects=stage.objects, seed=stage.seed)
     assert isinstance(network, STM | STCN)
     stem = (network.memory_encoder if isinstance(network, STM) else network.value_encoder.resnet).conv1
     stem.weight.copy_(widen_stem(stem.weight[:, :3].clone(), stem.in_channels))
@@ -77,9 +77,9 @@ def calibrated(stage: Stage, out: Path, batches: int = 8) -> Path:
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.reset_running_stats()
             module.train().momentum = None  # a plain mean over the batches
-    mixture = Mixture(stage)
-    stage = stage.model_copy(update={"iterations": batches})
-    for batch in loader(mixture, SampleOrder(mixture, stage), 0):
+    mixture = open_mixture(stage)
+    order = SampleOrder(mixture, batches, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
+    for batch in loader(mixture, order, 0):
         step(batch.to(torch.device("cpu")), 1.0)
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(network, out)

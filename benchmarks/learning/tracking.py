@@ -29,7 +29,7 @@ from bl30k_gen.seeding import rng
 from models import checkpoint
 from models.aggregate import object_logits
 from models.fusion import Fusion, blend
-from training.data.mixture import Draw, Mixture
+from training.data.mixture import Draw, open_mixture
 from training.data.sample import FusionBatch
 from training.evaluation.semi_supervised import Results
 from training.experiments.evaluate import evaluate_semi_supervised
@@ -142,7 +142,7 @@ def fuse(renders: Path, network: Path, out: Path, iterations: int, samples: int)
     trained = checkpoint.load(network_file(folder))
     assert isinstance(trained, Fusion)
     fusion = FusionStep(trained, checkpoint.load(network_file(network)))
-    mixture = Mixture(fusion_stage(out / "val", network, iterations, STILL))
+    mixture = open_mixture(fusion_stage(out / "val", network, iterations, STILL))
     videos = len(mixture.sources[0])
     rows = []
     for number in range(samples):

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
-from training.data.mixture import Draw, Mixture
+from training.data.mixture import Draw, open_mixture
 from training.engine import visualisation
 from training.schema.stage import Stage, load_stage
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 def sheet(stage: Stage, count: int, columns: int) -> np.ndarray:
     """Samples of images spread over the data, in rows of ``columns``: (H, W, 3) uint8."""
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     items = np.linspace(0, len(mixture.sources[0]) - 1, count).round().astype(int).tolist()
     batch = mixture.collate([mixture[Draw(0, number, 0, item, 1)] for number, item in enumerate(items)])
     rows = np.split(visualisation.show(batch.to(torch.device("cpu")), rows=count), count)

@@ -279,7 +279,7 @@ def main() -> None:
 
 {table(["frames of", *found], rows)}
 
-A stroke is drawn by the page alone; its label comes from the session, through the websocket, after it is saved.
+The page draws a stroke immediately; its label comes from the session, through the websocket, after it is saved.
 
 {table(LONG, rows_memory)}
 

@@ -32,7 +32,7 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.writers import ShardFormat
 from models.backbone import MEAN, STD
-from training.data.mixture import Mixture, SampleOrder, loader
+from training.data.mixture import SampleOrder, loader, open_mixture
 from training.schema.stage import Stage, load_stage
 
 BATCH = 8
@@ -106,8 +106,9 @@ def usual_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
 def our_batches(root: Path, stage: Stage, count: int) -> Iterator[object]:
     source = stage.data["bl30k"].model_copy(update={"path": str(root), "split": None})
     stage = stage.model_copy(update={"data": {"bl30k": source}, "batch": BATCH, "iterations": count // BATCH})
-    mixture = Mixture(stage)
-    for batch in loader(mixture, SampleOrder(mixture, stage), stage.runtime.workers):
+    mixture = open_mixture(stage)
+    order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
+    for batch in loader(mixture, order, stage.runtime.workers):
         yield batch.to(torch.device("cpu"))  # normalised floats, like those of the usual loader
 
 

@@ -118,7 +118,7 @@ class Variant:
 
 def random_network(stage: Stage) -> PropagationNetwork:
     """A network whose residual blocks begin as identities: with other random weights activations overflow."""
-    network = build_network(stage, None)
+    network = build_network(stage.network, stage.model, objects=stage.objects, seed=stage.seed)
     assert isinstance(network, PropagationNetwork)
     for module in network.modules():
         if isinstance(module, Bottleneck | BasicBlock):

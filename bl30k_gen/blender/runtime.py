@@ -54,13 +54,13 @@ def load_blenderproc() -> types.ModuleType:
     except ImportError as error:
         remedy = f"install what it needs: sh {SYSTEM_LIBRARIES} {sys.executable}"
         raise UserError(f"bpy cannot start: {error}", remedy) from None
-    found = PathFinder.find_spec("blenderproc")
-    if found is None:
+    spec = PathFinder.find_spec("blenderproc")
+    if spec is None:
         raise UserError("blenderproc is not installed", _how_to_install())
 
     # SetupUtility is first imported through an empty package, because the real one calls setup() on import.
     bare = types.ModuleType("blenderproc")
-    bare.__path__ = list(found.submodule_search_locations or [])
+    bare.__path__ = list(spec.submodule_search_locations or [])
     sys.modules["blenderproc"] = bare
     from blenderproc.python.utility.SetupUtility import SetupUtility
 

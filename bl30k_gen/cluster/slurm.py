@@ -209,11 +209,11 @@ class Submissions:
 
     def _jobs(self) -> list[tuple[Path, int, str]]:
         """(folder, number of the array, job id) of every submitted array."""
-        found = []
+        jobs = []
         for number in self.numbers():
             for path in sorted((self.folder / number).glob("array-*.job")):
-                found.append((path.parent, int(path.stem.removeprefix("array-")), read_text(path).strip()))
-        return found
+                jobs.append((path.parent, int(path.stem.removeprefix("array-")), read_text(path).strip()))
+        return jobs
 
 
 def max_array_size() -> int:
@@ -237,16 +237,16 @@ def _queue() -> list[tuple[str, str, str]]:
 def _ask(*command: str, timeout: float = 300.0) -> str:
     """The output of one of Slurm's commands. Raises UserError."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed", "run this where Slurm is; --dry-run needs none") from None
     except subprocess.TimeoutExpired:
         raise UserError(f"{command[0]} does not answer", "is the cluster up? Try again later") from None
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+    if finished.returncode:
+        lines = (finished.stderr or finished.stdout).strip().splitlines() or [f"exit code {finished.returncode}"]
         remedy = "change the settings (--slurm-set), then `generate.py resubmit`"
         raise UserError(f"{command[0]}: {lines[-1]}", remedy if command[0] == "sbatch" else "is the cluster up?")
-    return done.stdout
+    return finished.stdout
 
 
 def load_settings(path: Path | None, overrides: list[str]) -> SlurmSettings:

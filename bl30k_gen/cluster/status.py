@@ -116,12 +116,12 @@ def watch(root: Path, count: int | None = None, pause: float = 5.0) -> Iterator[
     """
     before = None
     while True:
-        found = status(root, count)
-        if found != before:
-            yield found
-        if found.ended:
+        now = status(root, count)
+        if now != before:
+            yield now
+        if now.ended:
             return
-        before = found
+        before = now
         time.sleep(pause)
 
 

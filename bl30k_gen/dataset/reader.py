@@ -57,8 +57,8 @@ def open_dataset(
     Raises:
         UserError: there is no dataset, or it cannot be reached.
     """
-    found = place(path)
-    store = _open_url(found, damaged) if isinstance(found, RemotePath) else _open(found, damaged)
+    location = place(path)
+    store = _open_url(location, damaged) if isinstance(location, RemotePath) else _open(location, damaged)
     store.masks = masks_mean
     if annotations is not None:
         store.annotations = open_annotations(annotations)
@@ -222,11 +222,11 @@ class VideoStore(Annotated):
 
     def required_metadata(self, name: str) -> dict[str, Any]:
         """The video's metadata. Raises UserError where it is missing or damaged."""
-        found = self.metadata(name)
-        if found is None:
+        metadata = self.metadata(name)
+        if metadata is None:
             remedy = nearest(name, self.videos, "give a dataset that `generate.py` rendered, and one of its videos")
             raise UserError(f"{self.path} has no metadata of video {name}", remedy)
-        return found
+        return metadata
 
     def config(self, overrides: Sequence[str] = ()) -> "Config | None":
         """The configuration of the dataset, changed by ``key=value``; None where it has no ``config.yaml``.
@@ -288,14 +288,14 @@ class VideoStore(Annotated):
         return found
 
     def _image_set_path(self, split: str) -> str:
-        found = self.image_set_paths()
-        if f"{IMAGE_SETS}/{split}.txt" in found:
+        lists = self.image_set_paths()
+        if f"{IMAGE_SETS}/{split}.txt" in lists:
             return f"{IMAGE_SETS}/{split}.txt"
         without_year = f"{IMAGE_SETS}/{PurePosixPath(split).name}.txt"
-        if without_year in found:
+        if without_year in lists:
             return without_year
-        matching = [path for path in found if path.endswith(f"/{split}.txt")]
-        known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in matching or found)
+        matching = [path for path in lists if path.endswith(f"/{split}.txt")]
+        known = ", ".join(path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in matching or lists)
         if len(matching) == 1:
             return matching[0]
         problem = "several lists" if matching else "no list"

@@ -98,9 +98,9 @@ class ObjectTracks:
         The normalised area is the visible area times (depth / scale) squared.
         """
         size = self.area * (self.depth / np.maximum(self.scale, _NEAR)) ** 2
-        whole = self.inside(self.reach)
-        largest = np.where(whole, size, 0).max(axis=1, keepdims=True, initial=0)
-        return (100 * (1 - size / np.maximum(largest, _NEAR)))[whole & (largest > 0)]
+        contained = self.inside(self.reach)
+        largest = np.where(contained, size, 0).max(axis=1, keepdims=True, initial=0)
+        return (100 * (1 - size / np.maximum(largest, _NEAR)))[contained & (largest > 0)]
 
 
 class Statistics:

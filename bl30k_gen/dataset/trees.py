@@ -109,16 +109,16 @@ class RemoteTree:
 
     def read(self, path: str) -> bytes:
         """Contents of a file. Raises UserError naming a file that cannot be read or is larger than ``LIMIT``."""
-        place = self.root / path
+        file = self.root / path
         try:
             size = self.size(path)
             if size > LIMIT:
-                raise UserError(f"{place} has {size:,} bytes", "no file of a dataset has; check the URL")
-            data = place.read(0, size)
+                raise UserError(f"{file} has {size:,} bytes", "no file of a dataset has; check the URL")
+            data = file.read(0, size)
         except FileNotFoundError:
-            raise UserError(f"{place} cannot be read", "there is no such file") from None
+            raise UserError(f"{file} cannot be read", "there is no such file") from None
         if len(data) != size:
-            raise UserError(f"{place} is cut off", "copy or download it again")
+            raise UserError(f"{file} is cut off", "copy or download it again")
         return data
 
     def _list(self, path: str) -> dict[str, Entry]:
@@ -164,7 +164,7 @@ class ShardTree:
         self._prefixes: list[str] = []  # of each shard: the path before ``JPEGImages``
         # Whether to compare what is read with the index; not for scanned shards, whose index is fresh.
         self._compares = [damaged is None or isinstance(shard, RemotePath) for shard in self.shards]
-        self._checked: set[tuple[int, str]] = set()  # (shard, folder) that were compared with the index
+        self._checked: set[tuple[int, str]] = set()  # (shard number, folder) that were compared with the index
         pieces: dict[str, list[tuple[int, tuple[str, ...], np.ndarray, np.ndarray]]] = {}
         for number, shard in enumerate(self.shards):
             index = _index(shard, damaged)
@@ -201,32 +201,33 @@ class ShardTree:
         """Contents of a file. Raises UserError naming a file that is missing or truncated."""
         if beside := self._beside(path):
             return beside.read(path)
-        shard, offset, size = self._row(path)
-        place = self.shards[shard]
-        header = HEADER if self._compares[shard] and place.suffix == ".tar" else 0
+        number, offset, size = self._row(path)
+        shard = self.shards[number]
+        header = HEADER if self._compares[number] and shard.suffix == ".tar" else 0
         try:
-            if shard not in self._opened:
-                self._opened[shard] = RemoteRanges(place) if isinstance(place, RemotePath) else LocalRanges(place)
-            data = self._opened[shard].read(offset - header, header + size) if offset >= header else b""
+            if number not in self._opened:
+                self._opened[number] = RemoteRanges(shard) if isinstance(shard, RemotePath) else LocalRanges(shard)
+            data = self._opened[number].read(offset - header, header + size) if offset >= header else b""
         except OSError as error:
-            raise UserError(f"shard {place} cannot be read", error.strerror or "there is no such file") from None
+            raise UserError(f"shard {shard} cannot be read", error.strerror or "there is no such file") from None
         if len(data) != header + size:
-            raise UserError(f"shard {place} is cut off in {path}", "copy or download it again")
+            raise UserError(f"shard {shard} is cut off in {path}", "copy or download it again")
         if header:
-            require_header(data[:header], self._prefixes[shard] + path, size, place)
-        elif self._compares[shard]:
-            self._require_datasets(shard, path.rpartition("/")[0])
+            require_header(data[:header], self._prefixes[number] + path, size, shard)
+        elif self._compares[number]:
+            self._require_datasets(number, path.rpartition("/")[0])
         return data[header:]
 
-    def _require_datasets(self, shard: int, folder: str) -> None:
-        """Compare a folder of an HDF5 shard with the index, the first time that it is read."""
-        if (shard, folder) in self._checked:
+    def _require_datasets(self, number: int, folder: str) -> None:
+        """Compare a folder of the HDF5 shard ``number`` with the index, the first time that it is read."""
+        if (number, folder) in self._checked:
             return
         names, shards, offsets, sizes = self._index[folder]
-        ours = shards == shard
-        files = FolderIndex(tuple(n for n, own in zip(names, ours, strict=True) if own), offsets[ours], sizes[ours])
-        require_datasets(self.shards[shard], (self._prefixes[shard] + folder).rstrip("/"), files)
-        self._checked.add((shard, folder))
+        inside = shards == number
+        names_inside = tuple(name for name, is_inside in zip(names, inside, strict=True) if is_inside)
+        files = FolderIndex(names_inside, offsets[inside], sizes[inside])
+        require_datasets(self.shards[number], (self._prefixes[number] + folder).rstrip("/"), files)
+        self._checked.add((number, folder))
 
     def shard_of(self, path: str) -> Place:
         """The shard, finished or partial, that holds a file of a video."""

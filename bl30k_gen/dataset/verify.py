@@ -143,8 +143,8 @@ def _run(
             yield name, _check_video(store, name, expected, deep)
         return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _set_store, (store,)) as pool:
-        rest = ([expected] * len(videos), [deep] * len(videos))
-        yield from zip(videos, pool.map(_check_in_worker, videos, *rest, chunksize=4), strict=True)
+        arguments = (videos, [expected] * len(videos), [deep] * len(videos))
+        yield from zip(videos, pool.map(_check_in_worker, *arguments, chunksize=4), strict=True)
 
 
 _store: VideoStore  # the dataset, in a worker process

@@ -44,9 +44,9 @@ class Colmap(Format):
             sparse = target / "sparse/0"
             sparse.mkdir(parents=True)
             (sparse / "cameras.txt").write_text(_CAMERAS + _camera(video))
-            found = _static_points(video, self.points) if self.points else _Points([""] * len(video.frames), "")
-            (sparse / "images.txt").write_text(_IMAGES + "".join(map(_image, *_poses(video), found.of_images)))
-            (sparse / "points3D.txt").write_text(_POINTS + found.lines)
+            points = _static_points(video, self.points) if self.points else _Points([""] * len(video.frames), "")
+            (sparse / "images.txt").write_text(_IMAGES + "".join(map(_image, *_poses(video), points.of_images)))
+            (sparse / "points3D.txt").write_text(_POINTS + points.lines)
             for i in range(len(video.frames)) if self.frames else ():
                 video.place_frame(i, target / "images" / video.file_name(i))
             (target / "masks").mkdir()
@@ -67,17 +67,17 @@ def _static_points(video: SourceVideo, count: int) -> _Points:
     for frame in sorted({0, last // 2, last}):
         surface = geometry.view(frame).surface
         rows, columns = np.nonzero(surface.seen & (surface.ids == BACKDROP))
-        some = np.unique(np.linspace(0, max(len(rows) - 1, 0), max(count // 3, 1)).astype(int))
-        queries += [(frame, columns[k] + 0.5, rows[k] + 0.5) for k in some if k < len(rows)]
-    found = tracks(geometry, queries)
+        chosen = np.unique(np.linspace(0, max(len(rows) - 1, 0), max(count // 3, 1)).astype(int))
+        queries += [(frame, columns[k] + 0.5, rows[k] + 0.5) for k in chosen if k < len(rows)]
+    tracked = tracks(geometry, queries)
     of_images: list[list[str]] = [[] for _ in video.frames]
     lines = []
-    for number, (query, shown) in enumerate(zip(queries, found.visible, strict=True), start=1):
+    for number, (query, visible) in enumerate(zip(queries, tracked.visible, strict=True), start=1):
         track = []
-        for frame in np.flatnonzero(shown).tolist():
+        for frame in np.flatnonzero(visible).tolist():
             track += [frame + 1, len(of_images[frame])]
-            of_images[frame].append(_line(*map(float, found.places[number - 1, frame]), number).strip())
-        point = found.points[number - 1, query[0]].tolist()
+            of_images[frame].append(_line(*map(float, tracked.places[number - 1, frame]), number).strip())
+        point = tracked.points[number - 1, query[0]].tolist()
         colour = video.rgb(query[0])[int(query[2]), int(query[1])].tolist()
         lines.append(_line(number, *point, *colour, 0.0, *track))
     return _Points([" ".join(points) for points in of_images], "".join(lines))

@@ -70,8 +70,7 @@ class Listing(Format):
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            found = self.items(video)
-            for name, items in found.items():
+            for name, items in self.items(video).items():
                 part = _part(folder, name, video.name)
                 part.parent.mkdir(parents=True, exist_ok=True)
                 text = ",\n".join(json.dumps(item, separators=(",", ":")) for item in items)

@@ -1,8 +1,7 @@
-"""Point tracks for trackers: TAP-Vid, CoTracker, AllTracker, PIPs++.
+"""Point tracks in the formats of TAP-Vid, CoTracker, AllTracker and PIPs++.
 
-Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the video's own seed. Places are
-in pixels from the top left corner, whose pixel has its centre at (0.5, 0.5), as TAP-Vid has them; AllTracker's are
-relative to that pixel's centre.
+Points are those of ``annotations.tracks``: on objects and the backdrop, chosen by the seed of the video. Positions
+are in pixels. The centre of the top left pixel is (0.5, 0.5) as in TAP-Vid, but (0, 0) for AllTracker.
 """
 
 import logging
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def tracks_of(video: SourceVideo, points: int) -> Tracks:
-    """A video's tracks: those that annotations have, or derived ones where another number of points is asked for."""
+    """Tracks of a video: of its annotations, or newly derived for another number of points."""
     if points == QUERIES:
         return video.derived.read_tracks(video.name)
     geometry = open_video(video.derived, video.name)
@@ -45,21 +44,21 @@ class TapVid(Format):
         for video in videos:
             found = tracks_of(video, self.points)
             arrays = encode.tapvid(found.places, found.visible, video.size)
-            place = folder / video.split
-            place.mkdir(exist_ok=True)
-            (place / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
+            target = folder / video.split
+            target.mkdir(exist_ok=True)
+            (target / f"{video.name}.npz").write_bytes(encode.npz(arrays | {"queries": found.queries}))
             if self.pickle:
                 images = np.stack([video.rgb(i) for i in range(len(video.frames))])
                 published = encode.pickled({video.name: {"video": images, **arrays}})
-                (place / f"{video.name}.pkl").write_bytes(published)
-            _place_frames(video, place / "frames" / video.name, self.frames)
+                (target / f"{video.name}.pkl").write_bytes(published)
+            _place_frames(video, target / "frames" / video.name, self.frames)
 
 
 @register("cotracker", "CoTracker's Kubric layout (.npz), with --pickle as .npy, too")
 class CoTracker(Format):
     """``<split>/<video>/<video>.npz``: coords, visibility; frames in ``<split>/<video>/frames/``.
 
-    Points that are behind the camera on some frame are left out: the layout cannot tell that they have no place.
+    Points that are behind the camera on any frame are left out: the layout cannot express a missing position.
     """
 
     points: Count = 2048
@@ -68,7 +67,7 @@ class CoTracker(Format):
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            arrays = encode.cotracker(*_always_placed(video, self.points))
+            arrays = encode.cotracker(*_always_in_front(video, self.points))
             _write_kubric(video, folder / video.split / video.name, video.name, arrays, self.pickle, self.frames)
 
 
@@ -76,8 +75,9 @@ class CoTracker(Format):
 class AllTracker(Format):
     """``<split>/bl30k/videos/<video>/annot.npz``: point_xys, point_visibs, point_xys_valid; frames in ``frames/``.
 
-    Its Kubric loader looks two folders below its root, the loader of its other data three: this layout has both.
-    Points that are behind the camera on some frame are left out, because only one of the loaders reads the validity.
+    AllTracker's Kubric loader searches two folders below its root, the loader of its other data three: this layout
+    fits both. Points that are behind the camera on any frame are left out, because only one of the loaders reads the
+    validity.
     """
 
     points: Count = 2048
@@ -86,9 +86,9 @@ class AllTracker(Format):
 
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
-            arrays = encode.alltracker(*_always_placed(video, self.points))
-            place = folder / video.split / "bl30k" / "videos" / video.name
-            _write_kubric(video, place, "annot", arrays, self.pickle, self.frames)
+            arrays = encode.alltracker(*_always_in_front(video, self.points))
+            target = folder / video.split / "bl30k" / "videos" / video.name
+            _write_kubric(video, target, "annot", arrays, self.pickle, self.frames)
 
 
 @register("pips", "PIPs++ point tracks (track.npz) and MP4", requires=("av",))
@@ -101,25 +101,26 @@ class Pips(Format):
     def write(self, unit: str, videos: Sequence[SourceVideo], folder: Path) -> None:
         for video in videos:
             found = tracks_of(video, self.points)
-            place = folder / video.split / video.name
-            place.mkdir(parents=True)
-            (place / "track.npz").write_bytes(encode.npz(encode.pips(found.places, found.visible, _placed(found))))
-            write_movie(video, place / "rgb.mp4", 24, "h264", self.crf)
+            target = folder / video.split / video.name
+            target.mkdir(parents=True)
+            arrays = encode.pips(found.places, found.visible, _in_front(found))
+            (target / "track.npz").write_bytes(encode.npz(arrays))
+            write_movie(video, target / "rgb.mp4", 24, "h264", self.crf)
 
 
-def _always_placed(video: SourceVideo, points: int) -> tuple[encode.Array, encode.Bools]:
-    """Places (N, F, 2) and visibility (N, F) of the points that are before the camera on all frames."""
+def _always_in_front(video: SourceVideo, points: int) -> tuple[encode.Array, encode.Bools]:
+    """Positions (N, F, 2) and visibility (N, F) of the points that are in front of the camera on all frames."""
     found = tracks_of(video, points)
-    kept = _placed(found).all(1)
-    if lost := int((~kept).sum()):
-        log.warning("%s: %d of %d points come behind the camera; left out", video.name, lost, len(kept))
-    return found.places[kept], found.visible[kept]
+    always = _in_front(found).all(1)
+    if left_out := int((~always).sum()):
+        log.warning("%s: %d of %d points come behind the camera; left out", video.name, left_out, len(always))
+    return found.places[always], found.visible[always]
 
 
 def _write_kubric(
     video: SourceVideo, folder: Path, name: str, arrays: dict[str, npt.NDArray[Any]], pickle: bool, frames: bool
 ) -> None:
-    """Write arrays as ``<name>.npz``, with ``pickle`` as ``<name>.npy``, too; and the frames into ``frames/``."""
+    """Write arrays to ``<name>.npz``, with ``pickle`` also to ``<name>.npy``, and the frames to ``frames/``."""
     folder.mkdir(parents=True)
     (folder / f"{name}.npz").write_bytes(encode.npz(arrays))
     if pickle:
@@ -127,8 +128,8 @@ def _write_kubric(
     _place_frames(video, folder / "frames", frames)
 
 
-def _placed(found: Tracks) -> npt.NDArray[np.bool_]:
-    """(N, F) whether a point is before the camera."""
+def _in_front(found: Tracks) -> npt.NDArray[np.bool_]:
+    """(N, F) bool: whether a point is in front of the camera."""
     return np.isfinite(found.places[..., 0])
 
 

@@ -75,11 +75,11 @@ def export(
         for count, written in enumerate(_write(store, kind, target, missing, workers), start=1):
             _add(summary, written)
             progress(summary.kept + count, len(jobs))
-        whole = _digest([job.fingerprint for job in jobs])
-        if not target.is_done(_WHOLE, whole):
+        dataset_fingerprint = _digest([job.fingerprint for job in jobs])
+        if not target.is_done(_WHOLE, dataset_fingerprint):
             with files.clear_disk_errors(out / _WHOLE):
                 kind.finish(store, videos, out, target.staging(_WHOLE))
-                _add(summary, target.publish(_WHOLE, whole))
+                _add(summary, target.publish(_WHOLE, dataset_fingerprint))
     return summary
 
 

@@ -56,10 +56,10 @@ class SourceVideo:
     @functools.cached_property
     def annotated(self) -> list[int]:
         """Numbers of the frames that have a mask. Raises UserError where there is none."""
-        found = self._store.mask_frames(self.name)
-        if not found:
-            raise UserError(f"{self.source}: video {self.name} has no mask", "leave it out with --videos")
-        return found
+        frames = self._store.mask_frames(self.name)
+        if not frames:
+            raise UserError(f"{self.source}: video {self.name} has no mask", "name the other videos with --video")
+        return frames
 
     @functools.cached_property
     def size(self) -> tuple[int, int]:
@@ -179,22 +179,22 @@ def fingerprint(store: VideoStore, entry: VideoEntry) -> list[str | int]:
 
 def by_split(videos: Sequence[VideoEntry]) -> Iterator[tuple[str, list[VideoEntry]]]:
     """(split, its videos); train and val first, other splits in alphabetical order."""
-    found = {video.split for video in videos}
-    for split in sorted(found, key=lambda s: (s not in SPLITS, SPLITS.index(s) if s in SPLITS else 0, s)):
+    splits = {video.split for video in videos}
+    for split in sorted(splits, key=lambda s: (s not in SPLITS, SPLITS.index(s) if s in SPLITS else 0, s)):
         yield split, [video for video in videos if video.split == split]
 
 
 def _splits(store: VideoStore) -> dict[str, str]:
     """``{video: split}`` from the dataset's lists of train and val videos."""
-    found = {}
+    split_of = {}
     for split in SPLITS:
         try:
             listed = store.image_set(split)
         except UserError as error:
             log.debug("no usable list of split %s: %s", split, error)
             continue
-        found.update(dict.fromkeys(listed, split))
-    return found
+        split_of.update(dict.fromkeys(listed, split))
+    return split_of
 
 
 @functools.cache

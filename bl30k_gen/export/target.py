@@ -64,11 +64,11 @@ class Target:
 
     def is_done(self, unit: str, fingerprint: str) -> bool:
         """Whether a unit is finished with the same input, and all its files exist with their sizes."""
-        done = self._marker(unit)
+        marker = self._marker(unit)
         return (
-            done is not None
-            and done["fingerprint"] == fingerprint
-            and all(_size(self.out / path) == size for path, size in done["files"].items())
+            marker is not None
+            and marker["fingerprint"] == fingerprint
+            and all(_size(self.out / path) == size for path, size in marker["files"].items())
         )
 
     def staging(self, unit: str) -> Path:
@@ -100,10 +100,10 @@ class Target:
 
     def _marker(self, unit: str) -> dict[str, Any] | None:
         try:
-            done = read_json(self._private / "done" / f"{unit}.json", "")
+            marker = read_json(self._private / "done" / f"{unit}.json", "")
         except (FileNotFoundError, UserError):
             return None
-        return done if isinstance(done.get("files"), dict) and "fingerprint" in done else None
+        return marker if isinstance(marker.get("files"), dict) and "fingerprint" in marker else None
 
 
 def _agree(path: Path, claim: Mapping[str, Any]) -> None:

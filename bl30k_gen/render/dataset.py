@@ -169,11 +169,12 @@ def _identity(catalogue: Catalogue) -> dict[str, object]:
 def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
     """(source, licences) of each source of assets, for the dataset card."""
     assets = config.assets
-    found = {}
+    licences = {}
     for root in dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds]):
+        source = "the built-in library" if root == "builtin" else root
         of_root = (a for kind in KINDS for a in catalogue.of(kind) if a.path.startswith(root))
-        found["the built-in library" if root == "builtin" else root] = ", ".join(sorted({a.licence for a in of_root}))
-    return list(found.items())
+        licences[source] = ", ".join(sorted({a.licence for a in of_root}))
+    return list(licences.items())
 
 
 def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:

@@ -225,8 +225,8 @@ def sample_objects(
     objects = []
     for k in range(int(rng(seed, "video", index, "objects").integers(*recipe.count, endpoint=True))):
         model_ref, model = models.draw(slot + k)
-        chance = recipe.retexture_mapped if model.has_texture else recipe.retexture_unmapped
-        retextured = rng(seed, "video", index, "object", k, "texture").random() < chance
+        probability = recipe.retexture_mapped if model.has_texture else recipe.retexture_unmapped
+        retextured = rng(seed, "video", index, "object", k, "texture").random() < probability
         path, locations, failed = _clear_path(config, seed, index, k, placed)
         placed.append(locations)
         objects.append(

@@ -12,6 +12,7 @@ from benchmarks.learning import experiment, small
 from benchmarks.learning import tracking as learning
 from benchmarks.speed import train_step
 from bl30k_gen.dataset.reader import open_dataset
+from tests.support.stages import network_of, order_of
 from training.tasks.network import build_step
 
 CPU = torch.device("cpu")
@@ -76,10 +77,10 @@ def test_the_control_has_the_same_frames_and_masks_in_other_pairs(renders, tmp_p
 
 def test_calibrated_batch_norms_know_the_samples(renders, tmp_path):
     stage = small.small_stage("stcn/bl30k", {"bl30k": renders}, 4, 0)
-    network = small.build_network(stage, small.calibrated(stage, tmp_path / "start.pt", batches=2))
+    network = network_of(stage, small.calibrated(stage, tmp_path / "start.pt", batches=2))
     build_step(network, stage.loss, stage.runtime, CPU)
-    mixture = small.Mixture(stage)
-    images = next(small.loader(mixture, small.SampleOrder(mixture, stage), 0)).to(CPU).images.flatten(0, 1)
+    mixture = small.open_mixture(stage)
+    images = next(small.loader(mixture, order_of(stage, mixture), 0)).to(CPU).images.flatten(0, 1)
     seen = []
     network.key_encoder.layer3[1].bn1.register_forward_hook(lambda module, given, out: seen.append(out.clone()))
     with torch.no_grad():

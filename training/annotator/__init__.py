@@ -1,1 +1,1 @@
-"""The page in a browser over the interactive session."""
+"""The interactive session as a page in the browser."""

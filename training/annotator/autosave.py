@@ -1,9 +1,9 @@
-"""A session on disk, written after every interaction: a crash loses at most the interaction in hand.
+"""Saves a session after every interaction, so that a crash loses at most the current interaction.
 
-``journal.jsonl`` begins with the video that it is about; each further line is something that was done, with the state
-that came of it. A second file, which the journal names, ``maps-<number>.bin``, holds the probabilities that the lines
-refer to. Reading the lines again makes the session as it was, undo and redo included. Both files grow, until most of
-what they hold belongs to steps that are not remembered any more: then both are written anew, with the rest.
+The first line of ``journal.jsonl`` describes the video; each further line is an action with the state that follows. A
+second file, ``maps-<number>.bin``, which the journal names, holds the probabilities that the lines refer to. Reading
+the lines restores the session with undo and redo. Both files grow; when most of their content belongs to dropped
+states, both are rewritten without it.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ FORMAT, VERSION = "bl30k-annotation", 3
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 FIRST_LINE = 1 << 16  # bytes
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
-"""What a line raises that is JSON and does not describe a state."""
+"""Exceptions for a line of JSON that does not describe a state."""
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ UNDOING = ("undo", "redo")
 
 
 def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
-    """What tells a video from others: its size, its length and the pixels of some frames.
+    """A description by which a video is recognised: its size, its length and digests of some frames.
 
-    Of a frame that is damaged nothing is known; it may be restored later.
+    The digest of a damaged frame is None; the frame may be restored later.
     """
 
     def pixels(frame: int) -> str | None:
@@ -62,22 +62,22 @@ def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
 
 
 def recorded_short_side(folder: Path) -> int | None:
-    """The short side at which the session in a folder works; None if there is none."""
+    """The short side of the session in a folder; None if there is no session."""
     try:
         with open_regular(folder / JOURNAL) as file:
             return int(min(parse_json(file.readline(FIRST_LINE), "", "", nan=True)["video"]["working"]))
     except (OSError, UserError, ValueError, LookupError, TypeError):
-        return None  # one that is damaged is refused when it is opened
+        return None  # a damaged session is refused when it is opened
 
 
 class Autosave:
-    """The files of one session. Raises UserError if another program has them open, or they are another video's."""
+    """The files of one session. Raises UserError if another program has them open, or they are of another video."""
 
     def __init__(self, folder: Path, video: Mapping[str, Any], session: InteractiveSession):
         self.folder, self.video, self.session = folder, video, session
         self.actions: list[dict[str, Any]] = []
         self.looks: dict[int, dict[str, Any]] = {}
-        self.behind = False  # something could not be written down when it was done
+        self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
         with clear_disk_errors(folder / JOURNAL):
@@ -106,14 +106,14 @@ class Autosave:
         self.maps.close()
 
     def begin(self) -> None:
-        """What was done so far is where the user begins: undo does not go behind it."""
+        """Mark the current state as the beginning: undo does not go back further."""
         self.session.history.clear()
         self._append({"begin": True})
 
     def record(self, action: dict[str, Any] | None = None, looks: dict[int, dict[str, Any]] | None = None) -> None:
-        """Write down an action and what it has made of the session, or how objects look now, or what was missed.
+        """Save an action and the state that follows, the looks of objects, or what could not be saved before.
 
-        Raises UserError if that is impossible; the next record has what this one lacks.
+        Raises UserError if that fails; the next record then also has the content of this one.
         """
         line: dict[str, Any] = {}
         state = self.session.state
@@ -141,19 +141,19 @@ class Autosave:
             self.compact()
 
     def keep(self, maps: Maps) -> None:
-        """Let maps leave memory before there is a state that has them. Raises UserError if that is impossible."""
+        """Move maps from memory to disk before a state refers to them. Raises UserError if that fails."""
         with clear_disk_errors(self.maps.path):
             self.maps.refer(maps)
 
     def compact(self) -> None:
-        """Write both files anew, with what the session has and remembers now. If that fails, nothing changes."""
+        """Rewrite both files with the current state and history only. If that fails, nothing changes."""
         number = int(self.maps.path.stem.removeprefix("maps-")) + 1
         path = self.folder / f"maps-{number}.bin"
         with contextlib.suppress(OSError, UserError):  # the old files are as good, only larger
             self.maps.rewrite(path, self._publish)
 
     def _publish(self) -> None:
-        """A new journal in the place of the old one, for the file that ``maps`` has now."""
+        """Replace the journal by a new one for the current file of ``maps``."""
         session = self.session
         past, future = session.history.states()
         states = [*past, session.state, *reversed(future)]
@@ -224,9 +224,9 @@ class Autosave:
     # Reading
 
     def _read_lines(self) -> list[dict[str, Any]]:
-        """The journal's lines. What a crash has left incomplete is cut off; a new journal gets its head.
+        """Read the journal's lines. A new journal gets its first line. An incomplete last line is removed.
 
-        From a line on that is damaged the rest is cut off, too, and kept in another file: it follows from that line.
+        A damaged line and all lines after it, which depend on it, are moved to another file.
         """
         self._journal.seek(0)
         lines: list[dict[str, Any]] = []
@@ -247,14 +247,14 @@ class Autosave:
         return lines
 
     def _restore(self, lines: list[dict[str, Any]]) -> int:
-        """Bring the session to where the journal ends. Returns the number of lines that could be used."""
+        """Apply the journal to the session. Returns the number of valid lines."""
         start = self.session.state
         for number, line in enumerate(lines[1:], 1):
             try:
                 self._apply(line)
             except DAMAGED:
                 self._cut(number)
-                self._forget(start)  # what the damaged line has done in part
+                self._forget(start)  # undo the part of the damaged line that was applied
                 return self._restore(lines[:number])
         return len(lines)
 
@@ -264,7 +264,7 @@ class Autosave:
         self.actions, self.looks = [], {}
 
     def _cut(self, number: int) -> None:
-        """End the journal before a line that is damaged; all of it is kept in another file, which is said."""
+        """End the journal before a damaged line; all of it is copied to another file, with a warning."""
         if number == 0:
             raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
         self._journal.seek(0)
@@ -351,7 +351,7 @@ class Autosave:
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Whether no other program has the file open as a session."""
+    """Lock the file. False if another program has it open as a session."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,4 +1,4 @@
-"""Masks of a session as files: for people, for other programs, and as a dataset to train on."""
+"""Exports the masks of a session: palette, binary and soft masks, a film, a dataset, other formats, a script."""
 
 import io
 import os
@@ -28,7 +28,7 @@ KINDS: tuple[str, ...] = tuple(kind for part in get_args(What) for kind in get_a
 OPACITY = 0.5
 
 Tick = Callable[[int], None]
-"""Is told how many frames are done."""
+"""Called with the number of finished frames."""
 
 
 def export(
@@ -40,12 +40,12 @@ def export(
     actions: list[dict[str, Any]],
     tick: Tick,
 ) -> str:
-    """Write what is asked for into its place in ``out``, and return one line about it.
+    """Write one kind of export into ``out``, and return one line about it.
 
-    masks: palette PNGs as DAVIS has them. binary: a folder of black-and-white PNGs for each object. soft: the same
-    with probabilities. overlay: a film. dataset: frames and masks in the layout that ``train.py --data`` reads,
-    without frames that nothing is known about. script: the actions, for ``train.py interact``. Other formats are
-    written from that dataset, as ``generate.py export`` does.
+    masks: palette PNGs as in DAVIS. binary: a folder of black-and-white PNGs for each object. soft: the same with
+    probabilities. overlay: a film. dataset: frames and masks in the layout of ``train.py --data``, without frames
+    that have no mask. script: the actions, for ``train.py interact``. Other formats are made from the dataset, as by
+    ``generate.py export``.
     """
     if what == "script":
         write_json(out / "script.json", {"objects": [], "short_side": min(session.view.working), "actions": actions})
@@ -55,7 +55,7 @@ def export(
     if what == "dataset":
         return _dataset(session, frames, out / "dataset", tick)
     if what in get_args(OtherFormat):
-        kind = format_of(what)  # before anything is written, for what it needs
+        kind = format_of(what)  # before anything is written: it may need a package
         return f"{_dataset(session, frames, out / 'dataset', tick)}; {_other(kind, out / 'dataset', out / what)}"
     count = 0
     for t, name in enumerate(frames.names):
@@ -126,7 +126,7 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
 
 
 def _other(kind: Format, dataset: Path, out: Path) -> str:
-    """Write the dataset in another format, in the place of what was written there before."""
+    """Write the dataset in another format, and replace an earlier export."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         summary = run.export(open_dataset(dataset), kind, Path(folder) / out.name)
         shutil.rmtree(out, ignore_errors=True)
@@ -143,6 +143,6 @@ def _jpeg(frames: Frames, t: int) -> bytes:
 
 
 def describe_places(out: Path) -> dict[str, str]:
-    """Where each kind of export goes."""
+    """The path of each kind of export."""
     names = {"overlay": "overlay.mp4", "script": "script.json"}
     return {what: os.fspath(out / names.get(what, what)) for what in KINDS}

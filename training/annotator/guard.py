@@ -1,4 +1,4 @@
-"""Who may speak to the server: requests for this very host, from its own page, with the token."""
+"""Access control of the server: requests must name its host, come from its own page, and have the token."""
 
 import secrets
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 PROTOCOL = "annotate"
-"""The websocket's subprotocol. The token comes beside it, as ``token.<token>``: browsers send no other header."""
+"""The websocket's subprotocol. The token is a second one, ``token.<token>``: browsers can send no other header."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -20,12 +20,13 @@ HEADERS = {
 
 
 class Guard:
-    """Wraps an application, HTTP and websocket alike. What is refused gets 400 or 403.
+    """Wraps an application for HTTP and websockets. Refused requests get the status 403.
 
     Args:
-        hosts: values of the Host header that are served, such as ``127.0.0.1:8000``. Names that resolve to this
-            machine without being listed are how foreign pages would get in (DNS rebinding).
-        open_paths: paths that need no token: the page itself, which holds nothing of the video.
+        hosts: accepted values of the Host header, such as ``127.0.0.1:8000``. Other names that resolve to this
+        machine
+            are refused, as an attack could use them (DNS rebinding).
+        open_paths: paths without token: the static files of the page, which contain nothing of the video.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str], open_paths: Iterable[str]):

@@ -1,4 +1,4 @@
-"""Frames and masks as the page gets them: at most ``LONG_SIDE`` pixels long, masks as runs of equal pixels."""
+"""Frames and masks for the page: at most ``LONG_SIDE`` pixels long, masks as runs of equal pixels."""
 
 import io
 import struct
@@ -25,7 +25,7 @@ def view_size(size: tuple[int, int], long_side: int = LONG_SIDE) -> tuple[int, i
 
 
 def image(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
-    """An encoded frame and its media type. A file that is fit to be shown goes out as it is."""
+    """An encoded frame and its media type. A file that the page can show is sent unchanged."""
     if isinstance(frames, FrameFolder | StoredFrames) and (found := _of_file(frames.encoded(number), size)):
         return found
     return _shrunk(Image.fromarray(frames[number]), size)
@@ -81,7 +81,7 @@ def _split(
 
 
 def shrink(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask at the size in which its frame is shown; the nearest pixels are taken."""
+    """A mask at the size of its frame on the page, by nearest neighbour."""
     height, width = view_size(ids.shape[:2])
     if (height, width) == ids.shape:
         return ids

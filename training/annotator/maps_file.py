@@ -1,4 +1,4 @@
-"""Probabilities of a session on disk, each map compressed by itself: they need not be in memory."""
+"""Stores the probabilities of a session on disk, each map compressed separately, so they need not be in memory."""
 
 import math
 import os
@@ -17,16 +17,16 @@ from bl30k_gen.errors import UserError
 from training.interactive.state import Maps
 
 ARRAYS_KEPT = 24
-"""Arrays that are kept in memory after they were read."""
+"""Arrays in the cache of those that were read."""
 SPARE = 64 * 2**20
-"""Bytes of maps that are not needed any more and may stay in a file before it is worth writing anew."""
+"""Bytes of unused maps that may stay in a file before it is rewritten."""
 
 Reference = list[Any]
-"""[offset, length, objects, areas, doubts] of maps in the file. Writing the file anew changes the offset in place."""
+"""[offset, length, objects, areas, doubts] of maps in the file. Rewriting the file changes the offset in place."""
 
 
 class MapsFile:
-    """A file that only grows. Maps leave memory when they are written, and are read when they are looked at.
+    """A file to which maps are appended. Written maps leave memory, and are read on access.
 
     size: (h, w) of the arrays.
     """
@@ -43,12 +43,12 @@ class MapsFile:
         self._file.close()
 
     def sync(self) -> None:
-        """Have everything on the disk that was written."""
+        """Flush everything written to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def refer(self, maps: Maps) -> Reference:
-        """Where maps are in the file; if they are not, they are written, and leave memory."""
+        """The reference of maps. Maps that are not in the file are written, and leave memory."""
         if maps not in self._references:
             data = zlib.compress(_planes(maps.array), 1)
             with self._lock:
@@ -63,7 +63,7 @@ class MapsFile:
         return self._references[maps]
 
     def find(self, reference: Reference) -> Maps:
-        """The maps of a reference, which are read when they are looked at."""
+        """The maps of a reference; their array is read on access."""
         offset, _, objects, areas, doubts = reference
         if not len(objects) == len(areas) == len(doubts):
             raise ValueError("maps of another number of objects")
@@ -93,16 +93,16 @@ class MapsFile:
 
     @property
     def wasteful(self) -> bool:
-        """Whether most of the file is of maps that nothing refers to any more."""
+        """Whether most of the file belongs to unused maps."""
         size = os.fstat(self._file.fileno()).st_size
         if size < SPARE:
             return False
         return size > SPARE + 2 * sum(reference[1] for reference in self._references.values())
 
     def rewrite(self, path: Path, publish: Callable[[], None]) -> None:
-        """Go on in another file, which has only the maps that are in use, then ``publish`` the new references.
+        """Copy the used maps to another file, switch to it, call ``publish``, and delete the old file.
 
-        If that fails, everything is as it was. The old file is deleted.
+        If any of this fails, the old file stays in use.
         """
         with self._lock:
             old, before = self._file, self.path
@@ -133,7 +133,7 @@ class MapsFile:
 
 
 def _planes(array: NDArray[np.uint16]) -> bytes:
-    """High bytes, then low bytes: they compress better apart."""
+    """High bytes, then low bytes: separated they compress better."""
     return (array >> 8).astype(np.uint8).tobytes() + array.astype(np.uint8).tobytes()
 
 

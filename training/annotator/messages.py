@@ -1,4 +1,4 @@
-"""What the page may ask for over its websocket. Everything else is refused."""
+"""The requests that the page may send over its websocket. All others are refused."""
 
 from typing import Annotated, Literal
 
@@ -22,10 +22,10 @@ class Look(Part):
 
 
 class Request(Part):
-    """One of these, numbered so that the answer can be told from others.
+    """A request with one of these fields; ``id`` is repeated in the answer.
 
-    action: changes masks. look: changes how an object is shown. control: of the work in progress. export: files.
-    visit: the user has come to this frame. study: "start" ends the look at the truth.
+    action: changes masks. look: changes how an object is shown. control: of the work in progress. export: writes
+    files. visit: the user has gone to this frame. study: "start" hides the truth and starts the clock.
     """
 
     id: int = Field(ge=0)

@@ -1,4 +1,4 @@
-"""What the page is told about the session: objects, and of the frames those that have changed."""
+"""The messages to the page about the session: its objects, and the frames that have changed."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,10 +13,10 @@ BRIGHT = ("ff4d5e", "2fb8ff", "ffc23d", "3ddc84", "c77dff", "ff8a3d", "2ee6d6", 
 
 
 class Reporter:
-    """Remembers what the page knows, by a version and the lanes of each frame.
+    """Tracks what the page has been told: a version and the lanes of each frame.
 
-    live: maps of a propagation that is not done yet, by frame. looks: how objects are shown, as far as the user has
-    said so, by id: name, colour, hidden.
+    live: maps of the current propagation, by frame. looks: the user's choices of how objects are shown, by id: name,
+    colour, hidden.
     """
 
     def __init__(self, session: InteractiveSession, looks: dict[int, dict[str, Any]]):
@@ -28,14 +28,14 @@ class Reporter:
         self._last_number = 0
 
     def watch(self, frame: int, maps: Maps) -> News:
-        """A frame's maps from a propagation in progress; what to tell of the frame."""
+        """Record a frame's maps from the current propagation. Returns the message about the frame."""
         self.live[frame] = maps
         self.versions[frame] = self._version(maps)
         areas = {label: [round(area, 5), 0.0, ""] for label, area in zip(maps.objects, maps.areas, strict=True)}
         return {str(frame): [self.versions[frame], areas]}
 
     def report(self, everything: bool) -> News:
-        """The session's state, with those frames that have changed since the last report, or all."""
+        """The session's state, with the frames that have changed since the last report, or all frames."""
         session = self.session
         state = session.state
         versions = [self._version(state.corrected.get(t) or maps) for t, maps in enumerate(state.probs)]
@@ -67,7 +67,7 @@ class Reporter:
         }
 
     def colour(self, label: int) -> tuple[int, int, int]:
-        """The user's choice, else one of some that stand out on photographs, then the palette's."""
+        """The colour that the user has chosen, else one of ``BRIGHT``, then those of the palette."""
         own = self.looks.get(label, {}).get("colour")
         if own or label <= len(BRIGHT):
             red, green, blue = bytes.fromhex(own[1:] if own else BRIGHT[label - 1])
@@ -87,7 +87,7 @@ class Reporter:
         }
 
     def _version(self, maps: Maps) -> int:
-        """A number that maps have as long as they look the same; 0 if there is nothing to see."""
+        """A number that changes when the maps or the objects do; 0 if no object is visible."""
         alive = tuple(label for label in self.session.objects if label in maps.objects)
         if not alive or not (any(maps.areas) or any(maps.doubts)):
             return 0

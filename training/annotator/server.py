@@ -1,6 +1,6 @@
 """The web server of the page: its files, frames and masks over HTTP, everything else over one websocket.
 
-It starts before the networks are loaded, and nothing in this module imports them, so that the page is there at once.
+It starts before the networks are loaded, and does not import them, so that the page appears immediately.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ STATIC = Path(__file__).with_name("static")
 LARGEST_MESSAGE = 2**20
 """Bytes of a message over the websocket."""
 WAITING = 256
-"""News that a tab may be behind before its connection is closed; it reconnects and gets everything anew."""
+"""Unsent messages before the connection to a tab is closed; it reconnects and gets the whole state."""
 
 
 class Server:
     """Serves one workspace.
 
     Args:
-        make: makes the workspace; called in a thread of its own.
-        hosts: names under which the server is reached, without the port.
+        make: opens the workspace; called in its own thread.
+        host, port: address to listen at; port 0 takes any free port.
     """
 
     def __init__(self, frames: Frames, make: Callable[[], "Workspace"], host: str, port: int):
@@ -113,7 +113,7 @@ class Server:
                 self.workspace = self._make()
                 loop.call_soon_threadsafe(self._made.set)
                 self.workspace.wait_until_open()
-            except BaseException as error:  # noqa: BLE001 (it is raised again where the server was started)
+            except BaseException as error:  # noqa: BLE001 (raised again by ``run``)
                 self.failure = error
                 self.stop()
 
@@ -182,7 +182,7 @@ class Server:
         await websocket.accept(PROTOCOL)
         try:
             await self._made.wait()
-        except asyncio.CancelledError:  # the server stops before there is a session
+        except asyncio.CancelledError:  # the server stops before the session is open
             return
         assert self.workspace is not None
         news: asyncio.Queue[News] = asyncio.Queue(WAITING)
@@ -234,11 +234,11 @@ class Server:
 
     @contextlib.contextmanager
     def _listening(self, workspace: "Workspace", news: "asyncio.Queue[News]") -> Iterator[None]:
-        """Put the workspace's news, which come from its own thread, into the queue."""
+        """Put the workspace's messages, which come from its thread, into the queue."""
         loop = asyncio.get_running_loop()
 
         def put(one: "News") -> None:
-            if news.full():  # the tab does not read: it will be told everything when it comes back
+            if news.full():  # the tab does not read; after reconnecting it gets the whole state
                 while not news.empty():
                     news.get_nowait()
                 news.put_nowait({"close": True})

@@ -1,4 +1,4 @@
-"""A user study on the page (MiVOS, section 6.3): see the truth, then come as close to it as the time allows."""
+"""A user study on the page (MiVOS, section 6.3): the user sees the truth, then annotates within a time limit."""
 
 from pathlib import Path
 from time import perf_counter, strftime
@@ -14,12 +14,12 @@ Phase = Literal["truth", "work", "over"]
 
 
 class Study:
-    """Its phases, its clock and its log, which ``train.py study`` reads.
+    """The phases, the clock and the log of a study; ``train.py study`` reads the log.
 
     Args:
         truth: (T, H, W) true masks.
-        limit: seconds of the user's own time; what the program computes does not count.
-        folder: for the log.
+        limit: seconds of user time, without the time of computation.
+        folder: of the log.
     """
 
     def __init__(self, truth: NDArray[np.uint8], limit: float, folder: Path, user: str, video: str, method: str):
@@ -39,7 +39,7 @@ class Study:
         self._began = perf_counter()
 
     def computing(self, busy: bool) -> None:
-        """The program begins or ends to compute."""
+        """Note that a computation begins or ends."""
         now = perf_counter()
         if self._since is not None:
             self._computed += now - self._since
@@ -47,7 +47,7 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """The user's own time so far."""
+        """User time so far."""
         if self.phase == "truth":
             return 0.0
         now = perf_counter()
@@ -55,7 +55,7 @@ class Study:
         return min(self.limit, now - self._began - self._computed - running)
 
     def check(self) -> bool:
-        """Whether the time is up now, for the first time."""
+        """End the study when the time is up. True only in the call that ends it."""
         if self.phase == "work" and self.seconds >= self.limit:
             self.phase = "over"
             return True

@@ -1,4 +1,4 @@
-"""What the timeline shows: where the user was, what the last round changed, where objects have likely drifted."""
+"""The content of the timeline: objects by frame, changes of the last round, and frames with likely drift."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from training.interactive.history import History
 from training.interactive.state import Maps, State
 
 DOUBT = 0.12
-"""Mean uncertainty over an object's area from which on it may have drifted; a sharp mask has a few hundredths."""
+"""An object may have drifted above this mean uncertainty over its area; a sharp mask has a few hundredths."""
 OUTSTANDING, UNSURE = 1.5, 0.5
-"""It likely has where its uncertainty is this many times the median of all frames, and from this much on anyway."""
+"""It has likely drifted if its uncertainty is above OUTSTANDING times its median, or above UNSURE."""
 JUMP = 1.6
-"""Factor between the areas of neighbouring frames from which on an object has likely drifted."""
+"""An object has likely drifted if its area changes by more than this factor between two frames."""
 CREEP = 1.5
-"""Factor to the area where the object was known last from which on it may have drifted little by little."""
+"""It may have drifted slowly if its area differs by this factor from where the object was known last."""
 DISAGREEMENT = 0.35
-"""1 - IoU of the propagations from both sides from which on a frame has likely drifted."""
+"""A frame has likely drifted if 1 - IoU of the propagations from both sides is above this."""
 SMALL = 2e-4
-"""Areas, as ratios of the frame, below which neither area nor doubt say much."""
+"""Ratio of the frame: for smaller areas neither area nor uncertainty are reliable."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """An object in one frame. drift: why it has likely drifted there, or empty."""
+    """An object in one frame. drift: the reason why it has likely drifted, or empty."""
 
     area: float
     doubt: float
@@ -31,7 +31,7 @@ class Lane:
 
 
 def lanes(state: State) -> list[dict[int, Lane]]:
-    """For each frame, the objects that are in it, or should be."""
+    """For each frame, the objects that are in it or have likely drifted."""
     shown = [state.corrected.get(t, maps) for t, maps in enumerate(state.probs)]
     areas = [_by_object(maps, maps.areas) for maps in shown]
     user = {*state.corrected, *state.interacted}
@@ -59,7 +59,7 @@ def lanes(state: State) -> list[dict[int, Lane]]:
 
 
 def changed_in_last_round(state: State, history: History) -> set[int]:
-    """The frames whose maps the last propagation has made."""
+    """The frames that the last propagation changed."""
     before = history.before_round(state.rounds)
     if before is None:
         return set()
@@ -88,7 +88,7 @@ def _by_object(maps: Maps, values: tuple[float, ...]) -> dict[int, float]:
 
 
 def _usual_doubt(label: int, shown: list[Maps], user: set[int]) -> float:
-    """The median over the frames that were not corrected and have the object."""
+    """The median uncertainty over the frames with the object that were not corrected."""
     pairs = ((t, maps) for t, maps in enumerate(shown) if t not in user and label in maps.objects)
     doubts = [_by_object(m, m.doubts)[label] for _, m in pairs if _by_object(m, m.areas)[label] > SMALL]
     return median(doubts) if doubts else 0.0

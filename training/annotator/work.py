@@ -1,4 +1,4 @@
-"""Work that takes a while: its progress, and how the user pauses, resumes or cancels it."""
+"""Long work such as a propagation: its progress, and pausing, resuming and cancelling it."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ class Cancelled(Exception):
 
 
 class Work:
-    """At most one piece of work at a time, done by one thread and steered by others. ``tell`` takes the news."""
+    """At most one task at a time, run by one thread and controlled by others. ``tell`` gets the messages."""
 
     def __init__(self, tell: Callable[[News], None]):
         self.progress: News | None = None
@@ -23,7 +23,7 @@ class Work:
         self._cancel = threading.Event()
 
     def check_free(self) -> None:
-        """Raises ValueError while something is running."""
+        """Raise ValueError while a task is running."""
         if self.progress:
             raise ValueError(f"{self.progress['what']} is running: wait for it, or cancel it")
 
@@ -38,12 +38,12 @@ class Work:
         self._tell({"progress": self.progress})
 
     def cancel(self) -> None:
-        """End what is running, and all that is begun from now on, at the next step."""
+        """Cancel the running task at its next step."""
         self._cancel.set()
         self._go.set()
 
     def begin(self, what: str, total: int) -> Callable[[int, int | None, News], None]:
-        """Returns what is to be called after each step; it waits while paused, and raises ``Cancelled``."""
+        """Begin a task. Returns a function to call after each step; it waits while paused, raises ``Cancelled``."""
         self._cancel.clear()
         self._go.set()
         began = perf_counter()

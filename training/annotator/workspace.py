@@ -1,7 +1,7 @@
-"""The one session that all tabs share: its worker, its queue, and what is saved after every step.
+"""The session that all tabs share, with its worker thread, its queue and its saving.
 
-One thread does everything that changes the session, one request after the other, so that the page always answers.
-Requests that change masks are actions of ``training.interactive.script``: the page does nothing that a script cannot.
+One thread runs all requests that change the session, one after the other, so that the page always responds. Requests
+that change masks are actions of ``training.interactive.script``, so a script can do the same.
 """
 
 import secrets
@@ -37,7 +37,7 @@ TRY_AGAIN = 3.0
 
 
 class Opened(NamedTuple):
-    """What there is once the networks are loaded."""
+    """The session and its helpers, once the networks are loaded."""
 
     session: InteractiveSession
     autosave: Autosave
@@ -45,11 +45,13 @@ class Opened(NamedTuple):
 
 
 class Workspace:
-    """Args:
-    frames: of the video.
-    open_session: makes the session; called by the worker, because loading networks takes a while.
-    objects: how many objects a new session begins with; a study begins with those of its true masks.
-    given: masks to begin with, {frame: (H, W) ids}.
+    """A session, its requests and its messages to all tabs.
+
+    Args:
+        frames: of the video.
+        open_session: opens the session; called by the worker, because loading networks takes time.
+        objects: number of objects in a new session; a study has those of its true masks.
+        given: masks to begin with, {frame: (H, W) ids}.
     """
 
     def __init__(
@@ -80,25 +82,25 @@ class Workspace:
         return self._opened.session if self._opened else None
 
     def close(self) -> None:
-        """End the work in progress and let the files go."""
+        """Cancel the work in progress and close the files."""
         self._work.cancel()
         self._worker.shutdown(wait=True, cancel_futures=True)
         if self._opened:
             self._opened.autosave.close()
 
     def wait_until_open(self) -> None:
-        """Raises UserError if the session cannot be opened."""
+        """Wait for the session. Raises UserError if it cannot be opened."""
         self._opening.result()
 
-    # Requests; each returns what the worker will answer
+    # Requests; each returns the future of the worker's answer
 
     def act(self, action: PageAction) -> Future[str]:
-        """Do what an action says. Raises ValueError where that is impossible, now or in the future returned."""
+        """Run an action. Raises ValueError for an impossible one, at once or in the future."""
         self._check_free()
         return self._submit(lambda: self._act(action))
 
     def set_mask(self, frame: int, png: bytes) -> Future[str]:
-        """Take a mask in by the mask rule, for a frame."""
+        """Use an uploaded mask for a frame."""
         self._check_free()
 
         def job() -> str:
@@ -119,7 +121,7 @@ class Workspace:
         return self._submit(lambda: self._export(what))
 
     def visit(self, frame: int) -> None:
-        """The user has looked for a frame, and found it."""
+        """Log that the user has gone to a frame."""
         session = self.session
         if session and session.log and frame < len(self.frames) and not self._work.progress:
             session.search(frame)
@@ -136,7 +138,7 @@ class Workspace:
         self._work.control(what)
 
     def tick(self) -> None:
-        """Called twice a second: gauges, the clock of a study, and another try to save what could not be saved."""
+        """Called twice a second: send the gauges and the clock of a study, and retry a failed save."""
         if self.study:
             self.study.check()
             self._tell({"study": self._study_news()})
@@ -144,10 +146,10 @@ class Workspace:
         if self._unsaved and not self.queued and perf_counter() > self._next_try:
             self._submit(self._save_missed)
 
-    # What there is to see
+    # Results
 
     def mask(self, frame: int, which: str = "now") -> tuple[NDArray[np.uint8], int]:
-        """A frame's ids at the size in which it is shown, and their version."""
+        """A frame's ids at its size on the page, and their version."""
         if not 0 <= frame < len(self.frames):
             raise ValueError(f"there is no frame {frame}")
         if which == "truth" and self.study and self.study.phase == "truth":
@@ -164,7 +166,7 @@ class Workspace:
         return shrink(session.labels_of(live) if live else session.labels(frame)), version
 
     def hello(self) -> News:
-        """Everything that a page needs to begin with."""
+        """The first message to a page."""
         with self._lock:
             session = self.session
             return {
@@ -275,7 +277,7 @@ class Workspace:
             self._end()
 
     def _reach(self, action: PropagateAction, session: InteractiveSession) -> int:
-        """How many frames the propagation will reach at most."""
+        """The largest number of frames that the propagation can reach."""
         frame = action.frame if action.frame is not None else next(reversed(list(session.state.corrected)), 0)
         last = len(self.frames) - 1 if action.last is None else min(action.last, len(self.frames) - 1)
         ahead = 0 if action.direction == "backward" else max(0, last - frame)
@@ -287,7 +289,7 @@ class Workspace:
         return ahead + min([behind, *(frame - f - 1 for f in others if f < frame)])
 
     def _set_mask(self, frame: int, ids: NDArray[np.uint8]) -> str:
-        """Objects that the session lacks are added."""
+        """Use a mask for a frame; new objects in it are added."""
         session, autosave, _ = self._ready()
         if ids.shape != session.size:
             sizes = f"{describe_size(ids.shape)}, and frames are {describe_size(session.size)}"
@@ -327,7 +329,7 @@ class Workspace:
     # News
 
     def _refresh(self) -> None:
-        """Find out what has changed, and tell it."""
+        """Send the changes since the last message."""
         with self._lock:
             news = self._report(everything=False)
         self._tell({"state": news})
@@ -371,7 +373,7 @@ class Workspace:
         return "saved"
 
     def _guarded(self, save: Callable[[], None]) -> None:
-        """A full disk is no reason to lose what is in memory: the page says it, and it is tried again."""
+        """Save; after a failure, such as a full disk, the page shows it and saving is tried again."""
         before = self._unsaved
         try:
             save()
@@ -383,7 +385,7 @@ class Workspace:
             self.say(f"not saved: {self._unsaved}" if self._unsaved else "saved again")
 
     def _check_free(self) -> None:
-        """Raises ValueError where masks may not be changed now."""
+        """Raise ValueError while masks cannot be changed."""
         if self.study and self.study.phase != "work":
             truth = self.study.phase == "truth"
             raise ValueError("look at the true masks, then press Start" if truth else "the time of the study is over")
@@ -400,6 +402,6 @@ class Workspace:
 
 
 def resident_bytes() -> int:
-    """Memory of this process."""
+    """Resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return pages * 4096

@@ -1,4 +1,4 @@
-"""The commands of ``train.py``. Each does its work in another module; here are options and exit codes."""
+"""The commands of ``train.py``: their options and exit codes. The work is done in other modules."""
 
 import logging
 import sys

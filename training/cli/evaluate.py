@@ -51,19 +51,19 @@ def evaluate(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Score a checkpoint on annotated videos, beside copying the first mask and the oracle."""
+    """Score a checkpoint on annotated videos, compared with copying the first mask and with the oracle."""
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
-    how = options.given()
+    given = options.given()
     with stoppable():
         if interactive:
             evaluate_interactive(
-                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **how
+                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **given
             )
         else:
             workers = usable()
             evaluate_semi_supervised(
-                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **how
+                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **given
             )
 
 
@@ -81,7 +81,7 @@ def score(
     videos: Annotated[Path | None, typer.Option("--videos", help="A file of names; all by default.")] = None,
     meaning: MasksMean = None,
 ) -> None:
-    """Score masks that exist already: J, F and J&F of any pair of folders."""
+    """Score existing masks: J, F and J&F of a pair of folders."""
     from bl30k_gen.dataset.claim import claim, refuse_input
     from training.evaluation.report import write_report
     from training.evaluation.semi_supervised import read_list, score_baselines, score_folders
@@ -107,7 +107,8 @@ def ablate(
     recipe: Annotated[str, typer.Option("--recipe", help="A table from `list`, e.g. mivos-table5, or a YAML file.")],
     out: Out,
     checkpoints: Annotated[
-        list[str] | None, typer.Option("--checkpoint", metavar="NAME=PATH", help="What rows need; repeatable.")
+        list[str] | None,
+        typer.Option("--checkpoint", metavar="NAME=PATH", help="A checkpoint for the rows; repeatable."),
     ] = None,
     split: Split = None,
     protocol: Protocol = "davis17",
@@ -116,7 +117,7 @@ def ablate(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Make a paper's table or figure with your checkpoints. The same command continues; finished rows are kept."""
+    """Make a paper's table or figure with your checkpoints. The same command continues after the finished rows."""
     from training.experiments.context import EvaluationContext
     from training.experiments.tables import ablate
 
@@ -144,7 +145,9 @@ def ablate(
 def study(
     logs: Annotated[Path, typer.Argument(help="Folder of session logs.")],
     out: Out,
-    horizon: Annotated[float | None, typer.Option("--horizon", help="Seconds; the longest session's.")] = None,
+    horizon: Annotated[
+        float | None, typer.Option("--horizon", help="Seconds of user time; by default the longest session's.")
+    ] = None,
 ) -> None:
     """Compute user time, AUC and the gain per round from session logs, and draw a figure."""
     from bl30k_gen.dataset.claim import claim
@@ -168,22 +171,22 @@ def study(
 )
 def gains(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of slurm/experiment.sbatch.")],
-    gpus: Annotated[int, typer.Option("--gpus", min=1, help="That the runs are trained on.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs that the runs are trained on.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Print cost and scores of the experiment on rendered data; exit code 1 where a published gain is missed."""
+    """Print cost and scores of the experiment on rendered data; exit code 1 if a published gain is missed."""
     from training.experiments.gains import cost_table, scores, verdict_table, verdicts
 
     if not out.is_dir():
         raise UserError(f"{out} is no folder", "name the --out of slurm/experiment.sbatch")
     costs, found = cost_table(out, gpus), scores(out)
     if as_json:
-        judged = [
+        anchors = [
             {"asked": anchor.words, "low": anchor.low, "high": anchor.high, "found": value, "reached": reached}
             for anchor, value, reached in verdicts(found)
         ]
         rows = [dict(zip(costs.header, row, strict=True)) for row in costs.rows]
-        print(json.dumps({"costs": rows, "scores": found, "anchors": judged}))
+        print(json.dumps({"costs": rows, "scores": found, "anchors": anchors}))
     else:
         print(f"{costs.text()}\n{verdict_table(found).text()}", end="")
     if any(reached is False for _, _, reached in verdicts(found)):

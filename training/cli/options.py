@@ -1,4 +1,4 @@
-"""Options that several commands of ``train.py`` share, alone and in groups."""
+"""Options that several commands of ``train.py`` share, single ones and groups."""
 
 import contextlib
 import inspect
@@ -27,11 +27,11 @@ MasksMean = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How a stage or a recipe is trained."""
+    """Options of training a stage or a recipe."""
 
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="[NAME=]PATH", help="Where a source lies, or a folder with all; repeatable."),
+        typer.Option("--data", metavar="[NAME=]PATH", help="Path of a source, or a folder with all; repeatable."),
     ] = None
     start: Annotated[
         Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Weights, or a run's folder.")
@@ -49,13 +49,13 @@ class TrainingOptions:
 
     @property
     def changes(self) -> list[str]:
-        """``key=value`` each."""
+        """Overrides as ``key=value``."""
         return [*(["imagenet=none"] if self.no_pretrained else []), *(self.overrides or [])]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PropagationOptions:
-    """How a propagation network is run: fields of ``training.inference.options.Options``, which checks them."""
+    """Options of propagation: fields of ``training.inference.options.Options``, which checks them."""
 
     memory: Annotated[str | None, typer.Option("--memory", help="growing, bounded, or a mode of RDE's.")] = None
     memory_every: Annotated[int | None, typer.Option("--memory-every", help="Frames between memory frames.")] = None
@@ -74,25 +74,25 @@ class PropagationOptions:
     precision: Annotated[str | None, typer.Option("--precision", help="float32, bfloat16 or float16.")] = None
 
     def given(self) -> dict[str, Any]:
-        """Those that were given; what was not is the network's own. None for ``top_k`` reads by softmax."""
+        """The options that the user gave; others are the network's own. ``top_k`` 0 becomes None: full softmax."""
         given = {name: value for name, value in vars(self).items() if value not in (None, [])}
         return given | ({"top_k": None} if self.top_k == 0 else {})
 
 
 class _Interrupted(BaseException):
-    """A signal arrived. No ``Exception``: nothing but ``stoppable`` catches it."""
+    """A signal arrived. Not an ``Exception``, so that only ``stoppable`` catches it."""
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGTERM and SIGINT end a command that continues when it is given again, with its own exit code.
+    """Let SIGTERM and SIGINT end the block with exit code ``STOPPED``; the same command continues the work.
 
-    Files appear whole, so that the current work may end anywhere.
+    Files appear whole, so the work may be interrupted anywhere.
     """
 
     def stop(number: int, frame: object) -> None:
-        for again in signals:  # the first has begun to end it
-            signal.signal(again, signal.SIG_IGN)
+        for other in signals:  # the command is ending already
+            signal.signal(other, signal.SIG_IGN)
         raise _Interrupted
 
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -108,7 +108,7 @@ def stoppable() -> Iterator[None]:
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as Typer takes it: a parameter that is a dataclass stands for a flag for each of its fields."""
+    """Make a command for Typer in which each parameter that is a dataclass becomes one flag per field."""
     parameters = inspect.signature(command).parameters.values()
     groups: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
 

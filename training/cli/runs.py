@@ -1,4 +1,4 @@
-"""Commands for runs that are there: compare, export."""
+"""Commands for existing runs: compare, export."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def export_run(
     out: Annotated[Path | None, typer.Option("--out", help="The file; RUN/export.pt by default.")] = None,
     which: Annotated[
         Literal["best", "last"] | None,
-        typer.Option("--which", help="By validation J&F, or the last; the best where there is one."),
+        typer.Option("--which", help="By validation J&F, or the last; by default the best, if there is one."),
     ] = None,
     form: Annotated[
         Literal["ours", "published"], typer.Option("--form", help="published: as the paper's code reads it.")

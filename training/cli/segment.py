@@ -1,4 +1,4 @@
-"""Commands that use networks on a video of one's own: segment, interact, annotate."""
+"""Commands that apply networks to the user's own videos: segment, interact, annotate."""
 
 from pathlib import Path
 from typing import Annotated, get_args
@@ -30,11 +30,11 @@ def segment(
     *,
     options: PropagationOptions,
 ) -> None:
-    """Propagate the masks of some frames through a video of your own."""
+    """Propagate the masks of some frames through your own video."""
     from training.inference.segment import Direction, segment
 
-    way = chosen("--direction", direction, get_args(Direction))
-    segment(checkpoint, video, masks, out, way, device, meaning=meaning, **options.given())
+    checked = chosen("--direction", direction, get_args(Direction))
+    segment(checkpoint, video, masks, out, checked, device, meaning=meaning, **options.given())
 
 
 @app.command(
@@ -47,7 +47,7 @@ def segment(
 def interact(
     checkpoint: Checkpoint,
     video: Annotated[Path, typer.Option("--video", help="A folder of images, or a video file.")],
-    script: Annotated[Path, typer.Option("--script", help="What the user does, as JSON.")],
+    script: Annotated[Path, typer.Option("--script", help="The user's actions as JSON.")],
     out: Out,
     s2m: S2m = None,
     clicks: Annotated[Path | None, typer.Option("--clicks", help="Checkpoint of the click-to-mask network.")] = None,
@@ -103,16 +103,16 @@ def annotate(
         int | None,
         typer.Option("--short-side", min=16, help="Pixels to work at; with networks 480, or 320 without a GPU."),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = 0,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at, if not this machine's alone.")] = (
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = 0,
+    host: Annotated[str, typer.Option("--host", help="Address to listen at, for other machines to connect.")] = (
         "127.0.0.1"
     ),
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     study: Annotated[
-        Path | None, typer.Option("--study", help="True masks: a user study, against the clock.")
+        Path | None, typer.Option("--study", help="True masks: run a user study with a time limit.")
     ] = None,
     limit: Annotated[float, typer.Option("--limit", min=1, help="Seconds of the user's time in a study.")] = 120.0,
-    user: Annotated[str, typer.Option("--user", help="Who takes part in the study.")] = "user",
+    user: Annotated[str, typer.Option("--user", help="Name of the participant in the study.")] = "user",
     device: Device = "auto",
 ) -> None:
     """Open a video in the browser: draw, propagate, correct, export (docs/annotate.md)."""

@@ -1,4 +1,4 @@
-"""Threads of a process that computes on processors, chosen before PyTorch is loaded."""
+"""Settings of CPU threads, which must be made before PyTorch is loaded."""
 
 import os
 from collections.abc import MutableMapping
@@ -7,10 +7,11 @@ from bl30k_gen.processors import usable
 
 
 def choose_threads(environment: MutableMapping[str, str] = os.environ) -> None:
-    """One thread a processor, and threads that sleep while they wait; what the user has set stays.
+    """Set one thread per processor, and let waiting threads sleep. Values that the user has set are kept.
 
     OpenMP's threads spin by default: with another program on the same processors, a step of a small network takes
-    twenty times as long. The number does not depend on how busy the machine is: sums would differ in their last bits.
+    twenty times as long. The number does not depend on the load of the machine, because sums would then differ in
+    their last bits.
     """
     environment.setdefault("OMP_NUM_THREADS", str(usable()))
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -134,7 +134,7 @@ def make_fusion_data(
     split: Annotated[str | None, typer.Option("--split", help="A list in ImageSets; all videos by default.")] = None,
     separation: Annotated[int, typer.Option("--separation", min=1, help="Frames between references.")] = 20,
     reach: Annotated[
-        int | None, typer.Option("--range", min=1, help="Frames either way; else the whole video.")
+        int | None, typer.Option("--range", min=1, help="Frames in each direction; by default the whole video.")
     ] = None,
     memory_every: Annotated[int, typer.Option("--memory-every", min=1, help="Frames between memory frames.")] = 5,
     shard: Annotated[
@@ -164,7 +164,7 @@ def make_fusion_data(
 
 @contextlib.contextmanager
 def _training(device: str) -> Iterator["Processes"]:
-    """The processes that train; a signal ends the command with its own exit code."""
+    """Join the training processes; a signal ends the command with exit code ``STOPPED``."""
     from training.engine.distributed import processes
     from training.engine.trainer import Stopped
 

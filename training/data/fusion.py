@@ -31,19 +31,21 @@ from training.data.unusable import Unusable
 from training.schema.data import Augmentation, FusionSource, place_of
 
 PROVENANCE = "fusion.json"
-TRIES, SAME_VIDEO, STRICT = 20, 5, 15
-"""Draws before a sample is given up; of the first video; and with the demand that the propagations differ."""
+TRIES = 20
+"""Draws before ``Unusable`` is raised."""
+TRIES_SAME_VIDEO, TRIES_STRICT = 5, 15
+"""The first of these draws: those from the given video, and those whose two propagations must differ."""
 
-DIFFERENT, CHANGED = 100, 25
-"""So many pixels of the two propagations must differ by more than so much (of 255)."""
+MIN_CHANGED_PIXELS, MIN_CHANGE = 100, 25
+"""Two propagations differ if at least this many pixels differ by more than this (of 255)."""
 
 
 class FusionSet:
     """Samples of one frame each: ``fusion_set.draw(i, rng)`` is one of video ``i``.
 
-    A first reference, an object, a frame and a second reference are drawn; the second one must lie among the frames
-    that were propagated from the first. Frames need not lie between the references. Pairs of propagations that are
-    nearly equal are skipped at first. A second object is any other one that both references have.
+    A first reference, an object, a second reference and a frame are drawn. The second reference is one of the frames
+    that were propagated from the first one. The frame need not lie between the references. Pairs of propagations that
+    are nearly equal are skipped in the first draws. A second object is any other object that both references show.
     """
 
     def __init__(self, source: FusionSource, augmentation: Augmentation, size: int):
@@ -52,9 +54,9 @@ class FusionSet:
         self.tree = open_fusion_set(self.root)
         made_of, masks = read_provenance(self.tree.read(PROVENANCE), self.root / PROVENANCE)
         self.store = open_dataset(source.videos or made_of, masks_mean=masks)
-        there = set(self.store.videos)
+        existing = set(self.store.videos)
         folders = self.tree.folders("")
-        if lost := [name for name in folders if name not in there]:
+        if lost := [name for name in folders if name not in existing]:
             raise UserError(f"{self.store.path} lacks video {lost[0]} of fusion set {self.root}", "set data.*.videos")
         self.names = [name for name in folders if rank_of(name) < source.share]
         if not self.names:
@@ -67,7 +69,7 @@ class FusionSet:
         """A sample without batch dimension. Raises UserError naming a damaged file, and Unusable."""
         name = self.names[index]
         for attempt in range(TRIES):
-            if attempt >= SAME_VIDEO:
+            if attempt >= TRIES_SAME_VIDEO:
                 name = self.names[int(rng.integers(len(self)))]
             chosen = self._choose(rng, name)
             if chosen is None:
@@ -75,13 +77,13 @@ class FusionSet:
             first, second, frame, objects = chosen
             window = self._draw_window(rng, name, frame)
             older, newer = (self._propagated(window, name, number, frame, objects) for number in (first, second))
-            apart = (older[0].int() - newer[0].int()).abs() > CHANGED
-            if attempt >= STRICT or apart.sum() >= DIFFERENT:
+            changed = (older[0].int() - newer[0].int()).abs() > MIN_CHANGE
+            if attempt >= TRIES_STRICT or changed.sum() >= MIN_CHANGED_PIXELS:
                 return self._sample(window, name, *chosen, older, newer)
         raise Unusable(f"{self.root}: no pair of propagations for {name} in {TRIES} draws")
 
     def _choose(self, rng: np.random.Generator, name: str) -> tuple[int, int, int, list[int]] | None:
-        """First reference, second reference, frame, and one or two objects; None if a draw leads nowhere."""
+        """First reference, second reference, frame, and one or two objects; None if the draw has no valid sample."""
         references = _numbers(self.tree.folders(name))
         if len(references) < 2:
             return None
@@ -175,9 +177,9 @@ class FusionSet:
 
 @dataclass(frozen=True)
 class CropWindow:
-    """What a sample shows of its frames of ``size`` (width, height): a square, perhaps flipped, its colours changed.
+    """The square that a sample shows of its frames of ``size`` (width, height), its flip and its colour changes.
 
-    Frames are cropped before anything else is done to them. What lies outside is mean colour or background.
+    Frames are cropped first. Pixels outside of a frame have the mean colour, or are background in masks.
     """
 
     size: tuple[int, int]
@@ -207,14 +209,14 @@ class CropWindow:
 
 
 def _two(masks: list[np.ndarray]) -> torch.Tensor:
-    """Masks of one or two objects as those of two."""
+    """(2, S, S) of the masks of one or two objects; an absent object has a mask of zeros."""
     return torch.from_numpy(np.stack([*masks, *(np.zeros_like(masks[0]) for _ in range(2 - len(masks)))]))
 
 
 def read_provenance(data: bytes, source: Path) -> tuple[str, Meaning | None]:
-    """The dataset that a set was made of, and what its masks mean; None where that is decided over the dataset.
+    """The dataset that a fusion set was made of, and what its masks mean; None: decided over the whole dataset.
 
-    Raises UserError naming ``source`` where it does not say so.
+    Raises UserError naming ``source`` if this is not in ``data``.
     """
     values = parse_json(data, source, "make the set again")
     made_of, masks = values.get("dataset"), values.get("masks")  # older sets do not say what masks mean
@@ -228,7 +230,7 @@ def read_provenance(data: bytes, source: Path) -> tuple[str, Meaning | None]:
 def open_fusion_set(root: Path) -> FolderTree | ShardTree:
     """The files of a fusion set: a folder, a folder of packed files, or one packed file.
 
-    Raises UserError where there is none, and where some of its videos are not packed yet.
+    Raises UserError if there is none, or if only some of its videos are packed.
     """
     shards = [root] if root.is_file() and root.suffix in SUFFIXES else shards_in(root)
     tree = ShardTree(shards) if shards else FolderTree(root)
@@ -256,7 +258,7 @@ def _folder(number: int) -> str:
 
 
 def _numbers(names: list[str]) -> list[int]:
-    """The numbers that names of files and folders are, sorted."""
+    """The numbers in names of files and folders such as ``00012.png``, sorted."""
     stems = (Path(name).stem for name in names)
     return sorted(int(stem) for stem in stems if stem.isdigit())
 

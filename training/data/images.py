@@ -1,4 +1,4 @@
-"""Still images with masks, and short sequences that are made of them.
+"""Still images with masks, and short sequences made from them.
 
 Sources are pairs of image and mask (FSS-1000, DUTS, ECSSD, BIG, HRSOD, any folder of pairs), and LVIS (see lvis.py).
 """
@@ -33,12 +33,16 @@ _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")
 _IMAGE_ENDINGS = ("_im", "_image")
 _MASK_FOLDERS = ("mask", "gt", "ground", "annot", "label")
 
-FOLDERS = 5
-"""A source with so many folders of images is divided by folders, as videos and classes are."""
+MIN_FOLDERS = 5
+"""A source with this many folders of images is divided by folders, which are its videos or classes."""
 
 
 class Stills(Protocol):
-    """Objects of still images, by number. ``names`` are theirs, ``groups`` those of what must not be divided."""
+    """Objects of still images, by number.
+
+    names: of the objects. groups: of each object, the name of the group that must stay together when a source is
+    divided: its image or its folder.
+    """
 
     names: list[str]
     groups: list[str]
@@ -49,38 +53,38 @@ class Stills(Protocol):
         """(H, W) mode L: 0 to 255. Raises UserError naming a damaged file."""
 
     def another(self, index: int, rng: np.random.Generator, smallest: float) -> Image.Image | None:
-        """The mask of another object of the same image; None where there is none, or by chance the same is drawn."""
+        """The mask of a random object of the image; None if that is the same object, or if there is no other."""
 
 
 def open_stills(source: ImageSource | LvisSource) -> Stills:
-    """What a source holds. Raises UserError if it does not exist or is empty."""
+    """The objects of a source. Raises UserError if it does not exist or is empty."""
     if isinstance(source, LvisSource):
         return Objects(source)
     return Pairs(Path(place_of(source.path)), source.masks)
 
 
 def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], list[int]]:
-    """Numbers of the objects to learn from, and of those that are held out: chosen by the names of their groups.
+    """Numbers of the training objects, and of the held-out objects; chosen by the names of their groups.
 
     Args:
-        share: of the groups that is used at all.
-        held_out: share of these that is held out, at least one; 0 for none.
+        share: ratio of the groups that are used at all.
+        held_out: ratio of these that are held out, at least one group; 0 holds none out.
     """
     ranks = {group: rank_of(group) for group in set(stills.groups)}
-    taken = {group for group, rank in ranks.items() if rank < share}
-    kept_back: set[str] = set()
-    if taken and held_out:
-        kept_back = {group for group in taken if ranks[group] >= share * (1 - held_out)}
-        kept_back = kept_back or {max(taken, key=ranks.__getitem__)}
-    numbers = [index for index, group in enumerate(stills.groups) if group in taken]
+    used = {group for group, rank in ranks.items() if rank < share}
+    excluded: set[str] = set()
+    if used and held_out:
+        excluded = {group for group in used if ranks[group] >= share * (1 - held_out)}
+        excluded = excluded or {max(used, key=ranks.__getitem__)}
+    numbers = [index for index, group in enumerate(stills.groups) if group in used]
     return (
-        [index for index in numbers if stills.groups[index] not in kept_back],
-        [index for index in numbers if stills.groups[index] in kept_back],
+        [index for index in numbers if stills.groups[index] not in excluded],
+        [index for index in numbers if stills.groups[index] in excluded],
     )
 
 
 class Items:
-    """The objects of a source of still images, without those that are held out."""
+    """The training objects of a source of still images; ``held_out()`` has the others."""
 
     def __init__(
         self,
@@ -105,7 +109,7 @@ class Items:
         return [self.stills.names[number] for number in self.numbers]
 
     def held_out(self) -> Self:
-        """The same source with the objects that are held out."""
+        """The same source with its held-out objects."""
         other = copy(self)
         other.numbers = self._held_out
         return other
@@ -114,11 +118,11 @@ class Items:
 class Images(Items):
     """Samples of one object each: ``images.draw(i, rng)`` is a sequence of warped copies of its image.
 
-    Soft masks stay soft, as the published loaders have them; of ids, one random object of the image is taken.
+    Soft masks stay soft, as in the published loaders. Of a mask of ids, a random object is taken.
     """
 
     def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> Sample:
-        """A sample; the distance of frames means nothing here. Raises UserError naming a damaged file."""
+        """A sample; ``distance`` is not used. Raises UserError naming a damaged file."""
         number = self.numbers[index]
         images, tensors = self.warper.draw(self.stills.image_path(number), [self.stills.mask(number, rng)], rng)
         given = tensors[0]
@@ -136,7 +140,7 @@ class Images(Items):
 
 
 def frame_change(augmentation: Augmentation, source: ImageSource | LvisSource) -> FrameChange:
-    """How frames of a source change: LVIS may have a scale of its own."""
+    """The changes of each frame; LVIS may have its own scale."""
     assert augmentation.frame is not None  # a stage of images has it
     scale = source.scale if isinstance(source, LvisSource) else None
     return augmentation.frame.model_copy(update={"scale": scale}) if scale else augmentation.frame
@@ -146,9 +150,9 @@ def frame_change(augmentation: Augmentation, source: ImageSource | LvisSource) -
 class Warper:
     """Sequences of ``frames`` warped copies of an image and its masks, ``size`` pixels square.
 
-    One scale, flip and colour change are drawn per sequence; each frame gets its own affine change, crop, colour
-    change and, by chance, a thin-plate warp and hidden cells. The image is brought to the size of the crop before
-    it is changed, so that each frame is resampled once; what lies outside the image is filled with the mean colour.
+    One scale, flip and colour change are drawn per sequence. Each frame gets its own affine change, crop and colour
+    change, and with some probability a thin-plate warp and hidden cells. The image is resized to the scale of the
+    crop before it is changed, so that each frame is resampled once. Pixels outside of the image have the mean colour.
     """
 
     augmentation: Augmentation
@@ -177,7 +181,7 @@ class Warper:
         return torch.stack(images), torch.stack(changed)
 
     def _read(self, path: Path, masks: list[Image.Image], scale: float) -> list[Image.Image]:
-        """The image, its short side ``scale`` times the crop's, and the masks in the same size."""
+        """The image with a short side of ``scale`` times the crop's side, and the masks at the same size."""
         image = transforms.open_image(_bytes(path), path)
         for mask in masks:
             if mask.size != image.size:
@@ -190,7 +194,7 @@ class Warper:
     def _frame(
         self, rng: np.random.Generator, image: Image.Image, masks: list[Image.Image], canvas: tuple[float, float]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the image before its scaling."""
+        """(3, S, S) and (M, S, S) uint8. The crop lies anywhere in ``canvas``, the image's size before scaling."""
         out = (self.size, self.size)
         matrix = transforms.draw_affine(rng, self.change)
         room = [max(0.0, side - self.size) for side in canvas]
@@ -224,7 +228,7 @@ class Pairs:
         places = [pair.image.relative_to(root) for pair in self.pairs]
         self.names = [str(place) for place in places]
         folders = [str(place.parent) for place in places]
-        self.groups = folders if len(set(folders)) >= FOLDERS else self.names
+        self.groups = folders if len(set(folders)) >= MIN_FOLDERS else self.names
 
     def image_path(self, index: int) -> Path:
         return self.pairs[index].image
@@ -233,7 +237,7 @@ class Pairs:
         """A pair has one object."""
 
     def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
-        """Of ids a random one; what is one object for all masks of the source stays as soft as it is."""
+        """Of a mask of ids a random object; binary and soft masks as they are."""
         path = self.pairs[index].mask
         values = masks.read_values(path)
         if self.meaning != "ids":
@@ -246,9 +250,9 @@ class Pairs:
 def find_pairs(root: Path) -> list[Pair]:
     """Images with their masks below a folder, sorted.
 
-    A mask is a PNG with the image's name (endings ``_im`` and ``_gt`` are skipped), in the same folder or in one
-    beside it whose name says so (mask, gt, ground truth, annotation, label). The frames of a video dataset count as
-    images, too; where it has a list ``train``, those of the videos on it.
+    A mask is a PNG with the image's name (without endings such as ``_im`` and ``_gt``), in the same folder or in a
+    folder beside it with mask, gt, ground, annot or label in its name. The frames of a video dataset are images, too.
+    If the dataset has a list ``train``, only its videos are used.
 
     Raises:
         UserError: the folder does not exist, or there are no pairs in it.
@@ -283,13 +287,13 @@ def find_pairs(root: Path) -> list[Pair]:
 
 
 def _listed(root: Path) -> set[str] | None:
-    """What lists ``train`` of a dataset name, videos or images; None where there is no such list."""
+    """The names of videos or images in a dataset's lists ``train``; None if there is no such list."""
     lists = sorted((root / IMAGE_SETS).rglob("train.txt"))
     return {name for path in lists for name in read_image_set(path)} if lists else None
 
 
 def _place(folder: Path) -> tuple[str, bool]:
-    """Where a file belongs, the same for an image and for its mask in a folder beside; and whether it is a mask's."""
+    """A key that an image's folder and its mask's folder share, and whether the folder is one of masks."""
     parts = list(folder.parts)
     in_mask_folder = False
     for i, part in enumerate(parts):

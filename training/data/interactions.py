@@ -1,4 +1,4 @@
-"""Samples for S2M: an object of a still image, a mask of it that is not good yet, and scribbles that say so."""
+"""Samples for S2M: an object of a still image, an imperfect mask of it, and scribbles that correct the mask."""
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from training.schema.data import Augmentation, ImageSource, LvisSource, Scribble
 class Interactions(Items):
     """``interactions.draw(i, rng)`` is one image with the mask so far, scribbles, and the true mask.
 
-    The mask so far is empty, or the true one perturbed. Another object of the image, where the source has one, gets
-    negative scribbles, or its mask has crept into the mask so far.
+    The mask so far is empty, or the true one perturbed. Another object of the image, if the source has one, gets
+    negative scribbles, or is part of the mask so far.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Objects of LVIS, and of any annotations in COCO's JSON: polygons and run-length masks, compressed or not.
 
 LVIS v1's training set is a gigabyte of JSON with 1.3 million objects. Each annotation becomes a small tuple while the
-file is being read, so that the numbers of its polygons are never Python objects all at once.
+file is read, so that the coordinates of all polygons are never Python objects at the same time.
 """
 
 import json
@@ -15,11 +15,11 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_text
 from training.schema.data import LvisSource, place_of
 
-LARGEST = 2**28
-"""Pixels of an image; a file that claims more is damaged."""
+MAX_PIXELS = 2**28
+"""Pixels of an image; an annotation of a larger one is damaged."""
 
-LARGEST_FILE = 8 << 30
-"""Bytes of annotations: LVIS has one."""
+MAX_FILE = 8 << 30
+"""Bytes of an annotation file; that of LVIS is a gigabyte."""
 
 LAYOUT = "a folder with one JSON file (or `annotations/` with one) and the images"
 
@@ -32,7 +32,7 @@ class RunLengths(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """shape: polygons as (N, 2) float32 (x, y) each, a run-length mask, or None if it is neither."""
+    """shape: polygons, each (N, 2) float32 (x, y), a run-length mask, or None for anything else."""
 
     number: int
     image: int
@@ -42,9 +42,9 @@ class Annotation(NamedTuple):
 
 
 class Objects:
-    """The objects of an annotation file, but for crowds and small ones; see ``images.Stills``.
+    """The objects of an annotation file except crowds and small ones; see ``images.Stills``.
 
-    A shape that is none, an image that is missing, or a size that differs is found when the object is drawn.
+    An unreadable shape, a missing image or a wrong size is reported when the object is drawn.
     """
 
     def __init__(self, source: LvisSource):
@@ -65,7 +65,7 @@ class Objects:
         self.groups = [self.images[a.image].name for a in self.annotations]
 
     def image_path(self, index: int) -> Path:
-        """Raises UserError if the image is not there."""
+        """Raises UserError if the image is missing."""
         name = self.images[self.annotations[index].image].name
         wanted = PurePosixPath(name)
         if not wanted.is_absolute() and ".." not in wanted.parts:
@@ -95,7 +95,7 @@ class Objects:
 
 
 class LvisImage(NamedTuple):
-    """name: where the image lies, relative to the folder of images."""
+    """name: the image's path below the folder of images."""
 
     name: str
     height: int
@@ -103,7 +103,7 @@ class LvisImage(NamedTuple):
 
 
 def find_annotations(path: Path) -> Path:
-    """The JSON file that a path means. Raises UserError if there is none, or if there are several."""
+    """The JSON file of a path to it or to its folder. Raises UserError if there is none, or if there are several."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -116,9 +116,9 @@ def find_annotations(path: Path) -> Path:
 
 
 def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]]:
-    """Annotations, and images by their numbers. Raises UserError if the file is no such JSON."""
+    """Annotations, and images by their numbers. Raises UserError if the file does not have COCO's format."""
     try:
-        content = json.loads(read_text(file, LARGEST_FILE), object_hook=_compact)
+        content = json.loads(read_text(file, MAX_FILE), object_hook=_compact)
         annotations = [a for a in content["annotations"] if isinstance(a, Annotation)]
         images = {int(entry["id"]): _image(entry) for entry in content["images"]}
         bad = len(content["annotations"]) - len(annotations)
@@ -135,9 +135,9 @@ def read_annotations(file: Path) -> tuple[list[Annotation], dict[int, LvisImage]
 def draw(shape: list[np.ndarray] | RunLengths | None, height: int, width: int) -> np.ndarray:
     """(height, width) bool of polygons (their union; a pixel counts by its centre) or of a run-length mask.
 
-    Raises ValueError if the shape is none, is empty, or is of another size.
+    Raises ValueError if the shape is None, empty, or of another size.
     """
-    if not 0 < height * width <= LARGEST:
+    if not 0 < height * width <= MAX_PIXELS:
         raise ValueError(f"is of an image of {width}x{height} pixels")
     if isinstance(shape, RunLengths):
         if shape.size != (height, width):
@@ -159,8 +159,8 @@ def draw(shape: list[np.ndarray] | RunLengths | None, height: int, width: int) -
 def _fill(mask: np.ndarray, points: np.ndarray) -> None:
     """Set the pixels of a mask (H, W) whose centres lie inside a polygon (N, 2), by the even-odd rule.
 
-    A scan conversion: each edge flips, in every row whose middle it crosses, the pixels on its right.
-    Raises ValueError.
+    A scan conversion: in every row whose centre line an edge crosses, it flips the pixels on its right.
+    Raises ValueError for a polygon that is too long.
     """
     height, width = mask.shape
     start = points.astype(np.float64)
@@ -171,7 +171,7 @@ def _fill(mask: np.ndarray, points: np.ndarray) -> None:
     count = last - first
     if not count.any():
         return
-    if count.sum() > LARGEST:
+    if count.sum() > MAX_PIXELS:
         raise ValueError("has a polygon that is too long to draw")
     edge = np.repeat(np.arange(len(points)), count)
     row = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[edge]
@@ -189,7 +189,8 @@ def expand(text: bytes) -> np.ndarray:
     """Counts of COCO's compressed run-length masks.
 
     Each count is written in groups of five bits, lowest first, as characters from "0" on; a sixth bit says that more
-    follow. From the fourth on, they are differences to the count two before. Raises ValueError if it is cut off.
+    groups follow. From the fourth count on, the difference to the count two before is written. Raises ValueError if
+    the text is damaged.
     """
     counts: list[int] = []
     position = 0
@@ -212,7 +213,7 @@ def expand(text: bytes) -> np.ndarray:
 
 
 def _compact(entry: dict[str, Any]) -> Any:
-    """An annotation as a tuple; everything else in the file, also an annotation without the keys, stays as it is."""
+    """Turn an annotation into a tuple; return everything else, also an annotation that lacks keys, unchanged."""
     if not entry.keys() >= {"id", "image_id", "area", "segmentation"}:
         return entry
     number, image, area = int(entry["id"]), int(entry["image_id"]), float(entry["area"])
@@ -220,7 +221,7 @@ def _compact(entry: dict[str, Any]) -> Any:
 
 
 def _shape(segmentation: Any) -> list[np.ndarray] | RunLengths | None:
-    """None for what is neither polygons nor a run-length mask: it is named when it is drawn."""
+    """Polygons or a run-length mask; None for anything else, which is reported when it is drawn."""
     try:
         if isinstance(segmentation, dict):
             counts, (height, width) = segmentation["counts"], segmentation["size"]
@@ -234,7 +235,7 @@ def _shape(segmentation: Any) -> list[np.ndarray] | RunLengths | None:
 
 
 def _image(entry: dict[str, Any]) -> LvisImage:
-    """LVIS v1 names images by their address, whose last two parts are folder and file."""
+    """LVIS v1 names images by their URL, whose last two parts are folder and file."""
     name = entry.get("file_name") or "/".join(PurePosixPath(entry["coco_url"]).parts[-2:])
     return LvisImage(str(name), int(entry["height"]), int(entry["width"]))
 

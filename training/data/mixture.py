@@ -1,4 +1,4 @@
-"""Sources by weight, in a fixed order: sample number n of a run is the same on any number of workers and GPUs."""
+"""Samples of weighted sources in a fixed order: sample n of a run is the same for any number of workers and GPUs."""
 
 import hashlib
 import multiprocessing
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -25,15 +25,17 @@ from training.data.sample import Batch, FusionBatch, S2MBatch, Sample
 from training.data.sampling import largest_distance
 from training.data.unusable import Unusable
 from training.data.videos import Videos
-from training.schema.data import AnySource, FusionSource, VideoSource
+from training.schema.data import AnySource, Curriculum, FusionSource, VideoSource
 from training.schema.stage import Stage
 
 REPLACEMENTS = 20
-"""Other items that are tried in the place of a damaged one."""
+"""Other items that are tried instead of a damaged one."""
+
+Source = Images | Interactions | Videos | FusionSet
 
 
 class Draw(NamedTuple):
-    """One sample to be made: its place in the order, the item, and the largest distance of two frames."""
+    """One sample to make: its place in the order, the item, and the largest distance between two frames."""
 
     epoch: int
     number: int  # in the epoch
@@ -42,21 +44,29 @@ class Draw(NamedTuple):
     distance: int
 
 
-class Mixture(Dataset):
-    """The sources of a stage as one dataset, indexed by ``Draw``.
+def open_mixture(stage: Stage) -> "Mixture":
+    """The sources of a stage. Raises UserError if one has no path, is missing or is empty, or if there are none."""
+    batches: dict[str, type[Batch | FusionBatch | S2MBatch]] = {"fusion": FusionBatch, "s2m": S2MBatch}
+    sources = {name: _open(name, source, stage) for name, source in stage.sources.items()}
+    return Mixture(sources, batches.get(stage.network, Batch), stage.seed)
 
-    All randomness of a sample comes from the stage's seed, the epoch and the number in the epoch. A damaged file is
-    skipped: another item takes its place, and the sample names the file in ``skipped``.
+
+class Mixture(Dataset):
+    """Several sources as one dataset, indexed by ``Draw``.
+
+    All randomness of a sample comes from the seed, the epoch and the number in the epoch. A damaged file is skipped:
+    another item is used instead, and the sample names the file in ``skipped``.
+
+    Args:
+        sources: by name; the weight of each is that of its configuration.
+        batch: the class of the batches.
     """
 
-    def __init__(self, stage: Stage):
-        self.seed = stage.seed
-        self.names = list(stage.sources)
-        self.weights = [source.weight for source in stage.sources.values()]
-        self.sources = [_open(name, source, stage) for name, source in stage.sources.items()]
-        kinds: dict[str, type[Batch | FusionBatch | S2MBatch]] = {"fusion": FusionBatch, "s2m": S2MBatch}
-        self.collate: Callable[[Sequence[Any]], Batch | FusionBatch | S2MBatch]
-        self.collate = kinds.get(stage.network, Batch).collate
+    def __init__(self, sources: Mapping[str, Source], batch: type[Batch | FusionBatch | S2MBatch], seed: int):
+        self.seed = seed
+        self.names, self.sources = list(sources), list(sources.values())
+        self.weights = [source.source.weight for source in self.sources]
+        self.collate: Callable[[Sequence[Any]], Batch | FusionBatch | S2MBatch] = batch.collate
         if not self.sources:
             raise UserError("the stage has no data", "give a source a weight above 0")
 
@@ -118,22 +128,37 @@ class Mixture(Dataset):
 
 
 class SampleOrder:
-    """The endless order of a run's samples, one list of ``Draw`` for each step of a process.
+    """The order of a run's samples: a list of ``Draw`` for each step of a process.
 
-    Iteration i takes the samples i * batch to (i + 1) * batch of the run, whatever the number of processes; each
-    process takes an equal part of them, in steps of at most ``batch_per_step``. The curriculum's distance goes with
-    each draw, so that it changes at an epoch's first sample, without new workers.
+    Iteration i takes the samples i * batch to (i + 1) * batch of the run, for any number of processes. Each process
+    takes an equal part of them, in steps of at most ``batch_per_step``. The curriculum's distance is part of each
+    draw, so that it changes at the first sample of an epoch without new workers.
+
+    Args:
+        iterations: of the whole run.
+        batch: samples of an iteration, over all processes.
+        first: the iteration to begin with.
+        rank, world: number of this process, and of how many.
+
+    Raises UserError if the processes cannot share a batch equally.
     """
 
-    def __init__(self, mixture: Mixture, stage: Stage, first: int = 0, rank: int = 0, world: int = 1):
-        if stage.batch % world:
-            raise UserError(f"batch {stage.batch} cannot be shared by {world} processes", "choose a multiple")
-        self.mixture, self.stage, self.first, self.rank = mixture, stage, first, rank
-        self.share = stage.batch // world
-        self.step = max(
-            n for n in range(1, self.share + 1) if self.share % n == 0 and n <= stage.runtime.batch_per_step
-        )
-        self.epochs = -(-stage.iterations * stage.batch // mixture.epoch_length())
+    def __init__(
+        self,
+        mixture: Mixture,
+        iterations: int,
+        batch: int,
+        batch_per_step: int,
+        curriculum: Curriculum | None,
+        first: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.mixture, self.iterations, self.batch, self.curriculum = mixture, iterations, batch, curriculum
+        self.first, self.rank = first, rank
+        self.share = samples_per_process(batch, world)
+        self.step = max(n for n in range(1, self.share + 1) if self.share % n == 0 and n <= batch_per_step)
+        self.epochs = -(-iterations * batch // mixture.epoch_length())
         self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
 
     @property
@@ -142,8 +167,8 @@ class SampleOrder:
         return self.share // self.step
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        for iteration in range(self.first, self.stage.iterations):
-            start = iteration * self.stage.batch + self.rank * self.share
+        for iteration in range(self.first, self.iterations):
+            start = iteration * self.batch + self.rank * self.share
             for offset in range(0, self.share, self.step):
                 yield [self.draw(start + offset + i) for i in range(self.step)]
 
@@ -155,11 +180,18 @@ class SampleOrder:
             while len(self._orders) > 2:
                 self._orders.popitem(last=False)
         source, item = self._orders[epoch][number].tolist()
-        return Draw(epoch, number, source, item, largest_distance(self.stage.curriculum, epoch, self.epochs))
+        return Draw(epoch, number, source, item, largest_distance(self.curriculum, epoch, self.epochs))
+
+
+def samples_per_process(batch: int, world: int) -> int:
+    """Samples that each process takes of a batch. Raises UserError if they cannot be shared equally."""
+    if batch % world:
+        raise UserError(f"batch {batch} cannot be shared by {world} processes", "choose a multiple")
+    return batch // world
 
 
 class Steps(Dataset):
-    """A mixture's batches by lists of ``Draw``; or the UserError, which torch does not carry over from a worker."""
+    """Batches of a mixture, by lists of ``Draw``. A UserError is returned: torch would lose it on its way."""
 
     def __init__(self, mixture: Mixture):
         self.mixture = mixture
@@ -174,7 +206,7 @@ class Steps(Dataset):
 def loader(
     mixture: Mixture, order: SampleOrder, workers: int, pin_memory: bool = False
 ) -> Iterator[Batch | FusionBatch | S2MBatch]:
-    """Batches of bytes in the order's steps. Raises UserError where a sample cannot be had."""
+    """uint8 batches in the order's steps. Raises UserError if a sample cannot be made."""
     batches = DataLoader(
         Steps(mixture),
         batch_size=None,
@@ -216,7 +248,7 @@ def _end_with(trainer: int) -> None:
     os._exit(0)
 
 
-def _open(name: str, source: AnySource, stage: Stage) -> Images | Interactions | Videos | FusionSet:
+def _open(name: str, source: AnySource, stage: Stage) -> Source:
     if source.path is None:
         remedy = f"give --data {name}=PATH, or leave it out: --set data.{name}.weight=0"
         raise UserError(f"source {name} has no path", remedy)

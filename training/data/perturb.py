@@ -1,4 +1,4 @@
-"""Masks made worse on purpose: holes, spills and shifted borders until an IoU is reached (RDE, section 3.4; S2M)."""
+"""Perturbed masks: holes, spills and shifted borders, to a wanted IoU (RDE, section 3.4; S2M)."""
 
 import cv2
 import numpy as np
@@ -8,13 +8,13 @@ RECTANGLES = 4
 
 
 def perturb(mask: np.ndarray, iou: float, rng: np.random.Generator) -> np.ndarray:
-    """A copy of the mask whose IoU with it lies just under ``iou``.
+    """A perturbed copy of the mask whose IoU with the mask is just below ``iou``.
 
-    Each round dilates or erodes inside four random rectangles, now and then around a pixel that is set at random,
-    until the IoU is reached; rarely 250 rounds do not reach it.
+    Each round dilates or erodes the mask inside four random rectangles, sometimes after setting their centre pixel at
+    random. The rounds end when the IoU is reached, or in rare cases after 250 rounds.
 
     Args:
-        mask: (H, W) bool. An empty one, or one less than 3 pixels wide or high, is returned as it is.
+        mask: (H, W) bool. An empty mask, or one less than 3 pixels wide or high, is returned unchanged.
     """
     result = mask.copy()
     if min(mask.shape) < 3 or not mask.any():
@@ -65,7 +65,7 @@ def _draw_rectangle(rng: np.random.Generator, mask: np.ndarray) -> np.ndarray:
 
 
 def _draw_footprint(rng: np.random.Generator, smallest: int) -> np.ndarray:
-    """A rectangle, an ellipse, or an ellipse flattened either way, ``smallest`` to 9 pixels across."""
+    """A square, a disk, or an ellipse of half the height or width, ``smallest`` to 9 pixels across."""
     size = int(rng.integers(smallest, 10))
     kind = int(rng.integers(4))
     if kind == 0:

@@ -1,4 +1,4 @@
-"""A training sample, and a batch of them: bytes until they reach the device, then tensors."""
+"""Training samples and batches: uint8 until they reach the device, then float."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ class Sample:
 
     images: (T, 3, H, W) uint8 sRGB.
     masks: (T, O, H, W) uint8, 255 inside the object; values between are soft masks of still images.
-    void: (T, H, W) bool, pixels that count for no loss.
+    void: (T, H, W) bool, pixels that no loss counts.
     present: (O,) bool, objects that exist; the first always does, perhaps with empty masks.
     given: (O, H, W) uint8, masks of the first frame as the network sees them; RDE's are perturbed.
     name: video or image, and frames.
-    skipped: damaged files that were skipped before this sample was found.
+    skipped: damaged files that were skipped before this sample.
     """
 
     images: Tensor
@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Tensors:
-    """What all batches share: bytes from the loader, which ``to`` brings to the device and makes float.
+    """Base of all batches: uint8 from the loader; ``to`` moves them to the device and makes them float.
 
     IMAGES are (B, ..., 3, H, W) sRGB, later normalised; MASKS have 255 for 1, later [0, 1]; OTHERS stay as they are.
     A subclass is a dataclass with these fields, ``names`` and ``skipped``.
@@ -61,7 +61,7 @@ class Tensors:
         mean, std = (torch.tensor(x, device=device).view(3, 1, 1) for x in (MEAN, STD))
         factor, shift = 1 / (255 * std), mean / std
         floats = {name: getattr(moved, name).float() for name in (*self.IMAGES, *self.MASKS)}
-        for name in self.IMAGES:  # in place: new memory for each step would take more time than the arithmetic
+        for name in self.IMAGES:  # in place: allocating new memory takes more time than the arithmetic
             floats[name].mul_(factor).sub_(shift)
         for name in self.MASKS:
             floats[name].div_(255)
@@ -79,7 +79,7 @@ class Tensors:
 
     @classmethod
     def _stacked(cls, samples: Sequence[Any]) -> dict[str, Tensor]:
-        """In a worker into memory that it shares with the trainer, so that a batch is not copied on its way."""
+        """Stack tensors; in a worker into memory that it shares with the trainer, so that batches are not copied."""
         return {name: default_collate([getattr(sample, name) for sample in samples]) for name in cls._tensors()}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -108,7 +108,7 @@ class Batch(Tensors):
 
     @classmethod
     def collate(cls, samples: Sequence[Sample]) -> Self:
-        """Stack samples; still bytes, so that little is copied between processes."""
+        """Stack samples as uint8, so that little is copied between processes."""
         names, skipped = [s.name for s in samples], [error for s in samples for error in s.skipped]
         return cls(**cls._stacked(samples), names=names, skipped=skipped)
 
@@ -126,9 +126,9 @@ class FusionBatch(Tensors):
 
     image, reference: (B, 3, H, W), the frame to be fused and the reference frame.
     older, newer: (B, O, H, W) soft masks of the frame, propagated from another reference and from this one.
-    before, after: (B, O, H, W), the reference frame's masks as propagated from the other one, and the true ones.
-    true: (B, O, H, W), what is learned.
-    distance: (B, 2), of the frame to the other reference and to this one, as shares of the distance between the two.
+    before, after: (B, O, H, W), masks of the reference frame, propagated from the other reference and true ones.
+    true: (B, O, H, W), the target.
+    distance: (B, 2), from the frame to the other reference and to this one, divided by the distance of the two.
     present: (B, O) bool.
     """
 
@@ -159,7 +159,7 @@ class S2MBatch(Tensors):
     image: (B, 3, H, W).
     before: (B, 1, H, W), the mask so far, hard.
     positive, negative: (B, 1, H, W), scribbles on the object and beside it.
-    true: (B, 1, H, W), what is learned.
+    true: (B, 1, H, W), the target.
     """
 
     image: Tensor
@@ -175,7 +175,7 @@ class S2MBatch(Tensors):
 
 
 def labels_of(masks: Tensor) -> Tensor:
-    """(..., O, H, W) soft masks -> (..., H, W) int64: 0 for background, else the first object that is there."""
+    """(..., O, H, W) soft masks -> (..., H, W) int64: 0 for background, else the first object above 0.5."""
     inside = masks > 0.5
     labels = torch.zeros(inside.shape[:-3] + inside.shape[-2:], dtype=torch.int64, device=masks.device)
     for number in range(inside.shape[-3], 0, -1):

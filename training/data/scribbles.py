@@ -1,4 +1,4 @@
-"""Scribbles as a user would draw them, to teach S2M: on what a mask lacks, and on what it has too much.
+"""Simulated user scribbles for training S2M: on what a mask misses, and on what it wrongly covers.
 
 Source: MiVOS, section 3.1 and supplement. A region is scribbled on by the robot of the interactive benchmark, or
 along its boundary, along its skeleton, or by random curves. Parts of boundaries and skeletons are erased again.
@@ -17,14 +17,14 @@ from training.evaluation.robot import Robot
 from training.evaluation.scribbles import bezier, draw_line
 from training.schema.data import Scribbles
 
-FULL = 480
+REFERENCE_SIZE = 480
 """Side of the crop for which the numbers of ``Scribbles`` are given."""
 
 POINTS, THICKNESS = 1024, 3
-"""Of a curve; and pixels of any pen."""
+"""Points of a curve, and its thickness in pixels."""
 
 MIN_ERASER = 5
-"""Pixels: least size of what erodes boundaries and skeletons inside random rectangles."""
+"""Smallest diameter in pixels of the erosion of boundaries and skeletons inside random rectangles."""
 
 PEN = np.ones((3, 3), bool)
 ROBOT = Robot(min_nodes=1)
@@ -43,7 +43,7 @@ class Scribbler:
     def correct(
         self, before: np.ndarray, truth: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scribbles on what the mask ``before`` lacks (positive), and on what it has beside the truth (negative)."""
+        """Positive scribbles where the mask ``before`` misses the object, negative ones where it exceeds it."""
         errors = truth & ~before, before & ~truth
         if before.any() and rng.random() < self.numbers.robot:
             return self.robot(errors[0], rng), self.robot(errors[1], rng)
@@ -54,7 +54,7 @@ class Scribbler:
         return positive, negative
 
     def robot(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The benchmark's robot, which sees the region at half its size."""
+        """Scribbles of the benchmark's robot, which gets the region at half its size."""
         half = (region.shape[1] // 2, region.shape[0] // 2)
         small = cv2.resize(region.astype(np.float32), half, interpolation=cv2.INTER_AREA) > 0.5
         canvas = np.zeros_like(region)
@@ -76,12 +76,12 @@ class Scribbler:
         return drawn
 
     def boundary(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Parts of a line along the border, some way inside; nothing in a region that is too thin for it."""
+        """Parts of a line inside the region, parallel to its border; empty if the region is too thin."""
         inner = erode(region, self._disk(self.numbers.depth, rng))
         return erode_in_places(dilate(inner, PEN) & ~erode(inner, PEN), rng, MIN_ERASER)
 
     def thinned(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Parts of the skeleton (Zhang & Suen, 1984)."""
+        """Parts of the region's skeleton (Zhang & Suen, 1984)."""
         return erode_in_places(dilate(skeletonize(region), PEN), rng, MIN_ERASER)
 
     def curves(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -91,7 +91,7 @@ class Scribbler:
         return np.logical_or.reduce(tried[: _draw(self.numbers.curves, rng)])
 
     def free(self, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Some random curves through the region; none if it is small."""
+        """Several random curves through the region; none if it is small."""
         if region.sum() < self._area(self.numbers.free_smallest):
             return np.zeros_like(region)
         return np.logical_or.reduce([self.curve(region, rng) for _ in range(_draw(self.numbers.free_curves, rng))])
@@ -110,11 +110,11 @@ class Scribbler:
         return getattr(self, names[rng.choice(len(names), p=weights / weights.sum())])
 
     def _disk(self, diameters: WholeInterval, rng: np.random.Generator) -> np.ndarray:
-        diameter = max(1, round(_draw(diameters, rng) * self.size / FULL))
+        diameter = max(1, round(_draw(diameters, rng) * self.size / REFERENCE_SIZE))
         return ellipse(diameter, diameter)
 
     def _area(self, pixels: float) -> float:
-        return pixels * (self.size / FULL) ** 2
+        return pixels * (self.size / REFERENCE_SIZE) ** 2
 
 
 def _draw(values: WholeInterval, rng: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""Images in: decoding at the size that is needed, crops, affine changes, thin-plate warps, colours.
+"""Transforms of images and masks: reduced decoding, crops, affine changes, thin-plate warps, colours.
 
 One set of parameters is drawn per sequence (and one per frame) and applied to the image and to its masks alike.
 Coordinates are continuous: pixel (x, y) covers [x, x + 1) x [y, y + 1).
@@ -34,7 +34,7 @@ ColourStep = tuple[str, float]
 def opencv() -> ModuleType:
     """OpenCV on one thread: loader processes share the processors already, and its threads do not survive a fork.
 
-    Imported when pixels are changed: what is drawn here without it also serves where it is not installed.
+    Imported on first use, so that the random draws of this module work without OpenCV.
     """
     import cv2
 
@@ -43,9 +43,9 @@ def opencv() -> ModuleType:
 
 
 def open_image(data: bytes, source: object) -> Image.Image:
-    """A JPEG, PNG or WebP whose header is read and whose pixels are not.
+    """Open a JPEG, PNG or WebP: its header is read, its pixels are not.
 
-    Raises UserError if it is damaged, or to be turned before it is shown.
+    Raises UserError if it is damaged, or if its metadata ask for a rotation.
     """
     try:
         return open_frame(data)
@@ -56,12 +56,12 @@ def open_image(data: bytes, source: object) -> Image.Image:
 
 
 def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: object) -> Image.Image:
-    """An opened image as RGB, as small as its crop ``box`` may be to have the pixels of ``size`` (width, height).
+    """An opened image as RGB, reduced as far as its crop ``box`` still has ``size`` (width, height) pixels.
 
-    A JPEG is decoded at a half, a quarter or an eighth of its size at once; others are averaged.
+    A JPEG is decoded at a half, a quarter or an eighth of its size; other images are averaged.
 
     Raises:
-        UserError: naming ``source`` where the bytes are damaged.
+        UserError: naming ``source`` if the bytes are damaged.
     """
     shrink = _shrink(box, size)
     width, height = image.size
@@ -78,8 +78,8 @@ def decode(image: Image.Image, box: CropBox, size: tuple[int, int], source: obje
 def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], source: object) -> np.ndarray:
     """``decode`` as (H, W, 3) uint8.
 
-    Of an RGB JPEG without a colour profile OpenCV has the same pixels in two thirds to three quarters of Pillow's
-    time. Pillow decodes the others, and says what is wrong with damaged ones.
+    OpenCV decodes an RGB JPEG without a colour profile to the same pixels in two thirds to three quarters of Pillow's
+    time. Pillow decodes all other images, and reports what is wrong with damaged ones.
     """
     shrink, (width, height) = _shrink(box, size), image.size
     fitting = min(width // math.ceil(width / shrink), height // math.ceil(height / shrink))
@@ -98,7 +98,7 @@ def decode_pixels(image: Image.Image, box: CropBox, size: tuple[int, int], sourc
 
 
 def _shrink(box: CropBox, size: tuple[int, int]) -> float:
-    """Pixels of the image for one of ``size``, in the direction that has fewer."""
+    """Pixels of the crop per pixel of ``size``, in the direction with fewer."""
     return min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
 
 
@@ -118,9 +118,9 @@ def crop_and_resize(image: Image.Image, box: CropBox, size: tuple[int, int], sou
 def draw_crop(
     rng: np.random.Generator, width: int, height: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> CropBox:
-    """A random crop by area (share of the image) and by the logarithm of width / height.
+    """A random crop: uniform in area (ratio to the image) and in the logarithm of width / height.
 
-    Where ten draws do not fit into the image, it is the largest centred crop within ``ratio``.
+    If ten draws do not fit into the image, it is the largest centred crop within ``ratio``.
     """
     for _ in range(10):
         area = rng.uniform(*scale) * width * height
@@ -153,7 +153,7 @@ def affine(
 ) -> Image.Image:
     """Output of ``size`` (width, height) whose point ``centre_out`` shows the image's centre.
 
-    ``matrix`` (2, 2) takes offsets from there to offsets in the image. Outside is ``FILL``, or 0 for masks.
+    ``matrix`` (2, 2) maps offsets from this point to offsets in the image. Outside is ``FILL``, or 0 for masks.
     """
     centre = np.array([image.width / 2, image.height / 2])
     return Image.fromarray(warp(np.asarray(image), matrix, centre - matrix @ np.array(centre_out), size, resample))
@@ -170,8 +170,9 @@ def warp(
 
     Args:
         pixels: (H, W, 3) uint8, outside of which is ``FILL``, or (H, W), outside of which is 0.
-        resample: bicubic or nearest. OpenCV takes a third of Pillow's time.
+        resample: bicubic or nearest.
     """
+    # OpenCV takes a third of Pillow's time.
     cubic = resample == Image.Resampling.BICUBIC
     first = matrix @ (0.5, 0.5) + shift - 0.5  # OpenCV counts from the centre of the first pixel
     cv2 = opencv()
@@ -204,7 +205,7 @@ def recolour(image: Image.Image, steps: list[ColourStep]) -> Image.Image:
 def recolour_pixels(pixels: np.ndarray, steps: list[ColourStep]) -> np.ndarray:
     """Apply colour steps to (H, W, 3) uint8 RGB.
 
-    All but hue are affine in RGB, so that runs of them are one pass over the pixels.
+    All but hue are affine in RGB, so consecutive ones take one pass over the pixels.
     """
     for is_hue, run in itertools.groupby(steps, lambda step: step[0] == "hue"):
         if is_hue:
@@ -217,10 +218,10 @@ def recolour_pixels(pixels: np.ndarray, steps: list[ColourStep]) -> np.ndarray:
 
 
 def colour_matrix(steps: list[ColourStep], mean: Callable[[], np.ndarray]) -> np.ndarray:
-    """(3, 4): what colour steps without hue do to an RGB colour.
+    """(3, 4): the affine map of RGB colours by colour steps without hue.
 
     Args:
-        mean: the mean colour (3,) of the image before them, asked for where the contrast changes.
+        mean: returns the mean colour (3,) of the image before these steps; called only if the contrast changes.
     """
     matrix = np.eye(3, 4)
     for name, factor in steps:
@@ -271,9 +272,9 @@ class ThinPlate:
         return _bending(xy, self.points) @ weights[:n] + weights[n] + xy @ weights[n + 1 :]
 
     def grid(self, size: int, step: int = 8) -> torch.Tensor:
-        """(1, size, size, 2): where each output pixel looks, for ``grid_sample``; solved every ``step`` pixels.
+        """(1, size, size, 2): the source position of each output pixel, for ``grid_sample``.
 
-        The warp is smooth, so that the pixels between are interpolated.
+        The warp is smooth: it is solved every ``step`` pixels, and interpolated between them.
         """
         coarse = size // step + 1
         x, y = np.meshgrid(*2 * [np.linspace(0, 1, coarse)])
@@ -292,7 +293,7 @@ def _bending(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def warp_frame(image: torch.Tensor, mask: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """An image (3, H, W) bilinear and its masks (O, H, W) nearest, both uint8, at the places of ``grid``."""
+    """An image (3, H, W) bilinear and its masks (O, H, W) nearest, both uint8, sampled at ``grid``."""
     fill = torch.tensor(FILL, dtype=torch.float32).view(3, 1, 1)
     moved = F.grid_sample((image.float() - fill)[None], grid, mode="bilinear", align_corners=False)[0] + fill
     masks = F.grid_sample(mask.float()[None], grid, mode="nearest", align_corners=False)[0]

@@ -1,5 +1,5 @@
-"""What a source raises when an item cannot make a sample although nothing is damaged."""
+"""The exception for items that cannot make a sample although no file is damaged."""
 
 
 class Unusable(Exception):
-    """Another item is drawn instead; the message says why."""
+    """Raised by a source; another item is drawn instead. The message gives the reason."""

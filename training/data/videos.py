@@ -21,16 +21,16 @@ from training.schema.data import Augmentation, VideoSource, place_of
 log = logging.getLogger(__name__)
 
 _VOID = 255
-ANNOTATED = 3  # frames of a video that a sample needs
-LOOKED_AT = 256  # videos whose frames are counted before training
+MIN_FRAMES = 3  # annotated frames that a sample needs
+MAX_CHECKED = 256  # videos that are checked before training
 
 
 @dataclass(frozen=True)
 class FrameTransform:
-    """What happens to every frame of a sample: the crop ``box`` of an image of ``size``, then a flip, both to
+    """The geometric transform of a sample's frames: the crop ``box`` of an image of ``size``, a flip, a resize to
     ``out`` x ``out`` pixels, then the frame's own affine change around the centre.
 
-    All of it is one affine map, so that each frame is resampled once. What lies outside the crop is not shown.
+    All of this is one affine map, so each frame is resampled once. Pixels outside of the crop are never used.
     """
 
     size: tuple[int, int]
@@ -52,7 +52,7 @@ class FrameTransform:
         return transforms.recolour_pixels(changed, steps)
 
     def _apply(self, pixels: np.ndarray, t: int, resample: Image.Resampling) -> np.ndarray:
-        """Of a frame that may be smaller than ``size``."""
+        """Transform a frame, which may have been decoded at less than ``size``."""
         smaller = np.array([pixels.shape[1] / self.size[0], pixels.shape[0] / self.size[1]])
         box = np.array(self.box).reshape(2, 2) * smaller
         first, last = np.floor(box[0]).astype(int), np.ceil(box[1]).astype(int)
@@ -69,18 +69,18 @@ class FrameTransform:
 class Videos:
     """Samples of one annotated video each: ``videos.draw(i, rng, distance)`` is a sample of video ``i``.
 
-    The sampling recipe: frames within the curriculum's distance; a random object of the first sampled frame is the
-    target and a random other one the second object, the rest is background. Up to five draws of frames are made
-    until the first one shows an object; then the sample is taken as it is.
+    Sampling: frames within the curriculum's distance are drawn. A random object of the first one is the target,
+    another random one the second object, and the rest is background. If the first frame shows no object, frames are
+    drawn again, at most five times in all; then the sample is used without an object.
 
     Augmentation: a flip, a crop and a colour change are drawn once per sample, a small affine and colour change for
-    each frame. Masks are cropped first, so that images are decoded only once the frames are chosen.
+    each frame. Masks are cropped first, so that images are decoded only after the frames are chosen.
     """
 
     def __init__(self, source: VideoSource, augmentation: Augmentation, frames: int, objects: int, size: int):
         self.source, self.augmentation = source, augmentation
         self.frames, self.objects, self.size = frames, objects, size
-        assert augmentation.frame is not None and augmentation.sequence.crop_ratio is not None  # Stage sees to it
+        assert augmentation.frame is not None and augmentation.sequence.crop_ratio is not None  # checked by Stage
         self.change, self.crop_ratio = augmentation.frame, augmentation.sequence.crop_ratio
         self.store = open_dataset(place_of(source.path), masks_mean=source.masks)
         self.names = choose_videos(self.store, source)
@@ -95,9 +95,9 @@ class Videos:
         """A sample. Raises UserError naming a damaged file, and Unusable."""
         name = self.names[index]
         annotated = self.store.mask_frames(name)
-        if len(annotated) < ANNOTATED:
+        if len(annotated) < MIN_FRAMES:
             raise Unusable(
-                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs {ANNOTATED}"
+                f"{self.source.path}: {name} has {len(annotated)} annotated frames, and a sample needs {MIN_FRAMES}"
             )
         distance = max(1, distance // self.source.annotated_every)
         for _ in range(sampling.TRIES):
@@ -177,23 +177,21 @@ class Videos:
 
 
 def check_masks(store: VideoStore, names: list[str]) -> None:
-    """Say before training how many videos are too short, of those looked at.
+    """Check some videos before training, and say how many of them are too short.
 
     Raises:
-        UserError: all are, or no mask that was looked at shows an object.
+        UserError: all of them are too short, or none of their masks shows an object.
     """
-    chosen = masks.spread(names, LOOKED_AT)
-    short = [name for name in chosen if len(store.mask_frames(name)) < ANNOTATED]
+    chosen = masks.spread(names, MAX_CHECKED)
+    short = [name for name in chosen if len(store.mask_frames(name)) < MIN_FRAMES]
     if len(short) == len(chosen):
         what = (
             f"{store.path}: {short[0]} has {len(store.mask_frames(short[0]))} annotated frames, as few as the others"
         )
-        raise UserError(what, f"a sample needs {ANNOTATED}: leave the source out, or give it more")
+        raise UserError(what, f"a sample needs {MIN_FRAMES}: leave the source out, or give it more")
     if short:
-        looked = f"{len(short)} of {len(chosen)} videos"
-        log.warning(
-            "%s: %s, such as %s, have under %d annotated frames: never used", store.path, looked, short[0], ANNOTATED
-        )
+        examples = f"{len(short)} of {len(chosen)} videos, such as {short[0]},"
+        log.warning("%s: %s have under %d annotated frames: never used", store.path, examples, MIN_FRAMES)
     looked_at = 0
     damaged: UserError | None = None
     for name in masks.spread([name for name in chosen if name not in set(short)], masks.SAMPLE):
@@ -202,7 +200,7 @@ def check_masks(store: VideoStore, names: list[str]) -> None:
             try:
                 if store.read_mask(name, i).ids.any():
                     return
-            except UserError as error:  # a damaged one is named when it is drawn
+            except UserError as error:  # a damaged file is reported when it is drawn
                 damaged = error
     if damaged is not None:
         raise damaged
@@ -213,13 +211,13 @@ def check_masks(store: VideoStore, names: list[str]) -> None:
 
 
 def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
-    """Names of the videos that a source takes, sorted.
+    """Names of the videos that a source uses, sorted.
 
-    A dataset without any ``ImageSets`` (the published BL30K) has no splits, so that all its videos count. Whether a
-    video is in the share depends on its name alone: a larger share holds the smaller one.
+    A dataset without ``ImageSets`` (the published BL30K) has no splits: all its videos are used. Whether a video is
+    in the share depends on its name alone, so a larger share contains the smaller one.
 
     Raises:
-        UserError: a list is missing, or names a video that is not there.
+        UserError: a list is missing, or names a video that does not exist.
     """
     names = store.videos
     if source.split is not None:
@@ -238,7 +236,7 @@ def choose_videos(store: VideoStore, source: VideoSource) -> list[str]:
 
 
 def _in_one_byte(ids: list[np.ndarray], name: str) -> list[np.ndarray]:
-    """The same objects with ids below 255: 16-bit ids are numbered anew."""
+    """The ids as uint8 below 255; 16-bit ids are renumbered."""
     if all(frame.dtype == np.uint8 for frame in ids):
         return ids
     labels = np.unique(np.append(np.stack(ids), 0))

@@ -1,4 +1,4 @@
-"""One process or several: who this one is, and what they agree upon."""
+"""One or several training processes: the rank of this one, and values that all share."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from bl30k_gen.errors import UserError
 
 @dataclass(frozen=True)
 class Processes:
-    """rank of ``world`` processes, which trains on ``device``. One process needs no ``torchrun``."""
+    """Process ``rank`` of ``world``, and its device. A single process needs no ``torchrun``."""
 
     rank: int
     world: int
@@ -22,7 +22,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints messages."""
         return self.rank == 0
 
     def __str__(self) -> str:
@@ -37,13 +37,13 @@ class Processes:
         return values / self.world
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
+        """Whether the flag is true in any process."""
         if self.world == 1:
             return flag
         return self.mean(torch.tensor(float(flag), device=self.device)).item() > 0
 
     def join(self, texts: list[str]) -> list[str]:
-        """The texts of all processes, each once."""
+        """The texts of all processes without duplicates."""
         if self.world == 1:
             return texts
         lists: list[list[str]] = [[]] * self.world
@@ -57,13 +57,13 @@ class Processes:
 
 @contextlib.contextmanager
 def processes(device: str = "auto") -> Iterator[Processes]:
-    """Join the others if ``torchrun`` has started us, and leave them at the end.
+    """Join the process group if ``torchrun`` has started this process, and leave it at the end.
 
     Args:
         device: auto, cpu or cuda; auto takes the GPU if there is one.
 
     Raises:
-        UserError: CUDA is asked for and not there, or there are more processes than GPUs.
+        UserError: the device is unknown, CUDA is not available, or there are more processes than GPUs.
     """
     rank, world, local = (
         int(os.environ.get(name, d)) for name, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)]

@@ -1,4 +1,4 @@
-"""What a run would do: its numbers, its data, an image of its samples, and what it costs here."""
+"""A preview of a run: its configuration, its data, an image of samples, and its cost on this machine."""
 
 import time
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bl30k_gen.text import memory_size, plural
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import SampleOrder, open_mixture
 from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
@@ -16,12 +16,12 @@ from training.schema.stage import Stage
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step
 from training.tasks.speed import choose_precision
 
-SHOWN = 4
+SHOWN = 4  # samples in the image
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds and bytes of a forward and backward pass of one sample; and the bytes that do not grow with samples."""
+    """Cost of a forward and backward pass: seconds and bytes per sample, and bytes that do not depend on samples."""
 
     seconds: float
     sample: int
@@ -29,14 +29,14 @@ class Cost:
 
 
 def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
-    """Print all that, and write ``samples.png`` into the run's folder. Nothing is trained.
+    """Print the preview, and write ``samples.png`` into the run's folder. Nothing is trained.
 
     Raises:
-        UserError: as the run itself would, for data, numbers and weights.
+        UserError: as in the run itself, for data, settings and weights.
     """
     print(stage.to_yaml())
-    mixture = Mixture(stage)
-    order = SampleOrder(mixture, stage)
+    mixture = open_mixture(stage)
+    order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
     for name, source in mixture.describe().items():
         counts = f"{source['items']} items, {source['samples_per_epoch']} samples an epoch"
         print(f"data {name}: {counts}, from {source['path']}")
@@ -67,9 +67,9 @@ def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, 
     """Lines on memory and time.
 
     Args:
-        samples: of the whole run, loaded by ``workers`` processes.
-        loading: seconds for a sample in one process.
-        step: samples taken at once.
+        samples: number of samples in the whole run, loaded by ``workers`` processes.
+        loading: seconds to load a sample in one process.
+        step: samples that are computed together.
     """
     needed = cost.fixed + step * cost.sample
     pace = max(cost.seconds, loading / workers)
@@ -85,39 +85,42 @@ def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, 
 
 
 def measure(stage: Stage, samples: AnyBatch, device: torch.device, start: Path | None) -> Cost:
-    """The cost of a sample, by computing two, which S2M's batch norms need.
+    """The cost of a sample, measured with two: S2M's batch norms need two.
 
-    On a CPU a sample's bytes are those that autograd keeps.
+    On a CPU, the bytes of a sample are those of the tensors that autograd keeps.
     """
-    step = build_step(build_network(stage, start), stage.loss, stage.runtime, device, stage.alignment)
+    network = build_network(
+        stage.network, stage.model, objects=stage.objects, imagenet=stage.imagenet, seed=stage.seed, start=start
+    )
+    step = build_step(network, stage.loss, stage.runtime, device, stage.alignment)
     return measure_step(step, samples, device, stage.runtime.precision)
 
 
 def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precision: str) -> Cost:
-    """As ``measure``, of a network with its losses that is on the device."""
+    """As ``measure``, for a network with its losses on the device."""
     autocast, _ = choose_precision(precision, device)
     two = samples.first(2).to(device)
     weights = sum(p.numel() * p.element_size() for p in step.parameters())
-    seconds, kept = 0.0, {}
+    seconds, saved = 0.0, {}
     own = {p.untyped_storage().data_ptr() for p in step.parameters()}
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    for _ in range(2):  # the first one also prepares kernels and memory
-        kept.clear()
+    for _ in range(2):  # the first pass also prepares kernels and memory
+        saved.clear()
         began = time.perf_counter()
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
             with torch.autocast(device.type, autocast, enabled=autocast is not None):
                 total, _, _ = step(two, 1.0)
         total.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = (time.perf_counter() - began) / len(two)
-    sample = sum(kept.values()) // len(two)
+    sample = sum(saved.values()) // len(two)
     if device.type == "cuda":
         sample = max(sample, (torch.cuda.max_memory_allocated(device) - 2 * weights) // len(two))
     return Cost(seconds, sample, 4 * weights)

@@ -1,4 +1,4 @@
-"""A run's network as one small file to give away, with the card that says how it was made."""
+"""Exports a run's network as one small file, with a card that says how it was made."""
 
 from pathlib import Path
 from typing import Literal
@@ -53,14 +53,16 @@ def export(run: Path, out: Path, which: Which | None = None, form: Form = "ours"
 
 
 def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.Network, str]:
-    """The network, and where in the run it comes from."""
+    """The network, and a description of its place in the run."""
     if which == "best":
         if not folder.best.exists():
             remedy = "export the last one, or train with --set validation_videos.path=DATASET"
             raise UserError(f"{folder.root} was not validated", remedy)
         best = max((r for r in folder.records() if "J&F" in r), key=lambda r: r["J&F"], default=None)
-        told = f"iteration {best['iteration']}, validation J&F {best['J&F']:.1f}" if best else "not in the run's log"
-        return checkpoint.load(folder.best), told
+        origin = (
+            f"iteration {best['iteration']}, validation J&F {best['J&F']:.1f}" if best else "not in the run's log"
+        )
+        return checkpoint.load(folder.best), origin
     if folder.network.exists():
         return checkpoint.load(folder.network), f"iteration {stage.iterations}, the last"
     state = folder.latest(stage.iterations)
@@ -68,6 +70,6 @@ def _network(folder: RunFolder, stage: Stage, which: Which) -> tuple[checkpoint.
         raise UserError(f"{folder.root} has no network yet", "train it to its first saved state")
     from training.tasks.network import build_network
 
-    network = build_network(stage.model_copy(update={"imagenet": "none"}), None)
+    network = build_network(stage.network, stage.model, objects=stage.objects)
     network.load_state_dict(state["network"])
     return network, f"iteration {state['iteration']} of {stage.iterations}"

@@ -1,4 +1,4 @@
-"""The training loop: one process or several, whole states, the same curve after an interruption."""
+"""The training loop, in one or several processes; an interrupted run continues as if it had never stopped."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, write_atomically, write_j
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, SampleOrder, loader
+from training.data.mixture import SampleOrder, loader, open_mixture
 from training.engine import visualisation
 from training.engine.distributed import Processes
 from training.engine.held_out import validate
@@ -37,38 +37,45 @@ log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """A signal asked the run to end. It is saved, and the same command continues."""
+    """The run was stopped by a signal. Its state is saved, and the same command continues."""
 
 
 def open_validation(videos: ValidationVideos) -> "Validation | None":
     """A stage's ``Validation``, if it has videos for it."""
     if videos.path is None:
         return None
-    from training.engine.validation import Validation  # which imports the inference engine
+    from training.engine.validation import Validation  # imported here: it loads the inference engine
 
     return Validation(videos)
 
 
 def learning_rate(optimiser: Optimiser, iteration: int) -> float:
-    """Linear growth, then steps of decay."""
-    grown = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
-    return optimiser.learning_rate * grown * optimiser.decay ** sum(iteration >= at for at in optimiser.decay_at)
+    """The learning rate in an iteration: linear warm-up, then steps of decay."""
+    warm = min(1.0, (iteration + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0
+    return optimiser.learning_rate * warm * optimiser.decay ** sum(iteration >= at for at in optimiser.decay_at)
 
 
 class Trainer:
     """One run of a stage in a folder. ``run()`` continues from the newest state in it.
 
-    The sample order, the learning rate and the kept share are functions of the iteration alone, so that a state needs
-    no more than the iteration to find them again.
+    The sample order, the learning rate and the kept share depend on the iteration alone, so the iteration is all that
+    a state stores of them.
     """
 
     def __init__(self, stage: Stage, out: Path, processes: Processes, start: Path | None = None):
         self.stage, self.start, self.processes, self.device = stage, start, processes, processes.device
         self.folder = RunFolder(Path(out))
-        self.mixture = Mixture(stage)
+        self.mixture = open_mixture(stage)
         self.folder.require_same(stage.sources, stage.identity())
         state = self.folder.latest(stage.iterations)
-        self.network = build_network(stage, start if state is None else None)
+        self.network = build_network(
+            stage.network,
+            stage.model,
+            objects=stage.objects,
+            imagenet=stage.imagenet,
+            seed=stage.seed,
+            start=start if state is None else None,
+        )
         self.step: AnyStep | DistributedDataParallel
         step = build_step(self.network, stage.loss, stage.runtime, self.device, stage.alignment, processes.world)
         self.step = step
@@ -86,16 +93,25 @@ class Trainer:
         if state is not None:
             self._restore(state)
         self.order = self._order()
-        processes.wait()  # all have agreed
+        processes.wait()  # until all could be set up
         if processes.leads:
-            self.folder.claim(stage.to_yaml())  # not before the network could be built: a mistake claims no folder
+            self.folder.claim(stage.to_yaml())  # after the network was built: a mistake claims no folder
         if processes.world > 1:
             self.step = DistributedDataParallel(step, broadcast_buffers=False)
 
     def _order(self) -> SampleOrder:
-        """The order of the samples from here on. Raises UserError where S2M would see them one by one."""
+        """The order of the remaining samples. Raises UserError if S2M would get single samples."""
         stage, processes = self.stage, self.processes
-        order = SampleOrder(self.mixture, stage, self.iteration, processes.rank, processes.world)
+        order = SampleOrder(
+            self.mixture,
+            stage.iterations,
+            stage.batch,
+            stage.runtime.batch_per_step,
+            stage.curriculum,
+            first=self.iteration,
+            rank=processes.rank,
+            world=processes.world,
+        )
         if stage.network == "s2m" and order.step * processes.world < 2:
             remedy = "choose a batch that runtime.batch_per_step divides"
             if stage.batch < 2 or stage.runtime.batch_per_step < 2:
@@ -110,11 +126,11 @@ class Trainer:
 
         Raises:
             Stopped: SIGTERM or SIGINT came; the state is saved.
-            UserError: too many steps in a row had no finite gradient, too many files are damaged, the data have
+            UserError: too many consecutive steps had no finite gradient, too many files are damaged, the data have
                 changed since the run began, the disk is full, or another process trains in the folder.
         """
-        alone = self.folder.lock() if self.processes.leads else contextlib.nullcontext()
-        with clear_disk_errors(self.folder.config), alone:
+        lock = self.folder.lock() if self.processes.leads else contextlib.nullcontext()
+        with clear_disk_errors(self.folder.config), lock:
             self._run()
 
     def _run(self) -> None:
@@ -159,11 +175,11 @@ class Trainer:
         self.processes.wait()
 
     def _is_due(self, every: int) -> bool:
-        """Every so many iterations, and at the end."""
+        """Whether this iteration is a multiple of ``every``, or the last one."""
         return self.iteration % every == 0 or self.iteration == self.stage.iterations
 
     def _environment(self) -> dict[str, Any]:
-        """What the result depends on; a run that continues began with what it began with."""
+        """What the result depends on; a run that continues keeps its record of the first weights."""
         if self.iteration:
             start = self.folder.read_environment().get("start")
         else:
@@ -186,8 +202,8 @@ class Trainer:
             self._event({"event": "other environment", "changes": changes})
 
     def _validate_on_videos(self, validation: "Validation", writer: Any) -> None:
-        """J&F on the validation videos; the best network so far is kept."""
-        assert isinstance(self.network, PropagationNetwork)  # Stage sees to it
+        """Compute J&F on the validation videos, and save the network if it is the best so far."""
+        assert isinstance(self.network, PropagationNetwork)  # checked by Stage
         self.network.eval()
         with speed.as_built(self.network):
             score = validation.score(self.network, self.processes)
@@ -233,7 +249,7 @@ class Trainer:
         return batch, masks
 
     def _take_step(self, norm: float) -> bool:
-        """Step if the gradient is finite; processes see the same one, so that they agree."""
+        """Take a step if the gradient is finite. All processes have the same gradient, so all do the same."""
         finite = math.isfinite(norm)
         if finite:
             self.scaler.step(self.optimiser)
@@ -290,9 +306,9 @@ class Trainer:
     def _validate_on_images(self, writer) -> None:
         assert self.stage.validation is not None
         step = self.step.module if isinstance(self.step, DistributedDataParallel) else self.step
-        most, at_once = self.stage.validation.samples, self.stage.runtime.batch_per_step
+        samples, batch_size = self.stage.validation.samples, self.stage.runtime.batch_per_step
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            result = validate(step, self.mixture, most, at_once, self.device)
+            result = validate(step, self.mixture, samples, batch_size, self.device)
         self._skip(result.skipped)
         means = {f"validation_{key}": value for key, value in result.means.items()}
         self.folder.record({"iteration": self.iteration, "validated": result.samples, **means})
@@ -332,7 +348,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGTERM (a batch system's warning) and SIGINT end the run after the current iteration."""
+        """Let SIGTERM (a batch system's warning) and SIGINT end the run after the current iteration."""
 
         def stop(number, frame):
             self.stopping = True
@@ -346,7 +362,7 @@ class Trainer:
 
 
 class RunningMeans:
-    """Means since the last record. Summed on the device; read once a record."""
+    """Means since the last record. Sums stay on the device and are read once per record."""
 
     def __init__(self, sums: dict[str, float] | None = None, counts: dict[str, int] | None = None):
         self.sums: dict[str, Any] = dict(sums or {})
@@ -362,7 +378,7 @@ class RunningMeans:
         return {"sums": {k: float(v) for k, v in self.sums.items()}, "counts": dict(self.counts)}
 
     def share(self, processes: Processes) -> None:
-        """Give every process the mean of all processes' sums: one of them is saved, and all continue from it."""
+        """Replace the sums by their means over all processes: one process saves them, and all continue from it."""
         if processes.world > 1 and self.sums:
             sums = torch.tensor([float(value) for value in self.sums.values()], dtype=torch.float64)
             self.sums = dict(zip(self.sums, processes.mean(sums.to(processes.device)).tolist(), strict=True))
@@ -371,7 +387,7 @@ class RunningMeans:
         return {key: total / self.counts[key] for key, total in self.sums.items()}
 
     def close(self, processes: Processes) -> dict[str, float]:
-        """The means over all processes, and a new beginning."""
+        """Return the means over all processes, and reset the sums."""
         self.share(processes)
         values = {key: float(mean) for key, mean in self.means().items()}
         self.sums, self.counts = {}, {}
@@ -386,7 +402,7 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def open_writer(folder: Path, iteration: int):
-    """A TensorBoard writer that drops what was written after ``iteration``."""
+    """A TensorBoard writer that discards records after ``iteration``."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

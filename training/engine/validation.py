@@ -1,4 +1,4 @@
-"""J&F of a network that is still learning, on a few annotated videos, by the engine that users run."""
+"""J&F of a network in training on a few annotated videos, computed by the inference engine."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from training.schema.stage import ValidationVideos
 
 
 class Validation:
-    """The videos. Raises UserError if there are none, one is not annotated, or all begin without objects."""
+    """The validation videos. Raises UserError if there are none, one lacks masks, or none starts with an object."""
 
     def __init__(self, config: ValidationVideos):
         self.config = config
@@ -33,10 +33,10 @@ class Validation:
             raise UserError(f"videos of {config.path} show no object at their start", "validate on others")
 
     def score(self, network: PropagationNetwork, processes: Processes) -> float:
-        """J&F in per cent, the mean over the objects of the first masks; processes share the videos.
+        """J&F in per cent, the mean over the objects of the first masks. The processes share the videos.
 
-        As in DAVIS-2017, the first frame does not count, and the last one only if there is no other. The network is
-        in evaluation mode.
+        As in DAVIS-2017, the first frame is not scored, and the last one only if there is no other. The network must
+        be in evaluation mode.
         """
         scores = [s for name in self.names[processes.rank :: processes.world] for s in self._score(network, name)]
         total = torch.tensor([sum(scores), len(scores)], dtype=torch.float64, device=processes.device)
@@ -44,20 +44,20 @@ class Validation:
         return 100 * float(total[0] / total[1])
 
     def _first(self, name: str) -> tuple[np.ndarray, list[int]]:
-        """A video's first mask (H, W), and the objects that it shows."""
+        """A video's first mask (H, W), and its objects."""
         ids = self.store.read_mask(name, self.store.mask_frames(name)[0]).ids
         return ids, sorted(object_ids(ids))
 
     def _score(self, network: PropagationNetwork, name: str) -> list[float]:
-        """The mean of J and F over a video's frames, of each object."""
+        """For each object, the mean of J and F over a video's frames."""
         annotated = self.store.mask_frames(name)
         first, objects = self._first(name)
-        counted = set(annotated[1:-1] or annotated[1:])
+        scored = set(annotated[1:-1] or annotated[1:])
         options = published_options(network, short_side=self.config.short_side)
-        frames = ((number, self.store.read_rgb(name, number)) for number in range(annotated[0], max(counted) + 1))
+        frames = ((number, self.store.read_rgb(name, number)) for number in range(annotated[0], max(scored) + 1))
         values = []
         for result in propagate(network, frames, {annotated[0]: first}, options, say=lambda text: None):
-            if result.number in counted:
+            if result.number in scored:
                 truth = self.store.read_mask(name, result.number)
                 values.append(score_frame(truth.ids, result.labels(), objects, truth.void))
         return np.mean(values, axis=(0, 2)).tolist() if objects else []

@@ -22,10 +22,11 @@ ROWS = 4
 def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None, rows: int = ROWS) -> np.ndarray:
     """(H, W, 3) uint8: the first samples of a batch with their masks.
 
-    Of videos: the first frame shows the masks that the network is given; below each row of true masks is one of
-    ``predicted`` (B, T - 1, O, H, W), if there are any. Void is white. Of fusion: the reference before and after its
-    correction, the frame as the older and the newer propagation have it, the truth, and what is ``predicted``. Of
-    S2M: the mask so far with scribbles, green on the object and yellow beside it; the truth; what is ``predicted``.
+    Videos: the first frame has the masks that the network is given; a row of ``predicted`` masks (B, T - 1, O, H, W),
+    if given, follows each row of true masks. Void is white.
+    Fusion: the reference before and after its correction; the frame with the older and the newer propagation, with
+    the truth, and with ``predicted``.
+    S2M: the mask so far with scribbles, green on the object and yellow beside it; the truth; ``predicted``.
     """
     lines = [line for b in range(min(rows, len(batch))) for line in _rows(batch, predicted, b)]
     return (torch.cat(lines, 1).clamp(0, 1) * 255).round().to(torch.uint8).movedim(0, -1).numpy()
@@ -34,7 +35,7 @@ def show(batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None,
 def save(
     path: Path, batch: Batch | FusionBatch | S2MBatch, predicted: Tensor | None = None, rows: int = ROWS
 ) -> None:
-    """Write what is shown as a PNG with labels and a legend; predictions without an object say so."""
+    """Write the image of ``show`` as a PNG with labels and a legend; empty predictions are marked."""
     names = [batch.names[b] for b in range(min(rows, len(batch)))]
     legend: dict[str, tuple[int, int, int]] = {"object 1": _byte(COLOURS[0])}
     if isinstance(batch, S2MBatch):
@@ -103,7 +104,7 @@ def _s2m_rows(batch: S2MBatch, predicted: Tensor | None, b: int) -> list[Tensor]
 
 
 def _plain(images: Tensor) -> Tensor:
-    """Normalised images in [0, 1] again, on the CPU."""
+    """Undo the normalisation: images in [0, 1], on the CPU."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
     return images.cpu() * std + mean
 

@@ -1,1 +1,1 @@
-"""The scores, protocols, tables and figures by which a segmentation is evaluated."""
+"""Metrics, protocols, tables and figures of evaluation; nothing here needs a network."""

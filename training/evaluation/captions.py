@@ -1,4 +1,4 @@
-"""What images of masks say about themselves: labels of rows and columns, a legend, and notes on frames."""
+"""Captions of images of masks: labels of rows and columns, a legend, and notes on frames."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 EMPTY = "no object"
 """Note on a frame whose mask is empty."""
 _SIZE, _LINE, _GAP = 13, 20, 6  # pixels
-_LONGEST = 36  # characters of a line of a label
+_MAX_CHARACTERS = 36  # of a line in a label
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -33,14 +33,14 @@ def captioned(
     """A grid of frames with a margin at its left, its top and its bottom.
 
     Args:
-        image: (H, W, 3), as many equal cells as there are ``rows`` times ``columns``.
-        rows, columns: their labels; those of rows may have several lines.
+        image: (H, W, 3), a grid of ``rows`` times ``columns`` equal cells.
+        rows, columns: labels; those of rows may have several lines.
         legend: {meaning: colour}, below the grid.
         notes: {(row, column): text} on cells.
 
     Returns:
-        (H', W', 3) uint8; the grid is unchanged but for the notes, and ends at its right edge, or earlier where the
-        legend is wider. Cells that are too narrow for what is written on them are enlarged by a whole factor.
+        (H', W', 3) uint8: the grid with notes and a margin, wider where the legend needs it. Cells that are too
+        narrow for their texts are enlarged by an integer factor.
     """
     font = ImageFont.load_default(_SIZE)
     widest = max(font.getlength(text) for text in (*columns, *(notes or {}).values())) + 2 * _SIZE
@@ -76,4 +76,4 @@ def _note(draw: ImageDraw.ImageDraw, corner: tuple[int, int], height: int, text:
 
 
 def _shortened(line: str) -> str:
-    return line if len(line) <= _LONGEST else "..." + line[-_LONGEST + 3 :]
+    return line if len(line) <= _MAX_CHARACTERS else "..." + line[-_MAX_CHARACTERS + 3 :]

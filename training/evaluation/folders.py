@@ -1,4 +1,4 @@
-"""Folders of masks, one folder of PNGs for each video, as predictions and ground truth come on disk."""
+"""Folders of masks, predicted or true: one folder of PNGs for each video."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,11 +13,15 @@ from bl30k_gen.errors import UserError, nearest
 
 
 class MaskVideo:
-    """The masks of one video, read one at a time by the mask rule.
+    """The masks of one video, read one at a time.
 
-    names: stems of the PNGs in temporal order. ``merged`` makes one object, id 1, of all. ``rule`` is what was
-    decided over the dataset; without it the video alone decides, or what the user has ``stated``. Raises UserError
-    if the folder has no PNGs.
+    names: stems of the PNGs in temporal order.
+
+    Args:
+        merged: all objects become one, with id 1.
+        rule: the mask rule decided over the dataset; None: decided over this video, or ``stated`` by the user.
+
+    Raises UserError if the folder has no PNGs.
     """
 
     def __init__(self, folder: Path, merged: bool = False, rule: Rule | None = None, stated: Meaning | None = None):
@@ -31,14 +35,14 @@ class MaskVideo:
 
     @cached_property
     def rule(self) -> Rule:
-        """What the masks mean."""
+        """The mask rule."""
         return self._rule or decide((self.path(name) for name in spread(self.names, SAMPLE)), self._stated)
 
     def path(self, name: str) -> Path:
         return self.folder / self.files.get(name, f"{name}.png")
 
     def read(self, name: str) -> MaskFrame:
-        """Raises UserError if the mask is missing, damaged, or not of the size of the first."""
+        """Read a mask. Raises UserError if it is missing, damaged, or not of the size of the first."""
         frame = read_mask(self.path(name), self.rule)
         if frame.ids.shape != self.size:
             raise UserError(
@@ -54,11 +58,11 @@ class MaskVideo:
 
 
 def folder_rule(root: Path, videos: Iterable[str], stated: Meaning | None = None) -> Rule:
-    """What the masks of some videos below a folder mean, see ``masks.decide``."""
+    """The mask rule of some videos below a folder, see ``masks.decide``."""
     chosen = spread(list(videos), SAMPLE)
-    each = max(2, SAMPLE // max(1, len(chosen)))
+    per_video = max(2, SAMPLE // max(1, len(chosen)))
     folders = (MaskVideo(root / name) for name in chosen)
-    return decide((video.path(name) for video in folders for name in spread(video.names, each)), stated)
+    return decide((video.path(name) for video in folders for name in spread(video.names, per_video)), stated)
 
 
 def object_ids(ids: np.ndarray) -> set[int]:

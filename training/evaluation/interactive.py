@@ -28,7 +28,7 @@ from training.evaluation.metrics import score_frame
 from training.evaluation.robot import BENCHMARK_ROBOT, Robot
 from training.evaluation.scribbles import Scribbles, read_scribbles
 
-#: MiVOS scribbles on one frame for up to three rounds: a new frame only in these.
+#: Rounds in which MiVOS moves to a new frame: it scribbles on a frame for up to three rounds.
 MIVOS_ROUNDS = (1, 4, 7)
 METRICS = ("J", "F", "J&F")
 
@@ -52,10 +52,10 @@ class ScribbleSample:
 
 @dataclass(frozen=True)
 class Round:
-    """What a system is given. ``scribbles`` are the new ones alone, drawn on ``frame``.
+    """The input of a system in one round. ``scribbles`` are only the new ones, drawn on ``frame``.
 
-    propagate: whether the whole video may change; if not, another round on the same frame follows, and only this
-    frame's mask should change (it does in each round but a group's last in the manner of MiVOS).
+    propagate: whether the whole video may change. If not, another round on the same frame follows, and only the mask
+    of this frame should change (in MiVOS in all rounds but the last on a frame).
     """
 
     number: int
@@ -66,7 +66,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Submission:
-    """Masks (T, H, W), and the frames among which the robot shall choose the next (all, if empty)."""
+    """Masks (T, H, W), and the frames from which the robot chooses the next one; empty: all."""
 
     masks: np.ndarray
     candidates: Sequence[int] = ()
@@ -89,10 +89,10 @@ class Interaction:
 
 @dataclass(frozen=True)
 class InteractiveBenchmark:
-    """The rules.
+    """The benchmark with its rules.
 
-    interactions: rounds in a sample. seconds_per_object: a sample's time is this times its number of objects.
-    new_frame_rounds: rounds in which the robot moves to another frame; None: every one. clock: seconds.
+    interactions: rounds of a sample. seconds_per_object: the time limit of a sample, per object. new_frame_rounds:
+    rounds in which the robot moves to another frame; None: all. clock: returns seconds.
     """
 
     interactions: int = 8
@@ -107,7 +107,7 @@ class InteractiveBenchmark:
         open_video: Callable[[str, tuple[int, ...]], System],
         say: Callable[[str], None] = print,
     ) -> "InteractiveReport":
-        """Run every sample; what a system gets wrong in shape raises ValueError."""
+        """Run all samples. Raises ValueError for masks of a wrong shape."""
         report = InteractiveReport(self.interactions, self.seconds_per_object)
         for sample in samples:
             done = self.run_sample(sample, open_video)
@@ -123,8 +123,8 @@ class InteractiveBenchmark:
     ) -> list[Interaction]:
         """The rounds that were submitted in time.
 
-        An interaction's time is the system's own; opening the video belongs to the first. The limit is wall-clock
-        time, the robot's included. A submission after the limit is ignored.
+        The time of an interaction is that of the system; the first one includes opening the video. The limit is for
+        wall-clock time, including the robot. A submission after the limit is ignored.
         """
         limit = self.seconds_per_object * len(sample.objects)
         done: list[Interaction] = []
@@ -193,7 +193,7 @@ def worst_frame(scores: np.ndarray, candidates: Iterable[int]) -> int:
 
 @dataclass
 class InteractiveReport:
-    """The outcome of a benchmark: ``samples`` are (sequence, scribble_idx, objects), with or without interactions."""
+    """The result of a benchmark: ``samples`` are (sequence, scribble_idx, objects), with or without interactions."""
 
     max_interactions: int
     seconds_per_object: float
@@ -201,11 +201,11 @@ class InteractiveReport:
     interactions: list[Interaction] = field(default_factory=list)
 
     def curve(self, metric: str = "J&F") -> tuple[np.ndarray, np.ndarray]:
-        """Seconds and per cent: (0, 0), each interaction, and the time limit, where the last score still holds.
+        """Seconds and per cent: (0, 0), each interaction, and the time limit with the last score.
 
-        A point is the mean over samples and objects of the score, at the sum of the mean times so far. A sample that
-        ran out of time keeps its score at no further cost; one without any submission scores 0. The limit is the
-        mean number of objects over the sequences (not over the samples) times ``seconds_per_object``.
+        A point is the mean score over samples and objects, at the sum of the mean times so far. A sample that ran out
+        of time keeps its score and adds no time; one without any submission scores 0. The limit is the mean number of
+        objects over the sequences (not over the samples) times ``seconds_per_object``.
         """
         if not self.samples:
             raise UserError("the report has no samples", "run the benchmark on at least one video")
@@ -227,11 +227,11 @@ class InteractiveReport:
         return np.array([0.0, *times, limit]), np.array([0.0, *means, means[-1]])
 
     def by_interaction(self, metric: str = "J&F") -> tuple[np.ndarray, np.ndarray]:
-        """1, 2 ... and per cent after so many interactions, as in ``curve``."""
+        """The numbers 1, 2 ... of interactions, and the per cent after each, as in ``curve``."""
         return np.arange(1, self.max_interactions + 1), self.curve(metric)[1][1:-1]
 
     def auc(self, metric: str = "J&F") -> float:
-        """Area under ``curve`` by trapezia over its last time, per cent."""
+        """Area under ``curve`` (trapezoidal rule) divided by its last time, per cent."""
         times, values = self.curve(metric)
         return float(trapezoid(values, times) / times[-1]) if times[-1] else 0.0
 
@@ -262,7 +262,7 @@ class InteractiveReport:
 
 
 def read_report(path: str | Path, interactions: int = 8, seconds_per_object: float = 240.0) -> InteractiveReport:
-    """Read a report CSV; its samples are those with at least one interaction. Raises UserError if it is none."""
+    """Read a report CSV; its samples are those with at least one interaction. Raises UserError for another file."""
     rounds: dict[tuple[str, int, int], dict] = {}
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -303,7 +303,7 @@ def read_samples(
         scribbles: folder of video folders with one JSON for each set of first scribbles (DAVIS's ``Scribbles``); if
             None, ``robot`` makes one set.
         videos: the subset; all if None.
-        rule: what the masks mean; None: that is decided over these videos.
+        rule: the mask rule; None: decided over these videos.
 
     Raises:
         UserError: something is missing, or scribbles do not fit their video.
@@ -333,9 +333,9 @@ def read_samples(
             if first.sequence != name or len(first.frames) != len(truth) or first.annotated_frame is None:
                 what = f"{path} is for {len(first.frames)} frames of {first.sequence}, not {len(truth)} of {name}"
                 raise UserError(what, "take the video's own file")
-            strange = {stroke.object_id for strokes in first.frames for stroke in strokes} - {0, *objects}
-            if strange:
-                what = f"{path} has strokes for object {min(strange)}, which {name} has not"
+            unknown = {stroke.object_id for strokes in first.frames for stroke in strokes} - {0, *objects}
+            if unknown:
+                what = f"{path} has strokes for object {min(unknown)}, which {name} has not"
                 raise UserError(what, f"its objects are {', '.join(map(str, objects))}, and 0 is the background")
             yield ScribbleSample(name, number, truth, objects, first)
 
@@ -343,9 +343,9 @@ def read_samples(
 def baselines(
     annotations: str | Path, rule: Rule | None = None
 ) -> dict[str, Callable[[str, tuple[int, ...]], System]]:
-    """``open_video`` of the floor and the ceiling to run beside any system: both know the truth.
+    """``open_video`` of the lower and the upper bound for any system; both know the truth.
 
-    The first corrects the scribbled frame perfectly and copies it to all others; the second returns the truth.
+    One corrects the scribbled frame perfectly and copies it to all others; the other returns the truth.
     """
 
     def truth_of(sequence: str) -> np.ndarray:

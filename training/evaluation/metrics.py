@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: Tolerance of F as a share of the image diagonal.
+#: Tolerance of F as a ratio of the image diagonal.
 BOUNDARY_TOLERANCE = 0.008
 
 
 class Measures(NamedTuple):
-    """Mean, recall (share of values above one half) and decay (first minus last quarter) of a series."""
+    """Mean, recall (ratio of values above one half) and decay (first minus last quarter) of a series."""
 
     mean: float
     recall: float
@@ -32,8 +32,8 @@ def boundary_radius(height: int, width: int) -> int:
 def boundary(mask: np.ndarray) -> np.ndarray:
     """Boundary map (H, W) bool of a binary mask: pixels unlike their right, lower or lower-right neighbour.
 
-    Beyond the image a pixel's missing neighbours count as copies of those inside, so the last row looks only to the
-    right, the last column only down, and the last pixel is never on the boundary.
+    Neighbours outside of the image equal the pixel itself: in the last row only the right neighbour is compared, in
+    the last column only the lower one, and the last pixel is never on the boundary.
     """
     edge = np.zeros(mask.shape, bool)
     np.not_equal(mask[:, :-1], mask[:, 1:], out=edge[:, :-1])
@@ -57,13 +57,13 @@ def score_frame(
 ) -> np.ndarray:
     """J and F of every object in one frame.
 
-    F is the harmonic mean of the boundaries' precision and recall: a boundary pixel is right when the other boundary
-    has a pixel within ``boundary_radius``. If only one mask has a boundary F is 0, if neither has one it is 1. Void
-    pixels belong to neither mask.
+    F is the harmonic mean of precision and recall of the boundaries: a boundary pixel is right if the other boundary
+    has a pixel within ``boundary_radius``. F is 0 if only one mask has a boundary, and 1 if none has. Void pixels
+    belong to neither mask.
 
     ``truth`` and ``prediction`` are label maps (H, W) of one size, ``void`` a bool map of the pixels to leave out.
-    Returns (len(objects), 2) float64. Each object is compared inside the box around its two masks, which changes
-    nothing: both boundaries lie in that box. Raises ValueError when the sizes differ.
+    Returns (len(objects), 2) float64. Each object is compared inside the box around its two masks, which contains
+    both boundaries, so the result is the same. Raises ValueError if the sizes differ.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth is {truth.shape} but the prediction is {prediction.shape} (height, width)")
@@ -90,7 +90,7 @@ def statistics(values: np.ndarray) -> Measures:
     values = np.asarray(values, float)
     if not len(values):
         raise ValueError("there is no frame to take statistics of")
-    # The tiny offset makes halves round up on every platform.
+    # The small offset makes halves round up on every platform.
     edges = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
     first, last = values[edges[0] : edges[1] + 1], values[edges[3] : edges[4] + 1]
     return Measures(float(values.mean()), float((values > 0.5).mean()), float(first.mean() - last.mean()))
@@ -119,9 +119,9 @@ def _match(truth: np.ndarray, prediction: np.ndarray, radius: int) -> float:
 def _within(points: np.ndarray, radius: int) -> np.ndarray:
     """Pixels at most ``radius`` from a point of the map: a dilation by a disk.
 
-    A disk is a stack of centred runs, so the map is widened along the rows one pixel at a time, and each width is
-    copied to the rows above and below whose run in the disk has that width. The rows lie end to end with a gap that
-    no shift crosses, so that every shift is one contiguous pass.
+    Each row of a disk is a centred run of pixels. The map is widened along its rows one pixel at a time, and for each
+    width it is copied to the offsets above and below whose run in the disk has this width. Rows are stored end to end
+    with a gap that no shift crosses, so that every shift is one contiguous operation.
     """
     height, width = points.shape
     stride = width + radius

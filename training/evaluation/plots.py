@@ -1,4 +1,4 @@
-"""The figures of evaluation, as PNG or whatever the file's suffix says."""
+"""The figures of evaluation, in the format of the file's suffix, e.g. PNG."""
 
 import io
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from training.evaluation.study import Study
 Numbers = Sequence[float] | np.ndarray
 
 GREY = "0.55"
-"""Of what is there for comparison."""
+"""Colour of references for comparison."""
 
 
 def plot_reports(
@@ -34,7 +34,7 @@ def plot_reports(
 
 
 def plot_study(study: Study, out: str | Path) -> None:
-    """Mean IoU against user time and the band between the quartiles, a colour for each method (MiVOS, figure 13)."""
+    """Mean IoU against user time with the band between the quartiles, for each method (MiVOS, figure 13)."""
     figure, (axes,) = _axes(1, xlabel="user time (s)", ylabel="IoU (%)", xlim=(0, study.horizon), ylim=(0, 102))
     for method in study.methods:
         curve = study.curve(method)
@@ -51,9 +51,9 @@ def plot_curves(
     until: float | None = None,
     references: Collection[str] = (),
 ) -> None:
-    """Per cent against anything, a line for each of ``curves`` (x and y); ``until`` ends the axis.
+    """A line for each of ``curves`` (x values, y values in per cent); ``until`` is the end of the x axis.
 
-    Those of ``references``, such as the floor and the ceiling, are grey and broken.
+    Curves of ``references``, such as the lower and the upper bound, are grey and dashed.
     """
     figure, (axes,) = _axes(1, ylim=(0, 102))
     _draw(axes, curves, x, y, references)
@@ -73,7 +73,7 @@ def plot_bars(values: Mapping[str, float], label: str, out: str | Path, referenc
 
 
 def plot_parts(parts: Mapping[str, Mapping[str, float]], label: str, out: str | Path) -> None:
-    """A bar for each entry, made of its parts, which are the same for all."""
+    """A stacked bar for each entry; all entries have the same parts."""
     figure, (axes,) = _axes(1, xlabel=label)
     ends = dict.fromkeys(parts, 0.0)
     for part in next(iter(parts.values())):
@@ -91,9 +91,9 @@ def plot_sweep(
     places: Sequence[str],
     out: str | Path,
 ) -> None:
-    """Values of an option, evenly spaced and called ``places``, against one quantity in each panel.
+    """A panel for each quantity against the values of an option, evenly spaced and labelled ``places``.
 
-    curves: {quantity: {row: a number or NaN for each place}}. levels: {quantity: {name: number}}, drawn level.
+    curves: {quantity: {row: a number or NaN for each place}}. levels: {quantity: {name: number}}: horizontal lines.
     """
     figure, panels = _axes(len(curves), xlabel=x)
     for axes, (quantity, rows) in zip(panels, curves.items(), strict=True):
@@ -109,15 +109,15 @@ def plot_sweep(
 
 
 def plot_paths(paths: Mapping[str, tuple[Numbers, np.ndarray]], out: str | Path) -> None:
-    """How vectors (N, C) move over time, in the two principal components of all of them (RDE, figure 4).
+    """Paths of vectors (N, C) over time, in the first two principal components of all of them (RDE, figure 4).
 
     paths: {name: (frame numbers, vectors)}. Raises UserError if vectors differ in length.
     """
     if len({vectors.shape[1] for _, vectors in paths.values()}) > 1:
         raise UserError("the rows' embeddings differ in length", "compare networks of one value_dim")
-    everything = np.concatenate([vectors for _, vectors in paths.values()])
-    mean = everything.mean(axis=0)
-    _, sizes, axes_of_change = np.linalg.svd(everything - mean, full_matrices=False)
+    joined = np.concatenate([vectors for _, vectors in paths.values()])
+    mean = joined.mean(axis=0)
+    _, sizes, axes_of_change = np.linalg.svd(joined - mean, full_matrices=False)
     share = 100 * sizes[:2] ** 2 / max((sizes**2).sum(), np.finfo(float).tiny)
     labels = [f"component {n + 1} ({part:.0f} % of the variance)" for n, part in enumerate(share)]
     figure, (axes,) = _axes(1, xlabel=labels[0], ylabel=labels[-1])
@@ -147,18 +147,18 @@ def _draw(
     """A line for each of ``curves``; whole ticks on the x axis."""
     from matplotlib.ticker import MaxNLocator
 
-    broken = cycle(("--", ":"))
+    dashes = cycle(("--", ":"))
     for label, (places, values) in curves.items():
-        look = {"marker": "o", "markersize": 2 + (len(places) < 20)}
+        style = {"marker": "o", "markersize": 2 + (len(places) < 20)}
         if label in references:
-            look = {"linestyle": next(broken), "color": GREY}
-        axes.plot(places, values, label=label, **look)
+            style = {"linestyle": next(dashes), "color": GREY}
+        axes.plot(places, values, label=label, **style)
     axes.set(xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _save(figure, out: str | Path) -> None:
-    """Write the figure, with a legend of what its first panel shows."""
+    """Write the figure with the legend of its first panel."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", frameon=False, ncols=1 + (len(labels) > 3))

@@ -1,4 +1,4 @@
-"""Scores on paper: one table class for text, CSV and LaTeX, and the files that a run of scoring leaves behind."""
+"""Reports of scores: a table class for text, CSV and LaTeX, and the files of a scoring run."""
 
 import csv
 import io
@@ -15,14 +15,14 @@ Cell = str | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of words and numbers under a header. None is a gap; numbers are printed with ``digits`` decimals."""
+    """Rows of words and numbers under a header. None is an empty cell; floats have ``digits`` decimals."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     digits: int = 1
 
     def text(self) -> str:
-        """Columns lined up: words to the left, numbers to the right."""
+        """Aligned columns: words to the left, numbers to the right."""
         cells = [list(self.header)] + [[self._print(cell) for cell in row] for row in self.rows]
         cells.insert(1, ["-" * max(len(row[column]) for row in cells) for column in range(len(self.header))])
         return "\n".join(aligned(cells, self._numeric())) + "\n"
@@ -36,7 +36,7 @@ class Table:
         return out.getvalue()
 
     def latex(self) -> str:
-        """A ``tabular`` with the rules of the booktabs package."""
+        """A LaTeX ``tabular`` for the booktabs package."""
         numeric = self._numeric()
         columns = "".join("r" if column in numeric else "l" for column in range(len(self.header)))
         lines = [f"\\begin{{tabular}}{{{columns}}}", "\\toprule"]
@@ -93,7 +93,7 @@ def frame_table(results: Mapping[str, Results]) -> Table:
 def write_report(results: Mapping[str, Results], folder: str | Path) -> str:
     """Write ``scores.txt``, ``scores.csv``, ``scores.tex``, ``objects.csv``, ``frames.csv`` and ``scores.json``.
 
-    ``results`` maps the name of each row to what it scored; one protocol for all. Returns the text.
+    ``results`` maps the name of each row to its results, all of one protocol. Returns the text.
     """
     folder, summary = Path(folder), summary_table(results)
     protocol = next(iter(results.values())).protocol

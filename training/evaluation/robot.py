@@ -1,4 +1,4 @@
-"""The robot of the DAVIS interactive benchmark: it scribbles on what a prediction got wrong.
+"""The robot of the DAVIS interactive benchmark: it scribbles on the errors of a prediction.
 
 Source: S. Caelles et al., "The 2018 DAVIS Challenge on Video Object Segmentation", section 3. An error region is
 smoothed by an opening, thinned to its medial axis, and the longest path of each piece becomes a Bezier curve.
@@ -22,10 +22,10 @@ BACKGROUND = 0
 
 @dataclass(frozen=True)
 class Robot:
-    """Draws strokes; the same seed and masks always give the same strokes.
+    """Draws strokes, which depend only on the seed and the masks.
 
-    radius_share, max_radius: the opening's disk has the radius min(radius_share * sqrt(area) / 2, max_radius).
-    min_nodes: pieces of skeleton with fewer pixels are ignored.
+    radius_share, max_radius: the radius of the opening's disk is min(radius_share * sqrt(area) / 2, max_radius).
+    min_nodes: skeleton components with fewer pixels are ignored.
     samples: points of a stroke.
     """
 
@@ -38,7 +38,7 @@ class Robot:
     def correct(
         self, sequence: str, truth: np.ndarray, prediction: np.ndarray, objects: Iterable[int], frame: int
     ) -> Scribbles:
-        """Strokes on one frame: for the background and every object, where the truth has it and the prediction not.
+        """Strokes on one frame, for the background and each object, where the truth has it and the prediction not.
 
         ``truth`` and ``prediction`` are (T, H, W) label maps; -1 in ``truth`` is void, which is never drawn on.
         """
@@ -51,9 +51,9 @@ class Robot:
         return Scribbles.on_frame(sequence, len(truth), frame, strokes)
 
     def begin(self, sequence: str, truth: np.ndarray, objects: Sequence[int]) -> Scribbles:
-        """First scribbles for a video that comes without: every object on the frame that shows them best.
+        """First scribbles for a video without any: on all objects of one frame.
 
-        That is, of the frames with the most objects, the one whose smallest object is largest.
+        It is the frame with the most objects, and among these the one whose smallest object is largest.
         """
         areas = np.array([[np.count_nonzero(ids == label) for label in objects] for ids in truth])
         visible = areas > 0
@@ -67,7 +67,7 @@ class Robot:
         rows, columns = np.flatnonzero(error.any(axis=1)), np.flatnonzero(error.any(axis=0))
         if not len(rows):
             return []
-        # All that follows happens in the region's box; one pixel of margin lets it see its outside.
+        # Work in the box of the region, with a margin of one pixel.
         top, left = max(rows[0] - 1, 0), max(columns[0] - 1, 0)
         region = error[top : rows[-1] + 2, left : columns[-1] + 2]
         smooth = np.pad(self._open(region), 1)
@@ -75,10 +75,10 @@ class Robot:
         return [bezier(path + (left, top), self.samples) for path in longest_paths(skeleton, self.min_nodes)]
 
     def _open(self, region: np.ndarray) -> np.ndarray:
-        """Opening by a disk, smaller by a tenth each time nothing is left; empty if no radius above 1 fits.
+        """Opening by a disk, which is reduced by a tenth until something remains; empty if no radius above 1 fits.
 
-        By distances rather than by a kernel, so the disk is centred whatever its radius and what is left lies inside
-        the region. The image border does not erode.
+        It uses distances and no kernel, so the disk is centred for any radius and the result lies inside the region.
+        The image border does not erode.
         """
         radius = min(self.radius_share * sqrt(np.count_nonzero(region)) / 2, self.max_radius)
         if radius <= 1 or region.all():
@@ -97,20 +97,20 @@ BENCHMARK_ROBOT = Robot(radius_share=0.2)
 
 
 def longest_paths(skeleton: np.ndarray, min_nodes: int) -> list[np.ndarray]:
-    """The longest path, (N, 2) int (x, y), of each 8-connected piece of a skeleton (H, W) with enough pixels.
+    """The longest path, (N, 2) int (x, y), of each 8-connected component of a skeleton (H, W) with enough pixels.
 
-    A piece's cycles are cut at their heaviest edge, where a diagonal step weighs sqrt(2): what remains is a minimum
-    spanning tree. The longest path in it is the one with the most pixels.
+    Cycles are cut by a minimum spanning tree, in which a diagonal step weighs sqrt(2). The longest path in the tree
+    is the one with the most pixels.
     """
     graph, points = _graph(skeleton)
-    pieces, piece_of = connected_components(graph, directed=False)
+    components, component_of = connected_components(graph, directed=False)
     tree = minimum_spanning_tree(graph)
     paths = []
-    for piece in range(pieces):
-        nodes = np.flatnonzero(piece_of == piece)
+    for component in range(components):
+        nodes = np.flatnonzero(component_of == component)
         if len(nodes) < min_nodes:
             continue
-        # A breadth-first search ends at one end of a longest path, and a search from there at the other.
+        # A breadth-first search ends at one end of the longest path, and a search from there at the other end.
         one_end = breadth_first_order(tree, nodes[0], directed=False, return_predecessors=False)[-1]
         order, previous = breadth_first_order(tree, one_end, directed=False)
         path = [order[-1]]

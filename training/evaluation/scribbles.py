@@ -19,7 +19,7 @@ NO_STROKE = -1
 
 @dataclass(frozen=True)
 class Stroke:
-    """One line of the pen.
+    """One continuous line.
 
     path: (N, 2) float64, normalised (x, y). object_id: 0 is the background. Times in seconds.
     """
@@ -32,7 +32,7 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Scribbles:
-    """Strokes for each frame of a sequence; ``annotated_frame`` is the one the newest were drawn on, if one was."""
+    """Strokes for each frame of a sequence; ``annotated_frame`` has the newest ones, None if there are none."""
 
     sequence: str
     frames: tuple[tuple[Stroke, ...], ...]
@@ -51,7 +51,7 @@ def read_scribbles(path: str | Path) -> Scribbles:
         data = read_json(path, "scribbles are JSON as davisinteractive writes it")
         frames = tuple(tuple(_stroke(entry) for entry in frame) for frame in data["scribbles"])
         sequence, annotated = data["sequence"], data.get("annotated_frame")
-        if annotated is None:  # files that the old robot wrote
+        if annotated is None:  # files of the old robot
             annotated = next((t for t, strokes in enumerate(frames) if strokes), None)
         on_a_frame = isinstance(annotated, int) and 0 <= annotated < len(frames)
         if not isinstance(sequence, str) or not (annotated is None or on_a_frame):
@@ -71,7 +71,7 @@ def rasterise(strokes: tuple[Stroke, ...] | list[Stroke], height: int, width: in
     """
     canvas = np.full((height, width), NO_STROKE, np.int32)
     for stroke in strokes:
-        # The offset keeps truncation from losing a pixel to the rounding of x / (width - 1) * (width - 1).
+        # The offset compensates the rounding of x / (width - 1) * (width - 1) before truncation.
         draw_line(canvas, stroke.path * (width - 1, height - 1) + 1e-6, stroke.object_id)
     return canvas
 

@@ -80,7 +80,7 @@ class ObjectScore:
 
 @dataclass(frozen=True)
 class Results:
-    """What one set of masks is worth. ``left_out`` lists each video's unscored frames, ``notes`` what was odd."""
+    """Scores of one set of masks. ``left_out``: each video's unscored frames. ``notes``: irregularities."""
 
     protocol: Protocol
     objects: list[ObjectScore]
@@ -127,21 +127,21 @@ def score_folders(
         videos: the subset to score; all videos of ``truth`` if None.
         groups: "seen" or "unseen" for each (video, object), from ``youtube_groups``.
         workers: processes; more than one needs the usual ``if __name__ == "__main__"`` guard in a script.
-        say: is told which frames are left out, and what else a reader of the numbers should know.
-        masks: what masks of both folders mean; None: that is decided over each folder.
+        say: gets the frames that are left out, and all irregularities.
+        masks: what masks of both folders mean; None: decided over each folder.
 
     Raises:
         UserError: a folder, video or mask is missing, sizes differ, or frame names do not match.
     """
     names = find_videos(Path(truth), videos)
     find_videos(Path(predictions), names)
-    rule = _said_rule(Path(truth), names, masks, say)
-    reader = partial(_PredictedVideo, Path(predictions), _said_rule(Path(predictions), names, masks, say))
+    rule = _reported_rule(Path(truth), names, masks, say)
+    reader = partial(_PredictedVideo, Path(predictions), _reported_rule(Path(predictions), names, masks, say))
     return _score(Path(truth), rule, names, reader, _protocol(protocol), groups or {}, workers, say)
 
 
-def _said_rule(root: Path, names: list[str], stated: Meaning | None, say: Callable[[str], None]) -> Rule:
-    """What the masks of a folder mean. Raises UserError where they are soft and the user has not said so."""
+def _reported_rule(root: Path, names: list[str], stated: Meaning | None, say: Callable[[str], None]) -> Rule:
+    """The mask rule of a folder, reported unless masks are ids. Raises UserError for soft masks, unless stated."""
     rule = folder_rule(root, names, stated)
     if rule.meaning != "ids":
         cut = {"binary": "hold 0 and 255 alone; read", "soft": "are soft, cut at one half; read"}[rule.meaning]
@@ -158,7 +158,7 @@ def score_baselines(
     workers: int = 1,
     masks: Meaning | None = None,
 ) -> dict[str, Results]:
-    """The floor and the ceiling to print beside any result: each object's first mask copied, and the truth itself."""
+    """The lower and the upper bound for any result: each object's first mask copied, and the truth itself."""
     names = find_videos(Path(truth), videos)
     rule = folder_rule(Path(truth), names, masks)
     readers = {"first mask copied": _FirstMask, "oracle": _Oracle}
@@ -177,7 +177,7 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, int], str]:
-    """Whether it is "seen" or "unseen", for each (video, object) of YouTube-VOS.
+    """The group "seen" or "unseen" of each (video, object) of YouTube-VOS.
 
     ``meta`` is the ``meta.json`` of the split that is scored, ``train_meta`` that of the training split, whose
     categories are the seen ones.
@@ -187,7 +187,7 @@ def youtube_groups(meta: str | Path, train_meta: str | Path) -> dict[tuple[str, 
 
 
 def statistics_in_percent(values: np.ndarray) -> Measures:
-    """``statistics`` of scores that are in per cent."""
+    """``statistics`` of scores in per cent."""
     return Measures(*(100 * number for number in statistics(values / 100)))
 
 
@@ -242,7 +242,7 @@ class _PredictedVideo:
         return ids
 
     def surplus(self) -> list[str]:
-        """Frames without an annotation."""
+        """Predicted frames without an annotation."""
         annotated = set(self.expected.names)
         return [name for name in self.video.names if name not in annotated]
 
@@ -261,7 +261,7 @@ class _Oracle:
 
 
 class _FirstMask(_Oracle):
-    """Predicts, for every frame, the mask in which each object first appeared."""
+    """Predicts the first mask of each object in all frames."""
 
     def __init__(self, truth: MaskVideo, objects: list[int]):
         missing = set(objects)
@@ -318,7 +318,7 @@ def _score_video(root: Path, rule: Rule, name: str, reader, protocol: Protocol):
         notes.append(f"{name}: {len(surplus)} predicted frames have no annotation and are left out: {_some(surplus)}")
     frames: list[list[str]] = [[] for _ in objects]
     values: list[list[np.ndarray]] = [[] for _ in objects]
-    left_out, untold, invented = [], set(), set()
+    left_out, unannounced, invented = [], set(), set()
     for index, frame_name in enumerate(truth.names):
         rows = [
             row
@@ -331,16 +331,16 @@ def _score_video(root: Path, rule: Rule, name: str, reader, protocol: Protocol):
             continue
         frame = truth.read(frame_name)
         predicted = predict(frame_name, frame)
-        untold |= _unknown_ids(frame.ids, objects)
+        unannounced |= _unknown_ids(frame.ids, objects)
         invented |= _unknown_ids(predicted, objects)
         scores = 100 * score_frame(frame.ids, predicted, [objects[row] for row in rows], frame.void)
         for row, score in zip(rows, scores, strict=True):
             frames[row].append(frame_name)
             values[row].append(score)
-    if untold:
-        notes.append(f"{name}: objects {_some(untold)} are absent from the first frame and are not scored")
-    if invented - untold:
-        notes.append(f"{name}: predicted ids {_some(invented - untold)} are no object and count as background")
+    if unannounced:
+        notes.append(f"{name}: objects {_some(unannounced)} are absent from the first frame and are not scored")
+    if invented - unannounced:
+        notes.append(f"{name}: predicted ids {_some(invented - unannounced)} are no object and count as background")
     for row, label in enumerate(objects):
         if not frames[row]:
             notes.append(f"{name}: object {label} has no frame to score")
@@ -361,7 +361,7 @@ def _objects(truth: MaskVideo, protocol: Protocol) -> tuple[list[int], list[int]
 
 
 def _nothing_scored(root: Path, rule: Rule, names: list[str], protocol: Protocol, notes: list[str]) -> UserError:
-    """Why no object has a score: no frame is left, no object is in the first frame, or there is none at all."""
+    """The reason why no object has a score: no frame is left, or no object is in the first frame or at all."""
     if notes and all("has no frame to score" in note for note in notes):
         what = f"no frame of {root} is left to score: {protocol.name} leaves out {protocol.leaves_out}"
         return UserError(what, "take --protocol all, or longer videos with more annotated frames")
@@ -375,7 +375,7 @@ def _nothing_scored(root: Path, rule: Rule, names: list[str], protocol: Protocol
 
 
 def _unknown_ids(ids: np.ndarray, objects: list[int]) -> set[int]:
-    """Objects of a label map that are not in the list; counting first spares nearly every frame the sorting."""
+    """Objects of a label map that are not in the list. Counting first avoids sorting in nearly all frames."""
     if np.count_nonzero(ids) == sum(np.count_nonzero(ids == label) for label in objects):
         return set()
     return object_ids(ids) - set(objects)

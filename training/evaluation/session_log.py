@@ -1,13 +1,13 @@
-"""Logs of interactive sessions: what the user and the program did, and when.
+"""Logs of interactive sessions: timed events of the user and of the program.
 
-A log is a file of JSON lines. The first names the session; each other one is an event that is over:
+A log is a file of JSON lines. The first line describes the session, each other one a finished event:
 
     {"user": "u1", "video": "camel", "method": "mivos"}
     {"event": "interact", "start": 0.0, "end": 4.5, "frame": 12}
     {"event": "compute", "start": 4.5, "end": 6.0, "round": 1, "iou": 0.81}
 
-Times are seconds since the session began. ``iou`` is the mean J of the masks after that computation, a fraction, in
-sessions on an annotated video. Other keys are kept and not interpreted.
+Times are seconds since the session began. ``iou`` is the mean J of the masks after the computation, a fraction, in
+sessions on an annotated video. Other keys are stored but not interpreted.
 """
 
 import json
@@ -22,7 +22,7 @@ from bl30k_gen.dataset.files import clear_disk_errors
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json, read_text
 
-#: What costs the user's time: drawing, looking for a frame to correct, thinking.
+#: Events that count as the user's time: drawing, searching for a frame to correct, thinking.
 USER_EVENTS = ("interact", "search", "pause")
 EVENTS = (*USER_EVENTS, "compute")
 _REMEDY = "give the JSON lines that a session wrote"
@@ -49,7 +49,7 @@ class Session:
 
 
 class SessionLog:
-    """Writes the log of a running session, an event at a time, so that a crash loses only the event it fell in.
+    """Writes the log of a running session event by event, so that a crash loses only the current event.
 
         log = SessionLog("u1.jsonl", user="u1", video="camel", method="mivos")
         with log.event("compute", round=1) as about:
@@ -57,7 +57,7 @@ class SessionLog:
         ...
         log.since_last("interact", frame=12)
 
-    What is put into ``about`` inside the block is logged too.
+    Keys that the block adds to ``about`` are logged, too.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SessionLog:
 
     @contextmanager
     def event(self, kind: str, **about: Any) -> Iterator[dict[str, Any]]:
-        """Time a block of code as an event of ``kind``; raises ValueError for an unknown kind."""
+        """Log the time of the block as an event of ``kind``. Raises ValueError for an unknown kind."""
         if kind not in EVENTS:
             raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
         start = self.clock()

@@ -1,4 +1,4 @@
-"""Images to look at: a row of frames with the annotation, the prediction and where they differ."""
+"""Images for visual checks: frames with annotation, prediction and error map in rows."""
 
 import io
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def overlay(image: np.ndarray, ids: np.ndarray, opacity: float = 0.5) -> np.ndar
 
 
 def error_map(truth: np.ndarray, prediction: np.ndarray, void: np.ndarray | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: ``ERROR_COLOURS`` by pixel, black for background that was found, grey for void."""
+    """(H, W, 3) uint8: ``ERROR_COLOURS`` by pixel, black for correct background, grey for void."""
     out = np.zeros((*truth.shape, 3), np.uint8)
     out[(truth == prediction) & (truth != 0)] = ERROR_COLOURS["right"]
     out[(truth != 0) & (prediction == 0)] = ERROR_COLOURS["missed"]
@@ -59,14 +59,14 @@ def write_strip(
 ) -> None:
     """Write a PNG with three rows: annotation, prediction, error map; with labels, frame names and a legend.
 
-    Where nothing is annotated or predicted, the frame says so.
+    Frames without any annotated or predicted object have a note.
 
     Args:
         truth, predictions: folders of video folders, as for ``score_folders``.
         images: folder of video folders of RGB frames to draw the masks on; black if None.
         frames: names of the frames to show; ``columns`` evenly spaced ones if None.
         width: of one image, pixels.
-        rules: what the masks of both folders mean, see ``MaskVideo``.
+        rules: the mask rules of both folders, see ``MaskVideo``.
 
     Raises:
         UserError: a mask or image is missing or damaged, or sizes differ.

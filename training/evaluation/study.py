@@ -1,4 +1,4 @@
-"""A user study: how good masks get for how much of the user's time.
+"""Evaluates a user study: the quality of masks against the user's time.
 
 Source: H. K. Cheng, Y.-W. Tai, C.-K. Tang, "Modular Interactive Video Object Segmentation", CVPR 2021, section 6.3,
 table 6 and figure 13. User time is the time spent interacting, searching and pausing, without any computation.
@@ -21,7 +21,7 @@ from training.evaluation.session_log import USER_EVENTS, Session, read_session
 
 @dataclass(frozen=True)
 class SessionCurve:
-    """One session: IoU in per cent after each round, (R + 1,), at the user's seconds so far; both begin with 0."""
+    """One session: IoU in per cent after each round, (R + 1,), and user time in seconds; both begin with 0."""
 
     method: str
     seconds: np.ndarray
@@ -30,7 +30,7 @@ class SessionCurve:
 
 @dataclass(frozen=True)
 class MeanCurve:
-    """IoU in per cent over the user's seconds: mean over sessions and the quartiles between them, each (N,)."""
+    """IoU in per cent against user time in seconds: mean and quartiles over sessions, each (N,)."""
 
     seconds: np.ndarray
     mean: np.ndarray
@@ -40,13 +40,13 @@ class MeanCurve:
 
 
 def user_seconds(session: Session, until: float = np.inf) -> float:
-    """The user's own time in a session up to a moment of it, seconds."""
+    """User time in a session before the time ``until``, in seconds."""
     spans = [(e.start, min(e.end, until)) for e in session.events if e.kind in USER_EVENTS and e.start < until]
     return float(sum(end - start for start, end in spans))
 
 
 def progress(session: Session) -> SessionCurve:
-    """The IoU after each round, at the user time that it took; an event with ``iou`` ends a round."""
+    """IoU and user time after each round of a session; an event with ``iou`` ends a round."""
     ends = [event for event in session.events if "iou" in event.about]
     seconds = [user_seconds(session, event.end) for event in ends]
     return SessionCurve(
@@ -58,7 +58,7 @@ def progress(session: Session) -> SessionCurve:
 class Study:
     """Sessions of one or several methods.
 
-    horizon: the user time to which curves and AUC extend, seconds. A session that ended earlier keeps its last IoU.
+    horizon: end of curves and AUC, in seconds of user time. A session that ended earlier keeps its last IoU.
     """
 
     sessions: tuple[SessionCurve, ...]
@@ -80,11 +80,11 @@ class Study:
         return MeanCurve(grid, values.mean(axis=0), lower, median, upper)
 
     def auc(self, method: str) -> float:
-        """Area under IoU against user time up to the horizon, over the horizon, mean of the sessions; per cent."""
+        """Area under IoU against user time divided by the horizon, mean of the sessions, per cent."""
         return float(np.mean([_area(session, self.horizon) for session in self.of(method)]))
 
     def increments(self, method: str) -> list[tuple[float, int]]:
-        """For each round, the mean gain in IoU (points of per cent) and the number of sessions that had the round."""
+        """For each round, the mean gain in IoU (percentage points) and the number of sessions with this round."""
         gains = [np.diff(session.iou) for session in self.of(method)]
         rounds = max(map(len, gains))
         by_round = [[gain[r] for gain in gains if r < len(gain)] for r in range(rounds)]

@@ -1,1 +1,1 @@
-"""Checkpoints on datasets: evaluation, and the papers' tables and figures."""
+"""Evaluation of checkpoints on datasets, and the papers' tables and figures."""

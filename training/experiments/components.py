@@ -1,4 +1,4 @@
-"""Milliseconds that the parts of the system take for a frame and an object (MiVOS, table 3; RDE, figure 3)."""
+"""Times the parts of the system, in milliseconds per frame and object (MiVOS, table 3; RDE, figure 3)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -28,12 +28,12 @@ from training.interactive import interaction
 from training.schema.table import TableRow
 
 REPEATS = 8
-"""Of a timed interaction or fusion; also the number of clicks."""
-VERBS = {"query": "encode_query", "memory": "encode_memory", "reading": "read", "decoder": "decode"}
+"""Repeats of a timed interaction or fusion; also the number of clicks."""
+METHODS = {"query": "encode_query", "memory": "encode_memory", "reading": "read", "decoder": "decode"}
 
 
 def components(row: TableRow, context: EvaluationContext, folder: Path) -> Measurement:
-    """Milliseconds that a part takes for a frame and an object, in all and by what it does."""
+    """Milliseconds per frame and object of one part: the total, and by method of the network."""
     parts = {"propagation": _propagation, "s2m": _scribbles, "clicks": _clicks, "fusion": _fusion}
     return parts[row.part](row, context)
 
@@ -41,13 +41,13 @@ def components(row: TableRow, context: EvaluationContext, folder: Path) -> Measu
 def _propagation(row: TableRow, context: EvaluationContext) -> Measurement:
     network, options = context.network(row)
     _, frames, mask, objects = context.first_video()
-    verbs = VERBS | ({"merging": "update"} if options.memory in RecurrentMemory.MODES else {})
+    methods = METHODS | ({"merging": "update"} if options.memory in RecurrentMemory.MODES else {})
     for _ in propagate(network, enumerate(frames[:3]), {0: mask}, options):
-        pass  # what is slow only once
-    with timed(network, *verbs.values()) as spent:
+        pass  # warm-up
+    with timed(network, *methods.values()) as spent:
         total = sum(r.seconds for r in propagate(network, enumerate(frames), {0: mask}, options, context.say))
     each = 1000 / len(frames) / len(objects)
-    parts = {part: each * spent[verb] for part, verb in verbs.items()}
+    parts = {part: each * spent[method] for part, method in methods.items()}
     return Measurement({"ms": each * total} | parts | {"other": each * (total - sum(spent.values()))})
 
 
@@ -64,7 +64,7 @@ def _scribbles(row: TableRow, context: EvaluationContext) -> Measurement:
 
 
 def _clicks(row: TableRow, context: EvaluationContext) -> Measurement:
-    """Each click lies where the answer so far is most wrong."""
+    """Each click is in the middle of the largest error so far."""
     network = context.load(row.clicks, ClickNetwork)
     view, image, masks = _working(row, context)
     truth = view.cut(masks)[0, 0].cpu().numpy() > 0.5
@@ -100,7 +100,7 @@ def _fusion(row: TableRow, context: EvaluationContext) -> Measurement:
 
 
 def _working(row: TableRow, context: EvaluationContext, frame: int = 0) -> tuple[PaddedView, Tensor, Tensor]:
-    """How the first video is seen, one of its frames (1, 3, h, w) and the first masks (1, O, h, w)."""
+    """The view of the first video, one of its frames (1, 3, h, w) and the first masks (1, O, h, w)."""
     _, frames, mask, objects = context.first_video()
     side = {**context.options, **row.options}.get("short_side")
     view, device = PaddedView(mask.shape, working_size(mask.shape, side)), pick_device(context.device)
@@ -109,7 +109,7 @@ def _working(row: TableRow, context: EvaluationContext, frame: int = 0) -> tuple
 
 def _per_call(call: Callable[[], Any], device: torch.device, objects: int, inference: bool = True) -> Measurement:
     with torch.inference_mode() if inference else nullcontext():
-        call()  # what is slow only once
+        call()  # warm-up
         _wait(device)
         start = perf_counter()
         for _ in range(REPEATS):
@@ -120,7 +120,7 @@ def _per_call(call: Callable[[], Any], device: torch.device, objects: int, infer
 
 @contextmanager
 def timed(module: torch.nn.Module, *methods: str) -> Iterator[dict[str, float]]:
-    """Seconds that were spent in methods of a module inside the block; a GPU is waited for."""
+    """Seconds spent in methods of a module inside the block, with a GPU synchronised."""
     spent = dict.fromkeys(methods, 0.0)
     device = next(module.parameters()).device
 
@@ -141,7 +141,7 @@ def timed(module: torch.nn.Module, *methods: str) -> Iterator[dict[str, float]]:
 
 @contextmanager
 def replaced(module: torch.nn.Module, methods: Mapping[str, Callable]) -> Iterator[None]:
-    """A module with other methods inside the block."""
+    """Replace methods of a module inside the block."""
     for name, method in methods.items():
         setattr(module, name, method)
     try:

@@ -1,4 +1,4 @@
-"""The context on which all rows of a table are measured, and what a measurement gives."""
+"""The common settings of all rows of a table, and the result of a measurement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,13 +25,13 @@ from training.inference.segment import checked_options
 from training.inference.video import StoredFrames
 from training.schema.table import NO_CHECKPOINT, TableRow
 
-FRAMES = 60
-"""Of the first video, where a few frames tell enough: for timing and for what memory holds."""
+MAX_FRAMES = 60
+"""Frames of the first video that are used for timing and for the embeddings in memory."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """values: {column: number}. series: {name: values along a curve}; those of a row have one length."""
+    """values: {column: number}. series: {name: values along a curve}, all of one length."""
 
     values: dict[str, float]
     series: dict[str, list] = field(default_factory=dict)
@@ -39,9 +39,9 @@ class Measurement:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """Where all rows of a table are measured.
+    """Data, checkpoints and options for all rows of a table.
 
-    checkpoints: {name: path}. options: of every row, beneath its own. scribbles: first ones, else the robot's.
+    checkpoints: {name: path}. options: defaults of all rows. scribbles: first scribbles; None: the robot's.
     """
 
     dataset: Path
@@ -56,7 +56,7 @@ class EvaluationContext:
 
     @cached_property
     def data(self) -> tuple[VideoStore, list[str], Path]:
-        """The dataset, the names of its videos that count, and its folder of annotations."""
+        """The dataset, the names of the videos to evaluate, and the folder of annotations."""
         return open_annotated(self.dataset, self.split)
 
     def network(self, row: TableRow) -> tuple[PropagationNetwork, Options]:
@@ -84,14 +84,14 @@ class EvaluationContext:
 
     def load(self, name: str | None, kind: type[Network]) -> Network:
         """The checkpoint that a row names."""
-        assert name is not None  # a row that lacks what it needs is no valid row
+        assert name is not None  # checked by TableSpec
         return load_network(self.checkpoints[name], kind, device=self.device)
 
     def first_video(self) -> tuple[str, list[np.ndarray], np.ndarray, tuple[int, ...]]:
-        """Its name, at most ``FRAMES`` frames, the mask of the first one and its objects."""
+        """The first video: its name, at most ``MAX_FRAMES`` frames, the mask of the first one and its objects."""
         store, names, _ = self.data
         given = given_masks(store, names[0], PROTOCOLS["davis17"])
         if 0 not in given:
             raise UserError(f"video {names[0]} shows no object in its first frame", "begin the list with another")
         objects = tuple(int(label) for label in np.unique(given[0]) if label)
-        return names[0], list(islice(StoredFrames(store, names[0]), FRAMES)), given[0], objects
+        return names[0], list(islice(StoredFrames(store, names[0]), MAX_FRAMES)), given[0], objects

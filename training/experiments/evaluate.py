@@ -1,4 +1,4 @@
-"""Evaluates checkpoints: masks of a whole dataset, scored by the protocols of ``training.evaluation``."""
+"""Evaluates checkpoints on a dataset by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -59,17 +59,16 @@ def evaluate_semi_supervised(
 ) -> dict[str, Results]:
     """Segment every video from its first masks and score them: ``train.py evaluate``.
 
-    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size, ``out/scores.*``, and to look at,
-    ``out/strips/<video>.png``. Videos whose masks are complete are not segmented again, as long as checkpoint and
-    options are the same.
+    Writes ``out/masks/<video>/<frame>.png`` at the annotations' size, ``out/scores.*``, and for a visual check
+    ``out/strips/<video>.png``. With the same checkpoint and options, complete videos are not segmented again.
 
     Args:
         dataset: a folder with ``JPEGImages`` and ``Annotations``.
         protocol: a key of ``PROTOCOLS``; it also says which masks are given.
-        split: the list in ``ImageSets`` whose videos count; all, if None.
+        split: the list in ``ImageSets`` of the videos to evaluate; None: all videos.
         groups: as for ``score_folders``.
         workers: processes that score.
-        masks: what masks mean; None: that is decided over the dataset.
+        masks: what masks mean; None: decided over the whole dataset.
         options: fields of ``Options`` that differ from the network's own.
 
     Returns: results of the checkpoint, of each object's first mask copied, and of the oracle.
@@ -85,9 +84,13 @@ def evaluate_semi_supervised(
     network = load_network(checkpoint, PropagationNetwork, device=device)
     settings = checked_options(network, **options)
     out = Path(out)
-    run = {"checkpoint": sha256(network_file(checkpoint)), "options": repr(settings), "protocol": protocol}
-    run["dataset"] = str(store.path.resolve())
-    claim(out, "evaluate", run, [store.path], "run.json")
+    inputs = {
+        "checkpoint": sha256(network_file(checkpoint)),
+        "options": repr(settings),
+        "protocol": protocol,
+        "dataset": str(store.path.resolve()),
+    }
+    claim(out, "evaluate", inputs, [store.path], "run.json")
     _say_what_is_evaluated(checkpoint, store, names, split, say)
     speed = Speed()
     for name in names:
@@ -99,10 +102,15 @@ def evaluate_semi_supervised(
         **score_baselines(truth, protocol, names, groups, workers, masks),
     }
     say(write_report(results, out))
+    _write_strips(store, names, truth, out)
+    return results
+
+
+def _write_strips(store: VideoStore, names: list[str], truth: Path, out: Path) -> None:
+    """Write ``out/strips/<video>.png`` of the masks in ``out/masks``."""
     for name in names:
         images = Path(str(store.path), store.rgb_path(name, 0)).parent.parent
         write_strip(truth, out / "masks", name, out / "strips" / f"{name}.png", images, rules=(store.rule, Rule()))
-    return results
 
 
 def segment_dataset_video(
@@ -115,7 +123,7 @@ def segment_dataset_video(
     say: Callable[[str], None],
     speed: Speed,
 ) -> None:
-    """Write the masks of one video, unless all of them are there."""
+    """Write the masks of one video, unless all of them exist."""
     names = store.frames(name)
     if all((out / f"{frame}.png").exists() for frame in names):
         return
@@ -158,51 +166,58 @@ def evaluate_interactive(
 ) -> dict[str, InteractiveReport]:
     """The DAVIS interactive benchmark with MiVOS: ``train.py evaluate --interactive``.
 
-    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``.
-    Samples that are in these reports are not run again, as long as checkpoints and options are the same.
+    Writes ``out/<row>.csv`` for the system and the baselines, and ``out/interactive.*``. With the same checkpoints
+    and options, samples that are in these reports are not run again.
 
     Args:
         checkpoint: of the propagation network.
         s2m: of the scribble-to-mask network; None corrects the scribbled frame perfectly (an ablation of MiVOS).
         fusion: a checkpoint of a fusion network, or as for ``InteractiveSession``.
-        scribbles: folder of first scribbles; the robot draws them, if None.
+        scribbles: folder of first scribbles; None: the robot draws them.
         new_frame_rounds: as for ``InteractiveBenchmark``.
         options: fields of ``Options`` that differ from the network's own.
 
     Returns: reports of the system, of copying the scribbled frame's truth, and of the oracle.
     """
+    out = Path(out)
     store, names, truth = open_annotated(dataset, split, masks)
     network = load_network(checkpoint, PropagationNetwork, device=device)
-    given = {"checkpoint": checkpoint, "s2m": s2m, "fusion": fusion}
-    drawing = load_network(s2m, S2M, device=device) if s2m else None
-    merging = load_fusion(fusion, device)
+    s2m_network = load_network(s2m, S2M, device=device) if s2m else None
+    fusion_network = load_fusion(fusion, device)
     settings = checked_options(network, **options)
-    plain = (None, "linear", "none")
-    parts: dict[str, Part] = {"checkpoint": "propagation", "s2m": "s2m", "fusion": "fusion"}
-    run = {
-        key: str(x) if x is None or x in plain else sha256(network_file(x, parts[key])) for key, x in given.items()
+    inputs = {
+        "checkpoint": _digest(checkpoint, "propagation"),
+        "s2m": _digest(s2m, "s2m"),
+        "fusion": _digest(fusion, "fusion"),
+        "options": repr(settings),
+        "rounds": str(new_frame_rounds),
+        "scribbles": str(scribbles),
+        "dataset": str(store.path.resolve()),
     }
-    run |= {"options": repr(settings), "rounds": str(new_frame_rounds), "scribbles": str(scribbles)}
-    perfect = None if drawing else baselines(truth, store.rule)["oracle"]
-    open_video = open_sessions(network, drawing, merging, settings, store, perfect, say)
-    run["dataset"] = str(store.path.resolve())
-    claim(Path(out), "evaluate --interactive", run, [store.path], "interactive_run.json")
+    references = baselines(truth, store.rule)
+    perfect = None if s2m_network else references["oracle"]
+    system = open_sessions(network, s2m_network, fusion_network, settings, store, perfect, say)
+    claim(out, "evaluate --interactive", inputs, [store.path], "interactive_run.json")
     _say_what_is_evaluated(checkpoint, store, names, split, say)
     benchmark = InteractiveBenchmark(new_frame_rounds=new_frame_rounds)
-    references = baselines(truth, store.rule)
-    systems = {Path(checkpoint).stem: open_video, **references}
     reports = {}
-    for row, system in systems.items():
+    for row, opened in {Path(checkpoint).stem: system, **references}.items():
         samples = read_samples(truth, scribbles, names, rule=store.rule)
-        path = Path(out) / f"{row.replace(' ', '_')}.csv"
-        reports[row] = _run_missing(benchmark, samples, system, path, say if system is open_video else _say_nothing)
+        path = out / f"{row.replace(' ', '_')}.csv"
+        reports[row] = _run_missing(benchmark, samples, opened, path, say if opened is system else _say_nothing)
     table = interactive_table(reports)
-    table.write(Path(out) / "interactive")
-    numbers = {label: report.summary() for label, report in reports.items()}
-    write_json(Path(out) / "interactive.json", numbers)
+    table.write(out / "interactive")
+    write_json(out / "interactive.json", {row: report.summary() for row, report in reports.items()})
     say(table.text())
-    plot_reports(reports, Path(out) / "interactive.png", references=references)
+    plot_reports(reports, out / "interactive.png", references=references)
     return reports
+
+
+def _digest(checkpoint: str | Path | None, part: Part) -> str:
+    """The SHA-256 of a checkpoint; what is none ("linear", "none", None) as text."""
+    if checkpoint in (None, "linear", "none"):
+        return str(checkpoint)
+    return sha256(network_file(checkpoint, part))
 
 
 def open_sessions(
@@ -214,7 +229,7 @@ def open_sessions(
     perfect: Callable[[str, tuple[int, ...]], System] | None,
     say: Callable[[str], None],
 ) -> Callable[[str, tuple[int, ...]], System]:
-    """Sessions as the benchmark opens them. ``perfect`` opens what stands for scribbles, if ``s2m`` is None."""
+    """``open_video`` for the benchmark. If ``s2m`` is None, the system of ``perfect`` replaces scribbles."""
     if options.flip or len(options.scales) > 1:
         raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
 
@@ -243,7 +258,7 @@ def _run_missing(
     path: Path,
     say: Callable[[str], None],
 ) -> InteractiveReport:
-    """Run the samples that the report at ``path`` lacks; it is written after each of them."""
+    """Run the samples that the report at ``path`` lacks, and write it after each of them."""
     report = InteractiveReport(benchmark.interactions, benchmark.seconds_per_object)
     if path.exists():
         report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
@@ -262,16 +277,17 @@ def _say_nothing(text: str) -> None:
 
 
 def as_system(session: InteractiveSession, perfect: System | None = None) -> System:
-    """A session as the benchmark drives it: scribbles to a mask, and propagation where the round says so.
+    """A session as a system of the benchmark: scribbles to a mask, and propagation if the round asks for it.
 
-    perfect: knows the truth, and then stands for the scribbles.
+    perfect: a system that knows the truth; its mask replaces the scribbles.
     """
 
     def answer(task: Round) -> np.ndarray:
         strokes = task.scribbles.frames[task.frame]
         if perfect:
-            told = perfect(task)
-            session.set_mask(task.frame, (told.masks if isinstance(told, Submission) else told)[task.frame])
+            submission = perfect(task)
+            masks = submission.masks if isinstance(submission, Submission) else submission
+            session.set_mask(task.frame, masks[task.frame])
         elif strokes:
             session.scribble(task.frame, strokes)
             session.keep()
@@ -290,7 +306,7 @@ def interactive_table(reports: dict[str, InteractiveReport]) -> Table:
 
 
 def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -> None:
-    """Raises UserError where no object of any video is in two masks: all are given, and nothing is left to score."""
+    """Raise UserError if no object of any video is in two masks: only given masks exist, and none can be scored."""
     for name in names:
         seen: set[int] = set()
         for number in store.mask_frames(name):
@@ -307,7 +323,7 @@ def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -
 def open_annotated(
     dataset: str | Path, split: str | None, masks: Meaning | None = None
 ) -> tuple[VideoStore, list[str], Path]:
-    """The dataset, the names of its videos that count, and its folder of annotations."""
+    """The dataset, the names of the videos to evaluate, and the folder of annotations."""
     store = open_dataset(dataset, masks_mean=masks)
     if not isinstance(store.tree, FolderTree):
         raise UserError(f"dataset {dataset} is packed", "unpack it; masks are scored in folders")
@@ -324,7 +340,7 @@ def open_annotated(
 def _say_what_is_evaluated(
     checkpoint: str | Path, store: VideoStore, names: list[str], split: str | None, say: Callable[[str], None]
 ) -> None:
-    """The list of videos, and a warning where the network was trained on some of them, as far as its run tells."""
+    """Say which list of videos is used, and warn if the network's run was trained on some of them."""
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
     say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")

@@ -1,4 +1,4 @@
-"""The gain of pretraining on renders at the published schedule: its cost, its progress, and whether it is met.
+"""The gain of pretraining on renders with the published schedule: cost, progress, and comparison with papers.
 
 The arms share their stages, each a run folder of ``slurm/experiment.sbatch`` in one folder, with its scores on
 DAVIS-2017's validation videos beside it in ``<stage>-davis17/``.
@@ -17,7 +17,7 @@ from training.schema.stage import Stage, load_stage
 
 @dataclass(frozen=True)
 class Step:
-    """A run of the experiment: its stage with changes, and the run whose network it begins with."""
+    """A run of the experiment: its stage with changes, and the run it starts from."""
 
     folder: str
     stage: str
@@ -38,15 +38,15 @@ STEPS = (
         "stcn/vos",
         "static > real",
         "static",
-        ("iterations=800000", "optimiser.decay_at=[750000]"),  # as many as renders and real videos have together
+        ("iterations=800000", "optimiser.decay_at=[750000]"),  # the sum of those on renders and on real videos
     ),
 )
-"""In the order in which they can be trained. ``static-bl30k`` is what STCN's authors publish as s01."""
+"""In an order in which they can be trained. ``static-bl30k`` is published by STCN's authors as s01."""
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """What must come out, in J&F: the score of a run, or what it gains over another one. Bounds are inclusive."""
+    """A published range of J&F: of the score of a run, or of its gain over the run ``less``. Bounds are inclusive."""
 
     run: str
     less: str | None
@@ -67,7 +67,7 @@ ANCHORS = (
 
 
 def scores(out: Path) -> dict[str, float]:
-    """J&F, per cent, of the runs that have been judged."""
+    """J&F in per cent of the runs that have been evaluated."""
     found = {}
     for step in STEPS:
         file = out / f"{step.folder}-davis17" / "scores.csv"
@@ -81,10 +81,10 @@ def scores(out: Path) -> dict[str, float]:
 
 
 def cost_table(out: Path, gpus: int) -> Table:
-    """Iterations, seconds an iteration and hours of each step; gaps where nothing has been measured.
+    """Iterations, seconds per iteration and hours of each step; unknown values are empty.
 
-    hours = iterations x seconds an iteration / 3600, and GPU hours are as many times more as there are GPUs: batches
-    are totals, so that the iterations do not depend on the number of GPUs, and the seconds do.
+    hours = iterations x seconds per iteration / 3600; GPU hours = hours x number of GPUs. Batches are totals, so the
+    iterations do not depend on the number of GPUs, but the seconds do.
     """
     rows: list[list[Cell]] = []
     for step in STEPS:
@@ -109,7 +109,7 @@ def cost_table(out: Path, gpus: int) -> Table:
 
 
 def seconds_an_iteration(folder: Path) -> float | None:
-    """The median over a run's log, so that neither its first iterations nor pauses count; None without a log."""
+    """The median over a run's log, which ignores its first iterations and pauses; None without a log."""
     values = sorted(record["seconds"] for record in _log(folder) if "seconds" in record)
     return values[len(values) // 2] if values else None
 
@@ -123,7 +123,7 @@ def _log(folder: Path) -> list[dict]:
 
 
 def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, bool | None]]:
-    """Each anchor with what came out and whether it is reached; None where a run has not been judged."""
+    """Each anchor with the measured value and whether it is reached; None if a run has not been evaluated."""
     rows: list[tuple[Anchor, float | None, bool | None]] = []
     for anchor in ANCHORS:
         if anchor.run not in found or anchor.less not in (None, *found):
@@ -135,7 +135,7 @@ def verdicts(found: Mapping[str, float]) -> list[tuple[Anchor, float | None, boo
 
 
 def verdict_table(found: Mapping[str, float]) -> Table:
-    words = {True: "reached", False: "MISSED", None: "not judged yet"}
+    words = {True: "reached", False: "MISSED", None: "not evaluated yet"}
     rows = [
         [one.words, f"{one.low:g} to {one.high:g}", value, words[reached], one.source]
         for one, value, reached in verdicts(found)

@@ -1,7 +1,7 @@
-"""What a row of a table measures: quality of masks, the interactive benchmark, time, or what memory holds.
+"""The measures of tables: quality of masks, the interactive benchmark, time, and embeddings in memory.
 
-A measure takes a ``TableRow``, the ``EvaluationContext`` and a folder of the row's own, and gives a ``Measurement``.
-Measures of quality also give those of the floor and the ceiling that belong beside every row.
+A measure takes a ``TableRow``, the ``EvaluationContext`` and a folder for the row, and returns a ``Measurement``.
+Measures of quality also have baselines: a lower and an upper bound.
 """
 
 import json
@@ -28,20 +28,20 @@ from training.inference.propagate import propagate
 from training.inference.segment import Speed
 from training.schema.table import TableRow
 
-# Quality of masks that are carried from a given one
+# Quality of masks propagated from given ones
 
 
 def semi_supervised(row: TableRow, context: EvaluationContext, folder: Path) -> Measurement:
-    """Scores of the context's protocol, frames a second, and mean J by the distance from the given mask."""
+    """Scores of the protocol, frames per second, and mean J by the distance from the given mask."""
     store, names, truth = context.data
     network, options = context.network(row)
-    noted = folder / "speed.json"
-    speeds = read_json(noted, "remove it") if noted.exists() else {}
+    file = folder / "speed.json"
+    speeds = read_json(file, "remove it") if file.exists() else {}
     for name in names:
         speed, masks = Speed(), folder / "masks" / name
         segment_dataset_video(network, store, name, masks, PROTOCOLS[context.protocol], options, context.say, speed)
         if speed.frames:
-            write_atomically(noted, json.dumps(speeds := speeds | {name: asdict(speed)}))
+            write_atomically(file, json.dumps(speeds := speeds | {name: asdict(speed)}))
     results = score_folders(
         truth, folder / "masks", context.protocol, names, None, context.workers, lambda line: None
     )
@@ -57,9 +57,9 @@ def semi_supervised_baselines(context: EvaluationContext) -> dict[str, Measureme
 
 
 def by_distance(results: Results, store: VideoStore) -> dict[str, list]:
-    """Mean J by the number of frames from the one before an object's first scored frame.
+    """Mean J by the number of frames since the given mask, which precedes an object's first scored frame.
 
-    Only distances at which every object is scored count: else the curve would jump where short videos end.
+    Only distances at which all objects are scored are used, else the curve would jump where short videos end.
     """
     collected: dict[int, list[float]] = {}
     for score in results.objects:
@@ -75,18 +75,18 @@ def by_distance(results: Results, store: VideoStore) -> dict[str, list]:
 
 
 def interactive(row: TableRow, context: EvaluationContext, folder: Path) -> Measurement:
-    """AUC and value at 60 s, the system's seconds for a sample, and J&F against time."""
+    """AUC and value at 60 s, the system's seconds per sample, and J&F against time."""
     store, _, truth = context.data
     network, options = context.network(row)
-    drawing = None if row.s2m == "perfect" else context.load(row.s2m, S2M)
+    s2m = None if row.s2m == "perfect" else context.load(row.s2m, S2M)
     fusion: Fusion | Literal["linear", "none"]
     match row.fusion:
         case "linear" | "none" as plain:
             fusion = plain
         case checkpoint:
             fusion = context.load(checkpoint, Fusion)
-    perfect = baselines(truth)["oracle"] if drawing is None else None
-    system = open_sessions(network, drawing, fusion, options, store, perfect, context.say)
+    perfect = baselines(truth)["oracle"] if s2m is None else None
+    system = open_sessions(network, s2m, fusion, options, store, perfect, context.say)
     return _benchmark(context, system, context.say, folder / "report.csv")
 
 
@@ -108,14 +108,15 @@ def _benchmark(
     return Measurement(report.summary() | seconds, {"time (s)": times.tolist(), "J&F (%)": values.tolist()})
 
 
-# What memory holds over time
+# Embeddings in memory over time
 
 
 def embeddings(row: TableRow, context: EvaluationContext, folder: Path) -> Measurement:
-    """The newest value embedding in memory over the first video, as a mean over its positions and objects.
+    """The newest value embedding in memory along the first video, as a mean over positions and objects.
 
-    Of a recurrent memory it is the merged embedding, of a growing one the newest frame's. "drift" is the last one's
-    distance from the first, "step" the mean distance of neighbours, in per cent of the first one's length.
+    In a recurrent memory it is the merged embedding, in a growing one that of the newest frame. "drift" is the
+    distance of the last one from the first, "step" the mean distance of consecutive ones, both in per cent of the
+    norm of the first one.
     """
     network, options = context.network(row)
     _, frames, mask, _ = context.first_video()
@@ -148,7 +149,7 @@ def embeddings(row: TableRow, context: EvaluationContext, folder: Path) -> Measu
 
 @dataclass(frozen=True)
 class Measure:
-    """``row`` measures one row, ``baselines`` the floor and the ceiling beside it."""
+    """``row`` measures one row, ``baselines`` the lower and the upper bound."""
 
     row: Callable[[TableRow, EvaluationContext, Path], Measurement]
     baselines: Callable[[EvaluationContext], dict[str, Measurement]] | None = None

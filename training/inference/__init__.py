@@ -1,1 +1,1 @@
-"""Networks at work: propagation through a video, and the interactive session."""
+"""Inference: propagation of masks through a video."""

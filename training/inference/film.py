@@ -1,4 +1,4 @@
-"""Films as MP4, written frame by frame, in a form that browsers play."""
+"""Writes MP4 films frame by frame, in a format that browsers play."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
@@ -12,7 +12,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.export.encoders.movie import write_rgb
 
 RATE = 24.0
-"""Frames a second of a film whose video says nothing about it."""
+"""Frames a second of a film whose video does not state its rate."""
 QUALITY = 21
 """H.264's constant rate factor."""
 
@@ -22,14 +22,14 @@ def write_film(
 ) -> int:
     """Write (H, W, 3) uint8 images of one size as MP4 (H.264), and return their number.
 
-    An odd height or width, which the format lacks, gets one more row or column, a copy of the last.
+    The format needs even sides: an odd height or width gets one more row or column, a copy of the last.
 
     Args:
         rate: frames a second; ``RATE`` where it is 0.
-        tick: is told how many images are done.
+        tick: called with the number of images written so far.
 
     Raises:
-        UserError: the encoder is missing here, or the folder may not be written.
+        UserError: the encoder is not installed, or the folder cannot be written to.
     """
     temporary, count = temporary_name(path), 0
     given = iter(images)

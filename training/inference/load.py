@@ -1,4 +1,4 @@
-"""Checkpoints made ready to work."""
+"""Loads checkpoints for inference."""
 
 from pathlib import Path
 from typing import Literal
@@ -14,12 +14,12 @@ from training.runs.folder import Part, network_file
 
 
 def load_network(path: str | Path, kind: type[Network], device: str = "auto") -> Network:
-    """The network of a checkpoint, ours or published, in evaluation mode and as fast as it can be.
+    """The network of a checkpoint, ours or published, in evaluation mode and optimised for inference.
 
     Args:
         path: a file, a finished run's folder, or "small" for the project's own small network of that kind.
-        kind: what it must be, such as ``PropagationNetwork`` or ``S2M``.
-        device: "auto" takes a GPU where there is one.
+        kind: the class that it must have, such as ``PropagationNetwork`` or ``S2M``.
+        device: "auto" uses a GPU if there is one.
 
     Raises:
         UserError: the file cannot be read, holds another network, or there is no such device.
@@ -36,12 +36,12 @@ def load_network(path: str | Path, kind: type[Network], device: str = "auto") ->
 
 
 def part_of(kind: type[torch.nn.Module]) -> Part:
-    """Which of the project's small networks is of that kind."""
+    """The name of the kind of network, for ``network_file``."""
     return "fusion" if issubclass(kind, Fusion) else "s2m" if issubclass(kind, S2M) else "propagation"
 
 
 def load_fusion(source: str | Path, device: str = "auto") -> Fusion | Literal["linear", "none"]:
-    """What merges rounds: the fusion network of a checkpoint, or "linear" or "none" as they are."""
+    """The fusion network of a checkpoint; "linear" and "none" are returned unchanged."""
     if source == "linear":
         return "linear"
     if source == "none":
@@ -50,7 +50,7 @@ def load_fusion(source: str | Path, device: str = "auto") -> Fusion | Literal["l
 
 
 def pick_device(name: str) -> torch.device:
-    """The device: "auto", or a name that torch knows. Raises UserError if it is not there."""
+    """The device called "auto" or by a name of torch. Raises UserError if it is not available."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""How a propagation network is run: what it remembers, how it reads, at what size and precision."""
+"""Options of propagation: memory, reading, size and precision."""
 
 from dataclasses import dataclass, field, fields, replace
 from math import inf
@@ -18,18 +18,18 @@ MEMORIES = ("growing", "bounded", *RecurrentMemory.MODES)
 
 @dataclass(frozen=True)
 class Options:
-    """Everything about a run that is not the network.
+    """How a propagation network is run on a video.
 
     memory: "growing" (STM, STCN), "bounded" (a dense recent and a sparse distant past, ``capacity`` frames), or a
         mode of RDE's recurrent memory.
     memory_every: a frame goes into memory when it lies this many frames after the last one that did.
-    previous: the previous frame is in memory too, as a guest.
-    reading: top-k, kernel.
-    memory_budget: bytes. Where a growing memory would pass them, every other frame is dropped and ``memory_every``
-        doubled, and this is said.
+    previous: the previous frame is also in memory, temporarily.
+    reading: top-k filter and kernel.
+    memory_budget: bytes. If a growing memory exceeds them, every other frame is dropped, ``memory_every`` is doubled,
+        and this is said.
     precision: a key of ``PRECISIONS`` for encoding and decoding; affinities and probabilities are always float32.
     short_side: frames are resized to this short side; None keeps their size.
-    scales, flip: probabilities are averaged over these sizes (factors of the above) and over mirrored frames.
+    scales, flip: probabilities are averaged over these sizes (factors of ``short_side``) and over mirrored frames.
     """
 
     memory: str = "growing"
@@ -59,15 +59,15 @@ class Options:
 
 
 def published_options(network: PropagationNetwork, **changes) -> Options:
-    """How the network's paper evaluates it on DAVIS, with ``changes``.
+    """The options of the network's paper on DAVIS, with ``changes``.
 
-    STM, as MiVOS and Mask-Propagation run it: every 5th frame and the previous one. STCN: every 5th alone. RDE: every
-    3rd, merged into the recurrent embedding.
+    In memory are, for STM as in MiVOS and Mask-Propagation, every 5th frame and the previous one; for STCN every 5th
+    frame; for RDE every 3rd frame, merged into the recurrent embedding.
 
     Args:
-        changes: fields of ``Options``. ``top_k`` and ``sigma`` change those of the network's own reading.
+        changes: fields of ``Options``; ``top_k`` and ``sigma`` change the network's own reading.
 
-    Raises ValueError for an unknown or unusable option.
+    Raises ValueError for an unknown option or a wrong value.
     """
     known = [entry.name for entry in fields(Options)] + ["top_k", "sigma"]
     for name in changes.keys() - set(known):
@@ -85,7 +85,7 @@ def published_options(network: PropagationNetwork, **changes) -> Options:
 
 
 def autocast(options: Options, device: torch.device) -> torch.autocast:
-    """A block in the options' precision."""
+    """An autocast block with the precision of the options."""
     dtype = PRECISIONS[options.precision]
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 

@@ -1,4 +1,4 @@
-"""Images of a segmented video, to see at a glance what became of it."""
+"""A film and a contact sheet of a segmented video, for a quick visual check."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,19 +15,19 @@ from training.inference.video import FrameFolder, VideoFile
 
 FILM, SHEET = "overlay.mp4", "contact_sheet.jpg"
 SHOWN, COLUMNS, WIDTH = 12, 6, 240
-"""Frames of a contact sheet, frames in its rows, pixels of each."""
+"""Frames in a contact sheet, frames in a row, and the width of each in pixels."""
 
 
 def write_overview(frames: FrameFolder | VideoFile, names: list[str], out: Path, say: Callable[[str], None]) -> None:
     """Write a film and a contact sheet of ``frames`` with the masks in ``out``, into ``out``, and say where.
 
-    Frames without any object say so in both, and are counted.
+    Frames without any object are marked in both, and counted.
 
     Args:
         names: of the masks, one for each frame.
 
     Raises:
-        UserError: a frame or mask cannot be read, or an image not be written.
+        UserError: a frame or mask cannot be read, or an image cannot be written.
     """
     rule = decide([out / f"{names[0]}.png"], "ids")
     shown = set(np.linspace(0, len(names) - 1, min(SHOWN, len(names))).round().astype(int).tolist())
@@ -40,8 +40,8 @@ def write_overview(frames: FrameFolder | VideoFile, names: list[str], out: Path,
             if not mask.ids.any():
                 empty.append(name)
             if number in shown:
-                small, few = preview.shrink(frame, mask, WIDTH)
-                tiles.append(preview.Tile(name, small, _marked(small, few)))
+                small_frame, small_mask = preview.shrink(frame, mask, WIDTH)
+                tiles.append(preview.Tile(name, small_frame, _marked(small_frame, small_mask)))
             yield _marked(frame, mask)
 
     write_film(out / FILM, images(), frames.rate)
@@ -54,5 +54,5 @@ def write_overview(frames: FrameFolder | VideoFile, names: list[str], out: Path,
 
 
 def _marked(frame: NDArray[np.uint8], mask: MaskFrame) -> NDArray[np.uint8]:
-    """The frame with its mask, or with ``EMPTY`` written on it."""
+    """The frame with its mask, or with the note ``EMPTY``."""
     return preview.overlay(frame, mask) if mask.ids.any() else note(frame, EMPTY)

@@ -3,7 +3,7 @@
     for result in propagate(network, enumerate(frames), {0: first_mask}):
         result.labels()  # (H, W) uint8 object ids
 
-Frames stream through: whatever the length of the video, only its memory stays, and that within a budget.
+Frames are processed as a stream: of a video of any length, only the memory is kept, within a budget.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +27,8 @@ from training.inference.tracker import Tracker
 class Segmented:
     """A frame's result.
 
-    prob: (1 + O, H, W) at the size of the frame, background first; ``objects`` are the O ids. seconds: of the work.
+    prob: (1 + O, H, W) at the size of the frame, background first; ``objects`` are the O ids. seconds: computing
+    time.
     """
 
     number: int
@@ -51,10 +52,10 @@ def propagate(
 
     Args:
         network: in evaluation mode; its device is used.
-        frames: (number, (H, W, 3) uint8) in the order of the way; falling numbers go backward.
-        given: {number: (H, W) object ids}, 0 where nothing is given. An object is followed from the first frame that
-            gives it. Where a mask is given it overrides what was segmented, also when it is given again.
-        options: how its paper evaluates the network, if None.
+        frames: (number, (H, W, 3) uint8) in the order of propagation; decreasing numbers go backward.
+        given: {number: (H, W) object ids}, 0 where nothing is given. An object is followed from the first frame with
+            its mask. A given mask replaces the segmented one, also if the object has been given before.
+        options: None: those of the network's paper.
 
     Raises:
         UserError: frames or masks differ in size, or ids do not fit into a palette mask.
@@ -73,7 +74,7 @@ def propagate(
 
 
 class Propagator:
-    """``propagate`` for those who hold the frames in their own loop, as normalised tensors."""
+    """``propagate`` step by step, for callers with their own loop over normalised tensors."""
 
     def __init__(
         self, network: PropagationNetwork, options: Options | None = None, say: Callable[[str], None] = print
@@ -86,7 +87,7 @@ class Propagator:
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Ids of the objects in the order of their rows, that is, of their appearance."""
+        """Ids of the objects in the order of their rows, which is that of their first masks."""
         return self._trackers[0].objects if self._trackers else ()
 
     @torch.inference_mode()
@@ -95,8 +96,8 @@ class Propagator:
 
         Args:
             image: (3, H, W), normalised.
-            given: {id: (H, W) float mask} of objects whose masks are known in this frame. Where masks overlap, their
-                objects share the pixels.
+            given: {id: (H, W) float mask} of objects with known masks in this frame. Objects share the pixels where
+                their masks overlap.
 
         Returns: (1 + O, H, W), background first, for ``objects``. Raises ValueError when sizes differ.
         """
@@ -124,7 +125,7 @@ class Propagator:
         return self._merge(probs)
 
     def _open(self, image: Tensor, given: Mapping[int, Tensor]) -> None:
-        """Set the views up at the first frame, and hold every later one to its size."""
+        """Set up the views at the first frame. Raises ValueError if a later frame or a mask has another size."""
         height, width = image.shape[-2:]
         size = height, width
         if not self._views:
@@ -142,7 +143,7 @@ class Propagator:
                 raise ValueError(f"the mask of object {label} is {shape}, but the frame {size[1]}x{size[0]}")
 
     def _mirror(self, x: Tensor) -> Tensor:
-        """A batch of one to one of two, the second mirrored, where ``flip`` asks for it."""
+        """With the option ``flip``, a batch of the frame and its mirror image; else the frame."""
         return torch.cat([x, x.flip(-1)]) if self.options.flip else x
 
     def _segment(self, tracker: Tracker, query: Query) -> Tensor:
@@ -151,12 +152,12 @@ class Propagator:
         return (prob[:1] + prob[1:].flip(-1)) / 2 if self.options.flip else prob
 
     def _merge(self, probs: list[Tensor]) -> Tensor:
-        """The mean over views at the original size."""
+        """The mean over the views, at the original size."""
         restored = [view.restore(prob) for view, prob in zip(self._views, probs, strict=True)]
         return torch.stack(restored).mean(0) if len(restored) > 1 else restored[0]
 
     def _agree(self, probs: list[Tensor]) -> list[Tensor]:
-        """Every view continues with what all of them found."""
+        """The mean over the views, for each view at its size: all continue with it."""
         if len(probs) == 1:
             return probs
         merged = self._merge(probs)
@@ -164,7 +165,7 @@ class Propagator:
 
 
 def _masks(ids: np.ndarray | None, device: torch.device) -> dict[int, Tensor]:
-    """The masks of a label map's objects."""
+    """The masks of the objects in a label map."""
     if ids is None:
         return {}
     objects = sorted(object_ids(ids))
@@ -174,9 +175,9 @@ def _masks(ids: np.ndarray | None, device: torch.device) -> dict[int, Tensor]:
 
 
 def _impose(prob: Tensor, masks: Tensor) -> Tensor:
-    """Segmented probabilities (1, 1 + N, h, w) with the masks (1, O, h, w) of the user in force, O >= N.
+    """Replace segmented probabilities (1, 1 + N, h, w) by the masks (1, O, h, w) of the user, O >= N.
 
-    Where a mask is, every other object is absent; elsewhere the object of the mask is.
+    Inside a mask every other object is absent; outside of it the object of the mask is absent.
     """
     known = prob.shape[1] - 1
     fresh = masks.new_zeros(1, masks.shape[1] - known, *masks.shape[-2:])

@@ -1,4 +1,4 @@
-"""One's own video, from first masks to a folder of palette masks."""
+"""Segments a user's video: from given masks to a folder of palette masks."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Direction = Literal["forward", "backward", "both"]
 
 @dataclass
 class Speed:
-    """Frames and the seconds that they took, without reading and writing files."""
+    """Number of frames and their computing time in seconds, without reading and writing files."""
 
     frames: int = 0
     seconds: float = 0.0
@@ -61,9 +61,9 @@ def segment(
         checkpoint: of a propagation network.
         video: a folder of images or a video file.
         masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
-        out: folder for one palette PNG for each frame, at the size of the frames, and for images to look at.
+        out: folder for a palette PNG of each frame, at the size of the frames, a film and a contact sheet.
         direction: "both" goes forward and backward from the first given mask. Backward needs a folder of images.
-        meaning: what masks mean; None: that is decided over those that are given.
+        meaning: what masks mean; None: decided over the given masks.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
@@ -95,10 +95,11 @@ def segment_frames(
     direction: Direction = "forward",
     say: Callable[[str], None] = print,
 ) -> Iterator[Segmented]:
-    """Every frame's result, in the order of the work.
+    """The result of each frame, in the order of computation.
 
-    Forward begins at the first frame, backward at the last one. "both" goes forward from the first given mask, then
-    backward from it. Raises UserError for masks beyond the end, and for a stream that cannot be followed backward.
+    "forward" begins at the first frame, "backward" at the last one. "both" goes forward from the first given mask,
+    then backward from it. Raises UserError for masks beyond the end, and for a stream with another direction than
+    "forward".
     """
     if not isinstance(frames, Sized):
         if direction != "forward":
@@ -111,14 +112,14 @@ def segment_frames(
         return
     _check_end(given, len(frames))
     first, end = min(given, default=0), len(frames)
-    ways: dict[str, list[tuple[range, Mapping[int, np.ndarray]]]] = {
+    passes: dict[str, list[tuple[range, Mapping[int, np.ndarray]]]] = {
         "forward": [(range(end), given)],
         "backward": [(range(end - 1, -1, -1), given)],
         "both": [(range(first, end), given), (range(first, -1, -1), {t: given[t] for t in given if t == first})],
     }
-    for done, (way, masks) in enumerate(ways[direction]):
-        results = propagate(network, ((t, frames[t]) for t in way), masks, options, say)
-        yield from islice(results, done, None)  # the second way begins with a frame that the first had
+    for number, (numbers, masks) in enumerate(passes[direction]):
+        results = propagate(network, ((t, frames[t]) for t in numbers), masks, options, say)
+        yield from islice(results, number, None)  # the second pass begins with a frame of the first
 
 
 def _check_end(given: Mapping[int, np.ndarray], count: int) -> None:
@@ -127,7 +128,7 @@ def _check_end(given: Mapping[int, np.ndarray], count: int) -> None:
 
 
 def checked_options(network: PropagationNetwork, **changes) -> Options:
-    """``published_options`` for a user: what does not fit is a UserError."""
+    """``published_options`` from a user's input: a wrong one raises UserError."""
     kinds = get_type_hints(Reading) | get_type_hints(Options)
     for name in changes.keys() & kinds.keys():
         try:

@@ -1,4 +1,4 @@
-"""Frames as a network wants them, and its answers as frames again."""
+"""Conversions between frames and masks as arrays and the tensors of networks."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from models.backbone import MEAN, STD, STRIDE
 
 
 def normalise(frame: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """(H, W, 3) uint8 sRGB -> (3, H, W) float32 as all networks take it."""
+    """(H, W, 3) uint8 sRGB -> (3, H, W) float32, normalised as for all networks."""
     image = torch.from_numpy(np.array(frame)).to(device).permute(2, 0, 1).float() / 255
     mean, std = (torch.tensor(numbers, device=device).view(3, 1, 1) for numbers in (MEAN, STD))
     return (image - mean) / std
@@ -24,21 +24,21 @@ def one_hot(ids: np.ndarray, objects: tuple[int, ...] | list[int], device: torch
 def label_map(prob: Tensor, objects: tuple[int, ...] | list[int]) -> np.ndarray:
     """Probabilities (1 + O, H, W), background first -> (H, W) uint8 ids of the likeliest."""
     ids = np.array([0, *objects], np.uint8)
-    return ids[prob.max(0).indices.cpu().numpy()]  # on a processor argmax would take ten times as long
+    return ids[prob.max(0).indices.cpu().numpy()]  # on CPUs argmax takes ten times as long
 
 
 def working_size(size: tuple[int, int], short_side: int | None, scale: float = 1.0) -> tuple[int, int]:
-    """(height, width) at which frames of ``size`` are worked on."""
+    """(height, width) to which frames of ``size`` are resized for the network."""
     factor = scale * (short_side / min(size) if short_side else 1)
     height, width = (max(1, round(side * factor)) for side in size)
     return height, width
 
 
 class PaddedView:
-    """A way between frames of one size and padded tensors.
+    """Converts frames of one size to padded tensors, and results back.
 
-    Frames are resized (bicubic, with a low-pass filter), then padded by zeros to multiples of 16, evenly, the odd
-    pixel at the bottom and at the right. On the way back the padding is cut off and probabilities are resized
+    Frames are resized (bicubic with antialiasing), then padded with zeros to multiples of 16, equally on both sides;
+    an odd pixel goes to the bottom and to the right. For results the padding is cut off and probabilities are resized
     (bilinear).
     """
 

@@ -1,8 +1,8 @@
-"""Objects followed through the frames of one view, in one direction: when they are remembered, and in how much space.
+"""Follows objects through the frames of one view in one direction, and manages their memory and its budget.
 
-Objects that appeared in the same frame form a cohort with a memory of its own, since memories differ in length. A
-labelled frame enters the memory of every object that is followed (the rules of Mask-Propagation, STCN and RDE for
-YouTube-VOS; their DAVIS engines are the case of one cohort).
+Objects whose first masks are in the same frame form a cohort with its own memory, because memories differ in length.
+A labelled frame enters the memory of every object (as in the YouTube-VOS code of Mask-Propagation, STCN and RDE;
+their DAVIS code is the case of one cohort).
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,12 +20,14 @@ from training.inference.options import Options, autocast, new_memory
 
 @dataclass
 class Cohort:
+    """Objects that share a memory."""
+
     objects: tuple[int, ...]
     memory: GrowingMemory | RecurrentMemory
 
 
 class Tracker:
-    """One step at a time: ``segment`` a frame, then ``label`` it or let the tracker ``remember`` it when it is time.
+    """For each frame, call ``segment``, then ``label`` if masks are given, else ``remember``.
 
     Tensors may hold a batch of mirrored frames. Objects lie along the second dimension, in the order of ``objects``.
     """
@@ -42,12 +44,12 @@ class Tracker:
         return tuple(label for cohort in self.cohorts for label in cohort.objects)
 
     def encode(self, image: Tensor) -> Query:
-        """image (B, 3, h, w)"""
+        """Encode image (B, 3, h, w)."""
         with autocast(self.options, image.device):
             return self.network.encode_query(image)
 
     def memorise(self, image: Tensor, query: Query, masks: Tensor) -> Entry:
-        """masks (B, O, h, w)"""
+        """Encode a frame with masks (B, O, h, w) as memory."""
         with autocast(self.options, image.device):
             return self.network.encode_memory(image, query, masks)
 
@@ -61,7 +63,7 @@ class Tracker:
         return aggregate(logits.float().sigmoid())
 
     def add_permanent(self, entry: Entry, objects: Sequence[int]) -> None:
-        """Begin to follow ``objects`` from labelled frames, which are permanent memory."""
+        """Follow new ``objects`` from labelled frames, which are permanent memory."""
         cohort = Cohort(tuple(objects), new_memory(self.network, self.options))
         with autocast(self.options, entry.key.device):
             cohort.memory.start(entry)
@@ -69,14 +71,14 @@ class Tracker:
         self._since_memory = 0
 
     def label(self, image: Tensor, query: Query, masks: Tensor, given: Collection[int]) -> None:
-        """Take in a frame with masks (B, O, h, w), some of them given by the user.
+        """Add a frame with masks (B, O, h, w) to memory, some of them given by the user.
 
-        Rows of ``masks`` are ``objects`` and then the ids of ``given`` that are new. For an object whose mask was not
-        given, the frame is like any other memory frame.
+        Rows of ``masks`` are ``objects``, then the new ids in ``given``. For objects whose mask is not given, the
+        frame is an ordinary memory frame.
         """
         entry = self.memorise(image, query, masks)
         with autocast(self.options, image.device):
-            for cohort, own in self._shares(entry):
+            for cohort, own in self._split(entry):
                 if any(label in given for label in cohort.objects):
                     cohort.memory.start(own)
                 else:
@@ -88,21 +90,24 @@ class Tracker:
         self._keep_budget()
 
     def remember(self, image: Tensor, query: Query, prob: Tensor) -> None:
-        """Take in a segmented frame, prob (B, 1 + O, h, w), if it is its turn, else perhaps as a guest."""
+        """Add a segmented frame, prob (B, 1 + O, h, w), to memory: each ``memory_every``-th permanently.
+
+        The others are added temporarily with the option ``previous``, and not at all without it.
+        """
         self._since_memory += 1
         permanent = self._since_memory >= self.memory_every
         if not permanent and not self.options.previous:
             return
         entry = self.memorise(image, query, prob[:, 1:])
         with autocast(self.options, image.device):
-            for cohort, own in self._shares(entry):
+            for cohort, own in self._split(entry):
                 cohort.memory.add(own, permanent)
         if permanent:
             self._since_memory = 0
             self._keep_budget()
 
-    def _shares(self, entry: Entry) -> Iterator[tuple[Cohort, Entry]]:
-        """Every cohort with its objects' part of an entry."""
+    def _split(self, entry: Entry) -> Iterator[tuple[Cohort, Entry]]:
+        """Each cohort with the rows of its objects in an entry."""
         row = 0
         for cohort in self.cohorts:
             yield cohort, select(entry, slice(row, row + len(cohort.objects)))

@@ -1,4 +1,4 @@
-"""Frames of a video from a folder of images or a video file, and the masks that a user gives for some of them."""
+"""Reads the frames of a video from a folder of images, a dataset or a video file, and the masks that a user gives."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ from training.evaluation.folders import MaskVideo, object_ids
 
 
 class Indexed(Protocol):
-    """Frames (H, W, 3) uint8 that can be had in any order."""
+    """Frames (H, W, 3) uint8 with random access."""
 
     def __len__(self) -> int: ...
 
@@ -34,7 +34,7 @@ class Indexed(Protocol):
 
 
 class Frames(Indexed, Protocol):
-    """A video. path: where it lies. names: one for each frame. rate: frames a second, 0 where that is unknown."""
+    """A video. path: of its file or folder. names: one for each frame. rate: frames a second, 0 if unknown."""
 
     path: Path
     names: list[str]
@@ -42,10 +42,9 @@ class Frames(Indexed, Protocol):
 
 
 class FrameFolder(Sequence):
-    """Images of a folder in the order of their numbers or names, decoded when they are asked for.
+    """Images of a folder in the order of their numbers or names, decoded on access.
 
-    names: stems of the files. rate: 0, as images do not say. Raises UserError if there are no images, or one
-    exists twice.
+    names: stems of the files. rate: 0, unknown. Raises UserError if there are no images, or two with one name.
     """
 
     rate = 0.0
@@ -83,9 +82,9 @@ class FrameFolder(Sequence):
 
 
 class StoredFrames(Sequence):
-    """A video of a dataset, such as one in tar shards; frames are read in place.
+    """A video of a dataset, also in tar shards, which are not unpacked.
 
-    names: those of the dataset's frames. rate: 0, as images do not say.
+    names: those of the dataset's frames. rate: 0, unknown.
     """
 
     rate = 0.0
@@ -110,15 +109,15 @@ class StoredFrames(Sequence):
 
 
 class VideoFile:
-    """A video file, decoded frame by frame from its beginning each time it is iterated over.
+    """A video file; each iteration decodes it frame by frame from its beginning.
 
-    rate: frames a second, 0 if the file does not say; known once the file was iterated over.
+    rate: frames a second, 0 if unknown; set by the first iteration.
     """
 
     COMPLETE = 0.95
-    """Share of the time that a file promises from which on it counts as whole.
+    """A file is complete if at least this ratio of its stated duration can be decoded.
 
-    Frames would not do: of a video whose rate varies their number is a guess in some formats.
+    The number of frames is no measure: for variable frame rates some formats only estimate it.
     """
 
     def __init__(self, path: str | Path):
@@ -126,7 +125,7 @@ class VideoFile:
         self.rate = 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """(H, W, 3) uint8 each. Raises UserError if the file cannot be decoded, or ends long before it should."""
+        """Frames (H, W, 3) uint8. Raises UserError if the file cannot be decoded, or is incomplete."""
         capture = _capture(self.path)
         self.rate = max(0.0, capture.get(_RATE))
         frame = 1 / self.rate if self.rate else 0.0  # seconds
@@ -146,18 +145,18 @@ class VideoFile:
 
 
 class SeekableVideo:
-    """A video file whose frames can be had in any order, each the one that reading from the beginning gives.
+    """A video file with random access to its frames, the same frames as in sequential reading.
 
-    Opening it walks through the file once, without converting pixels, and notes when each frame is shown. Where a
-    jump lands on another frame than it should, the file is read from its beginning. May be used from several threads.
+    Opening reads the file once, without converting pixels, and records the time of each frame. If seeking arrives at
+    a wrong frame, the file is read from its beginning. Safe to use from several threads.
 
-    names: frames are numbered from 00000. rate: frames a second, 0 if the file does not say.
+    names: frames are numbered from 00000. rate: frames a second, 0 if unknown.
     """
 
-    AHEAD = 32
-    """Frames that are rather read on than jumped over."""
-    KEPT = 16
-    """Decoded frames that are kept."""
+    MAX_AHEAD = 32
+    """Up to this many frames ahead, reading is used instead of seeking."""
+    MAX_CACHED = 16
+    """Decoded frames in the cache."""
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -185,13 +184,13 @@ class SeekableVideo:
         with self._lock:
             if index not in self._recent:
                 self._recent[index] = self._read(index)
-                while len(self._recent) > self.KEPT:
+                while len(self._recent) > self.MAX_CACHED:
                     self._recent.popitem(last=False)
             self._recent.move_to_end(index)
             return self._recent[index]
 
     def _read(self, index: int) -> np.ndarray:
-        if not self._next <= index <= self._next + self.AHEAD:
+        if not self._next <= index <= self._next + self.MAX_AHEAD:
             self._capture.set(_FRAME, index)
             self._next = index
         frame = self._read_on(index)
@@ -204,7 +203,7 @@ class SeekableVideo:
         return frame
 
     def _read_on(self, index: int) -> np.ndarray | None:
-        """The frame, if reading up to it works and arrives at the time when it is shown."""
+        """The frame, read sequentially from the current one; None if that fails or its time is wrong."""
         while self._next < index and self._capture.grab():
             self._next += 1
         works, pixels = self._capture.read()
@@ -214,25 +213,25 @@ class SeekableVideo:
         return np.ascontiguousarray(pixels[..., ::-1])
 
 
-# Properties of OpenCV's captures, which is imported where a file is opened, because nothing else here needs it.
+# Properties of OpenCV's captures. OpenCV is imported when a file is opened: nothing else here needs it.
 _MILLISECONDS, _FRAME, _RATE, _COUNT = 0, 1, 5, 7
 
 
 def _capture(path: Path) -> "cv2.VideoCapture":
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the decoder's own lines; ours say what to do
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silence the decoder: our messages name the remedy
     import cv2
 
     return cv2.VideoCapture(str(path))
 
 
 def _is_whole_matroska(path: Path) -> bool:
-    """Whether a file is a WebM or Matroska with all the bytes that it announces.
+    """Whether a file is a WebM or Matroska of its stated length in bytes.
 
-    These say how long they are, but not how long their images are: sound may continue.
+    These formats state the duration of the file, but not of its images: sound may be longer.
     """
     with open(path, "rb") as file:
         start, size = file.read(4096), os.fstat(file.fileno()).st_size
-    position = start.find(b"\x18\x53\x80\x67")  # the segment, which has everything but the header
+    position = start.find(b"\x18\x53\x80\x67")  # the segment: everything but the header
     if not start.startswith(b"\x1a\x45\xdf\xa3") or position < 0 or position + 12 > len(start):
         return False
     first = start[position + 4]
@@ -242,7 +241,7 @@ def _is_whole_matroska(path: Path) -> bool:
 
 
 def open_video(path: str | Path) -> FrameFolder | VideoFile:
-    """A folder of images, or a video file. Raises UserError if neither is there."""
+    """Open a folder of images, or a video file. Raises UserError if the path does not exist."""
     path = Path(path)
     if path.is_dir():
         return FrameFolder(path)
@@ -252,7 +251,7 @@ def open_video(path: str | Path) -> FrameFolder | VideoFile:
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with random access to all frames; DATASET/VIDEO of a dataset, or SHARD.tar/VIDEO, too."""
+    """As ``open_video``, with random access; also DATASET/VIDEO of a dataset and SHARD.tar/VIDEO."""
     path = Path(path)
     if not path.exists():
         for inside in ("JPEGImages", "JPEGImages/480p"):
@@ -282,17 +281,17 @@ def read_given(
     stated: Meaning | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[int, np.ndarray]:
-    """Masks that a user gives: {frame number: (H, W) object ids}.
+    """Read the masks that a user gives: {frame number: (H, W) object ids}.
 
     Args:
-        path: one mask, or a folder of masks with the names, or at least the numbers, of their frames.
+        path: one mask, or a folder of masks with the names or the numbers of their frames.
         names: of the video's frames; None for a video file, whose frames are numbered from 0. A single mask without
-            a number is the first frame's.
+            a number is for the first frame.
         stated: what masks mean, see ``masks.decide``.
-        say: is told what a single mask is taken for.
+        say: called if a single mask is assumed to be for the first frame.
 
-    Every mask is a reference: also one that gives an object again. Raises UserError if there is no mask, no object,
-    or a mask has no frame.
+    All masks are references, also those that show an object again. Raises UserError if there is no mask, no object,
+    or no frame for a mask.
     """
     path = Path(path)
     if path.is_dir():
@@ -322,7 +321,7 @@ def read_given(
 
 
 def _number(stem: str, names: Sequence[str] | None) -> int | None:
-    """The frame that a mask called ``stem`` belongs to: that of its name, else the one with its number."""
+    """The frame of a mask called ``stem``: the one with its name, else the one with its number."""
     number = frame_number(stem)
     if names is None:
         return number
@@ -333,7 +332,7 @@ def _number(stem: str, names: Sequence[str] | None) -> int | None:
 
 
 def first_appearances(masks: Iterable[tuple[int, np.ndarray]]) -> dict[int, np.ndarray]:
-    """Of masks in the order of time, those with objects that no earlier one has, and in them these objects alone."""
+    """The first mask of each object: {frame number: (H, W) ids of the objects that no earlier mask has}."""
     seen: set[int] = set()
     given: dict[int, np.ndarray] = {}
     for number, ids in masks:

@@ -1,1 +1,1 @@
-"""The interactive session: interactions, state, fusion between rounds, local control, scripts."""
+"""The interactive session: corrections, state, fusion between rounds, local control, scripts."""

@@ -1,4 +1,4 @@
-"""The states of a session behind and ahead of the present one."""
+"""Undo and redo: the states of a session before and after the current one."""
 
 from collections import deque
 
@@ -6,7 +6,7 @@ from training.interactive.state import Maps, State
 
 
 class History:
-    """Undo and redo. As many states are kept as hold at most ``budget`` bytes of maps that the later ones lack."""
+    """Undo and redo. The oldest states are dropped when states hold over ``budget`` bytes that later ones do not."""
 
     def __init__(self, budget: int):
         self.budget = budget
@@ -16,21 +16,21 @@ class History:
 
     @property
     def past(self) -> int:
-        """How many states there are to go back to."""
+        """Number of states that can be undone."""
         return len(self._past)
 
     @property
     def future(self) -> int:
-        """How many states there are to go forward to."""
+        """Number of states that can be redone."""
         return len(self._future)
 
     def push(self, old: State, new: State) -> None:
-        """``new`` follows ``old``; what had been undone is forgotten."""
+        """Record that ``new`` follows ``old``. States that were undone are dropped."""
         self._future.clear()
         self._keep(old, new)
 
     def undo(self, now: State) -> State | None:
-        """The state before ``now``."""
+        """Go back to the state before ``now``; None if there is none."""
         if not self._past:
             return None
         state, cost = self._past.pop()
@@ -39,7 +39,7 @@ class History:
         return state
 
     def redo(self, now: State) -> State | None:
-        """The state that ``undo`` left."""
+        """Go forward to the state that the last ``undo`` left; None if there is none."""
         if not self._future:
             return None
         state = self._future.pop()
@@ -47,11 +47,11 @@ class History:
         return state
 
     def before_round(self, rounds: int) -> State | None:
-        """The last state with fewer rounds."""
+        """The last state with fewer rounds; None if it was dropped."""
         return next((state for state, _ in reversed(self._past) if state.rounds < rounds), None)
 
     def states(self) -> tuple[list[State], list[State]]:
-        """The past, oldest first, and the future, nearest last."""
+        """The states to undo, oldest first, and those to redo, nearest last."""
         return [state for state, _ in self._past], list(self._future)
 
     def clear(self) -> None:
@@ -68,11 +68,12 @@ class History:
 
 
 def _cost(old: State, new: State) -> int:
-    """Bytes that the older state alone holds; at least one, so that a budget of nothing keeps nothing."""
+    """Bytes that only the older state holds; at least one, so that a budget of 0 keeps no state."""
     changed = sum(a.nbytes for a, b in zip(old.probs, new.probs, strict=True) if a is not b)
-    kept = {id(maps) for maps in _others(new)}
-    return 1 + changed + sum(maps.nbytes for maps in _others(old) if id(maps) not in kept)
+    shared = {id(maps) for maps in _others(new)}
+    return 1 + changed + sum(maps.nbytes for maps in _others(old) if id(maps) not in shared)
 
 
 def _others(state: State) -> list[Maps]:
+    """The maps of a state besides ``probs``."""
     return [*state.corrected.values(), *(mask for _, mask in state.references)]

@@ -1,6 +1,6 @@
-"""Interactions on one frame: scribbles, clicks and the brush turn a mask into a better one (MiVOS, section 3.1).
+"""Interactions on one frame: scribbles, clicks and the brush correct a mask (MiVOS, section 3.1).
 
-All take and return probabilities (O, H, W) of the objects, on the CPU or a GPU, at any size.
+All functions take and return probabilities (O, H, W) of the objects, on the CPU or a GPU, at any size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,41 +22,40 @@ from training.interactive.state import likeliest
 
 
 def hard(prob: Tensor) -> Tensor:
-    """The likeliest object's map is 1, all others 0; where the background is likeliest, all are 0."""
+    """Hard masks: 1 for the likeliest object, 0 for all others, and 0 for all where the background is likeliest."""
     best = likeliest(prob)
     return torch.stack([best == row + 1 for row in range(len(prob))]).float() if len(prob) else prob.clone()
 
 
 def scribble(network: S2M, image: Tensor, prob: Tensor, strokes: np.ndarray) -> Tensor:
-    """Masks that honour scribbles.
+    """Correct masks by scribbles.
 
     Args:
         image: (3, H, W), normalised.
-        prob: (O, H, W) before; the network sees them hard.
-        strokes: (H, W) integers: r on strokes of row r - 1 of ``prob``, 0 on the background's, ``NO_STROKE``
-            elsewhere. They are widened to three pixels, as the network was trained with.
+        prob: (O, H, W) before; the network gets hard masks.
+        strokes: (H, W) integers: r on strokes of row r - 1 of ``prob``, 0 on strokes of the background, ``NO_STROKE``
+            elsewhere. They are widened to three pixels, as in the training of the network.
 
-    Returns: (O, H, W), nearly hard. An object with neither a mask nor a stroke of its own stays absent: the network
-    knows nothing of it.
+    Returns: (O, H, W), nearly hard. An object with neither a mask nor a stroke stays absent.
     """
     canvas = torch.from_numpy(strokes).to(image.device)
     rows = torch.arange(1, len(prob) + 1, device=image.device).view(-1, 1, 1)
     positive = (canvas == rows).float()
     negative = ((canvas != rows) & (canvas != NO_STROKE)).float()
     before = hard(prob)
-    seen = (positive + before).flatten(1).any(1)
+    present = (positive + before).flatten(1).any(1)
     height, width = image.shape[-2:]
     view = PaddedView((height, width))
-    wide = [F.max_pool2d(view.masks(x[seen]), 3, stride=1, padding=1) for x in (positive, negative)]
+    wide = [F.max_pool2d(view.masks(x[present]), 3, stride=1, padding=1) for x in (positive, negative)]
     answer = torch.zeros_like(prob)
-    if seen.any():
-        logits = network.segment(view.image(image), view.masks(before[seen]), *wide)
-        answer[seen] = view.cut(logits)[0].float().sigmoid()
+    if present.any():
+        logits = network.segment(view.image(image), view.masks(before[present]), *wide)
+        answer[present] = view.cut(logits)[0].float().sigmoid()
     return aggregate(answer.unsqueeze(0), hard=True, keep_background=False)[0]
 
 
 class ObjectClicks:
-    """The clicks on one object of one image; what was computed for the first of them is used for more."""
+    """The clicks on one object of one image; results for the first clicks are reused for more."""
 
     def __init__(self, network: ClickNetwork, image: Tensor):
         """image: (3, H, W), normalised."""
@@ -64,14 +63,14 @@ class ObjectClicks:
         self._answer: Tensor | None = None
 
     def answer(self, clicks: Sequence[Click]) -> Tensor:
-        """Probability (H, W) of the object after all the clicks, of which there is at least one."""
+        """Probability (H, W) of the object after all the clicks; there must be at least one."""
         session, clicks = self._session, list(clicks)
         if self._answer is not None and session.clicks == clicks:
             return self._answer
         while session.clicks and session.clicks != clicks[: len(session.clicks)]:
             session.undo()
         if session.clicks == clicks:
-            session.undo()  # an earlier answer is wanted again
+            session.undo()  # an earlier answer is computed again
         for y, x, positive in clicks[len(session.clicks) :]:
             self._answer = session.add(y, x, positive)
         assert self._answer is not None  # there is a click
@@ -79,7 +78,7 @@ class ObjectClicks:
 
 
 def click(prob: Tensor, answers: Mapping[int, Tensor]) -> Tensor:
-    """Masks with what clicks made of some objects: {row: (H, W) probability}."""
+    """Replace the masks of clicked objects: {row: (H, W) probability}."""
     objects = hard(prob)
     for row, answer in answers.items():
         objects[row] = answer
@@ -91,14 +90,14 @@ def widen(line: np.ndarray, radius: float) -> np.ndarray:
     wide = np.zeros_like(line)
     if line.any():
         rows, columns = (np.flatnonzero(line.any(axis)) for axis in (1, 0))
-        reach = ceil(radius)  # no pixel beyond is looked at
+        reach = ceil(radius)  # pixels beyond are not computed
         near = tuple(slice(max(0, at[0] - reach), at[-1] + reach + 1) for at in (rows, columns))
         wide[near] = distance_transform_edt(~line[near]) <= radius
     return wide
 
 
 def polygon(path: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The pixels (H, W) bool in a closed outline (N, 2) of normalised (x, y), its edge included."""
+    """The pixels (H, W) bool inside a closed outline (N, 2) of normalised (x, y), including its edge."""
     corners = path * (width - 1, height - 1)
     return polygon2mask((height, width), corners[:, ::-1]) | _outline(corners, height, width)
 
@@ -110,7 +109,7 @@ def _outline(corners: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def paint(prob: Tensor, area: np.ndarray, row: int | None) -> Tensor:
-    """Hard masks with an area (H, W) bool painted: there is the object ``row`` and no other, or none if None."""
+    """Hard masks with only the object ``row`` in an area (H, W) bool; None: no object."""
     objects = hard(prob)
     inside = torch.from_numpy(area).to(prob.device)
     objects[:, inside] = 0

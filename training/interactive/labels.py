@@ -1,4 +1,4 @@
-"""Labels of frames at the size of the frames, the latest kept, for several threads."""
+"""A cache of label maps at the size of the frames, for several threads."""
 
 import threading
 from collections import OrderedDict
@@ -9,30 +9,30 @@ from numpy.typing import NDArray
 
 from training.interactive.state import Maps
 
-KEPT = 64
-"""Frames whose labels are kept."""
+MAX_CACHED = 64
+"""Frames whose labels are cached."""
 
 
 class LatestLabels:
-    """The labels of each frame's newest maps; ``compute`` makes them of maps and the objects to show.
+    """The labels of each frame's newest maps; ``compute`` makes them from maps and the objects to show.
 
-    Threads may look while another one works.
+    Several threads may use it at the same time.
     """
 
     def __init__(self, compute: Callable[[Maps, tuple[int, ...]], NDArray[np.uint8]]):
         self._compute = compute
-        self._kept: OrderedDict[int, tuple[Maps, tuple[int, ...], NDArray[np.uint8]]] = OrderedDict()
+        self._cached: OrderedDict[int, tuple[Maps, tuple[int, ...], NDArray[np.uint8]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, frame: int, maps: Maps, objects: tuple[int, ...]) -> NDArray[np.uint8]:
         """(H, W) ids of a frame's maps."""
         with self._lock:
-            known = self._kept.get(frame)
-        if known is None or known[0] is not maps or known[1] != objects:
-            known = maps, objects, self._compute(maps, objects)
+            cached = self._cached.get(frame)
+        if cached is None or cached[0] is not maps or cached[1] != objects:
+            cached = maps, objects, self._compute(maps, objects)
         with self._lock:
-            self._kept[frame] = known
-            self._kept.move_to_end(frame)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return known[2]
+            self._cached[frame] = cached
+            self._cached.move_to_end(frame)
+            while len(self._cached) > MAX_CACHED:
+                self._cached.popitem(last=False)
+        return cached[2]

@@ -1,6 +1,6 @@
-"""Local control: an interaction that may change the mask inside a box only (MiVOS, section 5).
+"""Local control: an interaction changes the mask only inside a box (MiVOS, section 5).
 
-The user drags a box; whatever the interaction, it works on the crop and its answer is put back into the whole.
+The interaction is computed on the crop of the box, and its result is put back into the frame.
 """
 
 from math import ceil
@@ -14,11 +14,11 @@ from models.aggregate import aggregate
 Map = TypeVar("Map", Tensor, np.ndarray)
 
 MARGIN = 3
-"""Pixels at the crop's edge that are not put back: near it the network lacks context."""
+"""Pixels at the edge of the crop that are not put back, because the network lacks context there."""
 
 
 class Box(NamedTuple):
-    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right``; the latter two lie outside."""
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right``; ``bottom`` and ``right`` are exclusive."""
 
     top: int
     left: int
@@ -30,14 +30,14 @@ class Box(NamedTuple):
         return x[..., self.top : self.bottom, self.left : self.right]
 
     def scaled(self, size: tuple[int, int], target: tuple[int, int]) -> "Box":
-        """The box in frames of ``target`` that covers this one in frames of ``size``."""
+        """The box for frames resized from ``size`` to ``target``, enlarged to whole pixels."""
         (height, width), (rows, columns) = size, target
         bottom, right = ceil(self.bottom * rows / height), ceil(self.right * columns / width)
         return Box(self.top * rows // height, self.left * columns // width, bottom, right)
 
 
 def check_box(box: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
-    """The box, cut to a frame of ``size``. Raises ValueError if nothing of it is inside."""
+    """The part of the box inside a frame of ``size``. Raises ValueError if it is empty."""
     top, left, bottom, right = map(int, box)
     inside = Box(max(0, top), max(0, left), min(size[0], bottom), min(size[1], right))
     if inside.top >= inside.bottom or inside.left >= inside.right:
@@ -46,13 +46,13 @@ def check_box(box: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
 
 
 def stitch(whole: Tensor, part: Tensor, box: Box) -> Tensor:
-    """Put the answer for a crop back.
+    """Put the result for a crop back into the frame.
 
     Args:
         whole: probabilities (O, H, W) of the frame.
-        part: probabilities (O, h, w) of the box, whose margin is left out if it is larger than two margins both ways.
+        part: probabilities (O, h, w) of the box; a margin is left out if the box is larger than two margins.
 
-    Returns: (O, H, W), inside aggregated with a background of one half, outside as it was, bit for bit.
+    Returns: (O, H, W), inside aggregated with a background of one half, outside exactly as before.
     """
     height, width = box.bottom - box.top, box.right - box.left
     margin = MARGIN if min(height, width) > 2 * MARGIN else 0

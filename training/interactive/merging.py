@@ -1,4 +1,4 @@
-"""How an older result and a new propagation become one, between two frames that the user has interacted with."""
+"""Merges an older result and a new propagation between two frames that the user has corrected."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -19,10 +19,10 @@ Merge = Callable[[int, Tensor, Tensor], Tensor]
 
 
 class Merger:
-    """Merges by a fusion network, by "linear" blending (by distance), or not at all, if "none": the new one counts.
+    """Merges by a fusion network, by "linear" blending (by distance), or with "none" takes the new result.
 
     Args:
-        encoded: the video's frames, as ``network`` sees them.
+        encoded: the video's frames, encoded by ``network``.
     """
 
     def __init__(
@@ -39,11 +39,12 @@ class Merger:
     def between(
         self, bound: int, frame: int, before: Maps, after: Maps, key: Tensor, objects: Sequence[int]
     ) -> Merge | None:
-        """How to merge frames between the interacted ``frame``, whose key this is, and an earlier one, ``bound``.
+        """The function that merges frames between the corrected ``frame`` and an earlier corrected one, ``bound``.
 
         Args:
-            before, after: masks of ``frame``, as the interaction met and left them.
-            objects: those to merge; the key is theirs, or shared.
+            before, after: masks of ``frame`` before and after its correction.
+            key: the memory key of ``frame``, of ``objects`` or shared.
+            objects: the objects to merge.
         """
         fusion = self.fusion
         if fusion == "none":
@@ -68,5 +69,5 @@ class Merger:
 
 
 def give_way(prob: Tensor, firm: Tensor) -> Tensor:
-    """Probabilities (..., O, h, w) less what the pixels of others, ``firm`` (..., P, h, w), leave them."""
+    """Limit probabilities (..., O, h, w) to what other objects, ``firm`` (..., P, h, w), leave at each pixel."""
     return prob * (1 - firm.sum(-3, keepdim=True)).clamp(min=0)

@@ -1,6 +1,6 @@
-"""One round of propagation: a corrected frame is carried to the others, both ways, and merged with what is there.
+"""One round of propagation: a corrected frame is propagated in both directions and merged with older results.
 
-A state goes in and a new one comes out (MiVOS, section 3.2); the session decides when, and remembers the old one.
+A state goes in and a new one comes out (MiVOS, section 3.2); the session calls it and remembers the old state.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,15 +20,15 @@ from training.interactive.state import Maps, State, pack, unpack
 
 Direction = Literal["both", "forward", "backward"]
 Progress = Callable[[int, Maps], None]
-"""Is told the number of every frame that is done, and its maps. What it raises ends the round."""
+"""Called with the number of each finished frame and its maps. An exception ends the round."""
 
 Memory = Sequence[tuple[list[int], Entry | None]]
-"""For each interacted frame, the objects that it knows, in the order of the session's, and its memory of them."""
+"""For each corrected frame, its known objects, in the order of the session's, and its memory of them."""
 
 
 @dataclass
 class Round:
-    """A round in the making: the state that it starts from, and what it has made of it so far."""
+    """A running round: the state that it starts from, and its results so far."""
 
     before: State
     frame: int
@@ -43,11 +43,11 @@ class Round:
 
     @property
     def mask(self) -> Maps:
-        """The mask that is carried."""
+        """The mask that is propagated."""
         return next(maps for frame, maps in reversed(self.references) if frame == self.frame)
 
     def bounds(self, frames: range) -> dict[int, int]:
-        """For each object that moves, the frame to stop before: a corrected one that knows it, or the last one."""
+        """For each propagated object, the frame to stop before: a corrected one that knows it, or the end."""
         bounds = {}
         for label in self.objects:
             if label in self.mask.objects and label not in self.locked:
@@ -56,15 +56,15 @@ class Round:
         return bounds
 
     def beside(self, older: Tensor, newer: Tensor, moving: list[int], corrected: bool) -> Tensor:
-        """Probabilities (1, O, h, w) of which the moving objects' are new and the others' are kept.
+        """Probabilities (1, O, h, w): new ones of the moving objects, older ones of the others.
 
-        Where the user has corrected the frame, and where an object is locked, what was there stays; elsewhere the new
-        comes before the old.
+        Older objects have priority at a pixel if they are locked or the user has corrected the frame; else the moving
+        objects have.
         """
         rows = [row for row, label in enumerate(self.objects) if label in moving]
-        kept = [row for row in range(len(self.objects)) if row not in rows]
-        firm = [row for row in kept if corrected or self.objects[row] in self.locked]
-        loose = [row for row in kept if row not in firm]
+        resting = [row for row in range(len(self.objects)) if row not in rows]
+        firm = [row for row in resting if corrected or self.objects[row] in self.locked]
+        loose = [row for row in resting if row not in firm]
         result = older.clone()
         result[:, rows] = give_way(newer[:, rows], older[:, firm])
         result[:, loose] = give_way(older[:, loose], result[:, rows])
@@ -72,13 +72,13 @@ class Round:
 
 
 class Propagation:
-    """Carries corrected frames of one video to the others, with one network; what it has encoded is used again.
+    """Propagates corrected frames of one video with one network; encoded frames are reused.
 
     Args:
         image: frame number -> (1, 3, h, w), padded.
         fusion: see ``Merger``.
         cache: bytes of encoded frames to keep.
-        say: is told when memory gets short.
+        say: called when the memory budget is reached.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Propagation:
         self._image = image
         self.encoded = EncodedFrames(self._encode, cache)
         self._merger = Merger(fusion, network, self.encoded, options, device)
-        self._certain: list[tuple[Maps, list[int], Entry | None]] = []
+        self._reference_entries: list[tuple[Maps, list[int], Entry | None]] = []
 
     def round(
         self,
@@ -108,12 +108,12 @@ class Propagation:
         first: int,
         last: int | None,
     ) -> State:
-        """The state after a corrected frame was carried to the others, up to the frames interacted with before.
+        """The state after a corrected frame was propagated, up to frames that were corrected before.
 
         Args:
             shown: the frame's maps with its correction.
-            locked: objects that stay as they are.
-            direction, first, last: where to, and the range of frames to stay in.
+            locked: objects that must not change.
+            direction, first, last: the direction and the range of frames.
         """
         made = Round(state, frame, locked, state.references, list(state.probs), dict(state.disagreement))
         if frame in state.corrected:
@@ -141,7 +141,7 @@ class Propagation:
             return image, Tracker(self.network, self.options).encode(image)
 
     def _carry(self, made: Round, frames: range, progress: Progress | None) -> None:
-        """Propagate to ``frames``, in this order, into the round's ``probs`` and ``disagreement``."""
+        """Propagate to ``frames`` in this order; results go into the round's ``probs`` and ``disagreement``."""
         frame, objects, probs = made.frame, made.objects, made.probs
         bounds = made.bounds(frames)
         reach = max((abs(bound - frame) for bound in bounds.values()), default=0)
@@ -175,7 +175,7 @@ class Propagation:
                 progress(t, probs[t])
 
     def _merges(self, made: Round, bounds: dict[int, int], memory: Memory) -> list[tuple[list[int], Merge | None]]:
-        """The groups of objects that meet an earlier correction, and how older and newer results are merged."""
+        """The groups of objects that end at the same earlier correction, and the function that merges each group."""
         frame, mask = made.frame, made.mask
         known, entry = memory[max(n for n, (f, _) in enumerate(made.references) if f == frame)]
         assert entry is not None, "the corrected frame knows the objects that its correction moves"
@@ -190,7 +190,7 @@ class Propagation:
         return groups
 
     def _pass(self, frames: range, objects: Sequence[int], memory: Memory) -> Iterator[tuple[int, Tensor]]:
-        """Unfused probabilities (1, O, h, w) of frames in this order; they are what memory takes in."""
+        """Probabilities (1, O, h, w) of frames in this order before merging; memory frames use these."""
         tracker = Tracker(self.network, self.options, self.say)
         for labels, numbers in _cohorts(objects, memory):
             entries = []
@@ -211,21 +211,21 @@ class Propagation:
                 tracker.remember(image, query, prob)
 
     def _memory(self, made: Round) -> Memory:
-        """The memory of interacted frames. What was encoded before is used again."""
+        """The memory of the corrected frames; entries of earlier rounds are reused."""
         for number, (frame, mask) in enumerate(made.references):
             known = [label for label in made.objects if label in mask.objects]
-            if number == len(self._certain) or self._certain[number][:2] != (mask, known):
+            if number == len(self._reference_entries) or self._reference_entries[number][:2] != (mask, known):
                 entry = None
                 if known:
                     image, query = self.encoded[frame]
                     prob = unpack(mask, known, self.device).unsqueeze(0)
                     entry = Tracker(self.network, self.options).memorise(image, query, prob)
-                self._certain[number:] = [(mask, known, entry)]
-        return [(known, entry) for _, known, entry in self._certain[: len(made.references)]]
+                self._reference_entries[number:] = [(mask, known, entry)]
+        return [(known, entry) for _, known, entry in self._reference_entries[: len(made.references)]]
 
 
 def _cohorts(objects: Sequence[int], memory: Memory) -> list[tuple[list[int], list[int]]]:
-    """Objects that the same corrected frames know, with the numbers of these in memory."""
+    """Groups of objects that are known in the same corrected frames, with the indices of these in ``memory``."""
     cohorts: dict[tuple[int, ...], list[int]] = {}
     for label in objects:
         numbers = tuple(n for n, (known, _) in enumerate(memory) if label in known)
@@ -235,7 +235,7 @@ def _cohorts(objects: Sequence[int], memory: Memory) -> list[tuple[list[int], li
 
 
 def _disagreement(older: Tensor, newer: Tensor) -> float:
-    """1 - IoU of the objects (1, O, h, w) of which it is largest."""
+    """The largest 1 - IoU over the objects (1, O, h, w)."""
     a, b = older > 0.5, newer > 0.5
     both, either = (a & b).sum((-2, -1)), (a | b).sum((-2, -1))
     return float((1 - both / either.clamp(min=1))[either > 0].max()) if bool((either > 0).any()) else 0.0

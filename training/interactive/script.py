@@ -1,4 +1,4 @@
-"""A session by script: what a user would do, as JSON.
+"""Runs a session from a script: the user's actions as JSON.
 
     {"objects": [1, 2],
      "actions": [
@@ -13,7 +13,7 @@
       {"do": "save", "file": "session.npz"}]}
 
 Paths of strokes are (x, y) from 0 to 1, boxes (top, left, bottom, right) in pixels, files relative to the script.
-The page in the browser does its work by the same actions, and writes them down as such a script.
+The page in the browser uses the same actions, and can export them as such a script.
 """
 
 from collections.abc import Callable
@@ -151,7 +151,7 @@ class RedoAction(Action):
 
 
 class ObjectAction(Action):
-    """Objects come, go, and are held as they are."""
+    """Adds, deletes, locks or unlocks an object."""
 
     do: Literal["add", "delete", "lock", "unlock"]
     object: int
@@ -184,12 +184,15 @@ PageAction = (
     | RedoAction
     | ObjectAction
 )
-"""What may come from outside: actions that name no file."""
+"""Actions that the page may send: those that name no file."""
 
 
 class Script(BaseModel):
-    """Objects are ids from 1 to 254, known from the start; actions may add others. short_side: at which the session
-    worked that the script is of, where no option says another one."""
+    """A script.
+
+    objects: ids from 1 to 254, known from the start; actions may add others. short_side: of the session that was
+    recorded; used unless an option sets another one.
+    """
 
     model_config = ConfigDict(extra="forbid")
     objects: list[int] = [1]
@@ -198,7 +201,7 @@ class Script(BaseModel):
 
 
 def read_script(path: str | Path) -> Script:
-    """Raises UserError naming the first thing that is wrong with the file."""
+    """Read a script. Raises UserError naming the first mistake in the file."""
     try:
         return Script.model_validate_json(read_bytes(path))
     except FileNotFoundError:
@@ -209,10 +212,10 @@ def read_script(path: str | Path) -> Script:
 
 
 def run_script(session: InteractiveSession, script: Script, folder: Path, meaning: Meaning | None = None) -> None:
-    """Do what the script says, files relative to ``folder``. Raises UserError naming an action that is impossible.
+    """Run a script's actions; its files are relative to ``folder``. Raises UserError naming an impossible action.
 
     Args:
-        meaning: what masks mean that the script names; None: each decides alone.
+        meaning: what the masks in the script mean; None: decided for each mask.
     """
     for number, action in enumerate(script.actions, 1):
         try:
@@ -248,18 +251,16 @@ def interact(
         out: folder for the masks.
         truth: folder of the video's true masks, for the IoU in the log.
         log: file for timed events, see ``training.evaluation.session_log``.
-        meaning: what masks mean, those that the script names and the true ones; None: the files decide.
+        meaning: what masks mean, true ones and those that the script names; None: the files decide.
         options: fields of ``Options`` that differ from the network's own.
 
     Raises:
         UserError: a file is missing or does not fit, or the script asks for what is impossible.
     """
-    plan = read_script(script)
-    frames = open_frames(video)
+    out, plan, frames = Path(out), read_script(script), open_frames(video)
     if plan.short_side:
         options.setdefault("short_side", plan.short_side)
     network = load_network(checkpoint, PropagationNetwork, device=device)
-    method = Path(checkpoint).stem
     try:
         session = InteractiveSession(
             network,
@@ -269,23 +270,23 @@ def interact(
             clicks=load_network(clicks, ClickNetwork, device=device) if clicks else None,
             fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
-            log=SessionLog(log, user, frames.path.name, method) if log else None,
+            log=SessionLog(log, user, frames.path.name, Path(checkpoint).stem) if log else None,
             truth=true_masks(Path(truth), frames, meaning) if truth else None,
             say=say,
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
-    refuse_input(Path(out), [Path(path) for path in (video, truth) if path])
+    refuse_input(out, [Path(path) for path in (video, truth) if path])
     run_script(session, plan, Path(script).parent, meaning)
-    claim(Path(out), "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
+    claim(out, "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
-        write_atomically(Path(out) / f"{name}.png", encode_mask(session.labels(number)))
+        write_atomically(out / f"{name}.png", encode_mask(session.labels(number)))
     say(f"{out}: {len(frames)} masks after {session.state.rounds} rounds")
     return session
 
 
 def true_masks(folder: Path, frames: Frames, meaning: Meaning | None = None) -> np.ndarray:
-    """(T, H, W)"""
+    """(T, H, W) ids of the frames' true masks. Raises UserError if a mask is missing or has another size."""
     video = MaskVideo(folder, stated=meaning)
     if missing := set(frames.names) - set(video.names):
         raise UserError(f"{folder} has no mask for frame {min(missing)}", "the IoU is taken over all frames")

@@ -5,18 +5,17 @@
     session.propagate()  # the whole video follows
     session.undo()
 
-Every change makes a new state and leaves the old one as it was, so undoing is going back to it.
+States are immutable: every change makes a new one, and undo returns to an old one.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bl30k_gen.errors import UserError
@@ -26,25 +25,20 @@ from models.propagation import PropagationNetwork
 from models.s2m import S2M
 from training.evaluation.folders import describe_size
 from training.evaluation.metrics import jaccard
-from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
+from training.evaluation.scribbles import Stroke
 from training.evaluation.session_log import SessionLog
-from training.inference.options import Options, autocast, published_options
-from training.inference.tensors import PaddedView, normalise, one_hot, working_size
+from training.inference.options import Options, published_options
+from training.inference.tensors import PaddedView, normalise, working_size
 from training.inference.video import Frames
-from training.interactive import interaction
+from training.interactive.correction import Corners, Corrector, Path2D, newest_maps
 from training.interactive.history import History
 from training.interactive.labels import LatestLabels
-from training.interactive.local_control import Box, check_box, stitch
-from training.interactive.merging import give_way
 from training.interactive.propagation import Direction, Progress, Propagation
 from training.interactive.state import (
-    Draft,
     Maps,
     State,
-    Tool,
     likeliest,
     nothing,
-    pack,
     read_state,
     unpack,
     with_background,
@@ -56,20 +50,19 @@ class InteractiveSession:
     """One video and its masks while a user or a robot corrects them.
 
     Args:
-        network: propagates; in evaluation mode, its device is used. None makes a session of the brush alone.
+        network: propagates; in evaluation mode, its device is used. None: a session without propagation.
         frames: (H, W, 3) uint8 each; read again whenever they are needed.
-        objects: ids from 1 to 254 that are known from the start: where a frame is corrected and one of them is not
-            drawn, it is absent. More may come, see ``add_object``.
+        objects: ids from 1 to 254 that are known from the start: in a corrected frame, those that are not drawn are
+            absent. ``add_object`` adds others.
         s2m, clicks: networks for ``scribble`` and ``click``, if these are used.
-        fusion: how an older result and a new propagation become one: a fusion network, "linear" (blending by
-            distance), or "none" (the new one counts).
-        options: how its paper evaluates the propagation network, if None. Flipping and several scales are not for
-            sessions.
-        cache: bytes of encoded frames to keep, those used last.
+        fusion: how an older result and a new propagation are merged: a fusion network, "linear" (blending by
+            distance), or "none" (the new result).
+        options: None: those of the network's paper. Flipping and several scales are not supported.
+        cache: bytes of encoded frames to keep.
         undo_budget: bytes of older states to keep.
-        log: is told about every event.
-        truth: (T, H, W) ids; if given, the log gets the mean J after every round.
-        say: is told when memory gets short.
+        log: gets all events.
+        truth: (T, H, W) ids; with it the log gets the mean J after every round.
+        say: called when the memory budget is reached.
     """
 
     def __init__(
@@ -113,8 +106,8 @@ class InteractiveSession:
         self._propagation: Propagation | None = None
         if network:
             self._propagation = Propagation(network, self._padded, fusion, self.options, self.device, cache, say)
+        self._corrector = Corrector(self.view, self._padded, s2m, clicks, self.options, self.device)
         self._labels = LatestLabels(self._labels_of)
-        self._clicks: dict[tuple[int, Box | None, int], interaction.ObjectClicks] = {}
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -123,17 +116,17 @@ class InteractiveSession:
 
     @property
     def cached_frames(self) -> int:
-        """How many encoded frames are kept."""
+        """Number of encoded frames in the cache."""
         return len(self._propagation.encoded) if self._propagation else 0
 
-    # What there is to see
+    # Results
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
         return self._labels.get(frame, self.shown(frame), self.objects)
 
     def labels_of(self, maps: Maps) -> np.ndarray:
-        """(H, W) uint8 ids that maps of this video show of the session's objects."""
+        """(H, W) uint8 ids of the session's objects in maps of this video."""
         return self._labels_of(maps, self.objects)
 
     def _labels_of(self, maps: Maps, objects: tuple[int, ...]) -> np.ndarray:
@@ -141,18 +134,8 @@ class InteractiveSession:
         return np.array([0, *objects], np.uint8)[likeliest(prob).cpu().numpy()]
 
     def shown(self, frame: int) -> Maps:
-        """A frame's newest maps. What a correction does not know of comes from the last propagation."""
-        state = self.state
-        before = state.probs[self._number(frame)]
-        mask = state.corrected.get(frame)
-        if mask is None:
-            return before
-        more = [label for label in before.objects if label in state.objects and label not in mask.objects]
-        if not more:
-            return mask
-        own = unpack(mask, mask.objects, self.device)
-        others = give_way(unpack(before, more, self.device), own)
-        return pack(torch.cat([own, others]), (*mask.objects, *more))
+        """A frame's newest maps. Objects that a correction lacks come from the last propagation."""
+        return newest_maps(self.state, self._number(frame), self.device)
 
     def soft(self, frame: int) -> np.ndarray:
         """(O, H, W) float32 probabilities of a frame, its newest correction included."""
@@ -169,15 +152,18 @@ class InteractiveSession:
         return with_background(objects).cpu().numpy()
 
     def before_last_round(self, frame: int) -> np.ndarray | None:
-        """The frame's labels (H, W) as the last propagation met them; None if that is not remembered."""
+        """The frame's labels (H, W) before the last propagation; None if that state was dropped."""
         state = self.history.before_round(self.state.rounds)
         return self.labels_of(state.corrected.get(frame, state.probs[frame])) if state else None
 
     # Objects
 
     def add_object(self, label: int | None = None) -> int:
-        """One more object, the next id if None. Of frames corrected before it is drawn for the first time, nothing is
-        known about it; its propagation goes past them. Returns its id."""
+        """Add an object with this id, or with the next one if None. Returns its id.
+
+        In frames that were corrected before it is drawn for the first time it is unknown, and not absent: its
+        propagation continues past them.
+        """
         known = {*self.objects, *self.state.deleted}
         label = max(known, default=0) + 1 if label is None else int(label)
         _check_id(label)
@@ -199,46 +185,33 @@ class InteractiveSession:
         self._change(objects=objects, deleted=state.deleted | {label}, waiting=state.waiting - {label}, draft=None)
 
     def lock(self, label: int, locked: bool = True) -> None:
-        """Hold an object's pixels: neither interactions nor propagation change them. Undo has no part in it."""
+        """Protect an object's pixels from interactions and propagation. Locks are not undone by ``undo``."""
         if self._row(label) is None:
             raise ValueError("the background cannot be locked")
         self.locked = self.locked | {label} if locked else self.locked - {label}
 
     # Interactions on one frame
 
-    def scribble(
-        self, frame: int, strokes: Sequence[Stroke], box: tuple[int, int, int, int] | None = None
-    ) -> np.ndarray:
+    def scribble(self, frame: int, strokes: Sequence[Stroke], box: Corners | None = None) -> np.ndarray:
         """Scribbles to a mask. Strokes on the same frame add up until ``keep`` or another kind of interaction.
 
         box: (top, left, bottom, right) in pixels; the mask outside stays, see ``local_control``. Returns the frame's
-        labels (H, W). Raises ValueError for a frame, an object or a box that is not there.
+        labels (H, W). Raises ValueError for a frame, an object or a box that does not exist.
         """
         if self.s2m is None:
             raise ValueError("scribbles need a scribble-to-mask network")
         for stroke in strokes:
             self._check_free(stroke.object_id)
         with self._computing(frame, "scribble"):
-            draft = self._open(frame, "scribble", box)
-            draft = replace(draft, marks=(*draft.marks, *strokes))
-            canvas = self._canvas([mark for mark in draft.marks if isinstance(mark, Stroke)])
-            image, prob = self._image(draft), self._base(draft)
-            with torch.inference_mode(), autocast(self.options, self.device):
-                answer = interaction.scribble(self.s2m, *_inside(draft.box, image, prob, canvas))
-            return self._correct(draft, prob, answer)
+            self._become(self._corrector.scribble(self.state, self.locked, frame, strokes, box))
+            return self.labels(frame)
 
     def click(
-        self,
-        frame: int,
-        label: int,
-        y: int,
-        x: int,
-        positive: bool = True,
-        box: tuple[int, int, int, int] | None = None,
+        self, frame: int, label: int, y: int, x: int, positive: bool = True, box: Corners | None = None
     ) -> np.ndarray:
         """Clicks to a mask: one more click on the object ``label`` or beside it, at a pixel. As ``scribble``.
 
-        The object's mask is made of its clicks alone.
+        The object's mask is made from its clicks alone.
         """
         if self.clicks is None:
             raise ValueError("clicks need a click network")
@@ -250,76 +223,34 @@ class InteractiveSession:
             where = f"box {tuple(box)}" if box else f"frames of {self.size[1]}x{self.size[0]}"
             raise ValueError(f"click at row {y}, column {x} lies outside of {where}")
         with self._computing(frame, "click"):
-            draft = self._open(frame, "click", box)
-            corner = draft.box or (0, 0)
-            (height, width), (rows, columns) = self.size, self.view.working
-            mark = Click(y * rows // height - corner[0], x * columns // width - corner[1], bool(positive))
-            draft = replace(draft, marks=(*draft.marks, (label, mark)))
-            image, prob = self._image(draft), self._base(draft)
-            part, base = _inside(draft.box, image, prob)
-            clicks: dict[int, list[Click]] = {}
-            for owner, click in (mark for mark in draft.marks if not isinstance(mark, Stroke)):
-                clicks.setdefault(owner, []).append(click)
-            answers = {}
-            for owner, own in clicks.items():
-                key = frame, draft.box, owner
-                if key not in self._clicks:
-                    self._clicks = {k: v for k, v in self._clicks.items() if k[:2] == key[:2]}
-                    self._clicks[key] = interaction.ObjectClicks(self.clicks, part)
-                answers[self.objects.index(owner)] = self._clicks[key].answer(own)
-            return self._correct(draft, prob, interaction.click(base, answers))
+            click = Click(y, x, bool(positive))
+            self._become(self._corrector.click(self.state, self.locked, frame, label, click, box))
+            return self.labels(frame)
 
     def brush(
-        self,
-        frame: int,
-        label: int,
-        path: Sequence[tuple[float, float]],
-        radius: float = 5.0,
-        box: tuple[int, int, int, int] | None = None,
+        self, frame: int, label: int, path: Path2D, radius: float = 5.0, box: Corners | None = None
     ) -> np.ndarray:
-        """Free hand: paint ``label`` (0 erases) along a path of (x, y) from 0 to 1, ``radius`` pixels wide."""
-        line = self._canvas([Stroke(_points(path), 0)]) != NO_STROKE
-        return self._paint(
-            frame, "brush", label, interaction.widen(line, radius * self.view.working[0] / self.size[0]), box
-        )
-
-    def fill(
-        self,
-        frame: int,
-        label: int,
-        path: Sequence[tuple[float, float]],
-        box: tuple[int, int, int, int] | None = None,
-    ) -> np.ndarray:
-        """Paint ``label`` (0 erases) over a closed outline of (x, y) from 0 to 1 and what is inside."""
-        return self._paint(frame, "fill", label, interaction.polygon(_points(path), *self.view.working), box)
-
-    def _paint(
-        self, frame: int, kind: Tool, label: int, area: np.ndarray, box: tuple[int, int, int, int] | None
-    ) -> np.ndarray:
-        """Paint an area (h, w) bool at the working size."""
+        """Paint ``label`` (0 erases) along a path of (x, y) from 0 to 1, within ``radius`` pixels."""
         self._check_free(label)
-        with self._computing(frame, kind):
-            draft = replace(self._open(frame, kind, box), base=self.shown(frame), marks=())
-            prob = self._base(draft)
-            inside, painted = _inside(draft.box, prob, area)
-            return self._correct(draft, prob, interaction.paint(inside, painted, self._row(label)))
+        with self._computing(frame, "brush"):
+            self._become(self._corrector.brush(self.state, self.locked, frame, label, path, radius, box))
+            return self.labels(frame)
+
+    def fill(self, frame: int, label: int, path: Path2D, box: Corners | None = None) -> np.ndarray:
+        """Paint ``label`` (0 erases) over a closed outline of (x, y) from 0 to 1 and what is inside."""
+        self._check_free(label)
+        with self._computing(frame, "fill"):
+            self._become(self._corrector.fill(self.state, self.locked, frame, label, path, box))
+            return self.labels(frame)
 
     def set_mask(self, frame: int, mask: np.ndarray | Tensor) -> np.ndarray:
-        """Take a mask from elsewhere: (H, W) integer ids, or (O, H, W) probabilities of the objects."""
+        """Use a mask from elsewhere: (H, W) integer ids, or (O, H, W) probabilities of the objects."""
         with self._computing(frame, "mask"):
-            draft = self._open(frame, "mask", None)
-            maps = one_hot(np.asarray(mask), self.objects) if mask.ndim == 2 else torch.as_tensor(mask)
-            before = self._base(draft)
-            if maps.shape != (len(self.objects), *self.size):
-                raise ValueError(
-                    f"the mask is {tuple(mask.shape)}, but frames are {self.size} (height, width) and objects "
-                    f"{len(self.objects)}"
-                )
-            prob = self.view.cut(self.view.masks(maps.to(self.device).float()))[0]
-            return self._correct(draft, before, prob)
+            self._become(self._corrector.set_mask(self.state, self.locked, frame, mask))
+            return self.labels(frame)
 
     def keep(self) -> None:
-        """Close the interaction that continues; its mask stays, and the next strokes start from it."""
+        """End the current interaction; its mask stays, and the next strokes start from it."""
         if self.state.draft:
             self._change(draft=None)
 
@@ -333,15 +264,15 @@ class InteractiveSession:
         first: int = 0,
         last: int | None = None,
     ) -> None:
-        """Carry a corrected frame to the others, up to the frames interacted with before.
+        """Propagate a corrected frame, up to frames that were corrected before.
 
-        An object that such a frame knows nothing about, because it was added later, continues past it.
+        An object that is unknown in such a frame, because it was added later, continues past it.
 
         Args:
-            frame: one that was corrected; the only one or the last one, if None.
-            progress: is told the number of every frame that is done, and its maps. What it raises ends the
-                propagation and leaves the session as it was.
-            direction, first, last: the way, and the range of frames to stay in.
+            frame: a corrected frame; None: the last one.
+            progress: called with the number of each finished frame and its maps. An exception ends the propagation
+                and leaves the session unchanged.
+            direction, first, last: the direction and the range of frames.
         """
         if self._propagation is None:
             raise ValueError("propagation needs a propagation network")
@@ -360,38 +291,38 @@ class InteractiveSession:
                 about["iou"] = self._mean_j(self.truth)
 
     def undo(self) -> bool:
-        """Take the last interaction or propagation back. False if there is none that is remembered."""
+        """Undo the last interaction or propagation. False if there is none."""
         state = self.history.undo(self.state)
         self.state = state or self.state
         return state is not None
 
     def redo(self) -> bool:
-        """Do again what was taken back last. False if there is nothing."""
+        """Redo what was undone last. False if there is nothing."""
         state = self.history.redo(self.state)
         self.state = state or self.state
         return state is not None
 
     def save(self, path: str | Path) -> None:
-        """Write the masks and what was interacted with to an ``.npz`` file; the way there (undo) is not kept."""
+        """Write the state to an ``.npz`` file, without the history of undo."""
         write_state(path, self.state, self.size)
 
     def load(self, path: str | Path) -> None:
-        """Go on from a saved session of this video, with its objects.
+        """Continue a saved session of this video, with its objects.
 
-        Raises UserError if it is another video's, or damaged.
+        Raises UserError if the file is of another video, or damaged.
         """
         self.state = read_state(path, self.size, self.state)
         self.history.clear()
 
     def search(self, frame: int) -> None:
-        """Tell the log that the user has been looking for this frame."""
+        """Log that the user has been searching for this frame."""
         if self.log:
             self.log.since_last("search", frame=self._number(frame))
 
-    # Inside
+    # Internal
 
     def image(self, frame: int) -> Tensor:
-        """(3, H, W), normalised. Raises UserError if the frame is not of the size of the first."""
+        """(3, H, W), normalised. Raises UserError if the frame's size is not that of the first."""
         pixels = self.frames[frame]
         if pixels.shape[:2] != self.size:
             sizes = f"{describe_size(pixels.shape)}, the first one {describe_size(self.size)}"
@@ -399,42 +330,8 @@ class InteractiveSession:
         return normalise(pixels, self.device)
 
     def _padded(self, frame: int) -> Tensor:
-        """(1, 3, h, w), normalised, at the working size."""
+        """(1, 3, h, w), normalised, at the working size, padded."""
         return self.view.image(self.image(frame))
-
-    def _open(self, frame: int, kind: Tool, box: tuple[int, int, int, int] | None) -> Draft:
-        """The interaction that continues, or a new one."""
-        self._number(frame)
-        if box is not None:
-            box = check_box(box, self.size).scaled(self.size, self.view.working)
-        draft = self.state.draft
-        if draft and (draft.frame, draft.kind, draft.box) == (frame, kind, box):
-            return draft
-        return Draft(frame, kind, box, self.shown(frame))
-
-    def _image(self, draft: Draft) -> Tensor:
-        """(3, h, w), normalised, at the working size."""
-        return self.view.cut(self._padded(draft.frame))[0]
-
-    def _base(self, draft: Draft) -> Tensor:
-        """Probabilities (O, h, w) before the interaction, at the working size."""
-        return self.view.cut(unpack(draft.base, self.objects, self.device))
-
-    def _correct(self, draft: Draft, before: Tensor, answer: Tensor) -> np.ndarray:
-        """Take an interaction's answer in; the frame's labels."""
-        if draft.box:
-            answer = stitch(before, answer, draft.box)
-        state = self.state
-        if firm := [row for row, label in enumerate(self.objects) if label in self.locked]:
-            answer = give_way(answer, interaction.hard(before)[firm])
-            answer[firm] = before[firm]
-        drawn = {label for label, prob in zip(self.objects, answer, strict=True) if (prob > 0.5).any()}
-        waiting = state.waiting - drawn
-        rows = [row for row, label in enumerate(self.objects) if label not in waiting]
-        mask = pack(F.pad(answer.float(), self.view.padding)[rows], [self.objects[row] for row in rows])
-        corrected = {f: m for f, m in state.corrected.items() if f != draft.frame}
-        self._change(draft=draft, corrected=corrected | {draft.frame: mask}, waiting=waiting)
-        return self.labels(draft.frame)
 
     def _change(self, **changes) -> None:
         self._become(replace(self.state, **changes))
@@ -442,12 +339,6 @@ class InteractiveSession:
     def _become(self, new: State) -> None:
         old, self.state = self.state, new
         self.history.push(old, new)
-
-    def _canvas(self, strokes: Sequence[Stroke]) -> np.ndarray:
-        """Strokes as pixels at the working size: 0 for the background, else the object's row plus one."""
-        numbered = {0: 0} | {label: row + 1 for row, label in enumerate(self.objects)}
-        rows = [replace(stroke, object_id=numbered[stroke.object_id]) for stroke in strokes]
-        return rasterise(rows, *self.view.working)
 
     def _row(self, label: int) -> int | None:
         """The object's row; None for the background."""
@@ -471,7 +362,7 @@ class InteractiveSession:
         return frame
 
     def _computing(self, frame: int, tool: str) -> AbstractContextManager:
-        """Log that the user has interacted and that we compute."""
+        """Log the user's interaction, and in the block the computation."""
         self._number(frame)
         if self.log:
             self.log.since_last("interact", frame=frame, tool=tool)
@@ -481,7 +372,7 @@ class InteractiveSession:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
     def _mean_j(self, truth: np.ndarray) -> float:
-        """Mean over frames and objects."""
+        """Mean J over frames and objects."""
         masks = self.masks()
         scores = [
             jaccard(true == label, mask == label)
@@ -496,13 +387,3 @@ def _check_id(label: int) -> None:
         raise ValueError(f"objects are numbered from 1 to 254, not {label}")
     if label > 254:
         raise ValueError(f"object {label} does not fit into a palette mask: ids go to 254")
-
-
-def _points(path: Sequence[tuple[float, float]]) -> np.ndarray:
-    """(N, 2) float64"""
-    return np.asarray(path, float).reshape(-1, 2)
-
-
-def _inside(box: Box | None, *maps: Any) -> list[Any]:
-    """The box of every map (..., h, w), or the maps themselves."""
-    return [box.crop(x) if box else x for x in maps]

@@ -1,8 +1,8 @@
 """The state of an interactive session, and its file.
 
 A file is an npz archive: ``about`` holds JSON (UTF-8 bytes), ``prob_<frame>``, ``corrected_<frame>`` and
-``trusted_<number>`` are arrays (O, h, w) uint16 of the objects that ``about`` lists for them. A frame without the
-first has no object; an interaction without the last has the mask that its frame has now.
+``trusted_<number>`` are arrays (O, h, w) uint16 of the objects that ``about`` lists for them. A frame without
+``prob_`` has no object. A reference without ``trusted_`` has the current mask of its frame.
 """
 
 import io
@@ -30,13 +30,13 @@ from training.interactive.local_control import Box
 FORMAT = "bl30k-session"
 VERSION = 2
 STEPS = 65535
-"""Probabilities are kept as whole numbers of this fraction: half the space of floats, and see ``pack``."""
+"""Probabilities are stored as integers from 0 to this: half the space of float32, see ``pack``."""
 
 Tool = Literal["scribble", "click", "brush", "fill", "mask"]
 
 
 class Maps:
-    """Probabilities of some objects in one frame, (O, h, w) uint16 at the padded working size. They never change.
+    """Probabilities of some objects in one frame, (O, h, w) uint16 at the padded working size. Immutable.
 
     objects: their ids, in the order of the rows.
     """
@@ -55,7 +55,7 @@ class Maps:
         return self._read()
 
     def leave_memory(self, read: Callable[[], NDArray[np.uint16]]) -> None:
-        """Free the array; ``read`` gets it from elsewhere whenever it is wanted."""
+        """Free the array; from now on each access calls ``read``."""
         _ = self.doubts
         self._read, self._array = read, None
 
@@ -68,7 +68,7 @@ class Maps:
         doubts: Sequence[float],
         read: Callable[[], NDArray[np.uint16]],
     ) -> "Maps":
-        """Maps that have left memory."""
+        """Maps whose array is not in memory; ``read`` returns it."""
         maps = cls(objects, np.zeros((0, *size), np.uint16))
         maps.nbytes = 2 * len(maps.objects) * size[0] * size[1]
         maps._read, maps._array = read, None
@@ -77,21 +77,21 @@ class Maps:
 
     @cached_property
     def areas(self) -> tuple[float, ...]:
-        """The ratio of pixels at which each object is the likeliest, the background among them."""
+        """For each object, the ratio of pixels at which it is likelier than other objects and background."""
         if not self.objects:
             return ()
         return _areas(likeliest(unpack(self, self.objects)), len(self.objects))
 
     @cached_property
     def doubts(self) -> tuple[float, ...]:
-        """How uncertain each object's pixels are: min(p, 1 - p) over the area, 0 if all are certain, at most 10."""
+        """Uncertainty of each object: the sum of min(p, 1 - p) divided by its area, from 0 (certain) to 10."""
         doubts = (float(np.minimum(one, STEPS - one).mean(dtype=np.float64)) / STEPS for one in self.array)
         return tuple(min(10.0, doubt / max(area, 1e-6)) for doubt, area in zip(doubts, self.areas, strict=True))
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An interaction that continues: more strokes or clicks of its kind on its frame, in its box, add to its marks.
+    """The current interaction; further strokes or clicks of its kind on its frame, in its box, add to its marks.
 
     marks: strokes, or (object id, click) pairs.
     """
@@ -105,13 +105,13 @@ class Draft:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that ``undo`` restores.
+    """The state of a session, which ``undo`` restores.
 
-    objects: ids, in the order of the rows. probs: of every frame. references: the frames that were propagated from,
-    each with its mask then, in this order; a frame may be there more than once. corrected: masks of frames that were
-    interacted with and not propagated yet. waiting: objects that were added in mid-session and not drawn yet: nothing
-    is known about them in frames that were corrected before. deleted: ids that are not used again. disagreement: for
-    frames between two interacted ones, 1 - IoU of what was carried there from either side.
+    objects: ids, in the order of the rows. probs: maps of all frames. references: the frames that were propagated, in
+    this order, each with its mask at that time; a frame may occur more than once. corrected: masks of frames that
+    were corrected and not propagated yet. waiting: objects that were added during the session and not drawn yet; they
+    are unknown in frames that were corrected before. deleted: ids that are not used again. disagreement: for frames
+    between two corrected ones, 1 - IoU of the propagations from both sides.
     """
 
     objects: tuple[int, ...]
@@ -126,17 +126,17 @@ class State:
 
     @property
     def interacted(self) -> tuple[int, ...]:
-        """The frames that were propagated from, in this order."""
+        """The frames that were propagated, in this order."""
         return tuple(frame for frame, _ in self.references)
 
 
 def with_background(prob: Tensor) -> Tensor:
-    """(O, h, w) -> (1 + O, h, w): what the objects leave is background."""
+    """(O, h, w) -> (1 + O, h, w): the background has the remaining probability."""
     return torch.cat([(1 - prob.sum(0, keepdim=True)).clamp(min=0), prob])
 
 
 def likeliest(prob: Tensor) -> Tensor:
-    """Of probabilities (O, h, w), the row plus one that is largest at each pixel (uint8), 0 where background is."""
+    """The likeliest object at each pixel of probabilities (O, h, w): its row plus one (uint8), 0 for background."""
     largest = (1 - prob.sum(0)).clamp(min=0)
     winner = torch.zeros(prob.shape[1:], dtype=torch.uint8, device=prob.device)
     for row, one in enumerate(prob):  # a few rows: several times as fast as torch.max
@@ -146,15 +146,15 @@ def likeliest(prob: Tensor) -> Tensor:
 
 
 def pack(prob: Tensor, objects: Sequence[int]) -> Maps:
-    """Probabilities (O, h, w) as uint16, off by at most 2e-5; what is likeliest at a pixel stays the likeliest.
+    """Store probabilities (O, h, w) as uint16, with errors up to 2e-5; the likeliest object stays the same.
 
-    Networks leave near ties, of objects that touch above all, that differ by less than any rounding.
+    Networks leave near ties, most of all between touching objects, with differences below the rounding.
     """
     prob = prob.clamp(0, 1)
     whole = (prob * STEPS).round()
     winner = likeliest(prob)
     while bool((wrong := (apparent := likeliest(whole / STEPS)) != winner).any()):
-        # A step goes from what wrongly wins to what should; that of the background follows from the others.
+        # Move a step from the wrong winner to the right one; the background follows from the objects.
         steps = torch.zeros(1 + len(whole), int(wrong.sum()), device=prob.device)
         steps.scatter_(0, apparent[wrong].long().unsqueeze(0), -1)
         steps.scatter_(0, winner[wrong].long().unsqueeze(0), 1)
@@ -165,13 +165,13 @@ def pack(prob: Tensor, objects: Sequence[int]) -> Maps:
 
 
 def _areas(winner: Tensor, objects: int) -> tuple[float, ...]:
-    """Of the likeliest at each pixel (h, w), the ratio of each object."""
+    """The ratio of pixels of each object in ``likeliest`` (h, w)."""
     counts = torch.bincount(winner.flatten(), minlength=1 + objects)[1:]
     return tuple((counts.double() / winner.numel()).tolist())
 
 
 def unpack(maps: Maps, objects: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-    """float32 probabilities (O, h, w) of ``objects``; those that the maps do not know have none."""
+    """float32 probabilities (O, h, w) of ``objects``; 0 for objects that the maps lack."""
     prob = torch.from_numpy(maps.array.astype(np.int32)).to(device).float() / STEPS
     if maps.objects == tuple(objects):
         return prob
@@ -188,7 +188,7 @@ def nothing(size: tuple[int, int]) -> Maps:
 
 
 def write_state(path: str | Path, state: State, size: tuple[int, int]) -> None:
-    """Write a session's file, whole or not at all. ``size`` is (height, width) of the frames."""
+    """Write a session's file atomically. ``size`` is (height, width) of the frames."""
     maps = {f"prob_{t:05d}": prob for t, prob in enumerate(state.probs) if prob.array.any()}
     maps |= {f"corrected_{t:05d}": mask for t, mask in state.corrected.items()}
     outdated = ((n, mask) for n, (t, mask) in enumerate(state.references) if mask is not state.probs[t])

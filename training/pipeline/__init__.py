@@ -1,1 +1,1 @@
-"""The steps of a recipe, one after the other: training, fusion data, evaluation, the report."""
+"""Recipes: their steps in order (training, fusion data, evaluation), and the report."""

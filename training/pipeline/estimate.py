@@ -1,4 +1,4 @@
-"""How long a recipe will take here: each kind of work is timed on a few samples or frames, before any is done."""
+"""Estimates the time of a recipe on this machine: each kind of work is timed on a few samples or frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from bl30k_gen.dataset.reader import VideoStore
 from models.backbone import prepare_for_inference
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import SampleOrder, open_mixture
 from training.data.sample import FusionBatch
 from training.engine.dry_run import measure, measure_step
 from training.inference.propagate import propagate
@@ -23,54 +23,55 @@ TIMED_FRAMES = 3
 
 @dataclass
 class Pace:
-    """How fast this machine is. Networks are timed with random weights: those of the recipe are not trained yet.
+    """Seconds per sample and per frame on this machine. Networks have random weights, as training has not begun.
 
-    stages: by the folders of their runs.
+    stages: {folder of the run: stage}.
     """
 
     device: torch.device
     stages: Mapping[Path, Stage]
-    _samples: dict[str, float] = field(default_factory=dict)  # what is timed once
+    _samples: dict[str, float] = field(default_factory=dict)  # results by kind of work
     _frames: dict[tuple[Path, str], float] = field(default_factory=dict)
 
     def sample(self, stage: Stage) -> float:
-        """Seconds of a sample of a stage, forward and backward."""
+        """Seconds for a sample of a stage, forward and backward."""
         key = f"{stage.network} {stage.model} {stage.objects} {stage.frames} {stage.size} {stage.runtime}"
         if key not in self._samples:
             self._samples[key] = self._time_fusion(stage) if stage.network == "fusion" else self._time_samples(stage)
         return self._samples[key]
 
     def frame(self, network: Path, store: VideoStore, video: str) -> float:
-        """Seconds of a frame of a video that the network of a run's folder follows the first mask through."""
+        """Seconds for a frame of a video in propagation from its first mask. ``network`` is the folder of a run."""
         key = network, str(store.path)
         if key not in self._frames:
             numbers = range(min(TIMED_FRAMES, len(store.frames(video))))
             frames = [(number, store.read_rgb(video, number)) for number in numbers]
             first = store.read_mask(video, store.mask_frames(video)[0]).ids
             built = prepare_for_inference(self._propagation(network))
-            times = [done.seconds for done in propagate(built, frames, {0: first}, say=lambda text: None)]
+            times = [result.seconds for result in propagate(built, frames, {0: first}, say=lambda text: None)]
             self._frames[key] = times[-1]  # the first ones also prepare kernels and memory
         return self._frames[key]
 
     def _time_samples(self, stage: Stage) -> float:
-        mixture = Mixture(stage)
-        order = SampleOrder(mixture, stage)
+        mixture = open_mixture(stage)
+        order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
         samples = mixture.collate([mixture[order.draw(position)] for position in range(2)])
         return measure(_untrained(stage), samples, self.device, None).seconds
 
     def _time_fusion(self, stage: Stage) -> float:
-        """Of random images: a set that is made on the way is not there yet."""
-        network = build_network(stage, None)
+        """Time random images: the fusion set may not exist yet."""
+        network = build_network(stage.network, stage.model, objects=stage.objects)
         assert isinstance(network, Fusion)
         aligning = Path(stage.alignment) if stage.alignment else None
         alignment = self._propagation(aligning) if aligning is not None and aligning in self.stages else None
         if network.config.difference_aware and alignment is None:
-            return measure(stage, _random_samples(stage), self.device, None).seconds  # by weights that are there
+            return measure(stage, _random_samples(stage), self.device, None).seconds  # with existing weights
         step = FusionStep(freeze_batchnorm(network), alignment).to(self.device)
         return measure_step(step, _random_samples(stage), self.device, stage.runtime.precision).seconds
 
     def _propagation(self, network: Path) -> PropagationNetwork:
-        built = build_network(_untrained(self.stages[network]), None)
+        stage = self.stages[network]
+        built = build_network(stage.network, stage.model, objects=stage.objects)
         assert isinstance(built, PropagationNetwork)
         return built.to(self.device)
 
@@ -80,7 +81,7 @@ def _untrained(stage: Stage) -> Stage:
 
 
 def _random_samples(stage: Stage) -> FusionBatch:
-    """Two."""
+    """A batch of two samples with random images and masks."""
     size, objects = stage.size, stage.objects
 
     def noise(channels: int) -> torch.Tensor:

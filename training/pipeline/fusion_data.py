@@ -1,11 +1,12 @@
 """Makes fusion sets: a trained network propagates true masks of reference frames both ways through videos.
 
-The layout is that of ``training/data/fusion.py``. What the published sets were made with is not recorded anywhere, so
-every set carries a record of its own: weights, dataset, list of videos, and all numbers below.
+The layout is that of ``training/data/fusion.py``. No record exists of how the published sets were made, so every set
+records its weights, its dataset, its list of videos, and all numbers below.
 """
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,15 +24,17 @@ from bl30k_gen.dataset.trees import FolderTree, ShardTree
 from models.propagation import PropagationNetwork
 from training.data.fusion import PROVENANCE, shards_in
 from training.inference.load import load_network
-from training.inference.options import published_options
+from training.inference.options import Options, published_options
 from training.inference.propagate import propagate
 from training.runs.folder import network_file
 
-SMALLEST, MOST = 100, 5
-"""Objects of a reference frame: those of more pixels than this, and the first so many of them."""
+MIN_AREA, MAX_OBJECTS = 100, 5
+"""A reference frame's objects: the first ``MAX_OBJECTS`` of those with more than ``MIN_AREA`` pixels."""
 
 PER_SHARD = 100
 """Videos in a packed file."""
+
+Packing = Literal["folder", "tar", "hdf5"]
 
 
 def make_fusion_data(
@@ -43,59 +46,57 @@ def make_fusion_data(
     reach: int | None = None,
     memory_every: int = 5,
     shard: tuple[int, int] = (0, 1),
-    to: Literal["folder", "tar", "hdf5"] = "folder",
+    to: Packing = "folder",
     device: str = "auto",
     say: Callable[[str], None] = print,
     masks: Meaning | None = None,
 ) -> int:
-    """Write a fusion set. Videos that are there are left alone, so that the same command continues.
+    """Write a fusion set. Videos that are complete are skipped, so the same command continues.
 
     Args:
         checkpoint: weights of a propagation network, or the folder of a finished run.
-        videos: names of those to take; None takes all.
+        videos: names of the videos to use; None: all.
         separation: frames between two reference frames.
         reach: frames to propagate either way; None goes to the ends of the video.
-        memory_every: as in inference; the previous frame is in memory, too.
-        shard: (i, n) takes every n-th video, beginning with the i-th, so that n machines may share the work.
-        to: leave a folder for each video, or pack ``PER_SHARD`` of them at a time.
-        masks: what the dataset's masks mean, for this command and where the set is trained on; None: that is decided
-            over the dataset.
+        memory_every: frames between memory frames; the previous frame is in memory, too.
+        shard: (i, n): every n-th video from the i-th on, so that n machines can share the work.
+        to: keep a folder for each video, or pack ``PER_SHARD`` videos at a time.
+        masks: what the dataset's masks mean, here and in training on the set; None: decided over the whole dataset.
 
-    Returns: videos of this shard.
+    Returns: the number of videos in this shard.
 
     Raises:
-        UserError: weights or data cannot be read, or the folder holds a set that was made otherwise.
+        UserError: weights or data cannot be read, or the folder holds a set that was made with other settings.
     """
     store = open_dataset(dataset, masks_mean=masks)
-    every = list(store.videos if videos is None else videos)
-    names = every[shard[0] :: shard[1]]
+    selected = list(store.videos if videos is None else videos)
+    names = selected[shard[0] :: shard[1]]
     checkpoint = network_file(checkpoint)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     record = {
         "dataset": str(Path(dataset).resolve()),
-        "videos": len(every),
-        "list": sha256_bytes("\n".join(every).encode()),
+        "videos": len(selected),
+        "list": sha256_bytes("\n".join(selected).encode()),
         "checkpoint": sha256(checkpoint),
         "separation": separation,
         "reach": reach,
         "memory_every": memory_every,
-        "smallest": SMALLEST,
-        "objects": MOST,
+        "smallest": MIN_AREA,
+        "objects": MAX_OBJECTS,
         "masks": masks,
     }
     claim(out, "make-fusion-data", record, [store.path], PROVENANCE)
     options = published_options(network, memory_every=memory_every, previous=True)
+    writer = VideoWriter(network, options, store, separation, reach, out)
     packed = set(ShardTree(shards_in(out)).folders(""))
     for number, name in enumerate(names, 1):
         if name in packed:
-            shutil.rmtree(out / name, ignore_errors=True)  # left over where packing was interrupted
+            shutil.rmtree(out / name, ignore_errors=True)  # left by packing that was interrupted
         elif not (out / name).is_dir():
-            _make_video(network, options, store, name, separation, reach, out)
+            writer.write(name)
             say(f"{name}: {len(list((out / name).iterdir()))} references; video {number} of {len(names)}")
-        if to != "folder" and len(loose := _loose(out, names)) >= PER_SHARD:
-            _pack(out, loose, to)
-    if to != "folder" and (loose := _loose(out, names)):
-        _pack(out, loose, to)
+        _pack_finished(out, names, to, PER_SHARD)
+    _pack_finished(out, names, to, 1)
     return len(names)
 
 
@@ -109,35 +110,72 @@ def references(store: VideoStore, name: str, separation: int) -> list[int]:
 
 
 def frames_to_propagate(store: VideoStore, name: str, separation: int, reach: int | None) -> int:
-    """How many frames a video's references are carried to, both ways."""
+    """Number of frames to propagate to from all references of a video, in both directions."""
     last = len(store.frames(name)) - 1
     reach = last if reach is None else reach
     return sum(min(reach, last - one) + min(reach, one) for one in references(store, name, separation))
 
 
-def _make_video(
-    network, options, store: VideoStore, name: str, separation: int, reach: int | None, out: Path
-) -> None:
-    staged = out / f".{name}.part"
-    shutil.rmtree(staged, ignore_errors=True)
-    try:
-        with clear_disk_errors(staged):
-            staged.mkdir(parents=True)
-            chosen = references(store, name, separation)
-            # A bar on terminals alone: a reference of a long video takes minutes.
-            for reference in tqdm(chosen, desc=name, unit="reference", leave=False, disable=None):
-                _propagate_from(network, options, store, name, reference, reach, staged / f"{reference:05d}")
-            replace(staged, out / name)
-    finally:
+@dataclass(frozen=True)
+class VideoWriter:
+    """Propagates from the references of a video and writes ``out/<video>``, whole or not at all."""
+
+    network: PropagationNetwork
+    options: Options
+    store: VideoStore
+    separation: int
+    reach: int | None
+    out: Path
+
+    def write(self, name: str) -> None:
+        staged = self.out / f".{name}.part"
         shutil.rmtree(staged, ignore_errors=True)
+        try:
+            with clear_disk_errors(staged):
+                staged.mkdir(parents=True)
+                chosen = references(self.store, name, self.separation)
+                # A bar on terminals alone: a reference of a long video takes minutes.
+                for reference in tqdm(chosen, desc=name, unit="reference", leave=False, disable=None):
+                    self._propagate_from(name, reference, staged / f"{reference:05d}")
+                replace(staged, self.out / name)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _propagate_from(self, name: str, reference: int, out: Path) -> None:
+        """Write the soft masks of a reference's objects in all frames within reach."""
+        ids = self.store.read_mask(name, reference).ids
+        labels, areas = np.unique(ids[ids > 0], return_counts=True)
+        objects = labels[areas > MIN_AREA][:MAX_OBJECTS]
+        if not len(objects):
+            return
+        given = {reference: np.where(np.isin(ids, objects), ids, 0)}
+        last = len(self.store.frames(name)) - 1
+        reach = last if self.reach is None else self.reach
+        forward = range(reference, min(last, reference + reach) + 1)
+        backward = range(reference, max(0, reference - reach) - 1, -1)
+        for numbers in (forward, backward):
+            frames = ((number, self.store.read_rgb(name, number)) for number in numbers)
+            for result in propagate(self.network, frames, given, self.options, say=lambda text: None):
+                if result.number == reference:
+                    continue
+                soft = (result.prob[1:].float().cpu().numpy() * 255).astype(np.uint8)
+                for label, mask in zip(result.objects, soft, strict=True):
+                    path = out / f"{label:05d}" / f"{result.number:05d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(mask).save(path)
 
 
-def _loose(out: Path, names: list[str]) -> list[str]:
-    return [name for name in names if (out / name).is_dir()]
+def _pack_finished(out: Path, names: list[str], to: Packing, least: int) -> None:
+    """Pack the folders of finished videos, if there are at least ``least`` of them."""
+    if to == "folder":
+        return
+    finished = [name for name in names if (out / name).is_dir()]
+    if len(finished) >= least:
+        _pack(out, finished, to)
 
 
 def _pack(out: Path, names: list[str], kind: Literal["tar", "hdf5"]) -> None:
-    """Videos' folders become one file, which is complete before they go."""
+    """Write videos into one file, then remove their folders."""
     tree = FolderTree(out)
 
     def members() -> Iterator[tuple[str, bytes]]:
@@ -152,27 +190,3 @@ def _pack(out: Path, names: list[str], kind: Literal["tar", "hdf5"]) -> None:
     index_shard(path)
     for name in names:
         shutil.rmtree(out / name)
-
-
-def _propagate_from(
-    network, options, store: VideoStore, name: str, reference: int, reach: int | None, out: Path
-) -> None:
-    ids = store.read_mask(name, reference).ids
-    labels, areas = np.unique(ids[ids > 0], return_counts=True)
-    kept = labels[areas > SMALLEST][:MOST]
-    if not len(kept):
-        return
-    given = {reference: np.where(np.isin(ids, kept), ids, 0)}
-    last = len(store.frames(name)) - 1
-    reach = last if reach is None else reach
-    ways = range(reference, min(last, reference + reach) + 1), range(reference, max(0, reference - reach) - 1, -1)
-    for way in ways:
-        frames = ((number, store.read_rgb(name, number)) for number in way)
-        for result in propagate(network, frames, given, options, say=lambda text: None):
-            if result.number == reference:
-                continue
-            soft = (result.prob[1:].float().cpu().numpy() * 255).astype(np.uint8)
-            for label, mask in zip(result.objects, soft, strict=True):
-                path = out / f"{label:05d}" / f"{result.number:05d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask).save(path)

@@ -1,4 +1,4 @@
-"""What came of a recipe: one Markdown file with tables and images, beside the folders of its steps."""
+"""The report of a recipe: one Markdown file with tables and images, beside the folders of its steps."""
 
 import os
 from pathlib import Path
@@ -20,16 +20,16 @@ def write_pipeline_report(recipe: Recipe, work: list[PlannedStep], out: Path) ->
     stages = stage_table([step for step in work if isinstance(step, PlannedTraining)])
     write_atomically(out / "stages.csv", stages.csv())
     lines = [f"# {recipe.about}", "", "```", stages.text().rstrip(), "```", ""]
-    lines += ["The loss counts ever fewer pixels, the hardest ones, so that it may grow while the IoU does.", ""]
+    lines += ["The loss counts fewer and fewer pixels, the hardest ones, so it may grow although the IoU grows.", ""]
     for step in work:
         if isinstance(step, PlannedTraining) and RunFolder(step.folder).samples.exists():
-            lines += [f"{step.name}: the last samples, and what the network made of them", ""]
+            lines += [f"{step.name}: the last samples with the predictions of the network", ""]
             lines += [_image(RunFolder(step.folder).samples, out), ""]
     text = [stages.text()]
     for step in work:
         if isinstance(step, PlannedEvaluation):
-            parts, tables = _evaluated(step, out)
-            lines += parts
+            section, tables = _evaluation_section(step, out)
+            lines += section
             text += tables
     write_atomically(out / "report.md", "\n".join(lines))
     return "\n".join([*text, f"{out / 'report.md'} shows it with images"])
@@ -52,13 +52,13 @@ def stage_table(steps: list[PlannedTraining]) -> Table:
     return Table(header, rows, digits=3)
 
 
-def _evaluated(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
-    """Lines of the report, and the tables alone."""
+def _evaluation_section(step: PlannedEvaluation, out: Path) -> tuple[list[str], list[str]]:
+    """Lines of the report, and the tables alone as text."""
     semi, interactive = step.folder / "semi_supervised", step.folder / "interactive"
     split, note = step.split()
     scores = (semi / "scores.txt").read_text(encoding="utf-8")
-    lines = [f"## Judged on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
-    lines += ["Masks carried from the first frame's:", "", "```", scores.rstrip(), "```", ""]
+    lines = [f"## Evaluation on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
+    lines += ["Masks propagated from those of the first frames:", "", "```", scores.rstrip(), "```", ""]
     tables = [scores]
     store, names, truth = open_annotated(step.dataset, split)
     for name in names[:STRIPS]:

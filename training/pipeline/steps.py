@@ -1,4 +1,4 @@
-"""What the steps of a recipe do: train a stage, make fusion data, evaluate; each knows what is done in its folder."""
+"""The steps of a recipe: train a stage, make fusion data, evaluate. Each finds in its folder what is done."""
 
 import time
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.text import plural
-from training.data.mixture import Mixture, SampleOrder
+from training.data.mixture import open_mixture, samples_per_process
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
 from training.engine.dry_run import dry_run
@@ -22,11 +22,11 @@ from training.schema.recipe import EvaluateStep, FusionData
 from training.schema.stage import Stage
 
 INTERACTIVE = 3 * 8
-"""Times that the interactive benchmark goes through a video: eight interactions from each of three scribbles."""
+"""Passes of the interactive benchmark through a video: eight interactions for each of three scribbles."""
 
 
 class PlannedStep(Protocol):
-    """A step with its folder and where everything lies that it needs."""
+    """A step with its folder and the paths of its input."""
 
     @property
     def name(self) -> str: ...
@@ -35,24 +35,24 @@ class PlannedStep(Protocol):
     def folder(self) -> Path: ...
 
     def check(self, processes: Processes) -> None:
-        """Raise UserError for what can be known to fail before anything is done."""
+        """Raise UserError for mistakes that can be found before the work begins."""
 
     def amount(self) -> str:
-        """How much work it is, or that it is done; known without doing any of it."""
+        """The amount of work in words, or that it is finished."""
 
     def seconds(self, pace: Pace) -> float:
-        """About how long the rest of it takes in one process."""
+        """Estimated seconds for the remaining work in one process."""
 
     def show(self, device: str) -> None:
-        """What the step would do."""
+        """Print what the step would do."""
 
     def run(self, processes: Processes) -> None:
-        """Do it, or what is left of it."""
+        """Do the work, or what is left of it."""
 
 
 @dataclass(frozen=True)
 class PlannedTraining:
-    """start: weights, or the folder of the run before. made: the fusion set comes from a step before."""
+    """start: weights, or the folder of an earlier run. made: an earlier step makes the fusion set."""
 
     name: str
     folder: Path
@@ -62,7 +62,8 @@ class PlannedTraining:
 
     def check(self, processes: Processes) -> None:
         if not self.made and not RunFolder(self.folder).network.exists():
-            SampleOrder(Mixture(self.stage), self.stage, world=processes.world)
+            open_mixture(self.stage)
+            samples_per_process(self.stage.batch, processes.world)
 
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
@@ -83,7 +84,7 @@ class PlannedTraining:
             print(self.stage.to_yaml())
             print("its data are made by the step before and are not there yet")
             return
-        # Later stages take the weights of the one before, which are not there yet.
+        # Later stages start from weights that do not exist yet.
         first = self.start is None or self.start.suffix or RunFolder(self.start).network.exists()
         stage = self.stage if first else self.stage.model_copy(update={"imagenet": "none"})
         dry_run(stage, self.folder, device, self.start if first else None)
@@ -104,7 +105,7 @@ class PlannedTraining:
 
 @dataclass(frozen=True)
 class PlannedFusionData:
-    """Propagations of ``source``'s videos by ``network``; processes share the videos."""
+    """Propagations through the videos of ``source`` by ``network``; processes share the videos."""
 
     name: str
     folder: Path
@@ -160,7 +161,7 @@ class PlannedFusionData:
 class PlannedEvaluation:
     """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
 
-    masks: what the dataset's masks mean; None: that is decided over all of them.
+    masks: what the dataset's masks mean; None: decided over the whole dataset.
     """
 
     name: str
@@ -178,7 +179,7 @@ class PlannedEvaluation:
         open_annotated(self.dataset, self.split()[0])
 
     def split(self) -> tuple[str | None, str]:
-        """The list of videos, and a note if it cannot be the one that the recipe names."""
+        """The list of videos, and a note if the dataset lacks the list that the recipe names."""
         store = open_dataset(self.dataset)
         name = Path(self.step.split).name
         if any(Path(path).stem == name for path in store.image_set_paths()) and store.image_set(self.step.split):
@@ -253,9 +254,9 @@ def _begin(folder: Path, processes: Processes) -> None:
 
 
 def _wait_for(folder: Path, processes: Processes, ranks: Iterable[int]) -> None:
-    """Say that this process has done its part, and wait for others' parts.
+    """Mark the part of this process as done, and wait for those of ``ranks``.
 
-    They may take days, longer than a collective operation waits, so that this is a file of each.
+    Each part is marked by a file, because it may take days and collective operations time out.
     """
     if processes.world == 1:
         return

@@ -1,1 +1,1 @@
-"""The folder of a run, and runs compared."""
+"""The folder of a run, and the comparison of runs."""

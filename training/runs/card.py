@@ -1,4 +1,4 @@
-"""The card of a run's network: what to do with it, whose it is, what it learned from, and how good it got."""
+"""The card of a run's network: use, licence, training data, scores and configuration."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,23 +12,24 @@ USE = {
     "fusion": "train.py interact stm.pth --s2m s2m.pth --fusion {file} --video FRAMES --script S.json --out out",
     "s2m": "train.py interact stm.pth --s2m {file} --video FRAMES --script S.json --out out",
 }
-"""How networks are used that do not propagate by themselves."""
+"""Commands that use the networks other than propagation networks."""
 
 PROPAGATION = "train.py segment {file} --video FRAMES --first-mask first_mask.png --out out"
 
-SAYS_LICENCES = ("CREDITS.md", "LICENSE", "LICENSE.txt", "LICENCE", "README.md", "DATASET.md")
-"""What a folder of data may have that says whose they are, the best first."""
+LICENCE_FILES = ("CREDITS.md", "LICENSE", "LICENSE.txt", "LICENCE", "README.md", "DATASET.md")
+"""Files of a dataset that state its licences; the first that exists is named."""
 
 
 def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], file: Path, facts: Sequence[str] = ()) -> str:
-    """Markdown.
+    """The card as Markdown.
 
     Args:
-        file: the network's.
-        facts: lines about it.
+        environment: the run's ``environment.json``.
+        file: of the network.
+        facts: lines about the file.
     """
-    known = environment["code"]
-    code = known.get("commit", "unknown") + (" with changes" if known.get("changed") else "")
+    state = environment["code"]
+    code = state.get("commit", "unknown") + (" with changes" if state.get("changed") else "")
     made = [f"code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
     if start := environment.get("start"):
         made.append(f"began with {start['weights']}, sha256 {start['sha256'][:16]}")
@@ -52,18 +53,19 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], file: Pat
 
 def _data(name: str, source: dict[str, Any]) -> str:
     root = Path(source["path"])
-    told = next((root / each for each in SAYS_LICENCES if (root / each).is_file()), None)
-    licence = f"licences: {told}" if told else "its folder states no licence"
+    file = next((root / name for name in LICENCE_FILES if (root / name).is_file()), None)
+    licence = f"licences: {file}" if file else "its folder states no licence"
     return f"- {name}: {source['items']} items of {root}, list {source['digest'][:16]}; {licence}"
 
 
 def _scores(folder: RunFolder) -> list[str]:
     records = folder.records()
-    judged = [record for record in records if "J&F" in record]
+    validated = [record for record in records if "J&F" in record]
     lines = []
-    if judged:
-        best = max(judged, key=lambda record: record["J&F"])
-        lines.append(f"validation J&F {best['J&F']:.1f} at iteration {best['iteration']}, the best of {len(judged)}")
+    if validated:
+        best = max(validated, key=lambda record: record["J&F"])
+        score = f"validation J&F {best['J&F']:.1f} at iteration {best['iteration']}"
+        lines.append(f"{score}, the best of {len(validated)}")
     held_out = next((record for record in reversed(records) if "validated" in record), None)
     if held_out is not None:
         lines.append(f"{held_out['validated']} samples held out: {_numbers(held_out)}")

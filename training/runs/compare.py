@@ -1,4 +1,4 @@
-"""Runs side by side: how far they are, what they reached, where their configurations differ, and their curves."""
+"""Compares runs: their progress, their results, the differences of their configurations, and their curves."""
 
 import io
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from training.evaluation.report import Table
 from training.runs.folder import RunFolder
 from training.schema.stage import Stage
 
-SMOOTHED = 50
-"""Points of a curve; each is the mean of the records between two of them."""
+MAX_POINTS = 50
+"""Points of a smoothed curve; each is the mean of consecutive records."""
 
 
 class Run:
@@ -29,7 +29,7 @@ class Run:
         self.last: dict[str, Any] = next((r for r in reversed(records) if "loss" in r), {})
 
     def summary(self) -> dict[str, Any]:
-        """One row of the table; None where there is nothing to say."""
+        """One row of the table; None for unknown values."""
         recent = [value for _, value in self.losses[-max(1, len(self.losses) // 10) :]]
         best = max(self.scores, key=lambda score: score[1], default=(None, None))
         return {
@@ -44,7 +44,7 @@ class Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs, labelled by as much of the ends of their paths as it takes to tell them apart.
+    """The runs, labelled by the shortest ends of their paths that differ.
 
     Raises UserError if a folder holds no run.
     """
@@ -115,8 +115,8 @@ def plot(runs: list[Run], path: Path) -> None:
 
 
 def smooth(curve: list[tuple[int, float]]) -> tuple[list[float], list[float]]:
-    """At most ``SMOOTHED`` points, each the mean of its neighbours."""
-    width = max(1, len(curve) // SMOOTHED)
+    """About ``MAX_POINTS`` points, each the mean of consecutive records."""
+    width = max(1, len(curve) // MAX_POINTS)
     parts = [curve[i : i + width] for i in range(0, len(curve), width)]
     means = [[sum(column) / len(part) for column in zip(*part, strict=True)] for part in parts]
     return [x for x, _ in means], [y for _, y in means]

@@ -1,15 +1,15 @@
-"""The folder of a run: what was asked for, what happened, and where to continue.
+"""The folder of a run: its configuration, its log, its states and its network.
 
-config.yaml         the stage with every number
+config.yaml         the stage with all settings
 environment.json    versions, code state, devices, data, first weights, command line of the latest start
 log.jsonl           one record per ``log_every`` iterations, and events (damaged files, bad steps)
 tensorboard/        the same as curves, and images
-checkpoints/        the newest training states; the run continues from the last
+checkpoints/        the newest training states; the run continues from the last one
 best.pt             the network with the best validation J&F, where the stage has videos for it
 network.pt          the trained network, at the end
 network.md          its card
-samples.png         the last samples and what the network made of them, at the end
-.lock               keeps a second process out while one trains
+samples.png         the last samples with the predictions of the network, at the end
+.lock               locked while a process trains
 """
 
 import contextlib
@@ -49,6 +49,8 @@ Part = Literal["propagation", "s2m", "fusion"]
 
 
 class RunFolder:
+    """The paths of a run's files, and reading and writing them."""
+
     def __init__(self, root: Path):
         self.root = root
         self.config = root / "config.yaml"
@@ -62,14 +64,14 @@ class RunFolder:
         self.samples = root / "samples.png"
 
     def require_same(self, sources: Collection[str], identity: dict[str, Any]) -> None:
-        """See that a run that is here has the same configuration.
+        """Check that a run that is in this folder has the same configuration.
 
         Args:
             sources: the names of a stage's sources.
             identity: ``Stage.identity`` of the stage.
 
         Raises:
-            UserError: the folder holds a run on other sources, or with other numbers, naming the first that differs.
+            UserError: the folder holds a run with other sources or settings; names the first that differs.
         """
         if not self.config.exists():
             require_free(self.root, [path.name for path in vars(self).values() if path != self.root])
@@ -88,10 +90,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes out: two would write into each other's states and log.
+        """Lock the folder: two processes would overwrite each other's states and log.
 
-        The lock ends with the process, however that ends; loader processes do not hold it (so that it is no flock).
-        File systems without locks keep no process out.
+        The lock ends with the process, even if it is killed. Loader processes must not hold it, so it is not a flock.
+        On file systems without locks a warning is logged instead.
 
         Raises:
             UserError: another process trains in this folder.
@@ -108,7 +110,7 @@ class RunFolder:
             yield
 
     def claim(self, configuration: str) -> None:
-        """Write the configuration of a stage (YAML), which later runs must have, too."""
+        """Write the configuration of a stage (YAML); later runs in this folder must have the same."""
         write_atomically(self.config, configuration)
 
     def stage(self) -> Stage:
@@ -121,14 +123,14 @@ class RunFolder:
             raise UserError(version, "choose another folder") from None
 
     def read_environment(self) -> dict[str, Any]:
-        """What the latest start wrote down. Raises UserError if it did not come so far."""
+        """The environment of the latest start. Raises UserError if the run has never started."""
         try:
             return read_json(self.environment, "remove it, and start the run again")
         except FileNotFoundError:
             raise UserError(f"{self.environment} is missing", "start the run again") from None
 
     def changes(self, environment: dict[str, Any]) -> dict[str, list]:
-        """What differs from the latest start: {dotted key: [before, now]}, of code, versions, device and data."""
+        """Differences from the latest start in code, versions, device and data: {dotted key: [before, now]}."""
         before, now = (
             flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
             for values in (self.read_environment(), environment)
@@ -141,7 +143,7 @@ class RunFolder:
         return sorted(p for p in self.checkpoints.glob("*.pt") if not p.name.startswith("."))
 
     def save(self, state: dict[str, Any], keep: int) -> Path:
-        """Write a training state, whole or not at all, and remove all but the newest ``keep``."""
+        """Write a training state atomically, and remove all but the newest ``keep`` states."""
         path = self.checkpoints / f"{state['iteration']:09d}.pt"
         with clear_disk_errors(path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -151,13 +153,13 @@ class RunFolder:
         return path
 
     def latest(self, iterations: int) -> dict[str, Any] | None:
-        """The newest sound training state; None before the first. Newer ones that are not sound are said.
+        """The newest valid training state; None if there are no states. Newer, damaged ones are logged.
 
         Args:
             iterations: of the whole run.
 
         Raises:
-            UserError: there are states, and none is sound.
+            UserError: there are states, and all are damaged.
         """
         states, reasons = self.states(), []
         for path in reversed(states):
@@ -176,7 +178,7 @@ class RunFolder:
         return None
 
     def quarantine_after(self, iteration: int) -> None:
-        """Rename the states of later iterations, which are damaged, so that they are not read as states."""
+        """Rename the states of later iterations, which are damaged, so that they are not read again."""
         for path in self.states():
             if path.stem > f"{iteration:09d}":
                 path.rename(path.with_name(f"{path.name}.damaged"))
@@ -187,35 +189,35 @@ class RunFolder:
             file.write((json.dumps(values) + "\n").encode())
 
     def forget_after(self, iteration: int) -> None:
-        """Drop the log's records of iterations that will be run again."""
+        """Remove records of iterations that will be run again from the log."""
         if self.log.exists():
-            kept = [record for record in self.records() if record["iteration"] <= iteration]
-            write_atomically(self.log, "".join(json.dumps(record) + "\n" for record in kept))
+            records = [record for record in self.records() if record["iteration"] <= iteration]
+            write_atomically(self.log, "".join(json.dumps(record) + "\n" for record in records))
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's records, events included, but for lines that were cut off when the machine went down.
+        """The log's records, including events. Raises UserError if there is no log.
 
-        Other lines are left out as well, which is said. Raises UserError where there is no log.
+        Damaged lines, such as a last one that a crash cut off, are left out with a warning.
         """
         try:
             records, bad = parse_json_lines(read_bytes(self.log, LOG_LIMIT), self.log)
         except FileNotFoundError:
             raise UserError(f"{self.log} is missing", "start the run again") from None
-        sound = [record for record in records if isinstance(record.get("iteration"), int)]
-        if lost := bad + len(records) - len(sound):
+        valid = [record for record in records if isinstance(record.get("iteration"), int)]
+        if lost := bad + len(records) - len(valid):
             log.warning("%s: %d lines are no records and are left out", self.log, lost)
-        return sound
+        return valid
 
 
 def network_file(path: str | Path, part: Part = "propagation") -> Path:
-    """The weights that a path means: a file, those of a finished run's folder, or those that come with the project.
+    """The file of weights for a path: a file, the folder of a finished run, or the network of this project.
 
     Args:
-        path: ``SMALL`` means the project's own, unless a file or a folder is called so.
-        part: what the network does, so that the same word can mean several.
+        path: ``SMALL`` means this project's network, unless a file or a folder has this name.
+        part: the kind of network that ``SMALL`` stands for.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such weights.
     """
     if str(path) == SMALL and not Path(path).exists():
         shipped = WEIGHTS / f"{SMALL}_{part}.pt"
@@ -226,7 +228,7 @@ def network_file(path: str | Path, part: Part = "propagation") -> Path:
             )
         return shipped
     if not Path(path).is_dir():
-        with contextlib.suppress(OSError), open_regular(path):  # what is missing is said where it is read
+        with contextlib.suppress(OSError), open_regular(path):  # a missing file is reported when it is read
             pass
         return Path(path)
     folder = RunFolder(Path(path))
@@ -240,7 +242,7 @@ def network_file(path: str | Path, part: Part = "propagation") -> Path:
 def describe_environment(
     device: torch.device, world: int, data: dict[str, Any], start: dict[str, str] | None
 ) -> dict[str, Any]:
-    """What a result may depend on beside the configuration. start: see ``describe_weights``."""
+    """What a result may depend on besides the configuration. start: see ``describe_weights``."""
     packages = ("torch", "torchvision", "numpy", "pillow", "scipy", "pydantic")
     return {
         "command": sys.argv,
@@ -256,7 +258,7 @@ def describe_environment(
 
 
 def describe_weights(path: Path) -> dict[str, str]:
-    """The weights that a path means, for the record."""
+    """The path and the digest of weights, for ``environment.json``."""
     file = network_file(path)
     return {"weights": str(file.resolve()), "sha256": sha256(file)}
 

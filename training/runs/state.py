@@ -1,4 +1,4 @@
-"""A training state in a file: sealed by a digest when it is written, and sound when it is read."""
+"""Training states in files, written with a digest that is checked when they are read."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,16 +16,16 @@ _REMEDY = "remove it, and the run continues from the one before"
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:
-    """Write a state with its digest, whole or not at all. Raises OSError, e.g. where the disk is full."""
+    """Write a state with its digest atomically. Raises OSError, e.g. if the disk is full."""
     content = {"format": FORMAT, "version": VERSION, **state}
     checkpoint.write({**content, "digest": digest(content)}, path)
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """A training state. Nothing in it is executed.
+    """Read a training state without executing anything.
 
     Raises:
-        UserError: it is none, damaged, of an iteration that cannot be, or has weights that are no numbers.
+        UserError: the file is no state, is damaged, has an impossible iteration, or weights that are not finite.
     """
     try:
         with open_regular(path) as file:
@@ -47,7 +47,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def digest(state: dict[str, Any]) -> str:
-    """SHA-256 of everything in a state."""
+    """SHA-256 of the contents of a state."""
     running = hashlib.sha256()
     for piece in _pieces(state):
         running.update(piece)

@@ -1,1 +1,1 @@
-"""Typed configuration: a stage, its data, a recipe, a table; and how they are found by name."""
+"""Typed configuration of stages, their data, recipes and tables; and lookup by name."""

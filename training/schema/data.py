@@ -1,4 +1,4 @@
-"""What a stage says about its data: sources, how samples are changed, scribbles, and the curriculum of distances."""
+"""A stage's configuration of its data: sources, augmentation, scribbles, and the curriculum of distances."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from bl30k_gen.settings import Count, Interval, NonNegative, Section, Share, Who
 
 
 class Jitter(Section):
-    """Colour changes: each factor is uniform in 1 +- its value; hue in turns; grey is a chance."""
+    """Colour changes: each factor is uniform in 1 +- its value; hue in turns; grey is a probability."""
 
     brightness: Share
     contrast: Share
@@ -19,7 +19,7 @@ class Jitter(Section):
 
 
 class SequenceChange(Section):
-    """What is drawn once for all frames of a sample."""
+    """Changes that are drawn once for all frames of a sample."""
 
     flip: Share  # probability of a horizontal flip
     scale: Interval | None  # of still images, before they are cropped
@@ -28,7 +28,7 @@ class SequenceChange(Section):
 
 
 class FrameChange(Section):
-    """What is drawn for each frame of a sample."""
+    """Changes that are drawn for each frame of a sample."""
 
     rotation: NonNegative  # degrees, either way
     shear: NonNegative  # degrees, either way
@@ -60,11 +60,11 @@ class Augmentation(Section):
 
 
 Masks = Literal["ids", "binary", "soft"] | None
-"""What masks mean; null: that is decided over all of them, see bl30k_gen/dataset/masks.py."""
+"""What masks mean; null: decided over the whole dataset, see bl30k_gen/dataset/masks.py."""
 
 
 def place_of(path: str | None) -> str:
-    """The path of a source. Raises UserError where there is none yet."""
+    """The path of a source. Raises UserError if it has none."""
     if path is None:
         raise UserError("a source has no path", "say with --data where it lies")
     return path
@@ -100,13 +100,13 @@ class LvisSource(Section):
     weight: NonNegative
     share: Share  # of the images
     smallest: NonNegative  # area of an object in the annotated image, pixels
-    scale: Interval | None  # of frames, in the place of augmentation.frame.scale
+    scale: Interval | None  # of frames, instead of augmentation.frame.scale
 
 
 class FusionSource(Section):
     kind: Literal["fusion"]
-    path: str | None  # of what `train.py make-fusion-data` has written
-    videos: str | None  # of the dataset it was made of, if that has moved
+    path: str | None  # of a fusion set that `train.py make-fusion-data` has written
+    videos: str | None  # path of the dataset that the set was made of, if it has moved
     weight: NonNegative
     share: Share
 
@@ -139,24 +139,22 @@ class Scribbles(Section):
 
     from_zero: Share  # probability of an empty mask so far
     iou: Interval  # else of the mask so far with the true one
-    another: (
-        Share  # probability of another object of the image, where masks so far are not empty and the source has it
-    )
+    another: Share  # probability of another object of the image, if the mask so far is not empty
     another_smallest: NonNegative  # its area in the annotated image
     another_negative: Share  # probability of negative scribbles on it; else its mask joins the mask so far
     another_iou: Share  # of the mask that joins, with its true one
-    robot: Share  # probability of the benchmark's robot, where masks so far are not empty
+    robot: Share  # probability of the benchmark's robot, if the mask so far is not empty
     opening: WholeInterval  # diameter of the opening that smooths regions for other scribbles than the robot's
     smallest: WholeInterval  # area of regions that are scribbled on
-    kinds: ScribbleKinds  # of which each region gets one
-    second: Share  # probability that it gets another one
+    kinds: ScribbleKinds  # weights; each region gets one kind
+    second: Share  # probability of a second kind in a region
     depth: WholeInterval  # diameter of the erosion before the boundary is drawn
     curves: WholeInterval  # in a region: the longest of ``curves_tried``
     curves_tried: Count
     spill: WholeInterval  # diameter of the dilation of a region, beyond which curves are cut off
     free: Share  # probability of curves on the object and beside it that ignore the mask so far
     free_curves: WholeInterval
-    free_smallest: NonNegative  # area that gets them
+    free_smallest: NonNegative  # smallest area that gets them
 
 
 class Curriculum(Section):

@@ -1,4 +1,4 @@
-"""Recipes: by name, the stages to train one after the other, and between them fusion data and evaluation."""
+"""Recipes: the stages to train in order, and between them the making of fusion data and evaluations."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -13,11 +13,11 @@ from training.schema.stage import PROPAGATION, load_stage
 REMEDY = "see `train.py list` for recipes"
 
 _KEYS = ("fusion.", "fusion_data.", "evaluate.")
-"""Overrides that are the recipe's, not a stage's."""
+"""Prefixes of overrides that apply to the recipe, not to its stages."""
 
 
 class StageStep(Section):
-    """Trains a stage, from the network that the last stage of the same network left."""
+    """Trains a stage, starting from the last stage of the same network."""
 
     stage: str
     set: dict[str, Any] = {}  # changes by dotted key
@@ -30,7 +30,7 @@ class FusionData(Section):
 
 
 class FusionDataStep(FusionData):
-    """Propagates by the network trained last, for the fusion stage that follows."""
+    """Propagates with the network trained last, for the fusion stage that follows."""
 
     fusion_data: str  # a stage of the recipe, whose videos are taken
     source: str | None = None  # which of its sources, if it has several
@@ -43,7 +43,7 @@ class Evaluation(Section):
 
 
 class EvaluateStep(Evaluation):
-    """Judges the networks trained last, together."""
+    """Evaluates the networks trained last, together."""
 
     evaluate: str  # a stage of the recipe, whose dataset is taken
     source: str | None = None  # which of its sources, if it has several
@@ -64,7 +64,7 @@ Step = Annotated[
 
 
 class Fusion(Section):
-    """How two propagations become one; linear blending is not trained, so that it leaves fusion's steps out."""
+    """How two propagations are merged. Linear blending is not trained, so it removes the steps of fusion."""
 
     kind: Literal["difference_aware", "agnostic", "linear"]
 
@@ -77,15 +77,14 @@ class Recipe(Section):
 
 
 def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = None) -> Recipe:
-    """A recipe by its name, or from a YAML file of one's own.
+    """A recipe by its name, or from the user's own YAML file.
 
     Args:
-        overrides: those that are the recipe's are taken, see ``divide_overrides``.
-        preset: ``presets/<preset>-pipeline.yaml``, where there is one, changes the numbers of the steps between
-            stages.
+        overrides: those of the recipe are applied, see ``divide_overrides``.
+        preset: ``presets/<preset>-pipeline.yaml``, if it exists, changes the steps between stages.
 
     Raises:
-        UserError: there is no such recipe, or it does not fit.
+        UserError: there is no such recipe, or it is not valid.
     """
     values = read_layers(RECIPES.find(name), REMEDY, RECIPES.locate)
     changes: dict[str, Any] = {}
@@ -108,7 +107,7 @@ def load_recipe(name: str, overrides: Iterable[str] = (), preset: str | None = N
 
 
 def divide_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
-    """``key=value`` of the recipe (``fusion.kind``, ``fusion_data.separation``, ``evaluate.protocol``), of stages."""
+    """Overrides of the recipe (``fusion.kind``, ``fusion_data.separation``, ``evaluate.protocol``), and of stages."""
     overrides = list(overrides)
     ours = [override for override in overrides if override.startswith(_KEYS)]
     return ours, [override for override in overrides if override not in ours]

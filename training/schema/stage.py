@@ -1,8 +1,8 @@
 """Typed, validated training stages: YAML in, one frozen ``Stage`` out.
 
-Every number of a stage stands in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:``
-(a path relative to it, or the name of a stage); the classes below hold no defaults. ``presets/`` holds changes that
-fit any stage, e.g. for a first try without a GPU. Batches are totals over all processes.
+All settings of a stage are in ``stages/<network>/<stage>.yaml`` or in the file that it names with ``extends:`` (a
+path relative to it, or the name of a stage); the classes below have no defaults. ``presets/`` holds changes for any
+stage, e.g. for a first test without a GPU. Batches are totals over all processes.
 """
 
 import os
@@ -86,13 +86,13 @@ class ValidationVideos(Section):
 
 
 class Runtime(Section):
-    """How the work is done; nothing here changes what is learned, but for rounding.
+    """How the work is done; these settings change the result only by rounding.
 
-    S2M is the exception: its batch norms see the samples that all processes take at once.
+    S2M is the exception: its batch norms use the samples that all processes take in one step.
     """
 
     precision: Literal["auto", "fp32", "bf16", "fp16"]  # auto: bf16 on a GPU that has it, else fp32
-    channels_last: bool  # lay weights out as convolutions on GPUs like them
+    channels_last: bool  # store weights in the layout that convolutions on GPUs prefer
     checkpointing: bool  # compute activations again in the backward pass: less memory, about a third more time
     compile: bool  # by torch.compile, which takes minutes at the start and needs a C compiler
     batch_per_step: Count  # samples a process takes at once; the rest is accumulated
@@ -110,7 +110,7 @@ class Stage(Section):
     model: dict[str, Any]  # configuration of the network, see models/
     imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
     objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
-    alignment: str | None  # fusion: weights of the propagation network whose keys carry differences over
+    alignment: str | None  # fusion: weights of the propagation network whose keys align differences
     frames: Count  # in a sample; fusion's are the frame and the reference
     size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
     seed: int
@@ -151,15 +151,15 @@ class Stage(Section):
 
     @property
     def sources(self) -> dict[str, VideoSource | ImageSource | LvisSource | FusionSource]:
-        """The sources that are not left out."""
+        """The sources with a weight above 0."""
         return {name: source for name, source in self.data.items() if source.weight > 0}
 
     def to_yaml(self) -> str:
-        """The resolved stage, loadable again."""
+        """The resolved stage as YAML that ``load_stage`` accepts."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
 
     def identity(self) -> dict[str, Any]:
-        """What a run depends on, as ``{dotted key: value}``: not how it is run, nor where the data are."""
+        """The settings that determine a run, as ``{dotted key: value}``: without ``runtime`` and paths of data."""
         return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
 
 
@@ -170,15 +170,15 @@ def load_stage(
     preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """A stage by its name, or from a YAML file of one's own.
+    """A stage by its name, or from the user's own YAML file.
 
     Args:
-        overrides: ``key=value`` each, with dots: ``optimiser.learning_rate=1e-4``.
-        data: where the sources lie. ``NAME=PATH`` each; or one PATH that holds a folder for each source, by its
-            name. A PATH with none of these folders is the only source, with the settings of the stage's first one.
-        preset: name of a file in ``presets/``, or its path, applied before the overrides. A network may have a file
-            of its own for it: ``tiny`` is ``tiny-fusion`` for fusion.
-        changes: of a recipe, by dotted key; applied before the preset.
+        overrides: ``key=value`` with dotted keys: ``optimiser.learning_rate=1e-4``.
+        data: paths of the sources: ``NAME=PATH`` for each, or one PATH with a folder for each source, by its name. A
+            PATH without such folders is the only source, with the settings of the stage's first one.
+        preset: name of a file in ``presets/``, or a path, applied before the overrides. ``tiny`` is ``tiny-fusion``
+            for the network fusion, if that file exists.
+        changes: of a recipe, by dotted key, applied before the preset.
 
     Raises:
         UserError: a file is missing or no YAML, a key is unknown (with the nearest known one), a value is wrong.
@@ -210,7 +210,7 @@ def _is_identity(key: str) -> bool:
 
 
 def _place_data(values: dict[str, Any], places: list[str]) -> None:
-    """Fill in ``data.<source>.path`` from what ``--data`` says."""
+    """Fill in ``data.<source>.path`` from ``--data``."""
     sources = {k: v for k, v in (values.get("data") or {}).items() if isinstance(v, dict) and v.get("weight") != 0}
     for place in places:
         name, equals, path = place.partition("=")
@@ -236,7 +236,7 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
 
 
 def _explain(error: ValidationError, name: str, values: dict[str, Any]) -> UserError:
-    """Sources go by the names that the stage gives them."""
+    """The first mistake as a UserError; keys of sources have the names that the stage gives them."""
     parts = first_mistake(error)[0].split(".")
     if parts[0] == "data":  # pydantic puts the kind of a source between its name and its key
         parts = [part for i, part in enumerate(parts) if not (i == 2 and part in SOURCES)]

@@ -1,4 +1,4 @@
-"""Recipes of tables: what is measured, which checkpoints it needs, and the rows. Nothing here needs a network."""
+"""Specifications of tables: what is measured, the checkpoints that it needs, and the rows."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,13 +19,13 @@ COLUMNS = {
     "components": ["ms", "query", "memory", "reading", "decoder", "merging", "other"],
     "embeddings": ["embeddings", "step", "drift"],
 }
-"""What each measure gives, by its name."""
+"""The columns of each measure."""
 DRAWN_FROM = {"distance": "semi-supervised", "time": "interactive", "parts": "components", "paths": "embeddings"}
-"""The measure that a figure belongs to; bars and sweep belong to any."""
+"""The measure that a figure needs; bars and sweep fit all measures."""
 
 
 class TableRow(Section):
-    """One row: a network and how it is used. ``network``, ``s2m``, ``clicks``, ``fusion`` name checkpoints."""
+    """One row: networks and their options. ``network``, ``s2m``, ``clicks``, ``fusion`` name checkpoints."""
 
     name: str
     network: str | None = None
@@ -43,7 +43,7 @@ class TableRow(Section):
 
     @property
     def complete(self) -> bool:
-        """Whether the part has all its checkpoints."""
+        """Whether the row names all checkpoints of its part."""
         needed: dict[str, list[str | None]]
         needed = {"s2m": [self.s2m], "clicks": [self.clicks], "fusion": [self.network, self.fusion]}
         return not NO_CHECKPOINT & set(needed.get(self.part, [self.network]))
@@ -80,19 +80,19 @@ class TableSpec(Section):
         return self
 
     def expanded(self) -> list[TableRow]:
-        """The rows; with a sweep, each with every value."""
+        """The rows; with a sweep, each row with each value."""
         for option, values in self.sweep.items():
             return [self.swept(row, option, value) for row in self.rows for value in values]
         return self.rows
 
     def swept(self, row: TableRow, option: str, value: Any) -> TableRow:
-        """The row with an option's value."""
+        """The row with one value of the swept option."""
         name = f"{row.name}, {option} {word(value)}"
         return row.model_copy(update={"name": name, "options": row.options | {option: value}})
 
 
 def load_table(name: str) -> TableSpec:
-    """A recipe by its name, or a YAML file of one's own. Raises UserError if there is none, or it does not fit."""
+    """A table by its name, or from the user's own YAML file. Raises UserError if it is missing or not valid."""
     try:
         return TableSpec.model_validate(read_yaml(TABLES.find(name), REMEDY))
     except ValidationError as error:
@@ -101,5 +101,5 @@ def load_table(name: str) -> TableSpec:
 
 
 def word(value: Any) -> str:
-    """A value of a sweep as it is printed."""
+    """The printed form of a value of a sweep."""
     return "none" if value is None else str(value)

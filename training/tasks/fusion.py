@@ -12,7 +12,7 @@ from training.tasks.losses import bootstrapped_cross_entropy, overlap
 
 
 class FusionStep(nn.Module):
-    """A fusion network with its loss. ``alignment`` is a frozen propagation network, whose keys align differences."""
+    """A fusion network with its loss. ``alignment`` is a frozen propagation network whose keys align differences."""
 
     def __init__(self, network: Fusion, alignment: nn.Module | None):
         super().__init__()
@@ -21,11 +21,11 @@ class FusionStep(nn.Module):
         if alignment is not None and not isinstance(alignment, PropagationNetwork):
             raise ValueError("differences are aligned by a propagation network, and these are weights of another one")
         self.network = network
-        # In a list, which hides it from the parameters: it is not ours to train.
+        # A list hides it from the parameters: it is not trained.
         self.alignment = [alignment.eval().requires_grad_(False)] if alignment is not None else []
 
     def forward(self, batch: FusionBatch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """As ``TrainingStep``: loss, parts, masks (B, O, H, W)."""
+        """As in ``TrainingStep``: loss, its parts, masks (B, O, H, W)."""
         difference = self.differences(batch) if self.network.config.difference_aware else None
         fused = self.network(batch.image, batch.older, batch.newer, batch.distance, difference)
         logits = object_logits(torch.sigmoid(fused.float()) * batch.present[:, :, None, None])
@@ -36,7 +36,7 @@ class FusionStep(nn.Module):
 
     @torch.no_grad()
     def differences(self, batch: FusionBatch) -> Tensor:
-        """(B, O, 2, H, W): what the reference's correction added and removed, carried to the frame."""
+        """(B, O, 2, H, W): what the correction of the reference added and removed, aligned to the frame."""
         alignment = self.alignment[0]
         memory = alignment.encode_memory(batch.reference, alignment.encode_query(batch.reference), batch.after)
         weights = affinity(memory.key, alignment.encode_query(batch.image).key, alignment.similarity)

@@ -1,4 +1,4 @@
-"""Losses: bootstrapped cross-entropy, RDE's Kullback-Leibler terms; and the overlap that is logged beside them."""
+"""Losses: bootstrapped cross-entropy and RDE's Kullback-Leibler terms; and the IoU that is logged with them."""
 
 import torch
 import torch.nn.functional as F
@@ -42,9 +42,9 @@ def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, present: Tensor, 
 def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher || student) of the distributions over the channels, as RDE's code takes it.
 
-    Both are (B, O, C, ...). The mean is over all elements, channels included, of an object, and the objects add up.
-    The teacher is not detached: the gradient goes both ways. It is taken as a logarithm, because the gradient of the
-    plain form is not a number where a probability rounds to zero.
+    Both are (B, O, C, ...). It is the mean over all elements of an object, channels included, summed over the
+    objects. The teacher is not detached, so it gets a gradient, too. Its logarithm is used, because the gradient of
+    the plain form is NaN where a probability rounds to zero.
     """
     student, teacher = student.float().log_softmax(2), teacher.float().log_softmax(2)
     return F.kl_div(student, teacher, reduction="none", log_target=True).mean() * student.shape[1]
@@ -54,15 +54,15 @@ def overlap(masks: Tensor, labels: Tensor, present: Tensor) -> Tensor:
     """Mean IoU over the objects that exist.
 
     Args:
-        masks: (B, T, O, H, W), aggregated; what is missing to 1 is background.
-        labels: (B, T, H, W) as for the loss; void is left out.
+        masks: (B, T, O, H, W), aggregated; the background has the remaining probability.
+        labels: (B, T, H, W) as for the loss; void pixels are ignored.
         present: (B, O) bool.
     """
-    likeliest, number = masks.max(2)  # in one go, as argmax is slow on a processor
+    likeliest, number = masks.max(2)  # max, because argmax is slow on CPUs
     winner = torch.where(likeliest > 1 - masks.sum(2), number + 1, 0)
     values = []
     for number in range(1, masks.shape[2] + 1):
-        ours, true = (winner == number) & (labels >= 0), labels == number
-        union = (ours | true).sum((-2, -1))
-        values.append(torch.where(union > 0, (ours & true).sum((-2, -1)) / union.clamp(min=1), 1.0).mean(1))
+        predicted, true = (winner == number) & (labels >= 0), labels == number
+        union = (predicted | true).sum((-2, -1))
+        values.append(torch.where(union > 0, (predicted & true).sum((-2, -1)) / union.clamp(min=1), 1.0).mean(1))
     return (torch.stack(values, 1) * present).sum() / present.sum()

@@ -1,6 +1,8 @@
-"""What a stage trains: its network with the weights that it begins with, and the losses around it."""
+"""The network of a stage with its initial weights, and the network with its loss."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +16,7 @@ from models.s2m import S2M
 from training.data.sample import Batch, FusionBatch, S2MBatch
 from training.runs.folder import network_file
 from training.runs.state import FORMAT, read_state
-from training.schema.stage import Loss, Runtime, Stage
+from training.schema.stage import PROPAGATION, Loss, Runtime
 from training.tasks import speed
 from training.tasks.fusion import FusionStep
 from training.tasks.propagation import TrainingStep
@@ -24,10 +26,22 @@ AnyBatch = Batch | FusionBatch | S2MBatch
 AnyStep = TrainingStep | FusionStep | S2MStep
 
 
-def build_network(stage: Stage, start: Path | None) -> checkpoint.Network:
-    """The stage's network: from another network's weights, else with encoders from ImageNet as the stage says.
+def build_network(
+    name: str,
+    model: Mapping[str, Any],
+    *,
+    objects: int,
+    imagenet: str = "none",
+    seed: int = 0,
+    start: Path | None = None,
+) -> checkpoint.Network:
+    """A network with the weights that training begins with.
 
     Args:
+        name, model: as in ``checkpoint.build``.
+        objects: in a sample; with several, a propagation network sees the other objects' masks.
+        imagenet: where encoders start without ``start``: as in ``backbone.imagenet_weights``, or "none".
+        seed: of random weights.
         start: a network file (ours or a published one), a training state, or the folder of a finished run. Weights
             of single objects are widened for several; RDE's recurrence may be missing in them. S2M also takes a
             DeepLabV3+ for VOC, with which the published one began.
@@ -35,21 +49,19 @@ def build_network(stage: Stage, start: Path | None) -> checkpoint.Network:
     Raises:
         UserError: the weights cannot be read or do not fit.
     """
-    torch.manual_seed(stage.seed)
-    propagation = stage.network not in ("fusion", "s2m")
-    model = {**stage.model, "multi_object": stage.objects > 1} if propagation else stage.model
+    torch.manual_seed(seed)
+    if name in PROPAGATION:
+        model = {**model, "multi_object": objects > 1}
     try:
-        network = checkpoint.build(stage.network, model)
+        network = checkpoint.build(name, model)
         if isinstance(network, S2M) and start is not None and checkpoint.is_deeplab(network_file(start)):
             checkpoint.start_s2m(network, network_file(start))
         elif start is not None:
-            checkpoint.fill(network, _weights(start, stage.network), fresh=("sam_key.", "sam_value."))
-        elif stage.imagenet != "none" and isinstance(network, PropagationNetwork | S2M):
-            network.load_imagenet(stage.imagenet)
+            checkpoint.fill(network, _weights(start, name), fresh=("sam_key.", "sam_value."))
+        elif imagenet != "none" and isinstance(network, PropagationNetwork | S2M):
+            network.load_imagenet(imagenet)
     except (ValueError, TypeError) as error:
-        remedy = (
-            f"give --from weights of {stage.network}" if start is not None else "see model and imagenet in the stage"
-        )
+        remedy = f"give --from weights of {name}" if start is not None else "see model and imagenet in the stage"
         raise UserError(str(error), remedy) from None
     return network
 
@@ -72,10 +84,10 @@ def build_step(
     """The network with its losses, on the device of one of ``world`` processes.
 
     Args:
-        alignment: for fusion, weights of the propagation network whose keys carry differences over.
+        alignment: for fusion, weights of the propagation network whose keys align differences.
 
     Raises:
-        UserError: fusion's alignment network cannot be had, or S2M's batch norms cannot work.
+        UserError: fusion's alignment network cannot be loaded, or S2M's batch norms cannot be shared.
     """
     network = network.to(device)
     if isinstance(network, S2M):
@@ -92,9 +104,9 @@ def build_step(
 
 
 def freeze_batchnorm(network: speed.Network) -> speed.Network:
-    """Train with the batch norms' stored means and variances; their weights and biases still learn.
+    """Set training mode, but let batch norms use their stored means and variances; their weights are trained.
 
-    The published networks keep everything in evaluation mode for this, because batches are small.
+    The published code keeps the whole network in evaluation mode for this, because batches are small.
     """
     for module in network.train().modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -103,7 +115,7 @@ def freeze_batchnorm(network: speed.Network) -> speed.Network:
 
 
 def learn_batchnorm(network: S2M, device: torch.device, world: int) -> S2M:
-    """Train with the means and variances of the samples of a batch, over all processes, and learn to store them.
+    """Set training mode with batch norms that use, and learn, the statistics of the batch over all processes.
 
     Raises:
         UserError: there are several processes without GPUs, which PyTorch's synchronised batch norm needs.

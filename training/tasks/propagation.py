@@ -1,4 +1,4 @@
-"""How a network is run on a training sample, and what it is told about the result."""
+"""How a propagation network is run on a training sample, and its loss."""
 
 from dataclasses import dataclass, field
 
@@ -16,14 +16,14 @@ from training.tasks.losses import bootstrapped_cross_entropy, divergence, overla
 
 @dataclass
 class Predictions:
-    """logits: (B, 1 + O, H, W), aggregated, of each frame but the first. terms: losses beside cross-entropy."""
+    """logits: (B, 1 + O, H, W), aggregated, of each frame but the first. terms: losses other than cross-entropy."""
 
     logits: list[Tensor]
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
 class TrainingStep(nn.Module):
-    """A network with its losses: one call from batch to loss, as distributed training needs it."""
+    """A network with its losses in one module, as distributed training needs it."""
 
     def __init__(self, network: PropagationNetwork, loss: Loss):
         super().__init__()
@@ -31,9 +31,10 @@ class TrainingStep(nn.Module):
         self.loss = loss
 
     def forward(self, batch: Batch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """
+        """Run the network on a batch and compute the loss.
+
         Args:
-            share: of the pixels that count, see ``losses.kept_share``.
+            share: ratio of the hardest pixels in the loss, see ``losses.kept_share``.
 
         Returns: the total loss; its parts and the mean IoU, detached; the predicted masks (B, T - 1, O, H, W).
         """
@@ -82,9 +83,10 @@ def run_growing(network: PropagationNetwork, batch: Batch) -> Predictions:
 def run_rde(network: RDE, batch: Batch) -> Predictions:
     """RDE: even frames are read from the recurrent embedding, odd ones from the whole memory (RDE, section 3.3).
 
-    The whole memory also reads the even frames, as the teacher of the recurrent embedding (unbiased guidance), and
-    writes the masks that go into memory. The first frame's value from its perturbed mask is held to the value from
-    its true mask (mask consistency). Without recurrence, in RDE's first stage, all is read from the whole memory.
+    Even frames are also read from the whole memory: this readout is the teacher of the recurrent embedding (unbiased
+    guidance), and its masks go into memory. The first frame's value from its perturbed mask is trained to match the
+    value from its true mask (mask consistency). Without recurrence, in RDE's first stage, every frame is read from
+    the whole memory.
     """
     first_query, queries = encode_queries(network, batch)
     first = network.encode_memory(batch.images[:, 0], first_query, batch.given)
@@ -98,8 +100,8 @@ def run_rde(network: RDE, batch: Batch) -> Predictions:
         if even:
             readout = network.read(recurrent, query)
             predictions.logits.append(decode(network, readout, query, batch.present))
-            thin = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
-            student, teacher = (torch.cat([part, thin], dim=2) for part in (readout, whole))
+            image_value = query.value.unsqueeze(1).expand(-1, readout.shape[1], -1, -1, -1)
+            student, teacher = (torch.cat([part, image_value], dim=2) for part in (readout, whole))
             predictions.terms["guidance"] = predictions.terms.get("guidance", 0) + divergence(student, teacher)
         if not even or t < last:
             from_whole = decode(network, whole, query, batch.present)
@@ -114,7 +116,7 @@ def run_rde(network: RDE, batch: Batch) -> Predictions:
 
 
 def encode_queries(network: PropagationNetwork, batch: Batch) -> tuple[Query | None, list[Query]]:
-    """The first frame's query and the others', encoded as one batch; STM's memory needs none, so that is None."""
+    """The first frame's query and the others', encoded as one batch. STM needs no query of the first: it is None."""
     images = batch.images[:, 1:] if isinstance(network, STM) else batch.images
     encoded = network.encode_query(images.flatten(0, 1))
     parts = [x.unflatten(0, images.shape[:2]).unbind(1) for x in encoded]

@@ -10,14 +10,14 @@ from training.tasks.losses import bootstrapped_cross_entropy, overlap
 
 
 class S2MStep(nn.Module):
-    """S2M with its loss. Beside the mean IoU of its answers is that of the masks it was given."""
+    """S2M with its loss. Its parts are the mean IoU of its masks, and that of the masks it was given."""
 
     def __init__(self, network: S2M):
         super().__init__()
         self.network = network
 
     def forward(self, batch: S2MBatch, share: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """As ``TrainingStep``: loss, parts, masks (B, 1, H, W)."""
+        """As in ``TrainingStep``: loss, its parts, masks (B, 1, H, W)."""
         answer = self.network.segment(batch.image, batch.before, batch.positive, batch.negative)
         logits = object_logits(torch.sigmoid(answer.float()))
         labels = labels_of(batch.true)

@@ -1,4 +1,4 @@
-"""Ways to run a network in less time or memory. They change nothing but rounding."""
+"""Running a network in less time or memory, with the same results up to rounding."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,17 +14,17 @@ from training.schema.stage import Runtime
 
 Network = TypeVar("Network", bound=nn.Module)
 PARTS = ("encode_query", "encode_memory", "decode", "update")
-"""What a propagation network does to a frame; ``update`` is RDE's. Other networks are one part, ``forward``."""
+"""Methods of a propagation network; ``update`` is RDE's. Other networks have only ``forward``."""
 
 
 def prepare(network: Network, runtime: Runtime, backend: str = "inductor") -> Network:
-    """Do as ``runtime`` says, in place: channels last, compiled parts, parts whose activations are computed twice.
+    """Apply ``runtime`` in place: channels last, compilation, activation checkpointing.
 
     Args:
         backend: of torch.compile.
 
     Raises:
-        UserError: activations would be computed twice in a network whose batch norms learn their statistics.
+        UserError: activation checkpointing of a network whose batch norms learn their statistics.
     """
     if runtime.channels_last:
         for parameter in network.parameters():
@@ -45,7 +45,7 @@ def prepare(network: Network, runtime: Runtime, backend: str = "inductor") -> Ne
 
 
 def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, bool]:
-    """The type of autocast, None for float32, and whether gradients must be scaled (fp16)."""
+    """The dtype of autocast, None for float32, and whether gradients must be scaled (fp16)."""
     if name == "fp16" and device.type != "cuda":
         raise UserError("runtime.precision fp16 needs a GPU", "set runtime.precision=bf16 or fp32")
     if name == "auto":  # PyTorch also calls bf16 supported where older GPUs emulate it, slowly
@@ -55,7 +55,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype | Non
 
 @contextlib.contextmanager
 def as_built(network: nn.Module) -> Iterator[None]:
-    """The network without its prepared parts: for frames of other sizes, which would be compiled anew."""
+    """Undo ``prepare`` inside the block, for frames of other sizes, which would be compiled again."""
     prepared = {name: network.__dict__.pop(name) for name in _parts(network) if name in network.__dict__}
     try:
         yield

@@ -55,7 +55,7 @@ def _container(value: Any, path: tuple) -> Any:
 def with_odd_value(value: Any, rng: random.Random) -> Any:
     """Replace one inner value by an odd one, or delete it; changes ``value`` in place and returns it."""
     paths = list(_key_paths(value))
-    depth = rng.choice(sorted({len(path) for path in paths}))  # all depths alike: most values lie deep in lists
+    depth = rng.choice(sorted({len(path) for path in paths}))  # depths alike: most values are in lists
     path = rng.choice([path for path in paths if len(path) == depth])
     container = _container(value, path)
     if rng.random() < 0.25:

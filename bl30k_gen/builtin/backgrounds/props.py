@@ -1,4 +1,4 @@
-"""Props of sceneries: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the point of the ground."""
+"""Props of sceneries: people, cars, trees, furniture, shelves, lamps. Metres; ``x, y`` is the point on the ground."""
 
 import numpy as np
 
@@ -215,7 +215,7 @@ def shelves(
 ) -> None:
     """A rack of shelves whose front looks along -y (``yaw`` 0); goods: books, tins or crates."""
     frame = wood(random) if goods == "books" else Paint(tone(random, 0.4, 0.6))
-    deep, least, most = {"books": (0.28, 0.2, 0.7), "tins": (0.4, 0.2, 0.5), "crates": (0.9, 0.5, 1.1)}[goods]
+    deep, narrowest, widest = {"books": (0.28, 0.2, 0.7), "tins": (0.4, 0.2, 0.5), "crates": (0.9, 0.5, 1.1)}[goods]
     front = {"books": _spines, "tins": _packs, "crates": _cartons}[goods](random)
     c, s = np.cos(yaw), np.sin(yaw)
 
@@ -231,7 +231,7 @@ def shelves(
     for level in range(levels):
         along = -long / 2 + 0.05
         while along < long / 2 - 0.1:
-            wide = min(random.uniform(least, most), long / 2 - along)
+            wide = min(random.uniform(narrowest, widest), long / 2 - along)
             if random.uniform() > 0.07:
                 colour = (1, 1, 1) if goods == "books" else tone(random, 0.9, 0.75)
                 if goods == "crates":

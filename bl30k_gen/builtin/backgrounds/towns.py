@@ -45,12 +45,12 @@ def city(random: Random) -> np.ndarray:
         step_x, step_y = int(5 + 3 * layer), int(7 + 4 * layer)
         u, v = column // step_x, np.arange(HEIGHT) // step_y
         share = random.uniform(0.15, 0.6, 61)[block]
-        chance = random.uniform(size=(v.max() + 1, u.max() + 1))[v[:, None], u[None]]
+        drawn = random.uniform(size=(v.max() + 1, u.max() + 1))[v[:, None], u[None]]
         pane = (column % step_x > step_x * 0.35)[None] & (np.arange(HEIGHT) % step_y > step_y * 0.45)[:, None]
         lamp = ramp(
             random.uniform(size=(v.max() + 1, u.max() + 1)), [(1.0, 0.66, 0.28), (1.0, 0.85, 0.55), (0.85, 0.93, 1.0)]
         )
-        lit = pane & (chance < share[None]) & (y > top[None] + 0.012)
+        lit = pane & (drawn < share[None]) & (y > top[None] + 0.012)
         dark = pane & ~lit & (y > top[None] + 0.012)
         glow = lamp[v[:, None], u[None]] * (0.55 + 0.45 * near)
         wall = np.where(

@@ -113,7 +113,7 @@ def elephant(random: Random) -> RawMesh:
 
 @shape
 def duck(random: Random) -> RawMesh:
-    work, feathers = f.Sculpture(), m.either(random, "scales", "fur", chance=0.7)
+    work, feathers = f.Sculpture(), m.either(random, "scales", "fur", probability=0.7)
     bill = m.rgb(("e39a2d", "d9772b", "5a5a50")[random.integers(3)], 0.4)
     long, neck = random.uniform(0.6, 0.8), random.uniform(0.35, 0.75)
     body = [(0, -long, 0.42), (0, -long * 0.4, 0.3), (0, long * 0.4, 0.34), (0, long * 1.1, 0.62)]
@@ -234,7 +234,7 @@ def butterfly(random: Random) -> RawMesh:
 
 @shape
 def octopus(random: Random) -> RawMesh:
-    work, skin = f.Sculpture(), m.either(random, "leather", "scales", "marble", chance=0.7)
+    work, skin = f.Sculpture(), m.either(random, "leather", "scales", "marble", probability=0.7)
     tall = random.uniform(0.5, 0.8)
     work.add(
         skin, f.lathe(f.smooth([(0.26, 0.3), (0.34, 0.42), (0.42, 0.35 + tall), (0, 0.6 + tall)], 26).clip(0), 32)

@@ -30,7 +30,7 @@ def vase(random: Random) -> RawMesh:
         [(foot, 0), (foot * 1.05, 0.05), (belly, height * at), (neck, height * 0.86), (lip, height)], 44
     )
     work = f.Sculpture()
-    work.add(m.either(random, *GLAZES, chance=0.75), _shell(profile, 0.03))
+    work.add(m.either(random, *GLAZES, probability=0.75), _shell(profile, 0.03))
     ring = f.lathe([(0, -0.02), (foot + 0.05, -0.02), (foot + 0.05, 0.05), (foot, 0.08)])
     work.add(m.gold() if random.uniform() < 0.5 else m.paint(random), ring)
     if random.uniform() < 0.4:
@@ -47,7 +47,7 @@ def mug(random: Random) -> RawMesh:
     radius, height, waist = random.uniform(0.38, 0.5), random.uniform(0.8, 1.15), random.uniform(-0.08, 0.08)
     profile = f.smooth([(radius * 0.85, 0), (radius, 0.08), (radius + waist, height / 2), (radius, height)], 30)
     work = f.Sculpture()
-    work.add(m.either(random, *GLAZES, "camouflage", chance=0.7), _shell(profile, 0.05))
+    work.add(m.either(random, *GLAZES, "camouflage", probability=0.7), _shell(profile, 0.05))
     reach = random.uniform(0.28, 0.42)
     path = f.smooth(
         [
@@ -69,7 +69,7 @@ def bowl(random: Random) -> RawMesh:
     t = np.linspace(0, 1, 24)
     profile = np.stack([0.22 + 0.6 * t**flare, depth * t ** (1 / flare + 0.5)], axis=1)
     work = f.Sculpture()
-    work.add(m.either(random, *GLAZES, "planks", chance=0.8), _shell(profile, 0.04))
+    work.add(m.either(random, *GLAZES, "planks", probability=0.8), _shell(profile, 0.04))
     work.add(m.paint(random), f.lathe([(0, -0.08), (0.24, -0.08), (0.22, 0.02)]))
     for _ in range(int(random.integers(4, 9))):  # fruit
         size, angle, out = random.uniform(0.15, 0.24), random.uniform(0, 2 * np.pi), random.uniform(0, 0.36)
@@ -116,7 +116,7 @@ def teapot(random: Random) -> RawMesh:
     body = f.smooth([(0.28, 0), (width * 0.92, 0.22), (width, 0.42), (width * 0.72, 0.72), (0.27, 0.86)], 36)
     body[:, 1] *= squash
     top = body[-1, 1]
-    glaze = m.either(random, *GLAZES, "camouflage", chance=0.75)
+    glaze = m.either(random, *GLAZES, "camouflage", probability=0.75)
     work = f.Sculpture()
     work.add(glaze, f.lathe(np.concatenate([[(0, 0)], body, [(0, top)]])))
     spout = f.smooth(
@@ -142,7 +142,7 @@ def teapot(random: Random) -> RawMesh:
 @shape
 def chair(random: Random) -> RawMesh:
     wood = m.textured(random, "planks", "bark", "rust") if random.uniform() < 0.7 else m.paint(random)
-    seat = m.either(random, *FABRICS, chance=0.8)
+    seat = m.either(random, *FABRICS, probability=0.8)
     width, depth, height, back = random.uniform((0.75, 0.7, 0.65, 0.75), (1.0, 0.95, 0.95, 1.25))
     work = f.Sculpture()
     work.add(wood, f.box(width, depth, 0.08).moved(z=height))
@@ -185,7 +185,7 @@ def chair(random: Random) -> RawMesh:
 @shape
 def table(random: Random) -> RawMesh:
     wood, top = (
-        m.either(random, "planks", "metal", chance=0.7),
+        m.either(random, "planks", "metal", probability=0.7),
         m.textured(random, "planks", "marble", "tiles", "terrazzo"),
     )
     length, width, height = random.uniform((1.2, 0.75, 0.6), (1.8, 1.1, 0.95))
@@ -212,9 +212,11 @@ def table(random: Random) -> RawMesh:
 @shape
 def stool(random: Random) -> RawMesh:
     legs, height, radius = int(random.integers(3, 6)), random.uniform(0.8, 1.4), random.uniform(0.36, 0.46)
-    frame = m.steel() if random.uniform() < 0.4 else m.either(random, "planks", chance=0.7)
+    frame = m.steel() if random.uniform() < 0.4 else m.either(random, "planks", probability=0.7)
     work = f.Sculpture()
-    work.add(m.either(random, *FABRICS, "planks", chance=0.9), f.cylinder(radius, 0.14, bevel=0.06).moved(z=height))
+    work.add(
+        m.either(random, *FABRICS, "planks", probability=0.9), f.cylinder(radius, 0.14, bevel=0.06).moved(z=height)
+    )
     ring = []
     for angle in np.linspace(0, 2 * np.pi, legs, endpoint=False):
         direction = np.array([np.cos(angle), np.sin(angle), 0])
@@ -237,7 +239,7 @@ def lamp(random: Random) -> RawMesh:
     stem = np.stack(
         [0.10 + 0.09 * np.sin(np.pi * t) * (1 + 0.5 * np.sin(2 * np.pi * waves * t)), 0.06 + t * height], axis=1
     )
-    work.add(m.either(random, *GLAZES, "metal", chance=0.7), f.lathe(stem))
+    work.add(m.either(random, *GLAZES, "metal", probability=0.7), f.lathe(stem))
     work.add(m.gold(), f.cylinder(0.3, 0.07), f.cylinder(0.03, 0.3).moved(z=height))
     shade = [(low, height), (high, height + 0.55), (high - 0.02, height + 0.55), (low - 0.02, height), (low, height)]
     work.add(m.textured(random, *FABRICS[:3], "stripes"), f.lathe(shade))
@@ -308,7 +310,7 @@ def book(random: Random) -> RawMesh:
     work, z = f.Sculpture(), 0.0
     for _ in range(int(random.integers(3, 7))):
         width, depth, thick = random.uniform((0.7, 0.9, 0.1), (0.95, 1.25, 0.26))
-        cover = m.either(random, "leather", "tartan", "marble", "stripes", "weave", chance=0.5)
+        cover = m.either(random, "leather", "tartan", "marble", "stripes", "weave", probability=0.5)
         angle, pages = (
             random.normal(0, 0.22),
             f.box(width - 0.06, depth - 0.08, thick - 0.06, 0.004).moved(x=0.01, z=0.03),

@@ -30,9 +30,9 @@ def textured(random: Random, *families: str, roughness: float = 0.6, metallic: f
     return Material((1.0, 1.0, 1.0), TEXTURES[family](random, TEXTURE_SIZE), roughness, metallic)
 
 
-def either(random: Random, *families: str, chance: float = 0.6, roughness: float = 0.5) -> Material:
-    """A texture of one of the families with probability ``chance``, else paint."""
-    return textured(random, *families, roughness=roughness) if random.uniform() < chance else paint(random)
+def either(random: Random, *families: str, probability: float = 0.6, roughness: float = 0.5) -> Material:
+    """A texture of one of the families with probability ``probability``, else paint."""
+    return textured(random, *families, roughness=roughness) if random.uniform() < probability else paint(random)
 
 
 def steel() -> Material:

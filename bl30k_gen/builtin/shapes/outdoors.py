@@ -55,7 +55,7 @@ def car(random: Random) -> RawMesh:
         (h * back, roof - 0.06),
         (h * back + 0.33, nose + 0.15),
     ]
-    body = m.either(random, "stripes", "camouflage", "rust", "metal", chance=0.6)
+    body = m.either(random, "stripes", "camouflage", "rust", "metal", probability=0.6)
     work = f.Sculpture()
     work.add(body, f.extrude(side, width, 0.06).turned("z", np.pi / 2))
     work.add(m.glass(), f.extrude(cabin, width + 0.012, 0.01).turned("z", np.pi / 2))
@@ -97,7 +97,7 @@ def airplane(random: Random) -> RawMesh:
         [(0.005, 0), (radius * 0.8, 0.2), (radius, 0.7), (radius * 0.9, length * 0.6), (0.06, length)], 44
     )
     work = f.Sculpture()
-    skin = m.either(random, "stripes", "metal", "camouflage", "rust", chance=0.8)
+    skin = m.either(random, "stripes", "metal", "camouflage", "rust", probability=0.8)
     work.add(skin, f.lathe(profile).turned("x", -np.pi / 2))
     accent = m.paint(random)
     sweep = random.uniform(0.05, 0.5)
@@ -130,7 +130,7 @@ def rocket(random: Random) -> RawMesh:
     nose = f.smooth([(radius, height * 0.68), (radius * 0.68, height * 0.87), (0.0, height * 1.05)], 20)
     nose[:, 0] = np.maximum(nose[:, 0], 0)
     work = f.Sculpture()
-    work.add(m.either(random, "stripes", "metal", "tiles", "rust", chance=0.8), f.lathe(profile))
+    work.add(m.either(random, "stripes", "metal", "tiles", "rust", probability=0.8), f.lathe(profile))
     accent = m.paint(random)
     work.add(accent, f.lathe(nose))
     work.add(m.black(), f.lathe([(0, 0.05), (radius * 0.6, 0.0), (radius * 0.5, 0.16), (radius * 0.8, 0.2)]))
@@ -167,7 +167,7 @@ def sailboat(random: Random) -> RawMesh:
     keel = depth * (1 - 0.9 * np.abs(s) ** 3)
     points = np.stack([width * np.sin(a), -s * length / 2 + 0 * a, -keel * np.cos(a) ** 0.7 + 0.10 * s**2], axis=-1)
     work = f.Sculpture()
-    work.add(m.either(random, "planks", "stripes", "rust", chance=0.8), f.surface(points[:, ::-1]))
+    work.add(m.either(random, "planks", "stripes", "rust", probability=0.8), f.surface(points[:, ::-1]))
     deck = np.stack([points[:, 0], points[:, -1]], axis=1)
     work.add(m.textured(random, "planks"), f.surface(deck))
     work.add(
@@ -184,7 +184,7 @@ def sailboat(random: Random) -> RawMesh:
         x = 0.16 * np.sin(np.pi * w) * (1 - t) * np.sin(np.pi * (0.15 + 0.85 * t))
         sail = np.stack([x, y, base + (mast * 0.95 - base) * t + 0 * w], axis=-1)
         sail = sail if reach > foot else sail[:, ::-1]
-        cloth = m.either(random, "stripes", "tartan", "weave", "camouflage", chance=0.7)
+        cloth = m.either(random, "stripes", "tartan", "weave", "camouflage", probability=0.7)
         work.add(cloth, f.surface(sail), f.surface(sail[:, ::-1] + (0.008, 0, 0)))
     work.add(m.paint(random), f.box(beam * 0.9, 0.42, 0.16).moved(y=0.3, z=0.02))
     return work.mesh()

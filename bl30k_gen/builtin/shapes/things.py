@@ -63,7 +63,7 @@ def knot(random: Random) -> RawMesh:
 def robot(random: Random) -> RawMesh:
     width, height, head = random.uniform((0.55, 0.6, 0.36), (0.8, 0.85, 0.55))
     work = f.Sculpture()
-    armour = m.either(random, "metal", "rust", "stripes", "camouflage", chance=0.75)
+    armour = m.either(random, "metal", "rust", "stripes", "camouflage", probability=0.75)
     accent, joint = m.paint(random), m.black()
     work.add(armour, f.box(width, 0.42, height, 0.07).moved(z=0.6))
     top = 0.6 + height
@@ -134,7 +134,7 @@ def chess(random: Random) -> RawMesh:
             m.gold(), *(pearls.turned("z", k * np.pi / 5) for k in range(10)), f.sphere(0.08, 16).moved(z=z + 0.56)
         )
     felt = f.cylinder(0.52, 0.08).moved(z=-0.08)
-    work.add(m.either(random, "leather", "planks", "terrazzo", chance=0.8), felt)
+    work.add(m.either(random, "leather", "planks", "terrazzo", probability=0.8), felt)
     return work.mesh()
 
 
@@ -207,7 +207,7 @@ def trophy(random: Random) -> RawMesh:
 def train(random: Random) -> RawMesh:
     """A toy locomotive."""
     length, radius = random.uniform(1.1, 1.5), random.uniform(0.26, 0.34)
-    body, accent = m.either(random, "stripes", "metal", "tartan", "planks", chance=0.6), m.paint(random)
+    body, accent = m.either(random, "stripes", "metal", "tartan", "planks", probability=0.6), m.paint(random)
     work = f.Sculpture()
     work.add(m.black(), f.box(0.62, length + 0.7, 0.12).moved(y=0.2, z=0.24))
     boiler = (
@@ -254,7 +254,7 @@ def die(random: Random) -> RawMesh:
     z = 0.0
     for level in range(int(random.integers(2, 4))):
         size, turn = random.uniform(0.6, 0.95) * 0.9**level, random.uniform(0, 2 * np.pi)
-        body = m.either(random, "marble", "terrazzo", "planks", "rust", chance=0.5, roughness=0.2)
+        body = m.either(random, "marble", "terrazzo", "planks", "rust", probability=0.5, roughness=0.2)
         dot = m.cream() if np.mean(body.colour) < 0.4 else m.black()
         work.add(body, f.box(size, size, size, size * 0.12).turned("z", turn).moved(z=z))
         first = int(random.integers(6))

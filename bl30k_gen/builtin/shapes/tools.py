@@ -138,7 +138,7 @@ def anvil(random: Random) -> RawMesh:
 
 @shape
 def wheelbarrow(random: Random) -> RawMesh:
-    work, body = f.Sculpture(), m.either(random, "rust", "corrugated", "planks", chance=0.6)
+    work, body = f.Sculpture(), m.either(random, "rust", "corrugated", "planks", probability=0.6)
     deep, wide = random.uniform(0.28, 0.42), random.uniform(0.32, 0.42)
     low = np.array([(x, y, 0.42) for x in (-0.55 * wide, 0.55 * wide) for y in (-0.3, 0.2)])
     high = np.array([(x, y, 0.42 + deep) for x in (-wide, wide) for y in (-0.62, 0.42)])

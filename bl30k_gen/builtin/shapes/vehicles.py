@@ -80,7 +80,7 @@ def truck(random: Random) -> RawMesh:
     work.add(m.black(), f.box(0.5, long + 0.7, 0.12).moved(0, 0.1, 0.2))
     style = random.integers(3)
     if style == 0:
-        load = m.either(random, "corrugated", "stripes", "metal", "camouflage", chance=0.8)
+        load = m.either(random, "corrugated", "stripes", "metal", "camouflage", probability=0.8)
         work.add(load, f.box(wide + 0.06, long, high, 0.03).moved(0, 0.25, 0.33))
     elif style == 1:
         tank = f.cylinder(0.4, long, bevel=0.1).turned("x", -np.pi / 2).moved(0, 0.25 - long / 2, 0.74)
@@ -111,7 +111,7 @@ def truck(random: Random) -> RawMesh:
 
 @shape
 def helicopter(random: Random) -> RawMesh:
-    work, skin = f.Sculpture(), m.either(random, "stripes", "camouflage", "metal", chance=0.7)
+    work, skin = f.Sculpture(), m.either(random, "stripes", "camouflage", "metal", probability=0.7)
     long, rotor = random.uniform(1.1, 1.5), random.uniform(1.1, 1.4)
     body = f.sphere(1, 30).scaled(0.38, 0.62, 0.42)
     work.add(skin, body.moved(z=0.55))
@@ -143,7 +143,7 @@ def helicopter(random: Random) -> RawMesh:
 
 @shape
 def tractor(random: Random) -> RawMesh:
-    work, paint = f.Sculpture(), m.either(random, "rust", "metal", chance=0.3)
+    work, paint = f.Sculpture(), m.either(random, "rust", "metal", probability=0.3)
     big, small, long = random.uniform(0.48, 0.6), random.uniform(0.24, 0.34), random.uniform(0.75, 0.95)
     work.add(paint, f.box(0.42, long, 0.36, 0.06).moved(0, -long * 0.5, 0.48))
     work.add(

@@ -44,8 +44,8 @@ def index(columns: Columns, shards: Iterable[Path]) -> dict[str, Any]:
     for shard in shards:
         with open(shard, "rb") as file:
             count = int(np.frombuffer(file.read(4), "<u4")[0])
-        whole = {"basename": shard.name, "bytes": shard.stat().st_size, "hashes": {}}
-        described.append({**_config(columns), "samples": count, "raw_data": whole, "zip_data": None})
+        file_info = {"basename": shard.name, "bytes": shard.stat().st_size, "hashes": {}}
+        described.append({**_config(columns), "samples": count, "raw_data": file_info, "zip_data": None})
     return {"version": 2, "shards": described}
 
 

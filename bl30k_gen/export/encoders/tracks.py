@@ -1,8 +1,8 @@
 """Point tracks in the layouts of TAP-Vid, CoTracker, AllTracker and PIPs++.
 
-N points on F frames: ``places`` (N, F, 2) x and y in pixels, the top left corner is (0, 0) and the centre of its
-pixel (0.5, 0.5); ``visible`` (N, F) bool. Pickle is what the published layouts are stored in: written only when
-asked for, never read.
+N points on F frames: ``places`` (N, F, 2) x and y in pixels, with (0, 0) at the top left corner of the image and
+(0.5, 0.5) at the centre of its first pixel; ``visible`` (N, F) bool. The published data are pickles; this project
+writes pickles only on request and never reads them.
 """
 
 import io
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 def tapvid(places: Array, visible: Bools, size: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
     """``points`` (N, F, 2) as ratios of width and height, and ``occluded`` (N, F). Definition: tapvid/README.md.
 
-    What is behind the camera is occluded, at (0, 0).
+    Points behind the camera are occluded, at (0, 0).
 
     Args:
         size: (height, width).
@@ -29,12 +29,12 @@ def tapvid(places: Array, visible: Bools, size: tuple[int, int]) -> dict[str, np
 
 
 def cotracker(places: Array, visible: Bools) -> dict[str, npt.NDArray[Any]]:
-    """``coords`` (N, F, 2) and ``visibility`` (N, F), which is True where a point is hidden: its reader negates it.
+    """``coords`` (N, F, 2) and ``visibility`` (N, F), True where a point is *hidden*: CoTracker's reader negates it.
 
     Definition: ``datasets/kubric_movif_dataset.py`` of facebookresearch/co-tracker.
 
     Raises:
-        ValueError: a place is unknown; this layout has no way to say so.
+        ValueError: a position is NaN, which this layout cannot express.
     """
     _require_places(places)
     return {"coords": places.astype(np.float32), "visibility": ~visible}
@@ -48,7 +48,7 @@ def alltracker(places: Array, visible: Bools) -> dict[str, npt.NDArray[Any]]:
     and ``datasets/exportdataset.py`` of aharley/alltracker.
 
     Raises:
-        ValueError: a place is unknown; one of the two loaders does not read the validity.
+        ValueError: a position is NaN; one of the two loaders ignores the validity.
     """
     _require_places(places)
     seen = visible.T.astype(np.float32)
@@ -68,7 +68,7 @@ def pips(places: Array, visible: Bools, valid: Bools) -> dict[str, npt.NDArray[A
 
 
 def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    """Arrays as compressed NumPy file without pickle. Raises ValueError for an array of objects."""
+    """Arrays as a compressed NumPy file without pickle. Raises ValueError for an array of objects."""
     buffer = io.BytesIO()
     if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
         raise ValueError(f"{objects[0]} is an array of objects")
@@ -77,12 +77,12 @@ def npz(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
 
 
 def pickled(value: Any) -> bytes:
-    """The published layout of TAP-Vid."""
+    """A pickle, as which TAP-Vid is published."""
     return pickle.dumps(value, protocol=4)
 
 
 def pickled_npy(arrays: dict[str, npt.NDArray[Any]]) -> bytes:
-    """The published layout of CoTracker's and AllTracker's data: a NumPy file that holds a dictionary."""
+    """A NumPy file with a pickled dictionary, as which the data of CoTracker and AllTracker are published."""
     buffer = io.BytesIO()
     np.save(buffer, np.array(arrays, dtype=object), allow_pickle=True)
     return buffer.getvalue()

@@ -162,8 +162,8 @@ class Leases:
 
 def holders(area: StagingArea) -> dict[str, Path]:
     """``{name: folder of its lease}`` of everything in staging, from one listing for each."""
-    found = {name: holder_of(area.staging_root / name) for name in sorted(list_visible(area.staging_root))}
-    return {name: holder for name, holder in found.items() if holder is not None}
+    leases = {name: holder_of(area.staging_root / name) for name in sorted(list_visible(area.staging_root))}
+    return {name: holder for name, holder in leases.items() if holder is not None}
 
 
 def holder_of(home: Path) -> Path | None:

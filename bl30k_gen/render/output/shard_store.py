@@ -74,8 +74,9 @@ class ShardStore:
         self._known = set(self.layout.published())
         self._unfinished = set(list_visible(self._shards.interrupted))
         self._observer.__enter__()
-        ours = [shard for shard in list_visible(self._shards.staging_root) if shard.split("-")[0] in self._names[:1]]
-        if any([self._finish_dead_shard(shard) for shard in ours]):
+        # Shards of an earlier run of this task are named after the same video.
+        own = [shard for shard in list_visible(self._shards.staging_root) if shard.split("-")[0] in self._names[:1]]
+        if any([self._finish_dead_shard(shard) for shard in own]):
             for claim in holders(self.layout).values():
                 remove_if_void(claim)
         return self
@@ -294,8 +295,9 @@ class ShardClaim:
 
 
 def _pack(staged: Path, target: Path) -> None:
-    found = (path for path in sorted(staged.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    write_shard(target, "tar", ((str(path.relative_to(staged)), path.read_bytes()) for path in found))
+    """Write the staged files of a video, without hidden ones, to a tar."""
+    paths = (path for path in sorted(staged.rglob("*")) if path.is_file() and not path.name.startswith("."))
+    write_shard(target, "tar", ((str(path.relative_to(staged)), path.read_bytes()) for path in paths))
 
 
 def _unpack(source: Path, staged: Path) -> None:

@@ -154,7 +154,7 @@ def estimate(
     worker_seconds = interval([scene.seconds for scene in scenes], count).plus(starts * run.start_seconds)
     minimum = run.start_seconds + video.value  # workers cannot share a video
     wall = [max(minimum, value / (nodes * workers)) for value in asdict(worker_seconds).values()]
-    used = [scene.cpu_seconds for scene in scenes]
+    cpu_seconds = [scene.cpu_seconds for scene in scenes]
     return Estimate(
         videos=count,
         frames=config.video.frames,
@@ -170,7 +170,9 @@ def estimate(
         frame_seconds=interval([scene.frame_seconds for scene in scenes], None),
         video_seconds=video,
         worker_hours=worker_seconds.times(1 / 3600),
-        cpu_hours=interval(used, count).plus(starts * run.start_cpu).times(1 / 3600) if all(used) else None,
+        cpu_hours=(
+            interval(cpu_seconds, count).plus(starts * run.start_cpu).times(1 / 3600) if all(cpu_seconds) else None
+        ),
         gpu_hours=None if ready["device"] == "cpu" else worker_seconds.times(1 / 3600 / workers),
         wall_hours=Interval(*wall).times(1 / 3600),
         bytes={store: interval([scene.bytes[store] for scene in scenes], count) for store in STORES},

@@ -14,9 +14,10 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
+from tests.support.stages import order_of
 from training.data import sampling, transforms
 from training.data.images import find_pairs
-from training.data.mixture import Draw, Mixture, SampleOrder, loader
+from training.data.mixture import Draw, loader, open_mixture
 from training.data.perturb import perturb
 from training.data.sample import Batch
 from training.data.videos import FrameTransform
@@ -90,7 +91,7 @@ def test_image_and_masks_get_the_same_geometry(tiny):
         STILL[0].replace("flip: 0", "flip: 0.5"),
         STILL[1].replace("rotation: 0, shear: 0", "rotation: 15, shear: 10"),
     ]
-    mixture = Mixture(tiny("stcn/bl30k", *dull))
+    mixture = open_mixture(tiny("stcn/bl30k", *dull))
     checked = 0
     for number in range(12):
         sample = mixture[Draw(0, number, 0, number % 6, 5)]
@@ -106,7 +107,7 @@ def test_image_and_masks_get_the_same_geometry(tiny):
 
 
 def test_outside_the_crop_is_mean_colour_and_background(tiny):
-    mixture = Mixture(tiny("stcn/bl30k", STILL[0], STILL[1].replace("rotation: 0", "rotation: 45")))
+    mixture = open_mixture(tiny("stcn/bl30k", STILL[0], STILL[1].replace("rotation: 0", "rotation: 45")))
     corners = [mixture[Draw(0, n, 0, 0, 5)] for n in range(8)]
     filled = [(s.images[t, :, 0, 0] == torch.tensor(transforms.FILL)).all() for s in corners for t in range(3)]
     assert sum(filled) > 12
@@ -242,7 +243,7 @@ def test_folder_tar_and_hdf5_give_the_same_samples(videos, tmp_path, make_videos
         if kind != "folder":
             pack(open_dataset(whole), tmp_path / kind, kind)
             path = tmp_path / kind
-        mixture = Mixture(load_stage("stcn/bl30k", ["size=64"], [str(path)]))
+        mixture = open_mixture(load_stage("stcn/bl30k", ["size=64"], [str(path)]))
         drawn.append([mixture[Draw(0, n, 0, n % 2, 5)] for n in range(3)])
     for others in drawn[1:]:
         assert all(same(a, b) for a, b in zip(drawn[0], others, strict=True))
@@ -250,7 +251,7 @@ def test_folder_tar_and_hdf5_give_the_same_samples(videos, tmp_path, make_videos
 
 def test_davis_2016_has_one_object_and_a_split(shared):
     stage = load_stage("stcn/vos", ["size=96"], [str(shared / "data/davis")])
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     assert len(mixture.sources[0]) == 8
     sample = mixture[Draw(0, 0, 0, 0, 10)]
     assert sample.present.tolist() == [True, False] and sample.masks[:, 0].float().mean() > 2
@@ -264,7 +265,7 @@ def test_void_is_neither_object_nor_background(tmp_path, make_videos):
         ids[ids == 2] = 255
         path.write_bytes(masks.encode_mask(ids))
     stage = load_stage("stcn/bl30k", ["size=96", "data.bl30k.label_filter=none"], [str(root)])
-    batch = Batch.collate([Mixture(stage)[Draw(0, n, 0, 0, 5)] for n in range(4)])
+    batch = Batch.collate([open_mixture(stage)[Draw(0, n, 0, 0, 5)] for n in range(4)])
     assert batch.void.any() and not (batch.void[:, :, None] & (batch.masks > 0)).any()
     labels = batch.to(torch.device("cpu")).labels
     assert set(labels.unique().tolist()) == {-1, 0, 1, 2} and torch.equal(labels == -1, batch.void)
@@ -273,7 +274,7 @@ def test_void_is_neither_object_nor_background(tmp_path, make_videos):
 def test_fractions_of_data_are_nested_and_lists_are_checked(videos, tmp_path):
     def names(*overrides):
         stage = load_stage("stcn/bl30k", [f"data.bl30k.{o}" for o in overrides], [f"bl30k={videos}"])
-        return Mixture(stage).sources[0].names
+        return open_mixture(stage).sources[0].names
 
     assert len(names()) == 6
     half, most = names("share=0.4"), names("share=0.8")
@@ -319,7 +320,7 @@ def test_frames_of_videos_that_are_held_out_are_no_still_images(make_videos, tmp
 
 def test_still_images_become_sequences_with_soft_masks(videos):
     stage = load_stage("stcn/static", ["size=96"], [str(videos)])
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     samples = [mixture[Draw(0, n, 0, n, 1)] for n in range(6)]
     assert all(s.images.shape == (3, 3, 96, 96) and s.masks.shape == (3, 1, 96, 96) for s in samples)
     assert not any(torch.equal(s.images[0], s.images[1]) for s in samples)
@@ -329,7 +330,7 @@ def test_still_images_become_sequences_with_soft_masks(videos):
 
 def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(videos):
     hide = "augmentation.hide_and_seek={cells: 8, chance: [0.3, 0.5]}"
-    plain, hidden = (Mixture(load_stage("stm/static", ["size=96", *o], [str(videos)])) for o in ([], [hide]))
+    plain, hidden = (open_mixture(load_stage("stm/static", ["size=96", *o], [str(videos)])) for o in ([], [hide]))
     samples = [[mixture[Draw(0, n, 0, n, 1)] for n in range(12)] for mixture in (plain, hidden)]
     shares = []
     for before, after in zip(*samples, strict=True):
@@ -348,7 +349,7 @@ def test_hidden_cells_are_background_of_mean_colour_in_all_frames_but_the_first(
 
 def test_rde_is_given_a_perturbed_first_mask_and_trained_on_the_true_one(videos):
     stage = load_stage("rde/bl30k", ["size=96"], [str(videos)])
-    sample = Mixture(stage)[Draw(0, 0, 0, 0, 5)]
+    sample = open_mixture(stage)[Draw(0, 0, 0, 0, 5)]
     true, given = sample.masks[0, 0] > 0, sample.given[0] > 0
     assert sample.images.shape[0] == 5 and 0.6 < (true & given).sum() / (true | given).sum() < 1
 
@@ -358,51 +359,51 @@ def test_rde_is_given_a_perturbed_first_mask_and_trained_on_the_true_one(videos)
 
 def test_samples_do_not_depend_on_workers_or_on_where_a_run_begins(tiny):
     stage = tiny("stcn/bl30k", "iterations=5")
-    mixture = Mixture(stage)
-    alone = list(loader(mixture, SampleOrder(mixture, stage), 0))
-    several = list(loader(mixture, SampleOrder(mixture, stage), 2))
-    later = list(loader(mixture, SampleOrder(mixture, stage, first=3), 0))
+    mixture = open_mixture(stage)
+    alone = list(loader(mixture, order_of(stage, mixture), 0))
+    several = list(loader(mixture, order_of(stage, mixture), 2))
+    later = list(loader(mixture, order_of(stage, mixture, first=3), 0))
     assert len(alone) == 5 and len(later) == 2
     assert all(same(a, b) for a, b in zip(alone, several, strict=True))
     assert all(same(a, b) for a, b in zip(alone[3:], later, strict=True))
     assert not same(alone[0], alone[1])
-    other = Mixture(tiny("stcn/bl30k", "seed=1"))
-    assert not same(alone[0], next(loader(other, SampleOrder(other, tiny("stcn/bl30k", "seed=1")), 0)))
+    other = open_mixture(tiny("stcn/bl30k", "seed=1"))
+    assert not same(alone[0], next(loader(other, order_of(tiny("stcn/bl30k", "seed=1"), other), 0)))
 
 
 def test_samples_are_the_same_where_processes_are_spawned(tiny):
     """Processes are spawned on macOS."""
     stage = tiny("stcn/bl30k", "iterations=2")
-    mixture, before = Mixture(stage), multiprocessing.get_start_method()
+    mixture, before = open_mixture(stage), multiprocessing.get_start_method()
     multiprocessing.set_start_method("spawn", force=True)
     try:
-        spawned = list(loader(mixture, SampleOrder(mixture, stage), 1))
+        spawned = list(loader(mixture, order_of(stage, mixture), 1))
     finally:
         multiprocessing.set_start_method(before, force=True)
-    assert all(map(same, spawned, loader(mixture, SampleOrder(mixture, stage), 0)))
+    assert all(map(same, spawned, loader(mixture, order_of(stage, mixture), 0)))
 
 
 def test_processes_share_each_iteration(tiny):
     stage = tiny("stcn/bl30k", "iterations=3")
-    mixture = Mixture(stage)
-    alone = list(SampleOrder(mixture, stage))
+    mixture = open_mixture(stage)
+    alone = list(order_of(stage, mixture))
     for world, step in [(2, 4), (4, 4), (1, 1), (2, 1)]:
         changed = tiny("stcn/bl30k", "iterations=3", f"runtime.batch_per_step={step}")
-        orders = [SampleOrder(mixture, changed, rank=rank, world=world) for rank in range(world)]
+        orders = [order_of(changed, mixture, rank=rank, world=world) for rank in range(world)]
         parts = [list(order) for order in orders]
         steps = orders[0].steps
         for i in range(3):
             drawn = [d for part in parts for s in part[i * steps : (i + 1) * steps] for d in s]
             assert drawn == alone[i]
     with pytest.raises(UserError, match="cannot be shared"):
-        SampleOrder(mixture, stage, world=3)
+        order_of(stage, mixture, world=3)
 
 
 def test_weights_are_copies_in_an_epoch(videos):
     source = "{kind: videos, path: %s, weight: %s, split: train, names: null, share: 1, annotated_every: 1, "
     source += "label_filter: none, crop_scale: [0.36, 1]}"
     data = f"data={{a: {source % (videos, 2.5)}, b: {source % (videos, 1)}}}"
-    mixture = Mixture(load_stage("stcn/bl30k", ["size=64", "data=null", data]))
+    mixture = open_mixture(load_stage("stcn/bl30k", ["size=64", "data=null", data]))
     order = mixture.order(0)
     assert mixture.epoch_length() == len(order) == 15 + 6
     counts = np.bincount(order[order[:, 0] == 0, 1])
@@ -433,7 +434,7 @@ def test_a_damaged_file_is_skipped_and_named(tmp_path, make_videos):
     root = make_videos(tmp_path, 3)
     for path in (root / "Annotations/a00001").iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    mixture = Mixture(load_stage("stcn/bl30k", ["size=64"], [str(root)]))
+    mixture = open_mixture(load_stage("stcn/bl30k", ["size=64"], [str(root)]))
     sample = mixture[Draw(0, 0, 0, 1, 5)]
     assert "a00001" not in sample.name and any("a00001" in text for text in sample.skipped)
     assert same(sample, mixture[Draw(0, 0, 0, 1, 5)])
@@ -447,12 +448,12 @@ def test_short_videos_are_replaced(tmp_path, make_videos):
     root = make_videos(tmp_path, 2)
     for path in sorted((root / "Annotations/a00000").iterdir())[2:]:
         path.unlink()
-    mixture = Mixture(load_stage("stcn/bl30k", ["size=64"], [str(root)]))
+    mixture = open_mixture(load_stage("stcn/bl30k", ["size=64"], [str(root)]))
     sample = mixture[Draw(0, 0, 0, 0, 5)]
     assert sample.name.startswith("a00001") and sample.skipped == ()
 
 
 def test_samples_are_plain_values(tiny):
-    sample = Mixture(tiny("stcn/bl30k"))[Draw(0, 0, 0, 0, 5)]
+    sample = open_mixture(tiny("stcn/bl30k"))[Draw(0, 0, 0, 0, 5)]
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample.name = "other"

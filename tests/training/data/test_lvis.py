@@ -7,7 +7,7 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 from training.data.lvis import RunLengths, draw, expand
-from training.data.mixture import Draw, Mixture
+from training.data.mixture import Draw, Mixture, open_mixture
 from training.schema.stage import load_stage
 
 # A mask of 4 x 5 pixels (height x width) with the rows 1 and 2 of the columns 1 to 3 set, in each of the three forms.
@@ -111,7 +111,7 @@ ALONE = [f"data.{name}.weight=0" for name in ("fss", "duts_tr", "duts_te", "ecss
 
 
 def mixture(stage: str, root, *overrides) -> Mixture:
-    return Mixture(load_stage(stage, ["data.lvis.weight=1", *ALONE, *overrides], [f"lvis={root}"]))
+    return open_mixture(load_stage(stage, ["data.lvis.weight=1", *ALONE, *overrides], [f"lvis={root}"]))
 
 
 def test_objects_are_items_of_s2m(dataset):

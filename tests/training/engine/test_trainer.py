@@ -12,7 +12,8 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training.data.mixture import Mixture, SampleOrder
+from tests.support.stages import network_of, order_of
+from training.data.mixture import open_mixture
 from training.data.sample import Batch
 from training.engine import trainer as trainer_module
 from training.engine.distributed import Processes, processes
@@ -20,7 +21,7 @@ from training.engine.trainer import Stopped, Trainer, learning_rate
 from training.runs.folder import RunFolder
 from training.runs.state import read_state
 from training.schema.stage import load_stage
-from training.tasks.network import build_network, freeze_batchnorm
+from training.tasks.network import freeze_batchnorm
 from training.tasks.propagation import TrainingStep
 from training.tasks.speed import choose_precision
 
@@ -152,7 +153,7 @@ def assert_close(ours, theirs, tolerance):
 
 
 def test_batch_statistics_are_frozen_and_other_weights_trained(short, whole):
-    begin, end = build_network(short, None).state_dict(), weights(whole.network)
+    begin, end = network_of(short).state_dict(), weights(whole.network)
     for key in begin:
         fixed = "running" in key or "num_batches" in key
         assert torch.equal(begin[key], end[key]) == fixed, key
@@ -231,28 +232,28 @@ def test_each_stage_starts_from_the_previous_network(tiny, tmp_path, network):
     before = weights(first.network)
     for number, start in enumerate([first.root, first.network, first.states()[-1]]):
         stage = tiny(f"{network}/bl30k", *few)
-        built = build_network(stage, start).state_dict()
+        built = network_of(stage, start).state_dict()
         new = {k for k in built if k not in before or not torch.equal(built[k], before[k])}
         assert len([k for k in new if not k.startswith("sam_")]) == 1  # the widened stem
         if number == 0:
             second = train(stage, tmp_path / "bl30k", start)
     assert np.isfinite(curve(second)[0][1]) and f"began with {first.network}" in second.card.read_text()
     with pytest.raises(UserError, match="do not fit|holds the network"):
-        build_network(load_stage(f"{network}/bl30k"), first.network)
+        network_of(load_stage(f"{network}/bl30k"), first.network)
 
 
 def test_missing_imagenet_weights_are_explained(tiny, tmp_path):
     with pytest.raises(UserError, match="no-pretrained"):
-        build_network(tiny("stcn/bl30k", f"imagenet={tmp_path / 'none.pth'}"), None)
+        network_of(tiny("stcn/bl30k", f"imagenet={tmp_path / 'none.pth'}"))
 
 
 @pytest.mark.parametrize("name", ["stcn/bl30k"])
 def test_one_batch_is_overfitted(tiny, name):
     """The total loss of a batch falls under 0.02."""
     stage = tiny(name, "batch=1")
-    mixture = Mixture(stage)
-    batch = Batch.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
-    step = TrainingStep(freeze_batchnorm(build_network(stage, None)), stage.loss)
+    mixture = open_mixture(stage)
+    batch = Batch.collate([mixture[draw] for draw in next(iter(order_of(stage, mixture)))]).to(CPU)
+    step = TrainingStep(freeze_batchnorm(network_of(stage)), stage.loss)
     optimiser = torch.optim.Adam(step.parameters())
     for iteration in range(200):
         for group in optimiser.param_groups:
@@ -283,8 +284,8 @@ begin = SampleOrder.__init__
 with processes("cpu") as group:
     for kind in ("right", "wrong"):
         Trainer(load_stage("stcn/bl30k", overrides, [data], "tiny"), out / kind, group).run()
-        def without_rank(self, mixture, stage, first, rank, world):
-            begin(self, mixture, stage, first, 0, world)
+        def without_rank(self, *settings, first, rank, world):
+            begin(self, *settings, first=first, rank=0, world=world)
         SampleOrder.__init__ = without_rank
     SampleOrder.__init__ = begin
     stage = load_stage("stcn/bl30k", [*overrides, "runtime.log_every=3"], [data], "tiny")

@@ -63,7 +63,7 @@ def test_a_missed_anchor_is_named_and_fails(tmp_path, changed, missed):
 def test_missing_scores_neither_pass_nor_fail(tmp_path):
     fill(tmp_path, {"static": 50.0})
     told = run_gains(tmp_path).stdout
-    assert told.count("not judged yet") == 3
+    assert told.count("not evaluated yet") == 3
     assert "GPU hours" in told and "all " not in told
 
 

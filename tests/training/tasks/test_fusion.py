@@ -13,10 +13,11 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.fusion import Fusion, FusionConfig
+from tests.support.stages import network_of
 from tests.support.videos import mask, write_masks, write_video
 from training.cli import app
 from training.data.fusion import CropWindow, open_fusion_set, read_provenance, shards_in
-from training.data.mixture import Draw, Mixture
+from training.data.mixture import Draw, open_mixture
 from training.data.sample import FusionBatch
 from training.data.transforms import FILL, recolour_pixels
 from training.engine import visualisation
@@ -27,7 +28,6 @@ from training.runs.folder import RunFolder
 from training.schema.stage import load_stage
 from training.tasks.fusion import FusionStep
 from training.tasks.losses import kept_share
-from training.tasks.network import build_network
 
 
 def test_fusion_is_trained_as_published(shared, recipe, published_weights, check_gradients):
@@ -98,13 +98,13 @@ def fusion_set(videos, tmp_path_factory):
 @pytest.fixture(scope="module")
 def alignment(tiny, tmp_path_factory):
     path = tmp_path_factory.mktemp("stm") / "stm.pt"
-    checkpoint.save(build_network(tiny("stm/bl30k"), None), path)
+    checkpoint.save(network_of(tiny("stm/bl30k")), path)
     return path
 
 
 def test_samples_pair_two_propagations_of_one_frame(fusion_set, videos):
     stage = load_stage("fusion/bl30k", ["augmentation.sequence.flip=0"], [str(fusion_set)], "tiny")
-    mixture, store = Mixture(stage), open_dataset(videos)
+    mixture, store = open_mixture(stage), open_dataset(videos)
     batch = mixture.collate([mixture[Draw(0, n, 0, n % 2, 1)] for n in range(24)])
     assert batch.image.shape == (24, 3, 64, 64) and batch.older.shape == (24, 2, 64, 64)
     assert torch.equal(mixture[Draw(0, 3, 0, 1, 1)].older, batch.older[3])
@@ -163,10 +163,11 @@ def test_fusion_and_its_controls_are_trained(fusion_set, alignment, tmp_path):
 
 def test_mistakes_are_named(fusion_set, videos, tmp_path):
     with pytest.raises(UserError, match="is no fusion set"):
-        Mixture(load_stage("fusion/bl30k", data=[str(videos)]))
+        open_mixture(load_stage("fusion/bl30k", data=[str(videos)]))
     with pytest.raises(UserError, match="lacks video a00000"):
         (tmp_path / "JPEGImages/other").mkdir(parents=True)
-        Mixture(load_stage("fusion/bl30k", [f"data.bl30k_fusion.videos={tmp_path}"], [f"bl30k_fusion={fusion_set}"]))
+        videos_elsewhere = [f"data.bl30k_fusion.videos={tmp_path}"]
+        open_mixture(load_stage("fusion/bl30k", videos_elsewhere, [f"bl30k_fusion={fusion_set}"]))
     for record, words in (
         ({}, "its dataset is no path"),
         ({"dataset": "d", "masks": "grey"}, "masks are 'grey': they"),
@@ -179,7 +180,7 @@ def test_mistakes_are_named(fusion_set, videos, tmp_path):
 
 
 def test_saved_samples_show_the_fusions_inputs_and_output(fusion_set):
-    mixture = Mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
+    mixture = open_mixture(load_stage("fusion/bl30k", data=[str(fusion_set)], preset="tiny"))
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(torch.device("cpu"))
     assert visualisation.show(batch).shape == (2 * 64, 5 * 64, 3)
     assert visualisation.show(batch, batch.true).shape == (2 * 64, 6 * 64, 3)
@@ -218,7 +219,7 @@ def test_soft_masks_make_a_fusion_set_only_where_the_user_says_so(alignment, tmp
     made = CliRunner().invoke(app, [*command, "--masks", "soft"])
     assert made.exit_code == 0, made.output
     assert sorted(path.name for path in (tmp_path / "set/a").iterdir()) == ["00000", "00003"]
-    source = Mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "set")], preset="tiny")).sources[0]
+    source = open_mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "set")], preset="tiny")).sources[0]
     assert set(np.unique(source.store.read_mask("a", 0).ids)) == {0, 1}, "training takes them for the same"
 
 
@@ -233,7 +234,10 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     def make(out, **changes):
         return fusion_data.make_fusion_data(alignment, videos, tmp_path / out, names, **changes)
 
-    monkeypatch.setattr(fusion_data, "_make_video", lambda *a: shutil.copytree(folder / a[3], a[6] / a[3]))
+    def copy(writer, name):
+        shutil.copytree(folder / name, writer.out / name)
+
+    monkeypatch.setattr(fusion_data.VideoWriter, "write", copy)
     monkeypatch.setattr(fusion_data, "PER_SHARD", 1)
     monkeypatch.setattr(fusion_data.shutil, "rmtree", interrupted := Interrupted(fusion_data.shutil.rmtree))
     with pytest.raises(KeyboardInterrupt):
@@ -254,7 +258,7 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     assert not any(path.is_dir() for path in (tmp_path / "packed").iterdir())
 
     def samples(root):
-        mixture = Mixture(load_stage("fusion/bl30k", data=[str(root)], preset="tiny"))
+        mixture = open_mixture(load_stage("fusion/bl30k", data=[str(root)], preset="tiny"))
         assert mixture.sources[0].names == names
         return mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(3)])
 
@@ -263,7 +267,7 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
         assert torch.equal(getattr(loose, field), getattr(tight, field)), field
     make("packed", to=kind, say=said.append)
     assert len(said) == 1 and packed_files() == before
-    alone = Mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "packed" / before[0][0])], preset="tiny"))
+    alone = open_mixture(load_stage("fusion/bl30k", data=[str(tmp_path / "packed" / before[0][0])], preset="tiny"))
     assert alone.sources[0].names == names[:1]
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from bl30k_gen.errors import UserError
 from models import checkpoint
 from models.s2m import S2M, S2MConfig
-from training.data.mixture import Draw, Mixture, SampleOrder
+from tests.support.stages import network_of, order_of
+from training.data.mixture import Draw, open_mixture
 from training.data.sample import S2MBatch
 from training.engine import visualisation
 from training.engine.distributed import Processes
@@ -21,7 +22,7 @@ from training.interactive.interaction import scribble
 from training.runs.folder import RunFolder
 from training.schema.stage import load_stage
 from training.tasks.losses import bootstrapped_cross_entropy
-from training.tasks.network import build_network, build_step, learn_batchnorm
+from training.tasks.network import build_step, learn_batchnorm
 from training.tasks.s2m import S2MStep
 
 CPU = torch.device("cpu")
@@ -50,7 +51,7 @@ def whole(short, tmp_path_factory):
 
 def test_a_sample_is_a_current_mask_and_the_users_scribbles(tiny):
     stage = tiny("s2m/static", "size=96", "scribbles.from_zero=0.5")
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     samples = [mixture[Draw(0, n, 0, n, 1)] for n in range(24)]
     batch = mixture.collate(samples)
     assert batch.image.shape == (24, 3, 96, 96) and batch.true.shape == batch.before.shape == (24, 1, 96, 96)
@@ -65,10 +66,10 @@ def test_a_sample_is_a_current_mask_and_the_users_scribbles(tiny):
 
 
 def test_whole_videos_are_held_out(short):
-    mixture = Mixture(short)
+    mixture = open_mixture(short)
     ours, theirs = ({name.split("/")[1] for name in part.sources[0].names} for part in (mixture, mixture.held_out()))
     assert len(ours) == 5 and len(theirs) == 1 and not ours & theirs
-    few = Mixture(load_stage("s2m/static", ["validation=null"], [short.data["videos0"].path]))
+    few = open_mixture(load_stage("s2m/static", ["validation=null"], [short.data["videos0"].path]))
     assert len(few.sources[0]) == 72
 
 
@@ -92,9 +93,9 @@ def test_the_loss_is_that_of_the_two_aggregated_logits():
 def test_one_batch_is_overfitted(tiny):
     """The loss falls below 0.02 with the batch's statistics; masks are right with the stored ones as well."""
     stage = tiny("s2m/static", "batch=2")
-    mixture = Mixture(stage)
-    batch = mixture.collate([mixture[draw] for draw in next(iter(SampleOrder(mixture, stage)))]).to(CPU)
-    step = build_step(build_network(stage, None), stage.loss, stage.runtime, CPU)
+    mixture = open_mixture(stage)
+    batch = mixture.collate([mixture[draw] for draw in next(iter(order_of(stage, mixture)))]).to(CPU)
+    step = build_step(network_of(stage), stage.loss, stage.runtime, CPU)
     optimiser = torch.optim.Adam(step.parameters(), 5e-3)
     losses = []
     while not losses or (losses[-1] > 0.015 and len(losses) < 80):
@@ -110,7 +111,7 @@ def test_one_batch_is_overfitted(tiny):
 
 
 def test_batch_statistics_are_updated_in_s2m(short, whole):
-    begin, end = build_network(short, None).state_dict(), state(whole)
+    begin, end = network_of(short).state_dict(), state(whole)
     moved = [key for key in begin if "running" in key and not torch.equal(begin[key], end[key])]
     assert len(moved) == sum("running" in key for key in begin) > 20
     assert {int(end[key]) for key in end if "num_batches" in key} == {3}
@@ -178,19 +179,19 @@ def test_the_network_works_in_a_session(whole):
 
 
 def test_training_starts_from_other_networks(short, whole, tmp_path):
-    started = build_network(short, whole.root).state_dict()
+    started = network_of(short, whole.root).state_dict()
     assert all(torch.equal(value, started[key]) for key, value in state(whole).items())
     images = checkpoint.to_published(checkpoint.load(whole.network))
     images["backbone.conv1.weight"] = images["backbone.conv1.weight"][:, :3]
     torch.save({"model_state": images, "epoch": 3}, tmp_path / "voc.pth")
-    started = build_network(short, tmp_path / "voc.pth").state_dict()
+    started = network_of(short, tmp_path / "voc.pth").state_dict()
     assert torch.equal(started["backbone.conv1.weight"][:, :3], images["backbone.conv1.weight"])
     assert torch.equal(started["aspp.convs.1.0.weight"], state(whole)["aspp.convs.1.0.weight"])
     assert started["head.3.bias"].item() == 0
 
 
 def test_samples_are_shown(short):
-    mixture = Mixture(short)
+    mixture = open_mixture(short)
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(CPU)
     batch.positive[0, 0, 5], batch.negative[0] = 1, 0
     plain, told = visualisation.show(batch), visualisation.show(batch, batch.true)
@@ -199,7 +200,7 @@ def test_samples_are_shown(short):
 
 
 def test_saved_samples_have_labels_and_say_where_nothing_is_predicted(short, tmp_path):
-    mixture = Mixture(short)
+    mixture = open_mixture(short)
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 1)] for n in range(2)]).to(CPU)
     masks = batch.true.clone()
     masks[1] = 0

@@ -6,7 +6,8 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
-from training.data.mixture import Draw, Mixture
+from tests.support.stages import network_of
+from training.data.mixture import Draw, open_mixture
 from training.data.sample import FusionBatch
 from training.engine import dry_run
 from training.engine.distributed import Processes
@@ -15,7 +16,7 @@ from training.runs.folder import RunFolder
 from training.schema.stage import load_stage
 from training.tasks import speed
 from training.tasks.fusion import FusionStep
-from training.tasks.network import build_network, freeze_batchnorm
+from training.tasks.network import freeze_batchnorm
 from training.tasks.propagation import TrainingStep
 
 CPU = torch.device("cpu")
@@ -48,9 +49,9 @@ def assert_same(ours, theirs):
 @pytest.fixture(scope="module", params=["stm", "stcn", "rde"])
 def prepared(request, tiny):
     stage = tiny(f"{request.param}/bl30k", "size=32")
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     batch = mixture.collate([mixture[Draw(0, n, 0, n, 2)] for n in range(2)]).to(CPU)
-    network = freeze_batchnorm(build_network(stage, None))
+    network = freeze_batchnorm(network_of(stage))
     step = TrainingStep(network, stage.loss)
     return step, network, batch, stage, outcome(step, network, batch, stage, None)
 
@@ -78,12 +79,12 @@ def test_fusion_training_does_not_depend_on_speed_options(option):
 
 def test_activations_are_not_kept(tiny):
     stage = tiny("stm/bl30k", "size=64")
-    mixture = Mixture(stage)
+    mixture = open_mixture(stage)
     batch = mixture.collate([mixture[Draw(0, 0, 0, 0, 2)]])
     plain = dry_run.measure(stage, batch, CPU, None)
     less = stage.model_copy(update={"runtime": stage.runtime.model_copy(update={"checkpointing": True})})
     assert dry_run.measure(less, batch, CPU, None).sample < plain.sample / 2
-    weights = sum(p.numel() for p in build_network(stage, None).parameters())
+    weights = sum(p.numel() for p in network_of(stage).parameters())
     assert plain.fixed == 16 * weights  # weights, gradients and Adam's two moments, four bytes each
     samples = stage.iterations * stage.batch
     lines = dry_run.describe(samples, 1, dry_run.Cost(0.5, 2**30, 2**31), 0.1, 4, CPU)
