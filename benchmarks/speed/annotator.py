@@ -2,12 +2,14 @@
 
     python -m benchmarks.speed.annotator VIDEO [--network FILE] [--results FILE]
 
-VIDEO is a folder of frames. Measured at the video's own size: the time from a pointer's move to the image that shows
-it; from the end of a brush stroke to its label, split into computing, saving and the rest (messages and waiting); the
-frames a second that the page shows while scrubbing. Then, for servers with 100, 1,000 and 10,000 frames (links to
-those of VIDEO): resident memory when the session is open, and after viewing thirty frames. Last, without a browser:
-memory while a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the session's size on
-disk, and the time to open it again.
+VIDEO is a folder of frames. Measured at the video's own size, and enlarged to 3840x2160, there also with
+``--short-side 480``: the time from a pointer's move to the image that shows it; from the end of a brush stroke to
+its label, split into computing, saving and the rest (messages and waiting); the frames a second that the page shows
+while scrubbing; the server's memory. Then, for servers with 100, 1,000 and 10,000 frames (links to those of VIDEO):
+resident memory when the session is open, and after viewing thirty frames; the time to show the last frame, and to
+get the label of a stroke; scrubbing from there with two objects in every frame of the timeline. Last, without a
+browser: memory while a small untrained network propagates a mask across 10,000 frames of 64x48 pixels, the
+session's size on disk, and the time to open it again.
 """
 
 import os
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.page import command, load, machine, parser_of, publish, table
@@ -36,6 +39,11 @@ from training.interactive.session import InteractiveSession
 
 STROKES, SCRUBBED = 12, 60
 COUNTS = (100, 1000, 10_000)
+LARGE, LARGE_FRAMES, SHORT = (3840, 2160), 24, ("--short-side", "480")
+LONG = [
+    *("frames", "MiB when open", "MiB after 30 frames", "ms to the last frame", "ms to a brush's label"),
+    "frames/s scrubbed, with two objects' lanes",
+]
 SMALL = {"backbone": "resnet18", "memory_backbone": "resnet18", "key_dim": 16, "value_dim": 32, "decoder_dim": 16}
 
 # Milliseconds from each move event, except the first, to the animation frame in which the canvas was drawn.
@@ -55,6 +63,16 @@ MOVES = """() => new Promise((done) => {
   };
   step(0);
 })"""
+
+
+# As if two objects were in every frame: what the timeline draws.
+FULL_LANES = """() => {
+  annotate.told.objects.push({...annotate.told.objects[0], id: 2, name: "Object 2"});
+  for (let i = 0; i < annotate.told.frames; i += 1) {
+    const area = 0.1 + 0.05 * Math.sin(i / 40);
+    annotate.told.rows[i] = [0, {1: [area, 0, ""], 2: [area / 2, 0, i % 97 ? "" : "its area jumps"]}];
+  }
+}"""
 
 
 def start(folder: Path, out: Path, *flags: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -91,26 +109,36 @@ def scrub(hand: Hand, frames: list[int]) -> float:
     )
 
 
-def speed(page: Page, url: str) -> list[list[str]]:
-    """Measure latency and scrubbing; returns rows of quantity and value."""
-    hand = Hand(page, url)
+def stroke(page: Page, frame: int, shift: float = 0) -> float:
+    """Milliseconds from the end of a brush stroke to the answer that has its label."""
+    path = [[0.2, 0.2 + shift], [0.6, 0.3 + shift]]
+    return page.evaluate(
+        """async (action) => {
+          const start = performance.now();
+          await annotate.act(action);
+          return performance.now() - start;
+        }""",
+        {"do": "brush", "frame": frame, "object": 1, "path": path, "radius": 12},
+    )
+
+
+def speed(page: Page, video: Path, out: Path, *flags: str) -> dict[str, str]:
+    """Measure latency, scrubbing and memory; returns quantity -> value."""
+    process, url = start(video, out, *flags)
+    try:
+        return _speed(Hand(page, url)) | {"the server's memory after all this (MiB)": f"{resident_mib(process):.0f}"}
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _speed(hand: Hand) -> dict[str, str]:
     hand.key("b")
-    moves = sorted(page.evaluate(MOVES))
+    moves = sorted(hand.page.evaluate(MOVES))
     labels, computed, saved = [], [], []
     for number in range(STROKES):
         hand.page.wait_for_timeout(50)
-        path = [[0.2, 0.2 + 0.03 * number], [0.6, 0.3 + 0.03 * number]]
-        action = {"do": "brush", "frame": number, "object": 1, "path": path, "radius": 12}
-        labels.append(
-            page.evaluate(
-                """async (action) => {
-                  const start = performance.now();
-                  await annotate.act(action);
-                  return performance.now() - start;
-                }""",
-                action,
-            )
-        )
+        labels.append(stroke(hand.page, number, 0.03 * number))
         hand.page.wait_for_timeout(600)  # gauges come twice a second
         gauges = hand.told("gauges")
         computed.append(1000 * gauges["computed"])
@@ -119,20 +147,28 @@ def speed(page: Page, url: str) -> list[list[str]]:
     frames = len(hand.told("names"))
     first = scrub(hand, list(range(frames - 1, max(0, frames - 1 - SCRUBBED), -1)))
     again = scrub(hand, list(range(max(0, frames - SCRUBBED), frames)))
-    return [
-        ["pointer to image, median (ms)", f"{np.median(moves):.1f}"],
-        ["pointer to image, 95 of 100 (ms)", f"{np.percentile(moves, 95):.1f}"],
-        ["brush to label, median (ms)", f"{np.median(labels):.0f}"],
-        ["of these, to compute it", f"{np.median(computed):.0f}"],
-        ["to save it, with two syncs of the disk", f"{np.median(saved):.0f}"],
-        ["and messages, and waiting", f"{np.median(rest):.0f}"],
-        ["scrubbing for the first time (frames/s)", f"{first:.0f}"],
-        ["scrubbing again (frames/s)", f"{again:.0f}"],
-    ]
+    return {
+        "pointer to image, median (ms)": f"{np.median(moves):.1f}",
+        "pointer to image, 95 of 100 (ms)": f"{np.percentile(moves, 95):.1f}",
+        "brush to label, median (ms)": f"{np.median(labels):.0f}",
+        "of these, to compute it": f"{np.median(computed):.0f}",
+        "to save it, with two syncs of the disk": f"{np.median(saved):.0f}",
+        "and messages, and waiting": f"{np.median(rest):.0f}",
+        "scrubbing for the first time (frames/s)": f"{first:.0f}",
+        "scrubbing again (frames/s)": f"{again:.0f}",
+    }
+
+
+def enlarged(source: FrameFolder, folder: Path) -> Path:
+    """Frames of 3840x2160 made of the video's."""
+    folder.mkdir()
+    for number in range(min(LARGE_FRAMES, len(source))):
+        Image.fromarray(source[number]).resize(LARGE).save(folder / f"{number:05d}.jpg", quality=92)
+    return folder
 
 
 def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
-    """Rows of frames, MiB when the session is open, MiB after viewing some frames."""
+    """Rows of frames, MiB when the session is open and after viewing some, and the page's times and rate."""
     rows: list[list[str]] = []
     for count in COUNTS:
         clip = folder / f"frames_{count}"
@@ -144,8 +180,13 @@ def memory(page: Page, source: FrameFolder, folder: Path) -> list[list[str]]:
         try:
             hand = Hand(page, url)
             opened = resident_mib(process)
-            scrub(hand, list(range(0, count, max(1, count // 30))))
-            rows.append([str(count), f"{opened:.0f}", f"{resident_mib(process):.0f}"])
+            scrub(hand, list(range(0, count - count // 30, max(1, count // 30))))
+            looked = resident_mib(process)
+            end = 1000 / scrub(hand, [count - 1])
+            label = np.median([stroke(page, count * number // STROKES) for number in range(STROKES)])
+            page.evaluate(FULL_LANES)
+            again = scrub(hand, list(range(count - 1, count - 1 - SCRUBBED, -1)))
+            rows.append([str(count), *(f"{value:.0f}" for value in (opened, looked, end, label, again))])
         finally:
             process.terminate()
             process.wait()
@@ -214,32 +255,33 @@ def main() -> None:
     parser.add_argument("--network", help="a propagation network; it works at a short side of 480")
     arguments = parser.parse_args()
     source = FrameFolder(arguments.video)
+    height, width = source[0].shape[:2]
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
         folder = Path(temporary)
         browser = playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
-        flags = ["--network", arguments.network] if arguments.network else []
-        process, url = start(arguments.video, folder / "speed", *flags)
-        try:
-            rows = speed(page, url)
-        finally:
-            process.terminate()
-            process.wait()
+        large = enlarged(source, folder / "large")
+        own = ["--network", arguments.network] if arguments.network else []
+        found = {
+            f"{width}x{height}": speed(page, arguments.video, folder / "speed", *own),
+            "x".join(map(str, LARGE)): speed(page, large, folder / "speed_large"),
+            f"the same, {' '.join(SHORT)}": speed(page, large, folder / "speed_short", *SHORT),
+        }
+        rows = [[what, *(values[what] for values in found.values())] for what in next(iter(found.values()))]
         rows_memory = memory(page, source, folder)
         rows_propagated = propagate_memory(folder / "across")
         browser.close()
-    height, width = source[0].shape[:2]
     text = f"""# The page in the browser: speed and memory
 
     {command()}
 
-{machine("torch", "starlette", "uvicorn")}; load {load():.1f} processes a processor; frames of {width}x{height}.
+{machine("torch", "starlette", "uvicorn")}; load {load():.1f} processes a processor.
 
-{table(["what", "value"], rows)}
+{table(["frames of", *found], rows)}
 
 The page draws a stroke immediately; its label comes from the session, through the websocket, after it is saved.
 
-{table(["frames", "MiB when open", "MiB after 30 frames"], rows_memory)}
+{table(LONG, rows_memory)}
 
 A propagation across {COUNTS[-1]} frames of 64x48, without a browser:
 

@@ -29,7 +29,7 @@ from training.interactive.local_control import Box
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Draft, Maps, State
 
-FORMAT, VERSION = "bl30k-annotation", 2
+FORMAT, VERSION = "bl30k-annotation", 3
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 FIRST_LINE = 1 << 16  # bytes
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
@@ -41,15 +41,23 @@ UNDOING = ("undo", "redo")
 
 
 def identify(frames: Frames, session: InteractiveSession) -> dict[str, Any]:
-    """A description by which a video is recognised: its size, its length and a digest of some pixels."""
-    some = sorted({0, len(frames) // 2, len(frames) - 1})
-    pixels = sha256_bytes(b"".join(np.ascontiguousarray(frames[t]).tobytes() for t in some))
+    """A description by which a video is recognised: its size, its length and digests of some frames.
+
+    The digest of a damaged frame is None; the frame may be restored later.
+    """
+
+    def pixels(frame: int) -> str | None:
+        try:
+            return sha256_bytes(np.ascontiguousarray(frames[frame]).tobytes())
+        except UserError:
+            return None
+
     return {
         "name": frames.path.name,
         "frames": len(frames),
         "size": list(session.size),
         "working": list(session.view.working),
-        "pixels": pixels,
+        "pixels": [pixels(t) for t in (0, len(frames) // 2, len(frames) - 1)],
     }
 
 
@@ -69,7 +77,7 @@ class Autosave:
         self.folder, self.video, self.session = folder, video, session
         self.actions: list[dict[str, Any]] = []
         self.looks: dict[int, dict[str, Any]] = {}
-        self._behind = False  # some action could not be saved
+        self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
         with clear_disk_errors(folder / JOURNAL):
@@ -103,7 +111,7 @@ class Autosave:
         self._append({"begin": True})
 
     def record(self, action: dict[str, Any] | None = None, looks: dict[int, dict[str, Any]] | None = None) -> None:
-        """Save an action and the state that follows, or the looks of objects.
+        """Save an action and the state that follows, the looks of objects, or what could not be saved before.
 
         Raises UserError if that fails; the next record then also has the content of this one.
         """
@@ -116,19 +124,19 @@ class Autosave:
             try:
                 if action is not None:
                     line["action"] = action
-                if self._behind:
+                if self.behind:
                     line["missed"] = self._missed
-                if state is not self._recorded and (self._behind or action is None or action["do"] not in UNDOING):
+                if state is not self._recorded and (self.behind or action is None or action["do"] not in UNDOING):
                     line["state"] = self._describe(state, self._recorded)
-                if self._behind or looks is not None:
+                if self.behind or looks is not None:
                     line["looks"] = self._looks()
                 self._append(line)
             except BaseException:
-                self._behind = True
+                self.behind = True
                 self._missed += [action] if action is not None else []
                 self._journal.truncate(before)
                 raise
-        self._behind, self._missed, self._recorded = False, [], state
+        self.behind, self._missed, self._recorded = False, [], state
         if self.maps.wasteful:
             self.compact()
 
@@ -278,10 +286,15 @@ class Autosave:
             raise UserError(f"{self.folder / JOURNAL} is damaged from its first line on", "give another --out")
         for key, mine in self.video.items():
             theirs = video.get(key)
+            if key == "pixels" and isinstance(theirs, list) and len(theirs) == len(mine):
+                theirs = [now if None in (now, then) else then for now, then in zip(mine, theirs, strict=True)]
             if theirs != mine and key != "name":
-                what = {"working": "was made at another --short-side", "pixels": "is of another video"}
-                about = what.get(key, f"is of a video with the {key} {theirs}, not {mine}")
-                raise UserError(f"session {self.folder} {about} (of {video.get('name')})", "give another --out")
+                told = {
+                    "working": "was made at another --short-side",
+                    "frames": f"is of a video of {theirs} frames, and this one has {mine}",
+                }
+                what = f"session {self.folder} {told.get(key, 'is of another video')}"
+                raise UserError(f"{what} (it was made for {video.get('name')})", "give another --out")
 
     def _apply(self, line: dict[str, Any]) -> None:
         session, action = self.session, line.get("action")

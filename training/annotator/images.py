@@ -13,6 +13,8 @@ from training.inference.video import FrameFolder, Frames, StoredFrames
 
 LONG_SIDE = 1920
 THUMBNAIL = 160
+LARGEST_MASK = 64 * 2**20
+"""Bytes of a mask that comes in."""
 Size = Literal["view", "full", "thumbnail"]
 
 
@@ -24,28 +26,31 @@ def view_size(size: tuple[int, int], long_side: int = LONG_SIDE) -> tuple[int, i
 
 def image(frames: Frames, number: int, size: Size) -> tuple[bytes, str]:
     """An encoded frame and its media type. A file that the page can show is sent unchanged."""
-    if size != "thumbnail" and (found := _as_it_is(frames, number, size)):
+    if isinstance(frames, FrameFolder | StoredFrames) and (found := _of_file(frames.encoded(number), size)):
         return found
-    rgb = frames[number]
-    if size != "full":
-        height, width = view_size(rgb.shape[:2], THUMBNAIL if size == "thumbnail" else LONG_SIDE)
-        if (height, width) != rgb.shape[:2]:
-            rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2))
-    return encode_jpeg(rgb, 70 if size == "thumbnail" else 92, "4:2:0"), "image/jpeg"
+    return _shrunk(Image.fromarray(frames[number]), size)
 
 
-def _as_it_is(frames: Frames, number: int, size: Size) -> tuple[bytes, str] | None:
-    if not isinstance(frames, FrameFolder | StoredFrames):
-        return None
-    data = frames.encoded(number)
+def _of_file(data: bytes, size: Size) -> tuple[bytes, str] | None:
+    """An image made of a file's bytes; None where the decoder has to say what is wrong with them."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as opened:
-            turned = opened.getexif().get(274, 1) != 1  # the browser would turn it; the decoder says what to do
-            if turned or opened.mode != "RGB" or (size == "view" and max(opened.size) > LONG_SIDE):
+            if opened.getexif().get(274, 1) != 1 or opened.mode != "RGB":  # one that browsers would turn
                 return None
-            return data, Image.MIME[opened.format or "JPEG"]
+            if size == "full" or (size == "view" and max(opened.size) <= LONG_SIDE):
+                return data, Image.MIME[opened.format or "JPEG"]
+            return _shrunk(opened, size)
     except IMAGE_ERRORS:
         return None
+
+
+def _shrunk(image: Image.Image, size: Size) -> tuple[bytes, str]:
+    if size != "full":
+        height, width = view_size((image.height, image.width), THUMBNAIL if size == "thumbnail" else LONG_SIDE)
+        image.draft("RGB", (width, height))  # JPEG is decoded at a half, a quarter or an eighth
+        if (height, width) != (image.height, image.width):
+            image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
+    return encode_jpeg(np.asarray(image), 70 if size == "thumbnail" else 92, "4:2:0"), "image/jpeg"
 
 
 def encode_runs(ids: NDArray[np.uint8], version: int) -> bytes:

@@ -6,6 +6,7 @@ It starts before the networks are loaded, and does not import them, so that the 
 import asyncio
 import contextlib
 import json
+import logging
 import mimetypes
 import secrets
 import socket
@@ -24,15 +25,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bl30k_gen.errors import UserError
 from training.annotator.guard import PROTOCOL, Guard
-from training.annotator.images import Size, encode_runs, image
+from training.annotator.images import LARGEST_MASK, Size, encode_runs, image
 from training.inference.video import Frames
 
 if TYPE_CHECKING:
     from training.annotator.workspace import News, Workspace
 
+log = logging.getLogger(__name__)
+
 STATIC = Path(__file__).with_name("static")
-LARGEST_MASK = 64 * 2**20
-"""Bytes of an uploaded mask."""
 LARGEST_MESSAGE = 2**20
 """Bytes of a message over the websocket."""
 WAITING = 256
@@ -146,8 +147,8 @@ class Server:
             return PlainTextResponse("there is no such frame", 404)
         try:
             data, kind = await run_in_threadpool(image, self.frames, number, size)
-        except UserError as error:
-            return PlainTextResponse(str(error), 500)
+        except Exception as error:
+            return PlainTextResponse(_said(error), 500)
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     async def _mask(self, request: HttpRequest) -> Response:
@@ -173,8 +174,8 @@ class Server:
                 return PlainTextResponse(f"a mask has at most {LARGEST_MASK >> 20} MiB", 413)
         try:
             await asyncio.wrap_future(self.workspace.set_mask(number, bytes(data)))
-        except (UserError, ValueError) as error:
-            return PlainTextResponse(str(error), 422)
+        except Exception as error:
+            return PlainTextResponse(_said(error), 422)
         return Response(status_code=204)
 
     async def _socket_route(self, websocket: WebSocket) -> None:
@@ -213,8 +214,8 @@ class Server:
         except ValidationError as error:
             where, mistake = first_mistake(error)
             await news.put({"answer": number, "error": f"the message is not understood ({where}: {mistake})"})
-        except (UserError, ValueError) as error:
-            await news.put({"answer": number, "error": str(error)})
+        except Exception as error:
+            await news.put({"answer": number, "error": _said(error)})
 
     async def _do(self, request: Any, workspace: "Workspace") -> str:
         if request.action:
@@ -252,6 +253,14 @@ class Server:
             yield
         finally:
             workspace.listeners.discard(listener)
+
+
+def _said(error: Exception) -> str:
+    """What the page is told: a refusal in its own words, and that a mistake of the program is one."""
+    if isinstance(error, UserError | ValueError):
+        return str(error)
+    log.error("a request failed", exc_info=error)
+    return f"the program has failed here ({type(error).__name__}: {error}); its terminal says more"
 
 
 async def _send(websocket: WebSocket, news: "asyncio.Queue[News]") -> None:

@@ -13,6 +13,8 @@ OUTSTANDING, UNSURE = 1.5, 0.5
 """It has likely drifted if its uncertainty is above OUTSTANDING times its median, or above UNSURE."""
 JUMP = 1.6
 """An object has likely drifted if its area changes by more than this factor between two frames."""
+CREEP = 1.5
+"""It may have drifted slowly if its area differs by this factor from where the object was known last."""
 DISAGREEMENT = 0.35
 """A frame has likely drifted if 1 - IoU of the propagations from both sides is above this."""
 SMALL = 2e-4
@@ -34,6 +36,7 @@ def lanes(state: State) -> list[dict[int, Lane]]:
     areas = [_by_object(maps, maps.areas) for maps in shown]
     user = {*state.corrected, *state.interacted}
     usual = {label: _usual_doubt(label, shown, user) for label in state.objects}
+    known: dict[int, tuple[int, float]] = {}  # frame and area: the user's, or where it was last said that it changes
     found: list[dict[int, Lane]] = []
     for t, maps in enumerate(shown):
         doubts = _by_object(maps, maps.doubts)
@@ -44,6 +47,11 @@ def lanes(state: State) -> list[dict[int, Lane]]:
             area, doubt = areas[t][label], doubts[label]
             before = areas[t - 1].get(label, area) if t else area
             why = "" if t in user else _drift(area, doubt, before, state.disagreement.get(t, 0.0), usual[label])
+            since, then = known.setdefault(label, (t, area))
+            if not why and t not in user and min(area, then) > SMALL and max(area, then) > CREEP * min(area, then):
+                why = f"its area has changed since frame {since}"
+            if why or t in user:
+                known[label] = t, area
             if area or why:
                 lane[label] = Lane(area, doubt, why)
         found.append(lane)

@@ -17,20 +17,23 @@ import torch
 from numpy.typing import NDArray
 
 from bl30k_gen.dataset.files import write_atomically
-from bl30k_gen.dataset.masks import encode_mask, read_mask
+from bl30k_gen.dataset.masks import decide, encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from training.annotator.autosave import Autosave, identify
 from training.annotator.exports import What, describe_places, export
-from training.annotator.images import shrink, view_size
+from training.annotator.images import LARGEST_MASK, shrink, view_size
 from training.annotator.messages import Look
 from training.annotator.news import Reporter
 from training.annotator.study import Study
 from training.annotator.work import Cancelled, News, Work
-from training.evaluation.folders import object_ids
+from training.evaluation.folders import describe_size, object_ids
 from training.inference.video import Frames
 from training.interactive.script import MaskAction, ObjectAction, PageAction, PropagateAction
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Maps
+
+TRY_AGAIN = 3.0
+"""Seconds after which saving is tried again."""
 
 
 class Opened(NamedTuple):
@@ -67,7 +70,7 @@ class Workspace:
         self.queued = 0
         self._size = tuple(frames[0].shape[:2])
         self._opened: Opened | None = None
-        self._unsaved = ""
+        self._unsaved, self._next_try = "", 0.0
         self._took = 0.0, 0.0  # seconds of the last action: to compute, to save
         self._work = Work(self._tell)
         self._lock = threading.Lock()  # of the reporter
@@ -99,7 +102,15 @@ class Workspace:
     def set_mask(self, frame: int, png: bytes) -> Future[str]:
         """Use an uploaded mask for a frame."""
         self._check_free()
-        return self._submit(lambda: self._set_mask(frame, read_mask(png, name=f"for frame {frame}").ids))
+
+        def job() -> str:
+            name = f"for frame {frame}"
+            rule = decide([png])
+            if rule.meaning == "soft":
+                raise ValueError(f"the mask {name} has soft edges: cut them at one half, to black and white")
+            return self._set_mask(frame, read_mask(png, rule, name).ids)
+
+        return self._submit(job)
 
     def look(self, look: Look) -> Future[str]:
         """Name, colour or hide an object."""
@@ -127,11 +138,13 @@ class Workspace:
         self._work.control(what)
 
     def tick(self) -> None:
-        """Called twice a second: send the gauges and the clock of a study."""
+        """Called twice a second: send the gauges and the clock of a study, and retry a failed save."""
         if self.study:
             self.study.check()
             self._tell({"study": self._study_news()})
         self._tell({"gauges": self._gauges()})
+        if self._unsaved and not self.queued and perf_counter() > self._next_try:
+            self._submit(self._save_missed)
 
     # Results
 
@@ -166,6 +179,7 @@ class Workspace:
                 "rate": getattr(self.frames, "rate", 0) or 24,
                 "out": str(self.out),
                 "places": describe_places(self.out),
+                "largest_mask": LARGEST_MASK,
                 "ready": session is not None,
                 "can": {
                     "propagate": bool(session and session.network),
@@ -278,7 +292,8 @@ class Workspace:
         """Use a mask for a frame; new objects in it are added."""
         session, autosave, _ = self._ready()
         if ids.shape != session.size:
-            raise ValueError(f"the mask is {ids.shape[1]}x{ids.shape[0]}, frames {session.size[1]}x{session.size[0]}")
+            sizes = f"{describe_size(ids.shape)}, and frames are {describe_size(session.size)}"
+            raise ValueError(f"the mask is {sizes}: a mask has its frame's size")
         for label in sorted(object_ids(ids) - set(session.objects)):
             self._add(label)
         file = f"given/{len(autosave.actions):05d}.png"
@@ -352,14 +367,22 @@ class Workspace:
         autosave = self._ready().autosave
         self._guarded(lambda: autosave.record(action))
 
+    def _save_missed(self) -> str:
+        self._guarded(self._ready().autosave.record)
+        self._refresh()
+        return "saved"
+
     def _guarded(self, save: Callable[[], None]) -> None:
-        """Save; after a failure, such as a full disk, the page shows it and the next change tries again."""
+        """Save; after a failure, such as a full disk, the page shows it and saving is tried again."""
+        before = self._unsaved
         try:
             save()
-            self._unsaved = ""
+            if not self._ready().autosave.behind:
+                self._unsaved = ""
         except UserError as error:
-            self._unsaved = str(error)
-            self.say(f"not saved: {error}")
+            self._unsaved, self._next_try = error.what, perf_counter() + TRY_AGAIN
+        if self._unsaved != before:
+            self.say(f"not saved: {self._unsaved}" if self._unsaved else "saved again")
 
     def _check_free(self) -> None:
         """Raise ValueError while masks cannot be changed."""

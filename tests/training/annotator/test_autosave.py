@@ -154,7 +154,7 @@ def test_a_session_of_another_video_is_refused(tmp_path):
     other[1][0, 0, 0] ^= 1
     with pytest.raises(UserError, match="another video"):
         open_saved(tmp_path, other)
-    with pytest.raises(UserError, match="frames 3, not 4"):
+    with pytest.raises(UserError, match="a video of 3 frames, and this one has 4"):
         open_saved(tmp_path, moving_video(4))
     smaller = InteractiveSession(None, video, [], options=Options(short_side=30))
     with pytest.raises(UserError, match="short-side"):

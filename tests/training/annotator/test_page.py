@@ -197,7 +197,9 @@ def test_the_keyboard_alone_does_the_same(browser, new_session, tmp_path):
         assert session.state.draft.kind == "fill"
         keys("r", "Enter", *["Shift+ArrowRight"] * 2, *["Shift+ArrowDown"], "Enter")
         assert hand.page.locator("#box-row").is_visible()
-        keys("e", "Enter", "Enter", "k", "Escape")
+        keys("e", "Enter", "Enter", "k", "Escape", "u")
+        assert not session.labels(0).any()
+        keys("Control+z")
         keys("Enter")
         assert session.state.rounds == 1
         keys("l")

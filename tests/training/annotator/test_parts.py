@@ -87,6 +87,16 @@ def test_the_timeline_finds_drift(cells):
     assert lanes(session.state)[18][1].drift == "disappears"
 
 
+def test_an_area_that_changes_little_by_little_is_drift(cells):
+    video, network = cells.video(20), cells.network()
+    session = InteractiveSession(network, video, [1], fusion="none", options=Options(memory_every=2, previous=True))
+    session.set_mask(0, cells.mask(video, 0, {1: (0, 1, 2, 3, 4)}))
+    network.lose |= {7: (0,), 9: (1,)}
+    session.propagate()
+    found = lanes(session.state)
+    assert found[9][1].drift == "its area has changed since frame 0" and drift_ranges(found) == [(9, 9)]
+
+
 def test_a_study_shows_the_true_masks_before_its_clock_starts(small, tmp_path, monkeypatch):
     now = {"t": 50.0}
     monkeypatch.setattr("training.annotator.study.perf_counter", lambda: now["t"])

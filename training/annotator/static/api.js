@@ -7,16 +7,21 @@ const waiting = new Map();
 let answered = 0;
 export const listeners = new Set(); // called with each piece of news
 
-export async function get(path, signal) {
-  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, signal });
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer;
+// What the server has refused, and why, unlike a connection that is lost.
+export class Refused extends Error {
+  constructor(text, status) {
+    super(text);
+    this.status = status;
+  }
 }
 
-export async function putMask(frame, file) {
-  const answer = await fetch(`/api/mask/${frame}`, { method: "PUT", body: file, headers: { Authorization: `Bearer ${token}` } });
-  if (!answer.ok) throw new Error(await answer.text());
+async function fetched(path, about) {
+  const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` }, ...about });
+  if (!answer.ok) throw new Refused(await answer.text(), answer.status);
+  return answer;
 }
+export const get = (path, signal) => fetched(path, { signal });
+export const putMask = (frame, file) => fetched(`/api/mask/${frame}`, { method: "PUT", body: file });
 
 // Ask for something; the promise ends with the server's answer, or its refusal.
 export function ask(request) {
@@ -31,6 +36,9 @@ export function ask(request) {
 export const answers = () => answered;
 export const pending = () => waiting.size;
 export const act = (action) => ask({ action });
+
+// Whether a server is there that does not know this page's token: another run of the program at the same port.
+export const isStranger = () => get("/api/mask/0").then(() => false, (error) => error.status === 403);
 
 export function connect() {
   const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/socket`;

@@ -1,12 +1,12 @@
 // Everything together.
-import { act, answers, ask, connect, listeners, pending, putMask } from "./api.js";
-import { atHand, forget } from "./frames.js";
+import { Refused, act, answers, ask, connect, isStranger, listeners, pending, putMask } from "./api.js";
+import { atHand, forget, whyMissing } from "./frames.js";
 import { dress, setIcon } from "./icons.js";
 import { nextDrift, openExport, openHelp, previousDrift, redo, undo } from "./keys.js";
 import { say } from "./notices.js";
 import "./panel.js";
 import { go, play } from "./player.js";
-import { emit, hear, on, tab, told } from "./state.js";
+import { emit, hear, nameOf, on, tab, told } from "./state.js";
 import { redrawTimeline } from "./timeline.js";
 import { choose, lacks, toolOf } from "./tools.js";
 import { fit, place, redraw, zoom } from "./view.js";
@@ -38,36 +38,41 @@ $("files").onchange = () => load([...$("files").files]).finally(() => ($("files"
 
 async function load(files) {
   const byName = new Map((told.names || []).map((name, frame) => [name, frame]));
+  const refused = [];
   let count = 0;
   for (const file of files) {
-    const stem = file.name.replace(/\.png$/i, "");
-    const frame = byName.get(stem) ?? (files.length === 1 ? tab.frame : undefined);
-    if (frame === undefined) {
-      say(`${file.name} is called like no frame, such as ${told.names?.[0]}.png`, true);
-      continue;
-    }
+    const frame = byName.get(file.name.replace(/\.png$/i, "")) ?? (files.length === 1 ? tab.frame : undefined);
     try {
+      if (!/\.png$/i.test(file.name)) throw new Error("is not taken: masks are PNG files");
+      if (file.size > told.largest_mask) throw new Error(`is larger than ${told.largest_mask >> 20} MiB, so it is not taken`);
+      if (frame === undefined) throw new Error(`is not taken: name it like its frame, as ${nameOf(0)}.png`);
       await putMask(frame, file);
       count += 1;
       if (files.length === 1) go(frame);
     } catch (error) {
-      say(`${file.name}: ${error.message}`, true);
+      refused.push(`${file.name}${error instanceof Refused ? ":" : ""} ${error.message}`);
     }
+    if (files.length > 9) say(`${count} of ${files.length} masks are loaded`, false, "loading");
   }
-  if (count) say(count === 1 ? "The mask is loaded" : `${count} masks are loaded`);
+  if (count && files.length <= 9) say(count === 1 ? `The mask is loaded for frame ${tab.frame}` : `${count} masks are loaded`);
+  const more = refused.length - 1;
+  if (more >= 0) say(refused[0] + (more ? ` (and ${more} more ${more === 1 ? "file is" : "files are"} refused)` : ""), true);
 }
-$("stage").addEventListener("dragover", (event) => event.preventDefault());
-$("stage").addEventListener("drop", (event) => {
+// Wherever a file is dropped: beside the frame, the browser would leave the page for it.
+window.addEventListener("dragover", (event) => event.preventDefault());
+window.addEventListener("drop", (event) => {
   event.preventDefault();
-  load([...event.dataTransfer.files].filter((file) => /\.png$/i.test(file.name)));
+  load([...event.dataTransfer.files]);
 });
 
 on("state hello", () => {
   $("undo").disabled = !told.undo;
   $("redo").disabled = !told.redo;
-  $("saved").textContent = told.unsaved ? `Not saved: ${told.unsaved}` : "Saved";
+  $("saved").textContent = told.unsaved ? "Not saved" : "Saved";
   $("saved").classList.toggle("bad", Boolean(told.unsaved));
   $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
+  $("unsaved").hidden = !told.unsaved;
+  $("unsaved-text").textContent = told.unsaved;
 });
 
 // Frames
@@ -106,6 +111,15 @@ $("zoom-out").onclick = () => zoom(1 / 1.25);
 $("zoom-fit").onclick = fit;
 on("zoom", () => ($("zoom-value").textContent = place.fitted ? "Fit" : `${Math.round((100 * place.scale * told.view[0]) / told.size[0])} %`));
 
+// A frame that cannot be read
+function missing() {
+  const why = whyMissing(tab.frame);
+  $("missing").hidden = !why;
+  $("missing-title").textContent = `Frame ${tab.frame} cannot be shown`;
+  $("missing-text").textContent = why || "";
+}
+on("frame loaded hello", missing);
+
 // First use
 function welcome() {
   const fresh = told.ready && !told.interacted.size && !told.corrected.length && !told.study && !sessionStorage.getItem("welcomed");
@@ -139,6 +153,15 @@ on("hello", () => {
   rows.push(exportRow("Other formats", "Frames and masks, as generate.py export writes them", `${told.out}/<format>`, OTHERS));
   $("exports").replaceChildren(...rows);
 });
+function tellExport(text, bad = false) {
+  $("exported").hidden = false;
+  $("exported").classList.toggle("bad", bad);
+  $("exported").textContent = text;
+}
+on("progress", () => {
+  const running = told.progress;
+  if (running?.what === "export") tellExport(`Writing … ${running.done} of ${running.total} frames. You may close this; Cancel stands beside the frame.`);
+});
 function exportRow(name, text, place, kinds) {
   const row = document.createElement("li");
   const words = document.createElement("div");
@@ -150,9 +173,8 @@ function exportRow(name, text, place, kinds) {
     const button = Object.assign(part("button", label), { className: "plain", id: `export-${what}` });
     button.onclick = async () => {
       button.disabled = true;
-      $("exported").hidden = false;
-      $("exported").textContent = "Writing …";
-      $("exported").textContent = await ask({ export: what }).catch((error) => error.message);
+      tellExport("Writing …");
+      await ask({ export: what }).then(tellExport, (error) => tellExport(error.message, true));
       button.disabled = false;
     };
     buttons.append(button);
@@ -201,23 +223,28 @@ on("hello", (another) => {
     fit();
   }
 });
+let failed = false;
 listeners.add((news) => {
   if (news.failure) {
-    $("opening").hidden = true;
-    $("gone").hidden = false;
-    $("gone-text").textContent = news.failure;
-  } else if (news.gone) {
-    if (!opened && $("gone").hidden) $("gone-text").textContent = "It could not open the session. What is wrong stands in its terminal.";
-    $("opening").hidden = true;
-    $("gone").hidden = false;
-  } else hear(news);
+    failed = true;
+    gone("The session cannot be opened", `${news.failure}. Then start the program again, and open the address that it prints.`);
+  } else if (news.gone) lost();
+  else hear(news);
 });
-if (location.hash.length < 2) {
+function gone(title, text) {
   $("opening").hidden = true;
   $("gone").hidden = false;
-  $("gone").querySelector("h2").textContent = "The address is incomplete";
-  $("gone-text").textContent = "Open the whole address that the program printed, with everything after the #.";
-} else connect();
+  $("gone-title").textContent = title;
+  $("gone-text").textContent = text;
+}
+async function lost() {
+  if (failed) return;
+  if (await isStranger()) gone("The program was started anew", "Each start has an address of its own: open the one that it has printed last, with everything after the #.");
+  else if (opened) gone("The program has stopped", "Nothing is lost: everything up to the last step is saved. Give the same command again, and open the address that it prints.");
+  else gone("The program has stopped", "It could not open the session. What is wrong stands in its terminal.");
+}
+if (location.hash.length < 2) gone("The address is incomplete", "Open the whole address that the program printed, with everything after the #.");
+else connect();
 
 // For tests, measurements and the console.
 const afterDrawing = [];

@@ -1,5 +1,5 @@
 // Frames and masks at hand: fetched nearest first, kept as long as they fit, superseded requests dropped.
-import { get } from "./api.js";
+import { Refused, get } from "./api.js";
 import { emit, tab, told, version } from "./state.js";
 
 const BYTES = 300e6; // of decoded frames
@@ -8,19 +8,25 @@ const pictures = new Map(); // frame -> ImageBitmap, least recently used first
 const masks = new Map(); // frame -> { version, width, height, ids }
 const wanted = new Map(); // key -> { frame, load }
 const flying = new Map(); // key -> AbortController
+const broken = new Map(); // frame -> why it cannot be shown
 
 export function forget() {
   for (const picture of pictures.values()) picture.close();
   pictures.clear();
   masks.clear();
+  broken.clear();
+  sharp = null;
 }
+
+// Why a frame's picture cannot be shown, if the server has said so.
+export const whyMissing = (frame) => broken.get(frame);
 
 export function pictureOf(frame) {
   const found = pictures.get(frame);
   if (found) {
     pictures.delete(frame);
     pictures.set(frame, found);
-  } else want(`p${frame}`, frame, loadPicture);
+  } else wantPicture(frame);
   return found;
 }
 
@@ -51,12 +57,12 @@ export function maskBefore(frame) {
 export function prefetch(frames) {
   for (const frame of frames) {
     if (frame < 0 || frame >= told.frames) continue;
-    if (!pictures.has(frame)) want(`p${frame}`, frame, loadPicture);
+    if (!pictures.has(frame)) wantPicture(frame);
     maskOf(frame);
   }
 }
 
-export const atHand = (frame) => pictures.has(frame) && (version(frame) === 0 || masks.has(frame));
+export const atHand = (frame) => (pictures.has(frame) || broken.has(frame)) && (version(frame) === 0 || masks.has(frame));
 
 function want(key, frame, load) {
   if (flying.has(key) || wanted.has(key)) return;
@@ -87,9 +93,35 @@ function pump() {
   }
 }
 
+let sharp = null; // { frame, picture }: one, as it may be large
+
+// The frame at hand with all its pixels, if they are more than those shown.
+export function sharpOf(frame) {
+  if (sharp?.frame === frame) return sharp.picture;
+  if (told.size[0] > told.view[0] && pictures.has(frame)) want(`s${frame}`, frame, loadSharp);
+  return null;
+}
+
+async function loadSharp(frame, signal) {
+  const picture = await createImageBitmap(await (await get(`/api/frame/${frame}?size=full&e=${told.epoch}`, signal)).blob());
+  sharp?.picture.close();
+  sharp = { frame, picture };
+}
+
+function wantPicture(frame) {
+  if (!broken.has(frame)) want(`p${frame}`, frame, loadPicture);
+}
+
 async function loadPicture(frame, signal) {
-  const blob = await (await get(`/api/frame/${frame}?e=${told.epoch}`, signal)).blob();
-  const picture = await createImageBitmap(blob);
+  let picture;
+  try {
+    const blob = await (await get(`/api/frame/${frame}?e=${told.epoch}`, signal)).blob();
+    picture = await createImageBitmap(blob);
+  } catch (error) {
+    if (!(error instanceof Refused) && error.name !== "InvalidStateError") throw error; // the connection, not the frame
+    broken.set(frame, error instanceof Refused ? error.message : await whyUndecoded(frame));
+    return;
+  }
   pictures.set(frame, picture);
   const room = Math.max(8, Math.floor(BYTES / (4 * picture.width * picture.height)));
   while (pictures.size > room) {
@@ -97,6 +129,11 @@ async function loadPicture(frame, signal) {
     pictures.delete(oldest);
     bitmap.close();
   }
+}
+
+// The server decodes what it makes a thumbnail of, and says which file is damaged.
+async function whyUndecoded(frame) {
+  return thumbnail(frame).then(() => "the browser cannot decode its file", (error) => error.message);
 }
 
 async function loadMask(frame, now, which, signal) {

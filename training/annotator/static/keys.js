@@ -4,7 +4,7 @@ import { say } from "./notices.js";
 import { addObject, cancel, compare, deleteObject, nextMode, pauseOrGoOn, propagate, renameObject, setOpacity, toggleHidden, toggleLock } from "./panel.js";
 import { go, jump, play } from "./player.js";
 import { tab, told } from "./state.js";
-import { TOOLS, choose, closePolygon, drawing, escape, movePen, pressPen, resize, selectObject, takeCornerBack, togglePen } from "./tools.js";
+import { TOOLS, choose, clearFrame, closePolygon, drawing, escape, movePen, pressPen, resize, selectObject, takeCornerBack, togglePen } from "./tools.js";
 import { fit, zoom } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -48,6 +48,7 @@ const KEYS = [
     [["k"], ["K"], togglePen, "Keyboard pen on, off"],
     [["q"], ["Q"], closePolygon, "Close the polygon (or Enter)"],
     [["Backspace"], ["⌫"], takeCornerBack, "Take a corner back"],
+    [["u"], ["U"], clearFrame, "Erase the whole frame, or box"],
     [["Escape"], ["Esc"], () => escape() || (told.progress && pauseOrGoOn()), "Give up stroke, pen, box; pause"],
   ]],
   ["Masks", [
@@ -98,7 +99,7 @@ const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.flatMap(([keys, , act]) =
 
 window.addEventListener("keydown", (event) => {
   const target = event.target;
-  if (document.querySelector("dialog[open]")) return;
+  if (document.querySelector("dialog[open], .veil:not([hidden])")) return;
   if (target.matches("input:not([type=range]):not([type=checkbox]), select, textarea")) {
     if (event.key === "Escape" || event.key === "Enter") target.blur();
     return;

@@ -6,12 +6,14 @@ import { go } from "./player.js";
 const canvas = document.getElementById("timeline");
 const context = canvas.getContext("2d");
 const peek = document.getElementById("peek");
-const [RULER, STATUS, LANE, LABEL] = [18, 18, 20, 92];
+const [RULER, STATUS, LANE, LABEL, EDGE] = [18, 18, 20, 92, 7]; // an edge for the last frame's mark
+const back = document.createElement("canvas"); // everything but where we are: drawn anew when that has changed
+let stale = true;
 let scheduled = false;
 let hover = null;
 
 const width = () => canvas.clientWidth;
-const step = () => (width() - LABEL) / told.frames;
+const step = () => (width() - LABEL - EDGE) / told.frames;
 const xOf = (frame) => LABEL + frame * step();
 const frameAt = (x) => Math.min(told.frames - 1, Math.max(0, Math.floor((x - LABEL) / step())));
 
@@ -30,12 +32,37 @@ function draw() {
   const colour = (name) => style.getPropertyValue(`--${name}`);
   const height = RULER + STATUS + LANE * Math.max(1, told.objects.length) + 2;
   canvas.style.height = `${height}px`;
-  if (canvas.width !== Math.round(width() * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width() * ratio);
-    canvas.height = Math.round(height * ratio);
+  const [columns, rows] = [Math.round(width() * ratio), Math.round(height * ratio)];
+  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
+  if (stale || back.width !== columns || back.height !== rows) {
+    Object.assign(back, { width: columns, height: rows }); // which clears it
+    stale = false;
+    const behind = back.getContext("2d");
+    behind.setTransform(ratio, 0, 0, ratio, 0, 0);
+    drawBack(behind, colour);
   }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, columns, rows);
+  context.drawImage(back, 0, 0);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width(), height);
+  const wide = Math.max(1, step());
+  if (told.progress?.frame != null) {
+    context.fillStyle = colour("accent");
+    context.fillRect(xOf(told.progress.frame), RULER, Math.min(4, Math.max(2, wide)), height - RULER);
+  }
+  const x = xOf(tab.frame) + wide / 2;
+  context.fillStyle = colour("text");
+  context.fillRect(Math.round(x) - 1, 0, 2, height);
+  context.beginPath();
+  context.moveTo(x - 6, 0);
+  context.lineTo(x + 6, 0);
+  context.lineTo(x + 6, 6);
+  context.lineTo(x, 12);
+  context.lineTo(x - 6, 6);
+  context.fill();
+}
+
+function drawBack(context, colour) {
   context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
   context.textBaseline = "middle";
   const wide = Math.max(1, step());
@@ -68,7 +95,7 @@ function draw() {
     context.fillStyle = one.id === tab.object ? colour("text") : colour("faint");
     context.fillText(one.name, 2, top + LANE / 2 - 1, LABEL - 10);
   });
-  drawLanes(colour, wide);
+  drawLanes(context, colour("warn"), wide);
 
   for (const [frames, full] of [[told.interacted, true], [told.corrected, false]]) {
     for (const frame of frames) {
@@ -86,44 +113,38 @@ function draw() {
       context.stroke();
     }
   }
-  if (told.progress?.frame != null) {
-    context.fillStyle = colour("accent");
-    context.fillRect(xOf(told.progress.frame), RULER, Math.min(4, Math.max(2, wide)), height - RULER);
-  }
-  const x = xOf(tab.frame) + wide / 2;
-  context.fillStyle = colour("text");
-  context.fillRect(Math.round(x) - 1, 0, 2, height);
-  context.beginPath();
-  context.moveTo(x - 6, 0);
-  context.lineTo(x + 6, 0);
-  context.lineTo(x + 6, 6);
-  context.lineTo(x, 12);
-  context.lineTo(x - 6, 6);
-  context.fill();
 }
 
-// An object's area over time, as a curve of its own scale; where it has likely drifted it is marked.
-function drawLanes(colour, wide) {
-  const largest = {};
-  for (const row of told.rows) for (const [id, [area]] of Object.entries(row?.[1] || {})) largest[id] = Math.max(largest[id] || 0, area);
-  const warn = colour("warn");
+// An object's area over time, as a curve of its own scale; where it has likely drifted it is marked. Of frames that
+// share a pixel the largest area counts, and any drift.
+function drawLanes(context, warn, wide) {
+  const each = Math.max(1, Math.ceil(1 / step()));
+  const bars = new Map(told.objects.map((one) => [String(one.id), []]));
+  told.rows.forEach((row, frame) => {
+    const at = Math.floor(frame / each);
+    for (const [id, [area, , drift]] of Object.entries(row?.[1] || {})) {
+      const bar = bars.get(id);
+      if (!bar) continue;
+      const before = bar[at];
+      bar[at] = before ? [Math.max(before[0], area), before[1] || drift] : [area, drift];
+    }
+  });
   told.objects.forEach((one, number) => {
     const bottom = RULER + STATUS + number * LANE + LANE - 2;
     const full = LANE - 4;
-    for (let frame = 0; frame < told.frames; frame += 1) {
-      const lane = lanes(frame)[one.id];
-      if (!lane) continue;
-      const [area, , drift] = lane;
-      const tall = area ? Math.max(3, Math.sqrt(area / (largest[one.id] || 1)) * full) : 0;
+    const bar = bars.get(String(one.id));
+    const largest = bar.reduce((most, [area]) => Math.max(most, area), 0) || 1;
+    bar.forEach(([area, drift], at) => {
+      const tall = area ? Math.max(3, Math.sqrt(area / largest) * full) : 0;
       context.globalAlpha = one.hidden ? 0.3 : 0.85;
       context.fillStyle = one.colour;
-      context.fillRect(xOf(frame), bottom - tall, wide + 0.3, tall);
+      context.fillRect(xOf(at * each), bottom - tall, Math.max(wide, each * step()) + 0.3, tall);
       context.globalAlpha = 1;
       if (drift) {
         context.fillStyle = warn;
-        context.fillRect(xOf(frame), bottom - full - 1, Math.max(1.5, wide), 3);
+        context.fillRect(xOf(at * each), bottom - full - 1, Math.max(1.5, wide), 3);
       }
-    }
+    });
   });
 }
 
@@ -141,10 +162,10 @@ async function show(event) {
   document.getElementById("peek-text").textContent = [`${frame} (${nameOf(frame)})`, mine, ...why].filter(Boolean).join(" · ");
   if (hover === frame) return;
   hover = frame;
-  const blob = await thumbnail(frame).catch(() => null);
-  if (!blob || hover !== frame) return;
-  const bitmap = await createImageBitmap(blob);
+  const bitmap = await thumbnail(frame).then(createImageBitmap).catch(() => null);
+  if (hover !== frame) return;
   const picture = document.getElementById("peek-picture");
+  if (!bitmap) return picture.getContext("2d").clearRect(0, 0, picture.width, picture.height);
   picture.width = bitmap.width;
   picture.height = bitmap.height;
   picture.getContext("2d").drawImage(bitmap, 0, 0);
@@ -169,6 +190,11 @@ canvas.addEventListener("pointermove", (event) => {
   show(event);
 });
 canvas.addEventListener("pointerleave", hide);
+// When what lies behind has changed, colours included.
+export function redrawTimeline() {
+  stale = true;
+  redraw();
+}
 new ResizeObserver(redraw).observe(canvas);
-on("state frame progress masks look hello", redraw);
-export { redraw as redrawTimeline };
+on("frame progress", redraw);
+on("state masks look hello", redrawTimeline);

@@ -2,7 +2,7 @@
 import { act } from "./api.js";
 import { icon } from "./icons.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
-import { canvas, colourOf, objectAt, painters, pan, place, redraw, toFrame, zoom } from "./view.js";
+import { canvas, colourOf, objectAt, painters, pan, place, redraw, reveal, toFrame, zoom } from "./view.js";
 import { go } from "./player.js";
 import { say } from "./notices.js";
 
@@ -10,7 +10,7 @@ export const TOOLS = [
   { id: "scribble", key: "S", name: "Scribble", needs: "scribble", hint: "Draw a line along the object, or over what is wrong. Choose Background to say what is not the object. Lines add up until you propagate." },
   { id: "click", key: "C", name: "Click", needs: "click", hint: "Left click on the object, right click beside it. More clicks refine." },
   { id: "brush", key: "B", name: "Brush", hint: "Paint the object. Right button erases." },
-  { id: "eraser", key: "E", name: "Eraser", hint: "Erase all objects that are not locked." },
+  { id: "eraser", key: "E", name: "Eraser", hint: "Erase all objects that are not locked. U erases the whole frame." },
   { id: "fill", key: "P", name: "Polygon", hint: "Click the corners, or drag an outline. Enter or a double click fills it; Backspace takes a corner back." },
   { id: "box", key: "R", name: "Local box", hint: "Drag a box: until you remove it, the next strokes change the mask inside it only." },
   { id: "pick", key: "V", name: "Pick", hint: "Choose the object under the pointer. Alt does it with any tool." },
@@ -96,7 +96,6 @@ async function send(action, shown) {
 }
 
 function begin(point, erase) {
-  if (tab.before) return say("This is the round before. Press X to come back to the present.", true);
   const object = tab.tool === "eraser" || erase ? 0 : tab.object;
   const { tool } = tab;
   if (tool === "click") {
@@ -130,6 +129,14 @@ export function closePolygon() {
   send({ do: "fill", object: tab.object, path: done.map(normal) }, { outline: done, object: tab.object });
 }
 
+// Erase everything of this frame, or of the box, that is not locked.
+export function clearFrame() {
+  const refused = whyNot();
+  if (refused) return say(refused, true);
+  send({ do: "fill", object: 0, path: [[0, 0], [1, 0], [1, 1], [0, 1]] });
+  say(`All masks of this ${tab.box ? "box" : "frame"} are erased that are not locked. Undo brings them back.`);
+}
+
 export function takeCornerBack() {
   if (!corners) return false;
   corners = corners.length > 1 ? corners.slice(0, -1) : null;
@@ -149,11 +156,18 @@ function finishBox(point) {
   choose(tab.last && tab.last !== "box" ? tab.last : told.can.scribble ? "scribble" : "brush");
 }
 
+// Why masks may not be changed now, if they may not.
+function whyNot() {
+  if (told.study?.phase === "over") return "The time of the study is over.";
+  if (told.progress) return `${told.progress.what} is running: wait, or cancel it`;
+  return tab.before ? "This is the round before. Press X to come back to the present." : "";
+}
+
 // What a press at a point does; the pointer and the keyboard's pen both come here.
 function press(point, erase, extras = {}) {
   const { tool } = tab;
-  if (told.study?.phase === "over") return say("The time of the study is over.", true);
-  if (told.progress && tool !== "pan" && tool !== "pick") return say(`${told.progress.what} is running: wait, or cancel it`, true);
+  const refused = tool !== "pan" && tool !== "pick" && whyNot();
+  if (refused) return say(refused, true);
   if (tool === "pick" || extras.alt) {
     const found = objectAt(...point);
     selectObject(found);
@@ -214,6 +228,7 @@ export function movePen(dx, dy) {
   const [x, y] = tab.pen.at;
   tab.pen.at = [Math.min(columns - 0.5, Math.max(0.5, x + dx)), Math.min(rows - 0.5, Math.max(0.5, y + dy))];
   if (stroke) stroke.points.push([...tab.pen.at]);
+  reveal(tab.pen.at);
   redraw();
 }
 

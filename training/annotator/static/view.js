@@ -1,5 +1,5 @@
 // The canvas: a frame, its masks, and what is being drawn.
-import { maskBefore, maskOf, pictureOf } from "./frames.js";
+import { maskBefore, maskOf, pictureOf, sharpOf, whyMissing } from "./frames.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
 
 export const canvas = document.getElementById("view");
@@ -37,7 +37,8 @@ export function fit() {
 
 export function zoom(factor, x, y) {
   const rectangle = canvas.getBoundingClientRect();
-  const [cx, cy] = [x ?? rectangle.width / 2, y ?? rectangle.height / 2];
+  const pen = tab.pen && [tab.pen.at[0] * place.scale + place.left, tab.pen.at[1] * place.scale + place.top];
+  const [cx, cy] = x !== undefined ? [x, y] : pen || [rectangle.width / 2, rectangle.height / 2];
   const scale = Math.min(40, Math.max(0.05, place.scale * factor));
   place.left = cx - ((cx - place.left) * scale) / place.scale;
   place.top = cy - ((cy - place.top) * scale) / place.scale;
@@ -52,6 +53,14 @@ export function pan(dx, dy) {
   place.top += dy;
   place.fitted = false;
   redraw();
+}
+
+// Move the frame until a point of it is well inside the window.
+export function reveal([x, y], margin = 60) {
+  const { width, height } = canvas.getBoundingClientRect();
+  const inside = (at, size) => Math.min(size - margin, Math.max(margin, at)) - at;
+  const [dx, dy] = [inside(x * place.scale + place.left, width), inside(y * place.scale + place.top, height)];
+  if (!place.fitted && (dx || dy)) pan(dx, dy);
 }
 
 export function toFrame(x, y) {
@@ -80,8 +89,9 @@ function draw() {
   const [rows, columns] = told.view;
   const picture = pictureOf(tab.frame);
   if (picture) lastPicture = tab.frame;
-  const shown = picture || (lastPicture !== null && pictureOf(lastPicture));
-  if (shown && shown.width) context.drawImage(shown, 0, 0, columns, rows);
+  const shown = picture || (lastPicture !== null && !whyMissing(tab.frame) && pictureOf(lastPicture));
+  const enlarged = ratio * place.scale > 1.2 && !tab.playing && picture && sharpOf(tab.frame);
+  if (shown && shown.width) context.drawImage(enlarged || shown, 0, 0, columns, rows);
   const mask = tab.before ? maskBefore(tab.frame) : maskOf(tab.frame);
   if (tab.mode !== "none" && (mask || tab.mode === "fade" || tab.mode === "light")) {
     paintOverlay(mask, rows, columns);
