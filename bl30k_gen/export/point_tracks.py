@@ -111,7 +111,7 @@ class Pips(Format):
 def _always_in_front(video: SourceVideo, points: int) -> tuple[encode.Array, encode.Bools]:
     """Positions (N, F, 2) and visibility (N, F) of the points that are in front of the camera on all frames."""
     found = tracks_of(video, points)
-    always = _in_front(found).all(1)
+    always = np.logical_and.reduce(_in_front(found), axis=1)
     if left_out := int((~always).sum()):
         log.warning("%s: %d of %d points come behind the camera; left out", video.name, left_out, len(always))
     return found.places[always], found.visible[always]

@@ -93,7 +93,7 @@ def test_steps_start_from_results_of_other_steps(tmp_path):
     assert aware.alignment == str(by_name["stm/vos"].folder) and aware.model["difference_aware"]
     made = [step for step in work if isinstance(step, PlannedFusionData)]
     assert aware.sources["davis_fusion"].path == str(made[1].folder)
-    assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 8
+    assert made[0].network == by_name["stm/vos"].folder and made[0].numbers.separation == 4
     evaluation = work[-1]
     assert isinstance(evaluation, PlannedEvaluation) and evaluation.fusion == by_name["fusion/davis"].folder
     assert evaluation.s2m == by_name["s2m/static"].folder

@@ -8,8 +8,10 @@ export function say(text, bad = false, key = text) {
   toast.className = bad ? "toast bad" : "toast";
   toast.dataset.key = key;
   toast.textContent = text;
-  toast.title = "Click to close";
-  toast.onclick = () => toast.remove();
+  if (bad) { // others let strokes through to the frame below
+    toast.title = "Click to close";
+    toast.onclick = () => toast.remove();
+  }
   place.append(toast);
   while (place.children.length > 3) place.firstChild.remove();
   setTimeout(() => toast.remove(), Math.max(bad ? 7000 : 3500, READING * text.length));
