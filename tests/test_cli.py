@@ -73,7 +73,9 @@ def test_scenes_may_be_planned_edited_and_rendered(generate, tiny, rendered, tmp
     scene["objects"] = scene["objects"][:1]
     scene["video"]["frames"] = 2
     path.write_text(json.dumps(scene))
-    generate("render", "--plan", tmp_path / "plan", "--out", tmp_path / "out")
+    plan = ["render", "--plan", tmp_path / "plan", "--out", tmp_path / "out"]
+    assert "0 videos" in generate(*plan, "--shard", "1/2").stdout
+    generate(*plan, "--shard", "0/2")
     store = open_dataset(tmp_path / "out")
     assert store.metadata("a00001")["scene"] == scene
     assert len(store.frames("a00001")) == 2

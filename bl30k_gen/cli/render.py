@@ -112,6 +112,7 @@ def render(
     as_json: Json = False,
 ) -> None:
     """Render videos into a dataset. The same command continues where it stopped; finished videos are kept."""
+    from bl30k_gen.cluster.worklist import indices_from, parse_shard, take_shard
     from bl30k_gen.dataset.layout import Layout
     from bl30k_gen.dataset.preview import GrowingSheet
     from bl30k_gen.render import dataset, progress
@@ -127,7 +128,9 @@ def render(
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
     else:
-        names, describe = _wanted_names(settings, count, index, indices, shard), dataset.sampler(settings, catalogue)
+        names, describe = _names(settings, indices_from(count, index, indices)), dataset.sampler(settings, catalogue)
+    if shard is not None:
+        names = take_shard(names, *parse_shard(shard))
     if limit is not None:
         names = [name for name in names if not layout.is_published(name)][:limit]
     threads = threads or allotted_threads(workers)
@@ -140,18 +143,6 @@ def render(
     if summary.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(1 if summary.failed else 0)
-
-
-def _wanted_names(
-    settings: "Config", count: int | None, index: int | None, indices: Path | None, shard: str | None
-) -> list[str]:
-    """Names of the videos that ``--count``, ``--index`` or ``--indices`` select, or of this shard of them."""
-    from bl30k_gen.cluster import worklist
-
-    wanted = worklist.indices_from(count, index, indices)
-    if shard is not None:
-        wanted = worklist.take_shard(wanted, *worklist.parse_shard(shard))
-    return _names(settings, wanted)
 
 
 def _open_dataset(supervisor: "Supervisor", catalogue: "Catalogue", count: int | None) -> None:

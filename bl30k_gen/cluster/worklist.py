@@ -5,10 +5,12 @@ Slices are even, disjoint and complete; no video depends on their number.
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_text
 
+Video = TypeVar("Video", int, str)  # an index or a name
 MAX_VIDEOS = 26 * 100_000  # a name is the letter of a segment and five digits
 
 
@@ -72,9 +74,9 @@ def parse_shard(shard: str) -> tuple[int, int]:
     return part, parts
 
 
-def take_shard(indices: list[int], part: int, parts: int) -> list[int]:
-    """Every ``parts``-th index from the ``part``-th on; the lengths of all slices differ by one at most."""
-    return indices[part::parts]
+def take_shard(videos: list[Video], part: int, parts: int) -> list[Video]:
+    """Every ``parts``-th video from the ``part``-th on; the lengths of all slices differ by one at most."""
+    return videos[part::parts]
 
 
 def checked_number(flag: str, value: int) -> int:
