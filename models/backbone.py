@@ -1,8 +1,9 @@
 """ResNet encoders cut at stride 16, with extra input channels for masks."""
 
 import urllib.error
+import warnings
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import torch
 import torchvision
@@ -148,12 +149,22 @@ def imagenet_weights(backbone: str, source: str | Path) -> dict[str, Tensor]:
     return read_weights(file)
 
 
+def load_tensors(file: str | Path | BinaryIO) -> Any:
+    """Read what ``torch.save`` has written, onto the CPU, without executing anything in it.
+
+    Raises errors of many types. PyTorch's warnings are left out: what is wrong with a file is said by the caller.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def read_weights(file: str | Path) -> dict:
     """Read the dictionary in a ``.pth`` file without executing anything. Raises ValueError if it cannot be read."""
     if not Path(file).is_file():
         raise ValueError(f"{file}: no such file")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_tensors(file)
     except Exception as error:  # zip, pickle and archive errors have no common base
         raise ValueError(f"{file}: not a readable weights file ({type(error).__name__}); fetch it again") from error
     if not isinstance(content, dict):

@@ -10,6 +10,7 @@ import torch
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular
 from models import checkpoint
+from models.backbone import load_tensors
 
 FORMAT, VERSION = "bl30k-training", 2
 _REMEDY = "remove it, and the run continues from the one before"
@@ -29,7 +30,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     try:
         with open_regular(path) as file:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = load_tensors(file)
     except UserError:
         raise
     except Exception as error:  # zip, pickle and archive errors have no common base

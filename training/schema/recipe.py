@@ -51,7 +51,7 @@ class EvaluateStep(Evaluation):
 
 
 def _kind(step: Any) -> str | None:
-    keys = step if isinstance(step, dict) else vars(step)
+    keys = step if isinstance(step, dict) else getattr(step, "__dict__", {})  # a step may be any value of YAML
     return next((kind for kind in ("stage", "fusion_data", "evaluate") if kind in keys), None)
 
 
@@ -59,7 +59,9 @@ Step = Annotated[
     Annotated[StageStep, Tag("stage")]
     | Annotated[FusionDataStep, Tag("fusion_data")]
     | Annotated[EvaluateStep, Tag("evaluate")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind, custom_error_type="step", custom_error_message="a step has the key stage, fusion_data or evaluate"
+    ),
 ]
 
 

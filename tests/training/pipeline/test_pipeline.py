@@ -123,6 +123,7 @@ def test_mistakes_are_named(tmp_path, videos):
         ("about: x\nsteps: [{stage: stm/static, sett: {}}]", r"steps.0.stage.sett"),
         ("about: x\nsteps: [{what: 1}]", "steps.0"),
         ("about: x\nsteps: 3", "steps"),
+        ("about: x\nsteps: [3, null]", "steps.0: a step has the key stage, fusion_data or evaluate"),
         ("extends: mivos\nfusion: {kind: none}", "fusion.kind"),
     ]:
         own.write_text(text)
