@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from trimesh.exchange.ply import export_ply
 
 from benchmarks.faults.mask_check import render
 from benchmarks.page import ROOT, command, load, machine, parser_of, publish, table
@@ -27,15 +28,14 @@ from bl30k_gen.annotations.tracks import tracks
 from bl30k_gen.annotations.view import Points, VideoGeometry, project
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.derived import every_kind
-from bl30k_gen.dataset.files import write_atomically
+from bl30k_gen.dataset.files import sha256, write_atomically
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.library.asset import Model, Part
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.assets import load_models
 from bl30k_gen.scene.rays import cast
 from bl30k_gen.scene.sampler import video_name
-from bl30k_gen.scene.spec import SceneSpec
+from bl30k_gen.scene.spec import AssetRef, SceneSpec
 from tests.support.blender_passes import Differences, compare, render_passes
 
 DEFORM = (
@@ -205,21 +205,27 @@ One video of 768x512, processor seconds and stored megabytes a frame. The last c
 
 
 def memory_section(arguments: argparse.Namespace) -> str:
-    """Peak memory over many videos, each with a different mesh."""
+    """Peak memory over many videos, each with a mesh file of its own."""
     meshes = arguments.meshes
     spec = next(scenes(arguments, [], "video={frames: 160, width: 384, height: 256}"))
-    ball = trimesh.creation.icosphere(6)
-    part = Part(ball.faces.astype(np.int32), None, (0.8, 0.8, 0.8), None, 0.5, 0.0)
+    ring = trimesh.creation.torus(0.4, 0.15, major_sections=250, minor_sections=200)  # 100,000 faces
     peaks = []
     for number in range(meshes):
-        vertices = (ball.vertices / 4 * (1 + 0.1 * np.sin(number + 9 * ball.vertices))).astype(np.float32)
-        model = Model(vertices, (part,), str(number))
-        video = VideoGeometry(spec, {thing.model.id: model for thing in spec.objects})
-        flow(video.view(80))
+        with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+            mesh = ring.copy()
+            mesh.vertices *= 1 + 0.1 * np.sin(number + 9 * mesh.vertices)
+            file = Path(folder) / f"{number}.ply"
+            file.write_bytes(export_ply(mesh))
+            model = AssetRef(id=str(number), path=str(file), sha256=sha256(file))
+            things = [thing.model_copy(update={"model": model}) for thing in spec.objects]
+            scene = spec.model_copy(update={"objects": things})
+            flow(VideoGeometry(scene, load_models(scene)).view(80))
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    early = peaks[min(20, meshes - 1)]
-    first = f"{early:.0f} MB after {min(21, meshes)} meshes of {len(ball.faces)} faces"
-    return f"Peak memory of depth and flow: {first}, {peaks[-1]:.0f} MB after {meshes}."
+    early = min(21, meshes)
+    return (
+        f"Peak memory of flow of {meshes} videos one after the other, each with a mesh file of its own of"
+        f" {len(ring.faces):,} faces: {peaks[early - 1]:.0f} MB after {early}, {peaks[-1]:.0f} MB after {meshes}."
+    )
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], str]] = {

@@ -89,14 +89,20 @@ def make_fusion_data(
     options = published_options(network, memory_every=memory_every, previous=True)
     writer = VideoWriter(network, options, store, separation, reach, out)
     packed = set(ShardTree(shards_in(out)).folders(""))
+    unpacked: list[str] = []
     for number, name in enumerate(names, 1):
         if name in packed:
             shutil.rmtree(out / name, ignore_errors=True)  # left by packing that was interrupted
-        elif not (out / name).is_dir():
+            continue
+        if not (out / name).is_dir():
             writer.write(name)
             say(f"{name}: {len(list((out / name).iterdir()))} references; video {number} of {len(names)}")
-        _pack_finished(out, names, to, PER_SHARD)
-    _pack_finished(out, names, to, 1)
+        unpacked.append(name)
+        if to != "folder" and len(unpacked) == PER_SHARD:
+            _pack(out, unpacked, to)
+            unpacked = []
+    if to != "folder" and unpacked:
+        _pack(out, unpacked, to)
     return len(names)
 
 
@@ -163,15 +169,6 @@ class VideoWriter:
                     path = out / f"{label:05d}" / f"{result.number:05d}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(mask).save(path)
-
-
-def _pack_finished(out: Path, names: list[str], to: Packing, least: int) -> None:
-    """Pack the folders of finished videos, if there are at least ``least`` of them."""
-    if to == "folder":
-        return
-    finished = [name for name in names if (out / name).is_dir()]
-    if len(finished) >= least:
-        _pack(out, finished, to)
 
 
 def _pack(out: Path, names: list[str], kind: Literal["tar", "hdf5"]) -> None:

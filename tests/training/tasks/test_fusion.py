@@ -271,6 +271,29 @@ def test_packed_sets_give_the_same_samples(fusion_set, videos, alignment, tmp_pa
     assert alone.sources[0].names == names[:1]
 
 
+def test_packing_does_not_look_at_all_videos_after_each(videos, alignment, tmp_path, monkeypatch):
+    """A set of 30,000 videos would otherwise take hours for looking at folders."""
+    names = [f"v{number:02d}" for number in range(40)]
+    looked: list[str] = []
+    real = Path.is_dir
+
+    def is_dir(path, **settings):
+        if path.parent == tmp_path / "set" and path.name in names:
+            looked.append(path.name)
+        return real(path, **settings)
+
+    def write(writer, name):
+        (writer.out / name).mkdir()
+        (writer.out / name / "00000.png").write_bytes(b"x")
+
+    monkeypatch.setattr(fusion_data.VideoWriter, "write", write)
+    monkeypatch.setattr(fusion_data, "PER_SHARD", 15)
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    fusion_data.make_fusion_data(alignment, videos, tmp_path / "set", names, to="tar", say=lambda text: None)
+    assert len(looked) <= 2 * len(names)  # before it is made, and when it is packed
+    assert [path.name for path in shards_in(tmp_path / "set")] == [f"fusion_v{n:02d}.tar" for n in (0, 15, 30)]
+
+
 class Interrupted:
     """``shutil.rmtree`` that is interrupted when it comes to a video that has just been packed."""
 
