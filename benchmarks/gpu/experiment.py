@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.gpu.experiment_page import describe
 from benchmarks.gpu.experiment_scores import Scores, gain, score_copied_mask, score_network
-from benchmarks.gpu.experiment_training import DRY, Arm, Sizes, Trained, new_network, stages
+from benchmarks.gpu.experiment_training import DRY_EXPERIMENT, Arm, ExperimentSizes, Trained, new_network, stages
 from benchmarks.gpu.half_weights import load_half, save_half
 from benchmarks.gpu.run import Row, Run, device_of, fail, hardware, parser_of, require
 
@@ -61,7 +61,9 @@ class Experiment:
         arms: folder of the arms' weights, read and written; None to keep none.
     """
 
-    def __init__(self, run: Run, sizes: Sizes, data: dict[str, "Clips"], state: Row, device: str, arms: Path | None):
+    def __init__(
+        self, run: Run, sizes: ExperimentSizes, data: dict[str, "Clips"], state: Row, device: str, arms: Path | None
+    ):
         from bl30k_gen.seeding import rng
 
         self.run, self.sizes, self.state, self.device, self.arms_folder = run, sizes, state, device, arms
@@ -249,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--arms", type=Path, help="folder to keep the arms' weights in, and to continue from")
     options = parser.parse_args(arguments)
     require("torch", "torchvision", "pydantic", "yaml")
-    device, sizes = device_of(options.dry_run), DRY if options.dry_run else Sizes()
+    device, sizes = device_of(options.dry_run), DRY_EXPERIMENT if options.dry_run else ExperimentSizes()
     with tempfile.TemporaryDirectory() as folder:
         data = options.data
         if data is None and options.dry_run:
@@ -268,7 +270,13 @@ def _draw_data(folder: Path) -> None:
 
 
 def _run(
-    minutes: float, out: Path, results: Path | None, arms: Path | None, data: Path, device: str, sizes: Sizes
+    minutes: float,
+    out: Path,
+    results: Path | None,
+    arms: Path | None,
+    data: Path,
+    device: str,
+    sizes: ExperimentSizes,
 ) -> int:
     from benchmarks.gpu.resident import Clips
     from benchmarks.page import command

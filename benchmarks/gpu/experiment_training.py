@@ -18,7 +18,7 @@ HARDEST_FRACTION = 0.6
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ExperimentSizes:
     """Sizes of the experiment.
 
     rate: the learning rate; it grows linearly over the first ``rate_warm_up`` iterations. timed: iterations that warm
@@ -37,7 +37,7 @@ class Sizes:
     scored_frames: int | None = None
 
 
-DRY = Sizes(
+DRY_EXPERIMENT = ExperimentSizes(
     crop=64,
     batch=2,
     turns=2,
@@ -126,7 +126,7 @@ class Arm:
         return Trained(len(losses), time.time() - began, means)
 
 
-def new_network(sizes: Sizes, seed: int, device: str) -> "PropagationNetwork":
+def new_network(sizes: ExperimentSizes, seed: int, device: str) -> "PropagationNetwork":
     """STCN with random weights, whose batch norms are trained: without ImageNet, on batches of 48 frames."""
     import torch
 
@@ -143,7 +143,7 @@ def new_network(sizes: Sizes, seed: int, device: str) -> "PropagationNetwork":
     return network.to(device)
 
 
-def stages(sizes: Sizes, seed: int) -> dict[str, "Stage"]:
+def stages(sizes: ExperimentSizes, seed: int) -> dict[str, "Stage"]:
     """The published stages for still images, renders and real videos, at this size: their augmentation and loss."""
     from training.schema.stage import load_stage
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.network_setup import Sizes, exact, model_config, release_memory, stage_of
+from benchmarks.gpu.network_setup import NetworkSizes, exact, model_config, release_memory, stage_of
 from benchmarks.gpu.run import Row, Run
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _frame_of(run: "Callable[..., Tensor]") -> Frame:
     return lambda remember: run(remember=remember)
 
 
-def measure_eager(run: Run, sizes: Sizes, device: str) -> Rates:
+def measure_eager(run: Run, sizes: NetworkSizes, device: str) -> Rates:
     """Record frames a second of all networks, without compiling; returns those of the plain formulation."""
     import torch
 
@@ -125,7 +125,9 @@ def _measure(run: Run, row: Row, frame: Frame, device: str, seconds: float, plai
     run.record("frames", **row, frames_per_second=rate, slowest=slowest)
 
 
-def measure_compiled(run: Run, sizes: Sizes, device: str, order: list[tuple[str, str]], plain_rates: Rates) -> None:
+def measure_compiled(
+    run: Run, sizes: NetworkSizes, device: str, order: list[tuple[str, str]], plain_rates: Rates
+) -> None:
     """Record frames a second of compiled networks.
 
     Args:
@@ -138,7 +140,9 @@ def measure_compiled(run: Run, sizes: Sizes, device: str, order: list[tuple[str,
             _measure_compiled_network(run, sizes, device, name, dtype, plain_rates)
 
 
-def _measure_compiled_network(run: Run, sizes: Sizes, device: str, name: str, dtype: str, plain_rates: Rates) -> None:
+def _measure_compiled_network(
+    run: Run, sizes: NetworkSizes, device: str, name: str, dtype: str, plain_rates: Rates
+) -> None:
     """The network's parts are compiled once for each number of objects."""
     import torch
 

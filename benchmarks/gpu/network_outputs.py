@@ -3,7 +3,7 @@
 import copy
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.network_setup import Sizes, exact, release_memory, stage_of
+from benchmarks.gpu.network_setup import NetworkSizes, exact, release_memory, stage_of
 from benchmarks.gpu.networks_page import ALIKE, CLOSE
 from benchmarks.gpu.run import Run
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.propagation import PropagationNetwork
 
 
-def compare_outputs(run: Run, sizes: Sizes, device: str) -> None:
+def compare_outputs(run: Run, sizes: NetworkSizes, device: str) -> None:
     """Train each network for seconds to follow discs, so that its labels are not random, and compare the outputs."""
     import torch
 

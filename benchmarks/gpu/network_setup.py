@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class NetworkSizes:
     """Sizes of what is measured; the defaults are those of the published work.
 
     frame: (height, width) of propagation. memory: frames in memory. seconds: time for each row of frames; 0 for one
@@ -38,7 +38,7 @@ class Sizes:
         return self.memory[:1] if network == "rde" else self.memory
 
 
-DRY = Sizes(
+DRY_NETWORKS = NetworkSizes(
     frame=(64, 96),
     memory=(2,),
     seconds=0.0,
@@ -67,13 +67,13 @@ def exact(on: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def model_config(sizes: Sizes) -> dict[str, Any]:
+def model_config(sizes: NetworkSizes) -> dict[str, Any]:
     """Arguments of the networks."""
     pairs = (item.split("=") for item in sizes.model)
     return {key: int(value) if value.isdigit() else value for key, value in pairs}
 
 
-def stage_of(network: str, sizes: Sizes, settings: list[str], data: list[str] | None = None) -> "Stage":
+def stage_of(network: str, sizes: NetworkSizes, settings: list[str], data: list[str] | None = None) -> "Stage":
     """The published stage of a network, with settings and data sources as on the command line."""
     from training.schema.stage import load_stage
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.gpu.network_setup import Sizes, exact, release_memory, stage_of
+from benchmarks.gpu.network_setup import NetworkSizes, exact, release_memory, stage_of
 from benchmarks.gpu.run import Row, Run, has
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Mode = tuple[str, str, bool, str]
 """Formulation, type, whether channels are last, and a note for the table."""
 
 
-def measure_steps(run: Run, sizes: Sizes, device: str, compiled: bool) -> None:
+def measure_steps(run: Run, sizes: NetworkSizes, device: str, compiled: bool) -> None:
     """Record training steps a second. Each mode is built and released by itself: its peak memory is measured."""
     for name in ("stcn", "rde"):
         modes: list[Mode] = [("ours", "bfloat16", True, "compiled")] if compiled else _modes(name)
@@ -42,7 +42,7 @@ def _modes(name: str) -> list[Mode]:
     ]
 
 
-def _measure_steps(run: Run, sizes: Sizes, device: str, row: Row, channels_last: bool, compiled: bool) -> None:
+def _measure_steps(run: Run, sizes: NetworkSizes, device: str, row: Row, channels_last: bool, compiled: bool) -> None:
     """Train for the warm-up and the timed steps, complete the row and record it."""
     import torch
 
@@ -82,7 +82,7 @@ def _record_steps(run: Run, row: Row, variant: "Variant", steps: int) -> None:
     run.record("training", **row, steps_per_second=rate, slowest=1 / max(seconds), loss=variant.losses[-1])
 
 
-def measure_loader(run: Run, sizes: Sizes, device: str) -> None:
+def measure_loader(run: Run, sizes: NetworkSizes, device: str) -> None:
     """Record samples a second of one loader process on each core, from drawn JPEGs, and steps a second it feeds."""
     import torch
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.gpu.network_frames import measure_compiled, measure_eager
 from benchmarks.gpu.network_outputs import compare_outputs
-from benchmarks.gpu.network_setup import DRY, Sizes
+from benchmarks.gpu.network_setup import DRY_NETWORKS, NetworkSizes
 from benchmarks.gpu.network_training import measure_loader, measure_steps
 from benchmarks.gpu.networks_page import describe
 from benchmarks.gpu.run import Run, device_of, hardware, parser_of, require
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, MINUTES)
     options = parser.parse_args(arguments)
     require("torch", "torchvision", "pydantic", "yaml")
-    device, sizes = device_of(options.dry_run), DRY if options.dry_run else Sizes()
+    device, sizes = device_of(options.dry_run), DRY_NETWORKS if options.dry_run else NetworkSizes()
     from benchmarks.page import command
 
     head = {

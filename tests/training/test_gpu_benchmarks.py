@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.gpu import experiment, half_weights
 from benchmarks.gpu.drawn import draw_dataset
 from benchmarks.gpu.experiment_scores import gain
-from benchmarks.gpu.experiment_training import DRY, Sizes, new_network, stages
+from benchmarks.gpu.experiment_training import DRY_EXPERIMENT, ExperimentSizes, new_network, stages
 from benchmarks.gpu.pack import build
 from benchmarks.gpu.resident import Clips, Plan, Sampler
 from bl30k_gen.dataset.reader import open_dataset
@@ -144,7 +144,7 @@ def clips(tmp_path_factory):
 
 def test_crops_on_the_device_are_those_of_the_loader(clips):
     """The matrices equal those of ``training.data.videos``; only the interpolation differs."""
-    stage = stages(DRY, 0)["renders"]
+    stage = stages(DRY_EXPERIMENT, 0)["renders"]
     for seed in range(4):
         sampler = Sampler(clips, stage, rng(seed, "test"))
         plan = Plan.empty(1, 3)
@@ -180,11 +180,11 @@ def test_crops_on_the_device_are_those_of_the_loader(clips):
 
 
 def test_a_network_in_half_precision_fits_the_limits_and_loads(tmp_path):
-    network = new_network(Sizes(), 0, "cpu")
+    network = new_network(ExperimentSizes(), 0, "cpu")
     half_weights.save_half(network, tmp_path, "base")
     files = [path.stat().st_size for path in tmp_path.iterdir()]
     assert max(files) <= half_weights.FILE_BYTES and sum(files) <= half_weights.ALL_BYTES
-    other = new_network(Sizes(), 1, "cpu")
+    other = new_network(ExperimentSizes(), 1, "cpu")
     assert half_weights.load_half(other, tmp_path, "base")
     for mine, theirs in zip(other.state_dict().values(), network.state_dict().values(), strict=True):
         assert torch.equal(mine, theirs.half().to(mine.dtype))

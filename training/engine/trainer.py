@@ -72,7 +72,7 @@ class Trainer:
             stage.network,
             stage.model,
             objects=stage.objects,
-            imagenet=stage.imagenet,
+            imagenet=stage.imagenet if state is None else "none",
             seed=stage.seed,
             start=start if state is None else None,
         )

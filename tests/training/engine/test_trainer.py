@@ -12,6 +12,7 @@ from torch import nn
 
 from bl30k_gen.errors import UserError
 from models import checkpoint
+from models.propagation import PropagationNetwork
 from tests.support.stages import network_of, order_of
 from training.data.mixture import open_mixture
 from training.data.sample import Batch
@@ -102,6 +103,15 @@ def test_sigterm_saves_and_the_run_continues(whole, short, tmp_path, monkeypatch
     monkeypatch.undo()
     assert read_state(RunFolder(tmp_path).states()[-1])["iteration"] == 3
     assert curve(train(short, tmp_path)) == curve(whole)
+
+
+def test_a_run_that_continues_needs_no_imagenet_weights(tiny, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(PropagationNetwork, "load_imagenet", lambda network, source: loaded.append(source))
+    stage = tiny("stcn/bl30k", "iterations=1", "batch=1", "imagenet=weights.pth")
+    train(stage, tmp_path)
+    Trainer(stage, tmp_path, Processes(0, 1, CPU))
+    assert loaded == ["weights.pth"]
 
 
 def test_a_finished_run_is_not_changed(whole, short, capsys):
