@@ -7,10 +7,11 @@ are opened by ``inputs.open_regular`` or, for ranges of bytes, by ``RemotePath.r
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -19,11 +20,20 @@ from bl30k_gen.errors import UserError, printable
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
 EXTRA = "pip install 'bl30k[cloud]'"
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.:-]+://")  # two characters at least: a Windows drive has one letter
 _HTTP = ("http", "https")
 _WRITABLE = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # stores where an object appears when its upload is complete
-_TRIES = 3  # attempts to read a range
+_PAUSES = (0.3, 2.0)  # seconds before reading is tried again after a temporary failure
+_TEMPORARY_STATUS = (408, 429, 500, 502, 503, 504)
+_TEMPORARY = (  # names of exceptions: their packages may not be installed
+    *("ClientPayloadError", "ServerDisconnectedError", "ClientOSError", "ClientConnectorError"),
+    *("ClientConnectorDNSError", "ConnectionResetError", "TimeoutError", "ServerTimeoutError", "FSTimeoutError"),
+)
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 15, 60  # seconds: to connect, and until the next bytes
 _BLOCK = 4 << 20  # bytes of one request when a file is read sequentially
 _CREDENTIALS = {
@@ -115,15 +125,13 @@ class RemotePath:
         return self
 
     def is_file(self) -> bool:
-        with _clear_errors(self), contextlib.suppress(FileNotFoundError):
-            fs, path = self._opened()
-            return fs.info(path)["type"] == "file"
+        with contextlib.suppress(FileNotFoundError):
+            return bool(self._try(lambda fs, path: fs.info(path)["type"] == "file"))
         return False
 
     def is_dir(self) -> bool:
-        with _clear_errors(self), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            fs, path = self._opened()
-            return bool(fs.isdir(path))
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return bool(self._try(lambda fs, path: fs.isdir(path)))
         return False
 
     def exists(self) -> bool:
@@ -131,23 +139,23 @@ class RemotePath:
 
     def stat(self) -> Stat:
         """Its size. Raises FileNotFoundError."""
-        with _clear_errors(self):
-            fs, path = self._opened()
-            size = fs.info(path)["size"]
+        size = self._try(lambda fs, path: fs.info(path)["size"])
         if size is None:
             raise UserError(f"{self}: its server does not say how large it is", "download it first")
         return Stat(int(size))
 
     def listing(self) -> dict[str, Entry]:
         """Entries of a folder by name; empty where it does not exist, or its server lists no files."""
-        with _clear_errors(self), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            fs, path = self._opened()
-            rows = fs.ls(path, detail=True)
+
+        def entries(fs: "AbstractFileSystem", path: str) -> dict[str, Entry]:
             return {
                 name: Entry(row["type"] == "directory", row.get("size"))
-                for row in rows
+                for row in fs.ls(path, detail=True)
                 if (name := _base_name(row["name"], self.scheme)) and row["name"].rstrip("/") != path.rstrip("/")
             }
+
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return self._try(entries)
         return {}
 
     def iterdir(self) -> Iterator["RemotePath"]:
@@ -155,23 +163,14 @@ class RemotePath:
 
     def open(self) -> BinaryIO:
         """Open for reading, seekable, with read-ahead. Raises FileNotFoundError."""
-        with _clear_errors(self):
-            fs, path = self._opened()
-            return _Guarded(fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"), self)  # type: ignore[return-value]
+        file = self._try(lambda fs, path: fs.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
+        return _Guarded(file, self)  # type: ignore[return-value]
 
     def read(self, offset: int, size: int) -> bytes:
         """A range of bytes, fewer at the end of the file. Raises FileNotFoundError."""
         if size == 0:
             return b""
-        for tries_left in range(_TRIES - 1, -1, -1):
-            try:
-                with _clear_errors(self):
-                    fs, path = self._opened()
-                    data: bytes = fs.cat_file(path, start=offset, end=offset + size)
-                break
-            except UserError:
-                if not tries_left:
-                    raise
+        data: bytes = self._try(lambda fs, path: fs.cat_file(path, start=offset, end=offset + size))
         if len(data) > size:
             raise _no_ranges(self)
         return data
@@ -195,6 +194,10 @@ class RemotePath:
         if self.scheme not in _WRITABLE:
             others = ", ".join(f"{scheme}://" for scheme in _WRITABLE)
             raise UserError(f"{self} cannot be written", f"give a folder, or one of {others}")
+
+    def _try(self, call: "Callable[[AbstractFileSystem, str], Result]") -> Result:
+        """The result of a call that only reads, given the file system and the path there."""
+        return _retried(self, lambda: call(*self._opened()))
 
     def _opened(self) -> "tuple[AbstractFileSystem, str]":
         """The file system, which fsspec keeps for this process, and the path there."""
@@ -267,9 +270,8 @@ class _Guarded:
         self._file, self._path = file, path
 
     def read(self, size: int = -1) -> bytes:
-        with _clear_errors(self._path):
-            data: bytes = self._file.read(size)
-            return data
+        data: bytes = _retried(self._path, lambda: self._file.read(size))
+        return data
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))
@@ -314,6 +316,23 @@ def _options(scheme: str) -> dict[str, Any]:
     return {}
 
 
+class _Temporary(UserError):
+    """A server's failure that may be gone a moment later."""
+
+
+def _retried(path: RemotePath, call: Callable[[], Result]) -> Result:
+    """The result of a call that only reads; it is repeated after temporary failures."""
+    for pause in _PAUSES:
+        try:
+            with _clear_errors(path):
+                return call()
+        except _Temporary as failure:
+            log.warning("%s: tried again", failure.what)
+            time.sleep(pause)
+    with _clear_errors(path):
+        return call()
+
+
 @contextlib.contextmanager
 def _clear_errors(path: RemotePath, what: str = "read") -> Iterator[None]:
     """Turn the exceptions of fsspec's packages into a UserError; FileNotFoundError and NotADirectoryError pass."""
@@ -343,7 +362,8 @@ def _failure(path: RemotePath, what: str, error: BaseException) -> UserError:
         scheme = {"s3a": "s3", "gcs": "gs"}.get(path.scheme, path.scheme)
         remedy = _CREDENTIALS.get(scheme, "check the URL, and who may read it")
         return UserError(f"{path} may not be {what} ({message})", remedy)
-    return UserError(f"{path} cannot be {what} ({message})", _NO_NETWORK)
+    temporary = getattr(error, "status", None) in _TEMPORARY_STATUS or type(error).__name__ in _TEMPORARY
+    return (_Temporary if temporary else UserError)(f"{path} cannot be {what} ({message})", _NO_NETWORK)
 
 
 def _no_ranges(path: RemotePath) -> UserError:
@@ -351,4 +371,7 @@ def _no_ranges(path: RemotePath) -> UserError:
 
 
 def _message(error: BaseException) -> str:
-    return printable(" ".join(str(error).split())[:300] or type(error).__name__)
+    """The text of an exception in one line, without the URL's user, password and query, which may be secret."""
+    text = re.sub(r", url=.*?(?=\)?$)", "", " ".join(str(error).split()))  # aiohttp's; the path is named already
+    text = re.sub(r"(\w://)[^/\s'\"]*@", r"\1", re.sub(r"(\w://[^\s'\"?]*)\?[^\s'\"]*", r"\1?...", text))
+    return printable(text[:300] or type(error).__name__)

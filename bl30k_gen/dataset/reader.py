@@ -88,6 +88,8 @@ def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
 
 def _open_url(url: RemotePath, damaged: Damaged | None) -> "VideoStore":
     if url.suffix in shards.SUFFIXES:
+        if damaged is not None and not url.is_file():  # else a wrong URL would be a damaged shard
+            raise UserError(f"shard {url} cannot be read", "there is no such file")
         return VideoStore(url, ShardTree([url], damaged=damaged))
     if url.scheme in ("http", "https") and (listed := _listed_shards(url)):
         return VideoStore(url, ShardTree(listed, damaged=damaged))

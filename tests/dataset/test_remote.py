@@ -12,6 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from bl30k_gen import remote
 from bl30k_gen.dataset import shards
 from bl30k_gen.dataset.info import summarise
 from bl30k_gen.dataset.pack import pack, unpack
@@ -25,12 +26,14 @@ BUCKET = "s3://data"
 
 
 class _Files(BaseHTTPRequestHandler):
-    """GET and HEAD of the files of a folder, in ranges; ``asked`` keeps (path, bytes sent)."""
+    """GET and HEAD of the files of a folder, in ranges; ``asked`` keeps [path, bytes sent]."""
 
     protocol_version = "HTTP/1.1"
     ranges = True
+    failures = 0  # of every (path, range) before it is answered, with 503 and with half of the bytes in turns
+    failed: dict[tuple[str, str], int]
     root: Path
-    asked: list[tuple[str, int]]
+    asked: list[list]
 
     def do_HEAD(self):
         self._answer(body=False)
@@ -39,6 +42,14 @@ class _Files(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, body):
+        what = (self.path, self.headers.get("Range", "") if body else "HEAD")
+        fails = self.failed.setdefault(what, 0) < self.failures
+        self.failed[what] += 1
+        if fails and (self.failed[what] % 2 or not body):
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         path = self.root / self.path.partition("?")[0].lstrip("/")
         data = path.read_bytes() if path.is_file() else None
         begin, status = 0, 200 if data is not None else 404
@@ -55,12 +66,16 @@ class _Files(BaseHTTPRequestHandler):
         if status == 206:
             self.send_header("Content-Range", f"bytes {begin}-{begin + len(data) - 1}/{whole}")
         self.end_headers()
-        if body:
-            sent = 0
+        if fails:
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        elif body:
+            row = [self.path, 0]
+            self.asked.append(row)  # before the client has the last bytes
             with contextlib.suppress(OSError):  # the client closed the connection
-                while sent < len(data):
-                    sent += self.wfile.write(data[sent : sent + 65536])
-            self.asked.append((self.path, sent))
+                for start in range(0, len(data), 65536):
+                    row[1] += len(data[start : start + 65536])
+                    self.wfile.write(data[start : start + 65536])
 
     def log_message(self, *_):
         pass
@@ -68,12 +83,13 @@ class _Files(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path):
-    """``web(root, ranges=True) -> (URL, asked)``: a server of the files in a folder."""
+    """``web(root, ranges=True, failures=0) -> (URL, asked)``: a server of the files in a folder."""
     servers = []
 
-    def serve(root, ranges=True):
-        asked: list[tuple[str, int]] = []
-        handler = type("Files", (_Files,), {"root": Path(root), "ranges": ranges, "asked": asked})
+    def serve(root, ranges=True, failures=0):
+        asked: list[list] = []
+        settings = {"root": Path(root), "ranges": ranges, "asked": asked, "failures": failures, "failed": {}}
+        handler = type("Files", (_Files,), settings)
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{servers[-1].server_address[1]}", asked
@@ -301,6 +317,19 @@ def test_a_server_without_ranges_is_refused(packed, web):
     assert sum(size for _, size in asked) <= 32 << 20
 
 
+def test_temporary_failures_of_a_server_are_survived(packed, pristine, web, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "_PAUSES", (0, 0))
+    url, _ = web(packed, failures=2)
+    require_same(open_dataset(url), pristine.root)
+    assert "503" in caplog.text and "payload is not completed" in caplog.text and "tried again" in caplog.text
+    refused(web(packed, failures=3)[0], "503.*: check the URL, the network")
+
+
+def test_a_missing_shard_is_no_damaged_one(web, tmp_path):
+    with pytest.raises(UserError, match="x.tar cannot be read: there is no such file"):
+        verify(f"{web(tmp_path)[0]}/x.tar")
+
+
 def test_missing_remote_files(web, bucket, memory, tmp_path):
     url, _ = web(tmp_path)
     refused(f"{url}/x.tar", r"shard http://\S+/x.tar cannot be read: there is no such file")
@@ -311,6 +340,7 @@ def test_missing_remote_files(web, bucket, memory, tmp_path):
 
 
 def test_no_network_and_unknown_schemes(monkeypatch):
+    monkeypatch.setattr(remote, "_PAUSES", ())
     refused("http://127.0.0.1:9/x.tar", r"http://127.0.0.1:9/x.tar cannot be read \(.*: check the URL, the network")
     refused("xyz://a/b", "is of an unknown kind: known are s3://")
     refused("simplecache::memory://a", "is a chain of URLs: give a plain one")
@@ -321,7 +351,18 @@ def test_a_missing_extra_is_named(monkeypatch):
     refused("s3://a/b.tar", r"needs a package that is not installed .*: pip install 'bl30k\[cloud\]'")
 
 
-def test_secrets_are_not_printed(web, tmp_path):
+def test_secrets_are_not_printed(web, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(remote, "_PAUSES", (0,))
+    (tmp_path / "x.tar").write_bytes(bytes(99))
+    unable, _ = web(tmp_path, failures=9)
+    with pytest.raises(UserError, match="cannot be read") as raised:
+        open_dataset(f"{unable}/x.tar?signature=SECRET")
+    (tmp_path / "x.tar").unlink()
+    assert "503" in caplog.text and "SECRET" not in caplog.text + str(raised.value)
+    error = ValueError("no (https://me:SECRET@host/a?b=SECRET), try")
+    assert str(remote._failure(RemotePath("s3://a/b"), "read", error)).startswith(
+        "s3://a/b cannot be read (no (https://host/a?... try)"
+    )
     address = web(tmp_path)[0].removeprefix("http://")
     with pytest.raises(UserError) as raised:
         open_dataset(f"http://{address}/x.tar?signature=SECRET")
