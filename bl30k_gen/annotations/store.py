@@ -80,12 +80,15 @@ def write_video(
         progress: called for each frame.
 
     Raises:
-        UserError: as ``derive.open_video``, or the disk is full.
+        UserError: as ``derive.open_video``, the video is shorter than an offset of flow, or the disk is full.
     """
     metadata = store.metadata(name)
     digest = "" if metadata is None else str(metadata["digest"])
     missing = [item for item in wanted if not is_stored(stored_path(out, item, name), digest)]
     frames = len(store.frames(name))
+    for item in missing:
+        if abs(item.offset) >= frames:
+            raise UserError(f"{item} needs more frames than the {frames} of {name}", "choose other --kinds for it")
     if not missing:
         for _ in range(frames):
             progress()

@@ -41,6 +41,11 @@ class OpticalFlow(Format):
         if self.offset != 1 and self.encoding != "flo5":
             raise UserError(f"--set offset={self.offset}", "give encoding=flo5: Sintel and KITTI have the next frame")
         for video in videos:
+            if abs(self.offset) >= len(video.frames):
+                problem = (
+                    f"{video.source}: {video.name} has {len(video.frames)} frames, none {self.offset:+d} from another"
+                )
+                raise UserError(problem, "choose a smaller offset, or other videos with --video")
             files = _LAYOUTS[self.encoding](video, folder / video.split)
             for i in range(len(video.frames)):
                 if 0 <= i + self.offset < len(video.frames):

@@ -87,6 +87,14 @@ def test_frames_without_another_frame_are_invalid_in_the_file_and_an_error_to_re
             store.read_depth("a00000", 6)
 
 
+def test_an_offset_beyond_the_video_is_refused(rendered, tmp_path):
+    refused = storing.write(
+        open_dataset(rendered), [parse_wanted("flow+5"), parse_wanted("flow-6")], tmp_path / "out"
+    )
+    assert refused["a00000"] == "flow-6 needs more frames than the 6 of a00000: choose other --kinds for it"
+    assert not list((tmp_path / "out").rglob("*.h5"))
+
+
 def test_a_second_run_makes_only_missing_files_with_the_same_bytes(rendered, tmp_path):
     store, one, two = open_dataset(rendered), tmp_path / "one", tmp_path / "two"
     done = []

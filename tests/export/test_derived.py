@@ -270,3 +270,6 @@ def test_stored_annotations_are_used(generate, rendered, real, tmp_path, monkeyp
 def test_zero_is_not_a_frame_offset(real, tmp_path):
     with pytest.raises(UserError, match="offset = 0"):
         run(real, "flow", tmp_path / "o", "offset=0")
+    frames = len(real.frames(real.videos[0]))
+    with pytest.raises(UserError, match=f"has {frames} frames, none [+]{frames} from another"):
+        run(real, "flow", tmp_path / "o", "encoding=flo5", f"offset={frames}")
