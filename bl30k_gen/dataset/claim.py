@@ -5,6 +5,7 @@ The record is a hidden file unless it is useful to users, too.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bl30k_gen.remote import Place, RemotePath
 
 RECORD = ".claim.json"
 MADE_BY = "made_by"
+_URL_AS_PATH = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 _REMEDY = "choose another --out, or empty it"
 
 
@@ -78,8 +80,16 @@ def read_claim(folder: Place, record: str = RECORD) -> dict[str, Any] | None:
         return None
 
 
+def require_no_url(folder: Place) -> None:
+    """Raises UserError where a local path was given as a URL, which as a path has one slash less."""
+    if isinstance(folder, Path) and _URL_AS_PATH.match(str(folder)):
+        url = RemotePath(str(folder).replace(":/", "://", 1))
+        raise UserError(f"{url} is a URL, to which this command does not write", "give a folder on this machine")
+
+
 def require_free(folder: Place, own: Iterable[str] = ()) -> None:
-    """Raises UserError where a folder holds anything but hidden files and ``own``, or is no folder."""
+    """Raises UserError where a folder holds anything but hidden files and ``own``, or is no folder; or for a URL."""
+    require_no_url(folder)
     if names := _visible(folder, own):
         raise UserError(f"{folder} holds {printable(names[0])}, which this command did not make", _REMEDY)
 
@@ -96,7 +106,8 @@ def _visible(folder: Place, own: Iterable[str]) -> list[str]:
 
 
 def refuse_input(folder: Place, inputs: Iterable[Place]) -> None:
-    """Raises UserError where an output folder is an input folder, lies in one, or contains an input file."""
+    """Raises UserError where an output folder is a URL, an input folder, lies in one, or contains an input file."""
+    require_no_url(folder)
     out = folder.resolve()
     for given in inputs:
         read = given.resolve()

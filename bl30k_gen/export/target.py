@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.claim import require_no_url
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
 from bl30k_gen.remote import Place
@@ -34,8 +35,9 @@ class Target:
 
         Raises:
             UserError: the folder holds something else, was begun with another claim, lies inside of ``source``, or is
-                in use by another process.
+                in use by another process; or it is a URL.
         """
+        require_no_url(self.out)
         out, inside = self.out.resolve(), source.resolve()
         if isinstance(inside, Path) and inside.is_dir() and (out == inside or inside in out.parents):
             raise UserError(f"--out {self.out} lies in the dataset {source}", "choose a folder outside of it")

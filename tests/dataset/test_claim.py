@@ -1,10 +1,11 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from bl30k_gen.dataset import pack
-from bl30k_gen.dataset.claim import RECORD, claim, claim_beside
+from bl30k_gen.dataset.claim import RECORD, claim, claim_beside, refuse_input, require_free
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
@@ -149,3 +150,11 @@ def test_videos_of_another_origin_are_not_mixed(tmp_path):
 def test_the_claim_of_a_folder_of_shards_names_its_dataset(dataset, tmp_path):
     pack.pack(open_dataset(dataset.root), tmp_path / "s", "tar")
     assert json.loads((tmp_path / "s/.claim.json").read_text())["made_by"] == "pack"
+
+
+def test_a_url_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for check in (lambda folder: claim(folder, "test", {}), lambda folder: refuse_input(folder, []), require_free):
+        with pytest.raises(UserError, match="s3://bucket/x is a URL, to which this command does not write"):
+            check(Path("s3://bucket/x"))
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,8 @@ def test_files_of_an_output_that_were_lost_are_written_again(store, tmp_path):
 def test_a_folder_with_other_contents_is_refused_and_not_changed(store, tmp_path):
     (tmp_path / "o").mkdir()
     (tmp_path / "o/notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="s3://x/y is a URL"):
+        run(store, "mds", Path("s3://x/y"))
     with pytest.raises(UserError, match="not empty and no export began it"):
         run(store, "coco", tmp_path / "o")
     assert tree(tmp_path / "o") == {"notes.txt": b"mine"} and not (tmp_path / "o/.export").exists()
