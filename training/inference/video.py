@@ -68,7 +68,7 @@ class FrameFolder(Sequence):
             return read_bytes(self.files[index], IMAGE_LIMIT)
         except OSError as error:
             raise UserError(
-                f"frame {self.files[index]} cannot be read ({error.strerror})", "restore the file, or make it readable"
+                f"frame {self.files[index]} cannot be read ({error.strerror})", "restore it, or make it readable"
             ) from None
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
@@ -144,7 +144,7 @@ class VideoFile:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
-            raise UserError(what, "copy or download the file again")
+            raise UserError(what, "copy it again")
 
 
 class SeekableVideo:
@@ -202,7 +202,9 @@ class SeekableVideo:
             self._capture, self._next = _capture(self.path), 0
             frame = self._read_on(index)
         if frame is None:
-            raise UserError(f"frame {index} of {self.path} cannot be decoded", "copy or download the file again, or convert it to MP4")
+            raise UserError(
+                f"frame {index} of {self.path} cannot be decoded", "copy the file again, or convert it to MP4"
+            )
         return frame
 
     def _read_on(self, index: int) -> np.ndarray | None:

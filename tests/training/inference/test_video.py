@@ -54,7 +54,7 @@ def test_a_damaged_frame_has_the_remedy_of_its_kind_of_folder(tmp_path):
     with pytest.raises(UserError, match="0.png is damaged .*: restore it; `generate.py verify` lists all such$"):
         (video := open_frames(folder))[0]
     (folder / "0.png").unlink()
-    with pytest.raises(UserError, match="0.png cannot be read .No such file.*: restore the file"):
+    with pytest.raises(UserError, match="0.png cannot be read .No such file.*: restore it"):
         video[0]
 
 
