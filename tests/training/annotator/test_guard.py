@@ -111,7 +111,7 @@ def test_uploads_have_limits(server, monkeypatch):
     for broken in (b"", b"no PNG", encode_mask(ids)[:60], encode_mask(ids[:10])):
         code, _, said = ask(server, "/api/mask/1", method="PUT", body=broken)
         assert code == 422 and said
-    monkeypatch.setattr(server_module, "LARGEST_MASK", 1000)
+    monkeypatch.setattr(server_module, "MAX_UPLOAD", 1000)
     assert status(server, "/api/mask/1", method="PUT", body=b"x" * 1001) == 413
     assert status(server, "/api/frame/0", method="DELETE") == 405
 
