@@ -75,9 +75,9 @@ class Reporter:
             if isinstance(mark, Stroke):
                 strokes.append({"object": mark.object_id, "path": mark.path.round(4).tolist()})
             else:
-                _, click = mark
+                label, click = mark
                 at = [(click.x + left + 0.5) / columns, (click.y + top + 0.5) / rows]
-                clicks.append({"at": at, "positive": click.positive})
+                clicks.append({"object": label, "at": at, "positive": click.positive})
         return {"frame": draft.frame, "kind": draft.kind, "strokes": strokes, "clicks": clicks}
 
     def colour(self, label: int) -> tuple[int, int, int]:

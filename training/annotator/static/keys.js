@@ -22,7 +22,7 @@ export const previousDrift = () => jump(stops(), -1) || say("No likely drift bef
 // Objects whose masks end before the video does: right where they leave it, else lost by the network.
 const missing = () => told.objects.flatMap((one) => {
   const last = told.rows.findLastIndex((row) => row?.[1]?.[one.id]?.[0]);
-  return last >= 0 && last < told.frames - 1 ? [`${one.name} has no mask after frame ${last}: look whether this is right.`] : [];
+  return told.rounds && last >= 0 && last < told.frames - 1 ? [`${one.name} has no mask after frame ${last}: look whether this is right.`] : [];
 });
 // The frames to look at: the first of each range of likely drift, and further ones of a long range.
 const stops = () => told.drift.flatMap(([first, last]) => {

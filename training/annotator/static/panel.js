@@ -27,7 +27,8 @@ export function toggleHidden(id = tab.object) {
 }
 export function deleteObject(id = tab.object) {
   const one = objectOf(id);
-  if (one) act({ do: "delete", object: id }).then(() => say(`${one.name} is deleted from all frames. Undo brings it back.`)).catch(trouble);
+  if (one?.locked) say(`${one.name} is locked: press L to unlock it.`, true);
+  else if (one) act({ do: "delete", object: id }).then(() => say(`${one.name} is deleted from all frames. Undo brings it back.`)).catch(trouble);
 }
 export function renameObject() {
   const name = document.querySelector(`#objects li[data-id="${tab.object}"] input.name`);

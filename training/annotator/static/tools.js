@@ -263,8 +263,11 @@ painters.add((context, scale) => {
   if (tab.box) drawBox(context, tab.box, thin);
   for (const one of [...marks(), ...sent, ...(stroke ? [stroke] : [])]) {
     context.strokeStyle = context.fillStyle = colourOf(one.object);
-    if (one.dot) drawClick(context, one.dot, one.positive, thin);
-    else if (one.outline) line(one.outline, 2 * thin, true);
+    if (one.dot) {
+      context.globalAlpha = one.object === tab.object ? 1 : 0.4; // clicks on other objects
+      drawClick(context, one.dot, one.positive, thin);
+      context.globalAlpha = 1;
+    } else if (one.outline) line(one.outline, 2 * thin, true);
     else if (one.tool === "scribble") {
       context.globalAlpha = 1;
       context.strokeStyle = "#000a";
@@ -305,7 +308,7 @@ function marks() {
   const lines = draft.strokes.map(({ object, path }) => ({
     object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * (columns - 1) + 0.5, y * (rows - 1) + 0.5]),
   }));
-  return [...lines, ...draft.clicks.map(({ at: [x, y], positive }) => ({ dot: [x * columns, y * rows], positive }))];
+  return [...lines, ...draft.clicks.map(({ object, at: [x, y], positive }) => ({ object, dot: [x * columns, y * rows], positive }))];
 }
 
 function drawClick(context, [x, y], positive, thin) {
