@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import DiskFull, UserError
 from training.annotator.guard import PROTOCOL, Guard
 from training.annotator.images import MAX_UPLOAD, Size, encode_runs, image
 from training.inference.video import Frames
@@ -256,7 +256,9 @@ class Server:
 
 
 def _said(error: Exception) -> str:
-    """What the page is told: a refusal in its own words, and that a mistake of the program is one."""
+    """The message to the page: a refusal in its own words, or that the program has failed."""
+    if isinstance(error, DiskFull):  # its remedy names a command, but the page has none
+        return f"{error.what}: free some space (or quota) there and try again"
     if isinstance(error, UserError | ValueError):
         return str(error)
     log.error("a request failed", exc_info=error)

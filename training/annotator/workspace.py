@@ -107,7 +107,7 @@ class Workspace:
             name = f"for frame {frame}"
             rule = decide([png])
             if rule.meaning == "soft":
-                raise ValueError(f"the mask {name} has soft edges: cut them at one half, to black and white")
+                raise ValueError(f"the mask {name} has soft edges: threshold it at one half, to black and white")
             return self._set_mask(frame, read_mask(png, rule, name).ids)
 
         return self._submit(job)
