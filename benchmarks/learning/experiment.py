@@ -12,49 +12,117 @@ same network, trained on still images for ``--static`` iterations, and continues
     static > renders > real     half on rendered videos, then half on the training videos of DAVIS
 
 The still images are single frames of the rendered training videos. The experiment is repeated with other seeds, which
-change the initial weights and the samples. Scores are J&F on the validation videos.
+change the initial weights and the samples. Scores are J&F on the validation videos; with ``--folds``, on all videos:
+cross-validation, whose first fold has the list ``val``.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.learning.small import axes_of, calibrated, save, shrink, small_stage, stills, train, write_page
+from benchmarks.learning import small
+from benchmarks.learning.small import (
+    axes_of,
+    calibrated,
+    save,
+    shrink,
+    small_stage,
+    spread,
+    stills,
+    train,
+    write_page,
+)
 from benchmarks.page import load, table
+from bl30k_gen.dataset import files
+from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.reader import open_dataset
 from training.evaluation.semi_supervised import Results
 from training.experiments.evaluate import evaluate_semi_supervised
+from training.schema.stage import Stage
 
 SHORT_SIDE = 240
 ARMS = ("static", "static > renders", "static > real", "static > renders > real")
 COPIED = "first mask copied"
 
 
-def run_arms(renders: Path, real: Path, out: Path, static: int, iterations: int, seed: int) -> dict[str, Path]:
-    """Train all arms with one seed; returns their networks by name."""
-    images = {"fss": stills(renders, out.parent / "stills")}
-    half = iterations // 2
+@dataclass(frozen=True)
+class Experiment:
+    """The data and settings of all arms.
 
-    def stage(name: str, data: dict[str, Path], count: int, part: int):
-        return small_stage(name, data, count, 10 * seed + part)  # each part has other samples
+    static: iterations on still images, common to all arms. iterations: of each arm after that. changes: of every
+    stage, as ``KEY=VALUE``. folds: (training list, validation list) of the real videos.
+    """
 
-    first = stage("stcn/static", images, static, 0)
-    base = train(first, out / "static", calibrated(first, out / "start.pt"))
-    on_renders = train(stage("stcn/bl30k", {"bl30k": renders}, half, 1), out / "renders-half", base)
-    return {
-        "static": train(stage("stcn/static", images, iterations, 1), out / "static-static", base),
-        "static > renders": train(stage("stcn/bl30k", {"bl30k": renders}, iterations, 1), out / "renders", base),
-        "static > real": train(stage("stcn/vos", {"davis": real}, iterations, 1), out / "real", base),
-        "static > renders > real": train(
-            stage("stcn/vos", {"davis": real}, iterations - half, 2), out / "renders-real", on_renders
-        ),
-    }
+    renders: Path
+    real: Path
+    out: Path
+    static: int
+    iterations: int
+    preset: Path
+    changes: tuple[str, ...]
+    folds: tuple[tuple[str, str], ...]
+
+    def run(self, seed: int) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+        """Train and score all arms with one seed: J&F by arm and video, and that of the copied first mask."""
+        scores: dict[str, dict[str, float]] = {arm: {} for arm in ARMS}
+        copied: dict[str, float] = {}
+        for training, validation in self.folds:
+            for arm, network in self.train_arms(seed, training).items():
+                out = self.out / f"seed-{seed}" / validation / arm.replace(" > ", "-")
+                ours, first_mask = score(network, self.real, validation, out)
+                scores[arm] |= by_video(ours)
+                copied |= by_video(first_mask)
+        return scores, copied
+
+    def train_arms(self, seed: int, training: str) -> dict[str, Path]:
+        """Train all arms with the real videos of one list; returns their networks. Complete runs are kept."""
+        out, half = self.out / f"seed-{seed}", self.iterations // 2
+        images, renders = {"fss": stills(self.renders, self.out.parent / "stills")}, {"bl30k": self.renders}
+        real, split = {"davis": self.real}, f"data.davis.split={training}"
+
+        def stage(name: str, data: dict[str, Path], iterations: int, part: int, *changes: str) -> Stage:
+            settings = *self.changes, *changes
+            seed_of_part = 10 * seed + part  # each part has other samples
+            return small_stage(name, data, iterations, seed_of_part, *settings, preset=self.preset)
+
+        first = stage("stcn/static", images, self.static, 0)
+        base = train(first, out / "static", calibrated(first, out / "start.pt"))
+        on_renders = train(stage("stcn/bl30k", renders, half, 1), out / "renders-half", base)
+        return {
+            "static": train(stage("stcn/static", images, self.iterations, 1), out / "static-static", base),
+            "static > renders": train(stage("stcn/bl30k", renders, self.iterations, 1), out / "renders", base),
+            "static > real": train(stage("stcn/vos", real, self.iterations, 1, split), out / training / "real", base),
+            "static > renders > real": train(
+                stage("stcn/vos", real, self.iterations - half, 2, split), out / training / "renders-real", on_renders
+            ),
+        }
 
 
-def score(network: Path, real: Path, out: Path) -> tuple[Results, Results]:
-    """Results of a network and of the copied first mask on the validation videos."""
-    results = evaluate_semi_supervised(network, real, out, "davis17", "val", device="cpu", say=lambda text: None)
+def write_folds(real: Path, count: int) -> tuple[tuple[str, str], ...]:
+    """Write lists for cross-validation into the dataset and return their names: of training, and of validation.
+
+    The first validation list is ``val``; the other videos are dealt out in alphabetical order.
+    """
+    store = open_dataset(real)
+    if count == 1:
+        return (("train", "val"),)
+    held = store.image_set("val")
+    rest = [name for name in store.videos if name not in held]
+    folds = [held, *(rest[part :: count - 1] for part in range(count - 1))]
+    for number, fold in enumerate(folds):
+        lists = {"val": fold, "train": [name for name in store.videos if name not in fold]}
+        for kind, names in lists.items():
+            text = "".join(f"{name}\n" for name in names)
+            files.write_atomically(Layout(real).image_set(f"{kind}-{number}"), text)
+    return tuple((f"train-{number}", f"val-{number}") for number in range(count))
+
+
+def score(network: Path, real: Path, split: str, out: Path) -> tuple[Results, Results]:
+    """Results of a network and of the copied first mask on the videos of a list."""
+    results = evaluate_semi_supervised(network, real, out, "davis17", split, device="cpu", say=lambda text: None)
     ours, copied, *_ = results.values()
     return ours, copied
 
@@ -67,25 +135,25 @@ def by_video(results: Results) -> dict[str, float]:
 def describe(scores: dict[str, list[dict[str, float]]], image: Path, page: Path) -> list[str]:
     """Tables of all arms: ``scores`` has J&F by video for each seed."""
     videos = list(scores[COPIED][0])
+    values = {arm: np.array([[run[video] for video in videos] for run in runs]) for arm, runs in scores.items()}
     rows = []
-    for arm, runs in scores.items():
-        means = [np.mean(list(run.values())) for run in runs]
-        spread = f"{np.mean(means):.1f}" + (f" ({min(means):.1f} to {max(means):.1f})" if len(runs) > 1 else "")
-        rows.append([arm, spread, *(f"{np.mean([run[video] for run in runs]):.1f}" for video in videos)])
-    lines = [table(["arm", "J&F, mean (smallest to largest seed)", *videos], rows)]
-    for arm, other in (("static > renders", "static"), ("static > renders > real", "static > real")):
-        gains = [run[v] - base[v] for run, base in zip(scores[arm], scores[other], strict=True) for v in videos]
-        lines += [
-            "",
-            f"{arm} less {other}: {np.mean(gains):+.1f} J&F over {len(gains)} pairs of seed and video, standard "
-            f"error {np.std(gains, ddof=1) / np.sqrt(len(gains)):.1f}; better in {sum(g > 0 for g in gains)}.",
-        ]
+    for arm, found in values.items():
+        seeds = ", ".join(f"{mean:.1f}" for mean in found.mean(1)) if arm != COPIED else ""
+        rows.append([arm, spread(found), seeds, *(f"{mean:.1f}" for mean in found.mean(0))])
+    lines = [table(["arm", "J&F (95 %)", "seeds", *videos], rows)]
+    for arm, other in (
+        ("static > renders", "static"),
+        ("static > renders > real", "static > real"),
+        *((arm, COPIED) for arm in ARMS),
+    ):
+        gains = values[arm] - values[other]
+        lines += ["", f"{arm} less {other}: {spread(gains, '+')} J&F; better in {(gains > 0).sum()} of {gains.size}."]
     return [*lines, "", f"![J&F of the four arms]({image.relative_to(page.parent)})"]
 
 
 def plot(scores: dict[str, list[dict[str, float]]], out: Path) -> None:
     """A bar for the mean of each arm, a cross for each seed, dots for the videos."""
-    figure, axes = axes_of(6.5, 4, ylabel="J&F (%), validation videos", ylim=(0, 100))
+    figure, axes = axes_of(6.5, 4, ylabel="J&F (%)", ylim=(0, 100))
     for place, (arm, runs) in enumerate(scores.items()):
         means = [np.mean(list(run.values())) for run in runs]
         axes.bar(place, np.mean(means), width=0.6, color="lightgrey" if arm == COPIED else "tab:blue", alpha=0.5)
@@ -105,23 +173,36 @@ def main() -> None:
     parser.add_argument("--static", type=int, default=400, help="iterations on still images, common to all arms")
     parser.add_argument("--iterations", type=int, default=800, help="of each arm after that")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--folds", type=int, default=1, help="of cross-validation on the real videos")
+    parser.add_argument("--preset", type=Path, default=small.PRESET, help="settings of all stages")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting; repeatable"
+    )
     parser.add_argument("--results", type=Path, default=Path("out/experiment/results"), help="folder of the page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     before, page = load(), arguments.results / "experiment.md"
     real = shrink(arguments.davis, arguments.out / "real", SHORT_SIDE)
+    experiment = Experiment(
+        arguments.renders,
+        real,
+        arguments.out,
+        arguments.static,
+        arguments.iterations,
+        arguments.preset,
+        tuple(arguments.set),
+        write_folds(real, arguments.folds),
+    )
     scores: dict[str, list[dict[str, float]]] = {COPIED: [], **{arm: [] for arm in ARMS}}
     for seed in range(arguments.seeds):
-        out = arguments.out / f"seed-{seed}"
-        networks = run_arms(arguments.renders, real, out, arguments.static, arguments.iterations, seed)
-        for arm, network in networks.items():
-            results, copied = score(network, real, out / f"scores-{network.name}")
-            scores[arm].append(by_video(results))
-        scores[COPIED] = [by_video(copied)]
+        found, copied = experiment.run(seed)
+        for arm in ARMS:
+            scores[arm].append(found[arm])
+        scores[COPIED] = [copied]
     image = arguments.results / "experiment.png"
     plot(scores, image)
     lines = [
-        f"STCN of benchmarks/learning/small.yaml, from nothing: {arguments.static} iterations on still images, then "
+        f"STCN of {arguments.preset.name}, from random weights: {arguments.static} iterations on still images, then "
         f"{arguments.iterations} in each arm, {arguments.seeds} seeds. Real videos at {SHORT_SIDE} pixels.",
         "",
         *describe(scores, image, page),

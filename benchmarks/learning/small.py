@@ -15,6 +15,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.seeding import rng
 from models import checkpoint
 from models.backbone import widen_stem
 from models.stcn import STCN
@@ -26,6 +27,8 @@ from training.schema.stage import Stage, load_stage
 from training.tasks.network import build_network, build_step
 
 PRESET = Path(__file__).with_name("small.yaml")
+RESAMPLES = 2000
+"""Number of bootstrap samples of an interval."""
 
 
 def small_stage(
@@ -137,6 +140,23 @@ def save(figure: Figure, out: Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     files.write_atomically(out, buffer.getvalue())
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean of values (seeds, videos) over both axes."""
+    random, (seeds, videos) = rng(0, "bootstrap"), values.shape
+    means = [
+        values[random.integers(seeds, size=seeds)][:, random.integers(videos, size=videos)].mean()
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def spread(values: np.ndarray, sign: str = "") -> str:
+    """Mean and ``interval`` as text. sign: "+" writes the sign of positive numbers."""
+    low, high = interval(values)
+    return f"{values.mean():{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def stills(renders: Path, out: Path) -> Path:

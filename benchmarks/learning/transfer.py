@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from benchmarks.learning import cutouts
-from benchmarks.learning.small import axes_of, calibrated, save, shrink, small_stage, write_page
+from benchmarks.learning.small import axes_of, calibrated, interval, save, shrink, small_stage, spread, write_page
 from benchmarks.page import load, table
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
@@ -46,7 +46,6 @@ PRESET = Path(__file__).with_name("transfer.yaml")
 SHORT_SIDE = 240
 DISTANCES = (1, 5, 10, 20)
 COPIED = "first mask copied"
-RESAMPLES = 2000
 
 Scores = dict[str, list[list[float]]]
 """By video: J and F of each frame after the first, as fractions."""
@@ -207,22 +206,6 @@ def by_video(found: Scores) -> np.ndarray:
 def at_distance(found: Scores, distance: int) -> float:
     """J in per cent at a distance from the given mask, mean over videos."""
     return float(100 * np.mean([frames[distance - 1][0] for frames in found.values()]))
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % bootstrap interval of the mean of values (seeds, videos) over both axes."""
-    random, (seeds, videos) = rng(0, "bootstrap"), values.shape
-    means = [
-        values[random.integers(seeds, size=seeds)][:, random.integers(videos, size=videos)].mean()
-        for _ in range(RESAMPLES)
-    ]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def spread(values: np.ndarray, sign: str = "") -> str:
-    low, high = interval(values)
-    return f"{values.mean():{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
 def rows_of(study: Study, seeds: int) -> dict[str, list[Scores]]:

@@ -1,7 +1,9 @@
 """The campaigns with small networks, shortened; in full: ``make campaign-learning campaign-experiment``."""
 
 import copy
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from PIL import Image
 from benchmarks.learning import experiment, small
 from benchmarks.learning import tracking as learning
 from benchmarks.speed import train_step
+from bl30k_gen.config import load_config
 from bl30k_gen.dataset.reader import open_dataset
 from tests.support.stages import network_of, order_of
 from training.tasks.network import build_step
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
@@ -51,7 +55,9 @@ def test_arms_of_the_experiment_see_equally_many_samples(renders, tmp_path, monk
 
     monkeypatch.setattr(experiment, "train", train)
     monkeypatch.setattr(experiment, "calibrated", lambda stage, out: None)
-    networks = experiment.run_arms(renders, renders, tmp_path / "seed-0", 30, 40, seed=0)
+    folds = experiment.write_folds(renders, 1)
+    arms = experiment.Experiment(renders, renders, tmp_path, 30, 40, small.PRESET, (), folds)
+    networks = arms.train_arms(0, "train")
     assert tuple(networks) == experiment.ARMS
 
     def chain(out):
@@ -62,6 +68,22 @@ def test_arms_of_the_experiment_see_equally_many_samples(renders, tmp_path, monk
     assert {sum(count for _, count in steps) for steps in chains.values()} == {70}
     assert chains["static > renders > real"] == [("fss", 30), ("bl30k", 20), ("davis", 20)]
     assert [source for source, _ in chains["static"]] == ["fss", "fss"]
+
+
+def test_each_video_is_in_one_fold_and_never_in_its_training(renders, tmp_path):
+    root = tmp_path / "real"
+    shutil.copytree(renders, root)
+    folds = experiment.write_folds(root, 3)
+    store = open_dataset(root)
+    held = [store.image_set(validation) for _, validation in folds]
+    assert held == [["a00002"], ["a00000"], ["a00001"]]
+    for (training, _), names in zip(folds, held, strict=True):
+        assert sorted(store.image_set(training) + names) == store.videos
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "benchmarks").rglob("*renders.yaml")), ids=lambda path: path.name)
+def test_configurations_of_the_renders_are_valid(config):
+    assert load_config(config).video.frames > 1
 
 
 def test_the_control_has_the_same_frames_and_masks_in_other_pairs(renders, tmp_path):

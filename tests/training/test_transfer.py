@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.learning import cutouts, transfer
+from benchmarks.learning import cutouts, small, transfer
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.seeding import rng
 
@@ -41,7 +41,7 @@ def plain_pictures(monkeypatch):
 def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(transfer, "SHORT_SIDE", 48)
     monkeypatch.setattr(transfer, "DISTANCES", (1, 5))
-    monkeypatch.setattr(transfer, "RESAMPLES", 20)
+    monkeypatch.setattr(small, "RESAMPLES", 20)
     places = [renders, renders, "--out", tmp_path, "--results", tmp_path / "results", "--iterations", 1, "--seeds", 1]
     factors = ["--factor", "statistics frozen", "--factor", "group norm", "--factor", "judged at 160"]
     monkeypatch.setattr(sys, "argv", ["transfer", *map(str, [*places, *factors])])
@@ -73,9 +73,9 @@ def test_trained_statistics_give_a_different_network(renders, tmp_path):
 
 def test_intervals_hold_the_mean_and_shrink_with_videos():
     values = rng(0, "test").normal(30, 10, (2, 40))
-    low, high = transfer.interval(values)
+    low, high = small.interval(values)
     assert low < values.mean() < high
-    few = transfer.interval(values[:, :6])
+    few = small.interval(values[:, :6])
     assert few[1] - few[0] > high - low
 
 
