@@ -68,11 +68,14 @@ window.addEventListener("drop", (event) => {
 on("state hello", () => {
   $("undo").disabled = !told.undo;
   $("redo").disabled = !told.redo;
-  $("saved").textContent = told.unsaved ? "Not saved" : "Saved";
-  $("saved").classList.toggle("bad", Boolean(told.unsaved));
-  $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
   $("unsaved").hidden = !told.unsaved;
   $("unsaved-text").textContent = told.unsaved;
+});
+on("state hello computing", () => {
+  $("saved").textContent = told.unsaved ? "Not saved" : tab.computing ? "Computing …" : "Saved";
+  $("saved").classList.toggle("bad", Boolean(told.unsaved));
+  $("saved").classList.toggle("busy", tab.computing);
+  $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
 });
 
 // Frames

@@ -6,11 +6,11 @@ export const told = {
 };
 export const tab = {
   frame: 0, tool: "brush", object: 1, size: 12, box: null, mode: "mask", opacity: 0.45, before: false, playing: false, speed: 1,
-  direction: "both", pending: null, pen: null, visited: false,
+  direction: "both", pen: null, visited: false, computing: false,
 };
 
 const subscribers = new Map();
-// Names: "state" (masks and objects), "progress", "gauges", "frame", "tool", "look", "hello", "study".
+// Names: "state" (masks and objects), "progress", "gauges", "frame", "tool", "look", "hello", "study", "computing".
 export function on(names, listener) {
   for (const name of names.split(" ")) subscribers.set(name, [...(subscribers.get(name) || []), listener]);
 }

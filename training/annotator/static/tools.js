@@ -18,6 +18,8 @@ export const TOOLS = [
 ];
 const NEEDS = { scribble: "a scribble-to-mask network: start the program with --s2m FILE", click: "a click network: start the program with --clicks FILE" };
 
+const SLOW = 400; // milliseconds until the page says that a stroke or click is being computed
+
 let stroke = null; // { points, object, radius, tool } in pixels of the shown frame
 let corners = null; // of a polygon
 let dragging = null; // { kind, x, y }
@@ -79,18 +81,25 @@ function pixel([x, y]) {
   const clip = (value, limit) => Math.min(limit - 1, Math.max(0, Math.floor(value * ratio())));
   return { x: clip(x, columns), y: clip(y, rows) };
 }
+function setComputing(computing) {
+  tab.computing = computing;
+  emit("computing");
+}
 const boxed = () => (tab.box ? { box: tab.box } : {});
 
 async function send(action, shown) {
   if (shown) sent.push(shown);
   tab.playing = false;
   redraw();
+  const slow = setTimeout(() => setComputing(true), SLOW);
   try {
     await act({ ...action, frame: tab.frame, ...boxed() });
   } catch (error) {
     say(error.message, true);
   } finally {
+    clearTimeout(slow);
     sent = sent.filter((one) => one !== shown);
+    if (!sent.length) setComputing(false);
     redraw();
   }
 }
@@ -192,7 +201,7 @@ canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   const point = toFrame(event.offsetX, event.offsetY);
   emit("pressed");
-  if (event.button === 1 || tab.tool === "pan" || tab.hand) dragging = { kind: "pan" };
+  if (event.button === 1 || tab.tool === "pan") dragging = { kind: "pan" };
   else if (event.button === 0 || event.button === 2) press(point, event.button === 2 || event.shiftKey, { alt: event.altKey });
 });
 
