@@ -269,9 +269,9 @@ class Workspace:
 
         try:
             action.apply(session, self.out, progress)
-            return f"propagated to {count} frames"
+            return f"Propagated to {count} frame{'s' * (count != 1)}"
         except Cancelled:
-            return "cancelled; nothing has changed"
+            return "Cancelled: nothing has changed"
         finally:
             reporter.live.clear()
             self._end()
@@ -322,7 +322,7 @@ class Workspace:
             actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
-            return "cancelled; what was written so far stays"
+            return "Cancelled: what was written so far stays"
         finally:
             self._end()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -239,6 +240,12 @@ def test_two_tabs_see_one_session(browser, new_session, tmp_path):
         two.page.keyboard.type("Red disk")
         two.key("Enter")
         one.until(lambda: one.told("objects")[0]["name"] == "Red disk")
+        busy = threading.Event()
+        server.workspace._worker.submit(busy.wait, 30)
+        one.page.mouse.click(*one.point(60, 40))
+        one.until(lambda: one.page.inner_text("#saved") == "Computing …")
+        busy.set()
+        one.until(lambda: one.page.inner_text("#saved") == "Saved")
         two.key("l", "p")
         one.until(lambda: one.told("objects")[0]["locked"])
         before = one.settled()

@@ -167,7 +167,7 @@ function finishBox(point) {
 // Why masks cannot be changed now; empty if they can.
 function whyNotNow() {
   if (told.study?.phase === "over") return "The time of the study is over.";
-  if (told.progress) return `${told.progress.what} is running: wait, or cancel it`;
+  if (told.progress) return `${told.progress.what === "export" ? "An export" : "A propagation"} is running: wait until it ends, or cancel it.`;
   return tab.before ? "These are the masks before the last round. Press X to return to the current ones." : "";
 }
 
