@@ -30,9 +30,10 @@ _HTTP = ("http", "https")
 _WRITABLE = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # stores where an object appears when its upload is complete
 _PAUSES = (0.3, 2.0)  # seconds before reading is tried again after a temporary failure
 _TEMPORARY_STATUS = (408, 429, 500, 502, 503, 504)
-_TEMPORARY = (  # names of exceptions: their packages may not be installed
+_TEMPORARY = (  # names of exceptions of aiohttp, fsspec and botocore: the packages may not be installed
     *("ClientPayloadError", "ServerDisconnectedError", "ClientOSError", "ClientConnectorError"),
-    *("ClientConnectorDNSError", "ConnectionResetError", "TimeoutError", "ServerTimeoutError", "FSTimeoutError"),
+    *("ClientConnectorDNSError", "ConnectionResetError", "ConnectionClosedError", "TimeoutError", "FSTimeoutError"),
+    *("ServerTimeoutError", "SocketTimeoutError", "ConnectionTimeoutError", "ReadTimeoutError"),
 )
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 15, 60  # seconds: to connect, and until the next bytes
 _BLOCK = 4 << 20  # bytes of one request when a file is read sequentially

@@ -9,6 +9,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import aiohttp
+import botocore.exceptions
 import fsspec
 import pytest
 
@@ -323,6 +325,18 @@ def test_temporary_failures_of_a_server_are_survived(packed, pristine, web, monk
     require_same(open_dataset(url), pristine.root)
     assert "503" in caplog.text and "payload is not completed" in caplog.text and "tried again" in caplog.text
     refused(web(packed, failures=3)[0], "503.*: check the URL, the network")
+
+
+def test_a_time_out_is_tried_again(monkeypatch):
+    monkeypatch.setattr(remote, "_PAUSES", (0, 0))
+    answers = [aiohttp.SocketTimeoutError(), botocore.exceptions.ReadTimeoutError(endpoint_url="x")]
+
+    def answer():
+        if answers:
+            raise answers.pop()
+        return b"data"
+
+    assert remote._retried(RemotePath("https://a/b"), answer) == b"data" and not answers
 
 
 def test_a_missing_shard_is_no_damaged_one(web, tmp_path):
