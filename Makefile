@@ -138,13 +138,13 @@ campaign-parallel: $(VENV)/.render
 campaign-estimate: $(VENV)/.render
 	$(BIN)/python -m benchmarks.speed.estimate --count 12 --results docs/results/estimate.md
 
-# The environment with the other Blender, of version BLENDER.
+# The environment with the other Blender, of version BLENDER. 4.5 needs NumPy 1.26, and so an older OpenCV.
 BLENDER ?= 4.5
 OTHER := out/blender_$(BLENDER)
 
 $(OTHER)/.ready: $(VENV)/.created pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(OTHER)
-	grep -v '^bpy==' constraints.txt > $(OTHER)/constraints.txt
+	grep -vE '^(bpy|numpy|opencv-python-headless)==' constraints.txt > $(OTHER)/constraints.txt
 	$(OTHER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(OTHER)/constraints.txt \
 	 'bpy==$(BLENDER).*' --editable '.[render]'
 	@touch $@

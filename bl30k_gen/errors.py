@@ -40,7 +40,7 @@ def nearest(name: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
-def chosen(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
+def require_choice(flag: str, given: str, choices: Sequence[Choice]) -> Choice:
     """``given``, the value of a command's flag, as one of ``choices``. Raises UserError if it is none of them."""
     for choice in choices:
         if choice == given:

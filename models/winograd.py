@@ -47,8 +47,8 @@ DATA_2D, OUTPUT_2D = (torch.from_numpy(np.kron(matrix, matrix)).float() for matr
 class WinogradConv2d(nn.Conv2d):
     """A convolution with the weights of another one, which it replaces; ``fits`` tells whether it can.
 
-    On a CPU in float32 it uses Winograd's algorithm, elsewhere the usual one. The transformed kernels take four times
-    the memory of the weights. Not for training: they are not updated when the weights change.
+    On a CPU in float32, and without gradients, it uses Winograd's algorithm, otherwise the usual one. The transformed
+    kernels take four times the memory of the weights. Not for training: they are not updated when the weights change.
     """
 
     transformed: Tensor
@@ -76,7 +76,8 @@ class WinogradConv2d(nn.Conv2d):
 
     def on_channels(self, x: Tensor, channels: slice, bias: Tensor | None) -> Tensor:
         """The contribution of some input channels to the output; x (B, C, H, W) holds only these."""
-        if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+        inference = not (x.requires_grad and torch.is_grad_enabled())  # a click's refinement needs them
+        if inference and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
             return winograd(x, self.transformed[:, channels], bias)
         return F.conv2d(x, self.weight[:, channels], bias, padding=1)
 

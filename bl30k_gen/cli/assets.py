@@ -11,7 +11,7 @@ import typer
 from bl30k_gen import resources
 from bl30k_gen.cli.options import Device, Json, Overrides, print_result
 from bl30k_gen.command_line import examples
-from bl30k_gen.errors import UserError, chosen, printable
+from bl30k_gen.errors import UserError, printable, require_choice
 from bl30k_gen.processors import usable
 from bl30k_gen.text import plural
 
@@ -64,7 +64,7 @@ def fetch_command(
     from bl30k_gen.library.fetch.gather import GatherRequest, gather, read_keywords
     from bl30k_gen.library.fetch.providers import Kind, provider
 
-    wanted = chosen("--kind", kind, get_args(Kind))
+    wanted = require_choice("--kind", kind, get_args(Kind))
     if provider_name == "commons" and base_url is None and not contact:
         raise UserError("--provider commons without --contact", "Wikimedia wants your e-mail address or page")
     licences = parse_requirement([require]) if require is not None else ()

@@ -189,8 +189,12 @@ def encode_jpeg(rgb: np.ndarray, quality: int, subsampling: str) -> bytes:
     return buffer.getvalue()
 
 
-def decode_rgb(data: bytes, source: str | Place) -> np.ndarray:
+def decode_rgb(data: bytes, source: str | Place, rendered: bool = False) -> np.ndarray:
     """(H, W, 3) uint8 sRGB pixels of an encoded JPEG, PNG or WebP frame, as stored.
+
+    Args:
+        source: name of the frame in error messages.
+        rendered: the frame is of a dataset of this project, which ``generate.py verify`` can check.
 
     Raises:
         UserError: naming ``source``: the bytes are damaged, or an EXIF tag says that the image has to be turned.
@@ -201,4 +205,7 @@ def decode_rgb(data: bytes, source: str | Place) -> np.ndarray:
     except TurnedFrame as error:
         raise UserError(f"{source} {error}", error.remedy) from None
     except IMAGE_ERRORS as error:
-        raise UserError(f"{source} is damaged ({error})", "restore it; `generate.py verify` lists all such") from None
+        raise UserError(
+            f"{source} is damaged ({error})",
+            "restore it; `generate.py verify` lists all such" if rendered else "replace it by an undamaged copy",
+        ) from None

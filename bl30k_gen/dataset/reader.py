@@ -141,7 +141,8 @@ class VideoStore(Annotated):
         self._mask = _with_resolution(tree, MASK)
         self.masks: masks.Meaning | None = None  # as stated by the user
         self._rule: masks.Rule | None = None
-        if METADATA in tree.folders(""):
+        self.rendered = METADATA in tree.folders("")  # by this project
+        if self.rendered:
             names = [n.removesuffix(".json") for n in tree.files(METADATA) if n.endswith(".json")]
         else:
             names = tree.folders(self._rgb)
@@ -183,7 +184,7 @@ class VideoStore(Annotated):
 
     def read_rgb(self, name: str, i: int) -> np.ndarray:
         """(H, W, 3) uint8 sRGB of frame number ``i``. Raises UserError naming a file that is missing or damaged."""
-        return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i))
+        return decode_rgb(self.rgb_bytes(name, i), self.path / self.rgb_path(name, i), self.rendered)
 
     def read_mask(self, name: str, i: int) -> masks.MaskFrame:
         """The mask of frame number ``i``, by the mask rule of the whole dataset.
@@ -197,8 +198,8 @@ class VideoStore(Annotated):
     def rule(self) -> masks.Rule:
         """The meaning of the masks: stated, or decided over the dataset, with a warning if they are binary."""
         if self._rule is None:
-            if self.masks is None and METADATA in self.tree.folders(""):
-                self._rule = masks.Rule()  # rendered by this project
+            if self.masks is None and self.rendered:
+                self._rule = masks.Rule()
                 return self._rule
             videos = masks.spread(self.videos, masks.SAMPLE)
             count = max(2, masks.SAMPLE // max(1, len(videos)))

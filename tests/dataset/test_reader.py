@@ -255,8 +255,11 @@ def test_a_damaged_frame_is_named(dataset):
     dataset.rgb("a00000", 2).write_bytes(b"\xff\xd8 no image")
     dataset.mask("a00000", 2).write_bytes(masks.encode_mask(np.zeros((4, 4), np.uint8))[:50])
     store = open_dataset(dataset.root)
-    with pytest.raises(UserError, match="JPEGImages/a00000/00002.jpg is damaged"):
+    with pytest.raises(UserError, match="JPEGImages/a00000/00002.jpg is damaged .*generate.py verify"):
         store.read_rgb("a00000", 2)
+    shutil.rmtree(dataset.root / "Metadata")  # as a dataset of another origin
+    with pytest.raises(UserError, match="00002.jpg is damaged .*: replace it by an undamaged copy$"):
+        open_dataset(dataset.root).read_rgb("a00000", 2)
     with pytest.raises(UserError, match="Annotations/a00000/00002.png is damaged"):
         store.read_mask("a00000", 2)
 

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from models import clicks
+from models.backbone import prepare_for_inference
 from models.clicks import Click, ClickConfig, ClickNetwork, ClickSession, distance_maps, object_box, refine
+from models.winograd import WinogradConv2d
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,17 @@ def test_box_holds_the_object_and_the_positive_clicks():
     assert top <= 90 and left <= 100 and bottom >= 150 and right >= 171
     assert (bottom - top, right - left) == (84, 99)
     assert object_box(torch.zeros(20, 30, dtype=torch.bool), [Click(1, 1, False)]) == (0, 0, 20, 30)
+
+
+def test_a_network_that_is_prepared_for_inference_refines_clicks():
+    """The second click differentiates convolutions that the first one computes by Winograd's algorithm."""
+    torch.manual_seed(0)
+    network = prepare_for_inference(ClickNetwork(ClickConfig(dim=128, low_dim=8)))
+    assert any(isinstance(module, WinogradConv2d) for module in network.deeplab.head)
+    session = ClickSession(network, torch.randn(1, 3, 48, 64))
+    session.add(20, 30, True)
+    prob = session.add(5, 5, False)
+    assert prob.shape == (48, 64) and prob.isfinite().all()
 
 
 class Colours:

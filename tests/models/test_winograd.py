@@ -51,6 +51,14 @@ def test_other_precisions_use_the_direct_convolution():
         assert torch.equal(WinogradConv2d(direct)(x), direct(x))
 
 
+def test_gradients_of_the_input_are_those_of_the_direct_convolution():
+    direct, x = conv(), torch.randn(1, 128, 8, 12, requires_grad=True)
+    gradients = [torch.autograd.grad(one(x).square().sum(), x)[0] for one in (direct, WinogradConv2d(direct))]
+    assert torch.equal(*gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(WinogradConv2d(direct)(x), direct(x), rtol=0, atol=2e-5)
+
+
 def test_only_suitable_convolutions_are_replaced():
     others = {
         "narrow": conv(64),

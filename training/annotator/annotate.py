@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SHORT_SIDE, SHORT_SIDE_CPU = 480, 320
 """Short sides to work at with networks: on a GPU, and on a processor, where a frame at 480 takes seconds."""
 
-CACHE = 2**30
+MAX_CACHE = 2**30
 """Bytes of encoded frames to keep."""
 
 
@@ -123,7 +123,7 @@ def _open_session(
         clicks=clicks,
         fusion=load_fusion(checkpoints.fusion, device),
         options=checked_options(network, short_side=side) if network else Options(short_side=side),
-        cache=CACHE,
+        cache=MAX_CACHE,
         say=say,
     )
 

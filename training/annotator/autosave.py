@@ -31,7 +31,7 @@ from training.interactive.state import Draft, Maps, State
 
 FORMAT, VERSION = "bl30k-annotation", 3
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
-FIRST_LINE = 1 << 16  # bytes
+MAX_FIRST_LINE = 1 << 16  # bytes
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """Exceptions for a line of JSON that does not describe a state."""
 
@@ -65,7 +65,7 @@ def recorded_short_side(folder: Path) -> int | None:
     """The short side of the session in a folder; None if there is no session."""
     try:
         with open_regular(folder / JOURNAL) as file:
-            return int(min(parse_json(file.readline(FIRST_LINE), "", "", nan=True)["video"]["working"]))
+            return int(min(parse_json(file.readline(MAX_FIRST_LINE), "", "", nan=True)["video"]["working"]))
     except (OSError, UserError, ValueError, LookupError, TypeError):
         return None  # a damaged session is refused when it is opened
 

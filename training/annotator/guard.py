@@ -24,8 +24,7 @@ class Guard:
 
     Args:
         hosts: accepted values of the Host header, such as ``127.0.0.1:8000``. Other names that resolve to this
-        machine
-            are refused, as an attack could use them (DNS rebinding).
+            machine are refused, as an attack could use them (DNS rebinding).
         open_paths: paths without token: the static files of the page, which contain nothing of the video.
     """
 
@@ -48,15 +47,16 @@ class Guard:
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         if headers.getlist("host") != [host := headers.get("host", "")] or host.lower() not in self.hosts:
-            return "this host is not served"
+            return "the address names another host"
         origins = headers.getlist("origin")
         if any(urlsplit(origin)[:2] != ("http", host) for origin in origins):
-            return "the page is another's"
+            return "the request is not from this program's page"
         if not origins and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "the page is another's"
+            return "the request is not from this program's page"
         if scope["type"] == "http" and scope["path"] in self.open_paths:
             return None
-        return None if secrets.compare_digest(_token(scope, headers).encode(), self.token.encode()) else "no token"
+        has_token = secrets.compare_digest(_token(scope, headers).encode(), self.token.encode())
+        return None if has_token else "the token is missing or wrong"
 
 
 def _token(scope: Scope, headers: Headers) -> str:

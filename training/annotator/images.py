@@ -1,4 +1,4 @@
-"""Frames and masks for the page: at most ``LONG_SIDE`` pixels long, masks as runs of equal pixels."""
+"""Frames and masks for the page: at most ``MAX_SIDE`` pixels long, masks as runs of equal pixels."""
 
 import io
 import struct
@@ -11,14 +11,14 @@ from PIL import Image
 from bl30k_gen.dataset.files import IMAGE_ERRORS, encode_jpeg
 from training.inference.video import FrameFolder, Frames, StoredFrames
 
-LONG_SIDE = 1920
-THUMBNAIL = 160
-LARGEST_MASK = 64 * 2**20
-"""Bytes of a mask that comes in."""
+MAX_SIDE, THUMBNAIL_SIDE = 1920, 160
+"""Pixels of the longer side of a frame on the page, and of a thumbnail."""
+MAX_UPLOAD = 64 * 2**20
+"""Bytes of an uploaded mask."""
 Size = Literal["view", "full", "thumbnail"]
 
 
-def view_size(size: tuple[int, int], long_side: int = LONG_SIDE) -> tuple[int, int]:
+def view_size(size: tuple[int, int], long_side: int = MAX_SIDE) -> tuple[int, int]:
     """(height, width) at which frames of ``size`` are shown."""
     factor = min(1.0, long_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
@@ -37,7 +37,7 @@ def _of_file(data: bytes, size: Size) -> tuple[bytes, str] | None:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as opened:
             if opened.getexif().get(274, 1) != 1 or opened.mode != "RGB":  # one that browsers would turn
                 return None
-            if size == "full" or (size == "view" and max(opened.size) <= LONG_SIDE):
+            if size == "full" or (size == "view" and max(opened.size) <= MAX_SIDE):
                 return data, Image.MIME[opened.format or "JPEG"]
             return _shrunk(opened, size)
     except IMAGE_ERRORS:
@@ -46,7 +46,7 @@ def _of_file(data: bytes, size: Size) -> tuple[bytes, str] | None:
 
 def _shrunk(image: Image.Image, size: Size) -> tuple[bytes, str]:
     if size != "full":
-        height, width = view_size((image.height, image.width), THUMBNAIL if size == "thumbnail" else LONG_SIDE)
+        height, width = view_size((image.height, image.width), THUMBNAIL_SIDE if size == "thumbnail" else MAX_SIDE)
         image.draft("RGB", (width, height))  # JPEG is decoded at a half, a quarter or an eighth
         if (height, width) != (image.height, image.width):
             image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)

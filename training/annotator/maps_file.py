@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from bl30k_gen.errors import UserError
 from training.interactive.state import Maps
 
-ARRAYS_KEPT = 24
-"""Arrays in the cache of those that were read."""
-SPARE = 64 * 2**20
+MAX_CACHED = 24
+"""Arrays in the cache."""
+MAX_UNUSED = 64 * 2**20
 """Bytes of unused maps that may stay in a file before it is rewritten."""
 
 Reference = list[Any]
@@ -87,7 +87,7 @@ class MapsFile:
                 except (OSError, ValueError, zlib.error) as error:
                     raise UserError(f"{self.path} is damaged ({error})", "restore it from a copy") from None
                 self._arrays[offset] = array
-                while len(self._arrays) > ARRAYS_KEPT:
+                while len(self._arrays) > MAX_CACHED:
                     self._arrays.popitem(last=False)
             return array
 
@@ -95,9 +95,9 @@ class MapsFile:
     def wasteful(self) -> bool:
         """Whether most of the file belongs to unused maps."""
         size = os.fstat(self._file.fileno()).st_size
-        if size < SPARE:
+        if size < MAX_UNUSED:
             return False
-        return size > SPARE + 2 * sum(reference[1] for reference in self._references.values())
+        return size > MAX_UNUSED + 2 * sum(reference[1] for reference in self._references.values())
 
     def rewrite(self, path: Path, publish: Callable[[], None]) -> None:
         """Copy the used maps to another file, switch to it, call ``publish``, and delete the old file.

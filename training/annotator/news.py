@@ -6,8 +6,9 @@ from weakref import WeakKeyDictionary
 from bl30k_gen.dataset.masks import palette
 from training.annotator.timeline import Lane, changed_in_last_round, drift_ranges, lanes, ranges
 from training.annotator.work import News
+from training.evaluation.scribbles import Stroke
 from training.interactive.session import InteractiveSession
-from training.interactive.state import Maps
+from training.interactive.state import Draft, Maps
 
 BRIGHT = ("ff4d5e", "2fb8ff", "ffc23d", "3ddc84", "c77dff", "ff8a3d", "2ee6d6", "ff7ac6")
 
@@ -63,8 +64,21 @@ class Reporter:
             "rounds": state.rounds,
             "undo": session.history.past,
             "redo": session.history.future,
-            "draft": state.draft and {"frame": state.draft.frame, "kind": state.draft.kind},
+            "draft": state.draft and self._draft(state.draft),
         }
+
+    def _draft(self, draft: Draft) -> News:
+        """Strokes and clicks of the current interaction; positions are (x, y) from 0 to 1."""
+        (rows, columns), (top, left) = self.session.view.working, draft.box[:2] if draft.box else (0, 0)
+        strokes, clicks = [], []
+        for mark in draft.marks:
+            if isinstance(mark, Stroke):
+                strokes.append({"object": mark.object_id, "path": mark.path.round(4).tolist()})
+            else:
+                label, click = mark
+                at = [(click.x + left + 0.5) / columns, (click.y + top + 0.5) / rows]
+                clicks.append({"object": label, "at": at, "positive": click.positive})
+        return {"frame": draft.frame, "kind": draft.kind, "strokes": strokes, "clicks": clicks}
 
     def colour(self, label: int) -> tuple[int, int, int]:
         """The colour that the user has chosen, else one of ``BRIGHT``, then those of the palette."""

@@ -23,9 +23,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import DiskFull, UserError
 from training.annotator.guard import PROTOCOL, Guard
-from training.annotator.images import LARGEST_MASK, Size, encode_runs, image
+from training.annotator.images import MAX_UPLOAD, Size, encode_runs, image
 from training.inference.video import Frames
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).with_name("static")
-LARGEST_MESSAGE = 2**20
+MAX_MESSAGE = 2**20
 """Bytes of a message over the websocket."""
-WAITING = 256
+MAX_UNSENT = 256
 """Unsent messages before the connection to a tab is closed; it reconnects and gets the whole state."""
 
 
@@ -66,7 +66,7 @@ class Server:
             uvicorn.Config(
                 self.application(),
                 log_level="warning",
-                ws_max_size=LARGEST_MESSAGE,
+                ws_max_size=MAX_MESSAGE,
                 timeout_graceful_shutdown=2,
                 server_header=False,
                 h11_max_incomplete_event_size=64 * 1024,
@@ -170,8 +170,8 @@ class Server:
         data = bytearray()
         async for chunk in request.stream():
             data += chunk
-            if len(data) > LARGEST_MASK:
-                return PlainTextResponse(f"a mask has at most {LARGEST_MASK >> 20} MiB", 413)
+            if len(data) > MAX_UPLOAD:
+                return PlainTextResponse(f"a mask has at most {MAX_UPLOAD >> 20} MiB", 413)
         try:
             await asyncio.wrap_future(self.workspace.set_mask(number, bytes(data)))
         except Exception as error:
@@ -185,7 +185,7 @@ class Server:
         except asyncio.CancelledError:  # the server stops before the session is open
             return
         assert self.workspace is not None
-        news: asyncio.Queue[News] = asyncio.Queue(WAITING)
+        news: asyncio.Queue[News] = asyncio.Queue(MAX_UNSENT)
         with self._listening(self.workspace, news):
             sending = asyncio.create_task(_send(websocket, news))
             try:
@@ -256,7 +256,9 @@ class Server:
 
 
 def _said(error: Exception) -> str:
-    """What the page is told: a refusal in its own words, and that a mistake of the program is one."""
+    """The message to the page: a refusal in its own words, or that the program has failed."""
+    if isinstance(error, DiskFull):  # its remedy names a command, but the page has none
+        return f"{error.what}: free some space (or quota) there and try again"
     if isinstance(error, UserError | ValueError):
         return str(error)
     log.error("a request failed", exc_info=error)

@@ -7,18 +7,19 @@ from statistics import median
 from training.interactive.history import History
 from training.interactive.state import Maps, State
 
-DOUBT = 0.12
-"""An object may have drifted above this mean uncertainty over its area; a sharp mask has a few hundredths."""
-OUTSTANDING, UNSURE = 1.5, 0.5
-"""It has likely drifted if its uncertainty is above OUTSTANDING times its median, or above UNSURE."""
-JUMP = 1.6
-"""An object has likely drifted if its area changes by more than this factor between two frames."""
-CREEP = 1.5
-"""It may have drifted slowly if its area differs by this factor from where the object was known last."""
-DISAGREEMENT = 0.35
-"""A frame has likely drifted if 1 - IoU of the propagations from both sides is above this."""
-SMALL = 2e-4
-"""Ratio of the frame: for smaller areas neither area nor uncertainty are reliable."""
+# Thresholds of likely drift
+MIN_DOUBT, MAX_DOUBT = 0.12, 0.5
+"""Mean uncertainty of an object over its area: drift above the second, none below the first."""
+MAX_DOUBT_RATIO = 1.5
+"""Between these two: multiple of the object's median uncertainty."""
+MAX_JUMP = 1.6
+"""Factor between an object's areas in two neighbouring frames."""
+MAX_CHANGE = 1.5
+"""Factor between its areas in this frame and where it was known last, for slow drift."""
+MAX_DISAGREEMENT = 0.35
+"""1 - IoU of the propagations from both sides."""
+MIN_AREA = 2e-4
+"""Ratio of the frame: for smaller objects neither area nor uncertainty are reliable."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def lanes(state: State) -> list[dict[int, Lane]]:
             before = areas[t - 1].get(label, area) if t else area
             why = "" if t in user else _drift(area, doubt, before, state.disagreement.get(t, 0.0), usual[label])
             since, then = known.setdefault(label, (t, area))
-            if not why and t not in user and min(area, then) > SMALL and max(area, then) > CREEP * min(area, then):
+            low, high = sorted((area, then))
+            if not why and t not in user and low > MIN_AREA and high > MAX_CHANGE * low:
                 why = f"its area has changed since frame {since}"
             if why or t in user:
                 known[label] = t, area
@@ -90,17 +92,17 @@ def _by_object(maps: Maps, values: tuple[float, ...]) -> dict[int, float]:
 def _usual_doubt(label: int, shown: list[Maps], user: set[int]) -> float:
     """The median uncertainty over the frames with the object that were not corrected."""
     pairs = ((t, maps) for t, maps in enumerate(shown) if t not in user and label in maps.objects)
-    doubts = [_by_object(m, m.doubts)[label] for _, m in pairs if _by_object(m, m.areas)[label] > SMALL]
+    doubts = [_by_object(m, m.doubts)[label] for _, m in pairs if _by_object(m, m.areas)[label] > MIN_AREA]
     return median(doubts) if doubts else 0.0
 
 
 def _drift(area: float, doubt: float, before: float, disagreement: float, usual: float) -> str:
-    if min(area, before) <= SMALL < max(area, before):
+    if min(area, before) <= MIN_AREA < max(area, before):
         return "appears" if area > before else "disappears"
-    if min(area, before) > SMALL and max(area, before) > JUMP * min(area, before):
+    if min(area, before) > MIN_AREA and max(area, before) > MAX_JUMP * min(area, before):
         return "its area jumps"
-    if area > SMALL and doubt > max(DOUBT, min(UNSURE, OUTSTANDING * usual)):
+    if area > MIN_AREA and doubt > max(MIN_DOUBT, min(MAX_DOUBT, MAX_DOUBT_RATIO * usual)):
         return "the network is unsure"
-    if area > SMALL and disagreement > DISAGREEMENT:
+    if area > MIN_AREA and disagreement > MAX_DISAGREEMENT:
         return "forward and backward disagree"
     return ""

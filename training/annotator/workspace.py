@@ -21,7 +21,7 @@ from bl30k_gen.dataset.masks import decide, encode_mask, read_mask
 from bl30k_gen.errors import UserError
 from training.annotator.autosave import Autosave, identify
 from training.annotator.exports import What, describe_places, export
-from training.annotator.images import LARGEST_MASK, shrink, view_size
+from training.annotator.images import MAX_UPLOAD, shrink, view_size
 from training.annotator.messages import Look
 from training.annotator.news import Reporter
 from training.annotator.study import Study
@@ -32,8 +32,8 @@ from training.interactive.script import MaskAction, ObjectAction, PageAction, Pr
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Maps
 
-TRY_AGAIN = 3.0
-"""Seconds after which saving is tried again."""
+RETRY_AFTER = 3.0
+"""Seconds after a failed save until the next try."""
 
 
 class Opened(NamedTuple):
@@ -107,7 +107,7 @@ class Workspace:
             name = f"for frame {frame}"
             rule = decide([png])
             if rule.meaning == "soft":
-                raise ValueError(f"the mask {name} has soft edges: cut them at one half, to black and white")
+                raise ValueError(f"the mask {name} has soft edges: threshold it at one half, to black and white")
             return self._set_mask(frame, read_mask(png, rule, name).ids)
 
         return self._submit(job)
@@ -179,7 +179,7 @@ class Workspace:
                 "rate": getattr(self.frames, "rate", 0) or 24,
                 "out": str(self.out),
                 "places": describe_places(self.out),
-                "largest_mask": LARGEST_MASK,
+                "max_upload": MAX_UPLOAD,
                 "ready": session is not None,
                 "can": {
                     "propagate": bool(session and session.network),
@@ -269,9 +269,9 @@ class Workspace:
 
         try:
             action.apply(session, self.out, progress)
-            return f"propagated to {count} frames"
+            return f"Propagated to {count} frame{'s' * (count != 1)}"
         except Cancelled:
-            return "cancelled; nothing has changed"
+            return "Cancelled: nothing has changed"
         finally:
             reporter.live.clear()
             self._end()
@@ -322,7 +322,7 @@ class Workspace:
             actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
-            return "cancelled; what was written so far stays"
+            return "Cancelled: what was written so far stays"
         finally:
             self._end()
 
@@ -380,7 +380,7 @@ class Workspace:
             if not self._ready().autosave.behind:
                 self._unsaved = ""
         except UserError as error:
-            self._unsaved, self._next_try = error.what, perf_counter() + TRY_AGAIN
+            self._unsaved, self._next_try = error.what, perf_counter() + RETRY_AFTER
         if self._unsaved != before:
             self.say(f"not saved: {self._unsaved}" if self._unsaved else "saved again")
 

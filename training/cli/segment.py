@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from bl30k_gen.command_line import examples
-from bl30k_gen.errors import chosen
+from bl30k_gen.errors import require_choice
 from training.cli.options import Checkpoint, Device, Fusion, MasksMean, Out, PropagationOptions, S2m, with_groups
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def segment(
     """Propagate the masks of some frames through your own video."""
     from training.inference.segment import Direction, segment
 
-    checked = chosen("--direction", direction, get_args(Direction))
+    checked = require_choice("--direction", direction, get_args(Direction))
     segment(checkpoint, video, masks, out, checked, device, meaning=meaning, **options.given())
 
 

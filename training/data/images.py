@@ -37,7 +37,7 @@ MIN_FOLDERS = 5
 """A source with this many folders of images is divided by folders, which are its videos or classes."""
 
 
-class Stills(Protocol):
+class StillImages(Protocol):
     """Objects of still images, by number.
 
     names: of the objects. groups: of each object, the name of the group that must stay together when a source is
@@ -56,14 +56,14 @@ class Stills(Protocol):
         """The mask of a random object of the image; None if that is the same object, or if there is no other."""
 
 
-def open_stills(source: ImageSource | LvisSource) -> Stills:
+def open_still_images(source: ImageSource | LvisSource) -> StillImages:
     """The objects of a source. Raises UserError if it does not exist or is empty."""
     if isinstance(source, LvisSource):
         return Objects(source)
     return Pairs(Path(place_of(source.path)), source.masks)
 
 
-def divide(stills: Stills, share: float, held_out: float) -> tuple[list[int], list[int]]:
+def divide(stills: StillImages, share: float, held_out: float) -> tuple[list[int], list[int]]:
     """Numbers of the training objects, and of the held-out objects; chosen by the names of their groups.
 
     Args:
@@ -96,7 +96,7 @@ class Items:
     ):
         self.source, self.augmentation = source, augmentation
         self.warper = Warper(augmentation, frame_change(augmentation, source), frames, size)
-        self.stills = open_stills(source)
+        self.stills = open_still_images(source)
         self.numbers, self._held_out = divide(self.stills, source.share, held_out)
         if not self.numbers:
             raise UserError(f"{source.path} has no images to train on", "raise its share, or give it more")
@@ -217,7 +217,7 @@ class Pair:
 
 
 class Pairs:
-    """Pairs of image and mask below a folder; see ``Stills``."""
+    """Pairs of image and mask below a folder; see ``StillImages``."""
 
     def __init__(self, root: Path, stated: masks.Meaning | None = None):
         self.pairs = find_pairs(root)

@@ -42,7 +42,7 @@ class Annotation(NamedTuple):
 
 
 class Objects:
-    """The objects of an annotation file except crowds and small ones; see ``images.Stills``.
+    """The objects of an annotation file except crowds and small ones; see ``images.StillImages``.
 
     An unreadable shape, a missing image or a wrong size is reported when the object is drawn.
     """

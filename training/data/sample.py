@@ -34,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Tensors:
+class BaseBatch:
     """Base of all batches: uint8 from the loader; ``to`` moves them to the device and makes them float.
 
     IMAGES are (B, ..., 3, H, W) sRGB, later normalised; MASKS have 255 for 1, later [0, 1]; OTHERS stay as they are.
@@ -87,7 +87,7 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class Batch(Tensors):
+class Batch(BaseBatch):
     """A batch of sequences on the training device.
 
     images (B, T, 3, H, W) normalised, masks (B, T, O, H, W) and given (B, O, H, W) in [0, 1], void (B, T, H, W) bool,
@@ -118,7 +118,7 @@ class Batch(Tensors):
 
 
 @dataclass(frozen=True)
-class FusionBatch(Tensors):
+class FusionBatch(BaseBatch):
     """Two propagations of the same objects to one frame; the second one starts at the reference frame.
 
     From the loader images are (B, 3, H, W) uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float,
@@ -150,7 +150,7 @@ class FusionBatch(Tensors):
 
 
 @dataclass(frozen=True)
-class S2MBatch(Tensors):
+class S2MBatch(BaseBatch):
     """Images with one object each.
 
     From the loader images are uint8 sRGB and masks uint8 with 255 for 1; ``to`` makes them float, images normalised

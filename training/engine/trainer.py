@@ -26,7 +26,7 @@ from training.runs.card import card
 from training.runs.folder import RunFolder, describe_environment, describe_weights
 from training.schema.stage import Optimiser, Stage, ValidationVideos
 from training.tasks import speed
-from training.tasks.losses import kept_share
+from training.tasks.losses import hard_pixel_ratio
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step, freeze_batchnorm
 from training.tasks.speed import choose_precision
 
@@ -224,7 +224,7 @@ class Trainer:
         rate = learning_rate(stage.optimiser, self.iteration)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        share = kept_share(self.iteration, stage.loss.warm_up, stage.loss.kept)
+        share = hard_pixel_ratio(self.iteration, stage.loss.warm_up, stage.loss.kept)
         self.optimiser.zero_grad(set_to_none=True)
         waited, values = 0.0, RunningMeans()
         for number in range(steps):
@@ -290,7 +290,7 @@ class Trainer:
         rate = learning_rate(self.stage.optimiser, self.iteration - 1)
         epoch = (self.iteration * self.stage.batch - 1) // self.mixture.epoch_length()
         loss = self.stage.loss
-        share = kept_share(self.iteration - 1, loss.warm_up, loss.kept)
+        share = hard_pixel_ratio(self.iteration - 1, loss.warm_up, loss.kept)
         record = {"iteration": self.iteration, "epoch": epoch, "learning_rate": rate, "kept": share, **values}
         self.folder.record(record)
         for key, value in record.items():

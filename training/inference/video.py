@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.images import IMAGE_LIMIT, SUFFIXES
-from bl30k_gen.dataset.layout import SHARDS
+from bl30k_gen.dataset.layout import METADATA, SHARDS
 from bl30k_gen.dataset.listing import by_frame, frame_number
 from bl30k_gen.dataset.masks import Meaning, decide
 from bl30k_gen.dataset.masks import read_mask as read_one
@@ -57,6 +57,7 @@ class FrameFolder(Sequence):
         if not self.files:
             raise UserError(f"{folder} has no frames", f"put images there: {', '.join(SUFFIXES)}")
         self.names = list(files)
+        self._rendered = (self.path.resolve().parent.parent / METADATA).is_dir()  # a dataset of this project
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -67,12 +68,14 @@ class FrameFolder(Sequence):
         try:
             return read_bytes(self.files[index], IMAGE_LIMIT)
         except OSError as error:
-            raise UserError(f"frame {self.files[index]} cannot be read", str(error.strerror)) from None
+            raise UserError(
+                f"frame {self.files[index]} cannot be read ({error.strerror})", "restore it, or make it readable"
+            ) from None
 
     def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: frames are read one by one
         """(H, W, 3) uint8. Raises UserError if the image is damaged or not of the size of the first one read."""
         file = self.files[index]
-        frame = decode_rgb(self.encoded(index), file)
+        frame = decode_rgb(self.encoded(index), file, self._rendered)
         self._size = self._size or frame.shape[:2]
         if frame.shape[:2] != self._size:
             raise UserError(
@@ -142,7 +145,7 @@ class VideoFile:
             raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
         if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
             what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
-            raise UserError(what, "get it anew")
+            raise UserError(what, "copy it again")
 
 
 class SeekableVideo:
@@ -200,7 +203,9 @@ class SeekableVideo:
             self._capture, self._next = _capture(self.path), 0
             frame = self._read_on(index)
         if frame is None:
-            raise UserError(f"frame {index} of {self.path} cannot be decoded", "get the file anew")
+            raise UserError(
+                f"frame {index} of {self.path} cannot be decoded", "copy the file again, or convert it to MP4"
+            )
         return frame
 
     def _read_on(self, index: int) -> np.ndarray | None:

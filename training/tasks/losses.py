@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def kept_share(iteration: int, warm_up: tuple[int, int], kept: float) -> float:
+def hard_pixel_ratio(iteration: int, warm_up: tuple[int, int], kept: float) -> float:
     """Share of the hardest pixels that count: 1 before the warm-up, falling linearly to ``kept`` at its end."""
     start, end = warm_up
     if iteration < start:
@@ -22,7 +22,7 @@ def bootstrapped_cross_entropy(logits: Tensor, labels: Tensor, present: Tensor, 
         logits: (B, 1 + O, H, W), aggregated, background first.
         labels: (B, H, W), 0 for background, o for object o, -1 for pixels that do not count.
         present: (B, O) bool; an absent object takes no part in the softmax.
-        share: of the pixels that count, see ``kept_share``.
+        share: of the pixels that count, see ``hard_pixel_ratio``.
 
     Returns: (B,); 0 for a sample without any pixel that counts.
     """

@@ -34,7 +34,7 @@ class TrainingStep(nn.Module):
         """Run the network on a batch and compute the loss.
 
         Args:
-            share: ratio of the hardest pixels in the loss, see ``losses.kept_share``.
+            share: ratio of the hardest pixels in the loss, see ``losses.hard_pixel_ratio``.
 
         Returns: the total loss; its parts and the mean IoU, detached; the predicted masks (B, T - 1, O, H, W).
         """

@@ -208,7 +208,7 @@ def test_an_unsaved_step_is_saved_with_the_next_one(tmp_path, monkeypatch):
 
 
 def test_files_are_rewritten_when_most_of_their_content_is_obsolete(tmp_path, monkeypatch):
-    monkeypatch.setattr(maps_file, "SPARE", 200)
+    monkeypatch.setattr(maps_file, "MAX_UNUSED", 200)
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
     session.history.budget = 150_000

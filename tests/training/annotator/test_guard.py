@@ -10,6 +10,7 @@ import pytest
 import websockets
 
 from bl30k_gen.dataset.masks import encode_mask
+from bl30k_gen.errors import DiskFull
 from tests.support.annotator import moving_video, serving
 from training.annotator import server as server_module
 from training.interactive.session import InteractiveSession
@@ -41,6 +42,16 @@ def ask(server, path, method="GET", body=None, token=True, **headers):
 
 def status(server, path, **about):
     return ask(server, path, **about)[0]
+
+
+def test_a_full_disk_has_a_remedy_that_fits_a_page(server, monkeypatch):
+    def refuse(number, png):
+        raise DiskFull("no space left in /disk for 00000.png", "free some space and run the same command again")
+
+    monkeypatch.setattr(server.workspace, "set_mask", refuse)
+    code, _, text = ask(server, "/api/mask/0", "PUT", b"png")
+    assert code == 422 and text.decode().startswith("no space left in /disk") and b"try again" in text
+    assert b"command" not in text
 
 
 def test_the_address_holds_the_token_in_its_fragment(server):
@@ -111,7 +122,7 @@ def test_uploads_have_limits(server, monkeypatch):
     for broken in (b"", b"no PNG", encode_mask(ids)[:60], encode_mask(ids[:10])):
         code, _, said = ask(server, "/api/mask/1", method="PUT", body=broken)
         assert code == 422 and said
-    monkeypatch.setattr(server_module, "LARGEST_MASK", 1000)
+    monkeypatch.setattr(server_module, "MAX_UPLOAD", 1000)
     assert status(server, "/api/mask/1", method="PUT", body=b"x" * 1001) == 413
     assert status(server, "/api/frame/0", method="DELETE") == 405
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -192,6 +193,10 @@ def test_the_keyboard_alone_does_the_same(browser, new_session, tmp_path):
         assert session.objects == (1, 2) and hand.page.evaluate("annotate.tab.object") == 2
         keys("c", *["Shift+ArrowRight"] * 5, "Enter", "Shift+Enter")
         assert [mark[1].positive for mark in session.state.draft.marks] == [True, False]
+        shown = hand.told("draft.clicks")
+        assert [click["positive"] for click in shown] == [True, False]
+        x, y = page.evaluate("annotate.tab.pen.at")
+        assert shown[0]["at"] == pytest.approx([x / 90, y / 60]), "clicks are shown where they were made"
         keys("b", "]", *["ArrowDown"] * 4, "Enter", *["ArrowDown"] * 5, "Enter")
         keys("p", "Enter", *["Shift+ArrowLeft"], "Enter", *["Shift+ArrowDown"], "Enter", "q")
         assert session.state.draft.kind == "fill"
@@ -235,6 +240,21 @@ def test_two_tabs_see_one_session(browser, new_session, tmp_path):
         two.page.keyboard.type("Red disk")
         two.key("Enter")
         one.until(lambda: one.told("objects")[0]["name"] == "Red disk")
+        busy = threading.Event()
+        server.workspace._worker.submit(busy.wait, 30)
+        one.page.mouse.click(*one.point(60, 40))
+        one.until(lambda: one.page.inner_text("#saved") == "Computing …")
+        busy.set()
+        one.until(lambda: one.page.inner_text("#saved") == "Saved")
+        two.key("l", "p")
+        one.until(lambda: one.told("objects")[0]["locked"])
+        before = one.settled()
+        one.page.mouse.click(*one.point(40, 30))
+        assert "Red disk is locked: press L" in one.page.locator("#toasts").inner_text()
+        assert one.settled() == before, "a tool says so at the first press, not when its outline is closed"
+        one.key("ArrowRight", "ArrowRight")
+        one.reload()
+        one.until(lambda: one.page.input_value("#frame") == "2")
         one.page.close()
         two.page.close()
 

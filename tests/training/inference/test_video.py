@@ -42,6 +42,22 @@ def test_folders_are_read_in_the_order_of_numbers(tmp_path):
     assert all((frame == expected).all() for frame, expected in zip(video, frames, strict=True))
 
 
+def test_a_damaged_frame_has_the_remedy_of_its_kind_of_folder(tmp_path):
+    """`generate.py verify` knows the videos that this project has rendered, but not a user's own."""
+    (tmp_path / "JPEGImages").mkdir()
+    folder = tmp_path / "JPEGImages" / "v"
+    write_frames(folder, 1)
+    (folder / "0.png").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="0.png is damaged .*: replace it by an undamaged copy$"):
+        open_frames(folder)[0]
+    (tmp_path / "Metadata").mkdir()
+    with pytest.raises(UserError, match="0.png is damaged .*: restore it; `generate.py verify` lists all such$"):
+        (video := open_frames(folder))[0]
+    (folder / "0.png").unlink()
+    with pytest.raises(UserError, match="0.png cannot be read .No such file.*: restore it"):
+        video[0]
+
+
 def test_video_files_stream(tmp_path):
     file = tmp_path / "v.avi"
     frames = [np.full((32, 48, 3), (40 * t, 20, 200 - 40 * t), np.uint8) for t in range(5)]
@@ -64,7 +80,7 @@ def test_bad_videos_are_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="2.png is 30x24, others are 32x24"):
         list(open_video(tmp_path / "v"))
     (tmp_path / "v" / "2.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="2.png is damaged"):
+    with pytest.raises(UserError, match="2.png is damaged .*: replace it by an undamaged copy$"):
         FrameFolder(tmp_path / "v")[2]
     write_frames(tmp_path / "v", 2, suffix="jpg")
     with pytest.raises(UserError, match="frame 0 twice"):

@@ -27,7 +27,7 @@ from training.pipeline import fusion_data
 from training.runs.folder import RunFolder
 from training.schema.stage import load_stage
 from training.tasks.fusion import FusionStep
-from training.tasks.losses import kept_share
+from training.tasks.losses import hard_pixel_ratio
 
 
 def test_fusion_is_trained_as_published(shared, recipe, published_weights, check_gradients):
@@ -58,7 +58,7 @@ def test_fusion_is_trained_as_published(shared, recipe, published_weights, check
     )
     step = FusionStep(network, alignment)
     for iteration in (0, 350, 900):
-        share = kept_share(iteration, (200, 500), 0.15)
+        share = hard_pixel_ratio(iteration, (200, 500), 0.15)
         assert share == pytest.approx(float(gold[f"it{iteration}/p"]))
         network.zero_grad()
         loss, _, _ = step(batch, share)

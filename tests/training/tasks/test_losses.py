@@ -7,7 +7,7 @@ import torch
 from models import checkpoint
 from training.data.sample import Batch
 from training.schema.stage import load_stage
-from training.tasks.losses import bootstrapped_cross_entropy, divergence, kept_share, overlap
+from training.tasks.losses import bootstrapped_cross_entropy, divergence, hard_pixel_ratio, overlap
 from training.tasks.propagation import TrainingStep, masks_of, run
 
 
@@ -18,7 +18,7 @@ def test_the_kept_fraction_and_the_loss_are_the_published_ones(shared):
     for warm_up in [(20000, 70000), (200, 500)]:
         prefix = f"w{warm_up[0]}_{warm_up[1]}/it"
         for key in (key for key in gold if key.startswith(prefix)):
-            share = kept_share(int(key.removeprefix(prefix)), warm_up, 0.15)
+            share = hard_pixel_ratio(int(key.removeprefix(prefix)), warm_up, 0.15)
             loss = bootstrapped_cross_entropy(logits, labels, present, share)
             np.testing.assert_allclose([loss.item(), share], gold[key], rtol=1e-5)
 
@@ -94,7 +94,7 @@ def test_losses_and_gradients_are_the_published_ones(shared, recipe, published_w
             np.testing.assert_allclose(masks[:, 1:], gold[f"sec_mask_{t}"], atol=1e-4)
     for iteration in (0, 45_000):
         prefix = f"it{iteration}"
-        total, parts = step.losses(outcome, batch, kept_share(iteration, (20_000, 70_000), 0.15))
+        total, parts = step.losses(outcome, batch, hard_pixel_ratio(iteration, (20_000, 70_000), 0.15))
         network.zero_grad()
         total.backward(retain_graph=True)
         expected = {f"frame_{t}": gold[f"{prefix}/loss_{t}"] for t in range(1, frames)}

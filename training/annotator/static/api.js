@@ -1,13 +1,13 @@
-// The server: frames and masks by fetch, everything else by one websocket.
-// The token is in the address's fragment, which no browser sends; it travels in headers only.
+// The connection to the server: frames and masks by fetch, everything else by one websocket.
+// The token is in the address's fragment, which browsers do not send; it is sent in headers only.
 const token = location.hash.slice(1);
 let socket = null;
 let number = 0;
 const waiting = new Map();
 let answered = 0;
-export const listeners = new Set(); // called with each piece of news
+export const listeners = new Set(); // called with each message that is no answer
 
-// What the server has refused, and why, unlike a connection that is lost.
+// A refusal by the server, with its reason; a lost connection is another error.
 export class Refused extends Error {
   constructor(text, status) {
     super(text);
@@ -23,7 +23,7 @@ async function fetched(path, about) {
 export const get = (path, signal) => fetched(path, { signal });
 export const putMask = (frame, file) => fetched(`/api/mask/${frame}`, { method: "PUT", body: file });
 
-// Ask for something; the promise ends with the server's answer, or its refusal.
+// Send a request. The promise resolves to the server's answer, or is rejected with the reason of a refusal.
 export function ask(request) {
   return new Promise((resolve, reject) => {
     if (socket?.readyState !== WebSocket.OPEN) return reject(new Error("the program cannot be reached"));
@@ -37,8 +37,8 @@ export const answers = () => answered;
 export const pending = () => waiting.size;
 export const act = (action) => ask({ action });
 
-// Whether a server is there that does not know this page's token: another run of the program at the same port.
-export const isStranger = () => get("/api/mask/0").then(() => false, (error) => error.status === 403);
+// Whether a server answers that refuses this page's token: a later run of the program at the same port.
+export const isLaterRun = () => get("/api/mask/0").then(() => false, (error) => error.status === 403);
 
 export function connect() {
   const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/socket`;

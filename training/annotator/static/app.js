@@ -1,7 +1,7 @@
-// Everything together.
-import { Refused, act, answers, ask, connect, isStranger, listeners, pending, putMask } from "./api.js";
+// The page: connects its parts, and everything outside of the panel, the frame and the timeline.
+import { Refused, act, answers, ask, connect, isLaterRun, listeners, pending, putMask } from "./api.js";
 import { atHand, forget, whyMissing } from "./frames.js";
-import { dress, setIcon } from "./icons.js";
+import { addIcons, setIcon } from "./icons.js";
 import { nextDrift, openExport, openHelp, previousDrift, redo, undo } from "./keys.js";
 import { say } from "./notices.js";
 import "./panel.js";
@@ -12,7 +12,7 @@ import { choose, lacks, toolOf } from "./tools.js";
 import { fit, place, redraw, zoom } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
-dress(document);
+addIcons(document);
 
 // Light or dark: the system's, until the user chooses.
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -28,7 +28,7 @@ $("theme").onclick = () => {
 };
 paint();
 
-// The bar on top
+// The top bar
 $("undo").onclick = undo;
 $("redo").onclick = redo;
 $("export").onclick = openExport;
@@ -43,22 +43,22 @@ async function load(files) {
   for (const file of files) {
     const frame = byName.get(file.name.replace(/\.png$/i, "")) ?? (files.length === 1 ? tab.frame : undefined);
     try {
-      if (!/\.png$/i.test(file.name)) throw new Error("is not taken: masks are PNG files");
-      if (file.size > told.largest_mask) throw new Error(`is larger than ${told.largest_mask >> 20} MiB, so it is not taken`);
-      if (frame === undefined) throw new Error(`is not taken: name it like its frame, as ${nameOf(0)}.png`);
+      if (!/\.png$/i.test(file.name)) throw new Error("is refused: masks are PNG files");
+      if (file.size > told.max_upload) throw new Error(`is refused: it is larger than ${told.max_upload >> 20} MiB`);
+      if (frame === undefined) throw new Error(`is refused: no frame has its name; name it like its frame, for example ${nameOf(0)}.png`);
       await putMask(frame, file);
       count += 1;
       if (files.length === 1) go(frame);
     } catch (error) {
       refused.push(`${file.name}${error instanceof Refused ? ":" : ""} ${error.message}`);
     }
-    if (files.length > 9) say(`${count} of ${files.length} masks are loaded`, false, "loading");
+    if (files.length > 9) say(`Loaded ${count} of ${files.length} masks`, false, "loading");
   }
   if (count && files.length <= 9) say(count === 1 ? `The mask is loaded for frame ${tab.frame}` : `${count} masks are loaded`);
   const more = refused.length - 1;
   if (more >= 0) say(refused[0] + (more ? ` (and ${more} more ${more === 1 ? "file is" : "files are"} refused)` : ""), true);
 }
-// Wherever a file is dropped: beside the frame, the browser would leave the page for it.
+// Files may be dropped anywhere: the browser's own answer is to leave the page and show the file.
 window.addEventListener("dragover", (event) => event.preventDefault());
 window.addEventListener("drop", (event) => {
   event.preventDefault();
@@ -68,11 +68,14 @@ window.addEventListener("drop", (event) => {
 on("state hello", () => {
   $("undo").disabled = !told.undo;
   $("redo").disabled = !told.redo;
-  $("saved").textContent = told.unsaved ? "Not saved" : "Saved";
-  $("saved").classList.toggle("bad", Boolean(told.unsaved));
-  $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
   $("unsaved").hidden = !told.unsaved;
   $("unsaved-text").textContent = told.unsaved;
+});
+on("state hello computing", () => {
+  $("saved").textContent = told.unsaved ? "Not saved" : tab.computing ? "Computing …" : "Saved";
+  $("saved").classList.toggle("bad", Boolean(told.unsaved));
+  $("saved").classList.toggle("busy", tab.computing);
+  $("saved").title = told.unsaved || `Every step is saved in ${told.out}/session`;
 });
 
 // Frames
@@ -126,8 +129,8 @@ function welcome() {
   $("welcome").hidden = !fresh;
   if (!fresh || $("welcome").childElementCount) return;
   const mark = told.can.scribble ? "<b>Scribble</b> on the object: a line is enough." : told.can.click ? "<b>Click</b> on the object." : "Paint the object with the <b>brush</b>, or outline it with the <b>polygon</b>.";
-  const second = told.can.propagate ? "Press <b>Enter</b>: the masks go through the whole video." : "Go on to the next frame with <b>→</b>. (With <code>--network</code> the other frames follow by themselves.)";
-  const third = told.can.propagate ? "Press <b>D</b> to see where they have likely drifted, correct, and propagate again." : "Press <b>O</b> to write the masks as PNGs, a film, or a dataset to train on.";
+  const second = told.can.propagate ? "Press <b>Enter</b>: the masks are propagated through the whole video." : "Press <b>→</b> and mark the next frame. (Started with <code>--network</code>, the program makes the masks of the other frames.)";
+  const third = told.can.propagate ? "Press <b>D</b> for a frame where a mask has likely drifted, correct it, and propagate again." : "Press <b>O</b> to write the masks as PNGs, a film, or a dataset to train on.";
   $("welcome").innerHTML = `<h2>Segment this video</h2><ol><li><span>${mark}</span></li><li><span>${second}</span></li><li><span>${third}</span></li></ol>
     <div class="group"><button class="plain small" id="understood">Got it</button><span class="faint">All keys: <kbd>?</kbd></span></div>`;
   $("understood").onclick = () => {
@@ -160,7 +163,7 @@ function tellExport(text, bad = false) {
 }
 on("progress", () => {
   const running = told.progress;
-  if (running?.what === "export") tellExport(`Writing … ${running.done} of ${running.total} frames. You may close this; Cancel stands beside the frame.`);
+  if (running?.what === "export") tellExport(`Writing … ${running.done} of ${running.total} frames. You may close this window; Cancel is in the panel on the right.`);
 });
 function exportRow(name, text, place, kinds) {
   const row = document.createElement("li");
@@ -202,13 +205,13 @@ on("study", () => {
   if ($("start")) $("start").onclick = () => ask({ study: "start" }).then(() => emit("state")).catch((error) => say(error.message, true));
 });
 
-// A button that was clicked gives the keyboard back to the frame, so that Space and Enter mean what they say there.
+// After a click on a button, keys are for the frame again: Space and Enter would press the button.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (event.detail && button && !button.closest("dialog")) $("view").focus({ preventScroll: true });
 });
 
-// News
+// Messages from the server
 let opened = false;
 on("hello", (another) => {
   $("opening").hidden = told.ready;
@@ -221,8 +224,10 @@ on("hello", (another) => {
     opened = true;
     choose(["scribble", "click", "brush"].find((id) => !lacks(toolOf(id))));
     fit();
+    go(Number(sessionStorage.getItem(`frame ${told.video}`))); // where this tab was before it was reloaded
   }
 });
+on("frame", () => sessionStorage.setItem(`frame ${told.video}`, tab.frame));
 let failed = false;
 listeners.add((news) => {
   if (news.failure) {
@@ -239,14 +244,14 @@ function gone(title, text) {
 }
 async function lost() {
   if (failed) return;
-  if (await isStranger()) gone("The program was started anew", "Each start has an address of its own: open the one that it has printed last, with everything after the #.");
-  else if (opened) gone("The program has stopped", "Nothing is lost: everything up to the last step is saved. Give the same command again, and open the address that it prints.");
-  else gone("The program has stopped", "It could not open the session. What is wrong stands in its terminal.");
+  if (await isLaterRun()) gone("This address is out of date", "The program was started again, and each start has a new address. Open the whole address that it printed last, with everything after the #.");
+  else if (!opened) gone("The program has stopped", "It could not open the session. Its terminal says why.");
+  else gone("The program does not answer", `${told.unsaved ? `The last steps were not saved (${told.unsaved}), all others are.` : "Every step is saved."} If the program was stopped, give the same command again, and open the address that it prints. If it is still running, this page continues as soon as the connection is back.`);
 }
 if (location.hash.length < 2) gone("The address is incomplete", "Open the whole address that the program printed, with everything after the #.");
 else connect();
 
-// For tests, measurements and the console.
+// For tests, benchmarks and the console.
 const afterDrawing = [];
 on("drawn", () => afterDrawing.splice(0).forEach((call) => call()));
 const onceDrawn = (call) => {

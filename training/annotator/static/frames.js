@@ -1,13 +1,14 @@
-// Frames and masks at hand: fetched nearest first, kept as long as they fit, superseded requests dropped.
+// Frames and masks in memory: the nearest are fetched first, the least recently used are dropped, and so are requests
+// for frames that the user has left.
 import { Refused, get } from "./api.js";
 import { emit, tab, told, version } from "./state.js";
 
-const BYTES = 300e6; // of decoded frames
-const AT_ONCE = 4;
+const MAX_BYTES = 300e6; // of decoded frames
+const MAX_REQUESTS = 4; // at the same time
 const pictures = new Map(); // frame -> ImageBitmap, least recently used first
 const masks = new Map(); // frame -> { version, width, height, ids }
 const wanted = new Map(); // key -> { frame, load }
-const flying = new Map(); // key -> AbortController
+const loading = new Map(); // key -> AbortController
 const broken = new Map(); // frame -> why it cannot be shown
 
 export function forget() {
@@ -30,7 +31,7 @@ export function pictureOf(frame) {
   return found;
 }
 
-// The newest mask at hand; an outdated one is better than none, and the new one is on its way.
+// The newest mask in memory. An outdated one is returned while the current one is fetched.
 export function maskOf(frame) {
   const truth = told.study?.phase === "truth";
   const now = truth ? -1 : version(frame);
@@ -53,7 +54,7 @@ export function maskBefore(frame) {
   return found || null;
 }
 
-// Make ready what will be looked at next.
+// Fetch frames that will likely be shown next.
 export function prefetch(frames) {
   for (const frame of frames) {
     if (frame < 0 || frame >= told.frames) continue;
@@ -65,13 +66,13 @@ export function prefetch(frames) {
 export const atHand = (frame) => (pictures.has(frame) || broken.has(frame)) && (version(frame) === 0 || masks.has(frame));
 
 function want(key, frame, load) {
-  if (flying.has(key) || wanted.has(key)) return;
+  if (loading.has(key) || wanted.has(key)) return;
   wanted.set(key, { frame, load });
   pump();
 }
 
 function pump() {
-  while (flying.size < AT_ONCE && wanted.size) {
+  while (loading.size < MAX_REQUESTS && wanted.size) {
     let best = null;
     for (const [key, { frame }] of wanted) {
       const far = Math.abs(frame - tab.frame);
@@ -80,14 +81,14 @@ function pump() {
     const { key } = best;
     const { frame, load } = wanted.get(key);
     wanted.delete(key);
-    if (best.far > 60) continue; // the user is elsewhere by now
+    if (best.far > 60) continue; // the user has left it
     const control = new AbortController();
-    flying.set(key, control);
+    loading.set(key, control);
     load(frame, control.signal)
       .then(() => emit("loaded", frame))
       .catch((error) => error.name !== "AbortError" && console.debug(error.message))
       .finally(() => {
-        flying.delete(key);
+        loading.delete(key);
         pump();
       });
   }
@@ -95,7 +96,7 @@ function pump() {
 
 let sharp = null; // { frame, picture }: one, as it may be large
 
-// The frame at hand with all its pixels, if they are more than those shown.
+// The frame at its full size, if it is shown smaller.
 export function sharpOf(frame) {
   if (sharp?.frame === frame) return sharp.picture;
   if (told.size[0] > told.view[0] && pictures.has(frame)) want(`s${frame}`, frame, loadSharp);
@@ -123,7 +124,7 @@ async function loadPicture(frame, signal) {
     return;
   }
   pictures.set(frame, picture);
-  const room = Math.max(8, Math.floor(BYTES / (4 * picture.width * picture.height)));
+  const room = Math.max(8, Math.floor(MAX_BYTES / (4 * picture.width * picture.height)));
   while (pictures.size > room) {
     const [oldest, bitmap] = pictures.entries().next().value;
     pictures.delete(oldest);
@@ -131,7 +132,7 @@ async function loadPicture(frame, signal) {
   }
 }
 
-// The server decodes what it makes a thumbnail of, and says which file is damaged.
+// Why the browser cannot decode a frame: the server tries it for a thumbnail, and names a damaged file.
 async function whyUndecoded(frame) {
   return thumbnail(frame).then(() => "the browser cannot decode its file", (error) => error.message);
 }

@@ -31,8 +31,8 @@ export function setIcon(button, name) {
   button.prepend(icon(name));
 }
 
-// Buttons of the page say their icon and keys in data attributes.
-export function dress(root) {
+// Add icons and keys to buttons, as their data attributes say.
+export function addIcons(root) {
   for (const button of root.querySelectorAll("[data-icon]")) button.prepend(icon(button.dataset.icon));
   for (const button of root.querySelectorAll("[data-keys]")) {
     const keys = button.dataset.keys;

@@ -1,4 +1,4 @@
-// Every key, and the page that lists them.
+// All keys, and the help that lists them.
 import { act } from "./api.js";
 import { say } from "./notices.js";
 import { addObject, cancel, compare, deleteObject, nextMode, pauseOrGoOn, propagate, renameObject, setOpacity, toggleHidden, toggleLock } from "./panel.js";
@@ -14,12 +14,17 @@ export const redo = () => act({ do: "redo" }).catch(trouble);
 export const openExport = () => $("export-dialog").showModal();
 export const openHelp = () => {
   dialog.showModal();
-  dialog.focus(); // its one button is at the end, and would be scrolled to
+  dialog.focus(); // else its only button has the focus, and the help is scrolled to its end
   dialog.scrollTop = 0;
 };
-export const nextDrift = () => jump(stops(), 1) || say("No likely drift after this frame.");
+export const nextDrift = () => jump(stops(), 1) || say(["No likely drift after this frame.", ...missing()].join(" "));
 export const previousDrift = () => jump(stops(), -1) || say("No likely drift before this frame.");
-// Where to look: the first frame of each range that has likely drifted, and in a long one some frames more.
+// Objects whose masks end before the video does: right where they leave it, else lost by the network.
+const missing = () => told.objects.flatMap((one) => {
+  const last = told.rows.findLastIndex((row) => row?.[1]?.[one.id]?.[0]);
+  return told.rounds && last >= 0 && last < told.frames - 1 ? [`${one.name} has no mask after frame ${last}: look whether this is right.`] : [];
+});
+// The frames to look at: the first of each range of likely drift, and further ones of a long range.
 const stops = () => told.drift.flatMap(([first, last]) => {
   const step = Math.max(5, Math.round((last - first + 1) / 6));
   return Array.from({ length: Math.ceil((last - first + 1) / step) }, (_, i) => [first + i * step]);
@@ -39,7 +44,7 @@ const enter = (event) => {
   else propagate();
 };
 
-// [keys, what is shown, what it does, text], by group. Keys are those of KeyboardEvent, "^" before them is Ctrl or Cmd.
+// By group: [keys, keys as shown, function, text]. Keys are those of KeyboardEvent; "^" before a key is Ctrl or Cmd.
 const KEYS = [
   ["Tools", [
     ...TOOLS.map((tool) => [[tool.key.toLowerCase()], [tool.key], () => choose(tool.id), tool.name]),
@@ -47,9 +52,9 @@ const KEYS = [
     [["]"], ["]"], () => resize(1.15), "Larger brush (or ↑)"],
     [["k"], ["K"], togglePen, "Keyboard pen on, off"],
     [["q"], ["Q"], closePolygon, "Close the polygon (or Enter)"],
-    [["Backspace"], ["⌫"], takeCornerBack, "Take a corner back"],
+    [["Backspace"], ["⌫"], takeCornerBack, "Remove the last corner"],
     [["u"], ["U"], clearFrame, "Erase the whole frame, or box"],
-    [["Escape"], ["Esc"], () => escape() || (told.progress && pauseOrGoOn()), "Give up stroke, pen, box; pause"],
+    [["Escape"], ["Esc"], () => escape() || (told.progress && pauseOrGoOn()), "Discard the stroke, pen or box; pause"],
   ]],
   ["Masks", [
     [["Enter"], ["Enter"], enter, "Propagate this frame"],
@@ -57,13 +62,13 @@ const KEYS = [
     [["^Z", "^y"], ["Ctrl", "Shift", "Z"], redo, "Redo"],
     [["y"], ["Y"], () => act({ do: "keep" }).catch(trouble), "Keep: new strokes start from this mask"],
     [["Pause", "w"], ["W"], () => told.progress && pauseOrGoOn(), "Pause or go on"],
-    [["z"], ["Z"], () => told.progress && cancel(), "Cancel what is running"],
+    [["z"], ["Z"], () => told.progress && cancel(), "Cancel a propagation or export"],
     [["o"], ["O"], openExport, "Export"],
   ]],
   ["Objects", [
     [["0"], ["0"], () => selectObject(0), "Background"],
     ...Array.from({ length: 9 }, (_, at) => [[String(at + 1)], at ? null : ["1", "…", "9"], () => told.objects[at] && selectObject(told.objects[at].id), "Choose an object"]),
-    [["a"], ["A"], addObject, "Add one"],
+    [["a"], ["A"], addObject, "Add an object"],
     [["n"], ["N"], renameObject, "Rename"],
     [["g"], ["G"], () => toggleHidden(), "Hide, show"],
     [["l"], ["L"], () => toggleLock(), "Lock, unlock"],
@@ -114,11 +119,11 @@ window.addEventListener("keydown", (event) => {
   found(event);
 });
 
-// The page behind "?".
+// The help, key "?".
 const dialog = $("help-dialog");
 dialog.innerHTML = `<h2>How to annotate a video</h2>
-<div class="loop"><div><b>1 Mark</b>Choose an object and a tool, and mark the object on any frame.</div><div><b>2 Propagate</b>Enter carries the masks through the video.</div>
-<div><b>3 Look</b>D jumps to where they have likely drifted. Play, scrub, compare with X.</div><div><b>4 Correct</b>Correct that frame and propagate again. Export with O.</div></div>
+<div class="loop"><div><b>1 Mark</b>Choose an object and a tool, and mark the object on any frame.</div><div><b>2 Propagate</b>Enter propagates the masks through the video.</div>
+<div><b>3 Look</b>D goes to frames where masks have likely drifted. Play the video; X compares with the round before.</div><div><b>4 Correct</b>Correct that frame and propagate again. Export with O.</div></div>
 <div class="keys"></div><form method="dialog"><button class="plain">Close</button></form>`;
 for (const [group, rows] of KEYS) {
   const part = document.createElement("div");

@@ -1,6 +1,6 @@
-// Short notices over the frame. One with a key takes the place of the one before with that key.
+// Short notices over the frame. A notice replaces an earlier one with the same key.
 const place = document.getElementById("toasts");
-const READING = 70; // milliseconds for a character
+const READING_TIME = 70; // milliseconds a character
 
 export function say(text, bad = false, key = text) {
   for (const old of [...place.children]) if (old.dataset.key === key) old.remove();
@@ -8,11 +8,11 @@ export function say(text, bad = false, key = text) {
   toast.className = bad ? "toast bad" : "toast";
   toast.dataset.key = key;
   toast.textContent = text;
-  if (bad) { // others let strokes through to the frame below
+  if (bad) { // only errors: under other notices the frame can be drawn on
     toast.title = "Click to close";
     toast.onclick = () => toast.remove();
   }
   place.append(toast);
   while (place.children.length > 3) place.firstChild.remove();
-  setTimeout(() => toast.remove(), Math.max(bad ? 7000 : 3500, READING * text.length));
+  setTimeout(() => toast.remove(), Math.max(bad ? 7000 : 3500, READING_TIME * text.length));
 }

@@ -27,7 +27,8 @@ export function toggleHidden(id = tab.object) {
 }
 export function deleteObject(id = tab.object) {
   const one = objectOf(id);
-  if (one) act({ do: "delete", object: id }).then(() => say(`${one.name} is deleted from all frames. Undo brings it back.`)).catch(trouble);
+  if (one?.locked) say(`${one.name} is locked: press L to unlock it.`, true);
+  else if (one) act({ do: "delete", object: id }).then(() => say(`${one.name} is deleted from all frames. Undo brings it back.`)).catch(trouble);
 }
 export function renameObject() {
   const name = document.querySelector(`#objects li[data-id="${tab.object}"] input.name`);
@@ -62,7 +63,7 @@ function listObjects() {
     const colour = Object.assign(document.createElement("input"), { type: "color", value: one.colour, title: "Colour" });
     colour.onchange = () => ask({ look: { object: one.id, colour: colour.value } }).catch(trouble).finally(() => colour.blur());
     const name = Object.assign(document.createElement("input"), { className: "name", value: one.name, maxLength: 60, title: "Double click to rename (N)", spellcheck: false, readOnly: true, tabIndex: -1 });
-    name.onmousedown = (event) => name.readOnly && event.preventDefault(); // a click chooses the object, keys stay with the frame
+    name.onmousedown = (event) => name.readOnly && event.preventDefault(); // a click chooses the object; keys are still for the frame
     name.onkeydown = (event) => {
       event.stopPropagation();
       if (event.key === "Enter" || event.key === "Escape") {
@@ -119,15 +120,15 @@ $("box-clear").onclick = () => setBox(null);
 // Propagation
 
 export function propagate() {
-  if (!told.can.propagate) return say("Propagation needs a propagation network: start with --network small, or your own checkpoint. Until then every frame is drawn by hand.", true);
+  if (!told.can.propagate) return say("Propagation needs a propagation network: start the program with --network small, or with a checkpoint of your own. Without it, every frame is marked by hand.", true);
   const frame = source();
-  if (frame === null) return say("Nothing to propagate: draw on a frame first.", true);
+  if (frame === null) return say("There is nothing to propagate yet: mark an object on a frame first.", true);
   const bound = (id) => ($("range").open && $(id).value !== "" ? { [id]: Number($(id).value) } : {});
   const direction = tab.direction === "both" ? {} : { direction: tab.direction };
   act({ do: "propagate", frame, ...direction, ...bound("first"), ...bound("last") }).then((done) => say(done)).catch(trouble);
 }
 
-// The frame that would be propagated: this one if it was corrected, else the last one that was.
+// The frame that Enter propagates: this one if it was corrected, else the last corrected one.
 function source() {
   if (told.corrected.includes(tab.frame)) return tab.frame;
   if (told.corrected.length) return told.corrected.at(-1);
@@ -142,9 +143,9 @@ function showPropagation() {
   $("propagate").querySelector("svg").nextSibling.textContent = frame === null ? "Propagate" : `Propagate frame ${frame}`;
   const open = told.corrected.length;
   $("propagate-hint").textContent = !told.ready ? "" : !told.can.propagate
-    ? "No propagation network is loaded: start with --network small, or your own checkpoint, and one frame's masks are carried to all others. Brush, polygon and eraser work on every frame."
-    : running ? "Look around meanwhile; drawing waits." : frame === null ? (told.rounds ? "Everything is propagated. Find a frame that is wrong (D), correct it, and propagate again." : "Mark objects on any frame first. Then the whole video follows.")
-    : open > 1 ? `${open} frames are corrected and wait: ${told.corrected.join(", ")}.` : open ? "The corrected frame is carried to the others. It keeps exactly your mask." : "This frame was propagated; again is possible, for another range.";
+    ? "There is no propagation network. Mark every frame by hand, or start the program with --network small or a checkpoint of your own: it propagates the masks of one frame to all others."
+    : running ? "You can look at all frames meanwhile. Masks can be changed again when it ends." : frame === null ? (told.rounds ? "Everything is propagated. Find a frame that is wrong (D), correct it, and propagate again." : "Mark objects on any frame first. Then propagate them to the whole video.")
+    : open > 1 ? `${open} frames are corrected and wait: ${told.corrected.join(", ")}.` : open ? "The corrected frame is propagated to the others. It keeps exactly your mask." : "This frame was propagated. It can be propagated again, for example to another range.";
   $("progress").hidden = !running;
   for (const button of $("direction").children) button.setAttribute("aria-checked", button.dataset.value === tab.direction);
   if (!running) return;
@@ -153,7 +154,7 @@ function showPropagation() {
   $("progress-text").textContent = running.paused ? `paused at ${running.done} of ${running.total}` : `${running.done} of ${running.total}${left}`;
   $("pause").textContent = running.paused ? "Go on" : "Pause";
 }
-// Following shows a frame once its mask has arrived, and none that is older than the one shown.
+// "Follow" shows a frame once its mask has arrived, unless a later one is already shown.
 const made = new Map(); // frame -> how many were made before it
 on("progress", () => {
   const frame = told.progress?.frame;
@@ -199,7 +200,7 @@ export function setOpacity(value) {
   emit("look");
 }
 export function compare() {
-  if (!tab.before && !told.rounds) return say("There is no earlier round yet: propagate first.", true);
+  if (!tab.before && !told.rounds) return say("There is no earlier round to compare with: propagate first.", true);
   tab.before = !tab.before;
   emit("look");
 }
@@ -213,7 +214,7 @@ function showLook() {
   $("compare").setAttribute("aria-pressed", tab.before);
   $("compare").disabled = !told.rounds && !tab.before;
   $("badge").hidden = !tab.before;
-  $("badge").textContent = "The round before (X goes back)";
+  $("badge").textContent = "Masks before the last round (X: return)";
 }
 
 // Gauges

@@ -49,7 +49,7 @@ export function jump(ranges, way) {
   return true;
 }
 
-// The log of a study tells looking for a frame from drawing on it.
+// The log of a study distinguishes searching for a frame from drawing on it.
 on("pressed", () => {
   if (!tab.visited) return;
   tab.visited = false;

@@ -1,4 +1,4 @@
-// What the page knows: what the server has told (told) and what belongs to this tab alone (tab).
+// The state of the page: what the server has sent (told), and what belongs to this tab alone (tab).
 export const told = {
   ready: false, video: "", frames: 1, size: [1, 1], view: [1, 1], rate: 24, names: null, can: {}, out: "", places: {}, epoch: "",
   objects: [], next: 1, rows: [], interacted: new Set(), corrected: [], lastRound: [], drift: [], rounds: 0, undo: 0, redo: 0,
@@ -6,11 +6,11 @@ export const told = {
 };
 export const tab = {
   frame: 0, tool: "brush", object: 1, size: 12, box: null, mode: "mask", opacity: 0.45, before: false, playing: false, speed: 1,
-  direction: "both", pending: null, pen: null, visited: false,
+  direction: "both", pen: null, visited: false, computing: false,
 };
 
 const subscribers = new Map();
-// Names: "state" (masks and objects), "progress", "gauges", "frame", "tool", "look", "hello", "study".
+// Names: "state" (masks and objects), "progress", "gauges", "frame", "tool", "look", "hello", "study", "computing".
 export function on(names, listener) {
   for (const name of names.split(" ")) subscribers.set(name, [...(subscribers.get(name) || []), listener]);
 }

@@ -1,4 +1,4 @@
-// The timeline: where the user was, what the last round changed, likely drift, and a lane for each object.
+// The timeline: the user's frames, what the last round changed, likely drift, and a lane for each object.
 import { thumbnail } from "./frames.js";
 import { emit, lanes, nameOf, on, tab, told } from "./state.js";
 import { go } from "./player.js";
@@ -6,8 +6,8 @@ import { go } from "./player.js";
 const canvas = document.getElementById("timeline");
 const context = canvas.getContext("2d");
 const peek = document.getElementById("peek");
-const [RULER, STATUS, LANE, LABEL, EDGE] = [18, 18, 20, 92, 7]; // an edge for the last frame's mark
-const back = document.createElement("canvas"); // everything but where we are: drawn anew when that has changed
+const [RULER, STATUS, LANE, LABEL, EDGE] = [18, 18, 20, 92, 7]; // EDGE: room for the mark of the last frame
+const back = document.createElement("canvas"); // everything but the current frame's mark: redrawn only after a change
 let stale = true;
 let scheduled = false;
 let hover = null;
@@ -67,7 +67,7 @@ function drawBack(context, colour) {
   context.textBaseline = "middle";
   const wide = Math.max(1, step());
 
-  // The ruler: a number about every 70 pixels.
+  // The ruler: a number every 70 pixels or more.
   const every = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].find((n) => n * step() > 70) || 10000;
   context.fillStyle = colour("faint");
   for (let frame = 0; frame < told.frames; frame += every) {
@@ -115,8 +115,8 @@ function drawBack(context, colour) {
   }
 }
 
-// An object's area over time, as a curve of its own scale; where it has likely drifted it is marked. Of frames that
-// share a pixel the largest area counts, and any drift.
+// Each object's area over time, scaled to its maximum, with marks of likely drift. Where frames share a pixel, their
+// largest area and any drift are shown.
 function drawLanes(context, warn, wide) {
   const each = Math.max(1, Math.ceil(1 / step()));
   const bars = new Map(told.objects.map((one) => [String(one.id), []]));
@@ -190,7 +190,7 @@ canvas.addEventListener("pointermove", (event) => {
   show(event);
 });
 canvas.addEventListener("pointerleave", hide);
-// When what lies behind has changed, colours included.
+// Redraw everything, after a change of masks or colours.
 export function redrawTimeline() {
   stale = true;
   redraw();

@@ -1,4 +1,4 @@
-// Tools: what pointer and keyboard do on the canvas. A stroke stays here until the pointer is up.
+// The tools, by pointer and keyboard. A stroke is sent when the pointer is up.
 import { act } from "./api.js";
 import { icon } from "./icons.js";
 import { emit, objectOf, on, tab, told } from "./state.js";
@@ -8,28 +8,30 @@ import { say } from "./notices.js";
 
 export const TOOLS = [
   { id: "scribble", key: "S", name: "Scribble", needs: "scribble", hint: "Draw a line along the object, or over what is wrong. Choose Background to say what is not the object. Lines add up until you propagate." },
-  { id: "click", key: "C", name: "Click", needs: "click", hint: "Left click on the object, right click beside it. More clicks refine." },
+  { id: "click", key: "C", name: "Click", needs: "click", hint: "Left click (green) on the object, right click (red) on what is not the object. Each click refines the mask; undo takes one back." },
   { id: "brush", key: "B", name: "Brush", hint: "Paint the object. Right button erases." },
   { id: "eraser", key: "E", name: "Eraser", hint: "Erase all objects that are not locked. U erases the whole frame." },
-  { id: "fill", key: "P", name: "Polygon", hint: "Click the corners, or drag an outline. Enter or a double click fills it; Backspace takes a corner back." },
+  { id: "fill", key: "P", name: "Polygon", hint: "Click the corners, or drag an outline. Enter or a double click fills it; Backspace removes the last corner." },
   { id: "box", key: "R", name: "Local box", hint: "Drag a box: until you remove it, the next strokes change the mask inside it only." },
-  { id: "pick", key: "V", name: "Pick", hint: "Choose the object under the pointer. Alt does it with any tool." },
+  { id: "pick", key: "V", name: "Pick", hint: "Choose the object under the pointer. With Alt, any tool does this." },
   { id: "pan", key: "H", name: "Move", hint: "Drag the frame. The wheel zooms; the middle button moves with any tool." },
 ];
-const NEEDS = { scribble: "a scribble-to-mask network (--s2m FILE)", click: "a click network (--clicks FILE)" };
+const NEEDS = { scribble: "a scribble-to-mask network: start the program with --s2m FILE", click: "a click network: start the program with --clicks FILE" };
+
+const SLOW = 400; // milliseconds until the page says that a stroke or click is being computed
 
 let stroke = null; // { points, object, radius, tool } in pixels of the shown frame
 let corners = null; // of a polygon
 let dragging = null; // { kind, x, y }
 let cursor = null; // [x, y]
-let sent = []; // strokes on their way, shown until the answer is there
+let sent = []; // strokes that are not answered yet
 
 export const toolOf = (id) => TOOLS.find((tool) => tool.id === id);
 export const lacks = (tool) => tool.needs && told.ready && !told.can[tool.needs];
 
 export function choose(id) {
   const tool = toolOf(id);
-  if (lacks(tool)) return say(`${tool.name} needs ${NEEDS[tool.needs]}. The brush works without any network.`, true);
+  if (lacks(tool)) return say(`${tool.name} needs ${NEEDS[tool.needs]}. Brush and polygon need no network.`, true);
   corners = null;
   tab.tool = id;
   emit("tool");
@@ -48,7 +50,7 @@ export function resize(factor) {
   redraw();
 }
 
-// Give up what is being drawn, then the box. False if there was nothing to give up.
+// Discard what is being drawn, else the pen, else the box. False if there is none of them.
 export function escape() {
   if (stroke || corners || dragging) stroke = corners = dragging = null;
   else if (tab.pen) tab.pen = null;
@@ -67,7 +69,7 @@ export function setBox(box) {
 
 export const drawing = () => Boolean(stroke || corners);
 
-// Pixels of the shown frame to what actions are written in.
+// Pixels of the shown frame to positions from 0 to 1, as actions have them.
 function normal([x, y]) {
   const [rows, columns] = told.view;
   const round = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e5) / 1e5;
@@ -79,18 +81,25 @@ function pixel([x, y]) {
   const clip = (value, limit) => Math.min(limit - 1, Math.max(0, Math.floor(value * ratio())));
   return { x: clip(x, columns), y: clip(y, rows) };
 }
+function setComputing(computing) {
+  tab.computing = computing;
+  emit("computing");
+}
 const boxed = () => (tab.box ? { box: tab.box } : {});
 
 async function send(action, shown) {
   if (shown) sent.push(shown);
   tab.playing = false;
   redraw();
+  const slow = setTimeout(() => setComputing(true), SLOW);
   try {
     await act({ ...action, frame: tab.frame, ...boxed() });
   } catch (error) {
     say(error.message, true);
   } finally {
+    clearTimeout(slow);
     sent = sent.filter((one) => one !== shown);
+    if (!sent.length) setComputing(false);
     redraw();
   }
 }
@@ -99,7 +108,6 @@ function begin(point, erase) {
   const object = tab.tool === "eraser" || erase ? 0 : tab.object;
   const { tool } = tab;
   if (tool === "click") {
-    if (tab.object === 0) return say("Choose an object first: clicks are on objects, or beside them.", true);
     const shown = { dot: point, positive: !erase, object: tab.object };
     return send({ do: "click", object: tab.object, ...pixel(point), ...(erase ? { positive: false } : {}) }, shown);
   }
@@ -129,12 +137,12 @@ export function closePolygon() {
   send({ do: "fill", object: tab.object, path: done.map(normal) }, { outline: done, object: tab.object });
 }
 
-// Erase everything of this frame, or of the box, that is not locked.
+// Erase all objects in this frame, or in the box, except locked ones.
 export function clearFrame() {
-  const refused = whyNot();
+  const refused = whyNotNow();
   if (refused) return say(refused, true);
   send({ do: "fill", object: 0, path: [[0, 0], [1, 0], [1, 1], [0, 1]] });
-  say(`All masks of this ${tab.box ? "box" : "frame"} are erased that are not locked. Undo brings them back.`);
+  say(`The masks in this ${tab.box ? "box" : "frame"} are erased, except those of locked objects. Undo restores them.`);
 }
 
 export function takeCornerBack() {
@@ -156,19 +164,30 @@ function finishBox(point) {
   choose(tab.last && tab.last !== "box" ? tab.last : told.can.scribble ? "scribble" : "brush");
 }
 
-// Why masks may not be changed now, if they may not.
-function whyNot() {
+// Why masks cannot be changed now; empty if they can.
+function whyNotNow() {
   if (told.study?.phase === "over") return "The time of the study is over.";
-  if (told.progress) return `${told.progress.what} is running: wait, or cancel it`;
-  return tab.before ? "This is the round before. Press X to come back to the present." : "";
+  if (told.progress) return `${told.progress.what === "export" ? "An export" : "A propagation"} is running: wait until it ends, or cancel it.`;
+  return tab.before ? "These are the masks before the last round. Press X to return to the current ones." : "";
 }
 
-// What a press at a point does; the pointer and the keyboard's pen both come here.
+// Why the tool cannot draw the chosen object; empty if it can.
+function whyNotThis(tool, erase) {
+  if (!told.objects.length) return "There is no object yet: press A to add one.";
+  const one = objectOf(tab.object);
+  if (tool === "click" && !one) return "Choose an object on the right first. For what is not the object, right click.";
+  if (!one || tool === "eraser" || (erase && tool !== "click")) return "";
+  if (one.locked) return `${one.name} is locked: press L to unlock it, or choose another object.`;
+  return one.hidden ? `${one.name} is hidden: press G to show it, or choose another object.` : "";
+}
+
+// A press at a point, by the pointer or the keyboard's pen.
 function press(point, erase, extras = {}) {
   const { tool } = tab;
-  const refused = tool !== "pan" && tool !== "pick" && whyNot();
+  const picks = tool === "pick" || extras.alt;
+  const refused = tool !== "pan" && !picks && (whyNotNow() || (tool !== "box" && whyNotThis(tool, erase)));
   if (refused) return say(refused, true);
-  if (tool === "pick" || extras.alt) {
+  if (picks) {
     const found = objectAt(...point);
     selectObject(found);
     say(found ? `${objectOf(found).name} is chosen` : "Background is chosen");
@@ -182,7 +201,7 @@ canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   const point = toFrame(event.offsetX, event.offsetY);
   emit("pressed");
-  if (event.button === 1 || tab.tool === "pan" || tab.hand) dragging = { kind: "pan" };
+  if (event.button === 1 || tab.tool === "pan") dragging = { kind: "pan" };
   else if (event.button === 0 || event.button === 2) press(point, event.button === 2 || event.shiftKey, { alt: event.altKey });
 });
 
@@ -214,7 +233,7 @@ canvas.addEventListener("wheel", (event) => {
   else go(tab.frame + Math.sign(event.deltaY || event.deltaX));
 }, { passive: false });
 
-// The keyboard's pen: a cross that arrows move, and Enter or Space press.
+// The keyboard's pen: a cross that arrows move; Enter or Space presses it.
 export function togglePen() {
   const [rows, columns] = told.view;
   tab.pen = tab.pen ? null : { at: [Math.floor(columns / 2) + 0.5, Math.floor(rows / 2) + 0.5] };
@@ -251,13 +270,12 @@ painters.add((context, scale) => {
     context.stroke();
   };
   if (tab.box) drawBox(context, tab.box, thin);
-  for (const one of [...sent, ...(stroke ? [stroke] : [])]) {
+  for (const one of [...marks(), ...sent, ...(stroke ? [stroke] : [])]) {
     context.strokeStyle = context.fillStyle = colourOf(one.object);
     if (one.dot) {
-      context.fillStyle = one.positive ? "#3ddc84" : "#ff4d5e";
-      context.beginPath();
-      context.arc(...one.dot, 5 * thin, 0, 7);
-      context.fill();
+      context.globalAlpha = one.object === tab.object ? 1 : 0.4; // clicks on other objects
+      drawClick(context, one.dot, one.positive, thin);
+      context.globalAlpha = 1;
     } else if (one.outline) line(one.outline, 2 * thin, true);
     else if (one.tool === "scribble") {
       context.globalAlpha = 1;
@@ -290,6 +308,35 @@ painters.add((context, scale) => {
   }
   if (at) drawCursor(context, at, thin);
 });
+
+// The scribbles and clicks that the current mask of this frame was made from, while their tool is chosen.
+function marks() {
+  const { draft } = told;
+  if (!draft || draft.frame !== tab.frame || draft.kind !== tab.tool || tab.before || tab.mode === "none") return [];
+  const [rows, columns] = told.view;
+  const lines = draft.strokes.map(({ object, path }) => ({
+    object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * (columns - 1) + 0.5, y * (rows - 1) + 0.5]),
+  }));
+  return [...lines, ...draft.clicks.map(({ object, at: [x, y], positive }) => ({ object, dot: [x * columns, y * rows], positive }))];
+}
+
+function drawClick(context, [x, y], positive, thin) {
+  context.beginPath();
+  context.arc(x, y, 6 * thin, 0, 7);
+  context.fillStyle = positive ? "#1f9d57" : "#d93647";
+  context.fill();
+  context.strokeStyle = "#fff";
+  context.lineWidth = 1.5 * thin;
+  context.stroke();
+  context.beginPath(); // a plus, or a minus
+  context.moveTo(x - 3 * thin, y);
+  context.lineTo(x + 3 * thin, y);
+  if (positive) {
+    context.moveTo(x, y - 3 * thin);
+    context.lineTo(x, y + 3 * thin);
+  }
+  context.stroke();
+}
 
 function drawBox(context, [top, left, bottom, right], thin) {
   const scale = 1 / ratio();

@@ -12,7 +12,7 @@ let scheduled = false;
 
 // Pixels of the shown frame to pixels of the window: x' = x * scale + left.
 export const place = { scale: 1, left: 0, top: 0, fitted: true };
-// What the tools draw on top, in pixels of the shown frame: called with (context, scale).
+// Functions that draw over the frame, in its shown pixels: called with (context, scale).
 export const painters = new Set();
 
 export function redraw() {
@@ -55,7 +55,7 @@ export function pan(dx, dy) {
   redraw();
 }
 
-// Move the frame until a point of it is well inside the window.
+// Move the frame until a point of it is at least ``margin`` pixels inside the window.
 export function reveal([x, y], margin = 60) {
   const { width, height } = canvas.getBoundingClientRect();
   const inside = (at, size) => Math.min(size - margin, Math.max(margin, at)) - at;
