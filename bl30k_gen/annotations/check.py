@@ -255,7 +255,7 @@ def warp(store: VideoStore, name: str, frame: int, flow: Flow) -> tuple[float, f
 
 
 def compare_ids(mask: np.ndarray, ids: np.ndarray) -> Problems:
-    """Compare the ids of a rendered mask with rasterised ones, both (H, W): few pixels may differ, mostly at edges."""
+    """Compare the ids of a rendered mask with rasterised ones, both (H, W): few may differ, mostly at edges."""
     wrong = mask != ids
     if (count := np.count_nonzero(wrong)) > _allowed(mask):
         objects = np.setdiff1d([mask[wrong], ids[wrong]], [0]).tolist()
