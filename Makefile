@@ -75,7 +75,7 @@ demo: $(VENV)/.render
 	@$(SYSTEM_LIBRARIES)
 	$(BIN)/python generate.py render --config render_configs/demo.yaml --out out/demo --count $(DEMO_VIDEOS) \
 	 --workers $(WORKERS) --threads-per-worker 1 --sheet out/demo.jpg
-	@echo "The dataset is in out/demo, its contact sheet out/demo.jpg. Larger, and moving:"
+	@echo "The dataset is in out/demo, its contact sheet out/demo.jpg. The sheet again, and an animation:"
 	@$(BIN)/python generate.py preview out/demo --out out/demo_preview
 
 # The page uses the small network of the project by default; give others by NETWORK=..., S2M=... For scribbles,

@@ -19,8 +19,8 @@ def folder(name: str) -> Path:
 
 
 def config_names() -> list[str]:
-    """Names of the render configurations, sorted: ``demo``, ``variants/crowd``."""
-    return sorted(name for name, _ in _configs())
+    """Short names of the render configurations, as ``--config`` takes them: the recipes, then the variants."""
+    return [Path(name).name for name, _ in sorted(_configs(), key=lambda config: ("/" in config[0], config[0]))]
 
 
 def find_config(name: str | Path) -> Path:
@@ -30,7 +30,7 @@ def find_config(name: str | Path) -> Path:
         UserError: there is none; the remedy is the most similar name.
     """
     path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         return path  # its reader says so if it is missing
     known = dict(_configs())
     by_stem = {found.stem: found for found in known.values()}

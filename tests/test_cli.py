@@ -12,6 +12,7 @@ from PIL import Image
 from bl30k_gen import builtin
 from bl30k_gen.dataset.preview import contact_sheet
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.resources import config_names, find_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -183,6 +184,19 @@ def test_mistakes_are_one_line_and_exit_code_2(generate, tmp_path, arguments, sa
     done = generate(*(str(out) if argument == "OUT" else argument for argument in arguments), code=2)
     assert said in done.stderr and done.stderr.count("\n") == 1, done.stderr
     assert not out.exists(), "nothing is left behind"
+
+
+def test_a_dataset_without_finished_videos_is_said_to_be_one(generate, tmp_path):
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    done = generate("info", tmp_path, code=2)
+    assert "has no finished video yet" in done.stderr and "same command" in done.stderr
+
+
+def test_a_folder_does_not_hide_the_configuration_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_config("demo") == ROOT / "render_configs/demo.yaml"
+    assert config_names()[-1] == "thin" and all(find_config(name).is_file() for name in config_names())
 
 
 def test_variants_differ_in_the_intended_keys(generate):

@@ -54,7 +54,7 @@ def installed(tmp_path_factory) -> Callable[..., str]:
 
 def test_shipped_configurations_are_found_by_name(installed):
     assert installed("bl30k", "--version").startswith("bl30k ")
-    assert "variants/crowd" in installed("bl30k", "config", "list")
+    assert "\ncrowd " in installed("bl30k", "config", "list")
     assert "count: [8, 12]" in installed("bl30k", "config", "show", "--config", "crowd")
     assert "did you mean demo?" in installed("bl30k", "config", "show", "--config", "demmo", code=2)
     assert "stcn/bl30k" in installed("bl30k-train", "list")

@@ -20,6 +20,7 @@ from bl30k_gen.dataset.derived import Bools, Floats, Flow, Tracks, every_kind, s
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from bl30k_gen.scene.rays import cast
+from bl30k_gen.text import plural
 
 SAMPLE_FRAMES = 3  # of a video, where not all are asked for
 MAX_WRONG_RATIO = 1e-4  # of an image's pixels: Blender and the rasteriser round an edge differently
@@ -53,7 +54,7 @@ def check(store: VideoStore, name: str, every_frame: bool = False) -> list[Findi
     try:
         return list(_Check(store, name).run(every_frame))
     except UserError as error:
-        return [Finding(name, "scene", None, f"is of no use: {error}")]
+        return [Finding(name, "scene", None, f"cannot be checked: {error}")]
 
 
 def check_all(
@@ -121,7 +122,7 @@ class _Check:
     def frame(self, frame: int) -> Problems:
         view, mask = self.video.view(frame), self.store.read_mask(self.name, frame).ids
         agree = view.surface.ids == mask
-        yield from self.ids_of_pixels(mask, view.surface.ids)
+        yield from compare_ids(mask, view.surface.ids)
         yield from self.objects(mask, frame)
         yield from self.reprojection(mask, agree, frame)
         yield from self.round_trip(agree, frame)
@@ -131,15 +132,6 @@ class _Check:
             if wanted.kind.of_frames and (stored := self.read(kind, frame)) is not None:
                 if (wrong := faults.compare(view, wanted, stored)) is not None:
                     yield kind, wrong
-
-    def ids_of_pixels(self, mask: np.ndarray, ids: np.ndarray) -> Problems:
-        """The rasterised ids are those of the rendered mask."""
-        wrong = mask != ids
-        if (count := np.count_nonzero(wrong)) > _allowed(mask):
-            objects = np.setdiff1d([mask[wrong], ids[wrong]], [0]).tolist()
-            yield "ids", f"are not those of the mask on {count} of {mask.size} pixels (objects {objects})"
-        elif (wrong & ~binary_dilation(_edges(ids), iterations=MAX_EDGE_DISTANCE)).any():
-            yield "ids", "are not those of the mask away from all edges"
 
     def objects(self, mask: np.ndarray, frame: int) -> Problems:
         """Amodal masks, occlusion order and boxes fit the rendered mask."""
@@ -260,6 +252,18 @@ def warp(store: VideoStore, name: str, frame: int, flow: Flow) -> tuple[float, f
     now, right, late = (store.read_rgb(name, frame + n).mean(axis=2) for n in range(3))
     differences = [float(np.abs(_interpolate(image, arrived) - now[shown]).mean()) for image in (right, late)]
     return float(np.linalg.norm(flow.flow[shown], axis=1).mean()), differences[0], differences[1]
+
+
+def compare_ids(mask: np.ndarray, ids: np.ndarray) -> Problems:
+    """Compare the ids of a rendered mask with rasterised ones, both (H, W): few may differ, mostly at edges."""
+    wrong = mask != ids
+    if (count := np.count_nonzero(wrong)) > _allowed(mask):
+        objects = np.setdiff1d([mask[wrong], ids[wrong]], [0]).tolist()
+        yield "ids", f"are not those of the mask on {count} of {mask.size} pixels (objects {objects})"
+        return
+    far = int(np.count_nonzero(wrong & ~binary_dilation(_edges(ids), iterations=MAX_EDGE_DISTANCE)))
+    if far > MAX_WRONG_PIXELS:  # in single pixels Blender sees through between two faces that touch
+        yield "ids", f"are not those of the mask on {plural(far, 'pixel')} away from all edges"
 
 
 def _allowed(mask: np.ndarray) -> float:

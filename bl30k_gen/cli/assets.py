@@ -23,8 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Gather, add, index, check, list an
 CORES = usable()
 RECIPE = Path("bl30k")
 
-Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Default: the configuration's.")]
-Recipe = Annotated[Path, typer.Option("--config", help="A YAML; its folders, filters and limits hold.")]
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Default: the configuration's.")]
+Recipe = Annotated[Path, typer.Option("--config", help="A YAML or a name, for its folders, filters and limits.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes.", show_default="one a core")]
 
 
@@ -98,7 +98,7 @@ def fetch_command(
     ),
 )
 def add_command(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Models or images.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Models or images.")],
     to: Annotated[Path | None, typer.Option(help="Keep them in this folder.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the strips.")] = Path("out/assets"),
     max_faces: Annotated[int | None, typer.Option(min=4, help="Reduce models that have more.")] = None,
@@ -152,7 +152,7 @@ def add_command(
     ),
 )
 def index_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of models or images.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders of models or images.")],
     workers: Workers = CORES,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +205,7 @@ def check_command(
             for reason in findings.refused.values():
                 print(f"refused: {reason}")
             for file, remarks in findings.remarks.items():
-                print(f"odd: {folder}/{printable(file)}: {'; '.join(remarks)}")
+                print(f"warning: {folder}/{printable(file)}: {'; '.join(remarks)}")
             print(f"{folder}: {findings.sound} of {findings.checked} assets can be used")
     if as_json:
         print(json.dumps(facts, indent=1))
@@ -258,7 +258,7 @@ def credits_command(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="A dataset's folder, or its shards.")],
     out: Annotated[Path | None, typer.Option(help="Folder for CREDITS.md and credits.csv. Default: DATASET.")] = None,
     require: Annotated[str | None, typer.Option(help="Licences, e.g. cc0,cc-by; anything else is a failure.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML. Default: the dataset's own.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML, or a name. Default: the dataset's own.")] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:

@@ -81,13 +81,15 @@ def submit(
     )
 )
 def estimate(
-    config: Annotated[Path, typer.Option("--config", help="A YAML, e.g. render_configs/bl30k_fast.yaml.")],
+    config: Annotated[Path, typer.Option("--config", help="A YAML, or a name: see `config list`.")],
     count: Annotated[int, typer.Option("--count", min=1, max=2_600_000, help="Videos of the build.")] = 30000,
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Machines like this one.")] = 1,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Blender processes side by side on each.")] = 1,
     threads: Threads = 0,
     device: Device = None,
-    seconds: Annotated[float, typer.Option(min=1, help="How long to time scenes: more is more certain.")] = 90,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long to time scenes; longer if that is too short for three.")
+    ] = 90,
     scratch: Scratch = None,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -108,7 +110,8 @@ def estimate(
     with tqdm(total=seconds, bar_format=layout, mininterval=update_seconds()) as bar:
 
         def progress(spent: float, scenes: int) -> None:
-            bar.set_description(f"{scenes} scenes timed", refresh=False)
+            waiting = ", a few more are needed" if spent > seconds else ""
+            bar.set_description(f"{plural(scenes, 'scene')} timed{waiting}", refresh=False)
             bar.update(min(spent, seconds) - bar.n)
 
         result = estimate(settings, count, nodes, execution, seconds, progress)

@@ -36,7 +36,7 @@ def list_configs(as_json: Json = False) -> None:
     ),
 )
 def show(
-    config: Annotated[Path, typer.Option("--config", help="A YAML, or a name, e.g. demo.")],
+    config: Annotated[Path, typer.Option("--config", help="A YAML, or a name: see `config list`.")],
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +55,7 @@ def show(
     ),
 )
 def diff(
-    one: Annotated[Path, typer.Argument(help="A YAML, or a name.")],
+    one: Annotated[Path, typer.Argument(help="A YAML, or a name: see `config list`.")],
     other: Annotated[Path, typer.Argument(help="Another one.")],
     as_json: Json = False,
 ) -> None:

@@ -27,7 +27,9 @@ app = typer.Typer()
 )
 def preview(
     dataset: Source,
-    videos: Annotated[list[str] | None, typer.Argument(metavar="[VIDEO]...", help="Names; default: some.")] = None,
+    videos: Annotated[
+        list[str] | None, typer.Argument(metavar="VIDEO", help="Names of videos. Default: a few.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder, or the sheet's file: .jpg .webp .png.")] = Path(
         "out/preview"
     ),
@@ -182,7 +184,7 @@ def annotations(
     dataset: Source,
     out: Annotated[Path, typer.Option("--out", help="Folder for them, beside the dataset.")],
     kinds: Annotated[
-        str, typer.Option("--kinds", help="Such as depth,flow,flow-1; `all` see docs/annotations.md.")
+        str, typer.Option("--kinds", help="Such as depth,flow,flow-1, or all: see docs/annotations.md.")
     ] = "depth,flow",
     videos: Annotated[str | None, typer.Option("--videos", help="Such as a00000,a00003. Default: all.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

@@ -48,7 +48,7 @@ def export(
     from bl30k_gen.export.run import export
 
     kind = format_of(to, [*(overrides or []), *(["pickle=true"] if pickle else [])])
-    with tqdm(unit="unit", disable=as_json) as bar:
+    with tqdm(unit="step", disable=as_json) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

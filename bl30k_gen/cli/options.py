@@ -23,7 +23,10 @@ Index = Annotated[int | None, typer.Option("--index", help="One video.")]
 Indices = Annotated[Path | None, typer.Option("--indices", help="A file with one video index a line.")]
 Draft = Annotated[bool, typer.Option("--draft", help="A first look: few small frames along the same paths.")]
 Threads = Annotated[
-    int, typer.Option("--threads-per-worker", min=0, help="Render threads of each; 0: divide the usable ones.")
+    int,
+    typer.Option(
+        "--threads-per-worker", min=0, help="Render threads of each worker; 0: its share of the usable ones."
+    ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, optix, hip, oneapi or metal.")]
 Scratch = Annotated[Path | None, typer.Option("--scratch", help="For temporary files; default: memory.")]

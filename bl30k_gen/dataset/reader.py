@@ -83,6 +83,8 @@ def _open(path: Path, damaged: Damaged | None) -> "VideoStore":
         return VideoStore(inner[0], FolderTree(inner[0]))
     if inner:
         raise UserError(f"{path} holds several datasets", f"give one of {', '.join(map(str, inner))}")
+    if Layout(path).config.is_file():
+        raise UserError(f"dataset {path} has no finished video yet", "render one; the same command continues a build")
     raise UserError(f"dataset {path} has no {RGB} folder and no shards", "give the folder that holds them")
 
 

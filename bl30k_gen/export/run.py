@@ -36,7 +36,7 @@ class ExportSummary:
         return asdict(self)
 
     def text(self) -> str:
-        kept = f", {plural(self.kept, 'unit')} there already" if self.kept else ""
+        kept = ", the others were there already" if self.kept else ""
         written = f"{plural(self.files, 'file')} written{kept}"
         return f"{self.out}: {plural(self.videos, 'video')} as {self.format}; {written}"
 

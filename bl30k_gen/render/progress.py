@@ -37,7 +37,7 @@ class ProgressBar:
         name = str(event.get("name"))
         match event["event"]:
             case "ready":
-                self._say(f"device {event['device']} ({event['device_name']}), {event['threads']} threads")
+                self._say(f"device {event['device']} ({event['device_name']}), {plural(event['threads'], 'thread')}")
             case "built":
                 self.bar.set_description(name)
             case "frame":

@@ -211,7 +211,7 @@ def test_preempted_and_timed_out_tasks_continue(cluster, tiny, generate, tmp_pat
     stops = [name for name, seen in events.items() if "stopped" in seen]
     assert "a00000" in stops and {"a00001", "a00002"} & set(stops), "one ran out of time, another was preempted"
     logs = "".join(path.read_text() for path in (out / "Slurm/001").glob("*.log"))
-    assert "device cpu (CPU), 1 threads" in logs and "first frame: " in logs
+    assert "device cpu (CPU), 1 thread\n" in logs and "first frame: " in logs
     generate("verify", out, "--deep")
 
     unpublish(Layout(out), "a00001")

@@ -153,6 +153,9 @@ def _check(frames: Frames, folder: Path, *files: str | Path | None) -> None:
     """Raise UserError for what can be known before anything is loaded."""
     for file in files:
         if file and str(file) not in ("linear", "none", "small") and not Path(file).exists():
-            raise UserError(f"checkpoint {file} does not exist", "give a checkpoint of train.py, or a published one")
+            raise UserError(
+                f"checkpoint {file} does not exist",
+                "give a run's folder, a checkpoint file of train.py or a published one, or small",
+            )
     if folder.resolve() == frames.path.resolve() or frames.path.resolve() in folder.resolve().parents:
         raise UserError(f"--out {folder} lies in the video's own folder", "choose another folder")

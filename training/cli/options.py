@@ -13,9 +13,11 @@ import typer
 
 from bl30k_gen.errors import STOPPED
 
-Checkpoint = Annotated[Path, typer.Argument(help="Of a propagation network: a run's folder, a file, or small.")]
+Checkpoint = Annotated[
+    Path, typer.Argument(help="Propagation network: a run's folder, a file, or small, the project's own.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Json = Annotated[bool, typer.Option("--json", help="Answer for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder for masks, tables and figures.")]
 Fusion = Annotated[str, typer.Option("--fusion", help="A checkpoint, or linear, or none.")]
 S2m = Annotated[Path | None, typer.Option("--s2m", help="Checkpoint of the scribble-to-mask network.")]
@@ -40,12 +42,14 @@ class TrainingOptions:
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key; repeatable.")
     ] = None
-    preset: Annotated[str | None, typer.Option("--preset", help="Changes for any stage, e.g. tiny.")] = None
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Named changes for any stage: tiny, for a laptop.")
+    ] = None
     device: Device = "auto"
     no_pretrained: Annotated[bool, typer.Option("--no-pretrained", help="Begin without ImageNet's weights.")] = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show configuration, data and cost; train nothing.")] = (
-        False
-    )
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show data, samples, memory and time; train nothing.")
+    ] = False
 
     @property
     def changes(self) -> list[str]:
@@ -57,7 +61,9 @@ class TrainingOptions:
 class PropagationOptions:
     """Options of propagation: fields of ``training.inference.options.Options``, which checks them."""
 
-    memory: Annotated[str | None, typer.Option("--memory", help="growing, bounded, or a mode of RDE's.")] = None
+    memory: Annotated[
+        str | None, typer.Option("--memory", help="growing, bounded, or one of RDE's: see docs/inference.md.")
+    ] = None
     memory_every: Annotated[int | None, typer.Option("--memory-every", help="Frames between memory frames.")] = None
     top_k: Annotated[
         int | None, typer.Option("--top-k", help="Memory positions that a pixel is read from; 0: all, by softmax.")

@@ -20,7 +20,7 @@ app = typer.Typer()
     ),
 )
 def compare_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, finished or not.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs, finished or not.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables and the plot.")] = Path("out/compare"),
     as_json: Json = False,
 ) -> None:

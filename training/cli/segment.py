@@ -21,7 +21,7 @@ app = typer.Typer()
 @with_groups
 def segment(
     checkpoint: Checkpoint,
-    video: Annotated[Path, typer.Option("--video", help="A folder of images, or a video file.")],
+    video: Annotated[Path, typer.Option("--video", help="A folder of images, a video file, or DATASET/VIDEO.")],
     masks: Annotated[Path, typer.Option("--first-mask", help="The first frame's mask, or a folder of masks.")],
     out: Out,
     direction: Annotated[str, typer.Option("--direction", help="forward, backward or both.")] = "forward",
@@ -46,7 +46,7 @@ def segment(
 @with_groups
 def interact(
     checkpoint: Checkpoint,
-    video: Annotated[Path, typer.Option("--video", help="A folder of images, or a video file.")],
+    video: Annotated[Path, typer.Option("--video", help="A folder of images, a video file, or DATASET/VIDEO.")],
     script: Annotated[Path, typer.Option("--script", help="The user's actions as JSON.")],
     out: Out,
     s2m: S2m = None,

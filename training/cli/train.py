@@ -47,7 +47,7 @@ def list_stages(as_json: Json = False) -> None:
         return
     print("stages (train.py run STAGE)")
     of_stage = [
-        [name, str(s.iterations), "iterations x", str(s.batch), f"samples of {s.frames} frames at {s.size}"]
+        [name, str(s.iterations), "iterations x", str(s.batch), f"samples of {plural(s.frames, 'frame')} at {s.size}"]
         + [f"data: {', '.join(s.sources)}"]
         for name, s in stages.items()
     ]

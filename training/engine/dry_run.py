@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.text import memory_size, plural
 from training.data.mixture import SampleOrder, open_mixture
 from training.engine import visualisation
@@ -29,12 +30,12 @@ class Cost:
 
 
 def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
-    """Print the preview, and write ``samples.png`` into the run's folder. Nothing is trained.
+    """Print the preview; write ``samples.png`` and all settings into the run's folder. Nothing is trained.
 
     Raises:
         UserError: as in the run itself, for data, settings and weights.
     """
-    print(stage.to_yaml())
+    show_settings(stage, out)
     mixture = open_mixture(stage)
     order = SampleOrder(mixture, stage.iterations, stage.batch, stage.runtime.batch_per_step, stage.curriculum)
     for name, source in mixture.describe().items():
@@ -46,9 +47,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         print(
             f"validation: {plural(len(validation.names), 'video')} every {stage.validation_videos.every} iterations"
         )
-    print(
-        f"{order.epochs} epochs of {mixture.epoch_length()} samples; {stage.iterations} iterations of {stage.batch}"
-    )
+    print(f"that is {plural(order.epochs, 'epoch')} of {plural(mixture.epoch_length(), 'sample')}")
     began = time.perf_counter()
     samples = mixture.collate([mixture[order.draw(position)] for position in range(SHOWN)])
     loading = (time.perf_counter() - began) / SHOWN
@@ -61,6 +60,20 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
         cost = measure(stage, samples, group.device, start)
     every, workers = stage.iterations * stage.batch, max(1, stage.runtime.workers)
     print("\n".join(describe(every, workers, cost, loading, order.step, group.device)))
+
+
+def show_settings(stage: Stage, out: Path) -> None:
+    """Print what is trained, and write all settings into ``settings.yaml`` in the run's folder."""
+    path = out / "settings.yaml"
+    write_atomically(path, stage.to_yaml())
+    print(f"{stage.network}: {amount(stage)}")
+    print(f"all settings: {path}")
+
+
+def amount(stage: Stage) -> str:
+    """How much is trained: ``300000 iterations of 16 samples of 3 frames at 384``."""
+    samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
+    return f"{plural(stage.iterations, 'iteration')} of {samples}"
 
 
 def describe(samples: int, workers: int, cost: Cost, loading: float, step: int, device: torch.device) -> list[str]:

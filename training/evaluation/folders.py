@@ -83,6 +83,9 @@ def find_videos(root: Path, subset: Iterable[str] | None = None) -> list[str]:
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root} is no folder", "give the folder that holds one folder of masks for each video")
+    for inside in ("Annotations/480p", "Annotations"):
+        if (root / inside).is_dir():
+            raise UserError(f"{root} is a dataset, not a folder of masks", f"give {root / inside}")
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not found:
         has_masks = any(path.suffix.lower() == ".png" for path in root.iterdir())

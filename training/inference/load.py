@@ -27,7 +27,9 @@ def load_network(path: str | Path, kind: type[Network], device: str = "auto") ->
     try:
         network = checkpoint.load(network_file(path, part_of(kind)))
     except ValueError as error:
-        raise UserError(str(error), "give a checkpoint of train.py, or a published one") from None
+        raise UserError(
+            str(error), "give a run's folder, a checkpoint file of train.py or a published one, or small"
+        ) from None
     if not isinstance(network, kind):
         fitting = [name for name, (known, _) in checkpoint.NETWORKS.items() if issubclass(known, kind)]
         needed = f"here one of {', '.join(fitting)} is needed"

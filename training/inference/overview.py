@@ -11,14 +11,16 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import MaskFrame, decide, read_mask
 from training.evaluation.captions import EMPTY, note
 from training.inference.film import write_film
-from training.inference.video import FrameFolder, VideoFile
+from training.inference.video import FrameFolder, StoredFrames, VideoFile
 
 FILM, SHEET = "overlay.mp4", "contact_sheet.jpg"
 SHOWN, COLUMNS, WIDTH = 12, 6, 240
 """Frames in a contact sheet, frames in a row, and the width of each in pixels."""
 
 
-def write_overview(frames: FrameFolder | VideoFile, names: list[str], out: Path, say: Callable[[str], None]) -> None:
+def write_overview(
+    frames: FrameFolder | StoredFrames | VideoFile, names: list[str], out: Path, say: Callable[[str], None]
+) -> None:
     """Write a film and a contact sheet of ``frames`` with the masks in ``out``, into ``out``, and say where.
 
     Frames without any object are marked in both, and counted.

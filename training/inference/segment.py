@@ -20,7 +20,7 @@ from training.inference.load import load_network
 from training.inference.options import Options, published_options
 from training.inference.overview import write_overview
 from training.inference.propagate import Segmented, propagate
-from training.inference.video import FrameFolder, open_video, read_given
+from training.inference.video import VideoFile, open_video, read_given
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -59,7 +59,7 @@ def segment(
 
     Args:
         checkpoint: of a propagation network.
-        video: a folder of images or a video file.
+        video: a folder of images, a video file, or DATASET/VIDEO.
         masks: the first frame's mask, or a folder of masks for some frames, see ``read_given``.
         out: folder for a palette PNG of each frame, at the size of the frames, a film and a contact sheet.
         direction: "both" goes forward and backward from the first given mask. Backward needs a folder of images.
@@ -70,11 +70,11 @@ def segment(
         UserError: a file is missing, damaged or does not fit, or an option is unknown.
     """
     frames = open_video(video)
-    names = frames.names if isinstance(frames, FrameFolder) else None
+    names = None if isinstance(frames, VideoFile) else frames.names
     given = read_given(masks, names, meaning, say)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     settings = checked_options(network, **options)
-    refuse_input(Path(out), [Path(video), Path(masks)])
+    refuse_input(Path(out), [frames.path, Path(masks)])
     speed = Speed()
     for result in segment_frames(network, frames, given, settings, direction, say):
         if not speed.frames:  # a video that cannot be decoded claims no folder

@@ -22,6 +22,7 @@ from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.shards import SUFFIXES as SHARD_SUFFIXES
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
+from bl30k_gen.text import plural
 from training.evaluation.folders import MaskVideo, object_ids
 
 
@@ -245,32 +246,34 @@ def _is_whole_matroska(path: Path) -> bool:
     return 1 <= width <= 8 and position + 4 + width + length <= size
 
 
-def open_video(path: str | Path) -> FrameFolder | VideoFile:
-    """Open a folder of images, or a video file. Raises UserError if the path does not exist."""
+def open_video(path: str | Path) -> FrameFolder | StoredFrames | VideoFile:
+    """Open a folder of images, a video file, or DATASET/VIDEO or SHARD.tar/VIDEO of a dataset.
+
+    Raises UserError if there is none.
+    """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not (path / "JPEGImages").is_dir() and not _has_shards(path):
         return FrameFolder(path)
-    if not path.is_file():
-        raise UserError(f"video {path} does not exist", "give a video file, or a folder of images")
-    return VideoFile(path)
+    if path.is_file() and not _has_shards(path):
+        return VideoFile(path)
+    if path.exists():
+        names = open_dataset(path).videos
+        example = f", such as {path / names[0]}" if names else ""
+        raise UserError(f"{path} is a dataset of {plural(len(names), 'video')}", f"name one of them{example}")
+    for inside in ("JPEGImages", "JPEGImages/480p"):
+        if (path.parent / inside / path.name).is_dir():
+            return FrameFolder(path.parent / inside / path.name)
+    if _has_shards(path.parent):
+        store = open_dataset(path.parent)
+        store.require(path.name)
+        return StoredFrames(store, path.name)
+    raise UserError(f"video {path} does not exist", "give a video file, a folder of images, or DATASET/VIDEO")
 
 
 def open_frames(path: str | Path) -> Frames:
-    """As ``open_video``, with random access; also DATASET/VIDEO of a dataset and SHARD.tar/VIDEO."""
-    path = Path(path)
-    if not path.exists():
-        for inside in ("JPEGImages", "JPEGImages/480p"):
-            if (path.parent / inside / path.name).is_dir():
-                return FrameFolder(path.parent / inside / path.name)
-        if _has_shards(path.parent):
-            store = open_dataset(path.parent)
-            store.require(path.name)
-            return StoredFrames(store, path.name)
-    elif (path / "JPEGImages").is_dir() or _has_shards(path):
-        names = open_dataset(path).videos
-        raise UserError(f"{path} is a dataset of {len(names)} videos", f"name one of them, such as {path / names[0]}")
+    """As ``open_video``, with random access."""
     video = open_video(path)
-    return video if isinstance(video, FrameFolder) else SeekableVideo(path)
+    return SeekableVideo(Path(path)) if isinstance(video, VideoFile) else video
 
 
 def _has_shards(path: Path) -> bool:

@@ -14,7 +14,7 @@ from bl30k_gen.text import plural
 from training.data.mixture import open_mixture, samples_per_process
 from training.data.videos import choose_videos
 from training.engine.distributed import Processes
-from training.engine.dry_run import dry_run
+from training.engine.dry_run import amount, dry_run, show_settings
 from training.pipeline.estimate import Pace
 from training.runs.folder import RunFolder
 from training.schema.data import VideoSource, place_of
@@ -68,9 +68,7 @@ class PlannedTraining:
     def amount(self) -> str:
         if RunFolder(self.folder).network.exists():
             return "finished"
-        stage = self.stage
-        samples = f"{plural(stage.batch, 'sample')} of {plural(stage.frames, 'frame')} at {stage.size}"
-        return f"{plural(stage.iterations, 'iteration')} of {samples}"
+        return amount(self.stage)
 
     def seconds(self, pace: Pace) -> float:
         run = RunFolder(self.folder)
@@ -81,7 +79,7 @@ class PlannedTraining:
 
     def show(self, device: str) -> None:
         if self.made and not all(Path(place_of(source.path)).exists() for source in self.stage.sources.values()):
-            print(self.stage.to_yaml())
+            show_settings(self.stage, self.folder)
             print("its data are made by the step before and are not there yet")
             return
         # Later stages start from weights that do not exist yet.
@@ -130,7 +128,8 @@ class PlannedFusionData:
 
     def show(self, device: str) -> None:
         videos = plural(len(self._videos()), "video")
-        print(f"propagate {videos} of {self.source.path} by {self.network}: {self.numbers}")
+        references = f"with references {plural(self.numbers.separation, 'frame')} apart"
+        print(f"propagate through {videos} of {self.source.path} by {self.network}, {references}")
 
     def run(self, processes: Processes) -> None:
         from training.pipeline.fusion_data import make_fusion_data

@@ -24,7 +24,7 @@ from bl30k_gen.render.child import BlenderChild, ChildDied, allotted_threads
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.render.progress import median_frame_seconds
 from bl30k_gen.render.staging import write_scene
-from bl30k_gen.text import aligned, byte_size
+from bl30k_gen.text import aligned, byte_size, plural
 
 FULL_VIDEO_BYTES = 25e6  # approximate size of a published video of 160 frames
 MIN_FREE_BYTES = 2e9
@@ -51,7 +51,9 @@ def examine(device: str, threads: int, out: Path) -> list[Check]:
         return [*checks, Check("blender", False, f"{death.reason}: {last}", "try: python -c 'import bpy'")]
     ready = child.ready
     checks.append(Check("blender", True, f"bpy {ready['bpy']}, BlenderProc {ready['blenderproc']}"))
-    checks.append(Check("device", True, f"{ready['device']} ({ready['device_name']}), {ready['threads']} threads"))
+    checks.append(
+        Check("device", True, f"{ready['device']} ({ready['device_name']}), {plural(ready['threads'], 'thread')}")
+    )
     checks.append(Check("denoising", True, f"OpenImageDenoise on {_device_name(ready['denoising'])}"))
     try:
         checks.append(_test_frame(child))

@@ -46,12 +46,13 @@ def test_list_names_every_stage_and_recipe():
 
 def test_dry_run_shows_numbers_data_and_an_image(videos, tmp_path):
     text = call("run", "rde/bl30k", "--data", videos, "--out", tmp_path, "--dry-run", *FEW)
-    assert "first_mask_iou: [0.85, 1.0]" in text and "6 items" in text and "hours" in text
+    assert "rde: 2 iterations of 1 sample of 5 frames at 64\n" in text and "6 items" in text and "hours" in text
+    assert "first_mask_iou: [0.85, 1.0]" in (tmp_path / "settings.yaml").read_text()
     width, height = Image.open(tmp_path / "samples.png").size
     assert width > 5 * 128 and height == 4 * 128 + 40, (
         "enlarged; labels of rows, numbers of frames, and the legend below"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["samples.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "settings.yaml"]
 
 
 def test_a_pipeline_goes_from_stage_to_stage(videos, tmp_path):

@@ -161,6 +161,8 @@ def test_bad_input_is_one_clear_line(tmp_path, truth, predictions, save_png, wri
     refused("nowhere is no folder", tmp_path / "nowhere", predictions)
     refused("empty is empty", tmp_path / "empty", predictions)
     refused("holds masks but no video folders", truth / "walk", predictions)
+    (tmp_path / "dataset/Annotations/480p").mkdir(parents=True)
+    refused("dataset is a dataset, not a folder of masks: give .*Annotations/480p", tmp_path / "dataset", predictions)
     refused("has no video wlak: did you mean walk", truth, predictions, "davis17", ["wlak"])
     refused("unknown protocol davis18: choose one of davis16", truth, predictions, "davis18")
     refused("list of videos is empty", truth, predictions, "davis17", [])

@@ -170,9 +170,13 @@ def test_one_video_of_a_dataset_must_be_named(tmp_path):
     write_frames((tmp_path / "JPEGImages").parent / "x", 1)
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "x").rename(tmp_path / "JPEGImages" / "x")
-    assert open_frames(tmp_path / "x").path == tmp_path / "JPEGImages" / "x"
-    with pytest.raises(UserError, match="name one of them, such as .*x"):
-        open_frames(tmp_path)
+    for opened in (open_frames, open_video):
+        assert opened(tmp_path / "x").path == tmp_path / "JPEGImages" / "x"
+        with pytest.raises(UserError, match="name one of them, such as .*x"):
+            opened(tmp_path)
+    (tmp_path / "JPEGImages/x").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="dataset of 0 videos"):
+        open_video(tmp_path)
 
 
 def test_a_video_in_a_shard_has_its_frames(tmp_path):
@@ -191,5 +195,5 @@ def test_a_video_in_a_shard_has_its_frames(tmp_path):
     with pytest.raises(UserError, match="has no video w"):
         open_frames(tmp_path / "a.tar/w")
     for dataset in (tmp_path, tmp_path / "a.tar"):
-        with pytest.raises(UserError, match="dataset of 1 videos"):
+        with pytest.raises(UserError, match="dataset of 1 video"):
             open_frames(dataset)
