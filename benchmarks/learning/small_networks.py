@@ -4,9 +4,9 @@
     python -m benchmarks.learning.small_networks out/transfer/renders --out out/small
 
 Propagation is trained with crops of 96 pixels first, then with crops of 128 that cover more of a frame; S2M is
-trained on the frames. Both use the renders and copy-paste videos of objects cut out of them (``cutouts``). No real
-image and no downloaded weights are used. ``train.py export --half`` writes the files of training/weights from the
-runs in ``--out``.
+trained on the frames. Both use the renders and copy-paste videos of objects cut out of them (``cutouts``). Fusion is
+trained on propagations of renders by the first. No real image and no downloaded weights are used. ``train.py export
+--half`` writes the files of training/weights from the runs in ``--out``.
 """
 
 import argparse
@@ -17,11 +17,18 @@ import torch
 
 from benchmarks.learning import cutouts
 from benchmarks.learning.small import calibrated, small_stage, train
+from benchmarks.learning.tracking import fusion_stage
 from benchmarks.learning.transfer import COLOUR, PRESET
+from bl30k_gen.dataset.reader import open_dataset
+from training.pipeline.fusion_data import make_fusion_data
+from training.runs.folder import SMALL, network_file
 from training.schema.stage import Stage, load_stage
 
 FLAT = 400
 """Number of copy-paste videos."""
+FUSION_VIDEOS, FUSION_ITERATIONS = 60, 800
+SEPARATION, RANGE = 3, 7
+"""Frames between references of fusion data, and of each propagation, in renders of eight frames."""
 
 FRAME_COLOUR = "augmentation.frame.jitter={brightness: 0.05, contrast: 0.05, saturation: 0.05, hue: 0, grey: 0}"
 
@@ -80,20 +87,33 @@ def s2m_stage(renders: Path, flat: Path, iterations: int) -> Stage:
     return load_stage("s2m/static", [*left_out, *changes], [f"fss={flat}", f"duts_tr={renders}"])
 
 
+def train_fusion(renders: Path, out: Path) -> Path:
+    """Train fusion on propagations through renders, by the network in ``out`` or else by the project's own."""
+    trained = out / "propagation"
+    network = network_file(trained if trained.exists() else SMALL)
+    names = open_dataset(renders).videos[:FUSION_VIDEOS]
+    make_fusion_data(network, renders, out / "fusion-data", names, SEPARATION, RANGE, device="cpu")
+    return train(fusion_stage(out / "fusion-data", network, FUSION_ITERATIONS), out / "fusion")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("renders", type=Path, help="rendered videos, all of them for training")
     parser.add_argument("--out", type=Path, default=Path("out/small"), help="for runs")
-    parser.add_argument("--part", choices=["propagation", "s2m"], help="train this one only")
+    parser.add_argument("--part", choices=["propagation", "s2m", "fusion"], help="train this one only")
     parser.add_argument("--s2m-iterations", type=int, default=2500)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    flat = cutouts.make(arguments.renders, arguments.out / "cutouts", FLAT)
+    renders, out = arguments.renders, arguments.out
+    if arguments.part != "fusion":
+        flat = cutouts.make(renders, out / "cutouts", FLAT)
     if arguments.part in (None, "propagation"):
-        train_propagation(arguments.renders, flat, arguments.out)
+        train_propagation(renders, flat, out)
     if arguments.part in (None, "s2m"):
-        train(s2m_stage(arguments.renders, flat, arguments.s2m_iterations), arguments.out / "s2m")
+        train(s2m_stage(renders, flat, arguments.s2m_iterations), out / "s2m")
+    if arguments.part in (None, "fusion"):
+        train_fusion(renders, out)
 
 
 if __name__ == "__main__":
