@@ -47,18 +47,20 @@ def test_the_learning_campaign_ends_with_a_page_and_a_plot(renders, tmp_path, mo
 
 
 def test_arms_of_the_experiment_see_equally_many_samples(renders, tmp_path, monkeypatch):
-    trained = {}
+    trained, splits = {}, {}
 
     def train(stage, out, start=None):
         trained[out] = (stage.iterations, start, next(iter(stage.sources)))
+        splits.update({name: source.split for name, source in stage.sources.items() if name == "davis"})
         return out
 
     monkeypatch.setattr(experiment, "train", train)
     monkeypatch.setattr(experiment, "calibrated", lambda stage, out: None)
     folds = experiment.write_folds(renders, 1)
     arms = experiment.Experiment(renders, renders, tmp_path, 30, 40, small.PRESET, (), folds)
-    networks = arms.train_arms(0, "train")
+    networks = arms.train_arms(0, "train-1")
     assert tuple(networks) == experiment.ARMS
+    assert splits == {"davis": "train-1"}, "a fold's networks see its training list alone"
 
     def chain(out):
         iterations, start, source = trained[out]
