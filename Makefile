@@ -94,14 +94,16 @@ annotate: $(VENV)/.test demo $(S2M)
 	@echo "Draw with the brush or the polygon, then press Enter. For scribbles: make annotate S2M=out/annotate_networks/s2m"
 	$(BIN)/python train.py annotate $(VIDEO) --network $(NETWORK) $(if $(S2M),--s2m $(S2M)) --open
 
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.test
 	@$(SYSTEM_LIBRARIES)
 	$(CODE_CHECKS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST)
 
 check: $(VENV)/.test
 	$(CODE_CHECKS)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow" -q --durations 0 \
+	$(PYTEST) -m "not slow" -q --durations 0 \
 	 --durations-min 5
 
 # Campaigns: long runs that are not part of `make test`.

@@ -4,8 +4,9 @@ A test may be skipped for three reasons only, and its message must begin with th
 ``GPU absent``, or ``published reader absent`` for a package that conflicts with the pinned versions. With ``CI=true``
 in the environment any other skip fails.
 
-``pytest -n N --dist loadfile`` gives all tests of a file to one process, so that their shared fixtures are created
-once. Slow fixtures of several files, such as a rendered dataset, are created by ``once``.
+``pytest -n N --dist loadfile --no-loadscope-reorder`` gives all tests of a file to one process, so that their shared
+fixtures are created once, and keeps the order of the files. Slow fixtures of several files, such as a rendered
+dataset, are created by ``once``.
 """
 
 import fcntl
@@ -76,9 +77,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark slow tests and run them first, so that no process is left alone with a slow file at the end."""
     for item in items:
         if _is_slow(item.path):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: not _is_slow(item.path))
 
 
 def _is_slow(path: Path) -> bool:
