@@ -203,7 +203,7 @@ class Bright(Section):
     """Light from which on a scene counts as bright."""
 
     lamps: Positive  # power of all lamps together, watts
-    backdrop: Positive  # strength of the backdrop
+    backdrop: Positive | None = None  # strength of the backdrop; null: does not matter
 
 
 class Render(Section):

@@ -44,6 +44,7 @@ BASELINE, SHIPPED = "bl30k", ("bl30k_fast", "bl30k_turbo")
 SAME_VIDEOS = ("video", "motion", "objects", "camera", "lights", "backdrop", "assets")  # sections of a Config
 # Settings of a reference. The threshold is an eighth of an 8-bit step: it only ends the bare backdrop early.
 UNBIASED = {"adaptive_threshold": 0.0005, "adaptive_minimum": 128, "denoiser": "none", "backdrop_as_light": False}
+VISIBLE = 0.1  # dB; a larger loss of PSNR counts
 BAND = 3  # pixels on either side of a silhouette
 QUICK = {"size": (192, 128), "reference": 64, "rounds": 1}
 
@@ -309,16 +310,23 @@ def _compared(measured: dict[str, _Stills]) -> str:
     for name, stills in measured.items():
         if name == BASELINE:
             continue
-        cells = [
+        total = sum(still.seconds for still in stills.values()) / sum(base[key].seconds for key in stills)
+        ratios = [
             _spread([getattr(still, field) / getattr(base[key], field) for key, still in stills.items()])
             for field in ("seconds", "wall")
         ]
+        cells = [f"{total:.3f}", *ratios]
         for field in _QUALITIES:
             differences = [getattr(still, field) - getattr(base[key], field) for key, still in stills.items()]
             cells.append(_spread(differences, "+.4f" if "ssim" in field else "+.2f"))
-        rows.append([name, *cells])
+        worse = (
+            sum(getattr(still, field) < getattr(base[key], field) - VISIBLE for key, still in stills.items())
+            for field in ("whole", "objects", "band")
+        )
+        rows.append([name, *cells, ", ".join(map(str, worse))])
     columns = [before + label for before in ("", "stored: ") for label in ("whole", "objects", "band", "SSIM")]
-    return table(("setting", "time", "wall time", *columns), rows)
+    counted = f"frames of {len(base)} worse by {VISIBLE} dB: whole, objects, band"
+    return table(("setting", "time of all frames", "time", "wall time", *columns, counted), rows)
 
 
 def _seconds(measured: dict[str, _Stills]) -> str:

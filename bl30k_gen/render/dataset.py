@@ -23,6 +23,7 @@ from bl30k_gen.settings import difference
 
 log = logging.getLogger(__name__)
 
+MAX_LISTED = 3  # differences of two configurations that a message names
 SCENES = "scenes"
 KINDS: tuple[AssetKind, ...] = ("model", "texture", "background")
 
@@ -121,10 +122,13 @@ def require_same(layout: Layout, config: Config, own: Iterable[str] = ()) -> Con
         require_free(layout.root, own)
         return None
     begun = load_config(layout.config)
-    for key, (new, old) in difference(config.identity(), begun.identity()).items():
+    if changed := difference(config.identity(), begun.identity()):
+        listed = [f"{key} = {old}, not {new}" for key, (new, old) in changed.items()]
+        if len(listed) > MAX_LISTED:
+            listed[MAX_LISTED:] = [f"and {len(listed) - MAX_LISTED} more"]
         raise UserError(
-            f"{layout.root} was begun with {key} = {old}, not {new}",
-            "give the same configuration, or another --out",
+            f"{layout.root} was begun with {'; '.join(listed)}",
+            f"continue it with --config {layout.config}, or choose another --out",
         )
     return begun
 

@@ -155,8 +155,10 @@ class SceneSpec(Section):
         bright, threshold = self.render.adaptive_bright, self.render.adaptive_threshold
         if bright is None:
             return threshold
-        lamps = sum(light.power for light in self.lights)
-        return threshold * min(1.0, lamps / bright.lamps, self.backdrop.strength / bright.backdrop)
+        light = [sum(light.power for light in self.lights) / bright.lamps]
+        if bright.backdrop is not None:
+            light.append(self.backdrop.strength / bright.backdrop)
+        return threshold * min(1.0, *light)
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -1,6 +1,7 @@
 """A dataset is not continued with another loader than it was begun with, and a video without any object is none."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,18 @@ from tests.conftest import ROOT
 def config():
     small = ["video={frames: 2, width: 64, height: 48}", "objects.count=[1, 1]"]
     return load_config(ROOT / "render_configs/demo.yaml", small)
+
+
+def test_another_configuration_is_refused_and_the_own_one_named(tmp_path, config):
+    layout, catalogue = Layout(tmp_path), open_catalogue(config.assets)
+    open_for_writing(layout, config, catalogue)
+    other = config.model_copy(update={"seed": 7, "video": config.video.model_copy(update={"frames": 3})})
+    with pytest.raises(UserError) as refused:
+        open_for_writing(layout, other, catalogue)
+    said = str(refused.value)
+    assert "was begun with seed = 0, not 7; video.frames = 2, not 3: continue it" in said
+    own = said.split("--config ")[1].split(",")[0]
+    open_for_writing(layout, load_config(Path(own)), catalogue)
 
 
 def test_another_version_of_the_loader_is_refused(tmp_path, config, monkeypatch):

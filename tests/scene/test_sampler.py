@@ -313,4 +313,7 @@ def test_dark_scenes_are_rendered_to_less_noise():
 
     assert threshold([4000.0, 6000.0], 0.5) == threshold([50000.0], 1.0) == 0.03
     assert threshold([1000.0], 0.5) == pytest.approx(0.003) and threshold([5000.0], 0.1) == pytest.approx(0.006)
+    lamps_alone = sample(0, bright[0], "render.adaptive_bright={lamps: 1000000}").spec
+    power = sum(light.power for light in lamps_alone.lights)
+    assert lamps_alone.noise_threshold == pytest.approx(0.03 * power / 1_000_000)
     assert sample(0, bright[0]).spec.noise_threshold == 0.03, "the published recipe does not look at the light"
