@@ -1,9 +1,19 @@
 """Help texts of both command lines."""
 
+import sys
+from pathlib import Path
+
+IN_THE_CHECKOUT = {"bl30k": "python generate.py", "bl30k-train": "python train.py"}
+"""How a command line is called, by the name of the program that pip installs."""
+
 
 def examples(*lines: str) -> str:
     """The end of a command's help text: complete command lines that can be copied.
 
-    Each is a paragraph. The backspace tells Click not to wrap it, and is not printed.
+    Lines call the programs as in the checkout; if an installed one runs, by the installed names. Each is a paragraph.
+    The backspace tells Click not to wrap it, and is not printed.
     """
+    if Path(sys.argv[0]).name in IN_THE_CHECKOUT:
+        for installed, script in IN_THE_CHECKOUT.items():
+            lines = tuple(line.replace(script, installed) for line in lines)
     return "\n\n".join(["Examples:", *(f"\b\n{line}" for line in lines)])

@@ -58,6 +58,8 @@ def test_shipped_configurations_are_found_by_name(installed):
     assert "count: [8, 12]" in installed("bl30k", "config", "show", "--config", "crowd")
     assert "did you mean demo?" in installed("bl30k", "config", "show", "--config", "demmo", code=2)
     assert "stcn/bl30k" in installed("bl30k-train", "list")
+    help_text = installed("bl30k", "config", "show", "--help")
+    assert "bl30k config show --config crowd" in help_text and "python generate.py" not in help_text
 
 
 def test_a_rendered_dataset_is_trained_on_and_evaluated(installed):
