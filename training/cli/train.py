@@ -86,9 +86,10 @@ def run(
     from training.engine.trainer import Trainer
 
     with _training(options.device) as group:
+        trainer = Trainer(settings, folder, group, options.start)  # opens the data
         if group.leads:
             print(f"training into {folder} on {group}", flush=True)
-        Trainer(settings, folder, group, options.start).run()
+        trainer.run()
 
 
 @app.command(

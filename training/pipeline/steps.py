@@ -96,9 +96,10 @@ class PlannedTraining:
             if processes.leads:
                 print(f"{self.folder} is finished; its network is {run.network}", flush=True)
             return
+        trainer = Trainer(self.stage, self.folder, processes, self.start)  # opens the data
         if processes.leads:
             print(f"{self.name}: training into {self.folder} on {processes}", flush=True)
-        Trainer(self.stage, self.folder, processes, self.start).run()
+        trainer.run()
 
 
 @dataclass(frozen=True)
