@@ -181,6 +181,5 @@ campaign-tables: campaign-learning-renders
 TRANSFER_RENDERS := out/transfer/renders
 
 campaign-transfer: $(VENV)/.test
-	$(BIN)/python generate.py render --config benchmarks/learning/transfer_renders.yaml --out $(TRANSFER_RENDERS) --count 48 \
-	 --workers $(WORKERS) --threads-per-worker 1
+	$(BIN)/python -m benchmarks.learning.transfer_renders $(TRANSFER_RENDERS) --workers $(WORKERS)
 	$(BIN)/python -m benchmarks.learning.transfer $(TRANSFER_RENDERS) $(DAVIS) --out out/transfer

@@ -1,6 +1,6 @@
 """Effect of single factors of renders, training and network on real video, on one core; resumable.
 
-    python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 64
+    python -m benchmarks.learning.transfer_renders out/transfer/renders
     python -m benchmarks.learning.transfer out/transfer/renders DAVIS --out out/transfer [--results docs/results]
 
 Small STCNs of benchmarks/learning/transfer.yaml are trained from random weights on rendered videos. They are
@@ -26,7 +26,18 @@ import torch
 from torch import nn
 
 from benchmarks.learning import cutouts
-from benchmarks.learning.small import axes_of, calibrated, interval, save, shrink, small_stage, spread, write_page
+from benchmarks.learning.small import (
+    axes_of,
+    calibrated,
+    interval,
+    save,
+    shrink,
+    small_stage,
+    spread,
+    stills,
+    write_page,
+)
+from benchmarks.learning.transfer_renders import VARIANTS
 from benchmarks.page import load, table
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
@@ -41,6 +52,7 @@ from training.experiments.evaluate import given_masks
 from training.inference.load import load_network
 from training.inference.segment import checked_options, segment_frames
 from training.inference.video import StoredFrames
+from training.schema.stage import Stage
 
 PRESET = Path(__file__).with_name("transfer.yaml")
 SHORT_SIDE = 240
@@ -50,8 +62,9 @@ COPIED = "first mask copied"
 Scores = dict[str, list[list[float]]]
 """By video: J and F of each frame after the first, as fractions."""
 
-CUTOUTS = "data.cutouts={kind: videos, weight: 1, split: null, names: null, share: 1, annotated_every: 1, "
-CUTOUTS += "label_filter: small, crop_scale: [0.1, 0.5], path: PATH}"
+USUAL = "usual"
+"""The dataset of benchmarks/learning/transfer_renders.py that factors train on unless they say otherwise."""
+HIDE = "augmentation.hide_and_seek={cells: 24, chance: [0, 0.5]}"
 COLOUR = "augmentation.sequence.jitter={brightness: 0.3, contrast: 0.3, saturation: 0.3, hue: 0.05, grey: 0.1}"
 
 
@@ -60,16 +73,21 @@ class Factor:
     """One factor: a change of another factor's training or inference.
 
     start: the factor that it is compared with. changes: of the stage. learns: batch norms' statistics are trained.
-    camera: frames look like a camera's. cutouts: copy-paste videos are a second source, as often as renders. amount:
-    number of videos; all if None. options: of inference; then the network of ``start`` is used.
+    renders: dataset that it is trained on. mixed: datasets that are added, together as often as the first. camera:
+    frames look like a camera's. cutouts: copy-paste videos are added, as often. stills: single frames, warped, in
+    place of videos. amount: number of videos; all if None. options: of inference; then the network of ``start`` is
+    used.
     """
 
     name: str
     start: str | None = None
     changes: tuple[str, ...] = ()
     learns: bool = False
+    renders: str = USUAL
+    mixed: tuple[str, ...] = ()
     camera: bool = False
     cutouts: bool = False
+    stills: bool = False
     amount: int | None = None
     options: tuple[tuple[str, Any], ...] = ()
 
@@ -86,14 +104,26 @@ FACTORS = (
     Factor("wide colours", "group norm", (*GROUP, COLOUR)),
     Factor("as a camera", "group norm", GROUP, camera=True),
     Factor("crops of 128", "group norm", (*GROUP, "size=128")),
+    Factor("larger parts", "group norm", (*GROUP, "data.bl30k.crop_scale=[0.3, 1.0]")),
+    Factor("two objects", "group norm", (*GROUP, "objects=2")),
+    Factor("all pixels", "group norm", (*GROUP, "loss.kept=1.0")),
     Factor("16 videos", "group norm", GROUP, amount=16),
+    Factor("192 videos", "group norm", GROUP, renders="many"),
+    Factor("half the motion", "group norm", GROUP, renders="slow"),
+    Factor("sharp backdrops", "group norm", GROUP, renders="sharp"),
+    Factor("variants too", "group norm", GROUP, mixed=VARIANTS),
+    Factor("still images", "group norm", GROUP, stills=True),
+    Factor("hide-and-seek", "still images", (*GROUP, HIDE), stills=True),
 )
 BY_NAME = {factor.name: factor for factor in FACTORS}
 
 
 @dataclass(frozen=True)
 class Study:
-    """The study's data, runs and scores. iterations: of a run. flat: number of copy-paste videos."""
+    """The study's data, runs and scores.
+
+    renders: folder of the rendered datasets. iterations: of a run. flat: number of copy-paste videos.
+    """
 
     renders: Path
     real: Path
@@ -110,19 +140,7 @@ class Study:
         out = self.folder(factor, seed)
         if (out / "network.pt").exists():
             return out
-        data, changes = self.renders, [*factor.changes]
-        if factor.camera:
-            data = as_a_camera(self.renders, self.out / "camera")
-        if factor.cutouts:
-            flat = cutouts.make(self.renders, self.out / "cutouts", self.flat)
-            weight = len(open_dataset(flat).videos) / len(open_dataset(self.renders).videos)
-            changes += [CUTOUTS.replace("PATH", str(flat)), f"data.bl30k.weight={weight}"]
-        if factor.amount is not None:
-            names = self.out / f"names-{factor.amount}.txt"
-            files.write_atomically(names, "".join(f"{n}\n" for n in open_dataset(data).videos[: factor.amount]))
-            changes.append(f"data.bl30k.names={names}")
-        changes.append("data.bl30k.split=null")
-        stage = small_stage("stcn/bl30k", {"bl30k": data}, self.iterations, seed, *changes, preset=PRESET)
+        stage = self.stage(factor, seed)
         print(f"--- {out}", flush=True)
         with processes("cpu") as group:
             trainer = Trainer(stage, out, group, calibrated(stage, self.out / "starts" / f"{out.name}.pt"))
@@ -131,6 +149,28 @@ class Study:
                     module.train()
             trainer.run()
         return out
+
+    def stage(self, factor: Factor, seed: int) -> Stage:
+        """The stage of a factor's run. Writes the data that it needs and that do not exist."""
+        data, changes = self.renders / factor.renders, [*factor.changes]
+        if factor.stills:
+            images = {"fss": stills(data, self.out / "stills")}
+            return small_stage("stcn/static", images, self.iterations, seed, *changes, preset=PRESET)
+        if factor.camera:
+            data = as_a_camera(data, self.out / "camera")
+        mixed = {name: self.renders / name for name in factor.mixed}
+        if factor.cutouts:
+            mixed["cutouts"] = cutouts.make(data, self.out / "cutouts", self.flat)
+        names = open_dataset(data).videos
+        for name, path in mixed.items():
+            weight = len(names) / len(mixed) / len(open_dataset(path).videos)
+            changes.append(added(name, path, weight))
+        if factor.amount is not None:
+            chosen = self.out / f"names-{factor.amount}.txt"
+            files.write_atomically(chosen, "".join(f"{name}\n" for name in names[: factor.amount]))
+            changes.append(f"data.bl30k.names={chosen}")
+        changes.append("data.bl30k.split=null")
+        return small_stage("stcn/bl30k", {"bl30k": data}, self.iterations, seed, *changes, preset=PRESET)
 
     def score(self, factor: Factor | None, seed: int) -> Scores | None:
         """Stored scores of a factor's network, or of the first mask copied if it is None; None if there are none."""
@@ -148,6 +188,22 @@ class Study:
     def _file(self, factor: Factor | None, seed: int) -> Path:
         name = "copied" if factor is None else f"{factor.name.replace(' ', '-')}-{self.iterations}-{seed}"
         return self.out / "scores" / f"{name}.json"
+
+
+def added(name: str, path: Path, weight: float) -> str:
+    """The change of a stage that adds a dataset of videos; weight: of one of its videos."""
+    source = {
+        "kind": "videos",
+        "path": str(path),
+        "weight": weight,
+        "split": None,
+        "names": None,
+        "share": 1,
+        "annotated_every": 1,
+        "label_filter": "small",
+        "crop_scale": [0.1, 0.5],
+    }
+    return f"data.{name}={json.dumps(source)}"
 
 
 def scores(network: Path | None, real: Path, options: dict[str, Any]) -> Scores:
@@ -262,7 +318,7 @@ def plot(rows: dict[str, list[Scores]], out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("renders", type=Path, help="rendered videos, all of them for training")
+    parser.add_argument("renders", type=Path, help="rendered datasets, all videos for training")
     parser.add_argument("davis", type=Path, help="real videos; those of its list val are held out")
     parser.add_argument("--out", type=Path, default=Path("out/transfer"), help="for runs and scores")
     parser.add_argument("--iterations", type=int, default=400)
@@ -285,7 +341,7 @@ def main() -> None:
     plot(rows, picture)
     lines = [
         f"STCN of benchmarks/learning/transfer.yaml, {study.iterations} iterations from random weights on "
-        f"{len(open_dataset(study.renders).videos)} rendered videos; evaluated on "
+        f"{len(open_dataset(study.renders / USUAL).videos)} rendered videos; evaluated on "
         f"{len(open_dataset(real).videos)} real ones at {SHORT_SIDE} pixels.",
         "",
         *describe(rows, open_dataset(real).image_set("val"), picture, page),

@@ -7,15 +7,21 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.learning import cutouts, small, transfer
+from benchmarks.learning import cutouts, small, transfer, transfer_renders
+from bl30k_gen.config import load_config
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.seeding import rng
+from bl30k_gen.settings import difference
 
 
 @pytest.fixture(scope="module")
 def renders(make_videos, tmp_path_factory):
-    root = make_videos(tmp_path_factory.mktemp("transfer") / "renders", 3)
+    """Rendered videos; all datasets of the study are these, by their parent folder."""
+    folder = tmp_path_factory.mktemp("transfer")
+    root = make_videos(folder / transfer.USUAL, 3)
     (root / "ImageSets/val.txt").write_text("a00002\n")
+    for name in ("many", "slow", "sharp", *transfer.VARIANTS):
+        (folder / name).symlink_to(root)
     return root
 
 
@@ -42,7 +48,18 @@ def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch
     monkeypatch.setattr(transfer, "SHORT_SIDE", 48)
     monkeypatch.setattr(transfer, "DISTANCES", (1, 5))
     monkeypatch.setattr(small, "RESAMPLES", 20)
-    places = [renders, renders, "--out", tmp_path, "--results", tmp_path / "results", "--iterations", 1, "--seeds", 1]
+    places = [
+        renders.parent,
+        renders,
+        "--out",
+        tmp_path,
+        "--results",
+        tmp_path / "results",
+        "--iterations",
+        1,
+        "--seeds",
+        1,
+    ]
     factors = ["--factor", "statistics frozen", "--factor", "group norm", "--factor", "judged at 160"]
     monkeypatch.setattr(sys, "argv", ["transfer", *map(str, [*places, *factors])])
     transfer.main()
@@ -61,7 +78,7 @@ def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch
 
 
 def test_trained_statistics_give_a_different_network(renders, tmp_path):
-    study = transfer.Study(renders, renders, tmp_path, iterations=2, flat=1)
+    study = transfer.Study(renders.parent, renders, tmp_path, iterations=2, flat=1)
     networks = {}
     for name in ("statistics frozen", "statistics learned"):
         folder = study.train(transfer.BY_NAME[name], 0)
@@ -69,6 +86,42 @@ def test_trained_statistics_give_a_different_network(renders, tmp_path):
         start = torch.load(tmp_path / "starts" / f"{folder.name}.pt", weights_only=True)["weights"]
         same = torch.equal(networks[name]["key_encoder.bn1.running_mean"], start["key_encoder.bn1.running_mean"])
         assert same == (name == "statistics frozen")
+
+
+@pytest.mark.parametrize("name", ["variants too", "hide-and-seek"])
+def test_a_factor_with_other_data_can_be_trained(renders, tmp_path, name):
+    study = transfer.Study(renders.parent, renders, tmp_path, iterations=1, flat=1)
+    assert (study.train(transfer.BY_NAME[name], 0) / "network.pt").exists()
+
+
+def test_each_factor_has_a_stage_of_its_own(renders, tmp_path, plain_pictures):
+    study = transfer.Study(renders.parent, renders, tmp_path, iterations=1, flat=1)
+    factors = [factor for factor in transfer.FACTORS if not factor.options and not factor.learns]
+    stages = {factor.name: study.stage(factor, 0) for factor in factors}
+    assert len({str(stage) for stage in stages.values()}) == len(factors)
+
+
+def test_added_datasets_are_sampled_as_often_as_the_first(renders, tmp_path):
+    study = transfer.Study(renders.parent, renders, tmp_path, iterations=1, flat=1)
+    sources = study.stage(transfer.BY_NAME["variants too"], 0).data
+    videos = len(open_dataset(renders).videos)
+    added = sum(sources[name].weight * videos for name in transfer.VARIANTS)
+    assert added == pytest.approx(sources["bl30k"].weight * videos)
+
+
+def test_the_changed_datasets_differ_from_the_usual_one_only_as_said(tmp_path):
+    configs = {}
+    for renders in transfer_renders.all_renders(tmp_path):
+        configs[renders.name] = load_config(renders.config, renders.changes)
+    usual = configs[transfer.USUAL]
+    changed = {name: set(difference(usual.flat(), config.flat())) for name, config in configs.items()}
+    assert changed["many"] == set()
+    assert changed["slow"] == {"motion.location_speed", "motion.rotation_speed", "camera.speed"}
+    assert changed["sharp"] == {"assets.backgrounds"}
+    assert all(configs[name].video == usual.video for name in transfer.VARIANTS)
+    assert all(
+        "objects" in " ".join(changed[name]) or "camera" in " ".join(changed[name]) for name in transfer.VARIANTS
+    )
 
 
 def test_intervals_hold_the_mean_and_shrink_with_videos():
