@@ -75,7 +75,9 @@ def test_the_script_runs_the_steps_that_gains_evaluates(tmp_path):
     environment = os.environ | {"PYTHON": str(stub), "CALLS": str(calls)}
     subprocess.run(["bash", "slurm/experiment.sh", "data", "out"], cwd=ROOT, env=environment, check=True)
     lines = calls.read_text().splitlines()
-    trained = [line for line in lines if " run stcn/" in line]
+    looks, trained = lines[: len(gains.STEPS)], [line for line in lines if " run stcn/" in line][len(gains.STEPS) :]
+    assert all("--dry-run" in line and "--from" not in line for line in looks), "no start exists yet"
+    assert all(f"run {step.stage} --data data" in line for step, line in zip(gains.STEPS, looks, strict=True))
     assert len(trained) == len(gains.STEPS)
     for step, line in zip(gains.STEPS, trained, strict=True):
         assert f"train.py run {step.stage} --data data" in line
@@ -85,3 +87,14 @@ def test_the_script_runs_the_steps_that_gains_evaluates(tmp_path):
         assert f"train.py evaluate out/{step.folder} data/davis" in lines[lines.index(line) + 1]
         assert f"--out out/{step.folder}-davis17" in lines[lines.index(line) + 1]
     assert lines[-1] == "train.py gains out --gpus 1"
+
+
+def test_the_experiment_trains_nothing_if_a_later_stage_lacks_data(tmp_path):
+    stub, calls = tmp_path / "python", tmp_path / "calls"
+    stub.write_text('#!/bin/sh\necho "$@" >> "$CALLS"\ncase "$*" in *stcn/vos*) exit 2; esac\n')
+    stub.chmod(0o755)
+    environment = os.environ | {"PYTHON": str(stub), "CALLS": str(calls), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(["bash", "slurm/experiment.sh", "data", "out"], cwd=ROOT, env=environment)
+    assert done.returncode == 2
+    assert all("--dry-run" in line for line in calls.read_text().splitlines())
+    assert {path.name for path in tmp_path.iterdir()} == {"python", "calls"}, "nothing is left"
