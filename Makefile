@@ -19,7 +19,7 @@
 # make campaign-annotator   latency and memory of the annotator's page. Needs DAVIS=folder (minutes)
 # make campaign-learning    trains a small network on renders (two and a half hours on one core)
 # make campaign-experiment  effect of pretraining on renders. Needs DAVIS=folder (one and a half hours on one core)
-# make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder (an hour on one core)
+# make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder (three hours on one core)
 # make campaign-tables      all tables and figures of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # All targets create the environment in .venv/ first, or update it if pyproject.toml or constraints.txt is newer.

@@ -18,7 +18,8 @@ step() {                            # FOLDER STAGE START [OPTION...]
     shift 3
     wanted "$folder" || return 0
     if [ "$mode" = check ]; then
-        "$PYTHON" train.py run "$stage" --data "$data" --out "$looked/$folder" --dry-run "$@" > "$looked/log"
+        "$PYTHON" train.py run "$stage" --data "$data" --out "$looked/$folder" --dry-run \
+            ${start:+--set imagenet=none} "$@" > "$looked/log"   # its start may not exist yet
         return
     fi
     "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node="$PROCESSES" train.py run "$stage" \

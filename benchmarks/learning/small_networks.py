@@ -1,7 +1,7 @@
 """Train the small networks that come with the project, from built-in renders alone; resumable.
 
-    python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/transfer/renders --count 68
-    python -m benchmarks.learning.small_networks out/transfer/renders/usual --out out/small
+    python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/small_renders --count 68
+    python -m benchmarks.learning.small_networks out/small_renders --out out/small
 
 Propagation is trained with crops of 96 pixels first, then with crops of 128 that cover more of a frame; S2M is
 trained on the frames. Both use the renders and copy-paste videos of objects cut out of them (``cutouts``). Fusion is

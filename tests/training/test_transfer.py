@@ -48,20 +48,10 @@ def test_the_study_ends_with_a_page_and_continues(renders, tmp_path, monkeypatch
     monkeypatch.setattr(transfer, "SHORT_SIDE", 48)
     monkeypatch.setattr(transfer, "DISTANCES", (1, 5))
     monkeypatch.setattr(small, "RESAMPLES", 20)
-    places = [
-        renders.parent,
-        renders,
-        "--out",
-        tmp_path,
-        "--results",
-        tmp_path / "results",
-        "--iterations",
-        1,
-        "--seeds",
-        1,
-    ]
-    factors = ["--factor", "statistics frozen", "--factor", "group norm", "--factor", "judged at 160"]
-    monkeypatch.setattr(sys, "argv", ["transfer", *map(str, [*places, *factors])])
+    options = f"--out {tmp_path} --results {tmp_path}/results --iterations 1 --seeds 1".split()
+    for name in ("statistics frozen", "group norm", "judged at 160"):
+        options += ["--factor", name]
+    monkeypatch.setattr(sys, "argv", ["transfer", str(renders.parent), str(renders), *options])
     transfer.main()
     page = (tmp_path / "results/transfer.md").read_text()
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in page.splitlines() if line.startswith("| ")}

@@ -78,6 +78,7 @@ def test_the_script_runs_the_steps_that_gains_evaluates(tmp_path):
     looks, trained = lines[: len(gains.STEPS)], [line for line in lines if " run stcn/" in line][len(gains.STEPS) :]
     assert all("--dry-run" in line and "--from" not in line for line in looks), "no start exists yet"
     assert all(f"run {step.stage} --data data" in line for step, line in zip(gains.STEPS, looks, strict=True))
+    assert [step.start is not None for step in gains.STEPS] == ["--set imagenet=none" in line for line in looks]
     assert len(trained) == len(gains.STEPS)
     for step, line in zip(gains.STEPS, trained, strict=True):
         assert f"train.py run {step.stage} --data data" in line
