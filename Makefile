@@ -19,7 +19,7 @@
 # make campaign-annotator   latency and memory of the annotator's page. Needs DAVIS=folder (minutes)
 # make campaign-learning    trains a small network on renders (two and a half hours on one core)
 # make campaign-experiment  effect of pretraining on renders. Needs DAVIS=folder (one and a half hours on one core)
-# make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder (three hours on one core)
+# make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder; one factor needs PHOTOS=folder (five hours on one core)
 # make campaign-tables      all tables and figures of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
 # All targets create the environment in .venv/ first, or update it if pyproject.toml or constraints.txt is newer.
@@ -50,7 +50,7 @@ NO_PYTHON = Python 3.11 with its venv module is needed (Blender comes for no oth
  campaign-masks \
  campaign-fuzz campaign-parallel campaign-estimate campaign-thousand campaign-learning-renders \
  campaign-blender campaign-long-video campaign-learning campaign-experiment campaign-transfer \
- campaign-tables campaign-annotator
+ campaign-tables campaign-annotator has-davis
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -157,11 +157,14 @@ campaign-blender: $(VENV)/.render $(OTHER)/.ready
 campaign-thousand: $(VENV)/.render
 	$(BIN)/python -m benchmarks.faults.thousand --results docs/results/thousand.md
 
-campaign-annotator: $(VENV)/.test
+campaign-annotator: has-davis $(VENV)/.test
 	$(BIN)/python -m benchmarks.speed.annotator $(DAVIS)/JPEGImages/480p/camel --results docs/results/annotator.md
 
 campaign-long-video: $(VENV)/.test
 	$(BIN)/python -m benchmarks.speed.long_video --results docs/results/long_video.md
+
+has-davis:
+	@test -d "$(DAVIS)/JPEGImages" || { echo "error: $(or $(DAVIS),DAVIS) has no JPEGImages/: give DAVIS=folder of the DAVIS dataset" >&2; exit 2; }
 
 LEARNING_RENDERS := out/learning_renders
 
@@ -172,14 +175,15 @@ campaign-learning-renders: $(VENV)/.test
 campaign-learning: campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tracking $(LEARNING_RENDERS) --out out/learning --results docs/results
 
-campaign-experiment: campaign-learning-renders
+campaign-experiment: has-davis campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
 
-campaign-tables: campaign-learning-renders
+campaign-tables: has-davis campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md
 
 TRANSFER_RENDERS := out/transfer/renders
 
-campaign-transfer: $(VENV)/.test
-	$(BIN)/python -m benchmarks.learning.transfer_renders $(TRANSFER_RENDERS) --workers $(WORKERS)
+campaign-transfer: has-davis $(VENV)/.test
+	$(BIN)/python -m benchmarks.learning.transfer_renders $(TRANSFER_RENDERS) --workers $(WORKERS) \
+	 $(if $(PHOTOS),--photos $(PHOTOS))
 	$(BIN)/python -m benchmarks.learning.transfer $(TRANSFER_RENDERS) $(DAVIS) --out out/transfer

@@ -29,6 +29,7 @@ from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.derived import every_kind
 from bl30k_gen.dataset.files import sha256, write_atomically
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.assets import load_models
@@ -266,4 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

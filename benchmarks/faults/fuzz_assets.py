@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.page import command, parser_of, publish, table
 from bl30k_gen.config import Limits
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.asset import AssetKind
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.measure import measure
@@ -271,4 +272,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -17,6 +17,7 @@ from benchmarks.page import ROOT, command, machine, parser_of, publish
 from bl30k_gen.config import Config, load_config
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render import dataset
@@ -97,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

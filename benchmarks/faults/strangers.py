@@ -25,6 +25,7 @@ from benchmarks.faults.input_files import INPUT_FILES, OUT, PREPARATION, InputFi
 from benchmarks.faults.odd_files import UNCHANGED, Corruption, corruptions_of
 from benchmarks.faults.valid_files import write_workspace
 from benchmarks.page import command, memory_folder, parser_of, publish_section, table
+from bl30k_gen.errors import run_entry_point
 
 HEADING = "Files of strangers"
 
@@ -219,4 +220,4 @@ def _print_trial(trial: Trial, show: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

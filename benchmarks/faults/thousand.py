@@ -22,6 +22,7 @@ import trimesh
 from PIL import Image
 
 from benchmarks.page import ROOT, command, load, machine, parser_of, publish, table
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.seeding import rng
 
 KINDS = ("kill", "requeue", "preempt")
@@ -191,4 +192,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -33,7 +33,7 @@ from benchmarks.faults.system_calls import (
 )
 from benchmarks.faults.valid_files import STAGE, write_stills
 from benchmarks.page import command, parser_of, publish_section
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, run_entry_point
 from models import checkpoint
 from training.engine.distributed import processes
 from training.engine.trainer import Trainer
@@ -133,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -23,6 +23,7 @@ from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.asset import ImageKind
 from bl30k_gen.seeding import rng
 
@@ -227,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -39,6 +39,7 @@ from benchmarks.page import load, table
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from training.evaluation.semi_supervised import Results
 from training.experiments.evaluate import evaluate_semi_supervised
 from training.schema.stage import Stage
@@ -211,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -20,6 +20,7 @@ from benchmarks.learning.small import calibrated, small_stage, train
 from benchmarks.learning.tracking import fusion_stage
 from benchmarks.learning.transfer import COLOUR, PRESET
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from training.pipeline.fusion_data import make_fusion_data
 from training.runs.folder import SMALL, network_file
 from training.schema.stage import Stage, load_stage
@@ -117,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

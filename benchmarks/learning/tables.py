@@ -18,6 +18,7 @@ from benchmarks.learning.small import calibrated, shrink, small_stage, train, wr
 from benchmarks.page import load, parser_of
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from models import checkpoint
 from training.experiments.context import EvaluationContext
 from training.experiments.tables import ablate
@@ -152,4 +153,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -25,6 +25,7 @@ from benchmarks.page import load, table
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.seeding import rng
 from models import checkpoint
 from models.aggregate import object_logits
@@ -257,4 +258,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -18,7 +18,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -42,6 +42,7 @@ from benchmarks.page import load, table
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.seeding import rng
 from models.propagation import PropagationNetwork
 from training.engine.distributed import processes
@@ -64,6 +65,8 @@ Scores = dict[str, list[list[float]]]
 
 USUAL = "usual"
 """The dataset of benchmarks/learning/transfer_renders.py that factors train on unless they say otherwise."""
+PHOTOS = "photos"
+"""The dataset whose backdrops are photographs, for which transfer_renders.py needs ``--photos``."""
 HIDE = "augmentation.hide_and_seek={cells: 24, chance: [0, 0.5]}"
 COLOUR = "augmentation.sequence.jitter={brightness: 0.3, contrast: 0.3, saturation: 0.3, hue: 0.05, grey: 0.1}"
 
@@ -73,6 +76,7 @@ class Factor:
     """One factor: a change of another factor's training or inference.
 
     start: the factor that it is compared with. changes: of the stage. learns: batch norms' statistics are trained.
+    calibration: what batch norms' statistics come from; frames of real videos are those of the list ``train``.
     renders: dataset that it is trained on. mixed: datasets that are added, together as often as the first. camera:
     frames look like a camera's. cutouts: copy-paste videos are added, as often. stills: single frames, warped, in
     place of videos. amount: number of videos; all if None. options: of inference; then the network of ``start`` is
@@ -83,6 +87,7 @@ class Factor:
     start: str | None = None
     changes: tuple[str, ...] = ()
     learns: bool = False
+    calibration: Literal["renders", "real", "both"] = "renders"
     renders: str = USUAL
     mixed: tuple[str, ...] = ()
     camera: bool = False
@@ -96,6 +101,9 @@ GROUP = ("model.norm=group",)
 FACTORS = (
     Factor("statistics frozen"),
     Factor("statistics learned", "statistics frozen", learns=True),
+    Factor("statistics of real frames", "statistics frozen", calibration="real"),
+    Factor("statistics of both", "statistics frozen", calibration="both"),
+    Factor("batch norms, wide colours", "statistics frozen", (COLOUR,)),
     Factor("group norm", "statistics frozen", GROUP),
     Factor("judged at 160", "group norm", GROUP, options=(("short_side", 160),)),
     Factor("judged at 336", "group norm", GROUP, options=(("short_side", 336),)),
@@ -108,9 +116,12 @@ FACTORS = (
     Factor("two objects", "group norm", (*GROUP, "objects=2")),
     Factor("all pixels", "group norm", (*GROUP, "loss.kept=1.0")),
     Factor("16 videos", "group norm", GROUP, amount=16),
-    Factor("192 videos", "group norm", GROUP, renders="many"),
+    Factor("256 videos", "group norm", GROUP, renders="many", amount=256),
+    Factor("1,024 videos", "group norm", GROUP, renders="many"),
     Factor("half the motion", "group norm", GROUP, renders="slow"),
     Factor("sharp backdrops", "group norm", GROUP, renders="sharp"),
+    Factor("photographs", "group norm", GROUP, renders=PHOTOS),
+    Factor("own materials", "group norm", GROUP, renders="own_materials"),
     Factor("variants too", "group norm", GROUP, mixed=VARIANTS),
     Factor("still images", "group norm", GROUP, stills=True),
     Factor("hide-and-seek", "still images", (*GROUP, HIDE), stills=True),
@@ -143,7 +154,8 @@ class Study:
         stage = self.stage(factor, seed)
         print(f"--- {out}", flush=True)
         with processes("cpu") as group:
-            trainer = Trainer(stage, out, group, calibrated(stage, self.out / "starts" / f"{out.name}.pt"))
+            start = calibrated(self.calibration(factor, seed), self.out / "starts" / f"{out.name}.pt")
+            trainer = Trainer(stage, out, group, start)
             for module in trainer.network.modules() if factor.learns else ():
                 if isinstance(module, nn.BatchNorm2d):
                     module.train()
@@ -172,6 +184,19 @@ class Study:
         changes.append("data.bl30k.split=null")
         return small_stage("stcn/bl30k", {"bl30k": data}, self.iterations, seed, *changes, preset=PRESET)
 
+    def calibration(self, factor: Factor, seed: int) -> Stage:
+        """The stage whose samples give the batch norms of a factor's first network their statistics."""
+        if factor.calibration == "renders":
+            return self.stage(factor, seed)
+        if factor.calibration == "real":
+            data, changes = self.real, ["data.bl30k.split=train"]
+        else:
+            data = self.renders / factor.renders
+            weight = len(open_dataset(data).videos) / len(open_dataset(self.real).image_set("train"))
+            changes = ["data.bl30k.split=null", added("real", self.real, weight, split="train")]
+        changes += factor.changes
+        return small_stage("stcn/bl30k", {"bl30k": data}, self.iterations, seed, *changes, preset=PRESET)
+
     def score(self, factor: Factor | None, seed: int) -> Scores | None:
         """Stored scores of a factor's network, or of the first mask copied if it is None; None if there are none."""
         file = self._file(factor, seed)
@@ -190,13 +215,13 @@ class Study:
         return self.out / "scores" / f"{name}.json"
 
 
-def added(name: str, path: Path, weight: float) -> str:
-    """The change of a stage that adds a dataset of videos; weight: of one of its videos."""
+def added(name: str, path: Path, weight: float, split: str | None = None) -> str:
+    """The change of a stage that adds the videos of a dataset or of a list in it; weight: of one of its videos."""
     source = {
         "kind": "videos",
         "path": str(path),
         "weight": weight,
-        "split": None,
+        "split": split,
         "names": None,
         "share": 1,
         "annotated_every": 1,
@@ -333,6 +358,9 @@ def main() -> None:
     real = shrink(arguments.davis, arguments.out / "real", SHORT_SIDE)
     study = Study(arguments.renders, real, arguments.out, arguments.iterations, arguments.flat)
     wanted = [BY_NAME[name] for name in arguments.factor or BY_NAME]
+    if not (study.renders / PHOTOS).exists():
+        print(f"no {study.renders / PHOTOS}: the factor that needs photographs is left out", flush=True)
+        wanted = [factor for factor in wanted if factor.renders != PHOTOS]
     study.train_and_score(None, 0)
     for seed in range(arguments.seeds):  # all factors once, before any is repeated
         for factor in wanted:
@@ -350,4 +378,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -1,10 +1,11 @@
 """Render the datasets that benchmarks/learning/transfer.py compares, each into a folder of its own; resumable.
 
-    python -m benchmarks.learning.transfer_renders out/transfer/renders [--workers 2]
+    python -m benchmarks.learning.transfer_renders out/transfer/renders [--workers 2] [--photos FOLDER]
 
-usual: 64 videos of benchmarks/learning/transfer_renders.yaml. many: 192, of which the first 64 are the same. slow:
-half the motion. sharp: backdrops that are not defocused. occlusion, crowd, shake, deform: 16 videos each, of the
-variant of that name. ``sheet.jpg`` shows frames of each.
+usual: 64 videos of benchmarks/learning/transfer_renders.yaml. many: 1,024, of which the first 64 are the same. slow:
+half the motion. sharp: backdrops that are not defocused. own_materials: no texture of an object is replaced. photos:
+photographs of ``--photos`` as backdrops. occlusion, crowd, shake, deform: 16 videos each, of the variant of that
+name. ``sheet.jpg`` shows frames of each.
 """
 
 import argparse
@@ -44,15 +45,18 @@ class Renders:
     changes: tuple[str, ...] = ()
 
 
-def all_renders(backdrops: Path) -> Iterator[Renders]:
-    """All datasets. backdrops: folder of the sharp ones."""
+def all_renders(backdrops: Path, photos: Path | None) -> Iterator[Renders]:
+    """All datasets. backdrops: folder of the sharp ones. photos: folder of photographs; without it, no ``photos``."""
     usual: dict[str, Any] = yaml.safe_load(USUAL.read_text())
     small = {key: value for key, value in flatten(usual).items() if key != "extends"}
     half = (f"{key}={small[key] / 2}" for key in ("motion.location_speed", "motion.rotation_speed", "camera.speed"))
     yield Renders("usual", USUAL, 64)
-    yield Renders("many", USUAL, 192)
+    yield Renders("many", USUAL, 1024)
     yield Renders("slow", USUAL, 64, tuple(half))
-    yield Renders("sharp", USUAL, 64, (f"assets.backgrounds={json.dumps(str(backdrops))}",))
+    yield Renders("own_materials", USUAL, 64, ("objects.retexture_mapped=0", "objects.retexture_unmapped=0"))
+    for name, folder in (("sharp", backdrops), ("photos", photos)):
+        if folder is not None:
+            yield Renders(name, USUAL, 64, (f"assets.backgrounds={json.dumps(str(folder))}",))
     changes = tuple(f"{key}={json.dumps(value)}" for key, value in small.items())
     for variant in VARIANTS:
         yield Renders(variant, ROOT / f"render_configs/variants/{variant}.yaml", 16, changes)
@@ -75,9 +79,9 @@ def sharp_backdrops(out: Path) -> None:
 
 def sheet(folder: Path, out: Path) -> None:
     """Draw a picture with a row for each dataset: its name, and the first and last frame of some videos."""
-    width, height, gap, margin = 200, 131, 3, 90
+    width, height, gap, margin = 200, 131, 3, 120
     shown = [(video, frame) for video in ("a00000", "a00003", "a00007") for frame in (0, 7)]
-    names = [name for name in ("usual", "sharp", *VARIANTS) if (folder / name).is_dir()]
+    names = [name for name in ("usual", "sharp", "photos", "own_materials", *VARIANTS) if (folder / name).is_dir()]
     picture = Image.new("RGB", (margin + len(shown) * (width + gap), len(names) * (height + gap)), "white")
     draw = ImageDraw.Draw(picture)
     for row, name in enumerate(names):
@@ -93,10 +97,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the datasets")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--photos", type=Path, help="photographs; without them, the dataset photos is left out")
     arguments = parser.parse_args()
     backdrops = arguments.out / "sharp_backdrops"
     sharp_backdrops(backdrops)
-    for renders in all_renders(backdrops.resolve()):
+    photos = None if arguments.photos is None else arguments.photos.resolve()
+    for renders in all_renders(backdrops.resolve(), photos):
         call = [sys.executable, str(ROOT / "generate.py"), "render", "--config", str(renders.config)]
         call += ["--out", str(arguments.out / renders.name), "--count", str(renders.count)]
         call += ["--workers", str(arguments.workers), "--threads-per-worker", "1"]

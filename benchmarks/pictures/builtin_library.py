@@ -27,7 +27,7 @@ from bl30k_gen import builtin
 from bl30k_gen.config import Limits, load_config
 from bl30k_gen.dataset.files import decode_rgb, encode_jpeg, write_atomically
 from bl30k_gen.dataset.layout import Layout
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, run_entry_point
 from bl30k_gen.library.asset import AssetKind, ImageAsset, ImageKind, Model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.load import load_image, load_model
@@ -272,4 +272,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from benchmarks.page import ROOT, command, machine, parser_of, publish, table
 from bl30k_gen.config import Config, load_config
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.cache import cached_model
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
@@ -71,4 +72,4 @@ Fractions are of objects on frames in which at least {cells} cells of them would
 """
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

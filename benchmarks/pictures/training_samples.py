@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from bl30k_gen.dataset.files import encode_jpeg, write_atomically
+from bl30k_gen.errors import run_entry_point
 from training.data.mixture import Draw, open_mixture
 from training.engine import visualisation
 from training.schema.stage import Stage, load_stage
@@ -50,4 +51,4 @@ def write(path: Path, pixels: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

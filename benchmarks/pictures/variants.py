@@ -15,6 +15,7 @@ from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import MaskFrame, read_values
 from bl30k_gen.dataset.preview import overlay
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.child import BlenderChild
@@ -83,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -26,6 +26,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.page import command, load, machine, parser_of, publish, table
+from bl30k_gen.errors import run_entry_point
 from models.checkpoint import build
 from models.propagation import PropagationNetwork
 from tests.support.annotator import FLAGS, Hand
@@ -291,4 +292,4 @@ A propagation across {COUNTS[-1]} frames of 64x48, without a browser:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

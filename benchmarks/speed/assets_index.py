@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.page import ROOT, machine, parser_of, processor_seconds, publish, table
 from bl30k_gen.config import load_config
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.catalogue import index
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.library.formats.source import MESH
@@ -113,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

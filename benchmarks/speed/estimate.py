@@ -18,6 +18,7 @@ from bl30k_gen.dataset.layout import METADATA
 from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.dataset.pack import SUFFIX, pack
 from bl30k_gen.dataset.reader import open_dataset
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.render.tools.estimate import BLOCK
 
 SMALL = "video={frames: 12, width: 256, height: 160}"
@@ -91,4 +92,4 @@ Processor and wall seconds of the build are of the whole command, with the start
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -18,6 +18,7 @@ import numpy as np
 import trimesh
 
 from benchmarks.page import ROOT, command, load, machine, parser_of, publish, table
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.seeding import rng
 
 FORMATS = ("obj", "ply", "glb")
@@ -134,4 +135,4 @@ largest process.
 """
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -31,6 +31,7 @@ from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.writers import ShardFormat
+from bl30k_gen.errors import run_entry_point
 from models.backbone import MEAN, STD
 from training.data.mixture import SampleOrder, loader, open_mixture
 from training.schema.stage import Stage, load_stage
@@ -195,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

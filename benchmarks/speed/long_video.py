@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.page import command, machine, parser_of, publish
+from bl30k_gen.errors import run_entry_point
 from models import checkpoint
 from models.backbone import prepare_for_inference
 from models.propagation import PropagationNetwork
@@ -84,4 +85,4 @@ Growth from the second place to the last: {verdict}."""
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

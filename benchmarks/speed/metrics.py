@@ -18,6 +18,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation
 from skimage.morphology import dilation, disk
 
+from bl30k_gen.errors import run_entry_point
 from training.evaluation.folders import MaskVideo, find_videos
 from training.evaluation.metrics import score_frame
 
@@ -95,4 +96,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

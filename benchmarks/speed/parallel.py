@@ -23,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.page import ROOT, command, load, machine, parser_of, publish, spread, table
 from bl30k_gen.config import load_config
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.render.output.journal import run_entries
 
 HEAD = ("workers x threads", "wall, s", "frames/s", "x", "frames/s, warm", "x", "warm video / its frames")
@@ -129,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from bl30k_gen.errors import run_entry_point
 from models import checkpoint
 from models.aggregate import aggregate
 from models.backbone import prepare_for_inference
@@ -315,4 +316,4 @@ def _line(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from benchmarks.page import command, load, machine, parser_of, publish, spread, table
+from bl30k_gen.errors import run_entry_point
 from models.propagation import Entry, PropagationNetwork, Query
 from models.stcn import STCN
 from training.data.sample import Batch
@@ -199,4 +200,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -28,6 +28,7 @@ from bl30k_gen.dataset.pack import pack
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.dataset.writers import ShardFormat
+from bl30k_gen.errors import run_entry_point
 from bl30k_gen.library.catalogue.catalogue import open_catalogue
 from bl30k_gen.render.dataset import sampler
 from bl30k_gen.scene.sampler import video_name
@@ -215,4 +216,4 @@ on that: two idle processors check 120 GB a minute divided by them.
 """
 
 if __name__ == "__main__":
-    main()
+    run_entry_point(main)

@@ -20,7 +20,7 @@ def renders(make_videos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("transfer")
     root = make_videos(folder / transfer.USUAL, 3)
     (root / "ImageSets/val.txt").write_text("a00002\n")
-    for name in ("many", "slow", "sharp", *transfer.VARIANTS):
+    for name in ("many", "slow", "sharp", "photos", "own_materials", *transfer.VARIANTS):
         (folder / name).symlink_to(root)
     return root
 
@@ -78,6 +78,19 @@ def test_trained_statistics_give_a_different_network(renders, tmp_path):
         assert same == (name == "statistics frozen")
 
 
+def test_batch_norms_can_have_the_statistics_of_real_frames(renders, tmp_path, make_videos):
+    real = make_videos(tmp_path / "real", 2)
+    study = transfer.Study(renders.parent, real, tmp_path, iterations=1, flat=1)
+    means = {}
+    for name in ("statistics frozen", "statistics of real frames", "statistics of both"):
+        stage = study.calibration(transfer.BY_NAME[name], 0)
+        start = transfer.calibrated(stage, tmp_path / f"{name}.pt", batches=1)
+        means[name] = torch.load(start, weights_only=True)["weights"]["key_encoder.bn1.running_mean"]
+        weights = [source.weight for source in stage.data.values() if source.weight]
+        assert len(weights) == (2 if name == "statistics of both" else 1)
+    assert len({tuple(mean.tolist()) for mean in means.values()}) == 3
+
+
 @pytest.mark.parametrize("name", ["variants too", "hide-and-seek"])
 def test_a_factor_with_other_data_can_be_trained(renders, tmp_path, name):
     study = transfer.Study(renders.parent, renders, tmp_path, iterations=1, flat=1)
@@ -86,7 +99,8 @@ def test_a_factor_with_other_data_can_be_trained(renders, tmp_path, name):
 
 def test_each_factor_has_a_stage_of_its_own(renders, tmp_path, plain_pictures):
     study = transfer.Study(renders.parent, renders, tmp_path, iterations=1, flat=1)
-    factors = [factor for factor in transfer.FACTORS if not factor.options and not factor.learns]
+    same = ("statistics learned", "statistics of real frames", "statistics of both")  # other start, same training
+    factors = [factor for factor in transfer.FACTORS if not factor.options and factor.name not in same]
     stages = {factor.name: study.stage(factor, 0) for factor in factors}
     assert len({str(stage) for stage in stages.values()}) == len(factors)
 
@@ -101,13 +115,15 @@ def test_added_datasets_are_sampled_as_often_as_the_first(renders, tmp_path):
 
 def test_the_changed_datasets_differ_from_the_usual_one_only_as_said(tmp_path):
     configs = {}
-    for renders in transfer_renders.all_renders(tmp_path):
+    for renders in transfer_renders.all_renders(tmp_path, tmp_path / "photos"):
         configs[renders.name] = load_config(renders.config, renders.changes)
     usual = configs[transfer.USUAL]
     changed = {name: set(difference(usual.flat(), config.flat())) for name, config in configs.items()}
     assert changed["many"] == set()
     assert changed["slow"] == {"motion.location_speed", "motion.rotation_speed", "camera.speed"}
-    assert changed["sharp"] == {"assets.backgrounds"}
+    assert changed["sharp"] == changed["photos"] == {"assets.backgrounds"}
+    assert changed["own_materials"] == {"objects.retexture_mapped", "objects.retexture_unmapped"}
+    assert "photos" not in {renders.name for renders in transfer_renders.all_renders(tmp_path, None)}
     assert all(configs[name].video == usual.video for name in transfer.VARIANTS)
     assert all(
         "objects" in " ".join(changed[name]) or "camera" in " ".join(changed[name]) for name in transfer.VARIANTS
