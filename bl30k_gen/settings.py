@@ -25,6 +25,8 @@ MAX_DEPTH = 50  # nesting of a YAML
 MAX_NUMBER = 1 << 40  # larger numbers are mistakes
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's gives the same values ten times as fast
+_EXPONENT = re.compile(r"[-+]?[0-9]+\.?[0-9]*[eE][-+]?[0-9]+")
+"""A number that YAML 1.1 reads as text, such as ``1e-4``."""
 _COMMENT = re.compile(r"""\s*[^\s\[{'"!&*|>].*\s#""")
 
 
@@ -210,15 +212,7 @@ def apply_override(values: Values, override: str) -> None:
         value = _with_home(text.strip()) if _COMMENT.match(text) else parse_yaml(text, "it")
     except UserError as error:
         raise UserError(f"--set {override} has a value that is not YAML", f"{error.remedy}; quote it") from None
-    set_key(values, key, _number(value) if isinstance(value, str) else value)
-
-
-def _number(text: str) -> float | str:
-    """``text`` as a number where it is one: YAML 1.1 reads ``1e-4`` as text."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    set_key(values, key, float(text) if _EXPONENT.fullmatch(text.strip()) else value)
 
 
 def load_section(kind: type[AnySection], path: Path, overrides: Iterable[str], remedy: str) -> AnySection:

@@ -22,13 +22,19 @@ step() {                            # FOLDER STAGE START [OPTION...]
             ${start:+--set imagenet=none} "$@" > "$looked/log"   # its start may not exist yet
         return
     fi
-    "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node="$PROCESSES" train.py run "$stage" \
-        --data "$data" ${start:+--from "$out/$start"} --out "$out/$folder" "$@" &
-    command=$!
-    trap 'kill -TERM "$command" 2>/dev/null' TERM
+    stoppable "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node="$PROCESSES" train.py run "$stage" \
+        --data "$data" ${start:+--from "$out/$start"} --out "$out/$folder" "$@"
+    stoppable "$PYTHON" train.py evaluate "$out/$folder" "$data/davis" --split "${SPLIT:-2017/val}" \
+        --out "$out/$folder-davis17"
+}
+
+stoppable() {                       # COMMAND...: it gets this script's SIGTERM at once, and its exit code counts
+    "$@" &
+    local command=$!
+    trap 'kill -TERM '"$command"' 2>/dev/null' TERM
     while kill -0 "$command" 2>/dev/null; do wait "$command" || true; done
+    trap - TERM
     wait "$command"
-    "$PYTHON" train.py evaluate "$out/$folder" "$data/davis" --split "${SPLIT:-2017/val}" --out "$out/$folder-davis17"
 }
 
 steps() {

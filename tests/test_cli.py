@@ -99,6 +99,12 @@ def test_replay_renders_the_same_pixels(rendered, generate):
     assert "has no metadata of video nosuch" in generate("replay", rendered, "nosuch", code=2).stderr
 
 
+def test_a_packed_video_can_be_replayed(rendered, generate, tmp_path):
+    generate("pack", rendered, "--out", tmp_path / "shards")
+    answer = json.loads(generate("replay", tmp_path / "shards", "a00002", "--threads-per-worker", 1, "--json").stdout)
+    assert answer["mask_pixels_different"] == answer["rgb_pixels_different"] == 0
+
+
 def test_an_edited_published_scene_is_not_rendered_as_the_original(dataset, generate):
     """A former version rendered the old model for the new one."""
     path = dataset / "Metadata/a00000.json"

@@ -139,7 +139,7 @@ def status(
     number = None if count is None else checked_number("--count", count)
     for found in watch(dataset, number) if watching else [status(dataset, number)]:
         if watching and sys.stdout.isatty():
-            print("\033[H\033[J", end="")  # clear the terminal
+            print("\033[H\033[J", end="", file=sys.__stdout__)  # clear the terminal; sys.stdout shows no escapes
         print_result(as_json, found.to_json(), "\n".join(found.lines()))
         sys.stdout.flush()
 
@@ -160,22 +160,25 @@ def resubmit(
 ) -> None:
     """Submit the missing and failed videos of a build again, with the last or other Slurm settings."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
+    from bl30k_gen.cluster.status import wanted_indices
     from bl30k_gen.cluster.worklist import checked_number
     from bl30k_gen.render.dataset import open_existing
+    from bl30k_gen.render.output.journal import run_entries
     from bl30k_gen.scene.sampler import video_name
 
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
-    wanted = submissions.wanted() if count is None else range(checked_number("--count", count))
-    done, under_way = set(layout.published()), set()
+    number = None if count is None else checked_number("--count", count)
+    segment = config.dataset.videos_per_segment
+    wanted = {index: video_name(index, segment) for index in wanted_indices(layout, number, run_entries(layout))}
+    done, under_way = set(layout.published()).intersection(wanted.values()), set()
     try:
         under_way = submissions.under_way()
     except UserError as error:
         if not dry_run:
             raise
         print(f"{error.what}: what Slurm has in its queue is not left out", file=sys.stderr)
-    segment = config.dataset.videos_per_segment
-    missing = [i for i in wanted if i not in under_way and video_name(i, segment) not in done]
+    missing = [index for index, name in wanted.items() if index not in under_way and name not in done]
     settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))
     if not missing:
         print(f"nothing to submit: {len(done)} of {len(wanted)} videos are done, {len(under_way)} in Slurm's queue")

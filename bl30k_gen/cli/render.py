@@ -124,7 +124,7 @@ def render(
     settings = resolve_config(config, plan or out, overrides, draft, store)
     catalogue = _catalogue(settings)
     if plan is not None:
-        names, describe = dataset.planned(plan, catalogue)
+        names, describe = dataset.planned(plan, settings, catalogue)
         if (count, index, indices) != (None, None, None):
             raise UserError("--plan with --count, --index or --indices", "delete the scenes you do not want instead")
     else:

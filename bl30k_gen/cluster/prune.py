@@ -16,7 +16,7 @@ from bl30k_gen.render.output.shard_recovery import finish_dead_shard, remove_if_
 
 UNFINISHED = (".new", ".discarded")  # suffixes of hidden folders in .staging that a killed worker may leave
 WRITTEN = (".", "ImageSets", "Logs", "Shards", "Shards/.unfinished")  # folders whose files are hidden while written
-OLD = 3600.0  # seconds, longer than any write takes
+OLD = 3600.0  # seconds, longer than any write takes, and than a running task is silent
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _free_all(
 
 
 def _remove_logs(layout: Layout) -> int:
-    """Remove logs of published videos, and the output of tasks before the latest submission."""
+    """Remove logs of published videos, and the output of ended tasks before the latest submission."""
     removed = 0
     for name in layout.published():
         if layout.log(name).exists():
@@ -95,8 +95,9 @@ def _remove_logs(layout: Layout) -> int:
             removed += 1
     for folder in sorted((layout.root / "Slurm").glob("*/"))[:-1]:
         for path in folder.glob("*.log"):
-            path.unlink()
-            removed += 1
+            if path.stat().st_mtime < time.time() - OLD:  # else its task may still run
+                path.unlink()
+                removed += 1
     return removed
 
 

@@ -3,6 +3,7 @@
 The cost is O(videos) lines to read and O(videos in staging) files to look at.
 """
 
+import math
 import os
 import statistics
 import time
@@ -26,7 +27,7 @@ from bl30k_gen.text import duration, plural
 
 Entry = dict[str, Any]  # a line of a journal
 
-RECENT = 3600.0  # seconds at the end of the work over which the speed is measured
+RECENT = 3600.0  # seconds of work, the last ones, over which the speed is measured
 SLOW = 2.0  # a node is slow above this multiple of the median over all nodes
 
 
@@ -67,18 +68,21 @@ class Status:
         return lines
 
 
-def wanted_names(layout: Layout, config: Config, count: int | None, entries: Iterable[Entry]) -> list[str]:
-    """All videos that the dataset will have: the first ``count``; None: those asked for, or else those begun.
+def wanted_indices(layout: Layout, count: int | None, entries: Iterable[Entry]) -> list[int]:
+    """Indices of all videos that the dataset will have: the first ``count``; None: those that runs were asked for.
 
     Args:
         entries: events in the journals of all runs.
     """
-    if count is None:
-        asked = max((entry["count"] for entry in entries if entry["event"] == ASKED), default=0)
-        indices = sorted({*range(min(asked, MAX_VIDEOS)), *Submissions(layout.root).wanted()})
-    else:
-        indices = list(range(count))
-    if indices:
+    if count is not None:
+        return list(range(count))
+    asked = max((entry["count"] for entry in entries if entry["event"] == ASKED), default=0)
+    return sorted({*range(min(asked, MAX_VIDEOS)), *Submissions(layout.root).wanted()})
+
+
+def wanted_names(layout: Layout, config: Config, count: int | None, entries: Iterable[Entry]) -> list[str]:
+    """As ``wanted_indices``; where nothing tells, the videos that were begun."""
+    if indices := wanted_indices(layout, count, entries):
         return [video_name(index, config.dataset.videos_per_segment) for index in indices]
     return sorted({*layout.published(), *holders(layout), *failed_videos(layout)})
 
@@ -89,8 +93,9 @@ def status(root: Path, count: int | None = None) -> Status:
     entries = sorted(run_entries(layout), key=lambda entry: entry["time"])
     wanted = wanted_names(layout, config, count, entries)
     done = set(layout.published()).intersection(wanted)
-    failed = {name: reason for name, reason in failed_videos(layout).items() if name not in done}
-    held = {n: lease for n, lease in holders(layout).items() if n not in done and lease.name != FREE}
+    missing = set(wanted) - done
+    failed = {name: reason for name, reason in failed_videos(layout).items() if name in missing}
+    held = {name: lease for name, lease in holders(layout).items() if name in missing and lease.name != FREE}
     running = [name for name, lease in held.items() if _is_alive(lease, config.runtime.lease_timeout)]
     interrupted = sorted(held.keys() - set(running))
     pending = len(wanted) - len(done | failed.keys() | held.keys())
@@ -137,16 +142,19 @@ def _is_alive(lease: Path, timeout: float) -> bool:
 
 def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
     """Frames/s in the last hour of work, and the slow nodes; from journal entries sorted by time."""
-    if not entries:
-        return 0.0, {}
-    end = entries[-1]["time"]
-    begin = max(entries[0]["time"], end - RECENT)
     videos = [entry for entry in entries if entry.get("frames")]
-    frames = sum(entry["frames"] for entry in videos if entry["time"] >= begin)
+    frames, busy, begin = 0, 0.0, math.inf
+    for entry in reversed(videos):
+        if busy >= RECENT:
+            break
+        start = entry["time"] - entry["seconds"]
+        busy += max(0.0, min(begin, entry["time"]) - start)  # pauses, when no video was rendered, do not count
+        begin = min(begin, start)
+        frames += entry["frames"]
     frame_seconds: dict[str, list[float]] = {}  # node: the median of each of its videos
     for entry in videos:
         frame_seconds.setdefault(entry["host"], []).append(entry["frame_seconds"])
     medians = {node: statistics.median(seconds) for node, seconds in sorted(frame_seconds.items())}
     typical = statistics.median(medians.values()) if medians else 0.0
     slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
-    return (frames / (end - begin) if end > begin else 0.0), slow
+    return (frames / busy if busy else 0.0), slow

@@ -33,6 +33,12 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("scene.camera.field_of_view", "float", "radians", "horizontal"),
     ("scene.camera.location", "float (C, 3)", "metres", "control points of the camera's path"),
     ("scene.camera.target", "float (C, 3)", "metres", "control points of the point that it looks at"),
+    (
+        "scene.camera.shake",
+        "null or [{cycles, angles (3,), phases (3,)}]",
+        "radians, turns",
+        "sines about its own x, y and z axes; `cycles` over the video",
+    ),
     ("scene.objects[].id", "int", "", "1 to 254, the pixel value in the masks"),
     ("scene.objects[].model.id", "str", "", "the model's name in the catalogue"),
     ("scene.objects[].model.path", "str", "", "where it was read from"),
@@ -41,6 +47,12 @@ FIELDS: tuple[tuple[str, str, str, str], ...] = (
     ("scene.objects[].location", "float (C, 3)", "metres", "control points of its path"),
     ("scene.objects[].rotation", "float (C, 3)", "radians", "control points of its XYZ Euler angles"),
     ("scene.objects[].scale", "float (C, 3)", "", "control points of its scale, of a model with a unit diagonal"),
+    (
+        "scene.objects[].deformation",
+        "null or {kind, value}",
+        "",
+        "of the model before it is scaled: `wave`, `bend` or `lattice`, with its parameters",
+    ),
     (
         "scene.objects[].clearance_failed",
         "bool",

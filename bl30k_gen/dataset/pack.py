@@ -55,7 +55,7 @@ def pack(
     Raises:
         UserError: the disk is full, a file cannot be read, or ``out`` holds anything but shards of this dataset.
     """
-    claim(out, "pack", {"dataset": _identity(store), "kind": kind, "prefix": prefix}, [store.path])
+    claim(out, "pack", {"dataset": identity(store), "kind": kind, "prefix": prefix}, [store.path])
     shards: list[Place] = []
     digests = _recorded(out) if isinstance(out, RemotePath) else {}
     for segment, names in _segments(store.videos).items():
@@ -203,7 +203,7 @@ def _is_unpacked(layout: Layout, name: str, members: dict[str, int]) -> bool:
     return exist
 
 
-def _identity(store: VideoStore) -> str:
+def identity(store: VideoStore) -> str:
     """Identifies a dataset: the SHA-256 of its configuration, or without one its path."""
     if store.tree.exists(CONFIG):
         return files.sha256_bytes(store.tree.read(CONFIG))

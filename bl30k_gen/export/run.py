@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.dataset import files
+from bl30k_gen.dataset.pack import identity
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from bl30k_gen.export.base import Format
@@ -60,7 +61,7 @@ def export(
         UserError: the folder holds something else, the dataset lacks what the format needs, or the disk is full.
     """
     videos, target = entries(store, names), Target(out)
-    claim = {"format": kind.name, "version": kind.version, **kind.model_dump(mode="json")}
+    claim = {"dataset": identity(store), "format": kind.name, "version": kind.version, **kind.model_dump(mode="json")}
     with target.claimed(store.path, claim):
         jobs = [
             _Job(unit.name, unit.videos, _digest([fingerprint(store, video) for video in unit.videos]))

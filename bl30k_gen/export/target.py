@@ -1,12 +1,14 @@
 """The output folder of an export: its claim, its finished units, and publishing of units.
 
-.export/claim.json         the format and its options; a folder with other files and without this one is refused
+.export/claim.json         the dataset, the format and its options; without it, a folder with files is refused
 .export/done/<unit>.json   a finished unit: fingerprint of its input, and its files with their sizes; written last
 .export/staging/<unit>/    an unfinished unit, its files under their future paths in the output
 """
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,8 @@ from bl30k_gen.inputs import read_json
 from bl30k_gen.remote import Place
 
 PRIVATE = ".export"
+
+log = logging.getLogger(__name__)
 
 
 class Target:
@@ -50,8 +54,10 @@ class Target:
         with lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"another process exports into {self.out}", "wait for its end") from None
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise UserError(f"another process exports into {self.out}", "wait for its end") from None
+                log.warning("%s: this file system has no locks; run one export into it at a time", self.out)
             if path.exists():
                 _agree(path, claim)
             else:
@@ -113,8 +119,10 @@ def _agree(path: Path, claim: Mapping[str, Any]) -> None:
         before = read_json(path, "")
     except UserError:
         before = {}
+    if before.get("dataset", claim["dataset"]) != claim["dataset"]:  # exports of earlier versions do not name it
+        raise UserError(f"{path.parents[1]} holds an export of another dataset", "choose another --out")
     for key, value in claim.items():
-        if before.get(key) != value:
+        if key != "dataset" and before.get(key) != value:
             raise UserError(
                 f"{path.parents[1]} was begun with {key} = {before.get(key)}, not {value}", "choose another --out"
             )

@@ -65,7 +65,7 @@ def open_for_writing(
     _require_same_store(layout, config, begun)
     if record.exists():
         _require_same_assets(layout, config, record, assets)
-    if begun is None:
+    if begun is None or not (record.exists() or layout.published()):  # or only `plan` has written config.yaml
         ready()
         write_atomically(layout.card, dataset_card(config.model_dump(mode="json"), _licences(config, catalogue)))
         write_atomically(layout.citation, citation(config.digest()))
@@ -122,15 +122,22 @@ def require_same(layout: Layout, config: Config, own: Iterable[str] = ()) -> Con
         require_free(layout.root, own)
         return None
     begun = load_config(layout.config)
-    if changed := difference(config.identity(), begun.identity()):
-        listed = [f"{key} = {old}, not {new}" for key, (new, old) in changed.items()]
-        if len(listed) > MAX_LISTED:
-            listed[MAX_LISTED:] = [f"and {len(listed) - MAX_LISTED} more"]
+    if changes := _changes(config, begun):
         raise UserError(
-            f"{layout.root} was begun with {'; '.join(listed)}",
+            f"{layout.root} was begun with {changes}",
             f"continue it with --config {layout.config}, or choose another --out",
         )
     return begun
+
+
+def _changes(config: Config, begun: Config) -> str:
+    """The first values in which ``config`` differs from ``begun`` in what videos depend on; empty if in none."""
+    listed = [
+        f"{key} = {old}, not {new}" for key, (new, old) in difference(config.identity(), begun.identity()).items()
+    ]
+    if len(listed) > MAX_LISTED:
+        listed[MAX_LISTED:] = [f"and {len(listed) - MAX_LISTED} more"]
+    return "; ".join(listed)
 
 
 def _asset_folders(config: Config) -> list[Path]:
@@ -176,9 +183,14 @@ def _licences(config: Config, catalogue: Catalogue) -> list[tuple[str, str]]:
     licences = {}
     for root in dict.fromkeys([*assets.models, *assets.textures, *assets.backgrounds]):
         source = "the built-in library" if root == "builtin" else root
-        of_root = (a for kind in KINDS for a in catalogue.of(kind) if a.path.startswith(root))
+        of_root = (a for kind in KINDS for a in catalogue.of(kind) if _is_of(a, root))
         licences[source] = ", ".join(sorted({a.licence for a in of_root}))
     return list(licences.items())
+
+
+def _is_of(asset: Asset, source: str) -> bool:
+    builtin = asset.path.startswith("builtin:")
+    return builtin if source == "builtin" else not builtin and Path(asset.path).is_relative_to(source)
 
 
 def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScene]:
@@ -204,12 +216,18 @@ def sampler(config: Config, catalogue: Catalogue) -> Callable[[str], SampledScen
     return describe
 
 
-def planned(folder: Path, catalogue: Catalogue) -> tuple[list[str], Callable[[str], SampledScene]]:
+def planned(folder: Path, config: Config, catalogue: Catalogue) -> tuple[list[str], Callable[[str], SampledScene]]:
     """Names of the scenes that ``plan`` wrote to ``folder``, and a function from a name to its scene.
 
     Raises:
-        UserError: there are none; the function raises it as ``AssetResolver.resolve``.
+        UserError: there are none, or they were planned with another configuration, whose values they hold; the
+            function raises it as ``AssetResolver.resolve``.
     """
+    layout = Layout(folder)
+    if layout.config.exists() and (changes := _changes(config, load_config(layout.config))):
+        raise UserError(
+            f"--plan {folder} was planned with {changes}", "plan again with the new values, or leave them out"
+        )
     resolver = AssetResolver(catalogue)
     names = sorted(path.stem for path in (folder / SCENES).glob("*.json"))
     if not names:

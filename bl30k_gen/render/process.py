@@ -13,6 +13,8 @@ import secrets
 import socket
 from pathlib import Path
 
+GONE = "X"  # the state of a process that has ended
+
 
 def new_name() -> str:
     """A new name for this process; every call returns another one."""
@@ -25,16 +27,29 @@ def surely_dead(name: str) -> bool:
     parts = name.split(".")
     if len(parts) != 5 or not parts[1].isdecimal() or parts[2] == "0" or parts[3] != _system():
         return False
-    state, start = _state(int(parts[1]))
-    return start != parts[2] or state in "ZX"
+    pid = int(parts[1])
+    state, start = _state(pid)
+    if state == GONE and _exists(pid):
+        return False  # a process of another user, which /proc may hide
+    return start != parts[2] or state in ("Z", GONE)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it may not be sent signals
+    return True
 
 
 def _state(pid: int) -> tuple[str, str]:
-    """State letter and start time of a process; ("X", "0") if there is no such process or no ``/proc``."""
+    """State letter and start time of a process; (GONE, "0") if there is no such process or no ``/proc``."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return "X", "0"
+        return GONE, "0"
     return fields[0], fields[19]
 
 

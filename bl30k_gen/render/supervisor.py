@@ -247,7 +247,7 @@ class _Worker:
             else:
                 self._make(name, claim)
         except (LeaseLost, OSError, UserError):
-            if claim.held():
+            if claim.held() or name in self.supervisor.summary.rendered:  # publishing ends a lease, too
                 raise
             if self.child is not None:  # it may be in the middle of that video
                 self.child.kill()

@@ -252,6 +252,16 @@ def test_paths_in_a_script_are_quoted_and_memory_may_be_left_out(tmp_path):
     assert f"'{tmp_path}/my data 100%'" in lines[-1]
 
 
+def test_resubmit_knows_the_videos_that_status_knows(tmp_path, generate):
+    """Those that `render --count` was asked for, although `submit` never was."""
+    generate("plan", "--config", "render_configs/demo.yaml", "--count", 1, "--out", tmp_path / "data")
+    (tmp_path / "data/Logs/runs").mkdir(parents=True)
+    line = {"event": "asked", "time": 1.0, "host": "node", "pid": 1, "count": 3}
+    (tmp_path / "data/Logs/runs/0.jsonl").write_text(json.dumps(line) + "\n")
+    assert "0 of 3 videos done" in generate("status", tmp_path / "data").stdout
+    assert "#SBATCH --array=0-" in generate("resubmit", tmp_path / "data", "--dry-run").stdout
+
+
 def test_a_dry_run_of_resubmit_needs_no_slurm(tmp_path, generate):
     generate("plan", "--config", "render_configs/demo.yaml", "--count", 1, "--out", tmp_path / "data")
     done = generate("resubmit", tmp_path / "data", "--count", 3, "--dry-run")

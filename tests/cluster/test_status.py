@@ -1,7 +1,10 @@
 """How far a dataset is, and clearing up, on synthetic datasets of which only the bookkeeping exists."""
 
+import contextlib
 import json
 import os
+import pty
+import subprocess
 import sys
 import time
 
@@ -16,6 +19,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.render import child, process
 from bl30k_gen.render.output.lease import FREE, HEARTBEAT, Leases
 from bl30k_gen.scene.sampler import video_name
+from tests.conftest import ROOT
 
 ELSEWHERE = "othernode.17.4711.0000abcd.{}"
 
@@ -40,10 +44,11 @@ def build(root, config: Config, videos: int, nodes: int = 4):
         with open(root / f"Logs/runs/node{number}.jsonl", "w") as journal:
             ready = {"event": "ready", "device_name": "x", "threads": 2}
             journal.write(json.dumps({**ready, "time": now - 1000.0, "host": f"node{number}"}) + "\n")
+            spent = 1000.0 / len(done[number::nodes])
             for place, name in enumerate(done[number::nodes]):
                 seconds = 3.0 if number == 3 else 1.0
-                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds, "seconds": 9.0}
-                when = now - 1000.0 + 1000.0 * place / len(done[number::nodes])
+                line = {"event": "published", "name": name, "frames": 6, "frame_seconds": seconds, "seconds": spent}
+                when = now - 1000.0 + spent * (place + 1)
                 journal.write(json.dumps({**line, "time": when, "host": f"node{number}"}) + "\n")
             journal.write('{"event": "publ')  # the line that a killed run was writing
     rest = names[len(done) :]
@@ -88,6 +93,45 @@ def test_watching_waits_while_no_video_is_known(tmp_path, config, monkeypatch):
     assert [(found.wanted, found.done) for found in watch(tmp_path)] == [(0, 0), (1, 1)]
 
 
+def test_pauses_do_not_slow_the_speed(tmp_path, config):
+    """A build was resumed after a night: the time left was twelve times too long."""
+    (tmp_path / "Logs/runs").mkdir(parents=True)
+    Layout(tmp_path).config.write_text(config.to_yaml())
+    line = {"event": "published", "host": "node", "pid": 1, "frames": 60, "frame_seconds": 1.0, "seconds": 30.0}
+    begins = [*range(1000, 1300, 30), *range(3000, 3300, 30)]  # two workers, one of them 15 seconds later
+    lines = [line | {"name": f"a{n:05d}", "time": b + 30.0 + late} for n, b in enumerate(begins) for late in (0, 15)]
+    (tmp_path / "Logs/runs/0.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in lines))
+    assert status(tmp_path).frames_per_second == pytest.approx(40 * 60 / 630)
+
+
+def test_videos_that_are_not_wanted_are_not_counted(tmp_path, config):
+    _, rest = build(tmp_path, config, 100)
+    found = status(tmp_path, count=60)
+    assert (found.pending, found.running, found.interrupted, found.failed) == (0, [], [], {})
+    assert found.ended
+
+
+def test_a_screen_is_cleared_between_two_states(tmp_path, config):
+    layout, rest = build(tmp_path, config, 10)
+    for name in rest:
+        layout.metadata(name).write_text("{}")
+    shown = run_in_terminal("generate.py", "status", str(tmp_path), "--watch")
+    assert shown.startswith("\033[H\033[J10 of 10 videos done")
+
+
+def run_in_terminal(*command: str) -> str:
+    controller, terminal = pty.openpty()
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=terminal, stdin=terminal, check=True)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end
+        while data := os.read(controller, 4096):
+            shown += data
+    os.close(controller)
+    assert done.returncode == 0
+    return shown.decode()
+
+
 def test_no_dataset(tmp_path):
     with pytest.raises(UserError, match="no dataset was begun there"):
         status(tmp_path)
@@ -128,6 +172,10 @@ def test_prune_frees_stale_leases_and_keeps_live_ones(tmp_path, config, monkeypa
     for path in (part, tmp_path / "Logs/.recent.part"):
         path.write_text("half")
     os.utime(part, (0.0, 0.0))
+    (tmp_path / "Slurm/002").mkdir()
+    for name in ("ended", "running"):
+        (tmp_path / f"Slurm/001/{name}.log").touch()
+    os.utime(tmp_path / "Slurm/001/ended.log", (0.0, 0.0))
     scratch = tmp_path / "scratch"
     for name in (a_name_of_the_dead(), process.new_name(), "unrelated"):
         (scratch / f"{child.SCRATCH}{name}").mkdir(parents=True)
@@ -138,7 +186,8 @@ def test_prune_frees_stale_leases_and_keeps_live_ones(tmp_path, config, monkeypa
         assert lease.held()
     assert pruned.leases == sorted(rest[:3])
     assert all((tmp_path / ".staging" / name / FREE / HEARTBEAT).exists() for name in rest[:4])
-    assert (pruned.logs, pruned.leftovers, pruned.scratch) == (1, 1, 1)
+    assert (pruned.logs, pruned.leftovers, pruned.scratch) == (2, 1, 1)
+    assert [path.name for path in (tmp_path / "Slurm").rglob("*.log")] == ["running.log"]
     assert not layout.log(published).exists() and layout.log(rest[0]).exists() and not part.exists()
     assert len(list(scratch.iterdir())) == 2
 

@@ -1,5 +1,6 @@
 """Behaviour common to all formats: the output folder, resuming, several processes, refusals."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -110,6 +111,29 @@ def test_another_format_or_option_needs_another_folder(store, tmp_path):
         run(store, "coco", tmp_path / "o", "frames=false")
     with pytest.raises(UserError, match="holds a00000, which is not exported now"):
         run(store, "coco", tmp_path / "o", names=["a00001"])
+
+
+def test_another_dataset_needs_another_folder(store, own, tmp_path):
+    run(store, "colmap", tmp_path / "o")
+    before = tree(tmp_path / "o")
+    own.config.write_text(own.config.read_text() + "# another\n")
+    with pytest.raises(UserError, match="holds an export of another dataset"):
+        run(open_dataset(own.root), "colmap", tmp_path / "o")
+    assert tree(tmp_path / "o") == before
+
+
+@pytest.mark.parametrize(("code", "refused"), [(errno.EAGAIN, True), (errno.ENOLCK, False)])
+def test_only_a_lock_that_is_held_stops_an_export(store, tmp_path, monkeypatch, caplog, code, refused):
+    def lockf(*_):
+        raise OSError(code, "no")
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    if refused:
+        with pytest.raises(UserError, match="another process exports into"):
+            run(store, "coco", tmp_path / "o")
+    else:
+        run(store, "coco", tmp_path / "o")
+        assert "this file system has no locks" in caplog.text
 
 
 def test_nothing_is_written_into_the_dataset(own):

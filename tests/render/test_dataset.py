@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from bl30k_gen.config import load_config
 from bl30k_gen.errors import UserError
@@ -30,7 +31,7 @@ def edited(builtin, tmp_path):
         scene = json.loads(path.read_text())
         change(scene)
         path.write_text(json.dumps(scene))
-        _, describe = dataset.planned(tmp_path, catalogue)
+        _, describe = dataset.planned(tmp_path, config, catalogue)
         return spec, describe("a00000").spec
 
     return read
@@ -76,6 +77,37 @@ def test_an_edited_scene_is_not_overwritten(builtin, tmp_path):
     path.write_text(path.read_text().replace('"seed"', '"seed" '))
     with pytest.raises(UserError, match=r"a00000\.json was changed since it was written"):
         dataset.write_plan(tmp_path, config, [spec])
+
+
+def test_planned_scenes_are_not_rendered_with_another_configuration(builtin, tmp_path):
+    """The values were recorded as the dataset's, and the scenes held the others."""
+    config, catalogue = builtin
+    dataset.write_plan(tmp_path, config, [dataset.sampler(config, catalogue)("a00000").spec])
+    other = load_config(ROOT / "render_configs/demo.yaml", ["render.samples=512", "runtime.device=cpu"])
+    with pytest.raises(UserError, match=r"was planned with render\.samples = \d+, not 512: plan again"):
+        dataset.planned(tmp_path, other, catalogue)
+    same = load_config(ROOT / "render_configs/demo.yaml", ["runtime.device=cpu"])
+    assert dataset.planned(tmp_path, same, catalogue)[0] == ["a00000"]
+
+
+def test_a_dataset_in_the_folder_of_its_plan_is_complete(builtin, tmp_path):
+    config, catalogue = builtin
+    dataset.write_plan(tmp_path, config, [dataset.sampler(config, catalogue)("a00000").spec])
+    dataset.open_for_writing(dataset.Layout(tmp_path), config, catalogue)
+    assert {"catalogue.json", "DATASET.md", "CITATION.cff"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_card_gives_each_source_its_own_licences(tmp_path, monkeypatch):
+    for folder, licence in (("photos", "CC0-1.0"), ("photos2", "CC-BY-NC-4.0")):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (64, 48)).save(tmp_path / folder / "one.jpg")
+        row = {"file": "one.jpg", "licence": licence}
+        (tmp_path / folder / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.chdir(tmp_path)
+    config = load_config(ROOT / "render_configs/demo.yaml", ["assets.backgrounds=[./photos, photos2]"])
+    dataset.open_for_writing(dataset.Layout(tmp_path / "out"), config, open_catalogue(config.assets))
+    card = (tmp_path / "out/DATASET.md").read_text()
+    assert "| ./photos | CC0-1.0 |" in card and "| photos2 | CC-BY-NC-4.0 |" in card
 
 
 def test_a_failed_start_creates_no_dataset(builtin, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import encode_mask, read_values
+from bl30k_gen.errors import UserError
 from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.lease import FREE
@@ -82,6 +83,18 @@ def test_a_stopped_run_continues_at_its_first_missing_frame(rendered, supervise,
     frames = [event["frame"] for event in seen if event["event"] == "frame"]
     assert frames == list(range(len(kept), 6))
     assert content(tmp_path) == {path: data for path, data in content(rendered).items() if "a00000" in path}
+
+
+def test_an_error_after_publishing_is_raised_at_once(supervise, tmp_path):
+    """It counted as the loss of a lease, which publishing ends: Blender was killed after each video."""
+
+    def fail(event):
+        if event["event"] == "published":
+            raise UserError("/nope/sheet.jpg", "no such folder")
+
+    with pytest.raises(UserError, match="/nope/sheet.jpg"):
+        supervise(tmp_path, fail).run(["a00000", "a00001"])
+    assert Layout(tmp_path).published() == ["a00000"]
 
 
 def test_a_scene_that_always_crashes_is_recorded_as_failed_and_the_next_is_rendered(supervise, tmp_path):

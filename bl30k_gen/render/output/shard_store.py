@@ -170,7 +170,10 @@ class ShardStore:
         if holder is None:
             return True
         if holder.exists():
-            shard = self._shard_of[name] = ShardLayout.claiming_shard(holder)
+            try:
+                shard = self._shard_of[name] = ShardLayout.claiming_shard(holder)
+            except FileNotFoundError:  # released meanwhile
+                return True
             if not self._finish_dead_shard(shard):
                 return False
         remove_if_void(holder)

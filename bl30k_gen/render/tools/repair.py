@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bl30k_gen.config import Config
+from bl30k_gen.dataset import files
 from bl30k_gen.dataset.layout import (
     SPLITS,
     Layout,
@@ -26,8 +27,11 @@ from bl30k_gen.render.output.lease import Leases, holders
 from bl30k_gen.render.output.shard_recovery import finish_dead_shard, mark_all, remove_videos
 from bl30k_gen.render.supervisor import Execution, Supervisor
 from bl30k_gen.scene.sampler import SampledScene, video_index
-from bl30k_gen.scene.spec import SceneSpec, parse_spec
+from bl30k_gen.scene.spec import SceneSpec, parse_spec, read_spec
 from bl30k_gen.text import aligned
+
+KEPT = ".repair"
+"""Folder of scenes of bad videos, from before they are taken out of the dataset until they are published again."""
 
 
 @dataclass
@@ -35,8 +39,10 @@ class Repair:
     """The outcome of a repair."""
 
     rendered: list[str] = field(default_factory=list)
+    sampled: list[str] = field(default_factory=list)  # those rendered from a new scene: their metadata was damaged
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that is in no list
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
+    unknown: list[str] = field(default_factory=list)  # no scene is known, and their names are none of this dataset
     failed: dict[str, str] = field(default_factory=dict)  # {video: reason}
     after: VerifyReport | None = None  # on the rendered videos and the dataset's own files; None before verifying
 
@@ -49,9 +55,11 @@ class Repair:
 
     def table(self) -> str:
         """A line for each video, and the result of verifying after the repair."""
-        rows = [[name, "rendered again"] for name in self.rendered]
+        how = dict.fromkeys(self.rendered, "") | dict.fromkeys(self.sampled, ": scene sampled anew, metadata damaged")
+        rows = [[name, f"rendered again{reason}"] for name, reason in sorted(how.items())]
         rows += [[name, "removed: a copy of another video, and in no list"] for name in self.removed]
         rows += [[name, "left alone: a worker has it; repair when that has ended"] for name in self.busy]
+        rows += [[name, "left alone: no metadata, and not a name of this dataset"] for name in self.unknown]
         rows += [[name, f"failed: {reason}"] for name, reason in sorted(self.failed.items())]
         after = [] if self.after is None else [f"after the repair: {self.after.table()}"]
         return "\n".join([*aligned(rows), *after])
@@ -73,8 +81,8 @@ def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] =
     _require_config(report, layout)
     catalogue = open_catalogue(config.assets)
     dataset.open_for_writing(layout, config, catalogue)
-    bad, outcome = [name for name in report.bad_videos() if _is_a_name(name, config)], Repair()
-    scenes = _take_out(Layout(root, process.new_name()), config, report, bad, outcome)
+    outcome = Repair()
+    bad, scenes = _take_out(Layout(root, process.new_name()), config, report, outcome)
     if any(problem.kind == "image set" for problem in report.problems):
         for split in SPLITS:
             layout.image_set(split).unlink(missing_ok=True)
@@ -89,6 +97,9 @@ def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] =
     wanted = [name for name in bad if name not in {*outcome.removed, *outcome.busy}]
     summary = supervisor.run(wanted)
     outcome.rendered, outcome.failed = sorted(summary.rendered), summary.failed
+    outcome.sampled = [name for name in outcome.rendered if name not in scenes]
+    for name in outcome.rendered:
+        _kept(root, name).unlink(missing_ok=True)
     missing = sorted(set(wanted) - {*summary.rendered, *summary.already})
     if not missing:  # else the old lists, which still name the missing videos, stay
         write_image_sets(layout)
@@ -96,7 +107,13 @@ def repair(root: Path, report: VerifyReport, on_event: Callable[[Event], None] =
     outcome.after.problems += dataset_problems(open_dataset(root))
     for name in missing:
         outcome.after.problems.append(Problem(name, "missing", "it is not rendered yet"))
+    reported = set(outcome.after.problems)
+    outcome.after.problems += [p for p in report.problems if p.video in outcome.unknown and p not in reported]
     return outcome
+
+
+def _kept(root: Path, name: str) -> Path:
+    return root / KEPT / f"{name}.json"
 
 
 def _require_config(report: VerifyReport, layout: Layout) -> None:
@@ -116,19 +133,20 @@ def _is_a_name(name: str, config: Config) -> bool:
 
 
 def _take_out(
-    layout: Layout, config: Config, report: VerifyReport, bad: list[str], outcome: Repair
-) -> dict[str, SceneSpec]:
-    """Remove the bad videos from the dataset; enter removed copies and videos in use into ``outcome``.
+    layout: Layout, config: Config, report: VerifyReport, outcome: Repair
+) -> tuple[list[str], dict[str, SceneSpec]]:
+    """Remove the bad videos from the dataset; enter removed copies, videos in use and unknown ones into ``outcome``.
 
     Returns:
-        Scenes of the videos with sound metadata, to render them from: they may have been planned, not sampled.
+        Names of the bad videos, without unknown ones, and scenes of those with sound metadata, to render them from:
+        they may have been planned, not sampled.
     """
     if config.runtime.store == "folder":
         store = open_dataset(layout.root)
-        scenes, outcome.removed = _sound_scenes(store, bad), _renamed(store, bad)
+        bad, scenes = _known(store, layout, config, report, outcome)
         with Leases(layout, config.runtime.lease_timeout) as leases:
             outcome.busy = [name for name in bad if not _unpublish(layout, leases, name)]
-        return scenes
+        return bad, scenes
     with Leases(layout.shards, config.runtime.lease_timeout) as leases:
         _remove_void_markers(layout)
         for shard in holders(layout.shards):
@@ -136,10 +154,26 @@ def _take_out(
         damaged: list[Path] = []
         is_damaged = any(problem.kind == "shard" for problem in report.problems)
         store = open_dataset(layout.root, (lambda shard, _: damaged.append(Path(str(shard)))) if is_damaged else None)
-        scenes, outcome.removed = _sound_scenes(store, bad), _renamed(store, bad)
+        bad, scenes = _known(store, layout, config, report, outcome)
         outcome.busy = remove_videos(layout, config.runtime.store, leases, store, bad, damaged)
     mark_all(layout, open_dataset(layout.root))
-    return scenes
+    return bad, scenes
+
+
+def _known(
+    store: VideoStore, layout: Layout, config: Config, report: VerifyReport, outcome: Repair
+) -> tuple[list[str], dict[str, SceneSpec]]:
+    """As ``_take_out``, before anything is removed. Scenes are kept as files too, in case this repair is killed."""
+    kept = {path.stem: read_spec(path) for path in sorted((layout.root / KEPT).glob("*.json"))}
+    found = [*report.bad_videos(), *(name for name in kept if not layout.is_published(name))]
+    names = sorted(set(found))
+    scenes = {name: spec for name, spec in kept.items() if name in names} | _sound_scenes(store, names)
+    for name, spec in scenes.items():
+        files.write_atomically(_kept(layout.root, name), spec.dumps())
+    outcome.removed = _renamed(store, names)
+    bad = [name for name in names if name in scenes or _is_a_name(name, config) or name in outcome.removed]
+    outcome.unknown = [name for name in names if name not in bad]
+    return bad, scenes
 
 
 def _remove_void_markers(layout: Layout) -> None:

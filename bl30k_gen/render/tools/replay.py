@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bl30k_gen.config import Assets, load_config
+from bl30k_gen.config import Assets
 from bl30k_gen.dataset.files import decode_rgb
 from bl30k_gen.dataset.layout import Layout
 from bl30k_gen.dataset.masks import read_values
@@ -57,7 +57,9 @@ def replay(root: Path, video: str, device: str | None, threads: int) -> Replay:
     described = published.required_metadata(video)
     if "scene" not in described:
         raise UserError(f"{video} of {root} has no scene", "only datasets of this project can be rendered again")
-    config = load_config(Layout(root).config)
+    config = published.config()
+    if config is None:
+        raise UserError(f"{root} holds no config.yaml", "it names the folders of the assets: put it back")
     resolver = AssetResolver(open_catalogue(_existing_sources(config.assets)))
     spec = resolver.resolve(parse_spec(described["scene"], f"of {video}"), f"of {video}")
     runtime = config.runtime

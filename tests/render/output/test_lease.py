@@ -147,7 +147,7 @@ def test_heartbeats_continue_in_the_background(tmp_path):
     assert lease.held() and observer.seen_alive("a00000")
 
 
-def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
+def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path, monkeypatch):
     ended = subprocess.run(
         [sys.executable, "-c", "from bl30k_gen.render import process; print(process.new_name())"],
         capture_output=True,
@@ -156,6 +156,9 @@ def test_an_owner_known_to_be_dead_is_not_waited_for(tmp_path):
     ).stdout.strip()
     assert process.surely_dead(ended) and not process.surely_dead(process.new_name())
     assert not process.surely_dead(ELSEWHERE.format(1)), "nothing is known of other machines"
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "_exists", lambda pid: True)
+        assert not process.surely_dead(ended), "/proc may hide the processes of other users"
     assert Leases(Layout(tmp_path, ended), TIMEOUT).acquire("a00000")
     assert worker(tmp_path, 2).acquire("a00000")
 

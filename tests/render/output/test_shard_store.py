@@ -84,6 +84,20 @@ def test_a_run_leaves_one_shard_that_all_commands_read(tmp_path, expected, kind)
     assert len(shards_of(root)) == 1, "there was nothing to do"
 
 
+def test_a_claim_that_is_released_while_it_is_read_is_free(tmp_path, monkeypatch):
+    """Its link is gone between two looks at it: that ended the run."""
+    root = make_dataset(tmp_path, config_of("tar"), 0).root
+    with a_store(root) as first, a_store(root, names=["a00001"]) as second:
+        claim = first.acquire("a00000")
+
+        def released(holder):
+            first.release(claim)
+            raise FileNotFoundError(holder)
+
+        monkeypatch.setattr(ShardLayout, "claiming_shard", staticmethod(released))
+        assert second.acquire("a00000") is not None
+
+
 def die_at(number, root):
     """Kill this process before its ``number``-th change of the dataset."""
     seen = [0]

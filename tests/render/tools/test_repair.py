@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,12 @@ from benchmarks.faults.corruption import (
     swapped_masks,
 )
 from bl30k_gen.dataset.layout import Layout
+from bl30k_gen.dataset.metadata import digest
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.dataset.verify import verify
 from bl30k_gen.errors import UserError
 from bl30k_gen.render.tools.repair import repair
+from bl30k_gen.scene.spec import parse_spec
 
 
 def videos_of(root):
@@ -45,13 +48,21 @@ def test_only_damaged_videos_are_rendered_again(rendered, dataset, generate):
     assert "all is well" in shown and "rendered again" not in shown
 
 
+class Asked(list[str]):
+    """Names of the requested videos, and the functions that describe their scenes."""
+
+    described: list[Any]
+
+
 @pytest.fixture
 def no_rendering(monkeypatch):
-    """Replace the supervisor by one that only records the requested videos."""
-    asked = []
+    """Replace the supervisor by one that only records the requested videos, and how their scenes are described."""
+    asked = Asked()
+    asked.described = []
 
     class RecordingSupervisor:
-        def __init__(self, *_):
+        def __init__(self, config, layout, describe, *_):
+            asked.described.append(describe)
             self.rendered, self.already, self.failed = [], [], {}
 
         def run(self, names):
@@ -71,6 +82,25 @@ def test_lost_and_renamed_videos_are_rendered_under_their_own_name(dataset, no_r
     assert not done.ok, "what is still missing is still said"
 
 
+def test_a_planned_video_keeps_its_name_and_scene_when_a_repair_is_killed(dataset, no_rendering, monkeypatch):
+    """Its name is none of a sampled video, and its scene is nowhere but in its metadata."""
+    text = dataset.metadata("a00001").read_text().replace("a00001", "hero-1")
+    metadata = json.loads(text)
+    metadata["digest"] = digest(metadata)
+    for folder in ("JPEGImages", "Annotations"):
+        (dataset.root / folder / "a00001").rename(dataset.root / folder / "hero-1")
+    dataset.metadata("a00001").unlink()
+    dataset.metadata("hero-1").write_text(json.dumps(metadata))
+    for split in ("train", "val"):
+        dataset.image_set(split).write_text(dataset.image_set(split).read_text().replace("a00001", "hero-1"))
+    assert verify(dataset.root).ok
+    dataset.rgb("hero-1", 2).write_bytes(b"")
+    for _ in range(2):  # the first ends before it has rendered anything
+        done = repair(dataset.root, verify(dataset.root))
+        assert no_rendering.pop() == "hero-1" and not no_rendering and not done.ok
+    assert no_rendering.described[-1]("hero-1").spec == parse_spec(metadata["scene"], "")
+
+
 def test_a_changed_configuration_does_not_render_videos_again(dataset, no_rendering):
     dataset.config.write_text(dataset.config.read_text().replace("seed: 0", "seed: 1"))
     report = verify(dataset.root)
@@ -84,6 +114,7 @@ def test_folders_with_other_contents_are_not_changed(dataset, no_rendering):
     done = repair(dataset.root, verify(dataset.root))
     assert no_rendering == [] and not done.ok
     assert (dataset.root / "JPEGImages/mine").exists()
+    assert done.unknown == ["mine"] and "mine  left alone: no metadata" in done.table()
 
 
 def test_a_damaged_shard_is_repaired(rendered, once, generate, tiny, tmp_path):
