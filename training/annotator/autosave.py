@@ -351,9 +351,11 @@ class Autosave:
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Lock the file. False if another program has it open as a session."""
+    """Lock the file. False if another program has it open as a session; a file system without locks is said."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        log.warning("%s cannot be locked: see that no other program has this session open", file.name)
     return True

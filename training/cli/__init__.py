@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from bl30k_gen.errors import MISTAKE, run_entry_point
+from bl30k_gen.errors import MISTAKE, UserError, run_entry_point
 from bl30k_gen.platforms import require_posix
 from bl30k_gen.version import version_option
 from training.cli import evaluate, runs, segment, train
@@ -28,7 +28,16 @@ def _run() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     require_posix()
     choose_threads()
-    app()
+    try:
+        app()
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, without importing it here
+            raise
+        raise UserError(
+            "the GPU's memory is full",
+            "in training, set runtime.batch_per_step lower or runtime.checkpointing=true; else give --short-side or "
+            "--precision bfloat16",
+        ) from error
 
 
 def main() -> None:

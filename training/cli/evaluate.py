@@ -38,7 +38,7 @@ Split = Annotated[str | None, typer.Option("--split", help="A list in ImageSets,
 @with_groups
 def evaluate(
     checkpoint: Checkpoint,
-    dataset: Annotated[Path, typer.Argument(help="A dataset's folder or shards.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
     out: Out,
     protocol: Protocol = "davis17",
     split: Split = None,
@@ -113,6 +113,7 @@ def ablate(
     split: Split = None,
     protocol: Protocol = "davis17",
     scribbles: Scribbles = None,
+    masks: MasksMean = None,
     device: Device = "auto",
     *,
     options: PropagationOptions,
@@ -131,7 +132,7 @@ def ablate(
     with stoppable():
         ablate(
             recipe,
-            EvaluationContext(dataset, given, split, protocol, scribbles, options.given(), device, workers),
+            EvaluationContext(dataset, given, split, protocol, scribbles, options.given(), device, workers, masks),
             out,
         )
 

@@ -4,6 +4,8 @@ Sources are pairs of image and mask (FSS-1000, DUTS, ECSSD, BIG, HRSOD, any fold
 """
 
 import logging
+import re
+from collections.abc import Set
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
 _MASK_ENDINGS = ("_gt", "_mask", "_segmentation")
 _IMAGE_ENDINGS = ("_im", "_image")
+_MASK_SUFFIX = re.compile(r"[-_ ]?masks?$", re.IGNORECASE)
 _MASK_FOLDERS = ("mask", "gt", "ground", "annot", "label")
 
 MIN_FOLDERS = 5
@@ -51,6 +54,9 @@ class StillImages(Protocol):
 
     def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
         """(H, W) mode L: 0 to 255. Raises UserError naming a damaged file."""
+
+    def void(self, index: int) -> Image.Image | None:
+        """(H, W) mode L: 255 where the annotation says nothing, else 0; None if it says something everywhere."""
 
     def another(self, index: int, rng: np.random.Generator, smallest: float) -> Image.Image | None:
         """The mask of a random object of the image; None if that is the same object, or if there is no other."""
@@ -124,7 +130,12 @@ class Images(Items):
     def draw(self, index: int, rng: np.random.Generator, distance: int | None = None) -> Sample:
         """A sample; ``distance`` is not used. Raises UserError naming a damaged file."""
         number = self.numbers[index]
-        images, tensors = self.warper.draw(self.stills.image_path(number), [self.stills.mask(number, rng)], rng)
+        drawn = [self.stills.mask(number, rng)]
+        if (void := self.stills.void(number)) is not None:
+            drawn.append(void)
+        images, tensors = self.warper.draw(self.stills.image_path(number), drawn, rng)
+        unknown = tensors[:, 1] > 127 if void is not None else torch.zeros_like(tensors[:, 0], dtype=torch.bool)
+        tensors = tensors[:, :1]
         given = tensors[0]
         if self.augmentation.first_mask_iou is not None:
             iou = rng.uniform(*self.augmentation.first_mask_iou)
@@ -132,7 +143,7 @@ class Images(Items):
         return Sample(
             images=images,
             masks=tensors,
-            void=torch.zeros(len(images), *images.shape[-2:], dtype=torch.bool),
+            void=unknown,
             present=torch.ones(1, dtype=torch.bool),
             given=given,
             name=self.stills.names[number],
@@ -233,6 +244,13 @@ class Pairs:
     def image_path(self, index: int) -> Path:
         return self.pairs[index].image
 
+    def void(self, index: int) -> Image.Image | None:
+        """Of a mask of ids, what is 255 and thus no object."""
+        if self.meaning != "ids":
+            return None
+        unknown = masks.read_values(self.pairs[index].mask) == masks.WHITE
+        return Image.fromarray(unknown.astype(np.uint8) * 255) if unknown.any() else None
+
     def another(self, index: int, rng: np.random.Generator, smallest: float) -> None:
         """A pair has one object."""
 
@@ -240,7 +258,9 @@ class Pairs:
         """Of a mask of ids a random object; binary and soft masks as they are."""
         path = self.pairs[index].mask
         values = masks.read_values(path)
-        if self.meaning != "ids":
+        if self.meaning == "binary":
+            return Image.fromarray((values > 0).astype(np.uint8) * masks.WHITE)
+        if self.meaning == "soft":
             return Image.fromarray(values.clip(0, masks.WHITE).astype(np.uint8))
         labels = np.unique(values[(values > 0) & (values != masks.WHITE)])
         target = int(rng.choice(labels)) if len(labels) else -1
@@ -251,8 +271,9 @@ def find_pairs(root: Path) -> list[Pair]:
     """Images with their masks below a folder, sorted.
 
     A mask is a PNG with the image's name (without endings such as ``_im`` and ``_gt``), in the same folder or in a
-    folder beside it with mask, gt, ground, annot or label in its name. The frames of a video dataset are images, too.
-    If the dataset has a list ``train``, only its videos are used.
+    folder of masks beside it: one with mask, gt, ground, annot or label in its name, in which no other images are.
+    The folder of its images has image in its name, or that of the masks without ``_mask``. The frames of a video
+    dataset are images, too. If the dataset has a list ``train``, only its videos are used.
 
     Raises:
         UserError: the folder does not exist, or there are no pairs in it.
@@ -260,19 +281,22 @@ def find_pairs(root: Path) -> list[Pair]:
     if not root.is_dir():
         raise UserError(f"image folder {root} does not exist", "check the path")
     found: dict[tuple[str, str], dict[str, Path]] = {}
-    for path in sorted(root.rglob("*")):
+    paths = [path.relative_to(root) for path in sorted(root.rglob("*"))]
+    paths = [path for path in paths if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")]
+    with_images = {folder for path in paths if path.suffix.lower() != ".png" for folder in path.parents}
+    for path in paths:
         suffix = path.suffix.lower()
-        if suffix not in _IMAGE_SUFFIXES or path.name.startswith("."):
-            continue
-        place, in_mask_folder = _place(path.relative_to(root).parent)
+        place, in_mask_folder = _place(path.parent, with_images)
         stem = path.stem
         is_mask = suffix == ".png" and (in_mask_folder or stem.lower().endswith(_MASK_ENDINGS))
         for ending in (*_MASK_ENDINGS, *_IMAGE_ENDINGS):
             stem = stem.removesuffix(ending)
         kind = "mask" if is_mask else suffix
         if (other := found.setdefault((place, stem), {}).get(kind)) is not None:
-            raise UserError(f"{other} and {path} have one name", "keep one file for each image and for each mask")
-        found[place, stem][kind] = path
+            raise UserError(
+                f"{other} and {root / path} have one name", "keep one file for each image and for each mask"
+            )
+        found[place, stem][kind] = root / path
     pairs, listed = [], _listed(root)
     for files in found.values():
         mask = files.pop("mask", None) or files.pop(".png", None)
@@ -292,14 +316,22 @@ def _listed(root: Path) -> set[str] | None:
     return {name for path in lists for name in read_image_set(path)} if lists else None
 
 
-def _place(folder: Path) -> tuple[str, bool]:
-    """A key that an image's folder and its mask's folder share, and whether the folder is one of masks."""
+def _place(folder: Path, with_images: Set[Path]) -> tuple[str, bool]:
+    """A key that an image's folder and its mask's folder share, and whether the folder is one of masks.
+
+    Args:
+        with_images: folders that hold images which are no PNGs, also in folders below them.
+    """
     parts = list(folder.parts)
     in_mask_folder = False
     for i, part in enumerate(parts):
-        if part == MASK or any(word in part.lower() for word in _MASK_FOLDERS):
-            parts[i], in_mask_folder = "*", True
-        elif part == RGB or "image" in part.lower():
+        above = Path(*folder.parts[:i])
+        hint = part == MASK or any(word in part.lower() for word in _MASK_FOLDERS)
+        if hint and above / part not in with_images:
+            beside = _MASK_SUFFIX.sub("", part)
+            parts[i], in_mask_folder = beside if beside != part and above / beside in with_images else "*", True
+            part = parts[i]
+        if part == RGB or "image" in part.lower():
             parts[i] = "*"
     return "/".join(parts), in_mask_folder
 

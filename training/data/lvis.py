@@ -78,6 +78,9 @@ class Objects:
     def mask(self, index: int, rng: np.random.Generator) -> Image.Image:
         return self._draw(self.annotations[index])
 
+    def void(self, index: int) -> None:
+        """LVIS says of each pixel of an object's image whether it is that object."""
+
     def another(self, index: int, rng: np.random.Generator, smallest: float) -> Image.Image | None:
         own = self.annotations[index]
         others = [a for a in self.of_image[own.image] if a.area >= smallest]

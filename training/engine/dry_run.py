@@ -13,6 +13,7 @@ from training.data.mixture import SampleOrder, open_mixture
 from training.engine import visualisation
 from training.engine.distributed import processes
 from training.engine.trainer import open_validation
+from training.runs.folder import RunFolder
 from training.schema.stage import Stage
 from training.tasks.network import AnyBatch, AnyStep, build_network, build_step
 from training.tasks.speed import choose_precision
@@ -64,7 +65,7 @@ def dry_run(stage: Stage, out: Path, device: str, start: Path | None) -> None:
 
 def show_settings(stage: Stage, out: Path) -> None:
     """Print what is trained, and write all settings into ``settings.yaml`` in the run's folder."""
-    path = out / "settings.yaml"
+    path = RunFolder(out).settings
     write_atomically(path, stage.to_yaml())
     print(f"{stage.network}: {amount(stage)}")
     print(f"all settings: {path}")
@@ -123,6 +124,10 @@ def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precisi
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    before = 0
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
     for _ in range(2):  # the first pass also prepares kernels and memory
         saved.clear()
         began = time.perf_counter()
@@ -135,5 +140,6 @@ def measure_step(step: AnyStep, samples: AnyBatch, device: torch.device, precisi
         seconds = (time.perf_counter() - began) / len(two)
     sample = sum(saved.values()) // len(two)
     if device.type == "cuda":
-        sample = max(sample, (torch.cuda.max_memory_allocated(device) - 2 * weights) // len(two))
+        peak = torch.cuda.max_memory_allocated(device) - before
+        sample = max(sample, (peak - weights) // len(two))  # gradients are as large as the weights
     return Cost(seconds, sample, 4 * weights)

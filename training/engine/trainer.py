@@ -338,7 +338,8 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # that of another precision is empty
+            self.scaler.load_state_dict(state["scaler"])
         self.iteration, self.bad_steps, self.corrupt = state["iteration"], state["bad_steps"], state["corrupt"]
         self.best = state["best"]
         self.window = RunningMeans(**state["window"])

@@ -57,7 +57,7 @@ class SessionLog:
         ...
         log.since_last("interact", frame=12)
 
-    Keys that the block adds to ``about`` are logged, too.
+    Keys that the block adds to ``about`` are logged, too. Raises UserError if the file exists.
     """
 
     def __init__(
@@ -67,7 +67,11 @@ class SessionLog:
         self.clock = clock
         with clear_disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps({"user": user, "video": video, "method": method}) + "\n")
+            try:
+                with open(self.path, "x") as file:
+                    file.write(json.dumps({"user": user, "video": video, "method": method}) + "\n")
+            except FileExistsError:
+                raise UserError(f"log {self.path} exists", "give another file, or remove it") from None
         self.began = self._ended = clock()
 
     @contextmanager

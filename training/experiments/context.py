@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.errors import UserError
 from models.backbone import Network
@@ -42,6 +43,7 @@ class EvaluationContext:
     """Data, checkpoints and options for all rows of a table.
 
     checkpoints: {name: path}. options: defaults of all rows. scribbles: first scribbles; None: the robot's.
+    masks: what the dataset's masks mean; None: decided over the whole dataset.
     """
 
     dataset: Path
@@ -52,12 +54,13 @@ class EvaluationContext:
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     workers: int = 1
+    masks: Meaning | None = None
     say: Callable[[str], None] = print
 
     @cached_property
     def data(self) -> tuple[VideoStore, list[str], Path]:
         """The dataset, the names of the videos to evaluate, and the folder of annotations."""
-        return open_annotated(self.dataset, self.split)
+        return open_annotated(self.dataset, self.split, self.masks)
 
     def network(self, row: TableRow) -> tuple[PropagationNetwork, Options]:
         network = self.load(row.network, PropagationNetwork)

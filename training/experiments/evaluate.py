@@ -1,6 +1,7 @@
 """Evaluates checkpoints on a dataset by the protocols of ``training.evaluation``."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,6 +90,7 @@ def evaluate_semi_supervised(
         "options": repr(settings),
         "protocol": protocol,
         "dataset": str(store.path.resolve()),
+        "masks": masks,
     }
     claim(out, "evaluate", inputs, [store.path], "run.json")
     _say_what_is_evaluated(checkpoint, store, names, split, say)
@@ -193,6 +195,7 @@ def evaluate_interactive(
         "rounds": str(new_frame_rounds),
         "scribbles": str(scribbles),
         "dataset": str(store.path.resolve()),
+        "masks": masks,
     }
     references = baselines(truth, store.rule)
     perfect = None if s2m_network else references["oracle"]
@@ -234,8 +237,7 @@ def open_sessions(
         raise UserError("interactive sessions see frames as they are", "leave out --flip and all but one --scale")
 
     def open_video(name: str, objects: tuple[int, ...]) -> System:
-        if len(store.mask_frames(name)) < len(store.frames(name)):
-            raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
+        require_complete(store, name)
         session = InteractiveSession(
             network,
             StoredFrames(store, name),
@@ -258,18 +260,27 @@ def _run_missing(
     path: Path,
     say: Callable[[str], None],
 ) -> InteractiveReport:
-    """Run the samples that the report at ``path`` lacks, and write it after each of them."""
+    """Run the samples that the report at ``path`` lacks, and write it after each of them.
+
+    Returns: the report of ``samples`` alone; the file keeps those of other lists.
+    """
     report = InteractiveReport(benchmark.interactions, benchmark.seconds_per_object)
     if path.exists():
         report = read_report(path, benchmark.interactions, benchmark.seconds_per_object)
     done = {(sequence, number) for sequence, number, _ in report.samples}
+    wanted = set()
     for sample in samples:
+        wanted.add((sample.sequence, sample.scribble_idx))
         if (sample.sequence, sample.scribble_idx) not in done:
             new = benchmark.run([sample], system, say)
             report.samples += new.samples
             report.interactions += new.interactions
             report.write_csv(path)
-    return report
+    return replace(
+        report,
+        samples=[s for s in report.samples if s[:2] in wanted],
+        interactions=[i for i in report.interactions if (i.sequence, i.scribble_idx) in wanted],
+    )
 
 
 def _say_nothing(text: str) -> None:
@@ -303,6 +314,12 @@ def interactive_table(reports: dict[str, InteractiveReport]) -> Table:
     rows = [(label, report.summary()) for label, report in reports.items()]
     columns = list(rows[0][1])
     return Table(["", *columns], [[label, *(numbers[column] for column in columns)] for label, numbers in rows])
+
+
+def require_complete(store: VideoStore, name: str) -> None:
+    """Raise UserError for a video that the interactive benchmark cannot score."""
+    if len(store.mask_frames(name)) < len(store.frames(name)):
+        raise UserError(f"video {name} is not annotated in every frame", "the benchmark scores all frames")
 
 
 def require_scorable(store: VideoStore, names: list[str], dataset: str | Path) -> None:
@@ -344,10 +361,10 @@ def _say_what_is_evaluated(
     lists = [path.removeprefix(f"{IMAGE_SETS}/").removesuffix(".txt") for path in store.image_set_paths()]
     which = f"list {split}" if split else "all of them" + (f" (--split takes {', '.join(lists)})" if lists else "")
     say(f"evaluating {plural(len(names), 'video')} of {store.path}: {which}")
-    folder = Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent
+    run = RunFolder(Path(checkpoint) if Path(checkpoint).is_dir() else Path(checkpoint).parent)
     trained: set[str] = set()
-    if RunFolder(folder).config.exists():
-        for source in RunFolder(folder).stage().sources.values():
+    if run.config.exists() and run.environment.exists():  # else another program's folder
+        for source in run.stage().sources.values():
             if isinstance(source, VideoSource) and Path(source.path or "").resolve() == store.path.resolve():
                 trained |= set(choose_videos(store, source))
     if known := sorted(trained.intersection(names)):

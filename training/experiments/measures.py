@@ -43,7 +43,7 @@ def semi_supervised(row: TableRow, context: EvaluationContext, folder: Path) -> 
         if speed.frames:
             write_atomically(file, json.dumps(speeds := speeds | {name: asdict(speed)}))
     results = score_folders(
-        truth, folder / "masks", context.protocol, names, None, context.workers, lambda line: None
+        truth, folder / "masks", context.protocol, names, None, context.workers, lambda line: None, context.masks
     )
     frames, seconds = (sum(speed[key] for speed in speeds.values()) for key in ("frames", "seconds"))
     pace = {"FPS": frames / seconds, "ms": 1000 * seconds / frames} if frames else {}
@@ -52,7 +52,7 @@ def semi_supervised(row: TableRow, context: EvaluationContext, folder: Path) -> 
 
 def semi_supervised_baselines(context: EvaluationContext) -> dict[str, Measurement]:
     store, names, truth = context.data
-    scored = score_baselines(truth, context.protocol, names, None, context.workers)
+    scored = score_baselines(truth, context.protocol, names, None, context.workers, context.masks)
     return {name: Measurement(results.summary(), by_distance(results, store)) for name, results in scored.items()}
 
 
@@ -85,21 +85,22 @@ def interactive(row: TableRow, context: EvaluationContext, folder: Path) -> Meas
             fusion = plain
         case checkpoint:
             fusion = context.load(checkpoint, Fusion)
-    perfect = baselines(truth)["oracle"] if s2m is None else None
+    perfect = baselines(truth, store.rule)["oracle"] if s2m is None else None
     system = open_sessions(network, s2m, fusion, options, store, perfect, context.say)
     return _benchmark(context, system, context.say, folder / "report.csv")
 
 
 def interactive_baselines(context: EvaluationContext) -> dict[str, Measurement]:
-    systems = baselines(context.data[2])
+    store, _, truth = context.data
+    systems = baselines(truth, store.rule)
     return {name: _benchmark(context, system, lambda line: None) for name, system in systems.items()}
 
 
 def _benchmark(
     context: EvaluationContext, system: Callable, say: Callable[[str], None], out: Path | None = None
 ) -> Measurement:
-    _, names, truth = context.data
-    samples = read_samples(truth, context.scribbles, names)
+    store, names, truth = context.data
+    samples = read_samples(truth, context.scribbles, names, rule=store.rule)
     report = InteractiveBenchmark(new_frame_rounds=MIVOS_ROUNDS).run(samples, system, say)
     if out:
         report.write_csv(out)

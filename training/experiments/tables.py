@@ -91,6 +91,7 @@ def _identity(spec: TableSpec, row: TableRow | None, context: EvaluationContext)
         "measure": spec.measure,
         "dataset": str(store.path.resolve()),
         "videos": names,
+        **({"masks": context.masks} if context.masks else {}),
         "protocol": context.protocol if spec.measure == "semi-supervised" else "",
         "scribbles": str(context.scribbles and context.scribbles.resolve()) if spec.measure == "interactive" else "",
     }

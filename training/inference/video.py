@@ -25,6 +25,9 @@ from bl30k_gen.inputs import read_bytes
 from bl30k_gen.text import plural
 from training.evaluation.folders import MaskVideo, object_ids
 
+COMPLETE = 0.95
+"""A video file is complete if at least this ratio of its stated duration can be decoded."""
+
 
 class Indexed(Protocol):
     """Frames (H, W, 3) uint8 with random access."""
@@ -118,12 +121,6 @@ class VideoFile:
     rate: frames a second, 0 if unknown; set by the first iteration.
     """
 
-    COMPLETE = 0.95
-    """A file is complete if at least this ratio of its stated duration can be decoded.
-
-    The number of frames is no measure: for variable frame rates some formats only estimate it.
-    """
-
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.rate = 0.0
@@ -141,18 +138,15 @@ class VideoFile:
                 yield np.ascontiguousarray(read[1][..., ::-1])
         finally:
             capture.release()
-        if not count:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
-        if reached < self.COMPLETE * promised and not _is_whole_matroska(self.path):
-            what = f"{self.path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
-            raise UserError(what, "copy it again")
+        _require_whole(self.path, count, reached, promised)
 
 
 class SeekableVideo:
     """A video file with random access to its frames, the same frames as in sequential reading.
 
-    Opening reads the file once, without converting pixels, and records the time of each frame. If seeking arrives at
-    a wrong frame, the file is read from its beginning. Safe to use from several threads.
+    Opening reads the file once, without converting pixels, and records the time of each frame; it raises UserError
+    as reading a ``VideoFile`` does. If seeking arrives at a wrong frame, the file is read from its beginning. Safe to
+    use from several threads.
 
     names: frames are numbered from 00000. rate: frames a second, 0 if unknown.
     """
@@ -168,10 +162,11 @@ class SeekableVideo:
         self._times: list[float] = []
         while capture.grab():
             self._times.append(capture.get(_MILLISECONDS))
-        self.rate = capture.get(_RATE)
+        self.rate = max(0.0, capture.get(_RATE))
+        frame = 1 / self.rate if self.rate else 0.0  # seconds
+        promised = capture.get(_COUNT) * frame
         capture.release()
-        if not self._times:
-            raise UserError(f"{self.path} holds no video that can be decoded", "convert it to MP4, or to images")
+        _require_whole(self.path, len(self._times), max(self._times, default=0.0) / 1000 + frame, promised)
         self.names = [f"{number:05d}" for number in range(len(self._times))]
         self._capture = _capture(self.path)
         self._next = 0
@@ -228,6 +223,21 @@ def _capture(path: Path) -> "cv2.VideoCapture":
     import cv2
 
     return cv2.VideoCapture(str(path))
+
+
+def _require_whole(path: Path, count: int, reached: float, promised: float) -> None:
+    """Raise UserError for a file of which no frame, or much less than the stated duration, can be decoded.
+
+    The number of frames is no measure: for variable frame rates some formats only estimate it.
+
+    Args:
+        count: frames that were decoded, to the time ``reached``, in seconds as ``promised``.
+    """
+    if not count:
+        raise UserError(f"{path} holds no video that can be decoded", "convert it to MP4, or to images")
+    if reached < COMPLETE * promised and not _is_whole_matroska(path):
+        what = f"{path} is damaged after frame {count}, {reached:.1f} of {promised:.1f} s"
+        raise UserError(what, "copy it again")
 
 
 def _is_whole_matroska(path: Path) -> bool:

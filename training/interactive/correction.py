@@ -126,10 +126,19 @@ class Corrector:
         return self._paint(state, locked, self._draft(state, frame, "fill", box), label, area)
 
     def set_mask(self, state: State, locked: frozenset[int], frame: int, mask: np.ndarray | Tensor) -> State:
-        """Take (H, W) integer ids, or (O, H, W) probabilities of the objects. Raises ValueError for another shape."""
+        """Take (H, W) integer ids, or (O, H, W) probabilities of the objects.
+
+        Raises ValueError for another shape, and for ids of other objects.
+        """
         objects = state.objects
         draft = self._draft(state, frame, "mask", None)
-        maps = one_hot(np.asarray(mask), objects) if mask.ndim == 2 else torch.as_tensor(mask)
+        if mask.ndim == 2:
+            ids = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
+            if unknown := sorted({int(label) for label in np.unique(ids)} - {0, *objects}):
+                raise ValueError(f"the mask shows {unknown}, and the session's objects are {sorted(objects)}")
+            maps = one_hot(ids, objects)
+        else:
+            maps = torch.as_tensor(mask)
         if maps.shape != (len(objects), *self.view.size):
             raise ValueError(
                 f"the mask is {tuple(mask.shape)}, but frames are {self.view.size} (height, width) and objects "

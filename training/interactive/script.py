@@ -260,7 +260,9 @@ def interact(
     out, plan, frames = Path(out), read_script(script), open_frames(video)
     if plan.short_side:
         options.setdefault("short_side", plan.short_side)
+    refuse_input(out, [Path(path) for path in (video, truth) if path])
     network = load_network(checkpoint, PropagationNetwork, device=device)
+    known = true_masks(Path(truth), frames, meaning) if truth else None
     try:
         session = InteractiveSession(
             network,
@@ -271,12 +273,11 @@ def interact(
             fusion=load_fusion(fusion, device),
             options=checked_options(network, **options),
             log=SessionLog(log, user, frames.path.name, Path(checkpoint).stem) if log else None,
-            truth=true_masks(Path(truth), frames, meaning) if truth else None,
+            truth=known,
             say=say,
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
-    refuse_input(out, [Path(path) for path in (video, truth) if path])
     run_script(session, plan, Path(script).parent, meaning)
     claim(out, "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):

@@ -39,7 +39,7 @@ Packing = Literal["folder", "tar", "hdf5"]
 
 def make_fusion_data(
     checkpoint: Path,
-    dataset: Path,
+    dataset: str | Path,
     out: Path,
     videos: Sequence[str] | None = None,
     separation: int = 20,
@@ -74,7 +74,7 @@ def make_fusion_data(
     checkpoint = network_file(checkpoint)
     network = load_network(checkpoint, PropagationNetwork, device=device)
     record = {
-        "dataset": str(Path(dataset).resolve()),
+        "dataset": str(store.path.resolve()),
         "videos": len(selected),
         "list": sha256_bytes("\n".join(selected).encode()),
         "checkpoint": sha256(checkpoint),

@@ -17,7 +17,14 @@ from bl30k_gen.text import duration
 from training.engine.distributed import Processes
 from training.pipeline.estimate import Pace
 from training.pipeline.report import write_pipeline_report
-from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedStep, PlannedTraining
+from training.pipeline.steps import (
+    PlannedEvaluation,
+    PlannedFusionData,
+    PlannedStep,
+    PlannedTraining,
+    begin,
+    wait_for,
+)
 from training.schema.data import AnySource, VideoSource, place_of
 from training.schema.recipe import EvaluateStep, FusionDataStep, Recipe, StageStep, changes_of, divide_overrides
 from training.schema.stage import PROPAGATION, Stage, load_stage
@@ -69,7 +76,8 @@ class _Planner:
     """Plans the steps of a recipe one after the other; later steps use what earlier ones leave.
 
     stages: the stages planned so far, by name. trained: {network: folder of the last run that trains it}.
-    propagation: the last run of any propagation network. fusion_set: fusion data that no stage has used yet.
+    propagation, propagation_stage: the last run of any propagation network, and its stage. fusion_set: fusion data
+    that no stage has used yet.
     """
 
     recipe: Recipe
@@ -83,6 +91,7 @@ class _Planner:
     stages: dict[str, Stage] = field(default_factory=dict)
     trained: dict[str, Path] = field(default_factory=dict)
     propagation: Path | None = None
+    propagation_stage: Stage | None = None
     fusion_set: Path | None = None
 
     def add(self, number: int, step: StageStep | FusionDataStep | EvaluateStep) -> None:
@@ -112,17 +121,17 @@ class _Planner:
         start = self.trained.get(base.network, None if self.planned else self.start)
         folder = self.trained[base.network] = self.out / f"{number}-{step.stage.replace('/', '-')}"
         if base.network in PROPAGATION:
-            self.propagation = folder
+            self.propagation, self.propagation_stage = folder, stage
         return PlannedTraining(step.stage, folder, stage, start, takes_fusion_set)
 
     def _fusion_data(self, number: int, step: FusionDataStep) -> PlannedFusionData:
-        network = self._require_propagation("fusion_data")
+        network, _ = self._require_propagation("fusion_data")
         folder = self.fusion_set = self.out / f"{number}-fusion-data-{step.fusion_data.replace('/', '-')}"
         source = _videos_of(self.stages, step.fusion_data, step.source)
         return PlannedFusionData(f"fusion data of {step.fusion_data}", folder, network, source, step)
 
     def _evaluation(self, number: int, step: EvaluateStep) -> PlannedEvaluation:
-        network = self._require_propagation("evaluate")
+        network, stage = self._require_propagation("evaluate")
         source = _videos_of(self.stages, step.evaluate, step.source)
         return PlannedEvaluation(
             name="evaluation",
@@ -130,22 +139,27 @@ class _Planner:
             network=network,
             fusion=self.trained.get("fusion"),
             s2m=self.trained.get("s2m"),
-            dataset=Path(place_of(source.path)),
+            stage=stage,
+            dataset=place_of(source.path),
             masks=source.masks,
             step=step,
         )
 
-    def _require_propagation(self, step: str) -> Path:
-        """The propagation network that a step of this kind uses. Raises UserError if none is trained before it."""
-        if self.propagation is None:
+    def _require_propagation(self, step: str) -> tuple[Path, Stage]:
+        """The run of the propagation network that a step of this kind uses, and its stage.
+
+        Raises UserError if none is trained before it.
+        """
+        if self.propagation is None or self.propagation_stage is None:
             raise UserError(f"a step {step} comes before any propagation network", "put a stage of one before it")
-        return self.propagation
+        return self.propagation, self.propagation_stage
 
 
 def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: Processes) -> None:
     """Check all steps, print how much work they are, run them, and write ``out/report.md``."""
     for step in work:
         step.check(processes)
+    begin(out, processes)
     if processes.leads:
         print(f"{len(work)} steps into {out}:")
         pace = Pace(processes.device, {step.folder: step.stage for step in work if isinstance(step, PlannedTraining)})
@@ -157,6 +171,7 @@ def run_pipeline(recipe: Recipe, work: list[PlannedStep], out: Path, processes: 
         print(
             f"about {duration(seconds)} in all on {processes}, by a few samples and frames of each kind", flush=True
         )
+    wait_for(out, processes, [0])  # measuring a network takes minutes
     for step in work:
         step.run(processes)
     if processes.leads:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 from bl30k_gen.dataset.files import write_atomically
 from training.evaluation.report import Table
-from training.evaluation.strips import write_strip
-from training.experiments.evaluate import open_annotated
 from training.pipeline.steps import PlannedEvaluation, PlannedStep, PlannedTraining
 from training.runs.folder import RunFolder
 from training.schema.recipe import Recipe
@@ -60,12 +58,8 @@ def _evaluation_section(step: PlannedEvaluation, out: Path) -> tuple[list[str], 
     lines = [f"## Evaluation on {step.dataset}, list {split or 'of all videos'}", ""] + ([note, ""] if note else [])
     lines += ["Masks propagated from those of the first frames:", "", "```", scores.rstrip(), "```", ""]
     tables = [scores]
-    store, names, truth = open_annotated(step.dataset, split)
-    for name in names[:STRIPS]:
-        image = step.folder / f"{name}.png"
-        frames = Path(str(store.path), store.rgb_path(name, 0)).parent.parent
-        write_strip(truth, semi / "masks", name, image, images=frames)
-        lines += [f"{name}: annotation, prediction, errors (blue missed, red invented)", ""]
+    for image in sorted((semi / "strips").glob("*.png"))[:STRIPS]:
+        lines += [f"{image.stem}: annotation, prediction, errors (blue missed, red invented)", ""]
         lines += [_image(image, out), ""]
     if step.step.interactive:
         table = (interactive / "interactive.txt").read_text(encoding="utf-8")

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from bl30k_gen.dataset.files import write_atomically
 from bl30k_gen.dataset.masks import Meaning
 from bl30k_gen.dataset.reader import open_dataset
-from bl30k_gen.errors import UserError
+from bl30k_gen.errors import UserError, require_choice
 from bl30k_gen.text import plural
 from training.data.mixture import open_mixture, samples_per_process
 from training.data.videos import choose_videos
@@ -136,12 +136,12 @@ class PlannedFusionData:
         from training.pipeline.fusion_data import make_fusion_data
 
         numbers, part = self.numbers, (processes.rank, processes.world)
-        _begin(self.folder, processes)
+        begin(self.folder, processes)
         if processes.leads:
             print(f"{self.name}: propagating into {self.folder}", flush=True)
         make_fusion_data(
             self.network,
-            Path(place_of(self.source.path)),
+            place_of(self.source.path),
             self.folder,
             self._videos(),
             numbers.separation,
@@ -151,7 +151,7 @@ class PlannedFusionData:
             device=processes.device.type,
             masks=self.source.masks,
         )
-        _wait_for(self.folder, processes, range(processes.world))
+        wait_for(self.folder, processes, range(processes.world))
 
     def _videos(self) -> list[str]:
         return choose_videos(open_dataset(place_of(self.source.path)), self.source)
@@ -161,7 +161,7 @@ class PlannedFusionData:
 class PlannedEvaluation:
     """The semi-supervised protocol, and the interactive benchmark if the step asks for it.
 
-    masks: what the dataset's masks mean; None: decided over the whole dataset.
+    stage: of the propagation network. masks: what the dataset's masks mean; None: decided over the whole dataset.
     """
 
     name: str
@@ -169,14 +169,27 @@ class PlannedEvaluation:
     network: Path
     fusion: Path | None
     s2m: Path | None
-    dataset: Path
+    stage: Stage
+    dataset: str
     masks: Meaning | None
     step: EvaluateStep
 
     def check(self, processes: Processes) -> None:
-        from training.experiments.evaluate import open_annotated
+        from models.propagation import PropagationNetwork
+        from training.evaluation.semi_supervised import PROTOCOLS
+        from training.experiments.evaluate import open_annotated, require_complete, require_scorable
+        from training.inference.segment import checked_options
+        from training.tasks.network import build_network
 
-        open_annotated(self.dataset, self.split()[0])
+        require_choice("evaluate.protocol", self.step.protocol, list(PROTOCOLS))
+        store, names, _ = open_annotated(self.dataset, self.split()[0], self.masks)
+        if self.step.protocol != "all":
+            require_scorable(store, names, self.dataset)
+        for name in names if self.step.interactive else ():
+            require_complete(store, name)
+        network = build_network(self.stage.network, self.stage.model, objects=self.stage.objects)
+        assert isinstance(network, PropagationNetwork)
+        checked_options(network, **self.step.options)
 
     def split(self) -> tuple[str | None, str]:
         """The list of videos, and a note if the dataset lacks the list that the recipe names."""
@@ -192,7 +205,7 @@ class PlannedEvaluation:
     def amount(self) -> str:
         from training.experiments.evaluate import open_annotated
 
-        videos = open_annotated(self.dataset, self.split()[0])[1]
+        videos = open_annotated(self.dataset, self.split()[0], self.masks)[1]
         return f"{plural(len(videos), 'video')} to evaluate" + (
             ", also interactively" if self.step.interactive else ""
         )
@@ -212,11 +225,11 @@ class PlannedEvaluation:
     def run(self, processes: Processes) -> None:
         from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
-        _begin(self.folder, processes)
+        begin(self.folder, processes)
         if processes.leads:
             split, note = self.split()
             print(f"{self.name}: evaluating into {self.folder}", note, sep="\n" if note else "", flush=True)
-            options = {"device": processes.device.type, "masks": self.masks, **_options(self.step.options)}
+            options = {"device": processes.device.type, "masks": self.masks, **self.step.options}
             evaluate_semi_supervised(
                 self.network, self.dataset, self.folder / "semi_supervised", self.step.protocol, split, **options
             )
@@ -232,28 +245,20 @@ class PlannedEvaluation:
                     split=split,
                     **options,
                 )
-        _wait_for(self.folder, processes, [0])
-
-
-def _options(options: dict[str, Any]) -> dict[str, Any]:
-    from models.memory import Reading
-
-    if "top_k" not in options:
-        return options
-    rest = {key: value for key, value in options.items() if key != "top_k"}
-    return {"reading": Reading(top_k=options["top_k"]), **rest}
+        wait_for(self.folder, processes, [0])
 
 
 def _marker(folder: Path, rank: int, world: int) -> Path:
     return folder / f".{rank}-of-{world}.done"
 
 
-def _begin(folder: Path, processes: Processes) -> None:
+def begin(folder: Path, processes: Processes) -> None:
+    """Begin work in a folder whose end ``wait_for`` waits for."""
     _marker(folder, processes.rank, processes.world).unlink(missing_ok=True)
     processes.wait()
 
 
-def _wait_for(folder: Path, processes: Processes, ranks: Iterable[int]) -> None:
+def wait_for(folder: Path, processes: Processes, ranks: Iterable[int]) -> None:
     """Mark the part of this process as done, and wait for those of ``ranks``.
 
     Each part is marked by a file, because it may take days and collective operations time out.

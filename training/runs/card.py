@@ -29,7 +29,8 @@ def card(folder: RunFolder, stage: Stage, environment: dict[str, Any], file: Pat
         facts: lines about the file.
     """
     state = environment["code"]
-    code = state.get("commit", "unknown") + (" with changes" if state.get("changed") else "")
+    code = state.get("commit") or f"version {state.get('version', 'unknown')}"
+    code += " with changes" if state.get("changed") else ""
     made = [f"code: {code}; torch {environment['packages']['torch']}; {environment['device']}"]
     if start := environment.get("start"):
         made.append(f"began with {start['weights']}, sha256 {start['sha256'][:16]}")

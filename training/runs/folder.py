@@ -32,6 +32,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, sha256, write_atomically
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, parse_json_lines, read_bytes, read_json
 from bl30k_gen.settings import difference, first_mistake, flatten, read_yaml
+from bl30k_gen.version import project_version
 from training.runs.state import read_state, write_state
 from training.schema.stage import Stage
 
@@ -54,6 +55,7 @@ class RunFolder:
     def __init__(self, root: Path):
         self.root = root
         self.config = root / "config.yaml"
+        self.settings = root / "settings.yaml"  # of a dry run
         self.environment = root / "environment.json"
         self.log = root / "log.jsonl"
         self.tensorboard = root / "tensorboard"
@@ -264,16 +266,19 @@ def describe_weights(path: Path) -> dict[str, str]:
 
 
 def code_state() -> dict[str, Any]:
-    """The commit of the working copy and whether it has changes; empty outside a working copy."""
+    """The commit of this project's working copy and whether it has changes; without one, the installed version."""
+    commands = ["rev-parse --show-toplevel", "rev-parse HEAD", "status --porcelain --untracked-files=no"]
     try:
-        commit, changes = (
+        top, commit, changes = (
             subprocess.run(
-                ["git", "-C", str(_ROOT), *args], capture_output=True, text=True, check=True, timeout=20
+                ["git", "-C", str(_ROOT), *line.split()], capture_output=True, text=True, check=True, timeout=20
             ).stdout
-            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            for line in commands
         )
     except (OSError, subprocess.SubprocessError):
-        return {}
+        top = ""
+    if not top or Path(top.removesuffix("\n")).resolve() != _ROOT.resolve():  # else installed in another repository
+        return {"version": project_version()}
     return {"commit": commit.strip(), "changed": sorted(line[3:] for line in changes.splitlines())}
 
 

@@ -159,8 +159,12 @@ class Stage(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=100)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that determine a run, as ``{dotted key: value}``: without ``runtime`` and paths of data."""
-        return {k: v for k, v in flatten(self.model_dump(mode="json")).items() if _is_identity(k)}
+        """The settings that determine a run, as ``{dotted key: value}``.
+
+        Without ``runtime``, validation that changes no weights, and paths, which may change while a run continues.
+        """
+        flat = flatten(self.model_dump(mode="json"))
+        return {key: "a path" if _is_path(key, value) else value for key, value in flat.items() if _is_identity(key)}
 
 
 def load_stage(
@@ -205,8 +209,13 @@ def load_stage(
 
 
 def _is_identity(key: str) -> bool:
-    place = key.startswith("data.") and key.endswith((".path", ".videos"))
-    return not place and not key.startswith(("runtime.", "validation_videos."))
+    place = key.startswith("data.") and key.endswith((".path", ".videos", ".images"))
+    same = ("runtime.", "validation_videos.", "validation.samples", "validation.every")
+    return not place and not key.startswith(same)
+
+
+def _is_path(key: str, value: Any) -> bool:
+    return (key == "alignment" and value is not None) or (key == "imagenet" and value not in ("torchvision", "none"))
 
 
 def _place_data(values: dict[str, Any], places: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Sessions on disk after every step, after a crash, and after kill -9."""
 
+import errno
 import hashlib
 import http.client
 import json
@@ -143,12 +144,20 @@ def test_lines_after_a_damaged_one_are_kept_in_another_file_and_reported(tmp_pat
     reopened.close()
 
 
-def test_a_session_of_another_video_is_refused(tmp_path):
+def test_a_session_of_another_video_is_refused(tmp_path, monkeypatch, caplog):
     video = moving_video(3)
     _, saved = open_saved(tmp_path, video)
     with pytest.raises(UserError, match="open in another program"):
         open_saved(tmp_path, video)
     saved.close()
+
+    def no_locks(*_):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", no_locks)
+        open_saved(tmp_path, video)[1].close()
+    assert "cannot be locked" in caplog.text
     other = moving_video(3)
     other[1] = other[1].copy()
     other[1][0, 0, 0] ^= 1

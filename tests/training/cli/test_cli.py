@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -53,6 +54,7 @@ def test_dry_run_shows_numbers_data_and_an_image(videos, tmp_path):
         "enlarged; labels of rows, numbers of frames, and the legend below"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.png", "settings.yaml"]
+    RunFolder(tmp_path).require_same([], {})  # the run itself may follow
 
 
 def test_a_pipeline_goes_from_stage_to_stage(videos, tmp_path):
@@ -168,3 +170,15 @@ def test_the_entry_point_stops_at_sigterm_and_continues(videos, tmp_path):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert [r["iteration"] for r in RunFolder(tmp_path).records()] == list(range(1, 13))
+
+
+def test_a_full_gpu_is_one_line_with_its_remedy(monkeypatch, capsys, tmp_path):
+    def full(runs, out):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(sys, "argv", ["train.py", "compare", str(tmp_path), "--out", str(tmp_path)])
+    monkeypatch.setattr("training.runs.compare.compare", full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: the GPU's memory is full: in training, set runtime.")

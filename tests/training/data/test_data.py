@@ -16,7 +16,7 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from tests.support.stages import order_of
 from training.data import sampling, transforms
-from training.data.images import find_pairs
+from training.data.images import Images, Pairs, find_pairs
 from training.data.mixture import Draw, loader, open_mixture
 from training.data.perturb import perturb
 from training.data.sample import Batch
@@ -297,16 +297,41 @@ def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
         ("ecssd/images/0001.jpg", "ecssd/ground_truth_mask/0001.png"),
         ("big/a_im.jpg", "big/a_gt.png"),
         ("own/images/b.png", "own/masks/b.png"),
+        ("hrsod/HRSOD_train/c.jpg", "hrsod/HRSOD_train_mask/c.png"),
+        ("classes/ac_ground/1.jpg", "classes/ac_ground/1.png"),
+        ("classes/gas_mask/1.jpg", "classes/gas_mask/1.png"),
     ]:
         for content, name in [(image, image_name), (mask, mask_name)]:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             content.save(tmp_path / name)
     (tmp_path / "fss/apple/lonely.jpg").write_bytes(b"")
-    found = {name: len(find_pairs(tmp_path / name)) for name in ("fss", "duts", "ecssd", "big", "own")}
-    assert found == {"fss": 2, "duts": 1, "ecssd": 1, "big": 1, "own": 1}
+    found = {path.name: len(find_pairs(path)) for path in tmp_path.iterdir()}
+    assert found == {"fss": 2, "duts": 1, "ecssd": 1, "big": 1, "own": 1, "hrsod": 1, "classes": 2}
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no images"):
         find_pairs(tmp_path / "empty")
+
+
+def test_values_of_masks_mean_what_the_source_says(tmp_path):
+    """0 and 1 were almost nothing where the source said binary."""
+    values = np.zeros((30, 40), np.uint8)
+    values[:, :20] = 1
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    Image.fromarray(values).save(tmp_path / "a.png")
+    for meaning in ("binary", "ids"):
+        drawn = np.asarray(Pairs(tmp_path, meaning).mask(0, rng(0)))
+        assert np.array_equal(drawn, values * 255), meaning
+
+
+def test_void_of_still_images_does_not_count(tmp_path):
+    values = np.zeros((30, 40), np.uint8)
+    values[:, :10], values[:, 30:] = 1, 255
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg")
+    Image.fromarray(values).save(tmp_path / "a.png")
+    stage = load_stage("stcn/static", [], [f"fss={tmp_path}"], "tiny")
+    sample = Images(stage.data["fss"], stage.augmentation, 3, 32).draw(0, rng(0))
+    assert sample.masks.shape == (3, 1, 32, 32) and sample.given.shape == (1, 32, 32)
+    assert sample.void.any() and not (sample.void & (sample.masks[:, 0] > 127)).any()
 
 
 def test_frames_of_videos_that_are_held_out_are_no_still_images(make_videos, tmp_path):

@@ -91,6 +91,8 @@ def test_rerunning_continues_and_never_mixes_runs(dataset, oracle, tmp_path, cel
     assert "calm: 6 frames" in said and "late: 6 frames" not in said and kept.stat().st_mtime_ns == stamp
     with pytest.raises(UserError, match="was made with options"):
         evaluate_semi_supervised(oracle, dataset, out, memory_every=2)
+    with pytest.raises(UserError, match="was made with masks = None, not binary"):
+        evaluate_semi_supervised(oracle, dataset, out, masks="binary")
     oracle.write_bytes(b"others")
     with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_semi_supervised(oracle, dataset, out)
@@ -157,6 +159,9 @@ def test_the_interactive_benchmark_continues(dataset, oracle, tmp_path):
     said.clear()
     evaluate_interactive(oracle, None, dataset, tmp_path / "out", say=said.append)
     assert not any("interactions" in line for line in said)
+    (dataset / "ImageSets/one.txt").write_text("calm\n")
+    one = evaluate_interactive(oracle, None, dataset, tmp_path / "out", split="one", say=lambda text: None)
+    assert {sequence for report in one.values() for sequence, *_ in report.samples} == {"calm"}
     oracle.write_bytes(b"others")
     with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_interactive(oracle, None, dataset, tmp_path / "out")
@@ -260,6 +265,31 @@ def test_interact_takes_masks_for_what_the_user_says(dataset, oracle, tmp_path):
     assert rounds == [1.0], "the true masks are taken for one object, too"
 
 
+def test_a_scripted_mask_of_other_objects_is_refused(dataset, oracle, tmp_path):
+    """Objects that the script does not list were lost without a word."""
+    images, truth = dataset / "JPEGImages" / "calm", dataset / "Annotations" / "calm"
+    actions = [{"do": "mask", "frame": 2, "file": str(truth / "00002.png")}]
+    (tmp_path / "plan.json").write_text(json.dumps({"objects": [1], "actions": actions}))
+    with pytest.raises(
+        UserError, match=r"\(mask\): the mask shows \[2\], and the session.s objects are \[1\]"
+    ):
+        interact(oracle, images, tmp_path / "plan.json", tmp_path / "out")
+
+
+def test_a_log_that_exists_is_not_overwritten(dataset, oracle, tmp_path):
+    (tmp_path / "plan.json").write_text(json.dumps({"objects": [1, 2], "actions": []}))
+    plan = (tmp_path / "plan.json").read_text()
+    with pytest.raises(UserError, match="log .*plan.json exists"):
+        interact(
+            oracle,
+            dataset / "JPEGImages" / "calm",
+            tmp_path / "plan.json",
+            tmp_path / "out",
+            log=tmp_path / "plan.json",
+        )
+    assert (tmp_path / "plan.json").read_text() == plan
+
+
 def test_a_script_of_strokes(cells, tmp_path):
     session = InteractiveSession(cells.network(), cells.video(3), [1, 2], s2m=cells.strokes())
     stroke = {"path": [[0.1, 0.5], [0.4, 0.5]], "object_id": 2, "start_time": 0, "end_time": 1}
@@ -307,6 +337,11 @@ def test_reports_name_the_evaluated_frames_and_the_networks_training_data(make_v
     run, store, said = RunFolder(tmp_path / "run"), open_dataset(data), []
     run.root.mkdir()
     run.claim(load_stage("stcn/bl30k", [], [str(data)], "tiny").to_yaml())
+    run.environment.write_text("{}")
+    other = RunFolder(tmp_path / "other")
+    other.root.mkdir()
+    other.config.write_text("network: of another program\n")
+    evaluate._say_what_is_evaluated(other.network, store, store.videos, None, lambda text: None)
     for split in (None, "val"):
         names = store.image_set(split) if split else store.videos
         evaluate._say_what_is_evaluated(run.network, store, names, split, said.append)

@@ -98,6 +98,11 @@ def test_a_video_file_that_ends_early_is_named(tmp_path):
     with pytest.raises(UserError, match=r"v.avi is damaged after frame \d+, \d\.\d of 4.0 s"):
         while True:
             next(read)
+    with pytest.raises(UserError, match=r"v.avi is damaged after frame \d+, \d\.\d of 4.0 s"):
+        open_frames(file)  # random access read the first part as the whole
+    file.write_bytes(b"no video")
+    with pytest.raises(UserError, match="v.avi holds no video"):
+        open_frames(file)
 
 
 def test_given_masks_are_matched_by_name_and_each_is_a_reference(tmp_path):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from bl30k_gen.errors import UserError
 from tests.support import commands
 from training.cli import app
 from training.engine import dry_run
+from training.engine.distributed import processes
 from training.pipeline.plan import plan
 from training.pipeline.steps import PlannedEvaluation, PlannedFusionData, PlannedTraining
 from training.runs.folder import RunFolder
@@ -147,6 +149,29 @@ def test_mistakes_are_named(tmp_path, videos):
     result = CliRunner().invoke(app, [*arguments, "--set", "data.youtube.weight=0", "--out", str(tmp_path / "run")])
     assert isinstance(result.exception, UserError) and "JPEGImages" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("protocol: davis18", "evaluate.protocol davis18"),
+        ("options: {top_k: 0}", "top_k"),
+        ("options: {topk: 5}", "did you mean top_k"),
+    ],
+)
+def test_mistakes_of_the_evaluation_are_found_before_training(tmp_path, videos, change, said):
+    values = {"evaluate": "stm/bl30k", "source": "bl30k", "split": "train", "protocol": "davis17"}
+    values |= {"interactive": False, "options": {}} | yaml.safe_load(change)
+    own = tmp_path / "own.yaml"
+    own.write_text(yaml.safe_dump({"about": "x", "steps": [{"stage": "stm/bl30k"}, values]}))
+    work = planned(str(own), tmp_path / "run", data=[str(videos)])[0]
+    with processes("cpu") as one, pytest.raises(UserError, match=said):
+        work[-1].check(one)
+
+
+def test_a_recipe_takes_a_dataset_by_url(tmp_path, videos):
+    work = planned("mivos", tmp_path, data=["memory://demo"])[0]
+    assert {step.dataset for step in work if isinstance(step, PlannedEvaluation)} == {"memory://demo"}
 
 
 def test_the_amount_of_every_step_is_known_before_the_first(videos, tmp_path):

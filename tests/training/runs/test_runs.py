@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from bl30k_gen.dataset import files
 from bl30k_gen.errors import UserError
+from bl30k_gen.version import project_version
 from models import checkpoint
 from training.cli import app
 from training.engine import trainer as trainer_module
@@ -20,6 +22,7 @@ from training.engine.trainer import Trainer
 from training.engine.validation import Validation
 from training.evaluation.semi_supervised import score_folders
 from training.experiments.evaluate import evaluate_semi_supervised
+from training.runs import folder as run_folder
 from training.runs.compare import compare, read_runs, smooth
 from training.runs.folder import RunFolder
 from training.runs.state import read_state
@@ -197,6 +200,9 @@ def test_a_run_says_what_changed_and_refuses_other_data(make_videos, tmp_path, m
     monkeypatch.undo()
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["code"]["commit"] and environment["packages"]["numpy"] == np.__version__
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "_ROOT", Path(__file__).parent)  # installed in another program's repository
+        assert run_folder.code_state() == {"version": project_version()}
     (data / "ImageSets/train.txt").write_text("a00000\na00001\n")
     with pytest.raises(UserError, match="began with other items in data"):
         train(stage, tmp_path / "run")

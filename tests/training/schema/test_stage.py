@@ -113,4 +113,9 @@ def test_own_stages_extend_ours(tmp_path):
 def test_identity_leaves_out_how_and_where():
     stage = load_stage("stcn/bl30k", ["runtime.workers=0"], ["/somewhere"])
     assert not any(key.startswith("runtime") or key.endswith("path") for key in stage.identity())
+    fusion = load_stage("fusion/davis", ["alignment=/run/0"], ["/set"])
+    assert fusion.identity() == load_stage("fusion/davis", ["alignment=run/0"], ["/set"]).identity()
+    assert fusion.identity() != load_stage("fusion/davis", [], ["/set"]).identity()
+    s2m = load_stage("s2m/static", ["validation.samples=3", "data.lvis.images=/elsewhere"], ["fss=/somewhere"])
+    assert s2m.identity() == load_stage("s2m/static", [], ["fss=/somewhere"]).identity()
     assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}
