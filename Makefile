@@ -18,7 +18,7 @@
 # make campaign-long-video  memory of STCN and RDE over ten thousand frames (five minutes)
 # make campaign-annotator   latency and memory of the annotator's page. Needs DAVIS=folder (minutes)
 # make campaign-learning    trains a small network on renders (two and a half hours on one core)
-# make campaign-experiment  effect of pretraining on renders. Needs DAVIS=folder (one and a half hours on one core)
+# make campaign-experiment  effect of pretraining on renders. Needs DAVIS=folder (four hours on one core)
 # make campaign-transfer    effect of single factors on real video. Needs DAVIS=folder; one factor needs PHOTOS=folder (five hours on one core)
 # make campaign-tables      all tables and figures of the papers, from tiny networks. Needs DAVIS=folder (an hour)
 #
@@ -175,8 +175,11 @@ campaign-learning-renders: $(VENV)/.test
 campaign-learning: campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tracking $(LEARNING_RENDERS) --out out/learning --results docs/results
 
-campaign-experiment: has-davis campaign-learning-renders
-	$(BIN)/python -m benchmarks.learning.experiment $(LEARNING_RENDERS) $(DAVIS) --out out/experiment --results docs/results
+campaign-experiment: has-davis $(VENV)/.test
+	$(BIN)/python generate.py render --config benchmarks/learning/transfer_renders.yaml --out out/experiment_renders \
+	 --count 192 --workers $(WORKERS) --threads-per-worker 1
+	$(BIN)/python -m benchmarks.learning.experiment out/experiment_renders $(DAVIS) --out out/experiment \
+	 --preset benchmarks/learning/transfer.yaml --set model.norm=group --static 1600 --iterations 3200 --folds 3 --seeds 3
 
 campaign-tables: has-davis campaign-learning-renders
 	$(BIN)/python -m benchmarks.learning.tables $(LEARNING_RENDERS) $(DAVIS) --out out/tables --results docs/results/tables.md

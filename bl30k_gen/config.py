@@ -88,7 +88,7 @@ class Frustum(Section):
     """The space of the objects: between two depths, with a width that grows linearly from the apex."""
 
     near: float  # depth y, metres
-    far: float
+    far: float  # depth y, metres
     apex: float  # depth y at which the frustum has no width
     half_width: Positive  # |x| and |z| at ``near``
 
@@ -140,9 +140,9 @@ class Objects(Section):
 class Block(Section):
     """An axis-aligned box, metres."""
 
-    x: Range
-    y: Range
-    z: Range
+    x: Range  # metres to the right
+    y: Range  # metres into the image
+    z: Range  # metres up
 
 
 class Shake(Section):
@@ -175,7 +175,7 @@ def _limited(count: tuple[int, int]) -> tuple[int, int]:
 
 
 class Lights(Section):
-    count: Annotated[CountInterval, AfterValidator(_limited)]
+    count: Annotated[CountInterval, AfterValidator(_limited)]  # minimum and maximum a video
     radius: Positive  # metres, of the sphere on which they sit
     size: NonNegative  # metres, radius of a lamp itself: larger ones cast softer shadows
     power: Range  # watts
@@ -191,12 +191,12 @@ class Backdrop(Section):
 
 
 class Bounces(Section):
-    total: Whole
-    minimum: Whole
-    diffuse: Whole
-    glossy: Whole
-    transmission: Whole
-    volume: Whole
+    total: Whole  # of a path of light
+    minimum: Whole  # before Cycles may end a path early
+    diffuse: Whole  # of rough surfaces
+    glossy: Whole  # of shiny surfaces; 0 shows no reflections of other objects
+    transmission: Whole  # through glass
+    volume: Whole  # in smoke and fog
 
 
 class Bright(Section):
@@ -209,18 +209,20 @@ class Bright(Section):
 class Render(Section):
     """How a frame is rendered. A video depends on it, so every SceneSpec contains it."""
 
-    engine: Literal["cycles", "eevee"]
-    samples: Annotated[int, Field(ge=1, le=1_000_000)]
+    engine: Literal["cycles", "eevee"]  # path tracing, or Blender's real-time engine
+    samples: Annotated[int, Field(ge=1, le=1_000_000)]  # paths of light for each pixel, at most
     adaptive_threshold: NonNegative  # noise level at which a pixel is done; 0 turns adaptive sampling off
     adaptive_bright: Bright | None  # scenes darker than this are rendered to less noise, in proportion
     adaptive_minimum: Whole  # samples before a pixel may be done
-    sampling_pattern: Literal["sobol", "blue_noise"]
+    sampling_pattern: Literal["sobol", "blue_noise"]  # blue noise looks finer with few samples
     bounces: Bounces
     backdrop_as_light: bool  # sample the backdrop as a light source, too
     denoiser: Literal["none", "openimagedenoise", "optix"]  # optix ignores the next two keys
-    denoise_prefilter: Literal["none", "fast", "accurate"]
-    denoise_quality: Literal["fast", "balanced", "high"]
-    view_transform: Literal["Filmic", "AgX", "Standard"]
+    denoise_prefilter: Literal[
+        "none", "fast", "accurate"
+    ]  # of the surface colours and normals that guide the denoiser
+    denoise_quality: Literal["fast", "balanced", "high"]  # of the denoiser
+    view_transform: Literal["Filmic", "AgX", "Standard"]  # how light becomes sRGB
     alpha: Literal["opaque", "clip"]  # transparent texels: ignored, or cut out of image and mask
     motion_blur: Annotated[float, Field(gt=0, le=1)] | None = None  # shutter time in frames, centred on each frame
     backdrop: Literal["traced", "composited"] = "traced"  # by Cycles with the objects, or drawn behind them later
@@ -237,7 +239,7 @@ class Image(Section):
     """How an RGB frame is stored."""
 
     quality: Annotated[int, Field(ge=1, le=100)]  # JPEG
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"]
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"]  # of JPEG's colours
 
 
 class Check(Section):
@@ -256,7 +258,7 @@ class Dataset(Section):
 class Limits(Section):
     """Limits beyond which an asset is refused, or an image scaled down."""
 
-    max_faces: Count
+    max_faces: Count  # of a model; one with more is refused
     max_image_side: Annotated[int, Field(ge=16)]  # larger images are scaled down, pixels
     max_megapixels: Positive  # larger images are refused before they are decoded
 
@@ -304,9 +306,9 @@ class Selection(_Sources):
 class Assets(_Sources):
     """Sources of assets: ``builtin`` or folders, one or several."""
 
-    models: list[str] = Field(min_length=1)
-    textures: list[str] = Field(min_length=1)
-    backgrounds: list[str] = Field(min_length=1)
+    models: list[str] = Field(min_length=1)  # `builtin`, or folders of meshes
+    textures: list[str] = Field(min_length=1)  # `builtin`, or folders of images for objects
+    backgrounds: list[str] = Field(min_length=1)  # `builtin`, or folders of images for backdrops
     limits: Limits
     select: Selection | None = None  # of the models
     licences: list[str] | None = None  # only assets under these licences, such as cc0 or cc-by-4.0
@@ -315,7 +317,7 @@ class Assets(_Sources):
 class Runtime(Section):
     """How the work is done; nothing here changes a video."""
 
-    device: Device
+    device: Device  # that renders; auto takes a GPU if there is one
     videos_per_child: Count  # before the Blender process is replaced by a fresh one
     child_memory_gb: Positive  # above which the Blender process is replaced after the current video
     frame_timeout: Positive  # seconds without an event before the Blender process is killed
@@ -324,7 +326,7 @@ class Runtime(Section):
 
 
 class Config(Section):
-    seed: int
+    seed: int  # of the dataset; another one gives other videos
     video: Video
     motion: Motion
     objects: Objects

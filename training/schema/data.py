@@ -11,11 +11,11 @@ from bl30k_gen.settings import Count, Interval, NonNegative, Section, Share, Who
 class Jitter(Section):
     """Colour changes: each factor is uniform in 1 +- its value; hue in turns; grey is a probability."""
 
-    brightness: Share
-    contrast: Share
-    saturation: Share
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-    grey: Share
+    brightness: Share  # factor 1 +- this
+    contrast: Share  # factor 1 +- this
+    saturation: Share  # factor 1 +- this
+    hue: Annotated[float, Field(ge=0, le=0.5)]  # turns, either way
+    grey: Share  # probability
 
 
 class SequenceChange(Section):
@@ -32,14 +32,14 @@ class FrameChange(Section):
 
     rotation: NonNegative  # degrees, either way
     shear: NonNegative  # degrees, either way
-    scale: Interval
+    scale: Interval  # factor of the size
     jitter: Jitter
 
 
 class Warp(Section):
     """Thin-plate spline warp of a frame, for still images."""
 
-    chance: Share
+    chance: Share  # that a frame is warped
     points: Annotated[int, Field(ge=4)]  # control points
     deviation: NonNegative  # standard deviation of their moves, as a share of the side
 
@@ -80,15 +80,15 @@ class VideoSource(Section):
     annotated_every: Count  # distance of two annotated frames; distances of the curriculum are divided by it
     label_filter: Literal["none", "small"]  # "small" is BL30K's: objects that are hardly seen are no targets
     crop_scale: Interval  # area of the crop as a share of the image
-    masks: Masks = None
+    masks: Masks = None  # what pixel values mean: ids, binary or soft; null decides over the dataset
 
 
 class ImageSource(Section):
     kind: Literal["images"]
-    path: str | None
-    weight: NonNegative
-    share: Share
-    masks: Masks = None
+    path: str | None  # of a folder of images with masks
+    weight: NonNegative  # copies in an epoch; 0 leaves the source out
+    share: Share  # of the items, chosen by their names
+    masks: Masks = None  # what pixel values mean: ids, binary or soft; null decides over the dataset
 
 
 class LvisSource(Section):
@@ -97,7 +97,7 @@ class LvisSource(Section):
     kind: Literal["lvis"]
     path: str | None  # of the JSON, or of the folder that holds it
     images: str | None  # folder of the images, if they do not lie beside the JSON
-    weight: NonNegative
+    weight: NonNegative  # copies in an epoch; 0 leaves the source out
     share: Share  # of the images
     smallest: NonNegative  # area of an object in the annotated image, pixels
     scale: Interval | None  # of frames, instead of augmentation.frame.scale
@@ -107,8 +107,8 @@ class FusionSource(Section):
     kind: Literal["fusion"]
     path: str | None  # of a fusion set that `train.py make-fusion-data` has written
     videos: str | None  # path of the dataset that the set was made of, if it has moved
-    weight: NonNegative
-    share: Share
+    weight: NonNegative  # copies in an epoch; 0 leaves the source out
+    share: Share  # of the items, chosen by their names
 
 
 AnySource = VideoSource | ImageSource | LvisSource | FusionSource
@@ -120,9 +120,9 @@ Source = Annotated[AnySource, Field(discriminator="kind")]
 class ScribbleKinds(Section):
     """Weights of the kinds of scribbles."""
 
-    boundary: NonNegative
-    thinned: NonNegative
-    curves: NonNegative
+    boundary: NonNegative  # relative frequency of strokes along the boundary
+    thinned: NonNegative  # along the skeleton
+    curves: NonNegative  # random curves
 
     @model_validator(mode="after")
     def _some(self) -> "ScribbleKinds":
@@ -150,18 +150,18 @@ class Scribbles(Section):
     second: Share  # probability of a second kind in a region
     depth: WholeInterval  # diameter of the erosion before the boundary is drawn
     curves: WholeInterval  # in a region: the longest of ``curves_tried``
-    curves_tried: Count
+    curves_tried: Count  # of which the longest is kept
     spill: WholeInterval  # diameter of the dilation of a region, beyond which curves are cut off
     free: Share  # probability of curves on the object and beside it that ignore the mask so far
-    free_curves: WholeInterval
+    free_curves: WholeInterval  # their number
     free_smallest: NonNegative  # smallest area that gets them
 
 
 class Curriculum(Section):
     """Largest distance of two sampled frames: the next value after each share of the epochs."""
 
-    distances: list[Count] = Field(min_length=1)
-    at: list[Share]
+    distances: list[Count] = Field(min_length=1)  # frames
+    at: list[Share]  # shares of the epochs after which the next distance begins
 
     @model_validator(mode="after")
     def _fits(self) -> "Curriculum":

@@ -59,10 +59,10 @@ class Loss(Section):
 class Optimiser(Section):
     """Adam with steps of decay."""
 
-    learning_rate: Positive
-    weight_decay: NonNegative
+    learning_rate: Positive  # of Adam, before it decays
+    weight_decay: NonNegative  # of Adam
     decay_at: list[Count]  # iterations
-    decay: Annotated[float, Field(gt=0, le=1)]
+    decay: Annotated[float, Field(gt=0, le=1)]  # factor of the learning rate at each of these
     warm_up: Whole  # iterations of linear growth from zero
     clip: Positive | None  # largest norm of the gradient
 
@@ -98,25 +98,25 @@ class Runtime(Section):
     batch_per_step: Count  # samples a process takes at once; the rest is accumulated
     workers: Whole  # loader processes per training process
     log_every: Count  # iterations
-    picture_every: Count
-    save_every: Count
+    picture_every: Count  # iterations
+    save_every: Count  # iterations
     keep: Count  # checkpoints; older ones are removed
     bad_steps: Count  # steps in a row without a finite gradient before the run stops
     corrupt_files: Whole  # damaged files that are skipped before the run stops
 
 
 class Stage(Section):
-    network: Literal["stm", "stcn", "rde", "fusion", "s2m"]
+    network: Literal["stm", "stcn", "rde", "fusion", "s2m"]  # which one is trained
     model: dict[str, Any]  # configuration of the network, see models/
     imagenet: str  # where encoders start: torchvision, none, a weights file or a folder of them
     objects: Annotated[int, Field(ge=1, le=2)]  # in a sample; 1 trains the network of single objects
     alignment: str | None  # fusion: weights of the propagation network whose keys align differences
     frames: Count  # in a sample; fusion's are the frame and the reference
     size: Annotated[int, Field(ge=32, multiple_of=16)]  # of the square crop, pixels
-    seed: int
-    iterations: Count
+    seed: int  # of weights and samples
+    iterations: Count  # steps of the optimiser
     batch: Count  # samples an iteration, over all processes
-    data: dict[str, Source]
+    data: dict[str, Source]  # the sources by name; see the tables below
     curriculum: Curriculum | None
     augmentation: Augmentation
     scribbles: Scribbles | None
@@ -167,6 +167,24 @@ class Stage(Section):
         return {key: "a path" if _is_path(key, value) else value for key, value in flat.items() if _is_identity(key)}
 
 
+PUBLISHED_FOLDERS = {
+    "static/fss": "fss",
+    "static/DUTS-TR": "duts_tr",
+    "static/DUTS-TE": "duts_te",
+    "static/ecssd": "ecssd",
+    "static/BIG_small": "big",
+    "static/HRSOD_small": "hrsod",
+    "DUTS-TR": "duts_tr",
+    "DUTS-TE": "duts_te",
+    "BIG_small": "big",
+    "HRSOD_small": "hrsod",
+    "BL30K": "bl30k",
+    "DAVIS/2017/trainval": "davis",
+    "YouTube/train_480p": "youtube",
+}
+"""Folders of sources as the published code of STCN and XMem has them, in its one folder for data or in ``static``."""
+
+
 def load_stage(
     name: str,
     overrides: Iterable[str] = (),
@@ -178,8 +196,9 @@ def load_stage(
 
     Args:
         overrides: ``key=value`` with dotted keys: ``optimiser.learning_rate=1e-4``.
-        data: paths of the sources: ``NAME=PATH`` for each, or one PATH with a folder for each source, by its name. A
-            PATH without such folders is the only source, with the settings of the stage's first one.
+        data: paths of the sources: ``NAME=PATH`` for each, or one PATH with a folder for each source, by its name or
+            one of ``PUBLISHED_FOLDERS``. A PATH without such folders is the only source, with the settings of the
+            stage's first one.
         preset: name of a file in ``presets/``, or a path, applied before the overrides. ``tiny`` is ``tiny-fusion``
             for the network fusion, if that file exists.
         changes: of a recipe, by dotted key, applied before the preset.
@@ -218,6 +237,12 @@ def _is_path(key: str, value: Any) -> bool:
     return (key == "alignment" and value is not None) or (key == "imagenet" and value not in ("torchvision", "none"))
 
 
+def _folder_of(source: str, root: Path) -> Path | None:
+    """The folder of a source in a folder of many; None if it has none."""
+    names = [source, *(path for path, name in PUBLISHED_FOLDERS.items() if name == source)]
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
 def _place_data(values: dict[str, Any], places: list[str]) -> None:
     """Fill in ``data.<source>.path`` from ``--data``."""
     sources = {k: v for k, v in (values.get("data") or {}).items() if isinstance(v, dict) and v.get("weight") != 0}
@@ -229,9 +254,9 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
             left_out = f"it has weight 0; take it in: --set data.{name}.weight=1"
             remedy = left_out if name in (values.get("data") or {}) else f"sources are {', '.join(sources)}"
             raise UserError(f"--data {place}: there is no source {name}", remedy)
-        elif any((Path(place) / name).is_dir() for name in sources):
+        elif any(_folder_of(name, Path(place)) for name in sources):
             for name, source in sources.items():
-                source["path"] = str(Path(place) / name)
+                source["path"] = str(_folder_of(name, Path(place)) or Path(place) / name)
         elif sources:
             if len(places) > 1:
                 named = ", ".join(sources)

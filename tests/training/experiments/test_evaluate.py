@@ -270,9 +270,7 @@ def test_a_scripted_mask_of_other_objects_is_refused(dataset, oracle, tmp_path):
     images, truth = dataset / "JPEGImages" / "calm", dataset / "Annotations" / "calm"
     actions = [{"do": "mask", "frame": 2, "file": str(truth / "00002.png")}]
     (tmp_path / "plan.json").write_text(json.dumps({"objects": [1], "actions": actions}))
-    with pytest.raises(
-        UserError, match=r"\(mask\): the mask shows \[2\], and the session.s objects are \[1\]"
-    ):
+    with pytest.raises(UserError, match=r"\(mask\): the mask shows \[2\], and the session.s objects are \[1\]"):
         interact(oracle, images, tmp_path / "plan.json", tmp_path / "out")
 
 

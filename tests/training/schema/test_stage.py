@@ -110,6 +110,20 @@ def test_own_stages_extend_ours(tmp_path):
     assert changed == {"iterations", "optimiser.decay_at", "optimiser.learning_rate"}
 
 
+def test_folders_of_the_published_code_are_found(tmp_path):
+    for folder in ("static/DUTS-TR", "static/fss", "static/BIG_small", "DAVIS/2017/trainval", "YouTube/train_480p"):
+        (tmp_path / folder).mkdir(parents=True)
+    stage = load_stage("stcn/static", [], [str(tmp_path)])
+    assert stage.sources["duts_tr"].path == f"{tmp_path}/static/DUTS-TR"
+    assert stage.sources["ecssd"].path == f"{tmp_path}/ecssd", "a missing one is named where it should be"
+    assert load_stage("stcn/static", [], [f"{tmp_path}/static"]).sources["big"].path == f"{tmp_path}/static/BIG_small"
+    real = load_stage("stcn/vos", [], [str(tmp_path)]).sources
+    assert [source.path for source in real.values()] == [
+        f"{tmp_path}/DAVIS/2017/trainval",
+        f"{tmp_path}/YouTube/train_480p",
+    ]
+
+
 def test_identity_leaves_out_how_and_where():
     stage = load_stage("stcn/bl30k", ["runtime.workers=0"], ["/somewhere"])
     assert not any(key.startswith("runtime") or key.endswith("path") for key in stage.identity())
