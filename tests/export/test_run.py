@@ -177,7 +177,7 @@ def test_a_mask_of_another_size_is_named(own, tmp_path):
 def test_the_documentation_has_every_format():
     page = (layout.Path(__file__).parents[2] / "docs/export.md").read_text()
     for name, kind in formats().items():
-        assert f"| `{name}` |" in page, name
+        assert f"\n### `{name}`\n" in page, name
         for option in kind.model_fields:
             assert f"`{option}" in page, (name, option)
 
