@@ -160,18 +160,21 @@ def resubmit(
 ) -> None:
     """Submit the missing and failed videos of a build again, with the last or other Slurm settings."""
     from bl30k_gen.cluster.slurm import Submissions, load_settings
-    from bl30k_gen.cluster.status import wanted_indices
+    from bl30k_gen.cluster.status import wanted_names
     from bl30k_gen.cluster.worklist import checked_number
     from bl30k_gen.render.dataset import open_existing
     from bl30k_gen.render.output.journal import run_entries
-    from bl30k_gen.scene.sampler import video_name
+    from bl30k_gen.scene.sampler import is_sampled_name, video_index
 
     layout, config = open_existing(dataset)
     submissions = Submissions(dataset)
     number = None if count is None else checked_number("--count", count)
     segment = config.dataset.videos_per_segment
-    wanted = {index: video_name(index, segment) for index in wanted_indices(layout, number, run_entries(layout))}
-    done, under_way = set(layout.published()).intersection(wanted.values()), set()
+    names = wanted_names(layout, config, number, list(run_entries(layout)))
+    done, under_way = set(layout.published()).intersection(names), set()
+    wanted = {video_index(name, segment): name for name in names if is_sampled_name(name, segment)}
+    if planned := sorted(set(names) - done - set(wanted.values())):
+        print(f"{plural(len(planned), 'planned video')} left out: continue with `render --plan`", file=sys.stderr)
     try:
         under_way = submissions.under_way()
     except UserError as error:
@@ -181,7 +184,7 @@ def resubmit(
     missing = [index for index, name in wanted.items() if index not in under_way and name not in done]
     settings = load_settings(slurm or submissions.settings_file(), _changes(slurm_overrides, videos_per_task))
     if not missing:
-        print(f"nothing to submit: {len(done)} of {len(wanted)} videos are done, {len(under_way)} in Slurm's queue")
+        print(f"nothing to submit: {len(done)} of {len(names)} videos are done, {len(under_way)} in Slurm's queue")
     elif dry_run:
         print("\n".join(submissions.preview(settings, missing, config.runtime.device)))
     else:

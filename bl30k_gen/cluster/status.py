@@ -141,16 +141,13 @@ def _is_alive(lease: Path, timeout: float) -> bool:
 
 
 def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
-    """Frames/s in the last hour of work, and the slow nodes; from journal entries sorted by time."""
+    """Frames/s in the last hour of work, and the slow nodes; from journal entries sorted by time.
+
+    Frames count when their video ends. Pauses, in which no video was rendered, are no work.
+    """
     videos = [entry for entry in entries if entry.get("frames")]
-    frames, busy, begin = 0, 0.0, math.inf
-    for entry in reversed(videos):
-        if busy >= RECENT:
-            break
-        start = entry["time"] - entry["seconds"]
-        busy += max(0.0, min(begin, entry["time"]) - start)  # pauses, when no video was rendered, do not count
-        begin = min(begin, start)
-        frames += entry["frames"]
+    begin, busy = _recent(videos)
+    frames = sum(entry["frames"] for entry in videos if entry["time"] > begin)
     frame_seconds: dict[str, list[float]] = {}  # node: the median of each of its videos
     for entry in videos:
         frame_seconds.setdefault(entry["host"], []).append(entry["frame_seconds"])
@@ -158,3 +155,15 @@ def _speeds(entries: list[Entry]) -> tuple[float, dict[str, float]]:
     typical = statistics.median(medians.values()) if medians else 0.0
     slow = {node: round(median / typical, 2) for node, median in medians.items() if median > SLOW * typical}
     return (frames / busy if busy else 0.0), slow
+
+
+def _recent(videos: list[Entry]) -> tuple[float, float]:
+    """When the last ``RECENT`` seconds of work began, and how many seconds of work there are since then."""
+    busy, begin = 0.0, math.inf
+    for entry in reversed(videos):
+        end, start = min(entry["time"], begin), entry["time"] - entry["seconds"]
+        if end - start > RECENT - busy:
+            return end - (RECENT - busy), RECENT
+        if start < end:
+            busy, begin = busy + end - start, start
+    return begin, busy

@@ -60,8 +60,7 @@ class Target:
                 log.warning("%s: this file system has no locks; run one export into it at a time", self.out)
             if path.exists():
                 _agree(path, claim)
-            else:
-                files.write_json(path, dict(claim))
+            files.write_json(path, dict(claim))
             yield
             shutil.rmtree(self._private / "staging", ignore_errors=True)
 

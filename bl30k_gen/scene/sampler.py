@@ -83,6 +83,14 @@ def video_index(name: str, videos_per_segment: int) -> int:
     return (ord(letter) - ord("a")) * videos_per_segment + int(digits)
 
 
+def is_sampled_name(name: str, videos_per_segment: int) -> bool:
+    """Whether a sampled video has this name; planned ones may have others."""
+    try:
+        return video_index(name, videos_per_segment) >= 0
+    except UserError:
+        return False
+
+
 # --- Assets -----------------------------------------------------------------------------------------------------
 
 

@@ -104,6 +104,18 @@ def test_pauses_do_not_slow_the_speed(tmp_path, config):
     assert status(tmp_path).frames_per_second == pytest.approx(40 * 60 / 630)
 
 
+@pytest.mark.parametrize("seconds", [20, 900, 3000, 4000])
+def test_the_speed_does_not_depend_on_the_length_of_videos(tmp_path, config, seconds):
+    (tmp_path / "Logs/runs").mkdir(parents=True)
+    Layout(tmp_path).config.write_text(config.to_yaml())
+    line = {"event": "published", "host": "node", "frames": 160, "frame_seconds": 1.0, "seconds": float(seconds)}
+    workers, hours = 100, 6
+    ends = [end for w in range(workers) for end in range(seconds + w * seconds // workers, hours * 3600, seconds)]
+    lines = [line | {"name": f"v{number}", "time": 1e9 + end} for number, end in enumerate(ends)]
+    (tmp_path / "Logs/runs/0.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in lines))
+    assert status(tmp_path).frames_per_second == pytest.approx(workers * 160 / seconds, rel=0.15)
+
+
 def test_videos_that_are_not_wanted_are_not_counted(tmp_path, config):
     _, rest = build(tmp_path, config, 100)
     found = status(tmp_path, count=60)

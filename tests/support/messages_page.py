@@ -10,11 +10,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/messages.md"
-WORDS = 3
+WORDS = 2
 """Messages with fewer fixed words are left out: nobody could find them here."""
 ERRORS = {"UserError", "DiskFull", "MachineLacks", "FatalError"}
 AREAS = {
-    "Configuration and command line": ("bl30k_gen/settings", "bl30k_gen/config", "bl30k_gen/cli"),
+    "Configuration and command line": (
+        *(
+            f"bl30k_gen/{name}"
+            for name in ("settings", "config", "cli", "inputs", "errors", "platforms", "resources")
+        ),
+    ),
     "Assets": ("bl30k_gen/library", "bl30k_gen/builtin"),
     "Scenes and rendering": ("bl30k_gen/scene", "bl30k_gen/blender", "bl30k_gen/render"),
     "Clusters": ("bl30k_gen/cluster",),

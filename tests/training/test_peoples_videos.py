@@ -12,7 +12,8 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from tests.support.videos import frame, mask, write_masks, write_video
 from training.data import lvis, transforms
-from training.data.images import Pairs, find_pairs
+from training.data.images import Pairs
+from training.data.pairs import find_pairs
 from training.data.videos import check_masks
 from training.evaluation.semi_supervised import read_list, score_folders
 from training.experiments.evaluate import require_scorable

@@ -4,8 +4,6 @@ Sources are pairs of image and mask (FSS-1000, DUTS, ECSSD, BIG, HRSOD, any fold
 """
 
 import logging
-import re
-from collections.abc import Set
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,24 +15,17 @@ from PIL import Image
 
 from bl30k_gen.dataset import masks
 from bl30k_gen.dataset.images import IMAGE_LIMIT
-from bl30k_gen.dataset.layout import IMAGE_SETS, read_image_set
-from bl30k_gen.dataset.modalities import MASK, RGB
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_bytes
 from training.data import transforms
 from training.data.lvis import Objects
+from training.data.pairs import find_pairs
 from training.data.perturb import perturb
 from training.data.sample import Sample
 from training.data.sampling import rank_of
 from training.schema.data import Augmentation, FrameChange, ImageSource, LvisSource, place_of
 
 log = logging.getLogger(__name__)
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".webp", ".png")
-_MASK_ENDINGS = ("_gt", "_mask", "_segmentation")
-_IMAGE_ENDINGS = ("_im", "_image")
-_MASK_SUFFIX = re.compile(r"[-_ ]?masks?$", re.IGNORECASE)
-_MASK_FOLDERS = ("mask", "gt", "ground", "annot", "label")
 
 MIN_FOLDERS = 5
 """A source with this many folders of images is divided by folders, which are its videos or classes."""
@@ -221,12 +212,6 @@ class Warper:
         return tensors
 
 
-@dataclass(frozen=True)
-class Pair:
-    image: Path
-    mask: Path
-
-
 class Pairs:
     """Pairs of image and mask below a folder; see ``StillImages``."""
 
@@ -265,75 +250,6 @@ class Pairs:
         labels = np.unique(values[(values > 0) & (values != masks.WHITE)])
         target = int(rng.choice(labels)) if len(labels) else -1
         return Image.fromarray((values == target).astype(np.uint8) * 255)
-
-
-def find_pairs(root: Path) -> list[Pair]:
-    """Images with their masks below a folder, sorted.
-
-    A mask is a PNG with the image's name (without endings such as ``_im`` and ``_gt``), in the same folder or in a
-    folder of masks beside it: one with mask, gt, ground, annot or label in its name, in which no other images are.
-    The folder of its images has image in its name, or that of the masks without ``_mask``. The frames of a video
-    dataset are images, too. If the dataset has a list ``train``, only its videos are used.
-
-    Raises:
-        UserError: the folder does not exist, or there are no pairs in it.
-    """
-    if not root.is_dir():
-        raise UserError(f"image folder {root} does not exist", "check the path")
-    found: dict[tuple[str, str], dict[str, Path]] = {}
-    paths = [path.relative_to(root) for path in sorted(root.rglob("*"))]
-    paths = [path for path in paths if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith(".")]
-    with_images = {folder for path in paths if path.suffix.lower() != ".png" for folder in path.parents}
-    for path in paths:
-        suffix = path.suffix.lower()
-        place, in_mask_folder = _place(path.parent, with_images)
-        stem = path.stem
-        is_mask = suffix == ".png" and (in_mask_folder or stem.lower().endswith(_MASK_ENDINGS))
-        for ending in (*_MASK_ENDINGS, *_IMAGE_ENDINGS):
-            stem = stem.removesuffix(ending)
-        kind = "mask" if is_mask else suffix
-        if (other := found.setdefault((place, stem), {}).get(kind)) is not None:
-            raise UserError(
-                f"{other} and {root / path} have one name", "keep one file for each image and for each mask"
-            )
-        found[place, stem][kind] = root / path
-    pairs, listed = [], _listed(root)
-    for files in found.values():
-        mask = files.pop("mask", None) or files.pop(".png", None)
-        images = [files[suffix] for suffix in _IMAGE_SUFFIXES if suffix in files]
-        if len(images) > 1:
-            raise UserError(f"{images[0]} is there twice, also as {images[1].name}", "keep one file for each image")
-        if mask is not None and images and (listed is None or listed & {images[0].parent.name, images[0].stem}):
-            pairs.append(Pair(images[0], mask))
-    if not pairs:
-        raise UserError(f"{root} holds no images with masks", "masks are PNGs with the name of their image")
-    return sorted(pairs, key=lambda pair: str(pair.image))
-
-
-def _listed(root: Path) -> set[str] | None:
-    """The names of videos or images in a dataset's lists ``train``; None if there is no such list."""
-    lists = sorted((root / IMAGE_SETS).rglob("train.txt"))
-    return {name for path in lists for name in read_image_set(path)} if lists else None
-
-
-def _place(folder: Path, with_images: Set[Path]) -> tuple[str, bool]:
-    """A key that an image's folder and its mask's folder share, and whether the folder is one of masks.
-
-    Args:
-        with_images: folders that hold images which are no PNGs, also in folders below them.
-    """
-    parts = list(folder.parts)
-    in_mask_folder = False
-    for i, part in enumerate(parts):
-        above = Path(*folder.parts[:i])
-        hint = part == MASK or any(word in part.lower() for word in _MASK_FOLDERS)
-        if hint and above / part not in with_images:
-            beside = _MASK_SUFFIX.sub("", part)
-            parts[i], in_mask_folder = beside if beside != part and above / beside in with_images else "*", True
-            part = parts[i]
-        if part == RGB or "image" in part.lower():
-            parts[i] = "*"
-    return "/".join(parts), in_mask_folder
 
 
 def _bytes(path: Path) -> bytes:

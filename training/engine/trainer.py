@@ -184,10 +184,14 @@ class Trainer:
             start = self.folder.read_environment().get("start")
         else:
             start = describe_weights(self.start) if self.start else None
-        return describe_environment(self.device, self.processes.world, self.mixture.describe(), start)
+        alignment = describe_weights(Path(self.stage.alignment)) if self.stage.alignment else None
+        return describe_environment(self.device, self.processes.world, self.mixture.describe(), start, alignment)
 
     def _compare(self, environment: dict[str, Any]) -> None:
-        """Say and log what has changed since the run was last started. Raises UserError for other data."""
+        """Say and log what has changed since the run was last started.
+
+        Raises UserError for other data, and for another network that aligns fusion.
+        """
         if not self.iteration:
             return
         changes = self.folder.changes(environment)
@@ -196,6 +200,11 @@ class Trainer:
                 raise UserError(
                     f"{self.folder.root} began with other items in {key.split('.')[1]}",
                     "restore its list of items, or choose another --out",
+                )
+            if key == "alignment.sha256" and before is not None:  # older runs do not record it
+                raise UserError(
+                    f"{self.folder.root} began with another alignment than {self.stage.alignment}",
+                    "give the weights of its first start, or choose another --out",
                 )
             print(f"{key} was {before} when the run was last started, and is {now}", flush=True)
         if changes:

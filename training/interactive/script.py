@@ -278,7 +278,12 @@ def interact(
         )
     except ValueError as error:
         raise UserError(f"script {script}", str(error)) from None
-    run_script(session, plan, Path(script).parent, meaning)
+    try:
+        run_script(session, plan, Path(script).parent, meaning)
+    except UserError:
+        if log:
+            Path(log).unlink(missing_ok=True)  # the corrected script writes it
+        raise
     claim(out, "interact", {"video": str(Path(video).resolve())})  # a mistake in the script claims no folder
     for number, name in enumerate(frames.names):
         write_atomically(out / f"{name}.png", encode_mask(session.labels(number)))

@@ -64,7 +64,7 @@ def summary_table(runs: list[Run]) -> Table:
 
 def difference_table(runs: list[Run]) -> Table:
     """One row for each key of the configuration in which runs differ."""
-    configurations = [run.stage.identity() for run in runs]
+    configurations = [run.stage.differing() for run in runs]
     keys = list(dict.fromkeys(key for configuration in configurations for key in configuration))
     rows = []
     for key in keys:

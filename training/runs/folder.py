@@ -137,7 +137,7 @@ class RunFolder:
             flatten({key: part for key, part in values.items() if key not in ("command", "from_iteration")})
             for values in (self.read_environment(), environment)
         )
-        keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch"))]
+        keys = [k for k in now | before if not k.endswith((".path", ".samples_per_epoch", "alignment.weights"))]
         return {k: [before.get(k), now.get(k)] for k in keys if before.get(k) != now.get(k)}
 
     def states(self) -> list[Path]:
@@ -242,9 +242,13 @@ def network_file(path: str | Path, part: Part = "propagation") -> Path:
 
 
 def describe_environment(
-    device: torch.device, world: int, data: dict[str, Any], start: dict[str, str] | None
+    device: torch.device,
+    world: int,
+    data: dict[str, Any],
+    start: dict[str, str] | None,
+    alignment: dict[str, str] | None,
 ) -> dict[str, Any]:
-    """What a result may depend on besides the configuration. start: see ``describe_weights``."""
+    """What a result may depend on besides the configuration. start, alignment: see ``describe_weights``."""
     packages = ("torch", "torchvision", "numpy", "pillow", "scipy", "pydantic")
     return {
         "command": sys.argv,
@@ -256,6 +260,7 @@ def describe_environment(
         "code": code_state(),
         "data": data,
         "start": start,
+        "alignment": alignment,
     }
 
 

@@ -163,8 +163,13 @@ class Stage(Section):
 
         Without ``runtime``, validation that changes no weights, and paths, which may change while a run continues.
         """
+        known = self.differing()
+        return {key: "a path" if _is_path(key, known[key]) else known[key] for key in known if _is_identity(key)}
+
+    def differing(self) -> dict[str, Any]:
+        """The settings in which runs may differ, as ``{dotted key: value}``: all but how and where they are run."""
         flat = flatten(self.model_dump(mode="json"))
-        return {key: "a path" if _is_path(key, value) else value for key, value in flat.items() if _is_identity(key)}
+        return {key: value for key, value in flat.items() if not key.startswith(_HOW) and not _is_place(key)}
 
 
 PUBLISHED_FOLDERS = {
@@ -227,20 +232,31 @@ def load_stage(
         raise _explain(error, name, values) from None
 
 
+_HOW = ("runtime.", "validation_videos.")
+
+
+def _is_place(key: str) -> bool:
+    return key.startswith("data.") and key.endswith((".path", ".videos", ".images"))
+
+
 def _is_identity(key: str) -> bool:
-    place = key.startswith("data.") and key.endswith((".path", ".videos", ".images"))
-    same = ("runtime.", "validation_videos.", "validation.samples", "validation.every")
-    return not place and not key.startswith(same)
+    return key not in ("validation.samples", "validation.every")
 
 
 def _is_path(key: str, value: Any) -> bool:
     return (key == "alignment" and value is not None) or (key == "imagenet" and value not in ("torchvision", "none"))
 
 
-def _folder_of(source: str, root: Path) -> Path | None:
-    """The folder of a source in a folder of many; None if it has none."""
-    names = [source, *(path for path, name in PUBLISHED_FOLDERS.items() if name == source)]
-    return next((root / name for name in names if (root / name).is_dir()), None)
+def _folders_in(root: Path, sources: Iterable[str]) -> dict[str, Path]:
+    """The folder of each source in a folder of many, if there is one.
+
+    Folders of the published code count if half of the sources are found: a folder with one of them is the user's own.
+    """
+    names = {source: [source, *(path for path, s in PUBLISHED_FOLDERS.items() if s == source)] for source in sources}
+    found = {s: next((root / path for path in paths if (root / path).is_dir()), None) for s, paths in names.items()}
+    found = {source: path for source, path in found.items() if path is not None}
+    own = {source: path for source, path in found.items() if path.name == source}
+    return found if 2 * len(found) >= len(names) else own
 
 
 def _place_data(values: dict[str, Any], places: list[str]) -> None:
@@ -254,9 +270,9 @@ def _place_data(values: dict[str, Any], places: list[str]) -> None:
             left_out = f"it has weight 0; take it in: --set data.{name}.weight=1"
             remedy = left_out if name in (values.get("data") or {}) else f"sources are {', '.join(sources)}"
             raise UserError(f"--data {place}: there is no source {name}", remedy)
-        elif any(_folder_of(name, Path(place)) for name in sources):
+        elif folders := _folders_in(Path(place), sources):
             for name, source in sources.items():
-                source["path"] = str(_folder_of(name, Path(place)) or Path(place) / name)
+                source["path"] = str(folders.get(name, Path(place) / name))
         elif sources:
             if len(places) > 1:
                 named = ", ".join(sources)

@@ -26,7 +26,7 @@ from bl30k_gen.render.dataset import open_existing
 from bl30k_gen.render.output.lease import Leases, holders
 from bl30k_gen.render.output.shard_recovery import finish_dead_shard, mark_all, remove_videos
 from bl30k_gen.render.supervisor import Execution, Supervisor
-from bl30k_gen.scene.sampler import SampledScene, video_index
+from bl30k_gen.scene.sampler import SampledScene, is_sampled_name
 from bl30k_gen.scene.spec import SceneSpec, parse_spec, read_spec
 from bl30k_gen.text import aligned
 
@@ -39,7 +39,7 @@ class Repair:
     """The outcome of a repair."""
 
     rendered: list[str] = field(default_factory=list)
-    sampled: list[str] = field(default_factory=list)  # those rendered from a new scene: their metadata was damaged
+    sampled: list[str] = field(default_factory=list)  # those rendered from a new scene: their metadata are damaged
     removed: list[str] = field(default_factory=list)  # copies of another video under a name that is in no list
     busy: list[str] = field(default_factory=list)  # a worker has them, or their shard
     unknown: list[str] = field(default_factory=list)  # no scene is known, and their names are none of this dataset
@@ -55,8 +55,8 @@ class Repair:
 
     def table(self) -> str:
         """A line for each video, and the result of verifying after the repair."""
-        how = dict.fromkeys(self.rendered, "") | dict.fromkeys(self.sampled, ": scene sampled anew, metadata damaged")
-        rows = [[name, f"rendered again{reason}"] for name, reason in sorted(how.items())]
+        lost = ": its scene was sampled anew, as its metadata are missing or damaged"
+        rows = [[name, f"rendered again{lost if name in self.sampled else ''}"] for name in self.rendered]
         rows += [[name, "removed: a copy of another video, and in no list"] for name in self.removed]
         rows += [[name, "left alone: a worker has it; repair when that has ended"] for name in self.busy]
         rows += [[name, "left alone: no metadata, and not a name of this dataset"] for name in self.unknown]
@@ -125,13 +125,6 @@ def _require_config(report: VerifyReport, layout: Layout) -> None:
         )
 
 
-def _is_a_name(name: str, config: Config) -> bool:
-    try:
-        return video_index(name, config.dataset.videos_per_segment) >= 0
-    except UserError:  # for instance a folder of another program
-        return False
-
-
 def _take_out(
     layout: Layout, config: Config, report: VerifyReport, outcome: Repair
 ) -> tuple[list[str], dict[str, SceneSpec]]:
@@ -170,8 +163,8 @@ def _known(
     scenes = {name: spec for name, spec in kept.items() if name in names} | _sound_scenes(store, names)
     for name, spec in scenes.items():
         files.write_atomically(_kept(layout.root, name), spec.dumps())
-    outcome.removed = _renamed(store, names)
-    bad = [name for name in names if name in scenes or _is_a_name(name, config) or name in outcome.removed]
+    bad = [name for name in names if name in scenes or is_sampled_name(name, config.dataset.videos_per_segment)]
+    outcome.removed = [name for name in _renamed(store, bad) if name not in scenes]
     outcome.unknown = [name for name in names if name not in bad]
     return bad, scenes
 

@@ -16,8 +16,9 @@ from bl30k_gen.errors import UserError
 from bl30k_gen.seeding import rng
 from tests.support.stages import order_of
 from training.data import sampling, transforms
-from training.data.images import Images, Pairs, find_pairs
+from training.data.images import Images, Pairs
 from training.data.mixture import Draw, loader, open_mixture
+from training.data.pairs import find_pairs
 from training.data.perturb import perturb
 from training.data.sample import Batch
 from training.data.videos import FrameTransform
@@ -297,6 +298,10 @@ def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
         ("ecssd/images/0001.jpg", "ecssd/ground_truth_mask/0001.png"),
         ("big/a_im.jpg", "big/a_gt.png"),
         ("own/images/b.png", "own/masks/b.png"),
+        ("jpeg/images/b.jpg", "jpeg/masks/b.png"),
+        ("parts/train/image/b.jpg", "parts/train/mask/b.png"),
+        ("deep/images/v1/b.jpg", "deep/masks/v1/b.png"),
+        ("inside/b.jpg", "inside/mask/b.png"),
         ("hrsod/HRSOD_train/c.jpg", "hrsod/HRSOD_train_mask/c.png"),
         ("classes/ac_ground/1.jpg", "classes/ac_ground/1.png"),
         ("classes/gas_mask/1.jpg", "classes/gas_mask/1.png"),
@@ -306,7 +311,14 @@ def test_pairs_of_images_and_masks_in_the_usual_layouts(tmp_path):
             content.save(tmp_path / name)
     (tmp_path / "fss/apple/lonely.jpg").write_bytes(b"")
     found = {path.name: len(find_pairs(path)) for path in tmp_path.iterdir()}
-    assert found == {"fss": 2, "duts": 1, "ecssd": 1, "big": 1, "own": 1, "hrsod": 1, "classes": 2}
+    two = {"fss": 2, "classes": 2}
+    one = ("duts", "ecssd", "big", "own", "jpeg", "parts", "deep", "inside", "hrsod")
+    assert found == two | dict.fromkeys(one, 1)
+    image.save(tmp_path / "own/masks/preview.jpg")
+    assert len(find_pairs(tmp_path / "own")) == 1
+    image.save(tmp_path / "jpeg/masks/b.jpg")  # an overlay
+    with pytest.raises(UserError, match=r"b\.jpg and .*b\.jpg have one name"):
+        find_pairs(tmp_path / "jpeg")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no images"):
         find_pairs(tmp_path / "empty")
