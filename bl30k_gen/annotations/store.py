@@ -152,12 +152,12 @@ def _create(file: h5py.File, name: str, field: Field, video: VideoGeometry) -> N
         "H": video.geometry.height,
         "W": video.geometry.width,
     }
-    shape = tuple(sizes.get(word) or int(word) for word in field.shape.strip("()").split(", "))
+    shape = tuple(sizes[word] if word in sizes else int(word) for word in field.shape.strip("()").split(", "))
     file.create_dataset(
         name,
         shape,
         field.dtype,
-        chunks=(1, *shape[1:]),
+        chunks=(1, *(max(1, side) for side in shape[1:])),
         fillvalue=np.nan if field.dtype.startswith("float") else 0,
         compression="gzip",
         compression_opts=GZIP_LEVEL,

@@ -33,6 +33,9 @@ def export(
     pickle: Annotated[
         bool, typer.Option("--pickle", help="Write the published pickles of tap-vid, cotracker and alltracker, too.")
     ] = False,
+    lists: Annotated[
+        str | None, typer.Option("--lists", help="Where ImageSets has several lists: their folder, such as 2017.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     as_json: Json = False,
 ) -> None:
@@ -54,5 +57,6 @@ def export(
             bar.total = total
             bar.update(done - bar.n)
 
-        summary = export(open_dataset(dataset, annotations=annotations), kind, out, videos or None, workers, show)
+        store = open_dataset(dataset, annotations=annotations)
+        summary = export(store, kind, out, videos or None, workers, lists, show)
     print_result(as_json, summary.to_json(), summary.text())

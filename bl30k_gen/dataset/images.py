@@ -63,10 +63,25 @@ def open_image(data: bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # callers have limits of their own
         image = Image.open(io.BytesIO(data), formats=formats)
     if data.startswith(b"\xff\xd8"):
-        scans = data.count(b"\xff\xda")
+        scans = _scans(data)
         if scans * image.width * image.height > MAX_SCANNED:
             raise ValueError(f"it is a JPEG of {image.width}x{image.height} in {scans} scans, too much work")
     return image
+
+
+def _scans(data: bytes) -> int:
+    """The number of scans of a JPEG, without what some phones append to it; 1 if its markers are damaged."""
+    scans, at = 0, 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker == 0xD9:  # the end of the image
+            break
+        if marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xD8:  # a scan's byte, filling, or a marker without a length
+            at += 1 if marker == 0xFF else 2
+            continue
+        scans += marker == 0xDA
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return max(scans, 1)
 
 
 def require_pixels(image: Image.Image) -> None:

@@ -300,6 +300,7 @@ def _marker_faults(store: VideoStore, present: set[str]) -> Iterator[Problem]:
 
 
 def listed(store: VideoStore) -> dict[str, list[str]]:
-    """``{path of a list: names in it}`` of the dataset's existing lists."""
-    paths = [f"{IMAGE_SETS}/{split}.txt" for split in SPLITS]
-    return {path: store.tree.read(path).decode(errors="replace").split() for path in paths if store.tree.exists(path)}
+    """``{path of a list: names in it}`` of the dataset's existing lists, as ``video_names`` but with repetitions."""
+    paths = [path for path in (f"{IMAGE_SETS}/{split}.txt" for split in SPLITS) if store.tree.exists(path)]
+    texts = {path: store.tree.read(path).decode("utf-8-sig", errors="replace") for path in paths}
+    return {path: [line.strip() for line in text.splitlines() if line.strip()] for path, text in texts.items()}

@@ -61,7 +61,8 @@ class Bop(Format):
     def _write_masks(self, video: SourceVideo, i: int, scene: Path) -> list[dict[str, Any]]:
         """Write the masks of a frame; return its entries of ``scene_gt_info.json``."""
         ids = video.ids(i)
-        visible = np.stack([ids == described["id"] for described in video.metadata["objects"]])
+        numbers = np.array([described["id"] for described in video.metadata["objects"]], ids.dtype)
+        visible = ids == numbers[:, None, None]
         info: list[dict[str, Any]] = [
             {"bbox_visib": _box(seen), "px_count_visib": int(seen.sum())} for seen in visible
         ]

@@ -48,6 +48,7 @@ def export(
     out: Path,
     names: Sequence[str] | None = None,
     workers: int = 1,
+    lists: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ExportSummary:
     """Write a dataset in another format. A stopped export continues; units with changed videos are written again.
@@ -55,12 +56,13 @@ def export(
     Args:
         names: only these videos; None: all.
         workers: number of processes.
+        lists: as for ``entries``.
         progress: called with the number of finished units and of all units.
 
     Raises:
         UserError: the folder holds something else, the dataset lacks what the format needs, or the disk is full.
     """
-    videos, target = entries(store, names), Target(out)
+    videos, target = entries(store, names, lists), Target(out)
     claim = {"dataset": identity(store), "format": kind.name, "version": kind.version, **kind.model_dump(mode="json")}
     with target.claimed(store.path, claim):
         jobs = [

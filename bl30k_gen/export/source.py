@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from bl30k_gen.dataset import files
 from bl30k_gen.dataset.derived import Annotated
-from bl30k_gen.dataset.layout import METADATA, SPLITS
+from bl30k_gen.dataset.layout import IMAGE_SETS, METADATA, SPLITS
+from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import VideoStore
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError, nearest
@@ -96,8 +97,11 @@ class SourceVideo:
         return mask.ids
 
     def mask_bytes(self, i: int) -> bytes:
-        """The encoded mask of frame number ``i``, as stored. Raises UserError where it has none."""
-        return self._store.mask_bytes(self.name, i)
+        """The mask of frame number ``i`` as a palette PNG of object ids; void becomes background.
+
+        Those of this project are the stored bytes. Raises UserError where the frame has no mask.
+        """
+        return self._store.mask_bytes(self.name, i) if self.recorded else encode_mask(self.ids(i))
 
     @functools.cached_property
     def recorded(self) -> dict[str, Any] | None:
@@ -128,7 +132,7 @@ class SourceVideo:
         tree = self._store.tree
         if isinstance(tree, FolderTree):
             try:
-                os.link(tree.root / self._store.rgb_path(self.name, i), path)
+                os.link(os.path.realpath(tree.root / self._store.rgb_path(self.name, i)), path)
                 return
             except OSError:  # another file system, or one without links
                 pass
@@ -142,14 +146,15 @@ class SourceVideo:
             (folder / f"{self.name}.json").write_bytes(self._store.tree.read(path))
 
 
-def entries(store: VideoStore, names: Sequence[str] | None) -> list[VideoEntry]:
+def entries(store: VideoStore, names: Sequence[str] | None, lists: str | None = None) -> list[VideoEntry]:
     """The videos to export, numbered in the order of the dataset.
 
     Args:
         names: only these videos; None: all.
+        lists: the folder in ``ImageSets`` that has the lists, such as ``2017``; None: the only one.
 
     Raises:
-        UserError: a name is unknown, or there is no video.
+        UserError: a name is unknown, there is no video, or the lists of a split cannot be used.
     """
     wanted = set(store.videos if names is None else names)
     if unknown := sorted(wanted - set(store.videos)):
@@ -158,7 +163,7 @@ def entries(store: VideoStore, names: Sequence[str] | None) -> list[VideoEntry]:
     chosen = [name for name in store.videos if name in wanted]
     if not chosen:
         raise UserError(f"{store.path} has no finished video", "there is nothing to export")
-    splits, unlisted = _splits(store), 0
+    splits, unlisted = _splits(store, lists), 0
     for name in chosen:
         if name not in splits:
             metadata = store.metadata(name)
@@ -184,16 +189,16 @@ def by_split(videos: Sequence[VideoEntry]) -> Iterator[tuple[str, list[VideoEntr
         yield split, [video for video in videos if video.split == split]
 
 
-def _splits(store: VideoStore) -> dict[str, str]:
-    """``{video: split}`` from the dataset's lists of train and val videos."""
-    split_of = {}
+def _splits(store: VideoStore, lists: str | None) -> dict[str, str]:
+    """``{video: split}`` from the dataset's lists of train and val videos. Raises UserError as ``entries``."""
+    split_of: dict[str, str] = {}
     for split in SPLITS:
-        try:
-            listed = store.image_set(split)
-        except UserError as error:
-            log.debug("no usable list of split %s: %s", split, error)
-            continue
-        split_of.update(dict.fromkeys(listed, split))
+        found = [path for path in store.image_set_paths() if path.endswith(f"/{split}.txt")]
+        if len(found) > 1 and lists is None and f"{IMAGE_SETS}/{split}.txt" not in found:
+            folders = ", ".join(PurePosixPath(path).parent.name for path in found)
+            raise UserError(f"{store.path} has several lists {split} in {IMAGE_SETS}", f"give --lists: {folders}")
+        if found or lists is not None:
+            split_of |= dict.fromkeys(store.image_set(f"{lists}/{split}" if lists else split), split)
     return split_of
 
 

@@ -24,7 +24,7 @@ from bl30k_gen.library.formats.stl import read_stl
 
 __all__ = ["AssetRefused", "ImageAsset", "Limits", "Model", "Part", "load_model", "load_image"]
 
-LOADER_VERSION = 2
+LOADER_VERSION = 3
 """Raise it when files are loaded differently than before: a dataset keeps the version it began with."""
 
 READERS = {

@@ -42,11 +42,12 @@ def files(folder: str, suffixes: tuple[str, ...]) -> Iterator[FolderEntry]:
 def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """(folder, names of the files in it) below ``root``, sorted; a folder is written as ``""`` or ``"a/b/"``.
 
-    Hidden files and folders are left out, and links to folders or to files outside of ``root``. A folder that cannot
-    be read is skipped with a warning.
+    Hidden files and folders are left out. A folder that cannot be read, or that is a link, is skipped with a warning,
+    and so are links to files outside of ``root``.
     """
     for parent, subfolders, names in os.walk(root, onerror=warn_unread):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        warn_of_links(parent, [name for name in subfolders if os.path.islink(os.path.join(parent, name))])
         relative = Path(parent).relative_to(root).as_posix()
         visible = (name for name in sorted(names) if not name.startswith("."))
         yield "" if relative == "." else f"{relative}/", [n for n in visible if _stays(root, parent, n)]
@@ -59,6 +60,11 @@ def entry(names: Names, file: str) -> FolderEntry:
     """
     id = f"{names.own}/{file}"
     return FolderEntry(id, f"{names.path}/{file}", id.rsplit("/", 2)[-2])
+
+
+def warn_of_links(parent: str | Path, names: list[str]) -> None:
+    if names:
+        log.warning("%s: %d linked folders are left out, such as %s; copy them", parent, len(names), names[0])
 
 
 def warn_unread(error: OSError) -> None:

@@ -111,8 +111,8 @@ _MAP = re.compile(rb"^[ \t]*map_Kd[ \t]+\S", re.MULTILINE)
 
 def _has_map(path: str, library: str) -> bool:
     """Whether an MTL file (or several, separated by spaces) of an OBJ has a colour map."""
-    source = Source.unread(path)
     try:
+        source = Source.unread(path)
         names = [library] if source.exists(library) else library.split()[:MAX_LIBRARIES]
         return any(_MAP.search(source.read(name, MAX_MTL_BYTES)) for name in names if source.exists(name))
     except AssetRefused:
@@ -254,7 +254,8 @@ def _blocks(file: BinaryIO, update: Callable[[bytes], None]) -> Iterator[bytes]:
     rest = b"\n"
     for block in iter(functools.partial(file.read, BLOCK), b""):
         update(block)
-        whole, _, left = (rest + block.removeprefix(codecs.BOM_UTF8)).rpartition(b"\n")
+        lines = block.removeprefix(codecs.BOM_UTF8).replace(b"\r", b"\n")  # some files end lines with it alone
+        whole, _, left = (rest + lines).rpartition(b"\n")
         if whole:
             yield whole
         rest = b"\n" + left[-BLOCK:]  # cuts lines of megabytes, which hold nothing of interest

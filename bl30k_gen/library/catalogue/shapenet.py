@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import read_json
-from bl30k_gen.library.catalogue.folder import FolderEntry, Names, warn_unread
+from bl30k_gen.library.catalogue.folder import FolderEntry, Names, warn_of_links, warn_unread
 from bl30k_gen.library.formats.source import MESH
 
 TAXONOMY = "taxonomy.json"
@@ -75,10 +75,19 @@ def category_names(folder: str) -> dict[str, tuple[str, ...]]:
 def _subfolders(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith("."))
+            found = {e.name: e.is_symlink() for e in entries if _is_folder(e) and not e.name.startswith(".")}
     except PermissionError as error:
         warn_unread(error)
         return []
+    warn_of_links(folder, sorted(name for name, linked in found.items() if linked))
+    return sorted(name for name, linked in found.items() if not linked)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _is_mesh(model: Path) -> bool:

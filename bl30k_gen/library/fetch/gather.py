@@ -21,7 +21,7 @@ from PIL import Image
 
 from bl30k_gen.config import Limits
 from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, sha256_bytes, write_atomically
-from bl30k_gen.dataset.images import PHOTO
+from bl30k_gen.dataset.images import PHOTO, open_image
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import parse_json_lines, read_bytes, read_text
 from bl30k_gen.library.asset import AssetRefused
@@ -214,8 +214,7 @@ def make(data: bytes, pixels: np.ndarray, request: GatherRequest) -> ConvertedIm
         raise AssetRefused(f"has {width} x {height} pixels, fewer than {request.side} along a side")
     square = square_of(pixels, request.side)
     full = encode_jpeg(pixels, QUALITY, "4:4:4") if request.full else None
-    with Image.open(io.BytesIO(data)) as original:
-        size = original.size
+    size = open_image(data).size
     return ConvertedImage(encode_jpeg(square, QUALITY, "4:4:4"), full, sha256_bytes(data), size, fingerprint(square))
 
 

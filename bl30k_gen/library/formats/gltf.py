@@ -124,7 +124,8 @@ class _Reader:
         if "COLOR_0" in attributes:
             self.source.remark("colours of vertices are averaged")
             tint = average_colour(self.document.accessor(attributes["COLOR_0"], "VEC3", "VEC4")[:, :3])
-            red, green, blue = (a * b for a, b in zip(material.colour, tint, strict=True))
+            base = (1.0, 1.0, 1.0) if "material" not in primitive else material.colour
+            red, green, blue = (a * b for a, b in zip(base, tint, strict=True))
             material = replace(material, colour=(red, green, blue))
         uv = None
         if f"TEXCOORD_{texcoord}" in attributes:

@@ -54,9 +54,24 @@ class Materials:
         pbr = entry.get("pbrMetallicRoughness", {})
         old = entry.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
         if old is not None and (not pbr or old.keys() & {"diffuseFactor", "diffuseTexture"}):
-            roughness = 1 - float(old.get("glossinessFactor", 1))
+            roughness = 1 - float(old.get("glossinessFactor", 1)) * self._glossiness(old)
             return old.get("diffuseFactor", (1, 1, 1, 1)), old.get("diffuseTexture"), roughness, 0.0
+        if "KHR_materials_unlit" in entry.get("extensions", {}):
+            self._source.remark("materials that should show their colour without light are lit")
+            pbr = {"metallicFactor": 0.0, **pbr}
         return pbr.get("baseColorFactor", (1, 1, 1, 1)), pbr.get("baseColorTexture"), *self._roughness(pbr)
+
+    def _glossiness(self, old: dict[str, Any]) -> float:
+        """The mean of a map of glossiness, which is in alpha; 1 without one."""
+        if "specularGlossinessTexture" not in old:
+            return 1.0
+        try:
+            pixels = self._texture(old["specularGlossinessTexture"])[0]
+        except AssetRefused as refused:
+            reason = refused.reason.removeprefix(f"{self._source.name}: ")
+            self._source.remark(f"its map of glossiness is not used: {reason}")
+            return 1.0
+        return float(pixels[..., 3].mean() / 255) if pixels.shape[2] == 4 else 1.0
 
     def _roughness(self, pbr: dict[str, Any]) -> tuple[float, float]:
         """Roughness and metallic. A part has one value of each, so their map is averaged."""

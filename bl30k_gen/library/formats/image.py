@@ -37,7 +37,7 @@ def decode(
             )
         image.draft(None, fitting(image.size, limits))  # a JPEG can be decoded smaller, which saves gigabytes
         return fit(np.array(images.to_srgb(image, use, lambda text: remark(f"{name}: {text}"))), limits)
-    except AssetRefused:
+    except (AssetRefused, MemoryError):  # too little memory is this machine's fault
         raise
     except Image.DecompressionBombError:
         limit = 2e-6 * (Image.MAX_IMAGE_PIXELS or 0)
@@ -52,7 +52,12 @@ def fit(pixels: np.ndarray, limits: Limits) -> np.ndarray:
     """Scale (H, W, C) pixels down to ``max_image_side``, keeping the aspect ratio; smaller images are unchanged."""
     size = pixels.shape[1::-1]
     smaller = fitting(size, limits)
-    return pixels if smaller == size else np.array(Image.fromarray(pixels).resize(smaller, Image.Resampling.LANCZOS))
+    if smaller == size:
+        return pixels
+    # Pillow would multiply colours by alpha first, and turn those of transparent pixels black.
+    layers = [pixels[..., :3], pixels[..., 3:]] if pixels.shape[2] == 4 else [pixels]
+    scaled = (Image.fromarray(layer.squeeze()).resize(smaller, Image.Resampling.LANCZOS) for layer in layers)
+    return np.dstack([np.asarray(layer) for layer in scaled])
 
 
 def fitting(size: tuple[int, int], limits: Limits) -> tuple[int, int]:

@@ -81,7 +81,10 @@ def finish(
             own = renumbered[of_part][keep[of_part]]
             uv, filled = _usable_uv(part.uv, keep[of_part], vertices, own)
             projected += filled
-            finished.append(_part(own, uv, part.material))
+            material = part.material
+            if uv is None and material.texture is not None:
+                material = _as_one_texel(part, keep[of_part])
+            finished.append(_part(own, uv, material))
     if projected:
         remarks.append(f"{projected} faces of parts that have texture coordinates have none, and are projected")
     return Model(vertices, tuple(finished), sha256, tuple(dict.fromkeys(remarks)))
@@ -191,6 +194,27 @@ def _usable_uv(
         return None, 0
     uv[absent] = box_projection(vertices, faces[absent])
     return uv, int(np.count_nonzero(absent))
+
+
+def _as_one_texel(part: RawPart, keep: np.ndarray) -> Material:
+    """The material of a part whose corners all lie at one place of its texture, as in a palette: of that colour."""
+    material, texture = part.material, part.material.texture
+    places = np.empty((0, 2)) if part.uv is None else part.uv[keep].reshape(-1, 2)
+    places = places[np.isfinite(places).all(axis=1)]
+    if texture is None or not len(places):
+        return material
+    u, v = (_WRAPPED[wrap](float(place)) for place, wrap in zip(places[0], material.wrap, strict=True))
+    height, width = texture.shape[:2]
+    texel = texture[min(int((1 - v) * height), height - 1), min(int(u * width), width - 1), :3]
+    red, green, blue = (linear(texel / 255) * material.colour).tolist()
+    return replace(material, texture=None, colour=(red, green, blue))
+
+
+_WRAPPED: dict[Wrap, Callable[[float], float]] = {
+    "repeat": lambda place: place % 1.0,
+    "clamp": lambda place: min(max(place, 0.0), 1.0),
+    "mirror": lambda place: 1 - abs(place % 2.0 - 1),
+}
 
 
 def _part(faces: np.ndarray, uv: np.ndarray | None, material: Material) -> Part:

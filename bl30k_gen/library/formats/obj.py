@@ -106,6 +106,8 @@ def _scan(source: Source, limits: Limits) -> _Content:
             current = content.names.setdefault(_argument(line), len(content.names))
         elif keyword == b"mtllib" and len(words) > 1:
             content.libraries[_argument(line)] = None
+        elif keyword in (b"l", b"p"):
+            source.remark("points and lines are not drawn")
     return content
 
 
@@ -179,6 +181,8 @@ def _positions(rows: list[list[bytes]], source: Source) -> tuple[np.ndarray, np.
     table = _numbers([row[:6] if coloured else row[:3] for row in rows], "v", source)
     if table.shape[1] < 3:
         raise source.refuse("has a vertex with fewer than three coordinates")
+    if coloured:
+        source.remark("colours of vertices are averaged")
     return table[:, :3], linear(table[:, 3:].clip(0, 1)) if coloured else None
 
 

@@ -299,13 +299,14 @@ def _materials(
 
 
 def _colour(columns: dict[str, np.ndarray]) -> tuple[float, float, float] | None:
-    if not {"red", "green", "blue"} <= columns.keys():
-        return None
-    colours = np.stack([columns[name] for name in ("red", "green", "blue")], axis=1)
-    if not len(colours):
-        return None
-    is_unit = colours.dtype.kind == "f" and colours.max() <= 1
-    return average_colour(linear(colours / (1 if is_unit else 255)))
+    for prefix in ("", "diffuse_"):  # the second is an older way of naming
+        names = [f"{prefix}{colour}" for colour in ("red", "green", "blue")]
+        if set(names) <= columns.keys() and len(columns[names[0]]):
+            colours = np.stack([columns[name] for name in names], axis=1)
+            if colours.dtype.kind == "f":
+                return average_colour(linear(colours / (1 if colours.max() <= 1 else 255)))
+            return average_colour(linear(colours / np.iinfo(colours.dtype).max))
+    return None
 
 
 def _remark_on_the_rest(source: Source, tables: dict[str, _Table]) -> None:

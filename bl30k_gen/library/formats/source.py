@@ -1,6 +1,7 @@
 """Read the files of an asset: only inside its folder, never through a link, and up to a limit of bytes."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -13,6 +14,17 @@ MESH = "models/model_normalized.obj"
 """Path of the mesh in a model's folder of ShapeNetCore.v2."""
 
 MAX_REMARKS = 20
+OF_THE_FILE = {
+    errno.EACCES,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+}
+"""Errors of opening a file that every machine has."""
 
 
 def model_folder(path: Path) -> Path | None:
@@ -99,8 +111,12 @@ class Source:
                 data = file.read()
         except FileNotFoundError:
             raise self.refuse("does not exist" if path == self._main else _missing(name, path)) from None
-        except (OSError, ValueError) as error:
-            raise self.refuse(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        except ValueError as error:
+            raise self.refuse(f"{name} cannot be read ({error})") from None
+        except OSError as error:
+            if error.errno not in OF_THE_FILE:
+                raise  # this machine's: on another one the same video would be another
+            raise self.refuse(f"{name} cannot be read ({error.strerror})") from None
         if path != self._main:  # without it, so that the digest of a single file is that of sha256sum
             self._digest.update(len(data).to_bytes(8, "little"))
         self._digest.update(data)

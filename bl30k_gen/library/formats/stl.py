@@ -19,6 +19,8 @@ def read_stl(source: Source, limits: Limits) -> RawMesh:
     try:
         mesh = trimesh.load_mesh(io.BytesIO(data), file_type="stl", process=False)
         vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    except MemoryError:
+        raise
     except Exception as error:  # trimesh raises many types, and the cause is always the file
         raise source.refuse(f"is no STL that can be read ({error or type(error).__name__})") from None
     return RawMesh(vertices, [RawPart(faces, None, Material())], y_up=False)
