@@ -1,12 +1,16 @@
 """Behaviour common to all formats: the output folder, resuming, several processes, refusals."""
 
 import errno
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from bl30k_gen.cli.export import export as command
 from bl30k_gen.dataset import layout, masks
@@ -165,6 +169,45 @@ def test_a_dataset_without_lists_is_exported_as_train_with_a_message(own, tmp_pa
     run(open_dataset(own.root), "coco", tmp_path / "o")
     assert "3 videos are in no list; they go to split train" in caplog.text
     assert [p.name for p in (tmp_path / "o/annotations").iterdir()] == ["instances_train.json"]
+
+
+def test_one_of_several_lists_must_be_named(own, tmp_path):
+    """As in DAVIS, which has lists of 2016 and 2017: all videos went to train."""
+    lists = own.root / "ImageSets"
+    for year in ("2016", "2017"):
+        (lists / year).mkdir()
+        for split in ("train", "val"):
+            shutil.copy(lists / f"{split}.txt", lists / year)
+    for split in ("train", "val"):
+        (lists / f"{split}.txt").unlink()
+    with pytest.raises(UserError, match="has several lists train in ImageSets: give --lists: 2016, 2017"):
+        run(open_dataset(own.root), "coco", tmp_path / "o")
+    run(open_dataset(own.root), "coco", tmp_path / "o", lists="2017")
+    assert {path.name for path in (tmp_path / "o/annotations").iterdir()} == {
+        "instances_train.json",
+        "instances_val.json",
+    }
+
+
+def test_frames_that_are_links_are_exported_as_files(own, tmp_path):
+    frame = own.rgb("a00000", 0)
+    frame.rename(tmp_path / "elsewhere.jpg")
+    frame.symlink_to(tmp_path / "elsewhere.jpg")
+    run(open_dataset(own.root), "youtube-vis", tmp_path / "o")
+    exported = tmp_path / "o/train/JPEGImages/a00000/00000.jpg"
+    assert not exported.is_symlink() and exported.read_bytes() == (tmp_path / "elsewhere.jpg").read_bytes()
+
+
+def test_void_of_copied_masks_becomes_background(own, tmp_path, caplog):
+    shutil.rmtree(own.root / "Metadata")  # a dataset of others
+    ids = masks.read_mask(own.mask("a00000", 0)).ids
+    values = np.where(ids == 0, 255, ids)
+    Image.fromarray(values.astype(np.uint8)).save(own.mask("a00000", 0))
+    run(open_dataset(own.root), "webdataset", tmp_path / "o")
+    with tarfile.open(tmp_path / "o/train-000000.tar") as shard:
+        data = shard.extractfile("a00000.00000.png").read()
+    assert 255 not in np.unique(np.asarray(Image.open(io.BytesIO(data))))
+    assert "void pixels of its masks are exported as background" in caplog.text
 
 
 def test_a_mask_of_another_size_is_named(own, tmp_path):

@@ -1,5 +1,6 @@
 """Select the assets that a build draws from: by category, id, size and licence."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
@@ -8,6 +9,8 @@ from bl30k_gen.errors import UserError, nearest
 from bl30k_gen.library.catalogue.licence import fits, parse_requirement
 from bl30k_gen.library.catalogue.listed import Asset
 from bl30k_gen.seeding import rng
+
+log = logging.getLogger(__name__)
 
 CategoryNames = Mapping[str, tuple[str, ...]]  # category -> its other names
 
@@ -36,7 +39,15 @@ def select_models(models: list[Asset], selection: Selection, names: CategoryName
         refused = _matching(models, selection.exclude, "exclude")
         kept = [model for model in kept if model.id not in refused]
     if selection.max_faces is not None:
-        kept = [model for model in kept if _faces(model) <= selection.max_faces]
+        counts = {model.id: _faces(model) for model in kept}
+        if unknown := [id for id, count in counts.items() if count is None]:
+            log.warning(
+                "assets.select.max_faces leaves out %d models without a count of faces, such as %s; see "
+                "`generate.py assets check`",
+                len(unknown),
+                unknown[0],
+            )
+        kept = [model for model in kept if (count := counts[model.id]) is not None and count <= selection.max_faces]
     if not kept:
         raise UserError(f"assets.select leaves none of {len(models)} models", "ask for less at once")
     return kept
@@ -89,10 +100,11 @@ def _matching(models: list[Asset], patterns: list[str], key: str) -> set[str]:
     return found
 
 
-def _faces(model: Asset) -> int:
+def _faces(model: Asset) -> int | None:
+    """The number of faces; None if an index lists the model without. Raises UserError where there is no index."""
     if model.path.startswith("builtin:"):
         return 0  # all built-in models are small
-    if model.faces is None:
+    if model.faces is None and model.row is None:
         raise UserError(
             f"assets.select.max_faces: there is no count of the faces of {model.path}",
             "run `generate.py assets index` on its folder",

@@ -16,6 +16,7 @@ from bl30k_gen.library.asset import AssetRefused, ImageAsset, Model
 from bl30k_gen.library.catalogue import manifest
 from bl30k_gen.library.catalogue.folder import SUFFIXES
 from bl30k_gen.library.catalogue.licence import UNKNOWN, Credit
+from bl30k_gen.library.catalogue.measure import measure
 from bl30k_gen.library.checking.inspector import Inspector
 from bl30k_gen.library.formats.glb import as_glb
 from bl30k_gen.library.formats.source import MESH, model_folder
@@ -78,7 +79,7 @@ def add(path: Path, config: Config, options: AddOptions, inspector: Inspector, s
     """Check one model or image, render its strip, and copy it.
 
     Images, and models in one file, are copied byte for byte. A model in several files, or a reduced one, is stored as
-    a GLB.
+    a GLB; author and licence that its own file states go into the manifest.
 
     Raises:
         AssetRefused: it cannot be used or rendered.
@@ -124,7 +125,8 @@ def _add(path: Path, config: Config, options: AddOptions, inspector: Inspector, 
         sheet.save(image, "PNG")
         strip = options.strips / f"{name}{suffix}.png"
         write_atomically(strip, image.getvalue())
-        kept = _keep(options.to / f"{name}{suffix}", data, options.credit) if options.to is not None else None
+        credit = options.credit if options.credit != Credit() else measure(str(path)).credit or Credit()
+        kept = _keep(options.to / f"{name}{suffix}", data, credit) if options.to is not None else None
     return Added(str(path), facts, str(strip), kept)
 
 

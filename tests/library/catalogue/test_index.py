@@ -242,6 +242,20 @@ def test_uncounted_faces_are_an_error(chairs):
         catalogue(chairs, select={"max_faces": 100})
 
 
+def test_a_model_that_cannot_be_counted_does_not_block_the_others(chairs, caplog):
+    """The remedy was to index its folder, which was done."""
+    (chairs / "cars/broken.glb").write_bytes(b"glTF")
+    index.update(str(chairs), 1)
+    assert "cars/broken.glb" not in ids(chairs, max_faces=80)
+    assert "leaves out 1 models without a count of faces, such as mine/cars/broken.glb" in caplog.text
+
+
+def test_linked_folders_are_said_to_be_left_out(chairs, caplog):
+    (chairs / "linked").symlink_to(chairs / "cars")
+    assert len(ids(chairs)) == 6
+    assert "1 linked folders are left out, such as linked" in caplog.text
+
+
 def test_synsets_can_be_selected_by_name(shared):
     root = shared / "data/shapenet_layout"
     chosen = catalogue(root, select={"categories": ["car", "04530566"]})

@@ -1,5 +1,6 @@
 """Models as users have them: rendered as intended, or with a message; see docs/results/robustness.md."""
 
+import errno
 import io
 import os
 import struct
@@ -501,3 +502,106 @@ def test_a_table_of_vertices_that_many_primitives_share_is_read_once_each_in_bou
     assert len(model(glb.write(tmp_path / "a.glb"), limits).vertices) == 15
     glb.tree["meshes"][0]["primitives"] = primitives * 2000
     refused_soon(glb.write(tmp_path / "b.glb"), limits, "too much work", seconds=6)
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EMFILE])
+def test_an_error_of_this_machine_is_no_refusal(tmp_path, limits, monkeypatch, code):
+    """The sampler took another asset, so that the same video was another one on a busy node."""
+
+    def failing(path, flags):
+        raise OSError(code, os.strerror(code), path)
+
+    path = cube(tmp_path, ALL)
+    monkeypatch.setattr("bl30k_gen.library.formats.source.without_waiting", failing)
+    with pytest.raises(OSError) as raised:
+        model(path, limits)
+    assert raised.value.errno == code
+
+
+def test_too_little_memory_is_no_refusal(tmp_path, limits, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    checks().save(tmp_path / "a.png")
+    monkeypatch.setattr("bl30k_gen.dataset.images.to_srgb", full)
+    with pytest.raises(MemoryError):
+        load_image(str(tmp_path / "a.png"), "background", limits)
+
+
+def test_transparent_texels_keep_their_colour_when_a_texture_is_scaled(tmp_path, limits):
+    path = cube(tmp_path, "usemtl m\n" + ALL)
+    Image.new("RGBA", (64, 64), (200, 120, 40, 3)).save(tmp_path / "t.png")
+    texture = model(path, limits.model_copy(update={"max_image_side": 16})).parts[0].texture
+    assert texture.shape == (16, 16, 4) and (texture == (200, 120, 40, 3)).all()
+
+
+def a_glb(folder, material, image=None):
+    glb = Glb()
+    if image is not None:
+        glb.image(image)
+    glb.tree |= {"materials": [material], "meshes": [{"primitives": [glb.box() | {"material": 0}]}]}
+    glb.tree["nodes"] = [{"mesh": 0}]
+    return glb.write(folder / "a.glb")
+
+
+@pytest.mark.parametrize("suffix", ["glb", "ply", "obj"])
+def test_colours_of_vertices_without_a_material_are_alike_in_every_format(tmp_path, limits, suffix):
+    box = trimesh.creation.box()
+    box.visual.vertex_colors = np.tile([255, 0, 0, 255], (8, 1))
+    box.export(tmp_path / f"a.{suffix}")
+    assert model(str(tmp_path / f"a.{suffix}"), limits).parts[0].colour == pytest.approx((1, 0, 0))
+
+
+def test_glossiness_and_unlit_materials(tmp_path, limits):
+    glossy = {"specularGlossinessTexture": {"index": 0}, "diffuseFactor": [1, 0, 0, 1]}
+    material = {"extensions": {"KHR_materials_pbrSpecularGlossiness": glossy}}
+    path = a_glb(tmp_path, material, Image.new("RGBA", (4, 4), (9, 9, 9, 51)))
+    assert model(path, limits).parts[0].roughness == pytest.approx(0.8)
+    path = a_glb(tmp_path, {"extensions": {"KHR_materials_unlit": {}}, "pbrMetallicRoughness": {}})
+    assert model(path, limits).parts[0].metallic == 0
+    assert "without light are lit" in said(path, limits)
+
+
+def test_a_part_that_uses_one_texel_of_a_palette_has_its_colour(tmp_path, limits):
+    """The whole palette was projected onto it."""
+    faces = "".join("f " + " ".join(f"{corner}/5" for corner in corners) + "\n" for corners in QUADS)
+    path = cube(tmp_path, "usemtl m\n" + faces)
+    text = open(path).read().replace(UVS, UVS + "vt 0.5 0.1\n")
+    open(path, "w").write(text)
+    [part] = model(path, limits).parts
+    assert part.texture is None and part.uv is None
+    assert part.colour == pytest.approx((0, 0.578, 0), abs=1e-3), "green, which is below"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"), [("red green blue", "ushort"), ("diffuse_red diffuse_green diffuse_blue", "uchar")]
+)
+def test_colours_of_a_ply_of_any_type(tmp_path, limits, names, kind):
+    largest = {"ushort": 65535, "uchar": 255}[kind]
+    columns = "".join(f"property {kind} {name}\n" for name in names.split())
+    rows = "".join(f"{x} {y} {z} {largest} 0 0\n" for x, y, z in ((0, 0, 0), (1, 0, 0), (0, 1, 0)))
+    head = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
+    faces = "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "a.ply").write_text(head + columns + faces + rows + "3 0 1 2\n")
+    assert model(str(tmp_path / "a.ply"), limits).parts[0].colour == (1, 0, 0)
+
+
+def test_a_photo_with_a_film_behind_it_is_read(tmp_path, limits):
+    """Bytes of the film were counted as scans of the image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4000, 3000), "white").save(buffer, "JPEG")
+    film = np.random.default_rng(0).integers(0, 255, 8_000_000, np.uint8).tobytes()
+    assert load_photo(tmp_path, buffer.getvalue() + film, limits).pixels.shape[2] == 3
+
+
+def test_lines_that_end_in_carriage_returns_alone_are_counted(tmp_path, limits):
+    path = cube(tmp_path, ALL)
+    text = open(path, "rb").read().replace(b"\n", b"\r")
+    open(path, "wb").write(text)
+    assert measure(path).size.faces == 12 and len(model(path, limits).vertices) == 8
+
+
+def test_an_obj_whose_name_is_not_utf8_is_measured(tmp_path):
+    path = os.fsencode(cube(tmp_path, ALL))
+    os.rename(path, other := os.path.join(os.path.dirname(path), b"caf\xe9.obj"))
+    assert measure(os.fsdecode(other)).size.faces == 12
