@@ -234,6 +234,15 @@ def test_half_precision_trains(tiny, tmp_path, whole):
     np.testing.assert_allclose(curve(half)[0][1], curve(whole)[0][1], rtol=0.05)
 
 
+def test_a_run_continues_in_half_precision_that_began_without(tiny, tmp_path):
+    stage = tiny("stcn/bl30k", "iterations=1", "batch=1", "size=32")
+    folder = train(stage, tmp_path)
+    trainer = Trainer(stage, tmp_path, Processes(0, 1, torch.device("cpu")))
+    trainer.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    trainer._restore(folder.latest(1))
+    assert trainer.iteration == 1 and trainer.scaler.get_scale() == 65536
+
+
 @pytest.mark.parametrize("network", ["stm", "stcn", "rde"])
 def test_each_stage_starts_from_the_previous_network(tiny, tmp_path, network):
     """Single objects to several, RDE without recurrence to RDE with it; by folder, network file and state."""

@@ -162,6 +162,8 @@ def test_the_interactive_benchmark_continues(dataset, oracle, tmp_path):
     (dataset / "ImageSets/one.txt").write_text("calm\n")
     one = evaluate_interactive(oracle, None, dataset, tmp_path / "out", split="one", say=lambda text: None)
     assert {sequence for report in one.values() for sequence, *_ in report.samples} == {"calm"}
+    with pytest.raises(UserError, match="was made with masks = None, not binary"):
+        evaluate_interactive(oracle, None, dataset, tmp_path / "out", masks="binary")
     oracle.write_bytes(b"others")
     with pytest.raises(UserError, match="was made with checkpoint"):
         evaluate_interactive(oracle, None, dataset, tmp_path / "out")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,19 @@ def test_mistakes_of_the_evaluation_are_found_before_training(tmp_path, videos, 
     work = planned(str(own), tmp_path / "run", data=[str(videos)])[0]
     with processes("cpu") as one, pytest.raises(UserError, match=said):
         work[-1].check(one)
+
+
+def test_the_interactive_benchmark_wants_a_mask_of_every_frame(tmp_path, make_videos):
+    data = make_videos(tmp_path / "data", 1)
+    (data / "Annotations/a00000/00003.png").unlink()
+    values = {"evaluate": "stm/bl30k", "source": "bl30k", "split": "train", "protocol": "davis17"}
+    own = tmp_path / "own.yaml"
+    for interactive in (False, True):
+        values |= {"interactive": interactive, "options": {}}
+        own.write_text(yaml.safe_dump({"about": "x", "steps": [{"stage": "stm/bl30k"}, values]}))
+        work = planned(str(own), tmp_path / "run", data=[str(data)])[0]
+        with processes("cpu") as one, pytest.raises(UserError, match="every frame") if interactive else nullcontext():
+            work[-1].check(one)
 
 
 def test_a_recipe_takes_a_dataset_by_url(tmp_path, videos):
