@@ -5,7 +5,7 @@
 usual: 64 videos of benchmarks/learning/transfer_renders.yaml. many: 1,024, of which the first 64 are the same. slow:
 half the motion. sharp: backdrops that are not defocused. own_materials: no texture of an object is replaced. photos:
 photographs of ``--photos`` as backdrops. occlusion, crowd, shake, deform: 16 videos each, of the variant of that
-name. ``sheet.jpg`` shows frames of each.
+name. ``sheet.jpg`` shows frames of most.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def sheet(folder: Path, out: Path) -> None:
     """Draw a picture with a row for each dataset: its name, and the first and last frame of some videos."""
     width, height, gap, margin = 200, 131, 3, 120
     shown = [(video, frame) for video in ("a00000", "a00003", "a00007") for frame in (0, 7)]
-    names = [name for name in ("usual", "sharp", "photos", "own_materials", *VARIANTS) if (folder / name).is_dir()]
+    names = [name for name in ("usual", "sharp", "own_materials", *VARIANTS) if (folder / name).is_dir()]
     picture = Image.new("RGB", (margin + len(shown) * (width + gap), len(names) * (height + gap)), "white")
     draw = ImageDraw.Draw(picture)
     for row, name in enumerate(names):
