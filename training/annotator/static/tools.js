@@ -69,18 +69,23 @@ export function setBox(box) {
 
 export const drawing = () => Boolean(stroke || corners);
 
-// Pixels of the shown frame to positions from 0 to 1, as actions have them.
-function normal([x, y]) {
-  const [rows, columns] = told.view;
-  const round = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e5) / 1e5;
-  return [round((x - 0.5) / (columns - 1)), round((y - 0.5) / (rows - 1))];
-}
 const ratio = () => told.size[0] / told.view[0];
+// The pixel of the frame that has a point of the shown frame in it, the nearest for a point outside.
 function pixel([x, y]) {
-  const [rows, columns] = told.size;
-  const clip = (value, limit) => Math.min(limit - 1, Math.max(0, Math.floor(value * ratio())));
-  return { x: clip(x, columns), y: clip(y, rows) };
+  const at = (value, axis) => Math.min(told.size[axis] - 1, Math.max(0, Math.floor((value * told.size[axis]) / told.view[axis])));
+  return { x: at(x, 1), y: at(y, 0) };
 }
+// That pixel as actions have it: 0 is the centre of the first one, 1 that of the last. Lines are truncated to pixels, so
+// they are sent from ``inside`` a pixel, where rounding cannot change it.
+function normal(point, inside) {
+  const [rows, columns] = told.size;
+  const round = (value) => Math.round(Math.min(1, value) * 1e6) / 1e6;
+  const { x, y } = pixel(point);
+  return [round((x + inside) / (columns - 1)), round((y + inside) / (rows - 1))];
+}
+const lineOf = (points) => points.map((point) => normal(point, 0.5));
+// An outline is truncated, its inside is not: nearly the centres of pixels are right for both.
+const outlineOf = (points) => points.map((point) => normal(point, 0.01));
 function setComputing(computing) {
   tab.computing = computing;
   emit("computing");
@@ -120,7 +125,7 @@ function end() {
   const done = stroke;
   stroke = null;
   if (!done) return;
-  const path = done.points.map(normal);
+  const path = lineOf(done.points);
   if (done.tool === "scribble") send({ do: "scribble", object: done.object, path }, done);
   else send({ do: "brush", object: done.object, path, radius: tab.size }, done);
 }
@@ -134,7 +139,7 @@ export function closePolygon() {
   const done = corners;
   corners = null;
   if (!done || done.length < 3) return redraw();
-  send({ do: "fill", object: tab.object, path: done.map(normal) }, { outline: done, object: tab.object });
+  send({ do: "fill", object: tab.object, path: outlineOf(done) }, { outline: done, object: tab.object });
 }
 
 // Erase all objects in this frame, or in the box, except locked ones.
