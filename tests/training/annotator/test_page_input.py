@@ -51,3 +51,42 @@ def test_every_tool_marks_the_pixel_under_the_pointer(opened):
         hand.key("Control+z")
         hand.idle()
     assert hand.errors == []
+
+
+def test_one_pointer_draws_at_a_time(opened):
+    hand, session = opened
+    send = hand.page.context.new_cdp_session(hand.page).send
+
+    def touch(what: str, **fingers: tuple[float, float]) -> None:
+        points = [dict(zip("xy", hand.point(*at), strict=True), id=int(name[1:])) for name, at in fingers.items()]
+        send("Input.dispatchTouchEvent", {"type": f"touch{what}", "touchPoints": points})
+
+    hand.key("b")
+    hand.page.evaluate("annotate.tab.size = 1")
+    before = hand.settled()
+    touch("Start", _1=(20, 20))
+    touch("Start", _1=(20, 20), _2=(60, 50))
+    touch("Move", _1=(30, 20), _2=(70, 50))
+    touch("Move", _1=(40, 20), _2=(80, 50))
+    touch("End", _2=(80, 50))
+    touch("Move", _1=(50, 20))
+    touch("End")
+    hand.until(lambda: hand.settled() > before, 10)
+    hand.idle()
+    assert painted(session) == [19, 51, 19, 21] and hand.told("undo") == 1, "one line"
+
+    def pen(what: str, buttons: int, *at: float) -> None:
+        x, y = hand.point(*at)
+        about = {"button": "left", "buttons": buttons, "clickCount": 1, "pointerType": "pen"}
+        send("Input.dispatchMouseEvent", {"type": f"mouse{what}", "x": x, "y": y, **about})
+
+    hand.key("ArrowRight")
+    touch("Start", _1=(60, 50))  # the palm
+    pen("Pressed", 1, 20, 10)
+    touch("Move", _1=(80, 50))
+    pen("Moved", 1, 30, 10)
+    pen("Released", 0, 30, 10)
+    touch("End")
+    hand.until(lambda: hand.told("undo") == 2, 10)
+    assert painted(session, 1) == [19, 31, 9, 11], "the pen draws, though the palm came first"
+    assert hand.errors == []

@@ -23,6 +23,7 @@ const SLOW = 400; // milliseconds until the page says that a stroke or click is 
 let stroke = null; // { points, object, radius, tool } in pixels of the shown frame
 let corners = null; // of a polygon
 let dragging = null; // { kind, x, y }
+let pressed = null; // { id, type } of the pointer that is down: second fingers and palms are ignored
 let cursor = null; // [x, y]
 let sent = []; // strokes that are not answered yet
 
@@ -201,7 +202,14 @@ function press(point, erase, extras = {}) {
   else begin(point, erase);
 }
 
+const isOther = (event) => pressed !== null && pressed.id !== event.pointerId;
+
 canvas.addEventListener("pointerdown", (event) => {
+  if (isOther(event)) {
+    if (event.pointerType !== "pen" || pressed.type !== "touch") return;
+    stroke = dragging = null; // the palm came first, and draws nothing
+  }
+  pressed = { id: event.pointerId, type: event.pointerType };
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   const point = toFrame(event.offsetX, event.offsetY);
@@ -211,11 +219,12 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 
 canvas.addEventListener("pointermove", (event) => {
+  if (isOther(event)) return;
   cursor = toFrame(event.offsetX, event.offsetY);
   if (dragging?.kind === "pan") pan(event.movementX, event.movementY);
-  else if (stroke && event.buttons) {
+  else if (stroke && pressed) {
     for (const one of event.getCoalescedEvents?.() || [event]) stroke.points.push(toFrame(one.offsetX, one.offsetY));
-  } else if (corners && event.buttons & 1) {
+  } else if (corners && pressed && event.buttons & 1) {
     const [x, y] = corners.at(-1);
     if (Math.hypot(cursor[0] - x, cursor[1] - y) * place.scale > 6) corner(cursor);
   }
@@ -223,13 +232,24 @@ canvas.addEventListener("pointermove", (event) => {
 });
 
 canvas.addEventListener("pointerup", (event) => {
+  if (isOther(event)) return;
+  pressed = null;
   const point = toFrame(event.offsetX, event.offsetY);
   if (dragging?.kind === "box") finishBox(point);
   dragging = null;
   if (stroke) end();
 });
-canvas.addEventListener("pointercancel", () => ((stroke = dragging = null), redraw()));
-canvas.addEventListener("pointerleave", () => ((cursor = null), redraw()));
+canvas.addEventListener("pointercancel", (event) => {
+  if (isOther(event)) return;
+  pressed = null;
+  stroke = dragging = null;
+  redraw();
+});
+canvas.addEventListener("pointerleave", (event) => {
+  if (isOther(event)) return;
+  cursor = null;
+  redraw();
+});
 canvas.addEventListener("dblclick", () => tab.tool === "fill" && closePolygon());
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 canvas.addEventListener("wheel", (event) => {
