@@ -90,3 +90,14 @@ def test_one_pointer_draws_at_a_time(opened):
     hand.until(lambda: hand.told("undo") == 2, 10)
     assert painted(session, 1) == [19, 31, 9, 11], "the pen draws, though the palm came first"
     assert hand.errors == []
+
+
+def test_the_keyboard_pen_draws_nothing_with_the_tool_move(opened):
+    hand, session = opened
+    hand.key("h", "k", "Enter", "ArrowRight", "Enter")
+    hand.idle()
+    assert hand.told("undo") == 0 and not session.labels(0).any()
+    assert "Move is for a pointer" in hand.page.locator("#toasts").inner_text()
+    hand.key("b", "Enter", "Enter")
+    hand.until(lambda: hand.told("undo") == 1, 10)
+    assert session.labels(0).any() and hand.errors == []

@@ -190,8 +190,9 @@ function whyNotThis(tool, erase) {
 // A press at a point, by the pointer or the keyboard's pen.
 function press(point, erase, extras = {}) {
   const { tool } = tab;
+  if (tool === "pan") return say("Move is for a pointer: the frame follows the pen. Choose another tool to draw.");
   const picks = tool === "pick" || extras.alt;
-  const refused = tool !== "pan" && !picks && (whyNotNow() || (tool !== "box" && whyNotThis(tool, erase)));
+  const refused = !picks && (whyNotNow() || (tool !== "box" && whyNotThis(tool, erase)));
   if (refused) return say(refused, true);
   if (picks) {
     const found = objectAt(...point);
