@@ -33,7 +33,8 @@ def painted(session: InteractiveSession, frame: int = 0) -> list[int]:
 def test_every_tool_marks_the_pixel_under_the_pointer(opened):
     hand, session = opened
     hand.page.evaluate("annotate.tab.size = 1")
-    for x, y in [(-0.4, -0.4), (0.4, 0.4), (10, 20), (36.6, 41.4), (89.4, 30), (20, 59.4)]:  # around the centres of pixels
+    around = [(-0.4, -0.4), (0.4, 0.4), (10, 20), (36.6, 41.4), (89.4, 30), (20, 59.4)]  # the centres of pixels
+    for x, y in around:
         column, row = round(x), round(y)
         hand.key("b")
         hand.click(x, y)
@@ -101,3 +102,24 @@ def test_the_keyboard_pen_draws_nothing_with_the_tool_move(opened):
     hand.key("b", "Enter", "Enter")
     hand.until(lambda: hand.told("undo") == 1, 10)
     assert session.labels(0).any() and hand.errors == []
+
+
+def test_a_stroke_of_very_many_points_is_sent(opened):
+    hand, session = opened
+    hand.key("b")
+    hand.page.evaluate("annotate.tab.size = 1")
+    mouse = hand.page.mouse
+    mouse.move(*hand.point(20, 20))
+    mouse.down()
+    move = """([x, y]) => {
+      const about = { pointerId: 1, buttons: 1, clientY: y };
+      const view = document.getElementById("view");
+      for (let i = 0; i < 70000; i += 1) view.dispatchEvent(new PointerEvent("pointermove", { ...about, clientX: x + i % 4 }));
+    }"""
+    hand.page.evaluate(move, list(hand.point(20, 20)))
+    mouse.move(*hand.point(30, 20), steps=5)
+    before = hand.settled()
+    mouse.up()
+    hand.until(lambda: hand.settled() > before, 10)
+    assert painted(session) == [19, 31, 19, 21] and hand.told("undo") == 1
+    assert hand.errors == []

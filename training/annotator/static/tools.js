@@ -122,6 +122,12 @@ function begin(point, erase) {
   redraw();
 }
 
+// Points closer than half a pixel add nothing, but would make the message of a long stroke larger than the server takes.
+function extend(point) {
+  const [x, y] = stroke.points.at(-1);
+  if (Math.hypot(point[0] - x, point[1] - y) * ratio() >= 0.5) stroke.points.push(point);
+}
+
 function end() {
   const done = stroke;
   stroke = null;
@@ -224,7 +230,8 @@ canvas.addEventListener("pointermove", (event) => {
   cursor = toFrame(event.offsetX, event.offsetY);
   if (dragging?.kind === "pan") pan(event.movementX, event.movementY);
   else if (stroke && pressed) {
-    for (const one of event.getCoalescedEvents?.() || [event]) stroke.points.push(toFrame(one.offsetX, one.offsetY));
+    const parts = event.getCoalescedEvents?.() || [];
+    for (const one of parts.length ? parts : [event]) extend(toFrame(one.offsetX, one.offsetY));
   } else if (corners && pressed && event.buttons & 1) {
     const [x, y] = corners.at(-1);
     if (Math.hypot(cursor[0] - x, cursor[1] - y) * place.scale > 6) corner(cursor);
@@ -272,7 +279,7 @@ export function movePen(dx, dy) {
   const [rows, columns] = told.view;
   const [x, y] = tab.pen.at;
   tab.pen.at = [Math.min(columns - 0.5, Math.max(0.5, x + dx)), Math.min(rows - 0.5, Math.max(0.5, y + dy))];
-  if (stroke) stroke.points.push([...tab.pen.at]);
+  if (stroke) extend([...tab.pen.at]);
   reveal(tab.pen.at);
   redraw();
 }
