@@ -112,9 +112,11 @@ def test_a_stroke_of_very_many_points_is_sent(opened):
     mouse.move(*hand.point(20, 20))
     mouse.down()
     move = """([x, y]) => {
-      const about = { pointerId: 1, buttons: 1, clientY: y };
       const view = document.getElementById("view");
-      for (let i = 0; i < 70000; i += 1) view.dispatchEvent(new PointerEvent("pointermove", { ...about, clientX: x + i % 4 }));
+      for (let i = 0; i < 70000; i += 1) {
+        const about = { pointerId: 1, buttons: 1, clientX: x + i % 4, clientY: y };
+        view.dispatchEvent(new PointerEvent("pointermove", about));
+      }
     }"""
     hand.page.evaluate(move, list(hand.point(20, 20)))
     mouse.move(*hand.point(30, 20), steps=5)
@@ -122,4 +124,18 @@ def test_a_stroke_of_very_many_points_is_sent(opened):
     mouse.up()
     hand.until(lambda: hand.settled() > before, 10)
     assert painted(session) == [19, 31, 19, 21] and hand.told("undo") == 1
+    assert hand.errors == []
+
+
+def test_fields_and_keys(opened):
+    hand, _ = opened
+    page = hand.page
+
+    # The range of frames ends with the video.
+    page.click("#range summary")
+    for typed, kept in [("500", "9"), ("-3", "0"), ("4.4", "4"), ("", "")]:
+        page.fill("#last", typed)
+        hand.key("Enter")
+        assert page.input_value("#last") == kept
+    assert page.get_attribute("#first", "max") == page.get_attribute("#last", "max") == "9"
     assert hand.errors == []

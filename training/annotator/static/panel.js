@@ -168,6 +168,12 @@ function follow(frame) {
   if ($("follow").checked && made.has(frame) && atHand(frame) && !(made.get(frame) <= made.get(tab.frame))) go(frame);
 }
 $("propagate").onclick = propagate;
+for (const bound of [$("first"), $("last")]) {
+  on("hello", () => (bound.max = told.frames - 1));
+  bound.onchange = () => {
+    if (bound.value !== "") bound.value = Math.min(told.frames - 1, Math.max(0, Math.round(bound.value)));
+  };
+}
 export const pauseOrGoOn = () => ask({ control: told.progress?.paused ? "resume" : "pause" }).catch(trouble);
 export const cancel = () => ask({ control: "cancel" }).catch(trouble);
 $("pause").onclick = pauseOrGoOn;
