@@ -138,4 +138,22 @@ def test_fields_and_keys(opened):
         hand.key("Enter")
         assert page.input_value("#last") == kept
     assert page.get_attribute("#first", "max") == page.get_attribute("#last", "max") == "9"
+
+    # Arrows move a slider that has the focus, and go to other frames after a click on it; other keys work as ever.
+    hand.key("b")
+    page.focus("#size")
+    hand.key("ArrowRight", "ArrowUp")
+    assert page.input_value("#size") == "14" and page.input_value("#frame") == "0"
+    hand.key(".")
+    assert page.input_value("#frame") == "1"
+    hand.key("Space")
+    assert page.evaluate("annotate.tab.playing")
+    hand.key("Space", "End")
+    assert page.input_value("#size") == "100" and not page.evaluate("annotate.tab.playing")
+    shown = int(page.input_value("#frame"))
+    page.click("#size")
+    size = page.input_value("#size")
+    hand.key("ArrowLeft")
+    assert page.input_value("#frame") == str(shown - 1)
+    assert page.input_value("#size") == size != "100"
     assert hand.errors == []

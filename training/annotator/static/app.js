@@ -205,10 +205,11 @@ on("study", () => {
   if ($("start")) $("start").onclick = () => ask({ study: "start" }).then(() => emit("state")).catch((error) => say(error.message, true));
 });
 
-// After a click on a button, keys are for the frame again: Space and Enter would press the button.
+// After a click on a button or slider, keys are for the frame again: Space and Enter would press the button, and arrows
+// would move the slider.
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (event.detail && button && !button.closest("dialog")) $("view").focus({ preventScroll: true });
+  const clicked = event.target.closest("button, input[type=range]");
+  if (event.detail && clicked && !clicked.closest("dialog")) $("view").focus({ preventScroll: true });
 });
 
 // Messages from the server

@@ -109,7 +109,9 @@ window.addEventListener("keydown", (event) => {
     if (event.key === "Escape" || event.key === "Enter") target.blur();
     return;
   }
-  if (target.matches("button, summary, input") && [" ", "Enter"].includes(event.key)) return; // presses it
+  const slider = target.matches("input[type=range]");
+  if (slider && /^(Arrow|Page|Home|End)/.test(event.key)) return; // moves it
+  if (target.matches("button, summary, input") && !slider && [" ", "Enter"].includes(event.key)) return; // presses it
   if (event.altKey) return;
   const control = event.ctrlKey || event.metaKey;
   const key = control ? `^${event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase()}` : event.key;
