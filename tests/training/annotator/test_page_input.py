@@ -156,4 +156,25 @@ def test_fields_and_keys(opened):
     hand.key("ArrowLeft")
     assert page.input_value("#frame") == str(shown - 1)
     assert page.input_value("#size") == size != "100"
+
+    # Letters are those of the keyboard with Caps Lock, too, and with a layout that has no Latin ones.
+    def press(key: str, code: str, shift: bool = False, control: bool = False) -> None:
+        about = {"key": key, "code": code, "shiftKey": shift, "ctrlKey": control, "bubbles": True}
+        page.evaluate("about => document.body.dispatchEvent(new KeyboardEvent('keydown', about))", about)
+
+    page.evaluate("annotate.told.corrected = [2, 6]")
+    for key, shift, frame in [("I", False, 2), ("i", False, 6), ("i", True, 2), ("ш", False, 6), ("Ш", True, 2)]:
+        press(key, "KeyI", shift)
+        assert page.input_value("#frame") == str(frame), (key, shift)
+    press(",", "KeyM")  # a key of its own in a French layout
+    assert page.input_value("#frame") == "1"
+    page.evaluate("annotate.told.corrected = []")
+    hand.key("b")
+    hand.click(20, 20)
+    press("я", "KeyZ", control=True)
+    hand.until(lambda: hand.told("redo") == 1, 10)
+    press("Я", "KeyZ", True, True)
+    hand.until(lambda: hand.told("redo") == 0, 10)
+    press("Z", "KeyZ", control=True)
+    hand.until(lambda: hand.told("redo") == 1, 10)
     assert hand.errors == []
