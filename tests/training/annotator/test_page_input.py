@@ -178,3 +178,28 @@ def test_fields_and_keys(opened):
     press("Z", "KeyZ", control=True)
     hand.until(lambda: hand.told("redo") == 1, 10)
     assert hand.errors == []
+
+
+def test_roles_and_double_clicks_in_the_panel(opened):
+    hand, _ = opened
+    page = hand.page
+    assert page.get_by_role("radio", name="Both", checked=True).count() == 1
+    page.get_by_role("radio", name="Forward").click()
+    page.get_by_role("radio", name="Contour").click()
+    assert page.evaluate("[annotate.tab.direction, annotate.tab.mode]") == ["forward", "contour"]
+    assert page.get_by_role("radio", checked=True).all_inner_texts() == ["Forward", "Contour"]
+    assert page.locator("#objects [aria-current=true]").get_attribute("data-id") == "1"
+
+    def renaming() -> bool:
+        return page.evaluate("document.activeElement.matches('#objects input.name')")
+
+    for button in ("Hide (G)", "Lock: nothing changes it (L)"):
+        page.get_by_role("button", name=button).dblclick()
+        hand.idle()
+        assert not renaming()
+    page.locator("#objects input.name").dblclick()
+    assert renaming()
+    page.keyboard.type("Red disk")
+    hand.key("Enter")
+    hand.until(lambda: hand.told("objects")[0]["name"] == "Red disk", 10)
+    assert hand.errors == []
