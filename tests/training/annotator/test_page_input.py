@@ -203,3 +203,20 @@ def test_roles_and_double_clicks_in_the_panel(opened):
     hand.key("Enter")
     hand.until(lambda: hand.told("objects")[0]["name"] == "Red disk", 10)
     assert hand.errors == []
+
+
+def test_a_polygon_stays_on_its_frame(opened):
+    hand, session = opened
+    hand.key("ArrowRight", "p")
+    corners = [(10, 20), (30, 20), (30, 40)]
+    for corner in corners:
+        hand.page.mouse.click(*hand.point(*corner))
+    hand.page.evaluate("annotate.go(1)")  # to where it is
+    hand.key("q")
+    hand.until(lambda: hand.told("undo") == 1, 10)
+    for corner in corners:
+        hand.page.mouse.click(*hand.point(*corner))
+    hand.key("ArrowRight", "q")
+    hand.idle()
+    assert "The polygon on frame 1 is discarded" in hand.page.locator("#toasts").inner_text()
+    assert hand.told("undo") == 1 and hand.told("corrected") == [1] and hand.errors == []

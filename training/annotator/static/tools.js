@@ -434,7 +434,11 @@ on("tool hello", () => {
   }
   if (tab.tool !== "box") tab.last = tab.tool;
 });
+let lastFrame = 0; // the frame at the last change
 on("frame", () => {
-  if (!stroke) return;
   stroke = null;
+  if (lastFrame === tab.frame) return;
+  if (corners) say(`The polygon on frame ${lastFrame} is discarded: fill it before you go to another frame.`);
+  lastFrame = tab.frame;
+  corners = null;
 });
