@@ -220,3 +220,24 @@ def test_a_polygon_stays_on_its_frame(opened):
     hand.idle()
     assert "The polygon on frame 1 is discarded" in hand.page.locator("#toasts").inner_text()
     assert hand.told("undo") == 1 and hand.told("corrected") == [1] and hand.errors == []
+
+
+def test_masks_in_memory_have_a_limit_in_bytes(opened):
+    hand, _ = opened
+    count = """async () => {
+      const { maskOf } = await import("/static/frames.js");
+      const { told } = annotate;
+      const [width, height, frames] = [4000, 2500, 14]; // 10 MB each
+      const runs = new Uint32Array([1, width, height, (1 << 24) | (width * height)]);
+      window.fetch = async () => new Response(runs.buffer);
+      Object.assign(told, { frames, rows: Array.from({ length: frames }, () => [1, {}]) });
+      const pause = () => new Promise((done) => setTimeout(done, 5));
+      for (let frame = 0; frame < frames; frame += 1) {
+        while (!maskOf(frame)) await pause();
+        maskOf(0); // stays, as it is used
+      }
+      window.fetch = () => new Promise(() => {});
+      return Array.from({ length: frames }, (_, frame) => Boolean(maskOf(frame))).map(Number).join("");
+    }"""
+    assert hand.page.evaluate(count) == "1" + "0" * 4 + "1" * 9
+    assert hand.errors == []
