@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bl30k_gen.dataset.masks import encode_mask
 from tests.support.annotator import Hand, chromium, moving_video, serving
 from training.interactive.session import InteractiveSession
 
@@ -240,4 +241,30 @@ def test_masks_in_memory_have_a_limit_in_bytes(opened):
       return Array.from({ length: frames }, (_, frame) => Boolean(maskOf(frame))).map(Number).join("");
     }"""
     assert hand.page.evaluate(count) == "1" + "0" * 4 + "1" * 9
+    assert hand.errors == []
+
+
+def test_masks_go_to_the_frames_of_their_names_or_numbers(opened, tmp_path):
+    hand, session = opened
+
+    def load(*names: str) -> str:
+        for label, name in enumerate(names, 1):
+            (tmp_path / name).write_bytes(encode_mask(np.full((60, 90), label, np.uint8)))
+        before = hand.page.locator("#toasts").inner_text()
+        hand.page.set_input_files("#files", [tmp_path / name for name in names])
+        hand.until(lambda: hand.page.locator("#toasts").inner_text() != before, 10)
+        hand.until(lambda: not hand.page.input_value("#files"), 10)
+        return hand.page.locator("#toasts").inner_text()
+
+    hand.key("ArrowRight")
+    said = load("00004.png", "mask_1_007.png", "7.png", "mask.png")
+    assert (
+        "Loaded 2 of 4 masks" in said and "7.png is refused: mask_1_007.png is for the same frame (and 1 more" in said
+    )
+    assert sorted(hand.told("corrected")) == [4, 7]
+    assert (session.labels(4) == 1).all() and (session.labels(7) == 2).all()
+    assert "cam_3.png is loaded for frame 3" in load("cam_3.png")
+    assert hand.page.input_value("#frame") == "3"
+    assert "mask_99.png is loaded for frame 3, which was shown: its name tells of no frame" in load("mask_99.png")
+    assert sorted(hand.told("corrected")) == [3, 4, 7]
     assert hand.errors == []
