@@ -347,8 +347,9 @@ function marks() {
   const { draft } = told;
   if (!draft || draft.frame !== tab.frame || draft.kind !== tab.tool || tab.before || tab.mode === "none") return [];
   const [rows, columns] = told.view;
+  const [high, wide] = told.size.map((size) => (size - 1) / ratio());
   const lines = draft.strokes.map(({ object, path }) => ({
-    object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * (columns - 1) + 0.5, y * (rows - 1) + 0.5]),
+    object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * wide, y * high]), // inside the truncated pixels
   }));
   return [...lines, ...draft.clicks.map(({ object, at: [x, y], positive }) => ({ object, dot: [x * columns, y * rows], positive }))];
 }
