@@ -189,6 +189,8 @@ def test_the_keyboard_alone_does_the_same(browser, new_session, tmp_path):
         keys("k", *["Shift+ArrowLeft"] * 2, *["Shift+ArrowUp"])  # the pen goes to (25, 20)
         keys("Enter", *["ArrowLeft"] * 8, "Enter")
         assert session.state.draft.kind == "scribble" and session.state.draft.marks[0].object_id == 1
+        (x, y), *_ = session.state.draft.marks[0].path * (89, 59)
+        assert (int(x), int(y)) == (25, 20), "the pixel under the pen"
         keys("a")
         assert session.objects == (1, 2) and hand.page.evaluate("annotate.tab.object") == 2
         keys("c", *["Shift+ArrowRight"] * 5, "Enter", "Shift+Enter")

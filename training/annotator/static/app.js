@@ -36,25 +36,51 @@ $("help").onclick = openHelp;
 $("import").onclick = () => $("files").click();
 $("files").onchange = () => load([...$("files").files]).finally(() => ($("files").value = ""));
 
+// The last number in a name, as the server finds it.
+function numberIn(name) {
+  const digits = name.match(/[0-9]+/g);
+  return digits && Number(digits.at(-1));
+}
+
+// A function that gives the frame of a mask by its file's name: the frame with that name, else the only one with its
+// number, as for --masks. Undefined if there is none.
+function framesByName() {
+  const byName = new Map();
+  const byNumber = new Map(); // undefined where several have the number
+  for (const [frame, name] of (told.names || []).entries()) {
+    const number = numberIn(name);
+    byName.set(name, frame);
+    byNumber.set(number, byNumber.has(number) ? undefined : frame);
+  }
+  byNumber.delete(null);
+  return (name) => byName.get(name) ?? byNumber.get(numberIn(name));
+}
+
 async function load(files) {
-  const byName = new Map((told.names || []).map((name, frame) => [name, frame]));
+  const frameOf = framesByName();
+  const loaded = new Map(); // frame -> file's name
   const refused = [];
-  let count = 0;
   for (const file of files) {
-    const frame = byName.get(file.name.replace(/\.png$/i, "")) ?? (files.length === 1 ? tab.frame : undefined);
+    const named = frameOf(file.name.replace(/\.png$/i, ""));
+    const frame = named ?? (files.length === 1 ? tab.frame : undefined);
     try {
       if (!/\.png$/i.test(file.name)) throw new Error("is refused: masks are PNG files");
       if (file.size > told.max_upload) throw new Error(`is refused: it is larger than ${told.max_upload >> 20} MiB`);
-      if (frame === undefined) throw new Error(`is refused: no frame has its name; name it like its frame, for example ${nameOf(0)}.png`);
+      if (frame === undefined) throw new Error(`is refused: no frame has its name or number; name it like its frame, for example ${nameOf(0)}.png`);
+      if (loaded.has(frame)) throw new Error(`is refused: ${loaded.get(frame)} is for the same frame`);
       await putMask(frame, file);
-      count += 1;
-      if (files.length === 1) go(frame);
+      loaded.set(frame, file.name);
+      if (files.length === 1) {
+        go(frame);
+        const why = named === undefined ? ", which was shown: its name tells of no frame" : "";
+        say(`${file.name} is loaded for frame ${frame}${why}`);
+      }
     } catch (error) {
       refused.push(`${file.name}${error instanceof Refused ? ":" : ""} ${error.message}`);
     }
-    if (files.length > 9) say(`Loaded ${count} of ${files.length} masks`, false, "loading");
+    if (files.length > 9) say(`Loaded ${loaded.size} of ${files.length} masks`, false, "loading");
   }
-  if (count && files.length <= 9) say(count === 1 ? `The mask is loaded for frame ${tab.frame}` : `${count} masks are loaded`);
+  if (loaded.size && files.length > 1 && files.length <= 9) say(`Loaded ${loaded.size} of ${files.length} masks`);
   const more = refused.length - 1;
   if (more >= 0) say(refused[0] + (more ? ` (and ${more} more ${more === 1 ? "file is" : "files are"} refused)` : ""), true);
 }
@@ -205,10 +231,11 @@ on("study", () => {
   if ($("start")) $("start").onclick = () => ask({ study: "start" }).then(() => emit("state")).catch((error) => say(error.message, true));
 });
 
-// After a click on a button, keys are for the frame again: Space and Enter would press the button.
+// After a click on a button or slider, keys are for the frame again: Space and Enter would press the button, and arrows
+// would move the slider.
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (event.detail && button && !button.closest("dialog")) $("view").focus({ preventScroll: true });
+  const clicked = event.target.closest("button, input[type=range]");
+  if (event.detail && clicked && !clicked.closest("dialog")) $("view").focus({ preventScroll: true });
 });
 
 // Messages from the server

@@ -1,12 +1,15 @@
 // Frames and masks in memory: the nearest are fetched first, the least recently used are dropped, and so are requests
-// for frames that the user has left.
+// for frames that the user has left. Thumbnails, a few kilobytes each, are dropped in the order in which they came.
 import { Refused, get } from "./api.js";
 import { emit, tab, told, version } from "./state.js";
 
-const MAX_BYTES = 300e6; // of decoded frames
+const MAX_PICTURES = 300e6; // bytes of decoded frames
+const MAX_MASKS = 100e6; // bytes of masks, and as many of masks before the last round
 const MAX_REQUESTS = 4; // at the same time
-const pictures = new Map(); // frame -> ImageBitmap, least recently used first
+// Each with the least recently used first:
+const pictures = new Map(); // frame -> ImageBitmap
 const masks = new Map(); // frame -> { version, width, height, ids }
+const beforeMasks = new Map(); // "frame.rounds.undo" -> mask
 const wanted = new Map(); // key -> { frame, load }
 const loading = new Map(); // key -> AbortController
 const broken = new Map(); // frame -> why it cannot be shown
@@ -15,19 +18,39 @@ export function forget() {
   for (const picture of pictures.values()) picture.close();
   pictures.clear();
   masks.clear();
+  beforeMasks.clear();
   broken.clear();
   sharp = null;
+}
+
+// An entry of a cache, which is the most recently used from now on.
+function recent(cache, key) {
+  const found = cache.get(key);
+  if (found) {
+    cache.delete(key);
+    cache.set(key, found);
+  }
+  return found;
+}
+
+// Add an entry, and drop others until all fit; those of a cache have the same size.
+function keep(cache, key, entry, bytes, most, drop = () => {}) {
+  cache.delete(key);
+  cache.set(key, entry);
+  const room = Math.max(8, Math.floor(most / bytes));
+  while (cache.size > room) {
+    const [oldest, dropped] = cache.entries().next().value;
+    cache.delete(oldest);
+    drop(dropped);
+  }
 }
 
 // Why a frame's picture cannot be shown, if the server has said so.
 export const whyMissing = (frame) => broken.get(frame);
 
 export function pictureOf(frame) {
-  const found = pictures.get(frame);
-  if (found) {
-    pictures.delete(frame);
-    pictures.set(frame, found);
-  } else wantPicture(frame);
+  const found = recent(pictures, frame);
+  if (!found) wantPicture(frame);
   return found;
 }
 
@@ -36,19 +59,18 @@ export function maskOf(frame) {
   const truth = told.study?.phase === "truth";
   const now = truth ? -1 : version(frame);
   if (now === 0) return null;
-  const found = masks.get(frame);
+  const found = recent(masks, frame);
   if (found?.version !== now) want(`m${frame}.${now}`, frame, (f, signal) => loadMask(f, now, truth ? "truth" : "now", signal));
   return found || null;
 }
 
-const beforeMasks = new Map(); // "frame.rounds" -> mask
 export function maskBefore(frame) {
   const key = `${frame}.${told.rounds}.${told.undo}`;
-  const found = beforeMasks.get(key);
+  const found = recent(beforeMasks, key);
   if (!found) {
     want(`b${key}`, frame, async (f, signal) => {
-      if (beforeMasks.size > 50) beforeMasks.clear();
-      beforeMasks.set(key, decode(await (await get(`/api/mask/${f}?which=before`, signal)).arrayBuffer(), 0));
+      const mask = decode(await (await get(`/api/mask/${f}?which=before`, signal)).arrayBuffer(), 0);
+      keep(beforeMasks, key, mask, mask.ids.length, MAX_MASKS);
     });
   }
   return found || null;
@@ -123,13 +145,7 @@ async function loadPicture(frame, signal) {
     broken.set(frame, error instanceof Refused ? error.message : await whyUndecoded(frame));
     return;
   }
-  pictures.set(frame, picture);
-  const room = Math.max(8, Math.floor(MAX_BYTES / (4 * picture.width * picture.height)));
-  while (pictures.size > room) {
-    const [oldest, bitmap] = pictures.entries().next().value;
-    pictures.delete(oldest);
-    bitmap.close();
-  }
+  keep(pictures, frame, picture, 4 * picture.width * picture.height, MAX_PICTURES, (dropped) => dropped.close());
 }
 
 // Why the browser cannot decode a frame: the server tries it for a thumbnail, and names a damaged file.
@@ -139,8 +155,7 @@ async function whyUndecoded(frame) {
 
 async function loadMask(frame, now, which, signal) {
   const mask = decode(await (await get(`/api/mask/${frame}?which=${which}`, signal)).arrayBuffer(), now);
-  masks.set(frame, mask);
-  while (masks.size > 200) masks.delete(masks.keys().next().value);
+  keep(masks, frame, mask, mask.ids.length, MAX_MASKS);
 }
 
 // Little-endian uint32: version, width, height, then id << 24 | length for each run.

@@ -44,7 +44,8 @@ const enter = (event) => {
   else propagate();
 };
 
-// By group: [keys, keys as shown, function, text]. Keys are those of KeyboardEvent; "^" before a key is Ctrl or Cmd.
+// By group: [keys, keys as shown, function, text]. Keys are those of KeyboardEvent, letters large with Shift; "^" before a
+// key is Ctrl or Cmd.
 const KEYS = [
   ["Tools", [
     ...TOOLS.map((tool) => [[tool.key.toLowerCase()], [tool.key], () => choose(tool.id), tool.name]),
@@ -102,6 +103,14 @@ const KEYS = [
 ];
 const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.flatMap(([keys, , act]) => keys.map((key) => [key, act]))));
 
+// A key by its name in KEYS. Shift alone makes a letter large, not Caps Lock. Layouts without Latin letters have them where
+// they are on most keyboards.
+function nameOf({ key, code, shiftKey }) {
+  const letter = /^[a-z]$/i.test(key) ? key : BY_KEY.has(key) ? null : /^Key([A-Z])$/.exec(code)?.[1];
+  if (!letter) return key;
+  return shiftKey ? letter.toUpperCase() : letter.toLowerCase();
+}
+
 window.addEventListener("keydown", (event) => {
   const target = event.target;
   if (document.querySelector("dialog[open], .veil:not([hidden])")) return;
@@ -109,11 +118,11 @@ window.addEventListener("keydown", (event) => {
     if (event.key === "Escape" || event.key === "Enter") target.blur();
     return;
   }
-  if (target.matches("button, summary, input") && [" ", "Enter"].includes(event.key)) return; // presses it
+  const slider = target.matches("input[type=range]");
+  if (slider && /^(Arrow|Page|Home|End)/.test(event.key)) return; // moves it
+  if (target.matches("button, summary, input") && !slider && [" ", "Enter"].includes(event.key)) return; // presses it
   if (event.altKey) return;
-  const control = event.ctrlKey || event.metaKey;
-  const key = control ? `^${event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase()}` : event.key;
-  const found = BY_KEY.get(key) || BY_KEY.get(key.length === 1 && !event.shiftKey ? key.toLowerCase() : key);
+  const found = BY_KEY.get(`${event.ctrlKey || event.metaKey ? "^" : ""}${nameOf(event)}`);
   if (!found) return;
   event.preventDefault();
   found(event);

@@ -32,7 +32,7 @@ export function deleteObject(id = tab.object) {
 }
 export function renameObject() {
   const name = document.querySelector(`#objects li[data-id="${tab.object}"] input.name`);
-  if (!name) return;
+  if (!name?.readOnly) return;
   name.readOnly = false;
   name.focus();
   name.select();
@@ -57,9 +57,12 @@ function listObjects() {
   list.replaceChildren(...told.objects.map((one, at) => {
     const row = document.createElement("li");
     row.dataset.id = one.id;
-    row.setAttribute("aria-selected", one.id === tab.object);
+    row.setAttribute("aria-current", one.id === tab.object);
     row.classList.toggle("hidden", one.hidden);
-    row.onclick = () => selectObject(one.id);
+    row.onclick = (event) => {
+      selectObject(one.id); // which lists the objects anew: browsers send no dblclick for the second of two rows
+      if (event.detail === 2 && !event.target.matches("input[type=color]")) renameObject();
+    };
     const colour = Object.assign(document.createElement("input"), { type: "color", value: one.colour, title: "Colour" });
     colour.onchange = () => ask({ look: { object: one.id, colour: colour.value } }).catch(trouble).finally(() => colour.blur());
     const name = Object.assign(document.createElement("input"), { className: "name", value: one.name, maxLength: 60, title: "Double click to rename (N)", spellcheck: false, readOnly: true, tabIndex: -1 });
@@ -88,7 +91,7 @@ function listObjects() {
   }));
   const background = document.createElement("li");
   background.dataset.id = 0;
-  background.setAttribute("aria-selected", tab.object === 0);
+  background.setAttribute("aria-current", tab.object === 0);
   background.onclick = () => selectObject(0);
   background.append(
     Object.assign(document.createElement("span"), { className: "swatch" }),
@@ -96,7 +99,6 @@ function listObjects() {
     Object.assign(document.createElement("kbd"), { textContent: "0" }),
   );
   list.append(background);
-  list.ondblclick = renameObject;
   $("objects-hint").textContent = told.objects.length ? "" : "No objects yet. Add one, then mark it on a frame.";
 }
 
@@ -168,6 +170,12 @@ function follow(frame) {
   if ($("follow").checked && made.has(frame) && atHand(frame) && !(made.get(frame) <= made.get(tab.frame))) go(frame);
 }
 $("propagate").onclick = propagate;
+for (const bound of [$("first"), $("last")]) {
+  on("hello", () => (bound.max = told.frames - 1));
+  bound.onchange = () => {
+    if (bound.value !== "") bound.value = Math.min(told.frames - 1, Math.max(0, Math.round(bound.value)));
+  };
+}
 export const pauseOrGoOn = () => ask({ control: told.progress?.paused ? "resume" : "pause" }).catch(trouble);
 export const cancel = () => ask({ control: "cancel" }).catch(trouble);
 $("pause").onclick = pauseOrGoOn;
@@ -184,6 +192,7 @@ $("direction").onclick = (event) => {
 for (const [mode, name] of MODES) {
   const button = Object.assign(document.createElement("button"), { textContent: name });
   button.dataset.value = mode;
+  button.setAttribute("role", "radio");
   button.onclick = () => setMode(mode);
   $("overlay").append(button);
 }

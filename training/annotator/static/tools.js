@@ -23,6 +23,7 @@ const SLOW = 400; // milliseconds until the page says that a stroke or click is 
 let stroke = null; // { points, object, radius, tool } in pixels of the shown frame
 let corners = null; // of a polygon
 let dragging = null; // { kind, x, y }
+let pressed = null; // { id, type } of the pointer that is down: second fingers and palms are ignored
 let cursor = null; // [x, y]
 let sent = []; // strokes that are not answered yet
 
@@ -69,18 +70,23 @@ export function setBox(box) {
 
 export const drawing = () => Boolean(stroke || corners);
 
-// Pixels of the shown frame to positions from 0 to 1, as actions have them.
-function normal([x, y]) {
-  const [rows, columns] = told.view;
-  const round = (value) => Math.round(Math.min(1, Math.max(0, value)) * 1e5) / 1e5;
-  return [round((x - 0.5) / (columns - 1)), round((y - 0.5) / (rows - 1))];
-}
 const ratio = () => told.size[0] / told.view[0];
+// The pixel of the frame that has a point of the shown frame in it, the nearest for a point outside.
 function pixel([x, y]) {
-  const [rows, columns] = told.size;
-  const clip = (value, limit) => Math.min(limit - 1, Math.max(0, Math.floor(value * ratio())));
-  return { x: clip(x, columns), y: clip(y, rows) };
+  const at = (value, axis) => Math.min(told.size[axis] - 1, Math.max(0, Math.floor((value * told.size[axis]) / told.view[axis])));
+  return { x: at(x, 1), y: at(y, 0) };
 }
+// That pixel as actions have it: 0 is the centre of the first one, 1 that of the last. Lines are truncated to pixels, so
+// they are sent from ``inside`` a pixel, where rounding cannot change it.
+function normal(point, inside) {
+  const [rows, columns] = told.size;
+  const round = (value) => Math.round(Math.min(1, value) * 1e6) / 1e6;
+  const { x, y } = pixel(point);
+  return [round((x + inside) / (columns - 1)), round((y + inside) / (rows - 1))];
+}
+const lineOf = (points) => points.map((point) => normal(point, 0.5));
+// An outline is truncated, its inside is not: nearly the centres of pixels are right for both.
+const outlineOf = (points) => points.map((point) => normal(point, 0.01));
 function setComputing(computing) {
   tab.computing = computing;
   emit("computing");
@@ -116,11 +122,17 @@ function begin(point, erase) {
   redraw();
 }
 
+// Points closer than half a pixel add nothing, but would make the message of a long stroke larger than the server takes.
+function extend(point) {
+  const [x, y] = stroke.points.at(-1);
+  if (Math.hypot(point[0] - x, point[1] - y) * ratio() >= 0.5) stroke.points.push(point);
+}
+
 function end() {
   const done = stroke;
   stroke = null;
   if (!done) return;
-  const path = done.points.map(normal);
+  const path = lineOf(done.points);
   if (done.tool === "scribble") send({ do: "scribble", object: done.object, path }, done);
   else send({ do: "brush", object: done.object, path, radius: tab.size }, done);
 }
@@ -134,7 +146,7 @@ export function closePolygon() {
   const done = corners;
   corners = null;
   if (!done || done.length < 3) return redraw();
-  send({ do: "fill", object: tab.object, path: done.map(normal) }, { outline: done, object: tab.object });
+  send({ do: "fill", object: tab.object, path: outlineOf(done) }, { outline: done, object: tab.object });
 }
 
 // Erase all objects in this frame, or in the box, except locked ones.
@@ -184,8 +196,9 @@ function whyNotThis(tool, erase) {
 // A press at a point, by the pointer or the keyboard's pen.
 function press(point, erase, extras = {}) {
   const { tool } = tab;
+  if (tool === "pan") return say("Move is for a pointer: the frame follows the pen. Choose another tool to draw.");
   const picks = tool === "pick" || extras.alt;
-  const refused = tool !== "pan" && !picks && (whyNotNow() || (tool !== "box" && whyNotThis(tool, erase)));
+  const refused = !picks && (whyNotNow() || (tool !== "box" && whyNotThis(tool, erase)));
   if (refused) return say(refused, true);
   if (picks) {
     const found = objectAt(...point);
@@ -196,7 +209,14 @@ function press(point, erase, extras = {}) {
   else begin(point, erase);
 }
 
+const isOther = (event) => pressed !== null && pressed.id !== event.pointerId;
+
 canvas.addEventListener("pointerdown", (event) => {
+  if (isOther(event)) {
+    if (event.pointerType !== "pen" || pressed.type !== "touch") return;
+    stroke = dragging = null; // the palm came first, and draws nothing
+  }
+  pressed = { id: event.pointerId, type: event.pointerType };
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   const point = toFrame(event.offsetX, event.offsetY);
@@ -206,11 +226,13 @@ canvas.addEventListener("pointerdown", (event) => {
 });
 
 canvas.addEventListener("pointermove", (event) => {
+  if (isOther(event)) return;
   cursor = toFrame(event.offsetX, event.offsetY);
   if (dragging?.kind === "pan") pan(event.movementX, event.movementY);
-  else if (stroke && event.buttons) {
-    for (const one of event.getCoalescedEvents?.() || [event]) stroke.points.push(toFrame(one.offsetX, one.offsetY));
-  } else if (corners && event.buttons & 1) {
+  else if (stroke && pressed) {
+    const parts = event.getCoalescedEvents?.() || [];
+    for (const one of parts.length ? parts : [event]) extend(toFrame(one.offsetX, one.offsetY));
+  } else if (corners && pressed && event.buttons & 1) {
     const [x, y] = corners.at(-1);
     if (Math.hypot(cursor[0] - x, cursor[1] - y) * place.scale > 6) corner(cursor);
   }
@@ -218,13 +240,24 @@ canvas.addEventListener("pointermove", (event) => {
 });
 
 canvas.addEventListener("pointerup", (event) => {
+  if (isOther(event)) return;
+  pressed = null;
   const point = toFrame(event.offsetX, event.offsetY);
   if (dragging?.kind === "box") finishBox(point);
   dragging = null;
   if (stroke) end();
 });
-canvas.addEventListener("pointercancel", () => ((stroke = dragging = null), redraw()));
-canvas.addEventListener("pointerleave", () => ((cursor = null), redraw()));
+canvas.addEventListener("pointercancel", (event) => {
+  if (isOther(event)) return;
+  pressed = null;
+  stroke = dragging = null;
+  redraw();
+});
+canvas.addEventListener("pointerleave", (event) => {
+  if (isOther(event)) return;
+  cursor = null;
+  redraw();
+});
 canvas.addEventListener("dblclick", () => tab.tool === "fill" && closePolygon());
 canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 canvas.addEventListener("wheel", (event) => {
@@ -246,7 +279,7 @@ export function movePen(dx, dy) {
   const [rows, columns] = told.view;
   const [x, y] = tab.pen.at;
   tab.pen.at = [Math.min(columns - 0.5, Math.max(0.5, x + dx)), Math.min(rows - 0.5, Math.max(0.5, y + dy))];
-  if (stroke) stroke.points.push([...tab.pen.at]);
+  if (stroke) extend([...tab.pen.at]);
   reveal(tab.pen.at);
   redraw();
 }
@@ -314,8 +347,9 @@ function marks() {
   const { draft } = told;
   if (!draft || draft.frame !== tab.frame || draft.kind !== tab.tool || tab.before || tab.mode === "none") return [];
   const [rows, columns] = told.view;
+  const [high, wide] = told.size.map((size) => (size - 1) / ratio());
   const lines = draft.strokes.map(({ object, path }) => ({
-    object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * (columns - 1) + 0.5, y * (rows - 1) + 0.5]),
+    object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * wide, y * high]), // inside the truncated pixels
   }));
   return [...lines, ...draft.clicks.map(({ object, at: [x, y], positive }) => ({ object, dot: [x * columns, y * rows], positive }))];
 }
@@ -401,7 +435,11 @@ on("tool hello", () => {
   }
   if (tab.tool !== "box") tab.last = tab.tool;
 });
+let lastFrame = 0; // the frame at the last change
 on("frame", () => {
-  if (!stroke) return;
   stroke = null;
+  if (lastFrame === tab.frame) return;
+  if (corners) say(`The polygon on frame ${lastFrame} is discarded: fill it before you go to another frame.`);
+  lastFrame = tab.frame;
+  corners = null;
 });
