@@ -192,8 +192,10 @@ class Corrector:
         if draft.box:
             answer = stitch(before, answer, draft.box)
         if firm := [row for row, label in enumerate(state.objects) if label in locked]:
-            answer = give_way(answer, interaction.hard(before)[firm])
-            answer[firm] = before[firm]
+            # Not those of the draft's base: an object may have been drawn, and then locked, since it began.
+            newest = self.view.cut(unpack(newest_maps(state, draft.frame, self.device), state.objects, self.device))
+            answer = give_way(answer, interaction.hard(newest)[firm])
+            answer[firm] = newest[firm]
         drawn = {label for label, prob in zip(state.objects, answer, strict=True) if (prob > 0.5).any()}
         waiting = state.waiting - drawn
         rows = [row for row, label in enumerate(state.objects) if label not in waiting]

@@ -255,6 +255,16 @@ def test_nothing_changes_a_locked_object(cells):
     assert (session.labels(3) == 2).all()
 
 
+def test_an_object_that_is_locked_after_its_scribble_keeps_it(cells):
+    size = (32, 64)
+    session = InteractiveSession(None, cells.video(2), [1, 2], s2m=cells.strokes())
+    session.scribble(1, [row(10, 20, 30, size, 1)])
+    drawn = session.labels(1) == 1
+    session.lock(1)
+    ids = session.scribble(1, [row(10, 25, 40, size, 2)])
+    assert drawn.any() and ((ids == 1) == drawn).all() and (ids == 2).any()
+
+
 def test_propagation_in_one_direction_and_a_range(cells):
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
