@@ -13,8 +13,9 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256_bytes, te
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
-from training.annotator.maps_file import MapsFile
+from training.annotator.maps_file import MapsFile, write_all
 from training.evaluation.scribbles import Stroke
 from training.inference.video import Frames
 from training.interactive.local_control import Box
@@ -80,11 +81,12 @@ class Autosave:
         self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
+        self._end = 0  # of the last complete line of the journal
         with clear_disk_errors(folder / JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
                 pass
-            self._journal: BinaryIO = open(folder / JOURNAL, "a+b")  # noqa: SIM115 (open as long as the session is)
+            self._journal = _open_journal(folder / JOURNAL)
         if not _lock(self._journal):
             self._journal.close()
             raise UserError(f"session {folder} is open in another program", "close that one, or give --out")
@@ -119,7 +121,6 @@ class Autosave:
         state = self.session.state
         self.actions += [action] if action is not None else []
         self.looks = looks if looks is not None else self.looks
-        before = self._journal.seek(0, os.SEEK_END)
         with clear_disk_errors(self.folder / JOURNAL):
             try:
                 if action is not None:
@@ -134,7 +135,6 @@ class Autosave:
             except BaseException:
                 self.behind = True
                 self._missed += [action] if action is not None else []
-                self._journal.truncate(before)
                 raise
         self.behind, self._missed, self._recorded = False, [], state
         if self.maps.wasteful:
@@ -166,16 +166,16 @@ class Autosave:
             "undone": len(future),
         }
         temporary = temporary_name(self.folder / JOURNAL)
-        new = open(temporary, "a+b")  # noqa: SIM115
-        old, self._journal = self._journal, new
+        old, end = self._journal, self._end
+        self._journal, self._end = _open_journal(temporary), 0
         try:
-            _lock(new)
+            _lock(self._journal)
             self._write(self._head(self.maps.path.name))
             self._append(about)
             replace(temporary, self.folder / JOURNAL)
         except BaseException:
-            self._journal = old
-            new.close()
+            self._journal.close()
+            self._journal, self._end = old, end
             temporary.unlink(missing_ok=True)
             raise
         old.close()
@@ -188,9 +188,12 @@ class Autosave:
         self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._journal.write(json.dumps(line).encode() + b"\n")
-        self._journal.flush()
+        """Append a line. What an earlier failure has left behind the last complete line is removed."""
+        data = json.dumps(line).encode() + b"\n"
+        self._journal.truncate(self._end)
+        write_all(self._journal, data)
         os.fsync(self._journal.fileno())
+        self._end += len(data)
 
     def _looks(self) -> dict[str, dict[str, Any]]:
         return {str(label): look for label, look in self.looks.items()}
@@ -241,6 +244,7 @@ class Autosave:
                 self._check(lines[0])
             good += len(text) + 1
         self._journal.truncate(good)
+        self._end = good
         if not lines:
             lines = [self._head("maps-1.bin")]
             self._write(lines[0])
@@ -271,7 +275,8 @@ class Autosave:
         content = self._journal.read()
         lines = content.split(b"\n")
         write_atomically(self.folder / DAMAGED_JOURNAL, content)
-        self._journal.truncate(sum(len(line) + 1 for line in lines[:number]))
+        self._end = sum(len(line) + 1 for line in lines[:number])
+        self._journal.truncate(self._end)
         what = "%s is damaged in line %d of %d: the session ends with the line before; all of it is kept in %s"
         log.warning(what, self.folder / JOURNAL, number + 1, len(lines) - 1, DAMAGED_JOURNAL)
 
@@ -350,7 +355,12 @@ class Autosave:
         return Draft(about["frame"], about["kind"], box, self.maps.find(about["base"]), tuple(marks))
 
 
-def _lock(file: BinaryIO) -> bool:
+def _open_journal(path: Path) -> FileIO:
+    """A journal to read and to append to, without a buffer: a line that a full disk refuses is not written later."""
+    return open(path, "a+b", buffering=0)
+
+
+def _lock(file: FileIO) -> bool:
     """Lock the file. False if another program has it open as a session; a file system without locks is said."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -379,8 +379,9 @@ class Workspace:
             save()
             if not self._ready().autosave.behind:
                 self._unsaved = ""
-        except UserError as error:
-            self._unsaved, self._next_try = error.what, perf_counter() + RETRY_AFTER
+        except (UserError, OSError) as error:  # OSError: one that is not the user's, as of a network file system
+            self._unsaved = error.what if isinstance(error, UserError) else str(error)
+            self._next_try = perf_counter() + RETRY_AFTER
         if self._unsaved != before:
             self.say(f"not saved: {self._unsaved}" if self._unsaved else "saved again")
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.client
+import io
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from PIL import Image
 from bl30k_gen.errors import UserError
 from tests.support import commands
 from tests.support.annotator import moving_video
-from training.annotator import maps_file
+from training.annotator import autosave, maps_file
 from training.annotator.autosave import Autosave, identify, recorded_short_side
 from training.annotator.workspace import Workspace
 from training.evaluation.scribbles import Stroke
@@ -192,6 +193,44 @@ def test_a_full_disk_loses_nothing_in_memory(tmp_path, monkeypatch):
     workspace.close()
     again, saved = open_saved(tmp_path / "session", video)
     assert hashes(again) == expected
+    saved.close()
+
+
+class FullDisk(io.FileIO):
+    """A file whose writes store a part of their bytes, and then fail while ``full``."""
+
+    full: int | None = None  # the number of the error
+
+    def write(self, data):
+        if FullDisk.full is None:
+            return super().write(data)
+        super().write(bytes(data)[: len(data) // 2])
+        raise OSError(FullDisk.full, os.strerror(FullDisk.full))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_line_that_the_disk_refused_is_not_written_twice(tmp_path, monkeypatch, number):
+    def on_full_disk(path, mode, buffering=-1):
+        raw = FullDisk(path, mode.replace("b", ""))
+        return raw if buffering == 0 else io.BufferedRandom(raw)
+
+    monkeypatch.setattr(autosave, "open", on_full_disk, raising=False)
+    video = moving_video(3)
+    workspace = Workspace(video, lambda: InteractiveSession(None, video, []), tmp_path, say=lambda text: None)
+    workspace.wait_until_open()
+    for t, full in enumerate((number, number, None)):
+        monkeypatch.setattr(FullDisk, "full", full)
+        workspace.act(brush(t, 1, 0.5, 0.5)).result()
+        assert bool(workspace.hello()["state"]["unsaved"]) == (full is not None)
+    monkeypatch.setattr(FullDisk, "full", number)
+    workspace.act(UndoAction(do="undo")).result()
+    expected = hashes(workspace.session)
+    monkeypatch.setattr(FullDisk, "full", None)
+    workspace._submit(workspace._save_missed).result()
+    workspace.close()
+    again, saved = open_saved(tmp_path / "session", video)
+    assert hashes(again) == expected
+    assert [action["do"] for action in saved.actions] == ["add", "brush", "brush", "brush", "undo"]
     saved.close()
 
 
