@@ -279,7 +279,7 @@ class Workspace:
     def _reach(self, action: PropagateAction, session: InteractiveSession) -> int:
         """The largest number of frames that the propagation can reach."""
         frame = action.frame if action.frame is not None else next(reversed(list(session.state.corrected)), 0)
-        last = len(self.frames) - 1 if action.last is None else min(action.last, len(self.frames) - 1)
+        last = len(self.frames) - 1 if action.last is None else action.last
         ahead = 0 if action.direction == "backward" else max(0, last - frame)
         behind = 0 if action.direction == "forward" else max(0, frame - action.first)
         if session.state.waiting or len({maps.objects for _, maps in session.state.references}) > 1:

@@ -272,11 +272,16 @@ class InteractiveSession:
             frame: a corrected frame; None: the last one.
             progress: called with the number of each finished frame and its maps. An exception ends the propagation
                 and leaves the session unchanged.
-            direction, first, last: the direction and the range of frames.
+            direction, first, last: the direction and the range of frames; ``last`` None: to the video's end.
+
+        Raises ValueError for a frame that was not corrected, and a range that the video does not have.
         """
         if self._propagation is None:
             raise ValueError("propagation needs a propagation network")
-        state = self.state
+        state, end = self.state, len(self.frames) - 1
+        last = end if last is None else last
+        if not 0 <= first <= last <= end:
+            raise ValueError(f"there is no range of frames {first} to {last}: the video has frames 0 to {end}")
         if frame is None:
             frame = next(reversed(list(state.corrected)), None)
         if frame is None or frame not in {*state.corrected, *state.interacted}:

@@ -279,6 +279,16 @@ def test_propagation_in_one_direction_and_a_range(cells):
     assert session.state.interacted == (5,), "the same mask is in memory once"
 
 
+def test_a_range_beyond_the_video_is_refused_before_anything_is_computed(cells):
+    video, network = cells.video(6), cells.network()
+    session = InteractiveSession(network, video, [1], options=EVERY)
+    session.set_mask(2, cells.mask(video, 2, {1: (0,)}))
+    for first, last in ((0, 6), (0, 40), (-1, 5), (4, 3), (0, -1)):
+        with pytest.raises(ValueError, match=f"no range of frames {first} to {last}: .* frames 0 to 5"):
+            session.propagate(first=first, last=last)
+    assert network.queried == [] and session.state.rounds == 0
+
+
 def test_an_exception_in_progress_does_not_change_the_session(cells):
     session = InteractiveSession(cells.network(), video := cells.video(9), [1], options=EVERY)
     session.set_mask(4, cells.mask(video, 4, {1: (0,)}))
