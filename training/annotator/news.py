@@ -39,10 +39,11 @@ class Reporter:
         """The session's state, with the frames that have changed since the last report, or all frames."""
         session = self.session
         state = session.state
-        versions = [self._version(state.corrected.get(t) or maps) for t, maps in enumerate(state.probs)]
+        shown = [session.shown(t, state) for t in range(len(self.versions))]
+        versions = [self._version(maps) for maps in shown]
         for t, maps in list(self.live.items()):
             versions[t] = self._version(maps)
-        described = lanes(state)
+        described = lanes(state, shown)
         changed = [
             t
             for t, (version, lane) in enumerate(zip(versions, described, strict=True))

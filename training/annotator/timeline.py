@@ -31,9 +31,8 @@ class Lane:
     drift: str
 
 
-def lanes(state: State) -> list[dict[int, Lane]]:
-    """For each frame, the objects that are in it or have likely drifted."""
-    shown = [state.corrected.get(t, maps) for t, maps in enumerate(state.probs)]
+def lanes(state: State, shown: list[Maps]) -> list[dict[int, Lane]]:
+    """For each frame, the objects that are in it or have likely drifted. shown: the maps of all frames."""
     areas = [_by_object(maps, maps.areas) for maps in shown]
     user = {*state.corrected, *state.interacted}
     usual = {label: _usual_doubt(label, shown, user) for label in state.objects}

@@ -4,6 +4,7 @@ A state goes in and a new one comes out, as in ``propagation``; the session chec
 state. All work happens at the working size of the video's frames.
 """
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,9 +33,38 @@ Path2D = Sequence[tuple[float, float]]
 def newest_maps(state: State, frame: int, device: torch.device) -> Maps:
     """A frame's maps with its correction. Objects that the correction lacks come from the last propagation."""
     before, corrected = state.probs[frame], state.corrected.get(frame)
-    if corrected is None:
-        return before
-    lacking = [label for label in before.objects if label in state.objects and label not in corrected.objects]
+    return before if corrected is None else _merged(before, corrected, state.objects, device)
+
+
+class ShownMaps:
+    """``newest_maps`` for display: made once for the same maps, so that whoever gets the same ones shows the same.
+
+    Several threads may use it at the same time.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._lock = threading.Lock()
+        self._merged: dict[int, tuple[tuple[Maps, Maps, tuple[int, ...]], Maps]] = {}
+
+    def of(self, state: State, frame: int) -> Maps:
+        """A frame's maps with its correction; merged ones are not kept in memory, but merged again on access."""
+        before, corrected = state.probs[frame], state.corrected.get(frame)
+        with self._lock:
+            if corrected is None:
+                self._merged.pop(frame, None)
+                return before
+            sources = before, corrected, state.objects
+            if frame not in self._merged or self._merged[frame][0] != sources:
+                maps = _merged(*sources, self._device)
+                if maps is not corrected:
+                    maps.leave_memory(lambda: _merged(*sources, self._device).array)
+                self._merged[frame] = sources, maps
+            return self._merged[frame][1]
+
+
+def _merged(before: Maps, corrected: Maps, objects: tuple[int, ...], device: torch.device) -> Maps:
+    lacking = [label for label in before.objects if label in objects and label not in corrected.objects]
     if not lacking:
         return corrected
     own = unpack(corrected, corrected.objects, device)

@@ -30,7 +30,7 @@ from training.evaluation.session_log import SessionLog
 from training.inference.options import Options, published_options
 from training.inference.tensors import PaddedView, normalise, working_size
 from training.inference.video import Frames
-from training.interactive.correction import Corners, Corrector, Path2D, newest_maps
+from training.interactive.correction import Corners, Corrector, Path2D, ShownMaps, newest_maps
 from training.interactive.history import History
 from training.interactive.labels import LatestLabels
 from training.interactive.propagation import Direction, Progress, Propagation
@@ -107,6 +107,7 @@ class InteractiveSession:
         if network:
             self._propagation = Propagation(network, self._padded, fusion, self.options, self.device, cache, say)
         self._corrector = Corrector(self.view, self._padded, s2m, clicks, self.options, self.device)
+        self._shown = ShownMaps(self.device)
         self._labels = LatestLabels(self._labels_of)
 
     @property
@@ -123,7 +124,8 @@ class InteractiveSession:
 
     def labels(self, frame: int) -> np.ndarray:
         """(H, W) uint8 ids of a frame, its newest correction included."""
-        return self._labels.get(frame, self.shown(frame), self.objects)
+        state = self.state  # once: another thread may be changing it
+        return self._labels.get(frame, self.shown(frame, state), state.objects)
 
     def labels_of(self, maps: Maps) -> np.ndarray:
         """(H, W) uint8 ids of the session's objects in maps of this video."""
@@ -133,9 +135,12 @@ class InteractiveSession:
         prob = self.view.restore(unpack(maps, objects, self.device).unsqueeze(0))
         return np.array([0, *objects], np.uint8)[likeliest(prob).cpu().numpy()]
 
-    def shown(self, frame: int) -> Maps:
-        """A frame's newest maps. Objects that a correction lacks come from the last propagation."""
-        return newest_maps(self.state, self._number(frame), self.device)
+    def shown(self, frame: int, state: State | None = None) -> Maps:
+        """A frame's newest maps; the same ones until they change. None is the current state.
+
+        Objects that a correction lacks come from the last propagation.
+        """
+        return self._shown.of(state or self.state, self._number(frame))
 
     def soft(self, frame: int) -> np.ndarray:
         """(O, H, W) float32 probabilities of a frame, its newest correction included."""
@@ -154,7 +159,7 @@ class InteractiveSession:
     def before_last_round(self, frame: int) -> np.ndarray | None:
         """The frame's labels (H, W) before the last propagation; None if that state was dropped."""
         state = self.history.before_round(self.state.rounds)
-        return self.labels_of(state.corrected.get(frame, state.probs[frame])) if state else None
+        return self.labels_of(newest_maps(state, frame, self.device)) if state else None
 
     # Objects
 
@@ -290,7 +295,7 @@ class InteractiveSession:
         if self.log:
             self.log.since_last("pause")
         with self._event("compute", round=state.rounds + 1, frame=frame) as about:
-            shown, locked = self.shown(frame), self.locked
+            shown, locked = newest_maps(state, frame, self.device), self.locked
             self._become(self._propagation.round(state, frame, shown, locked, progress, direction, first, last))
             if self.truth is not None:
                 about["iou"] = self._mean_j(self.truth)

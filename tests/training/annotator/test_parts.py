@@ -9,6 +9,7 @@ from PIL import Image
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
 from training.annotator.images import encode_runs, image, shrink, view_size
+from training.annotator.news import Reporter
 from training.annotator.study import Study
 from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
 from training.annotator.workspace import Workspace
@@ -62,29 +63,54 @@ def test_an_image_with_exif_orientation_is_refused(tmp_path):
         image(FrameFolder(tmp_path), 0, "view")
 
 
+def lanes_of(session: InteractiveSession):
+    return lanes(session.state, [session.shown(t) for t in range(len(session.frames))])
+
+
+def test_an_object_that_reaches_a_corrected_frame_is_shown_there(cells):
+    """The correction of frame 4 lacks object 2, which is propagated to it from frame 0."""
+    video, network = cells.video(6), cells.network()
+    session = InteractiveSession(network, video, [], options=Options(memory_every=2, previous=True))
+    reporter = Reporter(session, {})
+    for label in (1, 2):
+        session.add_object(label)
+    session.set_mask(4, cells.mask(video, 4, {1: (0,)}))
+    before = reporter.report(everything=False)["frames"][4]
+    session.set_mask(0, cells.mask(video, 0, {2: (5,)}))
+    session.propagate(0)
+    assert session.state.corrected.keys() == {4} and set(np.unique(session.labels(4))) == {0, 1, 2}
+    after = reporter.report(everything=False)["frames"][4]
+    assert after[0] not in (0, before[0]) and after[1].keys() == {1, 2}
+    assert lanes_of(session)[4][2].area == pytest.approx(1 / 8)
+    assert 4 not in reporter.report(everything=False)["frames"], "nothing has changed since"
+    session.set_mask(5, cells.mask(video, 5, {1: (0,)}))
+    session.propagate(5)
+    assert set(np.unique(session.before_last_round(4))) == {0, 1, 2}
+
+
 def test_the_timeline_finds_drift(cells):
     video, network = cells.video(20), cells.network()
     session = InteractiveSession(network, video, [], fusion="none", options=Options(memory_every=2, previous=True))
     session.add_object()
-    assert lanes(session.state) == [{}] * 20 and drift_ranges(lanes(session.state)) == []
+    assert lanes_of(session) == [{}] * 20 and drift_ranges(lanes_of(session)) == []
     session.set_mask(5, cells.mask(video, 5, {1: (0, 1, 2)}))
-    found = lanes(session.state)
+    found = lanes_of(session)
     assert found[5][1].area == pytest.approx(3 / 8) and found[6] == {}, "nothing is known of other frames"
     assert changed_in_last_round(session.state, session.history) == set()
     network.lose[9] = (0, 1)
     session.propagate()
-    found = lanes(session.state)
+    found = lanes_of(session)
     assert found[9][1].drift == "its area jumps" and drift_ranges(found) == [(9, 9)]
     assert changed_in_last_round(session.state, session.history) == set(range(20))
     session.set_mask(15, cells.mask(video, 15, {1: (4, 5)}))
     session.propagate()
-    found = lanes(session.state)
+    found = lanes_of(session)
     assert {t for t, lane in enumerate(found) if "disagree" in lane[1].drift} >= {7, 8, 11, 12}
     assert not found[15][1].drift and not found[5][1].drift, "what the user has drawn does not drift"
     network.lose[18] = (4, 5)
     session.undo()
     session.propagate()
-    assert lanes(session.state)[18][1].drift == "disappears"
+    assert lanes_of(session)[18][1].drift == "disappears"
 
 
 def test_an_area_that_changes_little_by_little_is_drift(cells):
@@ -93,7 +119,7 @@ def test_an_area_that_changes_little_by_little_is_drift(cells):
     session.set_mask(0, cells.mask(video, 0, {1: (0, 1, 2, 3, 4)}))
     network.lose |= {7: (0,), 9: (1,)}
     session.propagate()
-    found = lanes(session.state)
+    found = lanes_of(session)
     assert found[9][1].drift == "its area has changed since frame 0" and drift_ranges(found) == [(9, 9)]
 
 
