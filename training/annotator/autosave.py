@@ -78,6 +78,7 @@ class Autosave:
         self.folder, self.video, self.session = folder, video, session
         self.actions: list[dict[str, Any]] = []
         self.looks: dict[int, dict[str, Any]] = {}
+        self.begun = False  # the beginning was complete, see ``begin``
         self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
@@ -111,6 +112,15 @@ class Autosave:
         """Mark the current state as the beginning: undo does not go back further."""
         self.session.history.clear()
         self._append({"begin": True})
+        self.begun = True
+
+    def restart(self) -> None:
+        """Forget a session that was interrupted before its beginning was complete. Raises UserError if that fails."""
+        self._forget(self.session.empty)
+        self._recorded = self.session.state
+        self.restored, self._end = False, 0
+        with clear_disk_errors(self.folder / JOURNAL):
+            self._write(self._head(self.maps.path.name))
 
     def record(self, action: dict[str, Any] | None = None, looks: dict[int, dict[str, Any]] | None = None) -> None:
         """Save an action and the state that follows, the looks of objects, or what could not be saved before.
@@ -159,6 +169,7 @@ class Autosave:
         states = [*past, session.state, *reversed(future)]
         befores = [session.empty, *states]
         about = {
+            "begin": self.begun,
             "actions": self.actions,
             "looks": self._looks(),
             "locked": sorted(session.locked),
@@ -305,6 +316,11 @@ class Autosave:
         session, action = self.session, line.get("action")
         if line.get("begin"):
             session.history.clear()
+        # Those of earlier versions that were rewritten do not say so. In them, an import that was interrupted was
+        # taken as complete, so a session with any other step goes on.
+        done = [*line.get("actions", []), *line.get("missed", []), *([action] if action else [])]
+        importing = all(one["do"] in ("add", "mask") for one in done)
+        self.begun = self.begun or bool(line.get("begin", not importing))
         for number, about in enumerate(line.get("states", [])):  # of both files written anew
             old, session.state = session.state, self._state(about, session.state)
             if number:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bl30k_gen.errors import UserError
-from training.interactive.state import Maps
+from training.interactive.state import Maps, significant
 
 MAX_CACHED = 24
 """Arrays in the cache."""
@@ -54,7 +54,7 @@ class MapsFile:
             with self._lock:
                 offset = self._file.seek(0, os.SEEK_END)
                 write_all(self._file, data)
-                rounded = [[round(value, 5) for value in values] for values in (maps.areas, maps.doubts)]
+                rounded = [[significant(value) for value in values] for values in (maps.areas, maps.doubts)]
                 reference = [offset, len(data), list(maps.objects), *rounded]
                 self._references[maps] = reference
                 self._maps[offset] = maps

@@ -157,7 +157,10 @@ class Server:
         assert self.workspace is not None
         if number >= len(self.frames) or which not in ("now", "before", "truth"):
             return PlainTextResponse("there is no such mask", 404)
-        ids, version = await run_in_threadpool(self.workspace.mask, number, which)
+        try:
+            ids, version = await run_in_threadpool(self.workspace.mask, number, which)
+        except ValueError as error:
+            return PlainTextResponse(str(error), 404)
         data = await run_in_threadpool(encode_runs, ids, version)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 

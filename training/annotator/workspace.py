@@ -74,6 +74,7 @@ class Workspace:
         self._took = 0.0, 0.0  # seconds of the last action: to compute, to save
         self._work = Work(self._tell)
         self._lock = threading.Lock()  # of the reporter
+        self._claimed = False  # a propagation was asked for, and has not ended
         self._worker = ThreadPoolExecutor(1, "networks")
         self._opening = self._submit(lambda: self._open(open_session, objects, given or {}))
 
@@ -97,7 +98,17 @@ class Workspace:
     def act(self, action: PageAction) -> Future[str]:
         """Run an action. Raises ValueError for an impossible one, at once or in the future."""
         self._check_free()
-        return self._submit(lambda: self._act(action))
+        if not isinstance(action, PropagateAction):
+            return self._submit(lambda: self._act(action))
+        self._claimed = True  # from now on, and not only from when the worker begins
+
+        def job() -> str:
+            try:
+                return self._act(action)
+            finally:
+                self._claimed = False
+
+        return self._submit(job)
 
     def set_mask(self, frame: int, png: bytes) -> Future[str]:
         """Use an uploaded mask for a frame."""
@@ -149,7 +160,10 @@ class Workspace:
     # Results
 
     def mask(self, frame: int, which: str = "now") -> tuple[NDArray[np.uint8], int]:
-        """A frame's ids at its size on the page, and their version."""
+        """A frame's ids at its size on the page, and their version.
+
+        Raises ValueError for a frame that does not exist, and for "before" if that state was dropped.
+        """
         if not 0 <= frame < len(self.frames):
             raise ValueError(f"there is no frame {frame}")
         if which == "truth" and self.study and self.study.phase == "truth":
@@ -160,7 +174,9 @@ class Workspace:
         session, _, reporter = self._opened
         if which == "before":
             before = session.before_last_round(frame)
-            return (nothing if before is None else shrink(before)), 0
+            if before is None:
+                raise ValueError("the masks before the last round are not kept any more")
+            return shrink(before), 0
         version = reporter.versions[frame]
         live = reporter.live.get(frame)
         return shrink(session.labels_of(live) if live else session.labels(frame)), version
@@ -218,6 +234,8 @@ class Workspace:
         try:
             session = open_session()
             autosave = Autosave(self.out / "session", identify(self.frames, session), session)
+            if autosave.restored and not autosave.begun:
+                autosave.restart()
             self._opened = Opened(session, autosave, Reporter(session, autosave.looks))
             if autosave.restored:
                 what = f"session {self.out} goes on after {session.state.rounds} rounds"
@@ -226,6 +244,7 @@ class Workspace:
                 labels = sorted(object_ids(self.study.truth)) if self.study else range(1, objects + 1)
                 for label in labels:
                     self._add(label)
+                self._check_given(given)
                 for frame, ids in given.items():
                     self._set_mask(frame, ids)
                 autosave.begin()
@@ -288,12 +307,28 @@ class Workspace:
         ahead = min([ahead, *(f - frame - 1 for f in others if f > frame)])
         return ahead + min([behind, *(frame - f - 1 for f in others if f < frame)])
 
-    def _set_mask(self, frame: int, ids: NDArray[np.uint8]) -> str:
-        """Use a mask for a frame; new objects in it are added."""
-        session, autosave, _ = self._ready()
+    def _check_given(self, given: Mapping[int, NDArray[np.uint8]]) -> None:
+        """Raise UserError naming the first mask that does not fit, before any is used."""
+        for frame, ids in given.items():
+            try:
+                self._check_mask(ids)
+            except ValueError as error:
+                name = self.frames.names[frame]
+                raise UserError(f"--masks: frame {name}", str(error)) from None
+
+    def _check_mask(self, ids: NDArray[np.integer]) -> None:
+        """Raise ValueError for a mask of another size, or with an object that cannot be added."""
+        session = self._ready().session
         if ids.shape != session.size:
             sizes = f"{describe_size(ids.shape)}, and frames are {describe_size(session.size)}"
             raise ValueError(f"the mask is {sizes}: a mask has its frame's size")
+        for label in sorted(object_ids(ids) - set(session.objects)):
+            session.check_new(label)
+
+    def _set_mask(self, frame: int, ids: NDArray[np.integer]) -> str:
+        """Use a mask for a frame and add its new objects. Raises ValueError, and adds none, if it does not fit."""
+        session, autosave, _ = self._ready()
+        self._check_mask(ids)
         for label in sorted(object_ids(ids) - set(session.objects)):
             self._add(label)
         file = f"given/{len(autosave.actions):05d}.png"
@@ -391,6 +426,8 @@ class Workspace:
             truth = self.study.phase == "truth"
             raise ValueError("look at the true masks, then press Start" if truth else "the time of the study is over")
         self._work.check_free()
+        if self._claimed:
+            raise ValueError("propagation is about to begin: wait for it")
 
     def _ready(self) -> Opened:
         if self._opened is None:

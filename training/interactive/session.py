@@ -59,7 +59,7 @@ class InteractiveSession:
             distance), or "none" (the new result).
         options: None: those of the network's paper. Flipping and several scales are not supported.
         cache: bytes of encoded frames to keep.
-        undo_budget: bytes of older states to keep.
+        undo_budget: bytes of older states to keep; the last one is kept in any case, unless this is 0.
         log: gets all events.
         truth: (T, H, W) ids; with it the log gets the mean J after every round.
         say: called when the memory budget is reached.
@@ -171,14 +171,18 @@ class InteractiveSession:
         """
         known = {*self.objects, *self.state.deleted}
         label = max(known, default=0) + 1 if label is None else int(label)
+        self.check_new(label)
+        waiting = self.state.waiting | {label}
+        self._change(objects=(*self.objects, label), waiting=waiting, draft=None)
+        return label
+
+    def check_new(self, label: int) -> None:
+        """Raise ValueError if no object can be added with this id."""
         _check_id(label)
         if label in self.objects:
             raise ValueError(f"there is an object {label} already")
         if label in self.state.deleted:
             raise ValueError(f"object {label} was deleted: undo brings it back, or add another one")
-        waiting = self.state.waiting | {label}
-        self._change(objects=(*self.objects, label), waiting=waiting, draft=None)
-        return label
 
     def delete_object(self, label: int) -> None:
         """Remove an object from all frames; ``undo`` brings it back."""

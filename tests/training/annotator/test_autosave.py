@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from tests.support import commands
-from tests.support.annotator import moving_video
+from tests.support.annotator import Video, moving_video
 from training.annotator import autosave, maps_file
 from training.annotator.autosave import Autosave, identify, recorded_short_side
+from training.annotator.news import Reporter
 from training.annotator.workspace import Workspace
 from training.evaluation.scribbles import Stroke
 from training.inference.options import Options
@@ -208,6 +210,20 @@ class FullDisk(io.FileIO):
         raise OSError(FullDisk.full, os.strerror(FullDisk.full))
 
 
+def test_a_mask_of_a_few_pixels_in_a_large_frame_is_shown_after_a_restart(tmp_path):
+    video = Video([np.zeros((2160, 3840, 3), np.uint8)])
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(0, 1, 0.5, 0.5, 2.8))
+    pixels = int((session.labels(0) == 1).sum())
+    assert 20 < pixels < 30
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    version, lane = Reporter(again, {}).report(everything=True)["frames"][0]
+    assert version and lane[1][0] == pytest.approx(pixels / (2160 * 3840), rel=1e-4)
+    reopened.close()
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_line_that_the_disk_refused_is_not_written_twice(tmp_path, monkeypatch, number):
     def on_full_disk(path, mode, buffering=-1):
@@ -303,6 +319,80 @@ def test_a_rewriting_that_fails_changes_nothing(tmp_path, monkeypatch):
     again, reopened = open_saved(tmp_path, video)
     assert hashes(again) == hashes(session)
     reopened.close()
+
+
+def opened(video, out, given, objects=0):
+    workspace = Workspace(
+        video, lambda: InteractiveSession(None, video, []), out, objects, given, say=lambda text: None
+    )
+    try:
+        workspace.wait_until_open()
+    except BaseException:
+        workspace.close()
+        raise
+    return workspace
+
+
+def given_masks(*labels):
+    masks = {t: np.zeros((60, 90), np.uint8) for t in range(len(labels))}
+    for t, label in enumerate(labels):
+        masks[t][10:30, 10:40] = label
+    return masks
+
+
+def test_given_masks_are_checked_before_any_is_used(tmp_path):
+    video = moving_video(3)
+    for wrong, said in (
+        (given_masks(1, 255), "frame 00001: object 255 does not fit"),
+        ({0: given_masks(1)[0], 2: np.ones((6, 9), np.uint8)}, "frame 00002: the mask is 9x6, and frames are 90x60"),
+    ):
+        with pytest.raises(UserError, match=said):
+            opened(video, tmp_path, wrong)
+    workspace = opened(video, tmp_path, given_masks(1, 2))
+    assert workspace.session.objects == (1, 2) and workspace.session.state.corrected.keys() == {0, 1}
+    workspace.close()
+
+
+def test_an_import_that_was_interrupted_begins_again(tmp_path, monkeypatch):
+    video, real = moving_video(3), InteractiveSession.set_mask
+
+    def interrupted(session, frame, mask):
+        if frame == 1:
+            raise KeyboardInterrupt
+        return real(session, frame, mask)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InteractiveSession, "set_mask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            opened(video, tmp_path, given_masks(3, 4))
+    workspace = opened(video, tmp_path, given_masks(3, 4))
+    assert workspace.session.objects == (3, 4) and workspace.session.state.corrected.keys() == {0, 1}
+    workspace.act(brush(2, 3, 0.5, 0.5)).result()
+    workspace._opened.autosave.compact()
+    workspace.close()
+    workspace = opened(video, tmp_path, given_masks(5))
+    assert workspace.session.objects == (3, 4) and len(workspace.session.state.corrected) == 3, "it goes on"
+    workspace.close()
+
+
+def test_an_upload_that_is_refused_adds_no_object(tmp_path):
+    video = moving_video(2)
+    workspace = opened(video, tmp_path, {}, objects=1)
+    wide = io.BytesIO()
+    ids = np.zeros((60, 90), np.uint16)
+    ids[0, 0], ids[1, 1], ids[2, 2] = 1, 7, 300
+    Image.fromarray(ids).save(wide, "PNG")
+    with pytest.raises(ValueError, match="300 does not fit"):
+        workspace.set_mask(0, wide.getvalue()).result()
+    workspace.act(ObjectAction(do="add", object=2)).result()
+    workspace.act(ObjectAction(do="delete", object=2)).result()
+    state = workspace.session.state
+    ids = np.zeros((60, 90), np.uint8)
+    ids[0, 0], ids[1, 1] = 1, 2
+    with pytest.raises(ValueError, match="object 2 was deleted"):
+        workspace.set_mask(0, encode_mask(ids)).result()
+    assert workspace.session.state is state and workspace.session.objects == (1,)
+    workspace.close()
 
 
 @pytest.fixture

@@ -156,6 +156,11 @@ def talk(server, *messages, protocols=None, host=None, **options):
     return asyncio.run(asyncio.wait_for(go(), 30))
 
 
+def test_masks_before_a_round_that_is_gone_are_not_shown_empty(server):
+    code, _, said = ask(server, "/api/mask/0?which=before")
+    assert code == 404 and b"before the last round" in said
+
+
 def test_the_websocket_refuses_the_same(server):
     own = f"http://127.0.0.1:{server.port}"
     visit = json.dumps({"id": 1, "visit": 1})

@@ -1,6 +1,7 @@
 """Data for the page: frames, masks as runs, the timeline; and studies."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -86,6 +87,34 @@ def test_an_object_that_reaches_a_corrected_frame_is_shown_there(cells):
     session.set_mask(5, cells.mask(video, 5, {1: (0,)}))
     session.propagate(5)
     assert set(np.unique(session.before_last_round(4))) == {0, 1, 2}
+
+
+def test_a_new_tab_leaves_the_changes_to_the_others():
+    session = InteractiveSession(None, moving_video(3), [1])
+    reporter = Reporter(session, {})
+    reporter.report(everything=False)
+    session.brush(1, 1, [(0.5, 0.5)])
+    assert reporter.report(everything=True)["frames"].keys() == {1}
+    assert reporter.report(everything=False)["frames"].keys() == {1}
+    assert not reporter.report(everything=False)["frames"]
+
+
+def test_a_second_propagation_in_a_row_is_refused(small, tmp_path):
+    """While the first one waits for the worker, as after Enter twice."""
+    video, network = moving_video(4), small("stcn")
+    workspace = Workspace(video, lambda: InteractiveSession(network, video, []), tmp_path, say=lambda text: None)
+    workspace.wait_until_open()
+    workspace.act(BrushAction(do="brush", frame=1, object=1, path=[(0.2, 0.3)], radius=9)).result()
+    go, propagate = threading.Event(), PropagateAction(do="propagate", frame=1)
+    workspace._worker.submit(go.wait)
+    first = workspace.act(propagate)
+    with pytest.raises(ValueError, match="propagation is about to begin"):
+        workspace.act(propagate)
+    go.set()
+    assert first.result() == "Propagated to 3 frames" and workspace.session.state.rounds == 1
+    workspace.act(propagate).result()
+    assert workspace.session.state.rounds == 2
+    workspace.close()
 
 
 def test_the_timeline_finds_drift(cells):

@@ -142,6 +142,19 @@ def test_undo_goes_back_step_by_step(cells):
     assert not forgetful.undo()
 
 
+def test_a_round_above_the_undo_budget_can_be_undone(cells):
+    video = cells.video(8)
+    session = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_budget=1000)
+    session.set_mask(2, cells.mask(video, 2, {1: (0,)}))
+    session.propagate()
+    before = session.masks()
+    session.set_mask(5, cells.mask(video, 5, {1: (3,)}))
+    session.propagate()
+    corrected = cells.mask(video, 5, {1: (3,)})
+    assert session.undo() and (session.labels(5) == corrected).all() and (session.labels(1) == before[1]).all()
+    assert not session.undo(), "older ones are above the budget"
+
+
 def test_a_saved_session_continues_as_if_never_closed(cells, tmp_path):
     video = cells.video(9)
     sessions = [InteractiveSession(cells.network(), video, [1, 4], options=EVERY) for _ in range(2)]
