@@ -357,7 +357,8 @@ class Workspace:
             actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
-            return "Cancelled: what was written so far stays"
+            kept = what not in ("binary", "soft", "overlay")
+            return "Cancelled: " + ("what was written so far stays" if kept else "nothing has changed")
         finally:
             self._end()
 

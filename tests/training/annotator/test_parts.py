@@ -9,10 +9,12 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
+from training.annotator.exports import export
 from training.annotator.images import encode_runs, image, shrink, view_size
 from training.annotator.news import Reporter
 from training.annotator.study import Study
 from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
+from training.annotator.work import Cancelled
 from training.annotator.workspace import Workspace
 from training.evaluation.session_log import read_session
 from training.evaluation.study import read_study
@@ -97,6 +99,33 @@ def test_a_new_tab_leaves_the_changes_to_the_others():
     assert reporter.report(everything=True)["frames"].keys() == {1}
     assert reporter.report(everything=False)["frames"].keys() == {1}
     assert not reporter.report(everything=False)["frames"]
+
+
+@pytest.mark.parametrize("what", ["binary", "soft"])
+def test_an_export_has_no_folders_of_deleted_objects(tmp_path, what):
+    video = moving_video(2)
+    session = InteractiveSession(None, video, [1, 2])
+    session.brush(0, 2, [(0.5, 0.5)])
+
+    def export_now(tick):
+        said = export(what, session, video, tmp_path / "out", {}, [], tick)
+        return said, sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.png"))
+
+    names = ["00000.png", "00001.png"]
+    said, files = export_now(lambda done: None)
+    assert said.endswith("4 masks") and files == [f"{what}/{label}/{name}" for label in (1, 2) for name in names]
+
+    def cancel(done):
+        raise Cancelled
+
+    session.delete_object(1)
+    with pytest.raises(Cancelled):
+        export_now(cancel)
+    assert (tmp_path / "out" / what / "1").exists()
+    assert export_now(lambda done: None)[1] == [f"{what}/2/{name}" for name in names]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [what]
+    session.delete_object(2)
+    assert export_now(lambda done: None)[1] == []
 
 
 def test_a_second_propagation_in_a_row_is_refused(small, tmp_path):

@@ -367,6 +367,16 @@ def test_local_control_changes_the_inside_of_its_box_only(cells):
     assert (tiny[2:5, 2:7] == 2).all(), "a small box has no margin"
 
 
+def test_painting_reaches_the_edge_of_its_box(cells):
+    session = InteractiveSession(None, cells.video(1), [1])
+    everything = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    inside = np.zeros((32, 64), np.uint8)
+    inside[6:27, 20:61] = 1
+    assert (session.fill(0, 1, everything, box=(6, 20, 27, 61)) == inside).all()
+    assert not session.fill(0, 0, everything, box=(6, 20, 27, 61)).any()
+    assert (session.brush(0, 1, [(0.5, 0.5)], radius=99, box=(6, 20, 27, 61)) == inside).all()
+
+
 def test_brush_paints_and_erases_pixels(cells):
     video, size = cells.video(2), (32, 64)
     session = InteractiveSession(cells.network(), video, [1, 2], options=EVERY)
