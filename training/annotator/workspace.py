@@ -68,6 +68,7 @@ class Workspace:
         self.epoch = secrets.token_hex(6)
         self.listeners: set[Callable[[News], None]] = set()
         self.queued = 0
+        self._counting = threading.Lock()  # of ``queued``
         self._size = tuple(frames[0].shape[:2])
         self._opened: Opened | None = None
         self._unsaved, self._next_try = "", 0.0
@@ -134,7 +135,8 @@ class Workspace:
     def visit(self, frame: int) -> None:
         """Log that the user has gone to a frame."""
         session = self.session
-        if session and session.log and frame < len(self.frames) and not self._work.progress:
+        # While something is computed, the time is not the user's.
+        if session and session.log and frame < len(self.frames) and not self.queued:
             session.search(frame)
 
     def start_study(self) -> None:
@@ -211,7 +213,8 @@ class Workspace:
     # The worker's side
 
     def _submit(self, job: Callable[[], str]) -> Future[str]:
-        self.queued += 1
+        with self._counting:
+            self.queued += 1
 
         def run() -> str:
             try:
@@ -219,7 +222,8 @@ class Workspace:
                     self.study.computing(True)
                 return job()
             finally:
-                self.queued -= 1
+                with self._counting:
+                    self.queued -= 1
                 if self.study:
                     self.study.computing(False)
 
@@ -237,6 +241,8 @@ class Workspace:
             if autosave.restored and not autosave.begun:
                 autosave.restart()
             self._opened = Opened(session, autosave, Reporter(session, autosave.looks))
+            if autosave.restored and self.study:
+                raise UserError(f"session {self.out} is not new, so a study cannot begin in it", "give another --out")
             if autosave.restored:
                 what = f"session {self.out} goes on after {session.state.rounds} rounds"
                 self.say(what + ("; the masks given are those that it began with" if given else ""))

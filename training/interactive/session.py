@@ -8,11 +8,11 @@
 States are immutable: every change makes a new one, and undo returns to an old one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class InteractiveSession:
         cache: bytes of encoded frames to keep.
         undo_budget: bytes of older states to keep; the last one is kept in any case, unless this is 0.
         log: gets all events.
-        truth: (T, H, W) ids; with it the log gets the mean J after every round.
+        truth: (T, H, W) ids; with it the log gets the mean J after every correction and every round.
         say: called when the memory budget is reached.
     """
 
@@ -108,6 +108,7 @@ class InteractiveSession:
             self._propagation = Propagation(network, self._padded, fusion, self.options, self.device, cache, say)
         self._corrector = Corrector(self.view, self._padded, s2m, clicks, self.options, self.device)
         self._shown = ShownMaps(self.device)
+        self._scores: dict[int, tuple[Maps, tuple[int, ...], list[float]]] = {}  # J of the objects, by frame
         self._labels = LatestLabels(self._labels_of)
 
     @property
@@ -301,8 +302,7 @@ class InteractiveSession:
         with self._event("compute", round=state.rounds + 1, frame=frame) as about:
             shown, locked = newest_maps(state, frame, self.device), self.locked
             self._become(self._propagation.round(state, frame, shown, locked, progress, direction, first, last))
-            if self.truth is not None:
-                about["iou"] = self._mean_j(self.truth)
+            self._score(about)
 
     def undo(self) -> bool:
         """Undo the last interaction or propagation. False if there is none."""
@@ -375,25 +375,29 @@ class InteractiveSession:
             raise ValueError(f"there is no frame {frame}: the video has {len(self.frames)}, from 0")
         return frame
 
-    def _computing(self, frame: int, tool: str) -> AbstractContextManager:
+    @contextmanager
+    def _computing(self, frame: int, tool: str) -> Iterator[None]:
         """Log the user's interaction, and in the block the computation."""
         self._number(frame)
         if self.log:
             self.log.since_last("interact", frame=frame, tool=tool)
-        return self._event("compute", frame=frame)
+        with self._event("compute", frame=frame) as about:
+            yield
+            self._score(about)
 
     def _event(self, kind: str, **about) -> AbstractContextManager:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
-    def _mean_j(self, truth: np.ndarray) -> float:
-        """Mean J over frames and objects."""
-        masks = self.masks()
-        scores = [
-            jaccard(true == label, mask == label)
-            for true, mask in zip(truth, masks, strict=True)
-            for label in self.objects
-        ]
-        return float(np.mean(scores))
+    def _score(self, about: dict[str, Any]) -> None:
+        """Add the mean J over frames and objects to a logged event, if the truth is known."""
+        if self.log is None or self.truth is None:
+            return
+        for t, true in enumerate(self.truth):
+            maps, objects = self.shown(t), self.objects
+            if self._scores.get(t, ())[:2] != (maps, objects):  # a correction changes one frame
+                mask = self.labels(t)
+                self._scores[t] = maps, objects, [jaccard(true == label, mask == label) for label in objects]
+        about["iou"] = float(np.mean([scores for _, _, scores in self._scores.values()]))
 
 
 def _check_id(label: int) -> None:

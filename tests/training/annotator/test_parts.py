@@ -17,10 +17,10 @@ from training.annotator.timeline import changed_in_last_round, drift_ranges, lan
 from training.annotator.work import Cancelled
 from training.annotator.workspace import Workspace
 from training.evaluation.session_log import read_session
-from training.evaluation.study import read_study
+from training.evaluation.study import progress, read_study
 from training.inference.options import Options
 from training.inference.video import FrameFolder
-from training.interactive.script import BrushAction, PropagateAction
+from training.interactive.script import BrushAction, FillAction, PropagateAction
 from training.interactive.session import InteractiveSession
 
 
@@ -221,6 +221,41 @@ def test_a_study_shows_the_true_masks_before_its_clock_starts(small, tmp_path, m
     kinds = [event.kind for event in read_session(study.log_file).events]
     assert kinds == ["search", "interact", "compute", "pause", "compute"]
     assert read_study(tmp_path / "logs").sessions[0].iou[-1] >= 0
+
+
+def test_a_study_without_a_network_has_an_iou_after_each_correction(tmp_path):
+    video = moving_video(2)
+    truth = np.zeros((2, 60, 90), np.uint8)
+    truth[:, 10:30, 10:30] = 1
+
+    def open_study(user):
+        study = Study(truth, 20.0, tmp_path / "study", user, "clip", "brush")
+        session = lambda: InteractiveSession(None, video, [])  # noqa: E731
+        workspace = Workspace(video, session, tmp_path, study=study, say=lambda text: None)
+        try:
+            workspace.wait_until_open()
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace, study
+
+    workspace, study = open_study("u1")
+    workspace.start_study()
+    square = [(10 / 89, 10 / 59), (29 / 89, 10 / 59), (29 / 89, 29 / 59), (10 / 89, 29 / 59)]
+    fill = FillAction(do="fill", frame=0, object=1, path=square)
+    go = threading.Event()
+    workspace._submit(lambda: str(go.wait()))
+    done = workspace.act(fill)
+    workspace.visit(1)  # while the worker is busy
+    go.set()
+    done.result()
+    workspace.act(fill.model_copy(update={"frame": 1})).result()
+    workspace.close()
+    log = read_session(study.log_file)
+    assert [event.kind for event in log.events] == ["interact", "compute"] * 2
+    assert progress(log).iou == pytest.approx([0, 50, 100])
+    with pytest.raises(UserError, match="is not new, so a study cannot begin in it: give another --out"):
+        open_study("u2")
 
 
 def test_the_state_of_ten_thousand_frames_is_a_small_message(tmp_path):
