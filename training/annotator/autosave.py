@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Mapping
 from io import FileIO
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,13 @@ from training.interactive.local_control import Box
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Draft, Maps, State
 
-FORMAT, VERSION = "bl30k-annotation", 3
+FORMAT, VERSION = "bl30k-annotation", 4
+READABLE = (3, VERSION)
+"""Version 3 has all corrected frames and references in each line."""
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 MAX_FIRST_LINE = 1 << 16  # bytes
+MAX_GROWTH = 64 * 2**20
+"""Bytes that a journal may grow by before it is rewritten."""
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """Exceptions for a line of JSON that does not describe a state."""
 
@@ -82,6 +87,7 @@ class Autosave:
         self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
+        self._rewritten = 0  # bytes of the journal after its last rewriting
         self._end = 0  # of the last complete line of the journal
         with clear_disk_errors(folder / JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +107,8 @@ class Autosave:
             raise
         self._recorded = session.state
         self.restored = len(lines) > 1
+        if lines[0].get("version") != VERSION:  # an earlier program would take the lines to come for damage
+            self.compact()
         for left in set(folder.glob("maps-*.bin")) - {self.maps.path}:  # of a rewriting that was interrupted
             left.unlink()
 
@@ -147,7 +155,7 @@ class Autosave:
                 self._missed += [action] if action is not None else []
                 raise
         self.behind, self._missed, self._recorded = False, [], state
-        if self.maps.wasteful:
+        if self.maps.wasteful or self._end > MAX_GROWTH + 2 * self._rewritten:
             self.compact()
 
     def keep(self, maps: Maps) -> None:
@@ -190,7 +198,7 @@ class Autosave:
             temporary.unlink(missing_ok=True)
             raise
         old.close()
-        self._recorded = session.state
+        self._recorded, self._rewritten = session.state, self._end
 
     # Writing
 
@@ -213,17 +221,32 @@ class Autosave:
         refer = self.maps.refer
         pairs = zip(before.probs, state.probs, strict=True)
         changed = {t: refer(new) for t, (old, new) in enumerate(pairs) if new is not old}
-        return {
+        same = sum(
+            1
+            for _ in takewhile(
+                lambda pair: pair[0] == pair[1], zip(before.references, state.references, strict=False)
+            )
+        )
+        corrected = {
+            frame: maps for frame, maps in state.corrected.items() if maps is not before.corrected.get(frame)
+        }
+        kept = [frame for frame in before.corrected if frame in state.corrected and frame not in corrected]
+        if [*kept, *corrected] != list(state.corrected):  # in another order, as after an undo that was not saved
+            kept, corrected = [], dict(state.corrected)
+        gone = [frame for frame in before.corrected if frame not in kept]
+        about: dict[str, Any] = {
             "objects": state.objects,
             "probs": changed,
-            "trusted": [[frame, refer(maps)] for frame, maps in state.references],
-            "corrected": [[frame, refer(maps)] for frame, maps in state.corrected.items()],
+            "trusted": {"same": same, "more": [[frame, refer(maps)] for frame, maps in state.references[same:]]},
+            "corrected": {"gone": gone, "more": [[frame, refer(maps)] for frame, maps in corrected.items()]},
             "draft": self._describe_draft(state.draft) if state.draft else None,
             "rounds": state.rounds,
             "waiting": sorted(state.waiting),
             "deleted": sorted(state.deleted),
-            "disagreement": {t: round(value, 4) for t, value in state.disagreement.items()},
         }
+        if state.disagreement is not before.disagreement:
+            about["disagreement"] = {t: round(value, 4) for t, value in state.disagreement.items()}
+        return about
 
     def _describe_draft(self, draft: Draft) -> dict[str, Any]:
         marks = [
@@ -295,7 +318,7 @@ class Autosave:
         return {"format": FORMAT, "version": VERSION, "video": dict(self.video), "maps": maps}
 
     def _check(self, head: dict[str, Any]) -> None:
-        if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        if head.get("format") != FORMAT or head.get("version") not in READABLE:
             raise UserError(f"{self.folder} is no session of this version", "give another --out")
         video, maps = head.get("video"), head.get("maps")
         if not isinstance(video, dict) or not isinstance(maps, str) or not re.fullmatch(r"maps-\d+\.bin", maps):
@@ -347,17 +370,25 @@ class Autosave:
         probs = list(old.probs)
         for t, reference in about["probs"].items():
             probs[int(t)] = self.maps.find(reference)
-        draft = about["draft"]
+        draft, disagreement = about["draft"], old.disagreement
+        trusted: Any = about["trusted"]
+        corrected: Any = about["corrected"]
+        if isinstance(trusted, list):  # of version 3
+            trusted, corrected = {"same": 0, "more": trusted}, {"gone": list(old.corrected), "more": corrected}
+        references = [(int(frame), self.maps.find(reference)) for frame, reference in trusted["more"]]
+        kept = {frame: maps for frame, maps in old.corrected.items() if frame not in corrected["gone"]}
+        if "disagreement" in about:
+            disagreement = {int(t): float(value) for t, value in about["disagreement"].items()}
         return State(
             tuple(map(int, about["objects"])),
             tuple(probs),
-            tuple((int(frame), self.maps.find(reference)) for frame, reference in about["trusted"]),
-            {int(frame): self.maps.find(reference) for frame, reference in about["corrected"]},
+            (*old.references[: trusted["same"]], *references),
+            kept | {int(frame): self.maps.find(reference) for frame, reference in corrected["more"]},
             self._draft(draft) if draft else None,
             int(about["rounds"]),
             frozenset(map(int, about["waiting"])),
             frozenset(map(int, about["deleted"])),
-            {int(t): float(value) for t, value in about["disagreement"].items()},
+            disagreement,
         )
 
     def _draft(self, about: dict[str, Any]) -> Draft:

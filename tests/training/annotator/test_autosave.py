@@ -321,6 +321,64 @@ def test_a_rewriting_that_fails_changes_nothing(tmp_path, monkeypatch):
     reopened.close()
 
 
+def test_a_line_has_only_the_corrections_that_have_changed(tmp_path):
+    video = moving_video(40)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    for t in [*range(40), 7, 3]:
+        do(session, saved, brush(t, 1, 0.5, 0.5, 5 + t % 3))
+    do(session, saved, UndoAction(do="undo"))
+    do(session, saved, brush(5, 1, 0.2, 0.5))
+    expected, order = hashes(session), list(session.state.corrected)
+    saved.close()
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert max(map(len, lines[-5:])) < 1.5 * len(lines[2])
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and list(again.state.corrected) == order
+    reopened.close()
+
+
+def test_a_journal_that_grows_is_rewritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(autosave, "MAX_GROWTH", 20_000)
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    session.history.budget = 1  # one step
+    do(session, saved, ObjectAction(do="add", object=1))
+    for number in range(150):
+        do(session, saved, brush(number % 3, 1, 0.1 + 0.005 * number, 0.5))
+    assert saved.maps.path.name != "maps-1.bin" and (tmp_path / "journal.jsonl").stat().st_size < 80_000
+    expected = hashes(session)
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and len(reopened.actions) == 151
+    reopened.close()
+
+
+def test_a_journal_of_version_3_opens(tmp_path):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(0, 1, 0.5, 0.5))
+    do(session, saved, brush(2, 1, 0.5, 0.5))
+    expected, corrected = hashes(session), []
+    saved.close()
+    head, *lines = map(json.loads, (tmp_path / "journal.jsonl").read_text().splitlines())
+    for line in lines:
+        corrected += line["state"]["corrected"]["more"]
+        line["state"] |= {"corrected": list(corrected), "trusted": [], "disagreement": {}}
+    text = "".join(json.dumps(line) + "\n" for line in (head | {"version": 3}, *lines))
+    (tmp_path / "journal.jsonl").write_text(text)
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and list(again.state.corrected) == [0, 2] and again.history.past == 3
+    assert json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["version"] == 4
+    do(again, reopened, brush(1, 1, 0.5, 0.5))
+    expected = hashes(again)
+    reopened.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected
+    reopened.close()
+
+
 def opened(video, out, given, objects=0):
     workspace = Workspace(
         video, lambda: InteractiveSession(None, video, []), out, objects, given, say=lambda text: None
@@ -485,7 +543,7 @@ def test_a_pipe_instead_of_the_journal_is_refused_without_waiting(tmp_path):
     "spoil",
     [
         lambda state: state.update(waiting=[float("inf")]),
-        lambda state: state["corrected"][0][1][4].__setitem__(0, "much"),
+        lambda state: state["corrected"]["more"][0][1][4].__setitem__(0, "much"),
         lambda state: state.update(rounds={}),
     ],
 )
