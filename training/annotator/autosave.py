@@ -13,8 +13,10 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from io import FileIO
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +24,20 @@ from bl30k_gen.dataset.files import clear_disk_errors, replace, sha256_bytes, te
 from bl30k_gen.errors import UserError
 from bl30k_gen.inputs import open_regular, parse_json
 from models.clicks import Click
-from training.annotator.maps_file import MapsFile
+from training.annotator.maps_file import MapsFile, write_all
 from training.evaluation.scribbles import Stroke
 from training.inference.video import Frames
 from training.interactive.local_control import Box
 from training.interactive.session import InteractiveSession
 from training.interactive.state import Draft, Maps, State
 
-FORMAT, VERSION = "bl30k-annotation", 3
+FORMAT, VERSION = "bl30k-annotation", 4
+READABLE = (3, VERSION)
+"""Version 3 has all corrected frames and references in each line."""
 JOURNAL, DAMAGED_JOURNAL = "journal.jsonl", "journal.damaged.jsonl"
 MAX_FIRST_LINE = 1 << 16  # bytes
+MAX_GROWTH = 64 * 2**20
+"""Bytes that a journal may grow by before it is rewritten."""
 DAMAGED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 """Exceptions for a line of JSON that does not describe a state."""
 
@@ -77,14 +83,17 @@ class Autosave:
         self.folder, self.video, self.session = folder, video, session
         self.actions: list[dict[str, Any]] = []
         self.looks: dict[int, dict[str, Any]] = {}
+        self.begun = False  # the beginning was complete, see ``begin``
         self.behind = False  # some action could not be saved
         self._missed: list[dict[str, Any]] = []  # such actions
         self._recorded = session.state
+        self._rewritten = 0  # bytes of the journal after its last rewriting
+        self._end = 0  # of the last complete line of the journal
         with clear_disk_errors(folder / JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError), open_regular(folder / JOURNAL):
                 pass
-            self._journal: BinaryIO = open(folder / JOURNAL, "a+b")  # noqa: SIM115 (open as long as the session is)
+            self._journal = _open_journal(folder / JOURNAL)
         if not _lock(self._journal):
             self._journal.close()
             raise UserError(f"session {folder} is open in another program", "close that one, or give --out")
@@ -98,6 +107,8 @@ class Autosave:
             raise
         self._recorded = session.state
         self.restored = len(lines) > 1
+        if lines[0].get("version") != VERSION:  # an earlier program would take the lines to come for damage
+            self.compact()
         for left in set(folder.glob("maps-*.bin")) - {self.maps.path}:  # of a rewriting that was interrupted
             left.unlink()
 
@@ -109,6 +120,15 @@ class Autosave:
         """Mark the current state as the beginning: undo does not go back further."""
         self.session.history.clear()
         self._append({"begin": True})
+        self.begun = True
+
+    def restart(self) -> None:
+        """Forget a session that was interrupted before its beginning was complete. Raises UserError if that fails."""
+        self._forget(self.session.empty)
+        self._recorded = self.session.state
+        self.restored, self._end = False, 0
+        with clear_disk_errors(self.folder / JOURNAL):
+            self._write(self._head(self.maps.path.name))
 
     def record(self, action: dict[str, Any] | None = None, looks: dict[int, dict[str, Any]] | None = None) -> None:
         """Save an action and the state that follows, the looks of objects, or what could not be saved before.
@@ -119,7 +139,6 @@ class Autosave:
         state = self.session.state
         self.actions += [action] if action is not None else []
         self.looks = looks if looks is not None else self.looks
-        before = self._journal.seek(0, os.SEEK_END)
         with clear_disk_errors(self.folder / JOURNAL):
             try:
                 if action is not None:
@@ -134,10 +153,9 @@ class Autosave:
             except BaseException:
                 self.behind = True
                 self._missed += [action] if action is not None else []
-                self._journal.truncate(before)
                 raise
         self.behind, self._missed, self._recorded = False, [], state
-        if self.maps.wasteful:
+        if self.maps.wasteful or self._end > MAX_GROWTH + 2 * self._rewritten:
             self.compact()
 
     def keep(self, maps: Maps) -> None:
@@ -159,6 +177,7 @@ class Autosave:
         states = [*past, session.state, *reversed(future)]
         befores = [session.empty, *states]
         about = {
+            "begin": self.begun,
             "actions": self.actions,
             "looks": self._looks(),
             "locked": sorted(session.locked),
@@ -166,20 +185,20 @@ class Autosave:
             "undone": len(future),
         }
         temporary = temporary_name(self.folder / JOURNAL)
-        new = open(temporary, "a+b")  # noqa: SIM115
-        old, self._journal = self._journal, new
+        old, end = self._journal, self._end
+        self._journal, self._end = _open_journal(temporary), 0
         try:
-            _lock(new)
+            _lock(self._journal)
             self._write(self._head(self.maps.path.name))
             self._append(about)
             replace(temporary, self.folder / JOURNAL)
         except BaseException:
-            self._journal = old
-            new.close()
+            self._journal.close()
+            self._journal, self._end = old, end
             temporary.unlink(missing_ok=True)
             raise
         old.close()
-        self._recorded = session.state
+        self._recorded, self._rewritten = session.state, self._end
 
     # Writing
 
@@ -188,9 +207,12 @@ class Autosave:
         self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._journal.write(json.dumps(line).encode() + b"\n")
-        self._journal.flush()
+        """Append a line. What an earlier failure has left behind the last complete line is removed."""
+        data = json.dumps(line).encode() + b"\n"
+        self._journal.truncate(self._end)
+        write_all(self._journal, data)
         os.fsync(self._journal.fileno())
+        self._end += len(data)
 
     def _looks(self) -> dict[str, dict[str, Any]]:
         return {str(label): look for label, look in self.looks.items()}
@@ -199,17 +221,32 @@ class Autosave:
         refer = self.maps.refer
         pairs = zip(before.probs, state.probs, strict=True)
         changed = {t: refer(new) for t, (old, new) in enumerate(pairs) if new is not old}
-        return {
+        same = sum(
+            1
+            for _ in takewhile(
+                lambda pair: pair[0] == pair[1], zip(before.references, state.references, strict=False)
+            )
+        )
+        corrected = {
+            frame: maps for frame, maps in state.corrected.items() if maps is not before.corrected.get(frame)
+        }
+        kept = [frame for frame in before.corrected if frame in state.corrected and frame not in corrected]
+        if [*kept, *corrected] != list(state.corrected):  # in another order, as after an undo that was not saved
+            kept, corrected = [], dict(state.corrected)
+        gone = [frame for frame in before.corrected if frame not in kept]
+        about: dict[str, Any] = {
             "objects": state.objects,
             "probs": changed,
-            "trusted": [[frame, refer(maps)] for frame, maps in state.references],
-            "corrected": [[frame, refer(maps)] for frame, maps in state.corrected.items()],
+            "trusted": {"same": same, "more": [[frame, refer(maps)] for frame, maps in state.references[same:]]},
+            "corrected": {"gone": gone, "more": [[frame, refer(maps)] for frame, maps in corrected.items()]},
             "draft": self._describe_draft(state.draft) if state.draft else None,
             "rounds": state.rounds,
             "waiting": sorted(state.waiting),
             "deleted": sorted(state.deleted),
-            "disagreement": {t: round(value, 4) for t, value in state.disagreement.items()},
         }
+        if state.disagreement is not before.disagreement:
+            about["disagreement"] = {t: round(value, 4) for t, value in state.disagreement.items()}
+        return about
 
     def _describe_draft(self, draft: Draft) -> dict[str, Any]:
         marks = [
@@ -241,6 +278,7 @@ class Autosave:
                 self._check(lines[0])
             good += len(text) + 1
         self._journal.truncate(good)
+        self._end = good
         if not lines:
             lines = [self._head("maps-1.bin")]
             self._write(lines[0])
@@ -271,7 +309,8 @@ class Autosave:
         content = self._journal.read()
         lines = content.split(b"\n")
         write_atomically(self.folder / DAMAGED_JOURNAL, content)
-        self._journal.truncate(sum(len(line) + 1 for line in lines[:number]))
+        self._end = sum(len(line) + 1 for line in lines[:number])
+        self._journal.truncate(self._end)
         what = "%s is damaged in line %d of %d: the session ends with the line before; all of it is kept in %s"
         log.warning(what, self.folder / JOURNAL, number + 1, len(lines) - 1, DAMAGED_JOURNAL)
 
@@ -279,7 +318,7 @@ class Autosave:
         return {"format": FORMAT, "version": VERSION, "video": dict(self.video), "maps": maps}
 
     def _check(self, head: dict[str, Any]) -> None:
-        if (head.get("format"), head.get("version")) != (FORMAT, VERSION):
+        if head.get("format") != FORMAT or head.get("version") not in READABLE:
             raise UserError(f"{self.folder} is no session of this version", "give another --out")
         video, maps = head.get("video"), head.get("maps")
         if not isinstance(video, dict) or not isinstance(maps, str) or not re.fullmatch(r"maps-\d+\.bin", maps):
@@ -300,6 +339,11 @@ class Autosave:
         session, action = self.session, line.get("action")
         if line.get("begin"):
             session.history.clear()
+        # Those of earlier versions that were rewritten do not say so. In them, an import that was interrupted was
+        # taken as complete, so a session with any other step goes on.
+        done = [*line.get("actions", []), *line.get("missed", []), *([action] if action else [])]
+        importing = all(one["do"] in ("add", "mask") for one in done)
+        self.begun = self.begun or bool(line.get("begin", not importing))
         for number, about in enumerate(line.get("states", [])):  # of both files written anew
             old, session.state = session.state, self._state(about, session.state)
             if number:
@@ -326,17 +370,25 @@ class Autosave:
         probs = list(old.probs)
         for t, reference in about["probs"].items():
             probs[int(t)] = self.maps.find(reference)
-        draft = about["draft"]
+        draft, disagreement = about["draft"], old.disagreement
+        trusted: Any = about["trusted"]
+        corrected: Any = about["corrected"]
+        if isinstance(trusted, list):  # of version 3
+            trusted, corrected = {"same": 0, "more": trusted}, {"gone": list(old.corrected), "more": corrected}
+        references = [(int(frame), self.maps.find(reference)) for frame, reference in trusted["more"]]
+        kept = {frame: maps for frame, maps in old.corrected.items() if frame not in corrected["gone"]}
+        if "disagreement" in about:
+            disagreement = {int(t): float(value) for t, value in about["disagreement"].items()}
         return State(
             tuple(map(int, about["objects"])),
             tuple(probs),
-            tuple((int(frame), self.maps.find(reference)) for frame, reference in about["trusted"]),
-            {int(frame): self.maps.find(reference) for frame, reference in about["corrected"]},
+            (*old.references[: trusted["same"]], *references),
+            kept | {int(frame): self.maps.find(reference) for frame, reference in corrected["more"]},
             self._draft(draft) if draft else None,
             int(about["rounds"]),
             frozenset(map(int, about["waiting"])),
             frozenset(map(int, about["deleted"])),
-            {int(t): float(value) for t, value in about["disagreement"].items()},
+            disagreement,
         )
 
     def _draft(self, about: dict[str, Any]) -> Draft:
@@ -350,7 +402,12 @@ class Autosave:
         return Draft(about["frame"], about["kind"], box, self.maps.find(about["base"]), tuple(marks))
 
 
-def _lock(file: BinaryIO) -> bool:
+def _open_journal(path: Path) -> FileIO:
+    """A journal to read and to append to, without a buffer: a line that a full disk refuses is not written later."""
+    return open(path, "a+b", buffering=0)
+
+
+def _lock(file: FileIO) -> bool:
     """Lock the file. False if another program has it open as a session; a file system without locks is said."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

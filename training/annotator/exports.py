@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bl30k_gen.dataset.files import encode_jpeg, rename, write_atomically, write_json
+from bl30k_gen.dataset.files import clear_disk_errors, encode_jpeg, rename, write_atomically, write_json
 from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
@@ -57,13 +58,23 @@ def export(
     if what in get_args(OtherFormat):
         kind = format_of(what)  # before anything is written: it may need a package
         return f"{_dataset(session, frames, out / 'dataset', tick)}; {_other(kind, out / 'dataset', out / what)}"
+    if what == "masks":
+        count = _masks(what, session, frames, out / what, tick)
+    else:  # without the folders of objects that have been deleted since an earlier export
+        with _fresh(out / what) as folder:
+            folder.mkdir()
+            count = _masks(what, session, frames, folder, tick)
+    return f"{out / what}: {count} masks"
+
+
+def _masks(what: What, session: InteractiveSession, frames: Frames, folder: Path, tick: Tick) -> int:
     count = 0
     for t, name in enumerate(frames.names):
         for path, data in _images(what, session, t):
-            write_atomically(out / what / path / f"{name}.png", data)
+            write_atomically(folder / path / f"{name}.png", data)
             count += 1
         tick(t + 1)
-    return f"{out / what}: {count} masks"
+    return count
 
 
 def _images(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
@@ -117,9 +128,10 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
         write_atomically(root / "Annotations" / name / f"{frames.names[t]}.png", encode_mask(session.labels(t)))
         tick(done)
     write_atomically(root / "ImageSets/train.txt", f"{name}\n")
+    names = {frames.names[t] for t in known}
     for kind in ("JPEGImages", "Annotations"):  # of an earlier export of more frames
         for file in set((root / kind / name).iterdir()):
-            if file.stem not in {frames.names[t] for t in known}:
+            if file.stem not in names:
                 file.unlink()
     left = len(frames) - len(known)
     return f"{root}: {len(known)} frames" + (f"; {left} frames without any mask are left out" if left else "")
@@ -127,11 +139,20 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
 
 def _other(kind: Format, dataset: Path, out: Path) -> str:
     """Write the dataset in another format, and replace an earlier export."""
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-        summary = run.export(open_dataset(dataset), kind, Path(folder) / out.name)
-        shutil.rmtree(out, ignore_errors=True)
-        rename(Path(folder) / out.name, out)
+    with _fresh(out) as folder:
+        summary = run.export(open_dataset(dataset), kind, folder)
     return f"{out}: {summary.files} files"
+
+
+@contextmanager
+def _fresh(out: Path) -> Iterator[Path]:
+    """A path for a new folder that replaces ``out`` if the block succeeds. Raises UserError if the disk is full."""
+    with clear_disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+            yield Path(folder) / out.name
+            shutil.rmtree(out, ignore_errors=True)
+            rename(Path(folder) / out.name, out)
 
 
 def _jpeg(frames: Frames, t: int) -> bytes:

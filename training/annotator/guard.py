@@ -30,7 +30,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str], open_paths: Iterable[str]):
         self.app, self.token = app, token
-        self.hosts, self.open_paths = frozenset(hosts), frozenset(open_paths)
+        self.hosts, self.open_paths = frozenset(host.lower() for host in hosts), frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -46,10 +46,11 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
-        if headers.getlist("host") != [host := headers.get("host", "")] or host.lower() not in self.hosts:
+        host = headers.get("host", "").lower()  # names of hosts have no case, and browsers write them small
+        if len(headers.getlist("host")) != 1 or host not in self.hosts:
             return "the address names another host"
         origins = headers.getlist("origin")
-        if any(urlsplit(origin)[:2] != ("http", host) for origin in origins):
+        if any(urlsplit(origin.lower())[:2] != ("http", host) for origin in origins):
             return "the request is not from this program's page"
         if not origins and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "the request is not from this program's page"

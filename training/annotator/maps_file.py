@@ -6,15 +6,16 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bl30k_gen.errors import UserError
-from training.interactive.state import Maps
+from training.interactive.state import Maps, significant
 
 MAX_CACHED = 24
 """Arrays in the cache."""
@@ -33,7 +34,7 @@ class MapsFile:
 
     def __init__(self, path: Path, size: tuple[int, int]):
         self.path, self.size = path, size
-        self._file: BinaryIO = open(path, "a+b")  # noqa: SIM115 (open as long as the session is)
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 (open as long as the session is)
         self._references: WeakKeyDictionary[Maps, Reference] = WeakKeyDictionary()
         self._maps: WeakValueDictionary[int, Maps] = WeakValueDictionary()
         self._arrays: OrderedDict[int, NDArray[np.uint16]] = OrderedDict()
@@ -44,7 +45,6 @@ class MapsFile:
 
     def sync(self) -> None:
         """Flush everything written to the disk."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def refer(self, maps: Maps) -> Reference:
@@ -53,9 +53,8 @@ class MapsFile:
             data = zlib.compress(_planes(maps.array), 1)
             with self._lock:
                 offset = self._file.seek(0, os.SEEK_END)
-                self._file.write(data)
-                self._file.flush()
-                rounded = [[round(value, 5) for value in values] for values in (maps.areas, maps.doubts)]
+                write_all(self._file, data)
+                rounded = [[significant(value) for value in values] for values in (maps.areas, maps.doubts)]
                 reference = [offset, len(data), list(maps.objects), *rounded]
                 self._references[maps] = reference
                 self._maps[offset] = maps
@@ -107,12 +106,12 @@ class MapsFile:
         with self._lock:
             old, before = self._file, self.path
             moved = [(reference, reference[0]) for _, reference in list(self._references.items())]
-            new = open(path, "w+b")  # noqa: SIM115
+            new = open(path, "w+b", buffering=0)  # noqa: SIM115
             try:
                 offsets = []
                 for reference, offset in moved:
                     offsets.append(new.tell())
-                    new.write(os.pread(old.fileno(), reference[1], offset))
+                    write_all(new, os.pread(old.fileno(), reference[1], offset))
                 self._switch(new, path, zip((reference for reference, _ in moved), offsets, strict=True))
                 self.sync()
                 publish()
@@ -124,12 +123,22 @@ class MapsFile:
         old.close()
         before.unlink(missing_ok=True)
 
-    def _switch(self, file: BinaryIO, path: Path, offsets: Iterable[tuple[Reference, int]]) -> None:
+    def _switch(self, file: FileIO, path: Path, offsets: Iterable[tuple[Reference, int]]) -> None:
         self._file, self.path = file, path
         for reference, offset in offsets:
             reference[0] = offset
         self._arrays.clear()
         self._maps = WeakValueDictionary({reference[0]: maps for maps, reference in self._references.items()})
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of ``data``: a file without a buffer may take a part of it. Raises OSError, as on a full disk.
+
+    With a buffer, what a full disk has refused would be written again later, with whatever comes next.
+    """
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
 
 
 def _planes(array: NDArray[np.uint16]) -> bytes:

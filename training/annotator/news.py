@@ -8,7 +8,7 @@ from training.annotator.timeline import Lane, changed_in_last_round, drift_range
 from training.annotator.work import News
 from training.evaluation.scribbles import Stroke
 from training.interactive.session import InteractiveSession
-from training.interactive.state import Draft, Maps
+from training.interactive.state import Draft, Maps, significant
 
 BRIGHT = ("ff4d5e", "2fb8ff", "ffc23d", "3ddc84", "c77dff", "ff8a3d", "2ee6d6", "ff7ac6")
 
@@ -32,7 +32,7 @@ class Reporter:
         """Record a frame's maps from the current propagation. Returns the message about the frame."""
         self.live[frame] = maps
         self.versions[frame] = self._version(maps)
-        areas = {label: [round(area, 5), 0.0, ""] for label, area in zip(maps.objects, maps.areas, strict=True)}
+        areas = {label: [significant(area), 0.0, ""] for label, area in zip(maps.objects, maps.areas, strict=True)}
         return {str(frame): [self.versions[frame], areas]}
 
     def report(self, everything: bool) -> News:
@@ -49,12 +49,16 @@ class Reporter:
             for t, (version, lane) in enumerate(zip(versions, described, strict=True))
             if everything or version != self.versions[t] or lane != self._described[t]
         ]
-        self.versions, self._described = versions, described
+        if not everything:  # that is for one page, and the others still need what has changed
+            self.versions, self._described = versions, described
         return {
             "objects": [self._object(label) for label in session.objects],
             "next": max({*session.objects, *state.deleted}, default=0) + 1,
             "frames": {
-                t: [versions[t], {k: [round(v.area, 5), round(v.doubt, 3), v.drift] for k, v in described[t].items()}]
+                t: [
+                    versions[t],
+                    {k: [significant(v.area), round(v.doubt, 3), v.drift] for k, v in described[t].items()},
+                ]
                 for t in changed
                 if not everything or versions[t] or described[t]
             },

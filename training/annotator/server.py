@@ -57,7 +57,7 @@ class Server:
         self._make = make
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
-        names = {host, "localhost", "127.0.0.1", "[::1]"} if _is_local(host) else {host, *_own_names()}
+        names = {host, "localhost", "127.0.0.1", "[::1]"} if _is_local(host) else {host, *_own_names(host)}
         self.hosts = {f"{name}:{self.port}" for name in names}
         shown = "127.0.0.1" if host in ("", "0.0.0.0", "localhost") else host
         self.url = f"http://{shown}:{self.port}/#{self.token}"
@@ -157,7 +157,10 @@ class Server:
         assert self.workspace is not None
         if number >= len(self.frames) or which not in ("now", "before", "truth"):
             return PlainTextResponse("there is no such mask", 404)
-        ids, version = await run_in_threadpool(self.workspace.mask, number, which)
+        try:
+            ids, version = await run_in_threadpool(self.workspace.mask, number, which)
+        except ValueError as error:
+            return PlainTextResponse(str(error), 404)
         data = await run_in_threadpool(encode_runs, ids, version)
         return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
@@ -285,8 +288,17 @@ def _is_local(host: str) -> bool:
     return host in ("127.0.0.1", "localhost", "::1")
 
 
-def _own_names() -> set[str]:
-    """Names and addresses of this machine, for a server that other machines may reach."""
+def _own_names(host: str) -> set[str]:
+    """Names and addresses of this machine, for a server that other machines may reach at ``host``.
+
+    Raises UserError if it listens at all addresses, and none is known.
+    """
     name = socket.gethostname()
-    addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)}
+    try:
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET)}
+    except socket.gaierror as error:
+        addresses = set()
+        if host in ("", "0.0.0.0"):
+            what = f"--host {host}: this machine's name {name} has no address ({error.strerror})"
+            raise UserError(what, "give --host one address of this machine") from None
     return {"127.0.0.1", "localhost", name, socket.getfqdn(), *addresses}

@@ -68,12 +68,14 @@ class Workspace:
         self.epoch = secrets.token_hex(6)
         self.listeners: set[Callable[[News], None]] = set()
         self.queued = 0
+        self._counting = threading.Lock()  # of ``queued``
         self._size = tuple(frames[0].shape[:2])
         self._opened: Opened | None = None
         self._unsaved, self._next_try = "", 0.0
         self._took = 0.0, 0.0  # seconds of the last action: to compute, to save
         self._work = Work(self._tell)
         self._lock = threading.Lock()  # of the reporter
+        self._claimed = False  # a propagation was asked for, and has not ended
         self._worker = ThreadPoolExecutor(1, "networks")
         self._opening = self._submit(lambda: self._open(open_session, objects, given or {}))
 
@@ -97,7 +99,17 @@ class Workspace:
     def act(self, action: PageAction) -> Future[str]:
         """Run an action. Raises ValueError for an impossible one, at once or in the future."""
         self._check_free()
-        return self._submit(lambda: self._act(action))
+        if not isinstance(action, PropagateAction):
+            return self._submit(lambda: self._act(action))
+        self._claimed = True  # from now on, and not only from when the worker begins
+
+        def job() -> str:
+            try:
+                return self._act(action)
+            finally:
+                self._claimed = False
+
+        return self._submit(job)
 
     def set_mask(self, frame: int, png: bytes) -> Future[str]:
         """Use an uploaded mask for a frame."""
@@ -123,7 +135,8 @@ class Workspace:
     def visit(self, frame: int) -> None:
         """Log that the user has gone to a frame."""
         session = self.session
-        if session and session.log and frame < len(self.frames) and not self._work.progress:
+        # While something is computed, the time is not the user's.
+        if session and session.log and frame < len(self.frames) and not self.queued:
             session.search(frame)
 
     def start_study(self) -> None:
@@ -149,7 +162,10 @@ class Workspace:
     # Results
 
     def mask(self, frame: int, which: str = "now") -> tuple[NDArray[np.uint8], int]:
-        """A frame's ids at its size on the page, and their version."""
+        """A frame's ids at its size on the page, and their version.
+
+        Raises ValueError for a frame that does not exist, and for "before" if that state was dropped.
+        """
         if not 0 <= frame < len(self.frames):
             raise ValueError(f"there is no frame {frame}")
         if which == "truth" and self.study and self.study.phase == "truth":
@@ -160,7 +176,9 @@ class Workspace:
         session, _, reporter = self._opened
         if which == "before":
             before = session.before_last_round(frame)
-            return (nothing if before is None else shrink(before)), 0
+            if before is None:
+                raise ValueError("the masks before the last round are not kept any more")
+            return shrink(before), 0
         version = reporter.versions[frame]
         live = reporter.live.get(frame)
         return shrink(session.labels_of(live) if live else session.labels(frame)), version
@@ -195,7 +213,8 @@ class Workspace:
     # The worker's side
 
     def _submit(self, job: Callable[[], str]) -> Future[str]:
-        self.queued += 1
+        with self._counting:
+            self.queued += 1
 
         def run() -> str:
             try:
@@ -203,7 +222,8 @@ class Workspace:
                     self.study.computing(True)
                 return job()
             finally:
-                self.queued -= 1
+                with self._counting:
+                    self.queued -= 1
                 if self.study:
                     self.study.computing(False)
 
@@ -218,7 +238,11 @@ class Workspace:
         try:
             session = open_session()
             autosave = Autosave(self.out / "session", identify(self.frames, session), session)
+            if autosave.restored and not autosave.begun:
+                autosave.restart()
             self._opened = Opened(session, autosave, Reporter(session, autosave.looks))
+            if autosave.restored and self.study:
+                raise UserError(f"session {self.out} is not new, so a study cannot begin in it", "give another --out")
             if autosave.restored:
                 what = f"session {self.out} goes on after {session.state.rounds} rounds"
                 self.say(what + ("; the masks given are those that it began with" if given else ""))
@@ -226,6 +250,7 @@ class Workspace:
                 labels = sorted(object_ids(self.study.truth)) if self.study else range(1, objects + 1)
                 for label in labels:
                     self._add(label)
+                self._check_given(given)
                 for frame, ids in given.items():
                     self._set_mask(frame, ids)
                 autosave.begin()
@@ -279,7 +304,7 @@ class Workspace:
     def _reach(self, action: PropagateAction, session: InteractiveSession) -> int:
         """The largest number of frames that the propagation can reach."""
         frame = action.frame if action.frame is not None else next(reversed(list(session.state.corrected)), 0)
-        last = len(self.frames) - 1 if action.last is None else min(action.last, len(self.frames) - 1)
+        last = len(self.frames) - 1 if action.last is None else action.last
         ahead = 0 if action.direction == "backward" else max(0, last - frame)
         behind = 0 if action.direction == "forward" else max(0, frame - action.first)
         if session.state.waiting or len({maps.objects for _, maps in session.state.references}) > 1:
@@ -288,12 +313,28 @@ class Workspace:
         ahead = min([ahead, *(f - frame - 1 for f in others if f > frame)])
         return ahead + min([behind, *(frame - f - 1 for f in others if f < frame)])
 
-    def _set_mask(self, frame: int, ids: NDArray[np.uint8]) -> str:
-        """Use a mask for a frame; new objects in it are added."""
-        session, autosave, _ = self._ready()
+    def _check_given(self, given: Mapping[int, NDArray[np.uint8]]) -> None:
+        """Raise UserError naming the first mask that does not fit, before any is used."""
+        for frame, ids in given.items():
+            try:
+                self._check_mask(ids)
+            except ValueError as error:
+                name = self.frames.names[frame]
+                raise UserError(f"--masks: frame {name}", str(error)) from None
+
+    def _check_mask(self, ids: NDArray[np.integer]) -> None:
+        """Raise ValueError for a mask of another size, or with an object that cannot be added."""
+        session = self._ready().session
         if ids.shape != session.size:
             sizes = f"{describe_size(ids.shape)}, and frames are {describe_size(session.size)}"
             raise ValueError(f"the mask is {sizes}: a mask has its frame's size")
+        for label in sorted(object_ids(ids) - set(session.objects)):
+            session.check_new(label)
+
+    def _set_mask(self, frame: int, ids: NDArray[np.integer]) -> str:
+        """Use a mask for a frame and add its new objects. Raises ValueError, and adds none, if it does not fit."""
+        session, autosave, _ = self._ready()
+        self._check_mask(ids)
         for label in sorted(object_ids(ids) - set(session.objects)):
             self._add(label)
         file = f"given/{len(autosave.actions):05d}.png"
@@ -322,7 +363,8 @@ class Workspace:
             actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
-            return "Cancelled: what was written so far stays"
+            kept = what not in ("binary", "soft", "overlay")
+            return "Cancelled: " + ("what was written so far stays" if kept else "nothing has changed")
         finally:
             self._end()
 
@@ -379,8 +421,9 @@ class Workspace:
             save()
             if not self._ready().autosave.behind:
                 self._unsaved = ""
-        except UserError as error:
-            self._unsaved, self._next_try = error.what, perf_counter() + RETRY_AFTER
+        except (UserError, OSError) as error:  # OSError: one that is not the user's, as of a network file system
+            self._unsaved = error.what if isinstance(error, UserError) else str(error)
+            self._next_try = perf_counter() + RETRY_AFTER
         if self._unsaved != before:
             self.say(f"not saved: {self._unsaved}" if self._unsaved else "saved again")
 
@@ -390,6 +433,8 @@ class Workspace:
             truth = self.study.phase == "truth"
             raise ValueError("look at the true masks, then press Start" if truth else "the time of the study is over")
         self._work.check_free()
+        if self._claimed:
+            raise ValueError("propagation is about to begin: wait for it")
 
     def _ready(self) -> Opened:
         if self._opened is None:

@@ -12,7 +12,6 @@ from bl30k_gen.processors import usable
 from training.cli.options import (
     Checkpoint,
     Device,
-    Fusion,
     Json,
     MasksMean,
     Out,
@@ -40,11 +39,15 @@ def evaluate(
     checkpoint: Checkpoint,
     dataset: Annotated[Path, typer.Argument(help="A dataset's folder.")],
     out: Out,
-    protocol: Protocol = "davis17",
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="davis16, davis17 (default), youtube or all.")
+    ] = None,
     split: Split = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="The DAVIS interactive benchmark.")] = False,
     s2m: S2m = None,
-    fusion: Fusion = "linear",
+    fusion: Annotated[
+        str | None, typer.Option("--fusion", help="A checkpoint, or linear (default), or none.")
+    ] = None,
     scribbles: Scribbles = None,
     masks: MasksMean = None,
     device: Device = "auto",
@@ -54,16 +57,38 @@ def evaluate(
     """Score a checkpoint on annotated videos, compared with copying the first mask and with the oracle."""
     from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 
+    if interactive and protocol is not None:
+        raise UserError("--protocol has no effect with --interactive", "leave one of them out")
+    for name, value in (("--s2m", s2m), ("--fusion", fusion), ("--scribbles", scribbles)):
+        if value is not None and not interactive:
+            raise UserError(f"{name} is for the interactive benchmark", "add --interactive, or leave it out")
     given = options.given()
     with stoppable():
         if interactive:
             evaluate_interactive(
-                checkpoint, s2m, dataset, out, fusion, scribbles, split, device=device, masks=masks, **given
+                checkpoint,
+                s2m,
+                dataset,
+                out,
+                fusion or "linear",
+                scribbles,
+                split,
+                device=device,
+                masks=masks,
+                **given,
             )
         else:
             workers = usable()
             evaluate_semi_supervised(
-                checkpoint, dataset, out, protocol, split, workers=workers, device=device, masks=masks, **given
+                checkpoint,
+                dataset,
+                out,
+                protocol or "davis17",
+                split,
+                workers=workers,
+                device=device,
+                masks=masks,
+                **given,
             )
 
 

@@ -7,10 +7,12 @@ A log is a file of JSON lines. The first line describes the session, each other 
     {"event": "compute", "start": 4.5, "end": 6.0, "round": 1, "iou": 0.81}
 
 Times are seconds since the session began. ``iou`` is the mean J of the masks after the computation, a fraction, in
-sessions on an annotated video. Other keys are stored but not interpreted.
+sessions on an annotated video. ``round`` is the number of a propagation; corrections have none. Other keys are stored
+but not interpreted.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,7 +59,8 @@ class SessionLog:
         ...
         log.since_last("interact", frame=12)
 
-    Keys that the block adds to ``about`` are logged, too. Raises UserError if the file exists.
+    Keys that the block adds to ``about`` are logged, too; so is a block that ends in an exception. Several threads
+    may use it. Raises UserError if the file exists.
     """
 
     def __init__(
@@ -65,12 +68,15 @@ class SessionLog:
     ):
         self.path = Path(path)
         self.clock = clock
+        self._lock = threading.Lock()
         with clear_disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with open(self.path, "x") as file:
                     file.write(json.dumps({"user": user, "video": video, "method": method}) + "\n")
             except FileExistsError:
+                if self.path.is_dir():
+                    raise UserError(f"{self.path} is a folder", "give a file's name") from None
                 raise UserError(f"log {self.path} exists", "give another file, or remove it") from None
         self.began = self._ended = clock()
 
@@ -80,14 +86,18 @@ class SessionLog:
         if kind not in EVENTS:
             raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
         start = self.clock()
-        yield about
-        self._write(kind, start, about)
+        try:
+            yield about
+        finally:  # the time of a computation that was cancelled, or has failed, is not the user's either
+            with self._lock:
+                self._write(kind, start, about)
 
     def since_last(self, kind: str, **about: Any) -> None:
         """Log the time since the last event (or the beginning) as an event of ``kind``."""
         if kind not in EVENTS:
             raise ValueError(f"event {kind} is none of {', '.join(EVENTS)}")
-        self._write(kind, self._ended, about)
+        with self._lock:
+            self._write(kind, self._ended, about)
 
     def _write(self, kind: str, start: float, about: dict[str, Any]) -> None:
         self._ended = self.clock()

@@ -15,8 +15,12 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 from bl30k_gen.errors import UserError
+from bl30k_gen.inputs import open_regular, parse_json
 from training.evaluation.report import Cell, Table
 from training.evaluation.session_log import USER_EVENTS, Session, read_session
+
+MAX_HEAD = 1 << 16
+"""Bytes of a log's first line."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,13 @@ def user_seconds(session: Session, until: float = np.inf) -> float:
 
 
 def progress(session: Session) -> SessionCurve:
-    """IoU and user time after each round of a session; an event with ``iou`` ends a round."""
-    ends = [event for event in session.events if "iou" in event.about]
+    """IoU and user time after each round of a session.
+
+    A round ends with a propagation that has an ``iou``; in a session without any, with each event that has one, such
+    as a correction.
+    """
+    scored = [event for event in session.events if "iou" in event.about]
+    ends = [event for event in scored if "round" in event.about] or scored
     seconds = [user_seconds(session, event.end) for event in ends]
     return SessionCurve(
         session.method, np.array([0.0, *seconds]), np.array([0.0, *(100 * e.about["iou"] for e in ends)])
@@ -92,7 +101,7 @@ class Study:
 
 
 def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = None) -> Study:
-    """Read a folder of ``.jsonl`` logs, or the files given.
+    """Read a folder of ``.jsonl`` logs, or the files given. A folder's files of other formats are left out.
 
     ``horizon`` is the longest session's user time if None. Raises UserError if there is no log, one holds no IoU, or
     the horizon is no time.
@@ -100,7 +109,7 @@ def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = 
     if isinstance(logs, (str, Path)):
         if not Path(logs).is_dir():
             raise UserError(f"{logs} is no folder", "give the folder of the session logs")
-        paths = sorted(Path(logs).rglob("*.jsonl"))
+        paths = [path for path in sorted(Path(logs).rglob("*.jsonl")) if not _is_other(path)]
         if not paths:
             raise UserError(f"{logs} has no session logs", "logs end in .jsonl")
     else:
@@ -118,6 +127,16 @@ def read_study(logs: str | Path | Iterable[str | Path], horizon: float | None = 
     if horizon <= 0:
         raise UserError("the study has no user time", "a session logs interact, search and pause events")
     return Study(tuple(sessions), float(horizon))
+
+
+def _is_other(path: Path) -> bool:
+    """Whether a file's first line names another format, as the journal of an annotated video does."""
+    try:
+        with open_regular(path) as file:
+            head = parse_json(file.readline(MAX_HEAD), path, "")
+    except (OSError, UserError):
+        return False  # reading it says what is wrong
+    return isinstance(head, dict) and "format" in head
 
 
 def summary_table(study: Study) -> Table:

@@ -20,7 +20,7 @@ from training.evaluation.scribbles import NO_STROKE, Stroke, rasterise
 from training.inference.options import Options, autocast
 from training.inference.tensors import PaddedView, one_hot
 from training.interactive import interaction
-from training.interactive.local_control import Box, check_box, stitch
+from training.interactive.local_control import MARGIN, Box, check_box, stitch
 from training.interactive.merging import give_way
 from training.interactive.state import Draft, Maps, State, Tool, pack, unpack
 
@@ -183,7 +183,7 @@ class Corrector:
         before = self._before(draft, state.objects)
         inside, painted = _inside(draft.box, before, area)
         row = state.objects.index(label) if label else None
-        return self._corrected(state, locked, draft, before, interaction.paint(inside, painted, row))
+        return self._corrected(state, locked, draft, before, interaction.paint(inside, painted, row), margin=0)
 
     def _draft(self, state: State, frame: int, kind: Tool, box: Corners | None) -> Draft:
         """The interaction that continues, or a new one where frame, kind or box are others."""
@@ -217,13 +217,23 @@ class Corrector:
             self._click_sessions[key] = interaction.ObjectClicks(self.clicks, image)
         return self._click_sessions[key]
 
-    def _corrected(self, state: State, locked: frozenset[int], draft: Draft, before: Tensor, answer: Tensor) -> State:
+    def _corrected(
+        self,
+        state: State,
+        locked: frozenset[int],
+        draft: Draft,
+        before: Tensor,
+        answer: Tensor,
+        margin: int = MARGIN,
+    ) -> State:
         """The state with the answer of an interaction as the frame's correction; locked objects keep their pixels."""
         if draft.box:
-            answer = stitch(before, answer, draft.box)
+            answer = stitch(before, answer, draft.box, margin)
         if firm := [row for row, label in enumerate(state.objects) if label in locked]:
-            answer = give_way(answer, interaction.hard(before)[firm])
-            answer[firm] = before[firm]
+            # Not those of the draft's base: an object may have been drawn, and then locked, since it began.
+            newest = self.view.cut(unpack(newest_maps(state, draft.frame, self.device), state.objects, self.device))
+            answer = give_way(answer, interaction.hard(newest)[firm])
+            answer[firm] = newest[firm]
         drawn = {label for label, prob in zip(state.objects, answer, strict=True) if (prob > 0.5).any()}
         waiting = state.waiting - drawn
         rows = [row for row, label in enumerate(state.objects) if label not in waiting]

@@ -6,7 +6,10 @@ from training.interactive.state import Maps, State
 
 
 class History:
-    """Undo and redo. The oldest states are dropped when states hold over ``budget`` bytes that later ones do not."""
+    """Undo and redo. The oldest states are dropped when states hold over ``budget`` bytes that later ones do not.
+
+    The last one stays, whatever it holds, unless the budget is 0.
+    """
 
     def __init__(self, budget: int):
         self.budget = budget
@@ -63,7 +66,8 @@ class History:
         cost = _cost(old, new)
         self._past.append((old, cost))
         self.nbytes += cost
-        while self._past and self.nbytes > self.budget:
+        kept = 1 if self.budget else 0
+        while len(self._past) > kept and self.nbytes > self.budget:
             self.nbytes -= self._past.popleft()[1]
 
 

@@ -45,17 +45,18 @@ def check_box(box: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
     return inside
 
 
-def stitch(whole: Tensor, part: Tensor, box: Box) -> Tensor:
+def stitch(whole: Tensor, part: Tensor, box: Box, margin: int = MARGIN) -> Tensor:
     """Put the result for a crop back into the frame.
 
     Args:
         whole: probabilities (O, H, W) of the frame.
-        part: probabilities (O, h, w) of the box; a margin is left out if the box is larger than two margins.
+        part: probabilities (O, h, w) of the box.
+        margin: pixels at the edge of the box that stay as they are, if the box is larger than two margins.
 
     Returns: (O, H, W), inside aggregated with a background of one half, outside exactly as before.
     """
     height, width = box.bottom - box.top, box.right - box.left
-    margin = MARGIN if min(height, width) > 2 * MARGIN else 0
+    margin = margin if min(height, width) > 2 * margin else 0
     target = Box(box.top + margin, box.left + margin, box.bottom - margin, box.right - margin)
     whole = whole.clone()
     inside = Box(margin, margin, height - margin, width - margin).crop(part)

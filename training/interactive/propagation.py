@@ -106,7 +106,7 @@ class Propagation:
         progress: Progress | None,
         direction: Direction,
         first: int,
-        last: int | None,
+        last: int,
     ) -> State:
         """The state after a corrected frame was propagated, up to frames that were corrected before.
 
@@ -119,7 +119,6 @@ class Propagation:
         if frame in state.corrected:
             made.probs[frame] = shown
             made.references = (*state.references, (frame, state.corrected[frame]))
-        last = len(state.probs) - 1 if last is None else last
         with torch.inference_mode():
             if direction != "backward":
                 self._carry(made, range(frame + 1, last + 1), progress)

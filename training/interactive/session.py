@@ -8,11 +8,11 @@
 States are immutable: every change makes a new one, and undo returns to an old one.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,9 +59,9 @@ class InteractiveSession:
             distance), or "none" (the new result).
         options: None: those of the network's paper. Flipping and several scales are not supported.
         cache: bytes of encoded frames to keep.
-        undo_budget: bytes of older states to keep.
+        undo_budget: bytes of older states to keep; the last one is kept in any case, unless this is 0.
         log: gets all events.
-        truth: (T, H, W) ids; with it the log gets the mean J after every round.
+        truth: (T, H, W) ids; with it the log gets the mean J after every correction and every round.
         say: called when the memory budget is reached.
     """
 
@@ -108,6 +108,7 @@ class InteractiveSession:
             self._propagation = Propagation(network, self._padded, fusion, self.options, self.device, cache, say)
         self._corrector = Corrector(self.view, self._padded, s2m, clicks, self.options, self.device)
         self._shown = ShownMaps(self.device)
+        self._scores: dict[int, tuple[Maps, tuple[int, ...], list[float]]] = {}  # J of the objects, by frame
         self._labels = LatestLabels(self._labels_of)
 
     @property
@@ -159,7 +160,7 @@ class InteractiveSession:
     def before_last_round(self, frame: int) -> np.ndarray | None:
         """The frame's labels (H, W) before the last propagation; None if that state was dropped."""
         state = self.history.before_round(self.state.rounds)
-        return self._labels_of(newest_maps(state, frame, self.device), state.objects) if state else None
+        return self.labels_of(newest_maps(state, frame, self.device)) if state else None
 
     # Objects
 
@@ -171,14 +172,18 @@ class InteractiveSession:
         """
         known = {*self.objects, *self.state.deleted}
         label = max(known, default=0) + 1 if label is None else int(label)
+        self.check_new(label)
+        waiting = self.state.waiting | {label}
+        self._change(objects=(*self.objects, label), waiting=waiting, draft=None)
+        return label
+
+    def check_new(self, label: int) -> None:
+        """Raise ValueError if no object can be added with this id."""
         _check_id(label)
         if label in self.objects:
             raise ValueError(f"there is an object {label} already")
         if label in self.state.deleted:
             raise ValueError(f"object {label} was deleted: undo brings it back, or add another one")
-        waiting = self.state.waiting | {label}
-        self._change(objects=(*self.objects, label), waiting=waiting, draft=None)
-        return label
 
     def delete_object(self, label: int) -> None:
         """Remove an object from all frames; ``undo`` brings it back."""
@@ -277,11 +282,16 @@ class InteractiveSession:
             frame: a corrected frame; None: the last one.
             progress: called with the number of each finished frame and its maps. An exception ends the propagation
                 and leaves the session unchanged.
-            direction, first, last: the direction and the range of frames.
+            direction, first, last: the direction and the range of frames; ``last`` None: to the video's end.
+
+        Raises ValueError for a frame that was not corrected, and a range that the video does not have.
         """
         if self._propagation is None:
             raise ValueError("propagation needs a propagation network")
-        state = self.state
+        state, end = self.state, len(self.frames) - 1
+        last = end if last is None else last
+        if not 0 <= first <= last <= end:
+            raise ValueError(f"there is no range of frames {first} to {last}: the video has frames 0 to {end}")
         if frame is None:
             frame = next(reversed(list(state.corrected)), None)
         if frame is None or frame not in {*state.corrected, *state.interacted}:
@@ -292,8 +302,7 @@ class InteractiveSession:
         with self._event("compute", round=state.rounds + 1, frame=frame) as about:
             shown, locked = newest_maps(state, frame, self.device), self.locked
             self._become(self._propagation.round(state, frame, shown, locked, progress, direction, first, last))
-            if self.truth is not None:
-                about["iou"] = self._mean_j(self.truth)
+            self._score(about)
 
     def undo(self) -> bool:
         """Undo the last interaction or propagation. False if there is none."""
@@ -366,25 +375,29 @@ class InteractiveSession:
             raise ValueError(f"there is no frame {frame}: the video has {len(self.frames)}, from 0")
         return frame
 
-    def _computing(self, frame: int, tool: str) -> AbstractContextManager:
+    @contextmanager
+    def _computing(self, frame: int, tool: str) -> Iterator[None]:
         """Log the user's interaction, and in the block the computation."""
         self._number(frame)
         if self.log:
             self.log.since_last("interact", frame=frame, tool=tool)
-        return self._event("compute", frame=frame)
+        with self._event("compute", frame=frame) as about:
+            yield
+            self._score(about)
 
     def _event(self, kind: str, **about) -> AbstractContextManager:
         return self.log.event(kind, **about) if self.log else nullcontext(about)
 
-    def _mean_j(self, truth: np.ndarray) -> float:
-        """Mean J over frames and objects."""
-        masks = self.masks()
-        scores = [
-            jaccard(true == label, mask == label)
-            for true, mask in zip(truth, masks, strict=True)
-            for label in self.objects
-        ]
-        return float(np.mean(scores))
+    def _score(self, about: dict[str, Any]) -> None:
+        """Add the mean J over frames and objects to a logged event, if the truth is known."""
+        if self.log is None or self.truth is None:
+            return
+        for t, true in enumerate(self.truth):
+            maps, objects = self.shown(t), self.objects
+            if self._scores.get(t, ())[:2] != (maps, objects):  # a correction changes one frame
+                mask = self.labels(t)
+                self._scores[t] = maps, objects, [jaccard(true == label, mask == label) for label in objects]
+        about["iou"] = float(np.mean([scores for _, _, scores in self._scores.values()]))
 
 
 def _check_id(label: int) -> None:

@@ -182,6 +182,11 @@ def unpack(maps: Maps, objects: Sequence[int], device: torch.device | str = "cpu
     return wanted
 
 
+def significant(value: float) -> float:
+    """An area or a doubt with six digits. Decimals would not do: an object may be a millionth of its frame."""
+    return float(f"{value:.6g}")
+
+
 def nothing(size: tuple[int, int]) -> Maps:
     """The maps of a frame without any object."""
     return Maps((), np.zeros((0, *size), np.uint16))

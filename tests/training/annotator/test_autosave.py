@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import http.client
+import io
 import json
 import os
 import re
@@ -16,11 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bl30k_gen.dataset.masks import encode_mask
 from bl30k_gen.errors import UserError
 from tests.support import commands
-from tests.support.annotator import moving_video
-from training.annotator import maps_file
+from tests.support.annotator import Video, moving_video
+from training.annotator import autosave, maps_file
 from training.annotator.autosave import Autosave, identify, recorded_short_side
+from training.annotator.news import Reporter
 from training.annotator.workspace import Workspace
 from training.evaluation.scribbles import Stroke
 from training.inference.options import Options
@@ -195,6 +198,58 @@ def test_a_full_disk_loses_nothing_in_memory(tmp_path, monkeypatch):
     saved.close()
 
 
+class FullDisk(io.FileIO):
+    """A file whose writes store a part of their bytes, and then fail while ``full``."""
+
+    full: int | None = None  # the number of the error
+
+    def write(self, data):
+        if FullDisk.full is None:
+            return super().write(data)
+        super().write(bytes(data)[: len(data) // 2])
+        raise OSError(FullDisk.full, os.strerror(FullDisk.full))
+
+
+def test_a_mask_of_a_few_pixels_in_a_large_frame_is_shown_after_a_restart(tmp_path):
+    video = Video([np.zeros((2160, 3840, 3), np.uint8)])
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(0, 1, 0.5, 0.5, 2.8))
+    pixels = int((session.labels(0) == 1).sum())
+    assert 20 < pixels < 30
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    version, lane = Reporter(again, {}).report(everything=True)["frames"][0]
+    assert version and lane[1][0] == pytest.approx(pixels / (2160 * 3840), rel=1e-4)
+    reopened.close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_line_that_the_disk_refused_is_not_written_twice(tmp_path, monkeypatch, number):
+    def on_full_disk(path, mode, buffering=-1):
+        raw = FullDisk(path, mode.replace("b", ""))
+        return raw if buffering == 0 else io.BufferedRandom(raw)
+
+    monkeypatch.setattr(autosave, "open", on_full_disk, raising=False)
+    video = moving_video(3)
+    workspace = Workspace(video, lambda: InteractiveSession(None, video, []), tmp_path, say=lambda text: None)
+    workspace.wait_until_open()
+    for t, full in enumerate((number, number, None)):
+        monkeypatch.setattr(FullDisk, "full", full)
+        workspace.act(brush(t, 1, 0.5, 0.5)).result()
+        assert bool(workspace.hello()["state"]["unsaved"]) == (full is not None)
+    monkeypatch.setattr(FullDisk, "full", number)
+    workspace.act(UndoAction(do="undo")).result()
+    expected = hashes(workspace.session)
+    monkeypatch.setattr(FullDisk, "full", None)
+    workspace._submit(workspace._save_missed).result()
+    workspace.close()
+    again, saved = open_saved(tmp_path / "session", video)
+    assert hashes(again) == expected
+    assert [action["do"] for action in saved.actions] == ["add", "brush", "brush", "brush", "undo"]
+    saved.close()
+
+
 def test_an_unsaved_step_is_saved_with_the_next_one(tmp_path, monkeypatch):
     video = moving_video(3)
     session, saved = open_saved(tmp_path, video)
@@ -264,6 +319,138 @@ def test_a_rewriting_that_fails_changes_nothing(tmp_path, monkeypatch):
     again, reopened = open_saved(tmp_path, video)
     assert hashes(again) == hashes(session)
     reopened.close()
+
+
+def test_a_line_has_only_the_corrections_that_have_changed(tmp_path):
+    video = moving_video(40)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    for t in [*range(40), 7, 3]:
+        do(session, saved, brush(t, 1, 0.5, 0.5, 5 + t % 3))
+    do(session, saved, UndoAction(do="undo"))
+    do(session, saved, brush(5, 1, 0.2, 0.5))
+    expected, order = hashes(session), list(session.state.corrected)
+    saved.close()
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert max(map(len, lines[-5:])) < 1.5 * len(lines[2])
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and list(again.state.corrected) == order
+    reopened.close()
+
+
+def test_a_journal_that_grows_is_rewritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(autosave, "MAX_GROWTH", 20_000)
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    session.history.budget = 1  # one step
+    do(session, saved, ObjectAction(do="add", object=1))
+    for number in range(150):
+        do(session, saved, brush(number % 3, 1, 0.1 + 0.005 * number, 0.5))
+    assert saved.maps.path.name != "maps-1.bin" and (tmp_path / "journal.jsonl").stat().st_size < 80_000
+    expected = hashes(session)
+    saved.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and len(reopened.actions) == 151
+    reopened.close()
+
+
+def test_a_journal_of_version_3_opens(tmp_path):
+    video = moving_video(3)
+    session, saved = open_saved(tmp_path, video)
+    do(session, saved, ObjectAction(do="add", object=1))
+    do(session, saved, brush(0, 1, 0.5, 0.5))
+    do(session, saved, brush(2, 1, 0.5, 0.5))
+    expected, corrected = hashes(session), []
+    saved.close()
+    head, *lines = map(json.loads, (tmp_path / "journal.jsonl").read_text().splitlines())
+    for line in lines:
+        corrected += line["state"]["corrected"]["more"]
+        line["state"] |= {"corrected": list(corrected), "trusted": [], "disagreement": {}}
+    text = "".join(json.dumps(line) + "\n" for line in (head | {"version": 3}, *lines))
+    (tmp_path / "journal.jsonl").write_text(text)
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected and list(again.state.corrected) == [0, 2] and again.history.past == 3
+    assert json.loads((tmp_path / "journal.jsonl").read_text().splitlines()[0])["version"] == 4
+    do(again, reopened, brush(1, 1, 0.5, 0.5))
+    expected = hashes(again)
+    reopened.close()
+    again, reopened = open_saved(tmp_path, video)
+    assert hashes(again) == expected
+    reopened.close()
+
+
+def opened(video, out, given, objects=0):
+    workspace = Workspace(
+        video, lambda: InteractiveSession(None, video, []), out, objects, given, say=lambda text: None
+    )
+    try:
+        workspace.wait_until_open()
+    except BaseException:
+        workspace.close()
+        raise
+    return workspace
+
+
+def given_masks(*labels):
+    masks = {t: np.zeros((60, 90), np.uint8) for t in range(len(labels))}
+    for t, label in enumerate(labels):
+        masks[t][10:30, 10:40] = label
+    return masks
+
+
+def test_given_masks_are_checked_before_any_is_used(tmp_path):
+    video = moving_video(3)
+    for wrong, said in (
+        (given_masks(1, 255), "frame 00001: object 255 does not fit"),
+        ({0: given_masks(1)[0], 2: np.ones((6, 9), np.uint8)}, "frame 00002: the mask is 9x6, and frames are 90x60"),
+    ):
+        with pytest.raises(UserError, match=said):
+            opened(video, tmp_path, wrong)
+    workspace = opened(video, tmp_path, given_masks(1, 2))
+    assert workspace.session.objects == (1, 2) and workspace.session.state.corrected.keys() == {0, 1}
+    workspace.close()
+
+
+def test_an_import_that_was_interrupted_begins_again(tmp_path, monkeypatch):
+    video, real = moving_video(3), InteractiveSession.set_mask
+
+    def interrupted(session, frame, mask):
+        if frame == 1:
+            raise KeyboardInterrupt
+        return real(session, frame, mask)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InteractiveSession, "set_mask", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            opened(video, tmp_path, given_masks(3, 4))
+    workspace = opened(video, tmp_path, given_masks(3, 4))
+    assert workspace.session.objects == (3, 4) and workspace.session.state.corrected.keys() == {0, 1}
+    workspace.act(brush(2, 3, 0.5, 0.5)).result()
+    workspace._opened.autosave.compact()
+    workspace.close()
+    workspace = opened(video, tmp_path, given_masks(5))
+    assert workspace.session.objects == (3, 4) and len(workspace.session.state.corrected) == 3, "it goes on"
+    workspace.close()
+
+
+def test_an_upload_that_is_refused_adds_no_object(tmp_path):
+    video = moving_video(2)
+    workspace = opened(video, tmp_path, {}, objects=1)
+    wide = io.BytesIO()
+    ids = np.zeros((60, 90), np.uint16)
+    ids[0, 0], ids[1, 1], ids[2, 2] = 1, 7, 300
+    Image.fromarray(ids).save(wide, "PNG")
+    with pytest.raises(ValueError, match="300 does not fit"):
+        workspace.set_mask(0, wide.getvalue()).result()
+    workspace.act(ObjectAction(do="add", object=2)).result()
+    workspace.act(ObjectAction(do="delete", object=2)).result()
+    state = workspace.session.state
+    ids = np.zeros((60, 90), np.uint8)
+    ids[0, 0], ids[1, 1] = 1, 2
+    with pytest.raises(ValueError, match="object 2 was deleted"):
+        workspace.set_mask(0, encode_mask(ids)).result()
+    assert workspace.session.state is state and workspace.session.objects == (1,)
+    workspace.close()
 
 
 @pytest.fixture
@@ -356,7 +543,7 @@ def test_a_pipe_instead_of_the_journal_is_refused_without_waiting(tmp_path):
     "spoil",
     [
         lambda state: state.update(waiting=[float("inf")]),
-        lambda state: state["corrected"][0][1][4].__setitem__(0, "much"),
+        lambda state: state["corrected"]["more"][0][1][4].__setitem__(0, "much"),
         lambda state: state.update(rounds={}),
     ],
 )

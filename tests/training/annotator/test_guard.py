@@ -10,7 +10,7 @@ import pytest
 import websockets
 
 from bl30k_gen.dataset.masks import encode_mask
-from bl30k_gen.errors import DiskFull
+from bl30k_gen.errors import DiskFull, UserError
 from tests.support.annotator import moving_video, serving
 from training.annotator import server as server_module
 from training.interactive.session import InteractiveSession
@@ -156,6 +156,11 @@ def talk(server, *messages, protocols=None, host=None, **options):
     return asyncio.run(asyncio.wait_for(go(), 30))
 
 
+def test_masks_before_a_round_that_is_gone_are_not_shown_empty(server):
+    code, _, said = ask(server, "/api/mask/0?which=before")
+    assert code == 404 and b"before the last round" in said
+
+
 def test_the_websocket_refuses_the_same(server):
     own = f"http://127.0.0.1:{server.port}"
     visit = json.dumps({"id": 1, "visit": 1})
@@ -214,6 +219,40 @@ def test_invalid_messages_are_ignored(server):
     assert workspace.session.state is state
     assert talk(server, "x" * (2**20 + 1)) == ("closed", 1009)
     assert talk(server, json.dumps({"id": 3, "visit": 0})) == [{"answer": 3, "done": ""}], "it still works"
+
+
+def test_capitals_in_the_name_of_the_machine_do_not_matter(monkeypatch):
+    monkeypatch.setattr(server_module.socket, "gethostname", lambda: "MacBook-Pro.local")
+    monkeypatch.setattr(server_module.socket, "getaddrinfo", lambda *_: [])
+    server = server_module.Server(moving_video(1), lambda: None, "0.0.0.0", 0)
+    guard = server.application()
+    server._socket.close()
+
+    def refusal(host, origin):
+        headers = [
+            (b"host", f"{host}:{server.port}".encode()),
+            (b"origin", f"http://{origin}:{server.port}".encode()),
+        ]
+        return guard._refusal({"type": "http", "path": "/", "headers": headers})
+
+    assert refusal("macbook-pro.local", "macbook-pro.local") is None
+    assert refusal("MacBook-Pro.local", "macbook-pro.local") is None
+    assert refusal("macbook-pro.local", "evil.example") is not None
+
+
+def test_hosts_without_an_address_are_one_line(monkeypatch):
+    with pytest.raises(UserError, match="--host nowhere.invalid"):
+        server_module.Server(moving_video(1), lambda: None, "nowhere.invalid", 0)
+
+    def unknown(*_):
+        raise server_module.socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(server_module.socket, "getaddrinfo", unknown)
+    with pytest.raises(UserError, match="name .* has no address .*: give --host one address"):
+        server_module.Server(moving_video(1), lambda: None, "0.0.0.0", 0)
+    server = server_module.Server(moving_video(1), lambda: None, "127.0.0.2", 0)
+    assert f"127.0.0.2:{server.port}" in server.hosts
+    server._socket.close()
 
 
 def test_a_server_for_others_names_its_hosts(tmp_path):

@@ -1,6 +1,7 @@
 """Data for the page: frames, masks as runs, the timeline; and studies."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -8,16 +9,18 @@ from PIL import Image
 
 from bl30k_gen.errors import UserError
 from tests.support.annotator import moving_video
+from training.annotator.exports import export
 from training.annotator.images import encode_runs, image, shrink, view_size
 from training.annotator.news import Reporter
 from training.annotator.study import Study
 from training.annotator.timeline import changed_in_last_round, drift_ranges, lanes
+from training.annotator.work import Cancelled
 from training.annotator.workspace import Workspace
 from training.evaluation.session_log import read_session
-from training.evaluation.study import read_study
+from training.evaluation.study import progress, read_study
 from training.inference.options import Options
 from training.inference.video import FrameFolder
-from training.interactive.script import BrushAction, PropagateAction
+from training.interactive.script import BrushAction, FillAction, PropagateAction
 from training.interactive.session import InteractiveSession
 
 
@@ -86,6 +89,61 @@ def test_an_object_that_reaches_a_corrected_frame_is_shown_there(cells):
     session.set_mask(5, cells.mask(video, 5, {1: (0,)}))
     session.propagate(5)
     assert set(np.unique(session.before_last_round(4))) == {0, 1, 2}
+
+
+def test_a_new_tab_leaves_the_changes_to_the_others():
+    session = InteractiveSession(None, moving_video(3), [1])
+    reporter = Reporter(session, {})
+    reporter.report(everything=False)
+    session.brush(1, 1, [(0.5, 0.5)])
+    assert reporter.report(everything=True)["frames"].keys() == {1}
+    assert reporter.report(everything=False)["frames"].keys() == {1}
+    assert not reporter.report(everything=False)["frames"]
+
+
+@pytest.mark.parametrize("what", ["binary", "soft"])
+def test_an_export_has_no_folders_of_deleted_objects(tmp_path, what):
+    video = moving_video(2)
+    session = InteractiveSession(None, video, [1, 2])
+    session.brush(0, 2, [(0.5, 0.5)])
+
+    def export_now(tick):
+        said = export(what, session, video, tmp_path / "out", {}, [], tick)
+        return said, sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.png"))
+
+    names = ["00000.png", "00001.png"]
+    said, files = export_now(lambda done: None)
+    assert said.endswith("4 masks") and files == [f"{what}/{label}/{name}" for label in (1, 2) for name in names]
+
+    def cancel(done):
+        raise Cancelled
+
+    session.delete_object(1)
+    with pytest.raises(Cancelled):
+        export_now(cancel)
+    assert (tmp_path / "out" / what / "1").exists()
+    assert export_now(lambda done: None)[1] == [f"{what}/2/{name}" for name in names]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [what]
+    session.delete_object(2)
+    assert export_now(lambda done: None)[1] == []
+
+
+def test_a_second_propagation_in_a_row_is_refused(small, tmp_path):
+    """While the first one waits for the worker, as after Enter twice."""
+    video, network = moving_video(4), small("stcn")
+    workspace = Workspace(video, lambda: InteractiveSession(network, video, []), tmp_path, say=lambda text: None)
+    workspace.wait_until_open()
+    workspace.act(BrushAction(do="brush", frame=1, object=1, path=[(0.2, 0.3)], radius=9)).result()
+    go, propagate = threading.Event(), PropagateAction(do="propagate", frame=1)
+    workspace._worker.submit(go.wait)
+    first = workspace.act(propagate)
+    with pytest.raises(ValueError, match="propagation is about to begin"):
+        workspace.act(propagate)
+    go.set()
+    assert first.result() == "Propagated to 3 frames" and workspace.session.state.rounds == 1
+    workspace.act(propagate).result()
+    assert workspace.session.state.rounds == 2
+    workspace.close()
 
 
 def test_the_timeline_finds_drift(cells):
@@ -163,6 +221,41 @@ def test_a_study_shows_the_true_masks_before_its_clock_starts(small, tmp_path, m
     kinds = [event.kind for event in read_session(study.log_file).events]
     assert kinds == ["search", "interact", "compute", "pause", "compute"]
     assert read_study(tmp_path / "logs").sessions[0].iou[-1] >= 0
+
+
+def test_a_study_without_a_network_has_an_iou_after_each_correction(tmp_path):
+    video = moving_video(2)
+    truth = np.zeros((2, 60, 90), np.uint8)
+    truth[:, 10:30, 10:30] = 1
+
+    def open_study(user):
+        study = Study(truth, 20.0, tmp_path / "study", user, "clip", "brush")
+        session = lambda: InteractiveSession(None, video, [])  # noqa: E731
+        workspace = Workspace(video, session, tmp_path, study=study, say=lambda text: None)
+        try:
+            workspace.wait_until_open()
+        except BaseException:
+            workspace.close()
+            raise
+        return workspace, study
+
+    workspace, study = open_study("u1")
+    workspace.start_study()
+    square = [(10 / 89, 10 / 59), (29 / 89, 10 / 59), (29 / 89, 29 / 59), (10 / 89, 29 / 59)]
+    fill = FillAction(do="fill", frame=0, object=1, path=square)
+    go = threading.Event()
+    workspace._submit(lambda: str(go.wait()))
+    done = workspace.act(fill)
+    workspace.visit(1)  # while the worker is busy
+    go.set()
+    done.result()
+    workspace.act(fill.model_copy(update={"frame": 1})).result()
+    workspace.close()
+    log = read_session(study.log_file)
+    assert [event.kind for event in log.events] == ["interact", "compute"] * 2
+    assert progress(log).iou == pytest.approx([0, 50, 100])
+    with pytest.raises(UserError, match="is not new, so a study cannot begin in it: give another --out"):
+        open_study("u2")
 
 
 def test_the_state_of_ten_thousand_frames_is_a_small_message(tmp_path):

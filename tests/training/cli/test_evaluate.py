@@ -90,6 +90,31 @@ def test_flags_become_options(monkeypatch, tmp_path):
         assert not {"top_k", "flip", "scales", "precision"} & got.pop().keys(), "the network's own stay"
 
 
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        ("--s2m s.pt", "--s2m is for the interactive benchmark: add --interactive, or leave it out"),
+        ("--fusion linear", "--fusion is for the interactive benchmark"),
+        ("--scribbles folder", "--scribbles is for the interactive benchmark"),
+        ("--interactive --protocol davis17", "--protocol has no effect with --interactive"),
+        ("--interactive --s2m s.pt --fusion none", None),
+        ("--protocol all", None),
+    ],
+)
+def test_flags_of_the_other_benchmark_are_refused(monkeypatch, capsys, flags, said):
+    took = []
+    for name in ("evaluate_semi_supervised", "evaluate_interactive"):
+        monkeypatch.setattr(evaluate, name, lambda *arguments, **options: took.append(arguments))
+    monkeypatch.setattr(sys, "argv", ["train.py", "evaluate", "net", "data", "--out", "o", *flags.split()])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    error = capsys.readouterr().err
+    if said:
+        assert ended.value.code == 2 and error.count("\n") == 1 and said in error and not took
+    else:
+        assert not ended.value.code and took
+
+
 def size_changes(data):
     Image.new("RGB", (40, 32)).save(data / "JPEGImages/v/00002.png")
 

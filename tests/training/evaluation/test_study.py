@@ -127,6 +127,43 @@ def test_bad_logs_are_one_clear_line(tmp_path):
         read_study(tmp_path / "nowhere")
 
 
+def test_the_journal_of_an_annotated_video_is_no_log(tmp_path):
+    play(tmp_path / "camel/study/u1.jsonl", "ours", SCRIPT)
+    (tmp_path / "camel/session").mkdir()
+    (tmp_path / "camel/session/journal.jsonl").write_text('{"format": "bl30k-annotation"}\n{"begin": true}\n')
+    assert len(read_study(tmp_path).sessions) == 1
+    with pytest.raises(UserError, match="has no session logs"):
+        read_study(tmp_path / "camel/session")
+
+
+def test_corrections_are_no_rounds_of_a_session_that_propagates(tmp_path):
+    clock = FakeClock()
+    log = SessionLog(tmp_path / "a.jsonl", "u1", "camel", "m", clock)
+    for about, expected in (
+        ({"iou": 0.2}, [0, 20]),
+        ({"iou": 0.6, "round": 1}, [0, 60]),
+        ({"iou": 0.7}, [0, 60]),
+    ):
+        with log.event("compute", **about):
+            clock.now += 1
+        assert progress(read_session(tmp_path / "a.jsonl")).iou == pytest.approx(expected)
+
+
+def test_an_event_that_fails_is_not_the_users_time(tmp_path):
+    clock = FakeClock()
+    log = SessionLog(tmp_path / "a.jsonl", "u1", "camel", "m", clock)
+    clock.now += 2
+    log.since_last("interact")
+    with pytest.raises(KeyboardInterrupt), log.event("compute"):
+        clock.now += 30
+        raise KeyboardInterrupt
+    clock.now += 1
+    log.since_last("pause")
+    session = read_session(tmp_path / "a.jsonl")
+    assert [event.kind for event in session.events] == ["interact", "compute", "pause"]
+    assert user_seconds(session) == pytest.approx(3)
+
+
 def test_a_log_needs_a_file(tmp_path):
     with pytest.raises(UserError, match="is a folder: give a file's name"):
         SessionLog(tmp_path, "u", "v", "m")

@@ -142,6 +142,19 @@ def test_undo_goes_back_step_by_step(cells):
     assert not forgetful.undo()
 
 
+def test_a_round_above_the_undo_budget_can_be_undone(cells):
+    video = cells.video(8)
+    session = InteractiveSession(cells.network(), video, [1], options=EVERY, undo_budget=1000)
+    session.set_mask(2, cells.mask(video, 2, {1: (0,)}))
+    session.propagate()
+    before = session.masks()
+    session.set_mask(5, cells.mask(video, 5, {1: (3,)}))
+    session.propagate()
+    corrected = cells.mask(video, 5, {1: (3,)})
+    assert session.undo() and (session.labels(5) == corrected).all() and (session.labels(1) == before[1]).all()
+    assert not session.undo(), "older ones are above the budget"
+
+
 def test_a_saved_session_continues_as_if_never_closed(cells, tmp_path):
     video = cells.video(9)
     sessions = [InteractiveSession(cells.network(), video, [1, 4], options=EVERY) for _ in range(2)]
@@ -255,6 +268,16 @@ def test_nothing_changes_a_locked_object(cells):
     assert (session.labels(3) == 2).all()
 
 
+def test_an_object_that_is_locked_after_its_scribble_keeps_it(cells):
+    size = (32, 64)
+    session = InteractiveSession(None, cells.video(2), [1, 2], s2m=cells.strokes())
+    session.scribble(1, [row(10, 20, 30, size, 1)])
+    drawn = session.labels(1) == 1
+    session.lock(1)
+    ids = session.scribble(1, [row(10, 25, 40, size, 2)])
+    assert drawn.any() and ((ids == 1) == drawn).all() and (ids == 2).any()
+
+
 def test_propagation_in_one_direction_and_a_range(cells):
     video, network = cells.video(12), cells.network()
     session = InteractiveSession(network, video, [1], options=EVERY)
@@ -267,6 +290,16 @@ def test_propagation_in_one_direction_and_a_range(cells):
     session.propagate(5)
     assert session.masks().any((1, 2)).all() and session.state.rounds == 3
     assert session.state.interacted == (5,), "the same mask is in memory once"
+
+
+def test_a_range_beyond_the_video_is_refused_before_anything_is_computed(cells):
+    video, network = cells.video(6), cells.network()
+    session = InteractiveSession(network, video, [1], options=EVERY)
+    session.set_mask(2, cells.mask(video, 2, {1: (0,)}))
+    for first, last in ((0, 6), (0, 40), (-1, 5), (4, 3), (0, -1)):
+        with pytest.raises(ValueError, match=f"no range of frames {first} to {last}: .* frames 0 to 5"):
+            session.propagate(first=first, last=last)
+    assert network.queried == [] and session.state.rounds == 0
 
 
 def test_an_exception_in_progress_does_not_change_the_session(cells):
@@ -332,6 +365,16 @@ def test_local_control_changes_the_inside_of_its_box_only(cells):
     assert (ids[16, 23:58] == 2).all()
     tiny = session.scribble(0, [row(3, 0, 63, size, 2)], box=(1, 2, 6, 7))
     assert (tiny[2:5, 2:7] == 2).all(), "a small box has no margin"
+
+
+def test_painting_reaches_the_edge_of_its_box(cells):
+    session = InteractiveSession(None, cells.video(1), [1])
+    everything = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    inside = np.zeros((32, 64), np.uint8)
+    inside[6:27, 20:61] = 1
+    assert (session.fill(0, 1, everything, box=(6, 20, 27, 61)) == inside).all()
+    assert not session.fill(0, 0, everything, box=(6, 20, 27, 61)).any()
+    assert (session.brush(0, 1, [(0.5, 0.5)], radius=99, box=(6, 20, 27, 61)) == inside).all()
 
 
 def test_brush_paints_and_erases_pixels(cells):
