@@ -194,6 +194,7 @@ class Workspace:
                 "frames": len(self.frames),
                 "size": self._size,
                 "view": view_size(self._size),
+                "working": session.view.working if session else self._size,
                 "rate": getattr(self.frames, "rate", 0) or 24,
                 "out": str(self.out),
                 "places": describe_places(self.out),

@@ -5,6 +5,7 @@ import pytest
 
 from bl30k_gen.dataset.masks import encode_mask
 from tests.support.annotator import Hand, chromium, moving_video, serving
+from training.inference.options import Options
 from training.interactive.session import InteractiveSession
 
 
@@ -53,6 +54,24 @@ def test_every_tool_marks_the_pixel_under_the_pointer(opened):
         hand.key("Control+z")
         hand.idle()
     assert hand.errors == []
+
+
+def test_strokes_hit_the_pixel_that_a_smaller_network_works_at(browser, tmp_path):
+    video = moving_video()
+    make = lambda: InteractiveSession(None, video, [], options=Options(short_side=30))  # noqa: E731
+    with serving(video, tmp_path / "out", make) as server:
+        hand, session = Hand(browser.new_page(), server.url), server.workspace.session
+        hand.page.click("#understood")
+        hand.page.evaluate("annotate.tab.size = 1")
+        for x in (40.0, 40.4, 40.6, 41.4, 41.6):
+            hand.key("b")
+            hand.click(x, 30)
+            first, last, *_ = painted(session)
+            assert abs((first + last) / 2 - (2 * ((x + 0.5) // 2) + 0.5)) <= 0.5, x
+            hand.key("Control+z")
+            hand.idle()
+        assert hand.errors == []
+        hand.page.close()
 
 
 def test_one_pointer_draws_at_a_time(opened):

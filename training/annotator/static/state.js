@@ -1,6 +1,6 @@
 // The state of the page: what the server has sent (told), and what belongs to this tab alone (tab).
 export const told = {
-  ready: false, video: "", frames: 1, size: [1, 1], view: [1, 1], rate: 24, names: null, can: {}, out: "", places: {}, epoch: "",
+  ready: false, video: "", frames: 1, size: [1, 1], view: [1, 1], working: [1, 1], rate: 24, names: null, can: {}, out: "", places: {}, epoch: "",
   objects: [], next: 1, rows: [], interacted: new Set(), corrected: [], lastRound: [], drift: [], rounds: 0, undo: 0, redo: 0,
   draft: null, unsaved: "", progress: null, study: null, gauges: {},
 };

@@ -72,16 +72,16 @@ export const drawing = () => Boolean(stroke || corners);
 
 const ratio = () => told.size[0] / told.view[0];
 // The pixel of the frame that has a point of the shown frame in it, the nearest for a point outside.
-function pixel([x, y]) {
-  const at = (value, axis) => Math.min(told.size[axis] - 1, Math.max(0, Math.floor((value * told.size[axis]) / told.view[axis])));
+function pixel([x, y], size = told.size) {
+  const at = (value, axis) => Math.min(size[axis] - 1, Math.max(0, Math.floor((value * size[axis]) / told.view[axis])));
   return { x: at(x, 1), y: at(y, 0) };
 }
-// That pixel as actions have it: 0 is the centre of the first one, 1 that of the last. Lines are truncated to pixels, so
-// they are sent from ``inside`` a pixel, where rounding cannot change it.
+// The pixel as actions have it: 0 is the centre of the first one, 1 that of the last. Lines are truncated to pixels of the
+// size that the network works at, so they are sent from ``inside`` such a pixel, where rounding cannot change it.
 function normal(point, inside) {
-  const [rows, columns] = told.size;
+  const [rows, columns] = told.working;
   const round = (value) => Math.round(Math.min(1, value) * 1e6) / 1e6;
-  const { x, y } = pixel(point);
+  const { x, y } = pixel(point, told.working);
   return [round((x + inside) / (columns - 1)), round((y + inside) / (rows - 1))];
 }
 const lineOf = (points) => points.map((point) => normal(point, 0.5));
@@ -347,7 +347,7 @@ function marks() {
   const { draft } = told;
   if (!draft || draft.frame !== tab.frame || draft.kind !== tab.tool || tab.before || tab.mode === "none") return [];
   const [rows, columns] = told.view;
-  const [high, wide] = told.size.map((size) => (size - 1) / ratio());
+  const [high, wide] = told.working.map((size, axis) => ((size - 1) * told.view[axis]) / size);
   const lines = draft.strokes.map(({ object, path }) => ({
     object, tool: "scribble", radius: 0, points: path.map(([x, y]) => [x * wide, y * high]), // inside the truncated pixels
   }));
