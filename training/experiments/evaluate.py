@@ -14,7 +14,6 @@ from bl30k_gen.dataset.masks import Meaning, Rule, encode_mask
 from bl30k_gen.dataset.reader import VideoStore, open_dataset
 from bl30k_gen.dataset.trees import FolderTree
 from bl30k_gen.errors import UserError
-from bl30k_gen.remote import RemotePath
 from bl30k_gen.text import plural
 from models.fusion import Fusion
 from models.propagation import PropagationNetwork
@@ -343,7 +342,7 @@ def open_annotated(
 ) -> tuple[VideoStore, list[str], Path]:
     """The dataset, the names of the videos to evaluate, and the folder of annotations."""
     store = open_dataset(dataset, masks_mean=masks)
-    if isinstance(store.path, RemotePath):
+    if not isinstance(store.path, Path):
         raise UserError(f"dataset {dataset} is remote", "copy it into a folder; masks are scored there")
     if not isinstance(store.tree, FolderTree):
         raise UserError(f"dataset {dataset} is packed", "unpack it; masks are scored in folders")
