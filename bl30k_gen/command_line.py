@@ -1,7 +1,12 @@
-"""Help texts of both command lines."""
+"""What both command lines share: their help texts, and the flag that prints the version."""
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bl30k_gen.version import project_version
 
 IN_THE_CHECKOUT = {"bl30k": "python generate.py", "bl30k-train": "python train.py"}
 """How a command line is called, by the name of the program that pip installs."""
@@ -17,3 +22,16 @@ def examples(*lines: str) -> str:
         for installed, script in IN_THE_CHECKOUT.items():
             lines = tuple(line.replace(script, installed) for line in lines)
     return "\n\n".join(["Examples:", *(f"\b\n{line}" for line in lines)])
+
+
+def _print(asked: bool) -> None:
+    if asked:
+        print(f"bl30k {project_version()}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Print the version.", callback=_print, is_eager=True)]
+
+
+def version_option(version: Version = False) -> None:
+    """The option ``--version`` of both command lines."""

@@ -3,9 +3,9 @@
 import typer
 
 from bl30k_gen.cli import assets, cluster, configs, datasets, export, render
+from bl30k_gen.command_line import version_option
 from bl30k_gen.errors import run_entry_point
 from bl30k_gen.platforms import require_posix
-from bl30k_gen.version import version_option
 
 HELP = """Make, check, annotate and export datasets of synthetic videos: see docs/.
 

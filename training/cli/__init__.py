@@ -5,9 +5,9 @@ import sys
 
 import typer
 
+from bl30k_gen.command_line import version_option
 from bl30k_gen.errors import MISTAKE, UserError, run_entry_point
 from bl30k_gen.platforms import require_posix
-from bl30k_gen.version import version_option
 from training.cli import evaluate, runs, segment, train
 from training.cli.threads import choose_threads
 

@@ -16,6 +16,7 @@ from models import checkpoint
 from models.s2m import S2M, S2MConfig
 from training.cli import app
 from training.evaluation.session_log import read_session
+from training.evaluation.study import progress
 from training.experiments import evaluate
 from training.experiments.evaluate import evaluate_interactive, evaluate_semi_supervised
 from training.inference import segment
@@ -249,8 +250,8 @@ def test_a_scripted_session(dataset, oracle, tmp_path):
     interact(oracle, images, plan, tmp_path / "out", **more)
     for path in sorted(truth.glob("*.png")):
         assert (read_mask(tmp_path / "out" / path.name).ids == read_mask(path).ids).all()
-    rounds = [event.about["iou"] for event in read_session(tmp_path / "log.jsonl").events if "iou" in event.about]
-    assert rounds[0] == 1.0 > rounds[1]
+    rounds = progress(read_session(tmp_path / "log.jsonl")).iou
+    assert rounds[1] == 100 > rounds[2]
 
 
 def test_interact_takes_masks_for_what_the_user_says(dataset, oracle, tmp_path):
@@ -263,8 +264,8 @@ def test_interact_takes_masks_for_what_the_user_says(dataset, oracle, tmp_path):
     assert told.exit_code == 0, told.output
     for path in sorted(truth.glob("*.png")):
         assert (read_mask(tmp_path / "out" / path.name).ids == (read_mask(path).ids > 0)).all()
-    rounds = [event.about["iou"] for event in read_session(tmp_path / "log.jsonl").events if "iou" in event.about]
-    assert rounds == [1.0], "the true masks are taken for one object, too"
+    rounds = progress(read_session(tmp_path / "log.jsonl")).iou
+    assert rounds.tolist() == [0, 100], "the true masks are taken for one object, too"
 
 
 def test_a_scripted_mask_of_other_objects_is_refused(dataset, oracle, tmp_path):
