@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from bl30k_gen.render.check import check_masks
 from bl30k_gen.render.failures import failed_videos
 from bl30k_gen.render.output.lease import FREE
 from bl30k_gen.render.staging import write_scene
+from bl30k_gen.render.supervisor import Execution, Supervisor, _Worker
 from bl30k_gen.scene.spec import parse_spec
+from tests.support.synthetic import stage, synthetic_config
 
 
 def at(event, kind, name=None, frame=None):
@@ -85,16 +88,25 @@ def test_a_stopped_run_continues_at_its_first_missing_frame(rendered, supervise,
     assert content(tmp_path) == {path: data for path, data in content(rendered).items() if "a00000" in path}
 
 
-def test_an_error_after_publishing_is_raised_at_once(supervise, tmp_path):
+def test_an_error_after_publishing_is_raised_at_once(tmp_path, monkeypatch):
     """It counted as the loss of a lease, which publishing ends: Blender was killed after each video."""
+    config, layout = synthetic_config(), Layout(tmp_path)
+
+    def render(worker, spec, log, claim):
+        worker.store.publish(claim, stage(worker.store.frames, config, spec.index))
+        return True
 
     def fail(event):
         if event["event"] == "published":
             raise UserError("/nope/sheet.jpg", "no such folder")
 
+    def describe(name):
+        return SimpleNamespace(spec=SimpleNamespace(index=int(name[1:])), refusals={})
+
+    monkeypatch.setattr(_Worker, "_render", render)
     with pytest.raises(UserError, match="/nope/sheet.jpg"):
-        supervise(tmp_path, fail).run(["a00000", "a00001"])
-    assert Layout(tmp_path).published() == ["a00000"]
+        Supervisor(config, layout, describe, Execution("cpu", 1, 1), fail).run(["a00000", "a00001"])
+    assert layout.published() == ["a00000"]
 
 
 def test_a_scene_that_always_crashes_is_recorded_as_failed_and_the_next_is_rendered(supervise, tmp_path):
