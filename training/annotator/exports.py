@@ -4,8 +4,8 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,7 @@ from bl30k_gen.dataset.reader import open_dataset
 from bl30k_gen.errors import UserError
 from bl30k_gen.export import run
 from bl30k_gen.export.base import Format, format_of
+from bl30k_gen.export.target import PRIVATE
 from training.inference.film import write_film
 from training.inference.video import FrameFolder, Frames, StoredFrames
 from training.interactive.session import InteractiveSession
@@ -58,23 +59,29 @@ def export(
     if what in get_args(OtherFormat):
         kind = format_of(what)  # before anything is written: it may need a package
         return f"{_dataset(session, frames, out / 'dataset', tick)}; {_other(kind, out / 'dataset', out / what)}"
-    if what == "masks":
-        count = _masks(what, session, frames, out / what, tick)
-    else:  # without the folders of objects that have been deleted since an earlier export
-        with _fresh(out / what) as folder:
-            folder.mkdir()
-            count = _masks(what, session, frames, folder, tick)
-    return f"{out / what}: {count} masks"
+    return _masks(what, session, frames, out / what, tick)
 
 
-def _masks(what: What, session: InteractiveSession, frames: Frames, folder: Path, tick: Tick) -> int:
+def _masks(what: What, session: InteractiveSession, frames: Frames, folder: Path, tick: Tick) -> str:
     count = 0
     for t, name in enumerate(frames.names):
         for path, data in _images(what, session, t):
             write_atomically(folder / path / f"{name}.png", data)
             count += 1
         tick(t + 1)
-    return count
+    if what != "masks":
+        _remove_deleted(folder, {str(label) for label in session.objects}, frames.names)
+    return f"{folder}: {count} masks"
+
+
+def _remove_deleted(folder: Path, objects: Set[str], names: Sequence[str]) -> None:
+    """Remove the masks of objects that were deleted since an earlier export, and nothing else."""
+    for old in folder.iterdir() if folder.is_dir() else ():
+        if old.is_dir() and old.name.isdecimal() and old.name not in objects:
+            for name in names:
+                (old / f"{name}.png").unlink(missing_ok=True)
+            with suppress(OSError):  # it holds something of the user's
+                old.rmdir()
 
 
 def _images(what: What, session: InteractiveSession, t: int) -> Iterator[tuple[str, bytes]]:
@@ -138,21 +145,17 @@ def _dataset(session: InteractiveSession, frames: Frames, root: Path, tick: Tick
 
 
 def _other(kind: Format, dataset: Path, out: Path) -> str:
-    """Write the dataset in another format, and replace an earlier export."""
-    with _fresh(out) as folder:
-        summary = run.export(open_dataset(dataset), kind, folder)
+    """Write the dataset in another format, and replace an earlier export.
+
+    Raises UserError if the disk is full, or the folder is none of an export.
+    """
+    if out.exists() and not (out / PRIVATE).is_dir():
+        raise UserError(f"{out} was not made by an export", "move it away")
+    with clear_disk_errors(out), tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
+        summary = run.export(open_dataset(dataset), kind, Path(folder) / out.name)
+        shutil.rmtree(out, ignore_errors=True)
+        rename(Path(folder) / out.name, out)
     return f"{out}: {summary.files} files"
-
-
-@contextmanager
-def _fresh(out: Path) -> Iterator[Path]:
-    """A path for a new folder that replaces ``out`` if the block succeeds. Raises UserError if the disk is full."""
-    with clear_disk_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
-            yield Path(folder) / out.name
-            shutil.rmtree(out, ignore_errors=True)
-            rename(Path(folder) / out.name, out)
 
 
 def _jpeg(frames: Frames, t: int) -> bytes:

@@ -364,7 +364,7 @@ class Workspace:
             actions = autosave.actions
             return export(what, session, self.frames, self.out, colours, actions, lambda done: tick(done, None, {}))
         except Cancelled:
-            kept = what not in ("binary", "soft", "overlay")
+            kept = what != "overlay"
             return "Cancelled: " + ("what was written so far stays" if kept else "nothing has changed")
         finally:
             self._end()

@@ -37,7 +37,7 @@ def newest_maps(state: State, frame: int, device: torch.device) -> Maps:
 
 
 class ShownMaps:
-    """``newest_maps`` for display: made once for the same maps, so that whoever gets the same ones shows the same.
+    """``newest_maps`` for display: made once for the same maps, so that equal ones are one object.
 
     Several threads may use it at the same time.
     """

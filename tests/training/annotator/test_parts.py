@@ -124,8 +124,22 @@ def test_an_export_has_no_folders_of_deleted_objects(tmp_path, what):
     assert (tmp_path / "out" / what / "1").exists()
     assert export_now(lambda done: None)[1] == [f"{what}/2/{name}" for name in names]
     assert [file.name for file in (tmp_path / "out").iterdir()] == [what]
+    for own in ("1/notes.png", "mine/00000.png"):
+        (tmp_path / "out" / what / own).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / what / own).write_bytes(b"the user's")
     session.delete_object(2)
-    assert export_now(lambda done: None)[1] == []
+    assert export_now(lambda done: None)[1] == [f"{what}/1/notes.png", f"{what}/mine/00000.png"]
+
+
+def test_an_export_replaces_no_folder_of_the_users(tmp_path):
+    video = moving_video(2)
+    session = InteractiveSession(None, video, [1])
+    session.brush(0, 1, [(0.5, 0.5)])
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco/mine.json").write_text("{}")
+    with pytest.raises(UserError, match="coco was not made by an export: move it away"):
+        export("coco", session, video, tmp_path, {}, [], lambda done: None)
+    assert (tmp_path / "coco/mine.json").exists()
 
 
 def test_a_second_propagation_in_a_row_is_refused(small, tmp_path):
